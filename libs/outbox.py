@@ -1,0 +1,135 @@
+"""Transactional outbox: facts are rows first, messages second."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from google.protobuf.message import Message
+from opentelemetry import propagate
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Row,
+    Table,
+    Text,
+    Uuid,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.tenant import Tenant
+
+outbox = Table(
+    "outbox",
+    MetaData(),
+    Column("tenant", Integer),
+    Column("event_id", Uuid),
+    Column("id", BigInteger, Identity(), nullable=False),  # Order of writing; has gaps.
+    Column("seq", BigInteger),  # Order of publishing over all tenants; gapless, kept for good.
+    Column("subject", Text, nullable=False),
+    Column("headers", JSONB, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("published_at", DateTime(timezone=True)),
+    PrimaryKeyConstraint("tenant", "event_id"),
+    Index("outbox_unnumbered", "id", postgresql_where=text("seq IS NULL")),
+    Index("outbox_unpublished", "seq", postgresql_where=text("published_at IS NULL")),
+    Index("outbox_by_seq", "seq", postgresql_where=text("seq IS NOT NULL")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How far an outbox has come: the newest number, and how many rows are not published."""
+
+    seq: int
+    waiting: int
+
+
+async def append(conn: AsyncConnection, tenant: Tenant, event: Message) -> None:
+    """Add `event` to the outbox in the caller's transaction, with the current trace context.
+
+    Its subject is its protobuf full name, so a message type has one name everywhere.
+    """
+    headers: dict[str, str] = {}
+    propagate.inject(headers)
+    await conn.execute(
+        insert(outbox).values(
+            tenant=tenant,
+            event_id=uuid4(),
+            subject=event.DESCRIPTOR.full_name,
+            headers=headers,
+            payload=event.SerializeToString(),
+        )
+    )
+
+
+async def number_waiting(conn: AsyncConnection, *, batch_max: int) -> None:
+    """Give up to `batch_max` waiting events the next numbers. Only the leading relay may.
+
+    They are found by having no number, never by "id above the last one seen": ids become
+    visible in commit order. Pruning leaves the newest row, so numbers never start over.
+    """
+    numbered = outbox.alias()
+    head = select(func.coalesce(func.max(numbered.c.seq), 0)).scalar_subquery()
+    place = func.row_number().over(order_by=outbox.c.id).label("place")
+    waiting = (
+        select(outbox.c.tenant, outbox.c.event_id, place)
+        .where(outbox.c.seq.is_(None))
+        .order_by(outbox.c.id)
+        .limit(batch_max)
+        .subquery()
+    )
+    await conn.execute(
+        update(outbox)
+        .where(outbox.c.tenant == waiting.c.tenant, outbox.c.event_id == waiting.c.event_id)
+        .values(seq=head + waiting.c.place)
+    )
+
+
+async def find_unpublished(conn: AsyncConnection, *, batch_max: int) -> Sequence[Row[Any]]:
+    """Return numbered events that no one has confirmed to be published, in order."""
+    query = (
+        select(outbox)
+        .where(outbox.c.published_at.is_(None), outbox.c.seq.is_not(None))
+        .order_by(outbox.c.seq)
+        .limit(batch_max)
+    )
+    return (await conn.execute(query)).all()
+
+
+async def mark_published(conn: AsyncConnection, *, first: int, last: int) -> None:
+    """Confirm the events numbered `first` to `last`."""
+    await conn.execute(
+        update(outbox).where(outbox.c.seq.between(first, last)).values(published_at=func.now())
+    )
+
+
+async def load_after(conn: AsyncConnection, seq: int, *, batch_max: int) -> Sequence[Row[Any]]:
+    """Return up to `batch_max` numbered events after `seq`, in order, published or not."""
+    query = select(outbox).where(outbox.c.seq > seq).order_by(outbox.c.seq).limit(batch_max)
+    return (await conn.execute(query)).all()
+
+
+async def load_head(conn: AsyncConnection) -> Head:
+    """Return how far the outbox has come, over all tenants: `conn` is the worker's."""
+    newest = select(func.coalesce(func.max(outbox.c.seq), 0)).scalar_subquery()
+    waiting = (
+        select(func.count()).where(outbox.c.published_at.is_(None)).select_from(outbox)
+    ).scalar_subquery()
+    row = (await conn.execute(select(newest.label("seq"), waiting.label("waiting")))).one()
+    return Head(seq=row.seq, waiting=row.waiting)

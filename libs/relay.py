@@ -1,0 +1,87 @@
+"""The outbox relay: number, commit, publish, confirm."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import Any
+
+from nats.js import JetStreamContext
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from libs import db, outbox
+from libs.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+BATCH_MAX = 500
+POLL_S = 0.2  # Only a fallback: a commit in another process cannot kick this one.
+RETRY_S = 1.0
+PUBLISH_TIMEOUT_S = 5.0
+
+
+class Relay:
+    """Publishes what commits add to the outbox, in one process of the service at a time."""
+
+    name = "relay"
+
+    def __init__(self, worker: AsyncEngine, stream: JetStreamContext) -> None:
+        self._worker = worker
+        self._stream = stream
+        self._kicked = asyncio.Event()
+
+    def kick(self) -> None:
+        """Publish now: call it right after a commit."""
+        self._kicked.set()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Publish until `stopping`. A broker or a database that is away only delays events."""
+        while not stopping.is_set():
+            try:
+                async with db.lead(self._worker, "outbox relay") as conn:
+                    while conn is not None and not stopping.is_set():
+                        self._kicked.clear()
+                        if await self.publish_batch(conn) == 0:
+                            await wait(self._kicked, POLL_S)
+            except Unavailable as error:
+                log.warning("relay waits for the database", extra={"error": str(error)})
+            except Exception:  # Whatever it is, the events are safe and the next try may work.
+                log.exception("relay interrupted")
+            await wait(stopping, RETRY_S)
+
+    async def publish_batch(self, conn: AsyncConnection) -> int:
+        """Publish the oldest waiting events, up to `BATCH_MAX` at once; return how many.
+
+        At least once: after a crash they are published again under the same number and
+        Nats-Msg-Id, which consumers know. Numbers are committed before anyone sees them: had
+        they been rolled back, the next attempt could give the same ones to other events.
+        """
+        async with conn.begin():
+            await outbox.number_waiting(conn, batch_max=BATCH_MAX)
+        async with conn.begin():
+            events = await outbox.find_unpublished(conn, batch_max=BATCH_MAX)
+        if not events:
+            return 0
+        await asyncio.gather(*(self._publish(event) for event in events))
+        async with conn.begin():
+            await outbox.mark_published(conn, first=events[0].seq, last=events[-1].seq)
+        return len(events)
+
+    async def _publish(self, event: Row[Any]) -> None:
+        headers = {
+            **event.headers,
+            "Nats-Msg-Id": str(event.event_id),
+            "tally-tenant": str(event.tenant),
+            "tally-seq": str(event.seq),
+        }
+        await self._stream.publish(
+            event.subject, event.payload, headers=headers, timeout=PUBLISH_TIMEOUT_S
+        )
+
+
+async def wait(event: asyncio.Event, seconds: float) -> None:
+    """Wait for `event`, but no longer than `seconds`."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)

@@ -1,0 +1,282 @@
+"""Values between protobuf and Python. Parsing refuses bad input by field name."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Protocol, TypeVar
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from libs.errors import FieldInvalid, FieldsInvalid, InvalidInput
+from libs.money import Money, is_currency
+from libs.requests import Request
+from tally.common.v1.money_pb2 import Money as MoneyMessage
+from tally.common.v1.period_pb2 import CivilDate, DayPeriod
+from tally.common.v1.period_pb2 import Period as PeriodMessage
+
+DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}", re.ASCII)
+DECIMAL_CHARACTERS_MAX = 64
+DECIMAL_MAGNITUDE_MAX = 30  # Digits before the point, and places behind it.
+PAGE_SIZE_MAX = 1_000
+PAGE_SIZE_DEFAULT = 100
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+TIMESTAMP_SECONDS_MIN, TIMESTAMP_SECONDS_MAX = -62_135_596_800, 253_402_300_799
+
+Value = TypeVar("Value")
+
+
+class PageTokenInvalid(InvalidInput):
+    reason = "PAGE_TOKEN_INVALID"
+
+
+class RequestMessage(Protocol):
+    """A request with a request id, as every mutating RPC has."""
+
+    @property
+    def request_id(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page asked for: at most `size` things, after those that `token` names ("": the first)."""
+
+    size: int
+    token: str
+
+
+class Faults:
+    """Gathers the faults of a request, so that the caller sees all of them at once."""
+
+    def __init__(self) -> None:
+        self._faults: list[FieldInvalid] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._faults)
+
+    def add(self, field: str, problem: str) -> None:
+        """Note that `field` cannot be read."""
+        self._faults.append(FieldInvalid(field, problem))
+
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Note a FieldInvalid or FieldsInvalid raised inside, and go on behind the block."""
+        try:
+            yield
+        except FieldsInvalid as error:
+            self._faults.extend(error.faults)
+        except FieldInvalid as error:
+            self._faults.append(error)
+
+    def check(self) -> None:
+        """Raise what was gathered, if anything.
+
+        Raises:
+            FieldInvalid: one fault.
+            FieldsInvalid: several.
+        """
+        if len(self._faults) == 1:
+            raise self._faults[0]
+        if self._faults:
+            raise FieldsInvalid(self._faults)
+
+
+def parse_uuid(text: str, field: str) -> UUID:
+    """Read a UUID in its 36-character form."""
+    try:
+        if len(text) == 36:
+            return UUID(text)
+    except ValueError:
+        pass
+    raise FieldInvalid(field, f"{text[:50]!r} is not a UUID" if text else "is missing")
+
+
+def parse_request(message: Message, request_id: str) -> Request:
+    """Return what makes a retry of `message` recognisable: its type, id and content."""
+    content = message.SerializeToString(deterministic=True)
+    return Request(
+        method=message.DESCRIPTOR.full_name,
+        request_id=parse_uuid(request_id, "request_id"),
+        digest=hashlib.sha256(content).digest(),
+    )
+
+
+def parse_text(text: str, field: str, *, bytes_max: int = 255, required: bool = True) -> str:
+    """Read text of 1 (0 if not `required`) to `bytes_max` bytes without control characters."""
+    if required and not text:
+        raise FieldInvalid(field, "is missing")
+    if (size := len(text.encode())) > bytes_max:
+        raise FieldInvalid(field, f"has {size} bytes, at most {bytes_max} are allowed")
+    if "\x00" in text:
+        raise FieldInvalid(field, "holds a NUL character")
+    return text
+
+
+def parse_code(text: str, field: str) -> str:
+    """Read a code: 1 to 128 of letters, digits and _ . : - with a letter or digit first."""
+    if not text:
+        raise FieldInvalid(field, "is missing")
+    if not CODE.fullmatch(text):
+        rule = "1 to 128 of A-Z a-z 0-9 _ . : - with a letter or digit first"
+        raise FieldInvalid(field, f"{text[:50]!r} is not a code: {rule}")
+    return text
+
+
+def parse_decimal(
+    text: str, field: str, *, at_least: Decimal | None = None, above: Decimal | None = None
+) -> Decimal:
+    """Read a decimal by the grammar in money.proto; never through a binary float.
+
+    Its digits stay as they were sent: "1.50" gives Decimal("1.50").
+    """
+    if not text:
+        raise FieldInvalid(field, "is missing")
+    if len(text) > DECIMAL_CHARACTERS_MAX or not DECIMAL.fullmatch(text):
+        raise FieldInvalid(field, f"{text[:70]!r} is not a decimal of at most 64 characters")
+    value = Decimal(text)
+    if value and not fits(value):
+        raise FieldInvalid(field, f"{text} is not below 10^30 with at most 30 places")
+    if at_least is not None and value < at_least:
+        raise FieldInvalid(field, f"{text} is below {at_least}")
+    if above is not None and value <= above:
+        raise FieldInvalid(field, f"{text} is not above {above}")
+    return value
+
+
+def fits(value: Decimal) -> bool:
+    """Tell whether `value` is below 10^30 with at most 30 places."""
+    exponent = value.normalize(None).as_tuple().exponent
+    assert isinstance(exponent, int)
+    return value.adjusted() < DECIMAL_MAGNITUDE_MAX and exponent >= -DECIMAL_MAGNITUDE_MAX
+
+
+def decimal_text(value: Decimal) -> str:
+    """Write a decimal plainly and canonically: no exponent, no superfluous zeros, no "-0"."""
+    if not value:
+        return "0"
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def parse_currency(text: str, field: str) -> str:
+    """Read an ISO 4217 code."""
+    if not text:
+        raise FieldInvalid(field, "is missing")
+    if not re.fullmatch("[A-Z]{3}", text) or not is_currency(text):
+        raise FieldInvalid(field, f"{text[:20]!r} is not an ISO 4217 code")
+    return text
+
+
+def parse_money(message: MoneyMessage, field: str) -> Money:
+    """Read an amount of money."""
+    currency = parse_currency(message.currency_code, f"{field}.currency_code")
+    return Money(currency, message.amount_minor)
+
+
+def money_message(money: Money) -> MoneyMessage:
+    """Write an amount of money."""
+    return MoneyMessage(currency_code=money.currency, amount_minor=money.amount_minor)
+
+
+def parse_timestamp(message: Timestamp, field: str) -> datetime:
+    """Read an instant, in UTC and to the microsecond; finer digits are refused."""
+    if not TIMESTAMP_SECONDS_MIN <= message.seconds <= TIMESTAMP_SECONDS_MAX:
+        raise FieldInvalid(field, f"{message.seconds} s lie outside the years 1 to 9999")
+    if not 0 <= message.nanos < 1_000_000_000 or message.nanos % 1_000:
+        raise FieldInvalid(field, f"{message.nanos} ns are not whole microseconds of a second")
+    return EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1_000)
+
+
+def timestamp(instant: datetime) -> Timestamp:
+    """Write an instant, exactly."""
+    since = instant - EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
+
+
+def parse_zone(text: str, field: str, *, default: str = "") -> str:
+    """Read the IANA name of a time zone; an empty one is `default`."""
+    name = text or default
+    if not name:
+        raise FieldInvalid(field, "is missing")
+    try:
+        if len(name) <= 64:
+            ZoneInfo(name)
+            return name
+    except (ValueError, OSError, LookupError):
+        pass
+    raise FieldInvalid(field, f"{name[:70]!r} is not the IANA name of a time zone")
+
+
+def parse_enum(value: int, enum: EnumTypeWrapper, field: str, *, prefix: str) -> str:
+    """Read an enum value; return its name without `prefix`, in lower case.
+
+    AGGREGATION_SUM gives "sum". UNSPECIFIED and unknown numbers are refused.
+    """
+    if value == 0 or value not in enum.values():
+        names = [name.removeprefix(prefix) for name in enum.keys()[1:]]
+        raise FieldInvalid(field, f"must be one of {', '.join(names)}")
+    return enum.Name(value).removeprefix(prefix).lower()
+
+
+def civil_date(day: date) -> CivilDate:
+    """Write a day of the calendar."""
+    return CivilDate(year=day.year, month=day.month, day=day.day)
+
+
+def day_period(first_day: date, end_day: date, time_zone: str) -> DayPeriod:
+    """Write whole local days."""
+    return DayPeriod(
+        first_day=civil_date(first_day), end_day=civil_date(end_day), time_zone=time_zone
+    )
+
+
+def read_date(message: CivilDate) -> date:
+    """Read a day that another service wrote."""
+    return date(message.year, message.month, message.day)
+
+
+def period_message(start: datetime, end: datetime) -> PeriodMessage:
+    """Write the instants from `start` to `end`."""
+    return PeriodMessage(start=timestamp(start), end=timestamp(end))
+
+
+def parse_page(page_size: int, token: str) -> Page:
+    """Read a page's size (0: 100) and token."""
+    if not 0 <= page_size <= PAGE_SIZE_MAX:
+        raise FieldInvalid("page_size", f"is {page_size}, must be 0 to {PAGE_SIZE_MAX}")
+    return Page(size=page_size or PAGE_SIZE_DEFAULT, token=token)
+
+
+def page_token(*keys: object) -> str:
+    """Make the opaque token of a keyset page from the sort keys of the last thing on it."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(keys)).decode().rstrip("=")
+
+
+def parse_page_token(token: str, *types: Callable[..., object]) -> tuple[object, ...]:
+    """Return the keys in `token`, which must be of `types`; () for an empty token.
+
+    Raises:
+        PageTokenInvalid: the token was not made for this list.
+    """
+    if not token:
+        return ()
+    try:
+        if len(token) <= 2_048:
+            content = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+            return msgspec.json.decode(content, type=tuple[tuple(types)])  # type: ignore[misc]
+    except (msgspec.MsgspecError, binascii.Error, ValueError):
+        pass
+    raise PageTokenInvalid("page_token was not made by this list: start from the first page")
