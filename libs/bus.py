@@ -29,8 +29,8 @@ from libs import inbox
 from libs.db import begin, begin_worker
 from libs.errors import Exhausted, TallyError, Unavailable
 from libs.inbox import Fact
-from libs.relay import wait
 from libs.tenant import Tenant
+from libs.worker import wait
 
 log = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from typing import Any
 
 from nats.js import JetStreamContext
@@ -13,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs import db, outbox
 from libs.errors import Unavailable
+from libs.worker import wait
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +79,3 @@ class Relay:
         await self._stream.publish(
             event.subject, event.payload, headers=headers, timeout=PUBLISH_TIMEOUT_S
         )
-
-
-async def wait(event: asyncio.Event, seconds: float) -> None:
-    """Wait for `event`, but no longer than `seconds`."""
-    with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)

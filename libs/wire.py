@@ -76,10 +76,8 @@ class Faults:
         """Note a FieldInvalid or FieldsInvalid raised inside, and go on behind the block."""
         try:
             yield
-        except FieldsInvalid as error:
+        except (FieldInvalid, FieldsInvalid) as error:
             self._faults.extend(error.faults)
-        except FieldInvalid as error:
-            self._faults.append(error)
 
     def check(self) -> None:
         """Raise what was gathered, if anything.
