@@ -1,0 +1,71 @@
+# The only entry point: `make` alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+CODE := services libs cli deploy demo tests tools
+CACHES := .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+
+.PHONY: help setup runtime demo up down status test lint format proto lock released clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## install what developing needs into .venv (again only when the locks change)
+	@tools/install.sh dev
+
+runtime:
+	@tools/install.sh runtime
+
+demo: runtime ## start the suite and watch four stories become invoices
+	@$(BIN)/tally demo
+
+up: runtime ## run PostgreSQL, NATS and the four services in the foreground; Ctrl-C stops them
+	@$(BIN)/tally up
+
+down: runtime ## stop a running suite
+	@$(BIN)/tally down
+
+status: runtime ## show what runs
+	@$(BIN)/tally status
+
+test: setup ## run every test, against a real PostgreSQL and NATS
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
+
+lint: setup ## judge style, types, imports, contracts and the rules of the house
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy --no-error-summary $(CODE)
+	PYTHONPATH=.:libs/gen $(BIN)/lint-imports --no-timing
+	$(BIN)/buf lint
+	$(BIN)/buf breaking --against proto/released.binpb
+	$(BIN)/python tools/generate.py --check
+	$(BIN)/python -m pytest -q -p no:xdist tests/tidy
+
+format: setup ## rewrite Python and proto files in the one style
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/buf format --write
+
+proto: setup ## make libs/gen from proto/
+	@$(BIN)/python tools/generate.py
+
+# The dev lock is made under the runtime lock's constraint: what is tested is what runs.
+LOCK := UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
+
+lock: setup ## resolve the dependencies of pyproject.toml anew into both locks
+	@$(LOCK) --upgrade pyproject.toml -o requirements.lock
+	@$(LOCK) --upgrade pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
+
+# `make lint` compares the contracts with this file. Compared with anything that moves with the
+# branch, a breaking change could never be seen; so it is made anew only when a release is made.
+released: setup ## at a release only: take the contracts of now as what must not break
+	@$(BIN)/buf build -o proto/released.binpb
+
+clean: ## stop a running suite, remove its data, what was built and every cache
+	@if [ -d .tally ] && [ -x $(BIN)/tally ]; then $(BIN)/tally down; fi
+	@rm -rf .tally build $(CACHES)
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
