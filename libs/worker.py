@@ -12,7 +12,7 @@ from libs.errors import DeadlineExceeded, Exhausted, Unavailable
 log = logging.getLogger(__name__)
 
 RETRY_FIRST_SECONDS = 0.05
-RETRY_MAX_SECONDS = 5.0
+RETRY_MAX_SECONDS = 2.0
 PASSING = (Unavailable, Exhausted, DeadlineExceeded)  # They mend without us.
 
 Step = Callable[[], Awaitable[bool]]
@@ -24,7 +24,8 @@ class Loop:
     `step` returns True when it did work and wants to be called again at once. After False it
     rests until it is kicked, or for `poll_seconds`: polling is only the fallback for work that
     another process left behind. An error is logged and tried again, at first after 50 ms, then
-    ever later up to 5 s; a kick ends that wait too.
+    ever later up to 2 s; kicks do not shorten that wait, or each request would hammer on what
+    is broken.
     """
 
     def __init__(self, name: str, step: Step, *, poll_seconds: float = 1.0) -> None:
@@ -52,27 +53,25 @@ class Loop:
                 self._kicked.clear()  # Before the step: a kick during it calls for another.
                 if stopping.is_set():
                     break
-                rest_seconds = await self._step_once()
-                if rest_seconds is None:
+                if await self._step_once():
                     await asyncio.sleep(0)  # Others get their turn.
+                elif self.failures:
+                    await wait(stopping, retry_seconds(self.failures))
                 else:
-                    await wait(self._kicked, rest_seconds)
+                    await wait(self._kicked, self._poll_seconds)
         finally:
             waker.cancel()
 
-    async def _step_once(self) -> float | None:
-        """Run the step; return how long to rest after it, None for not at all."""
+    async def _step_once(self) -> bool:
         try:
-            more = await self._step()
+            worked = await self._step()
         except Exception as error:
             self.failures += 1
             self._log(error)
-            return float(min(RETRY_MAX_SECONDS, RETRY_FIRST_SECONDS * 2 ** min(self.failures - 1, 10)))
+            return False
         self.failures = 0
-        if not more:
-            return self._poll_seconds
-        self.worked += 1
-        return None
+        self.worked += worked
+        return worked
 
     def _log(self, error: Exception) -> None:
         fields = {"loop": self.name, "failures": self.failures}
@@ -84,6 +83,11 @@ class Loop:
     async def _wake_on(self, stopping: asyncio.Event) -> None:
         await stopping.wait()
         self._kicked.set()
+
+
+def retry_seconds(failures: int) -> float:
+    """Return how long to wait after so many failures in a row: 50 ms, doubled up to 2 s."""
+    return min(RETRY_MAX_SECONDS, RETRY_FIRST_SECONDS * 2.0 ** min(failures - 1, 10))
 
 
 async def wait(event: asyncio.Event, seconds: float) -> bool:
