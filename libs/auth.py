@@ -189,8 +189,8 @@ class InternalToken:
         self._version: object = None
         self._token = ""
 
-    def metadata(self, for_tenant: Tenant | None = None) -> tuple[tuple[str, str], ...]:
-        """Return the metadata of a call in the name of `for_tenant`, or of the suite.
+    def metadata(self, tenant: Tenant | None = None) -> tuple[tuple[str, str], ...]:
+        """Return the metadata of a call in the name of `tenant`, or of the suite.
 
         Raises:
             OSError: the file was never readable.
@@ -201,7 +201,7 @@ class InternalToken:
                 self._token = lines.read().strip()
             self._version = version
         bearer = ("authorization", f"Bearer {self._token}")
-        return (bearer,) if for_tenant is None else (bearer, (TENANT_KEY, str(for_tenant)))
+        return (bearer,) if tenant is None else (bearer, (TENANT_KEY, str(tenant)))
 
 
 def issue_token(

@@ -1,0 +1,232 @@
+"""gRPC server plumbing: one interceptor stands before every method of a service.
+
+It opens the RPC's span, knows the caller, checks the scope that the method declares, bounds the
+time, turns errors into rich statuses, and counts and logs how it ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import aclosing, asynccontextmanager
+from functools import cache
+from typing import Any
+
+import grpc
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import DecodeError
+from grpc_status import rpc_status
+from opentelemetry import context as trace_context
+from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
+from prometheus_client import Counter, Histogram
+
+from libs import auth, telemetry
+from libs.errors import DeadlineExceeded, Exhausted, InvalidInput, TallyError, Unavailable
+from libs.status import status_of, status_of_mistake
+from tally.common.v1 import options_pb2
+
+log = logging.getLogger(__name__)
+tracer = telemetry.tracer(__name__)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Handler = grpc.RpcMethodHandler
+
+UNARY_SECONDS_MAX = 30.0  # For a call whose caller sets no deadline.
+MESSAGE_BYTES_MAX = 8 * 1024 * 1024
+OPEN_SERVICES = ("/grpc.health.v1.", "/grpc.reflection.")  # They need no token.
+
+ANSWERED = Counter("tally_rpc_total", "RPCs by how they ended.", ["method", "code"])
+SECONDS = Histogram(
+    "tally_rpc_seconds",
+    "How long RPCs took.",
+    ["method"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+
+MAKE_HANDLER: dict[tuple[bool, bool], Callable[..., Handler[Any, Any]]] = {
+    # By (request_streaming, response_streaming).
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
+
+class Unreadable(InvalidInput):
+    """The request's bytes are not the method's message."""
+
+    reason = "FIELD_INVALID"
+
+
+class ServerInterceptor(grpc.aio.ServerInterceptor):
+    """Stands before every method. Methods that stream answers must be async generators."""
+
+    def __init__(
+        self, authenticator: auth.Authenticator, *, unary_seconds_max: float = UNARY_SECONDS_MAX
+    ) -> None:
+        self._authenticator = authenticator
+        self._unary_seconds_max = unary_seconds_max
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or method.startswith(OPEN_SERVICES):
+            return handler
+        one: Any = handler.unary_unary or handler.stream_unary
+        many: Any = handler.unary_stream or handler.stream_stream
+
+        async def answer_one(request: Any, context: Context) -> Any:
+            async with self._answering(method, context):
+                async with self._limited(method, context):
+                    return await one(_readable(request), context)
+
+        async def answer_many(request: Any, context: Context) -> AsyncGenerator[Any, None]:
+            async with self._answering(method, context):
+                async with aclosing(many(_readable(request), context)) as answers:
+                    async for answer in answers:
+                        yield answer
+
+        make = MAKE_HANDLER[handler.request_streaming, handler.response_streaming]
+        return make(
+            answer_many if handler.response_streaming else answer_one,
+            request_deserializer=_lenient(handler.request_deserializer),
+            response_serializer=handler.response_serializer,
+        )
+
+    @asynccontextmanager
+    async def _answering(self, method: str, context: Context) -> AsyncGenerator[None, None]:
+        """Run one RPC in its span and in its caller's name.
+
+        Neither is taken back at the end: the RPC's task ends with it, and a generator that was
+        cancelled may be closed from another task, where they could not be.
+        """
+        started = time.perf_counter()
+        metadata = {key: value for key, value in context.invocation_metadata() or ()}
+        span = _start_span(method, metadata)
+        code = "CANCELLED"
+        try:
+            who = self._authenticator.authenticate(metadata)
+            _check_scope(method, who)
+            auth.set_caller(who)
+            yield
+            code = (context.code() or grpc.StatusCode.OK).name
+        except grpc.aio.AbortError:
+            code = context.code().name
+            raise
+        except Exception as error:
+            status = _status(error, method)
+            answer = rpc_status.to_status(status)
+            code = answer.code.name
+            await context.abort_with_status(answer)
+        finally:
+            ANSWERED.labels(method, code).inc()
+            SECONDS.labels(method).observe(time.perf_counter() - started)
+            _end_span(span, code)
+
+    @asynccontextmanager
+    async def _limited(self, method: str, context: Context) -> AsyncGenerator[None, None]:
+        """Give a call without a deadline one; gRPC itself cancels those that have their own."""
+        limit = None if context.time_remaining() is not None else self._unary_seconds_max
+        scope = asyncio.timeout(limit)
+        try:
+            async with scope:
+                yield
+        except TimeoutError as error:
+            if not scope.expired():
+                raise
+            raise DeadlineExceeded(f"{method} took longer than {limit} s") from error
+
+
+def check_scopes(services: Iterable[str]) -> None:
+    """Check that every method of `services`, by full name, declares its scope.
+
+    Raises:
+        LookupError: one does not, so that anyone could call it.
+    """
+    for service in services:
+        if f"/{service}/".startswith(OPEN_SERVICES):
+            continue
+        for method in descriptor_of(service).methods:
+            scope_of(f"/{service}/{method.name}")
+
+
+@cache
+def scope_of(method: str) -> str:
+    """Return the scope that a caller of `method`, a path like "/tally.x.v1.Y/Z", needs.
+
+    The value SCOPE_EVENTS_WRITE is "events:write" in a token.
+    """
+    service, _, name = method.removeprefix("/").partition("/")
+    options = descriptor_of(service).methods_by_name[name].GetOptions()
+    value = options.Extensions[options_pb2.scope]
+    if value == options_pb2.SCOPE_UNSPECIFIED:
+        raise LookupError(f"{method} declares no (tally.common.v1.scope)")
+    return options_pb2.Scope.Name(value).removeprefix("SCOPE_").lower().replace("_", ":", 1)
+
+
+def descriptor_of(service: str) -> ServiceDescriptor:
+    """Return what the contract says about a service, by its full name."""
+    return descriptor_pool.Default().FindServiceByName(service)
+
+
+def _check_scope(method: str, who: auth.Caller) -> None:
+    scope = scope_of(method)
+    if scope not in who.scopes and auth.INTERNAL_SCOPE not in who.scopes:
+        raise auth.ScopeMissing(scope)
+
+
+def _status(error: Exception, method: str) -> Any:
+    fields = {"method": method}
+    if not isinstance(error, TallyError):
+        log.error("rpc met a mistake of ours", extra=fields, exc_info=error)
+        return status_of_mistake(telemetry.trace_id())
+    level = logging.WARNING if isinstance(error, Unavailable | Exhausted) else logging.INFO
+    status = status_of(error)
+    log.log(level, "rpc failed", extra=fields | {"reason": error.reason, "error": str(error)})
+    return status
+
+
+def _lenient(parse: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+    """Return `parse`, but hand what it cannot read to the method's wrapper, which refuses it."""
+    assert parse is not None
+
+    def parse_or_refuse(content: bytes) -> Any:
+        try:
+            return parse(content)
+        except DecodeError:
+            return Unreadable("the request cannot be read: its bytes are not of its message")
+
+    return parse_or_refuse
+
+
+def _readable(request: Any) -> Any:
+    if isinstance(request, Unreadable):
+        raise request
+    return request
+
+
+def _start_span(method: str, metadata: dict[str, Any]) -> Span:
+    service, _, name = method.removeprefix("/").partition("/")
+    parent = telemetry.context_from({k: v for k, v in metadata.items() if isinstance(v, str)})
+    span = tracer.start_span(
+        method.removeprefix("/"),
+        context=parent,
+        kind=SpanKind.SERVER,
+        attributes={"rpc.system": "grpc", "rpc.service": service, "rpc.method": name},
+    )
+    trace_context.attach(set_span_in_context(span, parent))
+    return span
+
+
+def _end_span(span: Span, code: str) -> None:
+    span.set_attribute("rpc.grpc.status_code", grpc.StatusCode[code].value[0])
+    if code != "OK":
+        span.set_status(StatusCode.ERROR, code)
+    span.end()
