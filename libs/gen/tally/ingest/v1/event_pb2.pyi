@@ -94,6 +94,8 @@ class _RejectionReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rejec
     """The hold named is a standalone one: its capture was the sale."""
     REJECTION_REASON_CONFLICT: _RejectionReason.ValueType  # 15
     """The identity is taken by an event of other content."""
+    REJECTION_REASON_TEXT_INVALID: _RejectionReason.ValueType  # 16
+    """A text holds a NUL character."""
 
 class RejectionReason(_RejectionReason, metaclass=_RejectionReasonEnumTypeWrapper):
     """Why an event was rejected."""
@@ -130,6 +132,8 @@ REJECTION_REASON_ALREADY_PAID: RejectionReason.ValueType  # 14
 """The hold named is a standalone one: its capture was the sale."""
 REJECTION_REASON_CONFLICT: RejectionReason.ValueType  # 15
 """The identity is taken by an event of other content."""
+REJECTION_REASON_TEXT_INVALID: RejectionReason.ValueType  # 16
+"""A text holds a NUL character."""
 Global___RejectionReason: _TypeAlias = RejectionReason  # noqa: Y015
 
 @_typing.final

@@ -1,0 +1,59 @@
+"""Exact decimals as the log keeps them: a whole mantissa and a power of ten."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+GRAMMAR = re.compile(r"([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d+))?", re.ASCII)
+CHARACTERS_MAX = 64
+WHOLE_DIGITS_MAX = 30  # The value is below 10^30.
+PLACES_MAX = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """mantissa * 10^exponent, with the digits that were sent: "1.50" is Number(150, -2)."""
+
+    mantissa: int
+    exponent: int
+
+    def canonical(self) -> str:
+        """Return the one plain text of this value: no exponent, no superfluous zeros, no "-0".
+
+        Number(150, -2) gives "1.5", Number(3, 2) gives "300".
+        """
+        return _canonical(self.mantissa, self.exponent)
+
+
+@lru_cache(maxsize=65_536)
+def parse_number(text: str) -> Number | None:
+    """Read a decimal by the grammar in tally/common/v1/money.proto; None if it breaks it."""
+    match = GRAMMAR.fullmatch(text) if len(text) <= CHARACTERS_MAX else None
+    if match is None:
+        return None
+    sign, whole, places, only_places, power = match.groups()
+    digits = (whole or "") + (places or only_places or "")
+    mantissa = int(sign + digits)
+    if mantissa == 0:
+        return Number(0, 0)
+    exponent = int(power or 0) - len(places or only_places or "")
+    significant = digits.strip("0")
+    last_exponent = exponent + len(digits) - len(digits.rstrip("0"))
+    if last_exponent < -PLACES_MAX or last_exponent + len(significant) > WHOLE_DIGITS_MAX:
+        return None
+    return Number(mantissa, exponent)
+
+
+@lru_cache(maxsize=65_536)
+def _canonical(mantissa: int, exponent: int) -> str:
+    if mantissa == 0:
+        return "0"
+    digits = str(abs(mantissa))
+    if exponent >= 0:
+        plain = digits + "0" * exponent
+    else:
+        digits = digits.rjust(1 - exponent, "0")
+        plain = f"{digits[:exponent]}.{digits[exponent:]}".rstrip("0").rstrip(".")
+    return f"-{plain}" if mantissa < 0 else plain

@@ -1,0 +1,1 @@
+"""Tables of the ingest database, and reading and writing them."""
