@@ -1,0 +1,1 @@
+"""What Tally promises, as programs that can fail."""
