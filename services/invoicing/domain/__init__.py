@@ -1,0 +1,1 @@
+"""What an invoice is and how its amounts come about: pure."""

@@ -1,0 +1,148 @@
+"""The invoice: total = subtotal + tax - credits, never below zero, frozen before it is paid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from libs.errors import NotFound
+from libs.period import Period, local_day
+from services.invoicing.domain.line import Line, RatedPeriod, lines_of, with_taxes
+from services.invoicing.domain.party import Party
+from services.invoicing.domain.tax import Tax, TaxAmount, tax_lines
+
+
+class InvoiceNotFound(NotFound):
+    """The tenant has no such invoice."""
+
+    reason = "INVOICE_NOT_FOUND"
+
+
+class Status(StrEnum):
+    """Where an invoice stands; only ever further down this list, and never from the last two."""
+
+    DRAFT = "draft"
+    FINALIZING = "finalizing"
+    FINALIZED = "finalized"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What goes on one invoice: periods of one customer and currency, due on one local day."""
+
+    customer_id: str
+    currency: str
+    day: date
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What an invoice bills: its lines with their tax shares, and its taxes, in minor units."""
+
+    lines: tuple[Line, ...]
+    taxes: tuple[TaxAmount, ...]
+
+    @property
+    def subtotal_minor(self) -> int:
+        return sum(line.fee.amount_minor for line in self.lines)
+
+    @property
+    def tax_minor(self) -> int:
+        return sum(tax.amount_minor for tax in self.taxes)
+
+    @property
+    def gross_minor(self) -> int:
+        return self.subtotal_minor + self.tax_minor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invoice:
+    """An invoice as stored; `lines` and `taxes` are empty where a list left them out.
+
+    `seller` and `buyer` are those of today while it is a draft, then frozen. `revision` grows
+    with every reason to rate a draft again, `refreshed_revision` is the one that its lines show.
+    """
+
+    invoice_id: UUID
+    status: Status
+    customer_id: str
+    currency: str
+    group_day: date
+    time_zone: str
+    finalize_at: datetime
+    created_at: datetime
+    number: str = ""
+    subtotal_minor: int = 0
+    tax_minor: int = 0
+    credits_minor: int = 0
+    total_minor: int = 0
+    period: Period | None = None
+    issue_date: date | None = None
+    due_date: date | None = None
+    finalized_at: datetime | None = None
+    trace_id: str = ""
+    content_hash: bytes = b""
+    revision: int = 0
+    refreshed_revision: int = 0
+    trace_headers: dict[str, str]
+    seller: Party
+    buyer: Party
+    lines: tuple[Line, ...] = ()
+    taxes: tuple[TaxAmount, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """A part of a line that a wallet's grant paid."""
+
+    line_id: UUID
+    wallet_id: UUID
+    grant_id: UUID
+    amount_minor: int
+    captured: bool
+
+
+def group_of(customer_id: str, currency: str, *, due_at: datetime, zone: str) -> Group:
+    """Return the invoice that a period due at `due_at` goes on, by the customer's zone."""
+    return Group(customer_id, currency, local_day(due_at, ZoneInfo(zone)))
+
+
+def compose(invoice_id: UUID, rated: Iterable[RatedPeriod], taxes: Sequence[Tax]) -> Content:
+    """Return what an invoice of these periods bills. Their sum is not negative."""
+    lines = lines_of(invoice_id, rated)
+    taxation = tax_lines([line.fee.amount_minor for line in lines], taxes)
+    return Content(with_taxes(lines, taxation.shares_minor), taxation.taxes)
+
+
+def choose_adjustments(
+    subtotal_minor: int, adjustments: Iterable[RatedPeriod]
+) -> tuple[list[RatedPeriod], list[RatedPeriod]]:
+    """Split into the adjustments that fit on an invoice of `subtotal_minor`, and those that wait.
+
+    What is still owed comes first, then what is given back, oldest first, each as a whole and for
+    as long as the subtotal does not fall below zero: 100 takes +20 and -110, but not -130.
+    """
+    taken: list[RatedPeriod] = []
+    waiting: list[RatedPeriod] = []
+    order = sorted(
+        adjustments,
+        key=lambda one: (one.amount_minor < 0, one.period.start, one.period_id, one.sequence),
+    )
+    for adjustment in order:
+        if subtotal_minor + adjustment.amount_minor >= 0:
+            subtotal_minor += adjustment.amount_minor
+            taken.append(adjustment)
+        else:
+            waiting.append(adjustment)
+    return taken, waiting
+
+
+def dates(finalized_at: datetime, zone: str, net_terms_days: int) -> tuple[date, date]:
+    """Return the issue date, local to the customer, and the day payment is due."""
+    issued = local_day(finalized_at, ZoneInfo(zone))
+    return issued, issued + timedelta(days=net_terms_days)

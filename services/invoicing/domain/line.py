@@ -1,0 +1,149 @@
+"""The rows of an invoice: what was rated, frozen as it was rated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from uuid import UUID, uuid5
+
+from libs.period import Period
+
+
+class FeeKind(StrEnum):
+    """What a fee is for; wallets choose by it what they pay."""
+
+    BASE = "base"
+    USAGE = "usage"
+
+
+@dataclass(frozen=True, slots=True)
+class BreakdownRow:
+    """One step of a price; amounts are in currency units, `up_to` None is open or no tier."""
+
+    label: str
+    units: Decimal
+    unit_amount: Decimal
+    flat_amount: Decimal
+    amount: Decimal
+    up_to: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fee:
+    """The rated result of one charge, and bucket, for one period; in an adjustment a difference.
+
+    `amount_minor` is `exact_amount` rounded once by rating, and only negative in an adjustment.
+    """
+
+    kind: FeeKind
+    charge_code: str
+    filter_code: str
+    meter_code: str
+    description: str
+    units: Decimal
+    event_count: int
+    exact_amount: Decimal
+    amount_minor: int
+    breakdown: tuple[BreakdownRow, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatedPeriod:
+    """A billing period with its fees, as one answer of rating gave them.
+
+    `late_version` tells how much late usage is in them; `sequence` is 0, or that of an adjustment.
+    `usage_traceparents` name the folds that brought the usage, `trace_id` the trace that rated it.
+    """
+
+    period_id: UUID
+    late_version: int
+    sequence: int
+    subscription_id: str
+    plan_code: str
+    plan_name: str
+    plan_version: int
+    period: Period
+    first_day: date
+    end_day: date
+    time_zone: str
+    fees: tuple[Fee, ...]
+    usage_traceparents: tuple[str, ...]
+    trace_id: str
+
+    @property
+    def amount_minor(self) -> int:
+        return sum(fee.amount_minor for fee in self.fees)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A row of an invoice. Its id follows from what it shows, so a refresh keeps it."""
+
+    line_id: UUID
+    fee: Fee
+    period_id: UUID
+    adjustment_sequence: int  # 0, or 1 for the period's first adjustment, 2 for its second, …
+    subscription_id: str
+    plan_code: str
+    plan_version: int
+    period: Period
+    first_day: date
+    end_day: date
+    time_zone: str
+    trace_id: str
+    tax_share_minor: int = 0
+    credits_minor: int = 0
+
+    @property
+    def gross_minor(self) -> int:
+        """What is to pay for the line, its tax included."""
+        return self.fee.amount_minor + self.tax_share_minor
+
+
+def lines_of(invoice_id: UUID, rated: Iterable[RatedPeriod]) -> list[Line]:
+    """Return the lines of an invoice: by subscription, then time; adjustments come last.
+
+    Of equal times base fees come first; fees of a period keep the plan's order.
+    """
+    return [
+        line_of(invoice_id, period, fee)
+        for period in sorted(rated, key=place)
+        for fee in period.fees
+    ]
+
+
+def place(rated: RatedPeriod) -> tuple[object, ...]:
+    """Return where a period stands on an invoice."""
+    usage = any(fee.kind is FeeKind.USAGE for fee in rated.fees)
+    start = rated.period.start
+    return rated.sequence > 0, rated.subscription_id, start, usage, rated.sequence, rated.period_id
+
+
+def line_of(invoice_id: UUID, rated: RatedPeriod, fee: Fee) -> Line:
+    """Return the line that shows `fee`."""
+    shown = (rated.period_id, rated.sequence, fee.kind, fee.charge_code, fee.filter_code)
+    return Line(
+        line_id=uuid5(invoice_id, "/".join(map(str, shown))),
+        fee=fee,
+        period_id=rated.period_id,
+        adjustment_sequence=rated.sequence,
+        subscription_id=rated.subscription_id,
+        plan_code=rated.plan_code,
+        plan_version=rated.plan_version,
+        period=rated.period,
+        first_day=rated.first_day,
+        end_day=rated.end_day,
+        time_zone=rated.time_zone,
+        trace_id=rated.trace_id,
+    )
+
+
+def with_taxes(lines: Sequence[Line], shares_minor: Sequence[int]) -> tuple[Line, ...]:
+    """Return `lines` with their shares of the invoice's taxes."""
+    return tuple(
+        replace(line, tax_share_minor=share)
+        for line, share in zip(lines, shares_minor, strict=True)
+    )

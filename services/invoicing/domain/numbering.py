@@ -1,0 +1,37 @@
+"""Invoice numbers: two sequences without gaps, one of which is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from services.invoicing.domain.party import BillingEntity, Numbering
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """Where an invoice stands: among all of its entity's, and among its customer's, from 1.
+
+    Both advance with every finalized invoice, whichever the number shows, so that an entity that
+    changes its numbering goes on without a gap.
+    """
+
+    of_entity: int
+    of_customer: int
+
+
+def invoice_number(
+    entity: BillingEntity, *, sequence: Sequence, customer_number: int, finalized_at: datetime
+) -> str:
+    """Return PREFIX-YYYYMM-NNN or PREFIX-CCC-NNN, as the entity numbers.
+
+    The month is that of finalization in the entity's zone: 23:10Z on 30 September is 202310 in
+    Paris. The sequence does not start over with the month; CCC is the customer's own number.
+    """
+    match entity.numbering:
+        case Numbering.PER_ENTITY:
+            month = finalized_at.astimezone(ZoneInfo(entity.time_zone))
+            return f"{entity.number_prefix}-{month:%Y%m}-{sequence.of_entity:03}"
+        case Numbering.PER_CUSTOMER:
+            return f"{entity.number_prefix}-{customer_number:03}-{sequence.of_customer:03}"

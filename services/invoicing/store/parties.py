@@ -1,0 +1,175 @@
+"""Reading and writing the billing entity and the customers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Row, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.tenant import Tenant
+from services.invoicing.domain.party import (
+    ENTITY_CODE,
+    Address,
+    BillingEntity,
+    Customer,
+    CustomerNotFound,
+    KnownCustomer,
+    Numbering,
+    ZeroInvoices,
+)
+from services.invoicing.store import series
+from services.invoicing.store.encoding import from_json, to_json
+from services.invoicing.store.schema import billing_entities, customers
+
+
+async def load_entity(conn: AsyncConnection, tenant: Tenant) -> BillingEntity:
+    """Return the tenant's billing entity, with the defaults where nothing was set."""
+    query = select(billing_entities).filter_by(tenant=tenant, code=ENTITY_CODE)
+    row = (await conn.execute(query)).one_or_none()
+    if row is None:
+        return BillingEntity()
+    return BillingEntity(
+        name=row.name,
+        address=from_json(row.address, Address),
+        tax_id=row.tax_id,
+        number_prefix=row.number_prefix,
+        numbering=Numbering(row.numbering),
+        time_zone=row.time_zone,
+        default_tax_codes=tuple(row.default_tax_codes),
+        grace_days=row.grace_days,
+        net_terms_days=row.net_terms_days,
+        zero_invoices=ZeroInvoices(row.zero_invoices),
+    )
+
+
+async def save_entity(conn: AsyncConnection, tenant: Tenant, entity: BillingEntity) -> None:
+    """Store the tenant's billing entity, in place of the one before."""
+    values = {
+        "name": entity.name,
+        "address": to_json(entity.address),
+        "tax_id": entity.tax_id,
+        "number_prefix": entity.number_prefix,
+        "numbering": entity.numbering,
+        "time_zone": entity.time_zone,
+        "default_tax_codes": list(entity.default_tax_codes),
+        "grace_days": entity.grace_days,
+        "net_terms_days": entity.net_terms_days,
+        "zero_invoices": entity.zero_invoices,
+    }
+    row = insert(billing_entities).values(tenant=tenant, code=ENTITY_CODE, **values)
+    await conn.execute(row.on_conflict_do_update(index_elements=["tenant", "code"], set_=values))
+
+
+async def find_customer(
+    conn: AsyncConnection, tenant: Tenant, customer_id: str
+) -> KnownCustomer | None:
+    """Return a customer, None if it was never met."""
+    query = select(customers).filter_by(tenant=tenant, customer_id=customer_id)
+    row = (await conn.execute(query)).one_or_none()
+    return None if row is None else customer_of(row)
+
+
+async def load_customer(conn: AsyncConnection, tenant: Tenant, customer_id: str) -> KnownCustomer:
+    """Return a customer.
+
+    Raises:
+        CustomerNotFound: the tenant has none of that id.
+    """
+    found = await find_customer(conn, tenant, customer_id)
+    if found is None:
+        raise CustomerNotFound(f"no customer {customer_id}")
+    return found
+
+
+async def list_customers(
+    conn: AsyncConnection, tenant: Tenant, *, after: str, limit: int
+) -> list[KnownCustomer]:
+    """Return customers after the id `after`, by id."""
+    query = select(customers).filter_by(tenant=tenant).order_by(customers.c.customer_id)
+    if after:
+        query = query.where(customers.c.customer_id > after)
+    return [customer_of(row) for row in await conn.execute(query.limit(limit))]
+
+
+async def save_customer(
+    conn: AsyncConnection, tenant: Tenant, profile: Customer, *, now: datetime
+) -> KnownCustomer:
+    """Store a customer in place of what was known of it; a new one gets the next number."""
+    changed = update(customers).filter_by(tenant=tenant, customer_id=profile.customer_id)
+    row = (await conn.execute(changed.values(**columns_of(profile)).returning(customers))).first()
+    if row is not None:
+        return customer_of(row)
+    created = await create_customer(conn, tenant, profile, now=now)
+    if created is not None:
+        return created
+    # Another transaction created it between the two statements; now it can be changed.
+    return await save_customer(conn, tenant, profile, now=now)
+
+
+async def open_customer(
+    conn: AsyncConnection, tenant: Tenant, customer_id: str, *, time_zone: str, now: datetime
+) -> KnownCustomer:
+    """Return a customer, a stub of it if it was never met."""
+    stub = Customer(customer_id=customer_id, time_zone=time_zone, stub=True)
+    return (
+        await find_customer(conn, tenant, customer_id)
+        or await create_customer(conn, tenant, stub, now=now)
+        or await load_customer(conn, tenant, customer_id)
+    )
+
+
+async def create_customer(
+    conn: AsyncConnection, tenant: Tenant, profile: Customer, *, now: datetime
+) -> KnownCustomer | None:
+    """Insert a customer; None if another transaction did so first.
+
+    The number comes before the row, as nobody may see a customer without one. The savepoint
+    gives it back to the series when the row was there already.
+    """
+    async with conn.begin_nested() as savepoint:
+        number = await series.take(conn, tenant, series.CUSTOMERS)
+        row = insert(customers).values(
+            tenant=tenant,
+            customer_id=profile.customer_id,
+            number=number,
+            created_at=now,
+            **columns_of(profile),
+        )
+        inserted = await conn.execute(row.on_conflict_do_nothing())
+        if inserted.rowcount == 1:
+            return KnownCustomer(profile, number, now)
+        await savepoint.rollback()
+    return None
+
+
+def columns_of(profile: Customer) -> dict[str, Any]:
+    return {
+        "name": profile.name,
+        "email": profile.email,
+        "address": to_json(profile.address),
+        "tax_id": profile.tax_id,
+        "tax_codes": list(profile.tax_codes),
+        "tax_exempt": profile.tax_exempt,
+        "time_zone": profile.time_zone,
+        "metadata": profile.metadata,
+        "stub": profile.stub,
+    }
+
+
+def customer_of(row: Row[Any]) -> KnownCustomer:
+    profile = Customer(
+        customer_id=row.customer_id,
+        name=row.name,
+        email=row.email,
+        address=from_json(row.address, Address),
+        tax_id=row.tax_id,
+        tax_codes=tuple(row.tax_codes),
+        tax_exempt=row.tax_exempt,
+        time_zone=row.time_zone,
+        metadata=row.metadata,
+        stub=row.stub,
+    )
+    return KnownCustomer(profile, row.number, row.created_at.astimezone(UTC))

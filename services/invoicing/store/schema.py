@@ -1,0 +1,326 @@
+"""Tables of the invoicing database. Every key leads with the tenant.
+
+The first migration also forces row-level security on them, and guards with triggers what no CHECK
+can see: a closed invoice never changes, and its parts sum up to it.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.schema import SchemaItem
+
+from libs.schema import TENANT_TABLES, shared_tables
+
+metadata = MetaData()
+
+
+def required(name: str, kind: type, *, default: str | None = None) -> Column[object]:
+    """Return a column that is never null."""
+    return Column(name, kind, nullable=False, server_default=default)
+
+
+def of_invoice(name: str, *columns: SchemaItem) -> Table:
+    """Return a table whose rows are parts of an invoice."""
+    return Table(
+        name,
+        metadata,
+        Column("tenant", Integer),
+        Column("invoice_id", Uuid),
+        *columns,
+        ForeignKeyConstraint(["tenant", "invoice_id"], ["invoices.tenant", "invoices.invoice_id"]),
+    )
+
+
+billing_entities = Table(
+    "billing_entities",
+    metadata,
+    Column("tenant", Integer),
+    Column("code", Text),
+    required("name", Text),
+    required("address", JSONB),
+    required("tax_id", Text),
+    required("number_prefix", Text),
+    required("numbering", Text),
+    required("time_zone", Text),
+    Column("default_tax_codes", ARRAY(Text), nullable=False),
+    required("grace_days", Integer),
+    required("net_terms_days", Integer),
+    required("zero_invoices", Text),
+    PrimaryKeyConstraint("tenant", "code"),
+    CheckConstraint("number_prefix ~ '^[A-Z0-9]{1,12}$'", name="prefix_is_short"),
+    CheckConstraint("grace_days BETWEEN 0 AND 60", name="grace_within_bounds"),
+    CheckConstraint("net_terms_days BETWEEN 0 AND 365", name="terms_within_bounds"),
+)
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("tenant", Integer),
+    Column("customer_id", Text),
+    required("number", BigInteger),
+    required("name", Text),
+    required("email", Text),
+    required("address", JSONB),
+    required("tax_id", Text),
+    Column("tax_codes", ARRAY(Text), nullable=False),
+    required("tax_exempt", Boolean),
+    required("time_zone", Text),
+    required("metadata", JSONB),
+    required("stub", Boolean),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("tenant", "customer_id"),
+    UniqueConstraint("tenant", "number"),
+)
+
+taxes = Table(
+    "taxes",
+    metadata,
+    Column("tenant", Integer),
+    Column("code", Text),
+    required("name", Text),
+    required("rate_percent", Numeric),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("tenant", "code"),
+    CheckConstraint("rate_percent BETWEEN 0 AND 100", name="rate_within_bounds"),
+)
+
+# Counters without gaps: a number is taken and used in one transaction, as its last step.
+number_series = Table(
+    "number_series",
+    metadata,
+    Column("tenant", Integer),
+    Column("kind", Text),  # customers, invoices, or customer_invoices
+    Column("key", Text),  # The customer, for customer_invoices.
+    required("last", BigInteger),
+    PrimaryKeyConstraint("tenant", "kind", "key"),
+)
+
+invoices = Table(
+    "invoices",
+    metadata,
+    Column("tenant", Integer),
+    Column("invoice_id", Uuid),
+    Column("ordinal", BigInteger, Identity(), nullable=False),  # Order of creation; has gaps.
+    required("status", Text),
+    required("customer_id", Text),
+    required("currency", Text),
+    required("group_day", Date),
+    required("time_zone", Text),
+    Column("finalize_at", DateTime(timezone=True), nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    required("subtotal_minor", BigInteger, default="0"),
+    required("tax_minor", BigInteger, default="0"),
+    required("credits_minor", BigInteger, default="0"),
+    required("total_minor", BigInteger, default="0"),
+    Column("period_start", DateTime(timezone=True)),
+    Column("period_end", DateTime(timezone=True)),
+    required("revision", BigInteger, default="1"),
+    required("refreshed_revision", BigInteger, default="0"),
+    required("trace_headers", JSONB),
+    required("trace_id", Text, default=""),
+    Column("content_hash", LargeBinary),
+    Column("seller", JSONB),  # Seller and buyer are frozen with the lines.
+    Column("buyer", JSONB),
+    Column("number", Text),
+    Column("entity_sequence", BigInteger),
+    Column("customer_sequence", BigInteger),
+    Column("issue_date", Date),
+    Column("due_date", Date),
+    Column("finalized_at", DateTime(timezone=True)),
+    PrimaryKeyConstraint("tenant", "invoice_id"),
+    UniqueConstraint("tenant", "number"),
+    UniqueConstraint("tenant", "entity_sequence"),
+    UniqueConstraint("tenant", "customer_id", "customer_sequence"),
+    ForeignKeyConstraint(["tenant", "customer_id"], ["customers.tenant", "customers.customer_id"]),
+    CheckConstraint(
+        "status IN ('draft', 'finalizing', 'finalized', 'skipped')", name="status_known"
+    ),
+    CheckConstraint(
+        "total_minor = subtotal_minor + tax_minor - credits_minor", name="total_adds_up"
+    ),
+    CheckConstraint(
+        "subtotal_minor >= 0 AND tax_minor >= 0 AND credits_minor >= 0 AND total_minor >= 0",
+        name="amounts_not_negative",
+    ),
+    CheckConstraint(
+        "(status = 'finalized') = (number IS NOT NULL)"
+        " AND (number IS NULL) = (entity_sequence IS NULL)"
+        " AND (number IS NULL) = (customer_sequence IS NULL)",
+        name="numbered_when_finalized",
+    ),
+    CheckConstraint(
+        "(finalized_at IS NOT NULL) = (status IN ('finalized', 'skipped'))"
+        " AND (finalized_at IS NULL) = (issue_date IS NULL)"
+        " AND (finalized_at IS NULL) = (due_date IS NULL)",
+        name="dated_when_closed",
+    ),
+    CheckConstraint(
+        "status = 'draft' OR (octet_length(content_hash) = 32"
+        " AND seller IS NOT NULL AND buyer IS NOT NULL)",
+        name="frozen_when_no_draft",
+    ),
+    CheckConstraint("refreshed_revision <= revision", name="refreshed_to_a_revision"),
+    Index(
+        "invoices_one_draft_a_group",
+        "tenant",
+        "customer_id",
+        "currency",
+        "group_day",
+        unique=True,
+        postgresql_where=text("status = 'draft'"),
+    ),
+    Index("invoices_newest", "tenant", "ordinal"),
+    Index("invoices_newest_of_customer", "tenant", "customer_id", "ordinal"),
+    Index(
+        "invoices_unfinished",
+        "finalize_at",
+        postgresql_where=text("status IN ('draft', 'finalizing')"),
+    ),
+)
+
+invoice_lines = of_invoice(
+    "invoice_lines",
+    Column("line_id", Uuid),
+    required("position", Integer),
+    required("fee_kind", Text),
+    required("adjustment_sequence", Integer),
+    required("charge_code", Text),
+    required("filter_code", Text),
+    required("meter_code", Text),
+    required("description", Text),
+    required("units", Numeric),
+    required("event_count", BigInteger),
+    required("exact_amount", Numeric),
+    required("amount_minor", BigInteger),
+    required("tax_share_minor", BigInteger),
+    required("credits_minor", BigInteger),
+    required("period_id", Uuid),
+    Column("period_start", DateTime(timezone=True), nullable=False),
+    Column("period_end", DateTime(timezone=True), nullable=False),
+    required("first_day", Date),
+    required("end_day", Date),
+    required("time_zone", Text),
+    required("subscription_id", Text),
+    required("plan_code", Text),
+    required("plan_version", Integer),
+    required("breakdown", JSONB),
+    required("trace_id", Text),
+    PrimaryKeyConstraint("tenant", "invoice_id", "line_id"),
+    UniqueConstraint("tenant", "invoice_id", "position"),
+    CheckConstraint(
+        "amount_minor >= 0 OR adjustment_sequence > 0", name="negative_only_in_adjustments"
+    ),
+    CheckConstraint(
+        "credits_minor = 0 OR credits_minor BETWEEN 0 AND amount_minor + tax_share_minor",
+        name="credits_within_line",
+    ),
+)
+
+invoice_taxes = of_invoice(
+    "invoice_taxes",
+    Column("position", Integer),
+    required("tax_code", Text),
+    required("name", Text),
+    required("rate_percent", Numeric),
+    required("base_minor", BigInteger),
+    required("amount_minor", BigInteger),
+    PrimaryKeyConstraint("tenant", "invoice_id", "position"),
+    CheckConstraint("amount_minor BETWEEN 0 AND base_minor", name="tax_within_base"),
+)
+
+# What wallets answered: each row is a part of a line that one grant paid.
+invoice_credits = of_invoice(
+    "invoice_credits",
+    Column("position", Integer),
+    required("line_id", Uuid),
+    required("wallet_id", Uuid),
+    required("grant_id", Uuid),
+    required("amount_minor", BigInteger),
+    required("captured", Boolean),
+    PrimaryKeyConstraint("tenant", "invoice_id", "position"),
+    ForeignKeyConstraint(
+        ["tenant", "invoice_id", "line_id"],
+        ["invoice_lines.tenant", "invoice_lines.invoice_id", "invoice_lines.line_id"],
+    ),
+    CheckConstraint("amount_minor > 0", name="credit_above_zero"),
+)
+
+# purpose is "close", or "adjustment N": what of a period the invoice bills.
+invoice_periods = of_invoice(
+    "invoice_periods",
+    Column("period_id", Uuid),
+    Column("purpose", Text),
+    required("live", Boolean, default="true"),  # False once the invoice is voided.
+    PrimaryKeyConstraint("tenant", "invoice_id", "period_id", "purpose"),
+    Index(
+        "invoice_periods_one_live",
+        "tenant",
+        "period_id",
+        "purpose",
+        unique=True,
+        postgresql_where=text("live"),
+    ),
+)
+
+# Closed periods whose usage changed since: late_version is what rating announced, adjusted_version
+# what the adjustments up to last_sequence cover.
+late_periods = Table(
+    "late_periods",
+    metadata,
+    Column("tenant", Integer),
+    Column("period_id", Uuid),
+    required("customer_id", Text),
+    required("currency", Text),
+    required("late_version", BigInteger),
+    required("adjusted_version", BigInteger, default="0"),
+    required("last_sequence", Integer, default="0"),
+    PrimaryKeyConstraint("tenant", "period_id"),
+    Index("late_periods_of_customer", "tenant", "customer_id", "currency"),
+)
+
+# An adjustment is written before rating is asked for it, with the invoice that asks. Its answer
+# stays here while it fits on no invoice (invoice_id null).
+adjustments = Table(
+    "adjustments",
+    metadata,
+    Column("tenant", Integer),
+    Column("period_id", Uuid),
+    Column("sequence", Integer),
+    required("customer_id", Text),
+    required("currency", Text),
+    Column("invoice_id", Uuid),
+    Column("rated", JSONB),
+    PrimaryKeyConstraint("tenant", "period_id", "sequence"),
+    ForeignKeyConstraint(
+        ["tenant", "period_id"], ["late_periods.tenant", "late_periods.period_id"]
+    ),
+    ForeignKeyConstraint(["tenant", "invoice_id"], ["invoices.tenant", "invoices.invoice_id"]),
+    CheckConstraint("sequence > 0", name="sequence_from_one"),
+    CheckConstraint("invoice_id IS NOT NULL OR rated IS NOT NULL", name="asked_by_an_invoice"),
+    Index("adjustments_of_customer", "tenant", "customer_id", "currency"),
+)
+
+own_tables = tuple(metadata.tables)
+shared_tables(metadata)
+TENANT_TABLE_NAMES = (*own_tables, *TENANT_TABLES)
