@@ -20,16 +20,16 @@ runtime:
 	@tools/install.sh runtime
 
 demo: runtime ## start the suite and watch four stories become invoices
-	@$(BIN)/tally demo
+	@$(BIN)/tally demo $(ARGS)
 
 up: runtime ## run PostgreSQL, NATS and the four services in the foreground; Ctrl-C stops them
-	@$(BIN)/tally up
+	@$(BIN)/tally up $(ARGS)
 
 down: runtime ## stop a running suite
-	@$(BIN)/tally down
+	@$(BIN)/tally down $(ARGS)
 
 status: runtime ## show what runs
-	@$(BIN)/tally status
+	@$(BIN)/tally status $(ARGS)
 
 test: setup ## run every test, against a real PostgreSQL and NATS
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)

@@ -17,7 +17,7 @@ async def until(
     seconds: float = 20.0,
     describe: str | Callable[[], object] = "the condition",
 ) -> Found:
-    """Returns what `condition` gives, as soon as that is true.
+    """Return what `condition` gives, as soon as that is true.
 
     `condition` may be a coroutine function. It is asked every 20 ms, at least once, and once
     more after the deadline. An AssertionError of its own counts as "not yet", so a condition

@@ -1,4 +1,4 @@
-"""Makes libs/gen from proto/: messages, gRPC stubs, and the types of both.
+"""Make libs/gen from proto/: messages, gRPC stubs, and the types of both.
 
     python tools/generate.py            bring libs/gen in step with proto/
     python tools/generate.py --check    fail, naming the files, if it is not
@@ -20,7 +20,7 @@ GENERATED = ROOT / "libs" / "gen"
 
 
 def main() -> int:
-    """Returns 0 when libs/gen is in step with proto/, 1 when --check found a difference."""
+    """Return 0 when libs/gen is in step with proto/, 1 when --check found a difference."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="only compare")
     arguments = parser.parse_args()
@@ -37,7 +37,7 @@ def main() -> int:
 
 
 def compile_protos(target: Path) -> None:
-    """Runs protoc over every file below proto/ into `target`."""
+    """Run protoc over every file below proto/ into `target`."""
     sources = sorted(str(path.relative_to(SOURCES)) for path in SOURCES.rglob("*.proto"))
     if not sources:
         raise SystemExit("there is no .proto file below proto/")
@@ -52,7 +52,10 @@ def compile_protos(target: Path) -> None:
             f"--proto_path={SOURCES}",
             # google/rpc lies there, put by googleapis-common-protos
             f"--proto_path={sysconfig.get_path('purelib')}",
-            *(f"--{output}_out={'quiet:' if 'mypy' in output else ''}{target}" for output in outputs),
+            *(
+                f"--{output}_out={'quiet:' if 'mypy' in output else ''}{target}"
+                for output in outputs
+            ),
             *sources,
         ],
         check=True,
@@ -62,18 +65,18 @@ def compile_protos(target: Path) -> None:
 
 
 def read_tree(folder: Path) -> dict[str, bytes]:
-    """Returns the generated files below `folder` by their path relative to it."""
+    """Return the generated files below `folder` by their path relative to it."""
     found = (path for ending in ("*.py", "*.pyi") for path in folder.rglob(ending))
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
 def differences(fresh: dict[str, bytes], present: dict[str, bytes]) -> set[str]:
-    """Returns the paths that are missing, left over, or of other content in `present`."""
+    """Return the paths that are missing, left over, or of other content in `present`."""
     return {name for name in fresh.keys() | present.keys() if fresh.get(name) != present.get(name)}
 
 
 def write_tree(fresh: dict[str, bytes], differing: list[str]) -> None:
-    """Writes what `differing` names into libs/gen, and removes what proto/ no longer makes."""
+    """Write what `differing` names into libs/gen, and removes what proto/ no longer makes."""
     for name in differing:
         path = GENERATED / name
         if name not in fresh:

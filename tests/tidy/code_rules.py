@@ -19,7 +19,7 @@ IMPURE = set(
 
 
 def find_binary_floats(text: str) -> list[str]:
-    """Finds float literals, and every mention of a binary float type."""
+    """Find float literals, and every mention of a binary float type."""
     findings = []
     for node in walk(text):
         if isinstance(node, ast.Constant) and isinstance(node.value, float | complex):
@@ -30,7 +30,7 @@ def find_binary_floats(text: str) -> list[str]:
 
 
 def find_skips(text: str) -> list[str]:
-    """Finds tests that are skipped or expected to fail."""
+    """Find tests that are skipped or expected to fail."""
     findings = []
     for node in walk(text):
         if isinstance(node, ast.Attribute) and node.attr in SKIPPERS:
@@ -42,7 +42,7 @@ def find_skips(text: str) -> list[str]:
 
 
 def find_sleeps(text: str) -> list[str]:
-    """Finds waiting for a length of time."""
+    """Find waiting for a length of time."""
     findings = []
     for node in walk(text):
         sleeps = isinstance(node, ast.Attribute) and node.attr == "sleep" and root(node) in SLEEPERS
@@ -52,7 +52,7 @@ def find_sleeps(text: str) -> list[str]:
 
 
 def find_engines(text: str) -> list[str]:
-    """Finds ways into a database that pass by libs.db."""
+    """Find ways into a database that pass by libs.db."""
     findings = []
     for node in walk(text):
         if (
@@ -68,13 +68,13 @@ def find_engines(text: str) -> list[str]:
 
 
 def find_unfinished(text: str) -> list[str]:
-    """Finds stubs."""
+    """Find stubs."""
     stubs = (node for node in walk(text) if mentioned(node) == "NotImplementedError")
     return [f"{line_of(node)}: is a stub" for node in stubs]
 
 
 def find_impure_imports(text: str) -> list[str]:
-    """Finds imports that the domain of a service may not have."""
+    """Find imports that the domain of a service may not have."""
     findings = []
     for node in walk(text):
         for name in imported(node):
@@ -95,18 +95,18 @@ def find_impure_imports(text: str) -> list[str]:
 
 
 def walk(text: str) -> Iterator[ast.AST]:
-    """Gives every node of the syntax tree of `text`."""
+    """Give every node of the syntax tree of `text`."""
     return ast.walk(ast.parse(text))
 
 
 def line_of(node: ast.AST) -> int:
-    """Returns the line on which the node begins."""
+    """Return the line on which the node begins."""
     line: int = getattr(node, "lineno", 0)
     return line
 
 
 def mentioned(node: ast.AST) -> str | None:
-    """Returns the name that the node mentions by itself: `engine` of `app.engine`."""
+    """Return the name that the node mentions by itself: `engine` of `app.engine`."""
     match node:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return name
@@ -115,14 +115,14 @@ def mentioned(node: ast.AST) -> str | None:
 
 
 def root(node: ast.AST) -> str | None:
-    """Returns the first name of a dotted one: `pytest` of `pytest.mark.skip`."""
+    """Return the first name of a dotted one: `pytest` of `pytest.mark.skip`."""
     while isinstance(node, ast.Attribute):
         node = node.value
     return node.id if isinstance(node, ast.Name) else None
 
 
 def imported(node: ast.AST) -> set[str]:
-    """Returns the dotted names that the statement imports; `from a import b` gives `a.b`."""
+    """Return the dotted names that the statement imports; `from a import b` gives `a.b`."""
     match node:
         case ast.Import(names=aliases):
             return {alias.name for alias in aliases}

@@ -23,7 +23,7 @@ class Method:
 
     @classmethod
     def from_descriptor(cls, descriptor: MethodDescriptor) -> "Method":
-        """Reads a method of the generated code."""
+        """Read a method of the generated code."""
         scope = descriptor.GetOptions().Extensions[options_pb2.scope]
         return cls(
             name=descriptor.name,
@@ -34,7 +34,7 @@ class Method:
 
 
 def find_method_faults(method: Method) -> list[str]:
-    """Finds a method without scope, a command that is not idempotent, a list without pages."""
+    """Find a method without scope, a command that is not idempotent, a list without pages."""
     findings = []
     if not method.scope:
         findings.append(f"{method.name} declares no scope")
@@ -50,7 +50,7 @@ def find_method_faults(method: Method) -> list[str]:
 
 
 def find_comment_faults(text: str, reasons: set[str]) -> list[str]:
-    """Finds methods whose comment does not list errors, and errors that are not `reasons`."""
+    """Find methods whose comment does not list errors, and errors that are not `reasons`."""
     findings = []
     comment = ""
     for number, line in enumerate(text.splitlines(), start=1):
@@ -68,7 +68,7 @@ def find_comment_faults(text: str, reasons: set[str]) -> list[str]:
 
 
 def find_unknown_reasons(text: str, reasons: set[str]) -> list[str]:
-    """Finds error classes whose reason is not in the contract."""
+    """Find error classes whose reason is not in the contract."""
     lines = enumerate(text.splitlines(), start=1)
     given = (
         (number, re.search(r"\breason(?:: str)? ?= ?\"([A-Z0-9_]+)\"", line))

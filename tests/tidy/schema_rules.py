@@ -22,7 +22,7 @@ LED_BY_SHARD = {"shard", "shards", "segment", "segments", "slice", "slices", "re
 
 
 def find_table_faults(table: Table) -> list[str]:
-    """Finds keys that do not lead with the tenant, and columns that are not exact."""
+    """Find keys that do not lead with the tenant, and columns that are not exact."""
     findings = [
         f"{table.name}.{column.name} is a binary float"
         for column in table.columns
@@ -38,7 +38,7 @@ def find_table_faults(table: Table) -> list[str]:
 
 
 def keys(table: Table) -> Iterator[tuple[str, Sequence[str]]]:
-    """Gives what makes rows unique or ties them to others, with the columns in order."""
+    """Give what makes rows unique or ties them to others, with the columns in order."""
     for constraint in sorted(table.constraints, key=lambda each: type(each).__name__):
         match constraint:
             case PrimaryKeyConstraint():

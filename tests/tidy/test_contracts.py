@@ -35,7 +35,7 @@ EXAMPLES = [
 
 
 def services() -> Iterator[ServiceDescriptor]:
-    """Gives every service that proto/ defines, from the generated code."""
+    """Give every service that proto/ defines, from the generated code."""
     for name in tree.matching("proto/**"):
         if name.endswith(".proto"):
             module = name.removeprefix("proto/").removesuffix(".proto").replace("/", ".")

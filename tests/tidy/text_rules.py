@@ -23,28 +23,28 @@ RELEASE = re.compile(r"## (?:Unreleased|\d+\.\d+\.\d+ \(\d{4}-\d{2}-\d{2}\))")
 
 
 def find_machine_paths(text: str) -> list[str]:
-    """Finds paths that exist on one machine only."""
+    """Find paths that exist on one machine only."""
     return each_line(text, MACHINE_PATH, "names a path of one machine")
 
 
 def find_index_hosts(text: str) -> list[str]:
-    """Finds where packages come from: that is set up on the machine, not in the project."""
+    """Find where packages come from: that is set up on the machine, not in the project."""
     return each_line(text, INDEX_HOST, "names a package index")
 
 
 def find_left_to_do(text: str) -> list[str]:
-    """Finds notes about what somebody should do one day."""
+    """Find notes about what somebody should do one day."""
     return each_line(text, LEFT_TO_DO, "is left to do: do it, or open an issue")
 
 
 def find_length(text: str) -> list[str]:
-    """Finds a file that is too long to be about one thing."""
+    """Find a file that is too long to be about one thing."""
     count = len(text.splitlines())
     return [f"{count}: more than {LINES_MAX} lines"] if count > LINES_MAX else []
 
 
 def find_lock_faults(text: str) -> list[str]:
-    """Finds what is not a pinned package with its hashes."""
+    """Find what is not a pinned package with its hashes."""
     findings = []
     for line, block in blocks(text):
         head, *hashes = [part.strip() for part in block.split("\\\n")]
@@ -58,14 +58,14 @@ def find_lock_faults(text: str) -> list[str]:
 
 
 def locked(text: str) -> dict[str, str]:
-    """Returns the versions that a lock names, by package and marker."""
+    """Return the versions that a lock names, by package and marker."""
     heads = (block.split("\\\n")[0].strip() for _, block in blocks(text))
     pinned = (re.fullmatch(r"([^=]+)==([^\s;]+)(.*)", head) for head in heads)
     return {match[1] + match[3].rstrip(): match[2] for match in pinned if match}
 
 
 def find_record_faults(text: str) -> list[str]:
-    """Finds what a decision record lacks: title, status, and three parts in order."""
+    """Find what a decision record lacks: title, status, and three parts in order."""
     lines = text.splitlines()
     findings = []
     if not lines or not RECORD_TITLE.fullmatch(lines[0]):
@@ -81,7 +81,7 @@ def find_record_faults(text: str) -> list[str]:
 
 
 def find_changelog_faults(text: str) -> list[str]:
-    """Finds what is not a release or one line for one change."""
+    """Find what is not a release or one line for one change."""
     findings = []
     for number, line in enumerate(text.splitlines(), start=1):
         release = RELEASE.fullmatch(line) is not None
@@ -96,7 +96,7 @@ def find_changelog_faults(text: str) -> list[str]:
 
 
 def find_dead_links(text: str, exists: Callable[[str, str], bool]) -> list[str]:
-    """Finds links within the project that lead nowhere.
+    """Find links within the project that lead nowhere.
 
     `exists(path, anchor)` tells whether a relative path is there and has that heading; the
     path is empty for the document itself, the anchor where the link has none.
@@ -111,14 +111,14 @@ def find_dead_links(text: str, exists: Callable[[str, str], bool]) -> list[str]:
 
 
 def anchors(text: str) -> set[str]:
-    """Returns the anchors of a document's headings, as they are made for the web."""
+    """Return the anchors of a document's headings, as they are made for the web."""
     headings = (line.lstrip("#") for line in without_fences(text) if line.startswith("#"))
     plain = (re.sub(r"[^\w\- ]", "", heading.strip().lower()) for heading in headings)
     return {heading.replace(" ", "-") for heading in plain}
 
 
 def without_fences(text: str) -> Iterator[str]:
-    """Gives every line; those of code blocks as empty ones."""
+    """Give every line; those of code blocks as empty ones."""
     fenced = False
     for line in text.splitlines():
         fence = line.lstrip().startswith("```")
@@ -127,7 +127,7 @@ def without_fences(text: str) -> Iterator[str]:
 
 
 def blocks(text: str) -> Iterator[tuple[int, str]]:
-    """Gives each logical line of a lock, continuations included, with its number."""
+    """Give each logical line of a lock, continuations included, with its number."""
     block, start = "", 1
     for number, line in enumerate(text.splitlines(), start=1):
         if not block:
@@ -140,7 +140,7 @@ def blocks(text: str) -> Iterator[tuple[int, str]]:
 
 
 def each_line(text: str, pattern: re.Pattern[str], fault: str) -> list[str]:
-    """Returns a finding for each line in which `pattern` occurs."""
+    """Return a finding for each line in which `pattern` occurs."""
     lines = enumerate(text.splitlines(), start=1)
     found = ((number, pattern.search(line)) for number, line in lines)
     return [f"{number}: {match[0]!r} {fault}" for number, match in found if match]

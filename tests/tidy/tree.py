@@ -13,7 +13,7 @@ Rule = Callable[[str], list[str]]
 
 @cache
 def names() -> tuple[str, ...]:
-    """Returns the paths of all files but ignored ones, relative to the root, sorted."""
+    """Return the paths of all files but ignored ones, relative to the root, sorted."""
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -26,14 +26,14 @@ def names() -> tuple[str, ...]:
 
 
 def matching(*patterns: str) -> Iterator[str]:
-    """Gives the written (not generated) files that match one of `patterns`, `**` included."""
+    """Give the written (not generated) files that match one of `patterns`, `**` included."""
     for name in names():
         if not name.startswith(GENERATED) and any(fits(name, pattern) for pattern in patterns):
             yield name
 
 
 def fits(name: str, pattern: str) -> bool:
-    """Tells whether the path matches; a pattern that ends in `/**` takes all below a folder.
+    """Tell whether the path matches; a pattern that ends in `/**` takes all below a folder.
 
     `services/*/domain/**` takes services/rating/domain/tiers/graduated.py.
     """
@@ -46,7 +46,7 @@ def fits(name: str, pattern: str) -> bool:
 
 
 def read(name: str) -> str | None:
-    """Returns the file's text; None for a binary file."""
+    """Return the file's text; None for a binary file."""
     try:
         return (ROOT / name).read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -54,7 +54,7 @@ def read(name: str) -> str | None:
 
 
 def judge(rule: Rule, files: Iterable[str]) -> list[str]:
-    """Returns what `rule` finds in `files`, as `path:finding`."""
+    """Return what `rule` finds in `files`, as `path:finding`."""
     findings = []
     for name in files:
         text = read(name)
