@@ -63,7 +63,7 @@ lock: setup ## resolve the dependencies of pyproject.toml anew into both locks
 # `make lint` compares the contracts with this file. Compared with anything that moves with the
 # branch, a breaking change could never be seen; so it is made anew only when a release is made.
 released: setup ## at a release only: take the contracts of now as what must not break
-	@$(BIN)/buf build -o proto/released.binpb
+	@$(BIN)/buf build --exclude-source-info -o proto/released.binpb
 
 clean: ## stop a running suite, remove its data, what was built and every cache
 	@if [ -d .tally ] && [ -x $(BIN)/tally ]; then $(BIN)/tally down; fi

@@ -11,11 +11,12 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-# Tables of the whole suite, not of a tenant: what their keys lead with instead, or "" for any.
+# Tables of the whole suite, not of a tenant: their keys may lead with anything.
 SUITE_WIDE = {
-    "applied": "",  # rating: how far each shard and partition is folded
-    "clock": "",  # the test clock
-    "inbox_head": "",  # how far each peer's facts have taken effect
+    "applied",  # How far rating has folded each shard and partition.
+    "clock",  # The test clock.
+    "inbox_head",  # How far each peer's facts have taken effect.
+    "topology",  # How many shards and partitions ingest was set up with.
 }
 # The log belongs to shards, which hold many tenants.
 LED_BY_SHARD = {"shard", "shards", "segment", "segments", "slice", "slices", "relay_position"}

@@ -47,7 +47,7 @@ def test_every_method_has_a_scope_and_every_command_a_request_id() -> None:
     methods = [method for service in services() for method in service.methods]
     assert len(methods) > 20
     found = [contract_rules.find_method_faults(Method.from_descriptor(each)) for each in methods]
-    assert sum(found, []) == []
+    tree.check_none(sum(found, []))
 
 
 @pytest.mark.parametrize(("method", "findings"), EXAMPLES)
@@ -57,7 +57,7 @@ def test_a_faulty_method_is_found(method: Method, findings: list[str]) -> None:
 
 def test_every_method_lists_its_errors() -> None:
     rule = partial(contract_rules.find_comment_faults, reasons=REASONS)
-    assert tree.judge(rule, tree.matching("*.proto")) == []
+    tree.check(rule, tree.matching("*.proto"))
 
 
 def test_a_method_without_errors_is_found() -> None:
@@ -69,7 +69,7 @@ def test_a_method_without_errors_is_found() -> None:
 def test_every_error_that_is_raised_has_its_reason_in_the_contract() -> None:
     rule = partial(contract_rules.find_unknown_reasons, reasons=REASONS)
     files = [name for name in tree.matching("services/**", "libs/**") if name.endswith(".py")]
-    assert tree.judge(rule, files) == []
+    tree.check(rule, files)
 
 
 def test_an_unknown_reason_is_found() -> None:

@@ -10,7 +10,7 @@ CHANGE_CHARACTERS_MAX = 200
 MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:root|work|home|Users)/\w|\b[C-Z]:\\\w")
 INDEX_HOST = re.compile(
     r"pypi\.(?:org|python)|python[h]osted|registry\.(?:npmjs|yarnpkg)|[p]roxy\.golang|"
-    r"(?<![\w-])--(?:extra-)?index-url\b|(?<![\w-])--find[-]links\b|artifactory|[n]exus/",
+    r"(?<![\w-])--(?:extra-)?index-url\b|(?<![\w-])--find[-]links\b|[a]rtifactory|[n]exus/",
     re.IGNORECASE,
 )
 LEFT_TO_DO = re.compile(r"\b(?:TOD[O]|FIXM[E]|XX[X]|HAC[K])\b")

@@ -61,3 +61,13 @@ def judge(rule: Rule, files: Iterable[str]) -> list[str]:
         if text is not None:
             findings += [f"{name}:{finding}" for finding in rule(text)]
     return findings
+
+
+def check(rule: Rule, files: Iterable[str]) -> None:
+    """Fail with everything that `rule` finds in `files`."""
+    check_none(judge(rule, files))
+
+
+def check_none(findings: list[str]) -> None:
+    """Fail with each of `findings` on a line of its own."""
+    assert not findings, "\n" + "\n".join(findings)
