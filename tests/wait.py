@@ -4,13 +4,27 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+from typing import TypeVar, cast, overload
 
 POLL_SECONDS = 0.02
 
 Found = TypeVar("Found")
 
 
+@overload
+async def until(
+    condition: Callable[[], Awaitable[Found]],
+    *,
+    seconds: float = ...,
+    describe: str | Callable[[], object] = ...,
+) -> Found: ...
+@overload
+async def until(
+    condition: Callable[[], Found],
+    *,
+    seconds: float = ...,
+    describe: str | Callable[[], object] = ...,
+) -> Found: ...
 async def until(
     condition: Callable[[], Found | Awaitable[Found]],
     *,
