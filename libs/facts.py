@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs import outbox
 from libs.db import begin_worker
 from libs.inbox import Fact
-from libs.peer import InternalToken, call, stream
+from libs.peer import call, stream
 from libs.tenant import Tenant
 from tally.internal.v1 import fact_service_pb2 as pb
 from tally.internal.v1 import fact_service_pb2_grpc
@@ -57,22 +57,24 @@ class FactServicer(fact_service_pb2_grpc.FactServiceServicer):
 
 
 class FactClient:
-    """Reaches the facts of a peer: the `Upstream` of a `libs.bus.FactConsumer`."""
+    """Reaches the facts of a peer: the `Upstream` of a `libs.bus.FactConsumer`.
 
-    def __init__(self, channel: grpc.aio.Channel, token: InternalToken, *, source: str) -> None:
+    `channel` is one of `libs.peer.channel`, which presents the token.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, *, source: str) -> None:
         self._stub = fact_service_pb2_grpc.FactServiceStub(channel)
-        self._token = token
         self._source = source
 
     async def head(self) -> int:
         """Return the number of the newest fact."""
-        answer = await call(self._stub.GetOutboxHead, pb.GetOutboxHeadRequest(), token=self._token)
+        answer = await call(self._stub.GetOutboxHead, pb.GetOutboxHeadRequest(), tenant=None)
         return answer.seq
 
     async def stream(self, after_seq: int) -> AsyncIterator[Fact]:
         """Give the facts after `after_seq`, in order."""
         request = pb.StreamFactsRequest(after_seq=after_seq)
-        async for fact in stream(self._stub.StreamFacts, request, token=self._token):
+        async for fact in stream(self._stub.StreamFacts, request, tenant=None):
             yield Fact(
                 tenant=Tenant(fact.tenant),
                 source=self._source,

@@ -53,7 +53,8 @@ def channel(address: str, token: InternalToken) -> grpc.aio.Channel:
     It connects at first use and again after a loss. What fails as UNAVAILABLE is sent again, up
     to four times within a second; every call made through it is part of the present trace.
     """
-    interceptors = [_UnaryToken(token), _StreamToken(token), *aio_client_interceptors()]  # type: ignore[no-untyped-call]
+    traces = aio_client_interceptors()  # type: ignore[no-untyped-call]
+    interceptors = [_UnaryToken(token), _StreamToken(token), *traces]
     return grpc.aio.insecure_channel(address, options=OPTIONS, interceptors=interceptors)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Protocol
 
 from libs.errors import DeadlineExceeded, Exhausted, Unavailable
 
@@ -16,6 +17,18 @@ RETRY_MAX_SECONDS = 2.0
 PASSING = (Unavailable, Exhausted, DeadlineExceeded)  # They mend without us.
 
 Step = Callable[[], Awaitable[bool]]
+
+
+class Background(Protocol):
+    """What a service runs beside its RPCs: a `Loop`, a relay, a consumer of facts."""
+
+    name: str
+
+    def kick(self) -> None:
+        """Look for work now. Never blocks, never raises."""
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until `stopping`."""
 
 
 class Loop:
