@@ -38,7 +38,7 @@ lint: setup ## judge style, types, imports, contracts and the rules of the house
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy --no-error-summary $(CODE)
-	PYTHONPATH=.:libs/gen $(BIN)/lint-imports --no-timing
+	PYTHONPATH=.:libs/gen $(BIN)/lint-imports --no-logo
 	$(BIN)/buf lint
 	$(BIN)/buf breaking --against proto/released.binpb
 	$(BIN)/python tools/generate.py --check
