@@ -1,4 +1,4 @@
-"""How properties are searched: without a time limit for one example, which a busy machine breaks."""
+"""How properties are searched: with no time limit for one example; a busy machine breaks it."""
 
 from hypothesis import settings
 
