@@ -1,0 +1,1 @@
+"""The rules of rating: pure functions of values, without clock, storage or messages."""

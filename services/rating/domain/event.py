@@ -1,0 +1,60 @@
+"""Usage events and slices of the log, as rating reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import NamedTuple
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+PropertyValue = str | Decimal | bool
+
+
+class Moment(NamedTuple):
+    """Where an event stands among all: by time, then by its place in the log."""
+
+    time: int  # Microseconds since 1970 in UTC.
+    shard: int
+    number: int  # Of the segment.
+    place: int  # In the segment.
+
+
+@dataclass(frozen=True, slots=True)
+class UsageEvent:
+    """One event of the log; texts that the client left out are ""."""
+
+    tenant: int
+    customer_id: str
+    subscription_id: str
+    type: str
+    moment: Moment
+    properties: Mapping[str, PropertyValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The events of segment `number` of `shard` that fall on `partition`, in log order.
+
+    `previous_number` is that of the partition's slice before it, 0 for none.
+    """
+
+    shard: int
+    partition: int
+    number: int
+    previous_number: int
+    traceparent: str
+    events: Sequence[UsageEvent]
+
+
+def micros(instant: datetime) -> int:
+    """Return microseconds since 1970 in UTC, exactly."""
+    return (instant - EPOCH) // MICROSECOND
+
+
+def instant_of(time: int) -> datetime:
+    """Return the instant of microseconds since 1970 in UTC."""
+    return EPOCH + timedelta(microseconds=time)

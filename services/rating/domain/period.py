@@ -1,0 +1,111 @@
+"""Billing periods: stretches of a subscription that are billed as one, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from libs.errors import NotFound, Refused
+from libs.period import DayPeriod, Period
+from services.rating.domain.calendar import Stretch
+from services.rating.domain.plan import PlanVersion, Timing
+
+
+class PeriodNotFound(NotFound):
+    """The tenant has no such billing period."""
+
+    reason = "PERIOD_NOT_FOUND"
+
+
+class PeriodNotDue(Refused):
+    """The period has not been announced as due."""
+
+    reason = "PERIOD_NOT_DUE"
+
+
+class PeriodNotClosed(Refused):
+    """The period is not closed."""
+
+    reason = "PERIOD_NOT_CLOSED"
+
+
+class AdjustmentOutOfOrder(Refused):
+    """An adjustment before this one does not exist yet."""
+
+    reason = "ADJUSTMENT_OUT_OF_ORDER"
+
+
+class PeriodKind(StrEnum):
+    """What a billing period bills; values are those of the contract, in lower case."""
+
+    BASE = "base"
+    USAGE = "usage"
+
+
+class PeriodStatus(StrEnum):
+    """Where a billing period stands."""
+
+    OPEN = "open"
+    DUE = "due"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPeriod:
+    """A billing period before it is stored."""
+
+    kind: PeriodKind
+    stretch: Stretch
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BillingPeriod:
+    """A billing period as stored, with what its plan and subscription say about it."""
+
+    period_id: UUID
+    kind: PeriodKind
+    subscription_uid: UUID
+    subscription_id: str
+    customer_id: str
+    term_id: UUID
+    plan_version_id: UUID
+    plan_code: str
+    plan_name: str
+    plan_version: int
+    currency: str
+    time_zone: str
+    whole: DayPeriod
+    fee_days: DayPeriod
+    usage: Period
+    due_at: datetime
+    status: PeriodStatus
+    late_version: int
+
+
+def planned_periods(
+    stretches: Iterable[Stretch],
+    version: PlanVersion,
+    *,
+    start: datetime,
+    collection_delay: timedelta,
+) -> Iterator[PlannedPeriod]:
+    """Give the billing periods of `stretches` of a subscription that starts at `start`.
+
+    Usage is due a collection delay after it ends, and so is a base fee in arrears. A base fee in
+    advance is due a collection delay after its stretch starts, together with the usage before
+    it; that of the first stretch is due at the start.
+    """
+    for stretch in stretches:
+        after_end = stretch.usage.end + collection_delay
+        if version.base_amount is not None:
+            due_at = after_end
+            if version.base_timing is Timing.IN_ADVANCE:
+                first = stretch.usage.start == start
+                due_at = start if first else stretch.usage.start + collection_delay
+            yield PlannedPeriod(PeriodKind.BASE, stretch, due_at)
+        if version.charges:
+            yield PlannedPeriod(PeriodKind.USAGE, stretch, after_end)

@@ -1,0 +1,132 @@
+"""Plans: sellable sets of charges, in versions that never change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from uuid import UUID
+
+from libs.errors import AlreadyExists, FieldInvalid, FieldsInvalid, NotFound
+from services.rating.domain.filters import ANY, DimensionFilter
+from services.rating.domain.meter import Meter, MeterUnknown
+from services.rating.domain.price import Price
+
+CHARGES_MAX = 200
+BUCKETS_MAX = 100
+
+
+class PlanNotFound(NotFound):
+    """The tenant has no such plan."""
+
+    reason = "PLAN_NOT_FOUND"
+
+
+class PlanVersionNotFound(NotFound):
+    """The plan has no such version."""
+
+    reason = "PLAN_VERSION_NOT_FOUND"
+
+
+class PlanCodeTaken(AlreadyExists):
+    """Another plan has the code."""
+
+    reason = "PLAN_CODE_TAKEN"
+
+
+class IntervalUnit(StrEnum):
+    """The unit of a billing interval; values are those of the contract, in lower case."""
+
+    WEEK = "week"
+    MONTH = "month"
+
+
+class Timing(StrEnum):
+    """When a base fee is billed."""
+
+    IN_ARREARS = "in_arrears"
+    IN_ADVANCE = "in_advance"
+
+
+@dataclass(frozen=True, slots=True)
+class FilterBucket:
+    """Usage chosen by dimension values, with a price of its own."""
+
+    code: str
+    filters: tuple[DimensionFilter, ...]
+    price: Price
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """How the usage of one meter is priced; `price` is for what no bucket takes."""
+
+    code: str
+    meter_code: str
+    display_name: str
+    price: Price
+    buckets: tuple[FilterBucket, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the versions of a plan have in common."""
+
+    plan_id: UUID
+    code: str
+    name: str
+    currency: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PlanVersion:
+    """The prices of a plan as of one edition."""
+
+    plan_version_id: UUID
+    version: int
+    interval_unit: IntervalUnit
+    base_amount: Decimal | None
+    base_timing: Timing | None  # Not None where there is a base amount.
+    charges: tuple[Charge, ...]
+    created_at: datetime
+
+
+def check_charges(charges: Sequence[Charge], meters: Mapping[str, Meter]) -> None:
+    """Check that `charges` fit their meters, given by code.
+
+    Raises:
+        MeterUnknown: a charge's meter is not among them.
+        FieldsInvalid: a filter names a key or value that its meter does not have.
+    """
+    for place, charge in enumerate(charges):
+        if charge.meter_code not in meters:
+            raise MeterUnknown(
+                f"version.charges[{place}].meter_code: no meter {charge.meter_code}",
+                metadata={"meter_code": charge.meter_code},
+            )
+    faults = [
+        fault
+        for place, charge in enumerate(charges)
+        for fault in _charge_faults(charge, meters[charge.meter_code], f"version.charges[{place}]")
+    ]
+    if faults:
+        raise FieldsInvalid(faults)
+
+
+def _charge_faults(charge: Charge, meter: Meter, path: str) -> list[FieldInvalid]:
+    faults = []
+    for place, bucket in enumerate(charge.buckets):
+        for index, each in enumerate(bucket.filters):
+            at = f"{path}.buckets[{place}].filters[{index}]"
+            dimension = meter.dimension(each.key)
+            if dimension is None:
+                problem = f"{each.key!r} is no dimension of the meter {meter.code}"
+                faults.append(FieldInvalid(f"{at}.key", problem))
+            elif dimension.values and not each.values <= {*dimension.values, ANY}:
+                strange = sorted(each.values - {*dimension.values, ANY})
+                problem = f"{strange[0]!r} is not among the values of {each.key!r}"
+                faults.append(FieldInvalid(f"{at}.values", problem))
+    return faults

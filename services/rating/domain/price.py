@@ -1,0 +1,155 @@
+"""Prices: from units to an amount, row by row.
+
+U is usage after aggregation. Usage below zero is priced as none. In every row the amount is
+units x unit_amount + flat_amount; the rows' amounts add up to the price, exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import assert_never
+
+from libs.errors import FieldInvalid
+from libs.money import EXACT
+
+ZERO = Decimal(0)
+TIERS_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """Units above the tier before it, up to and including `up_to`; None: open."""
+
+    up_to: Decimal | None
+    unit_amount: Decimal
+    flat_amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class StandardPrice:
+    """U x unit_amount."""
+
+    unit_amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class PackagePrice:
+    """ceil(max(U - free_units, 0) / package_size) x amount."""
+
+    amount: Decimal
+    package_size: Decimal
+    free_units: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class GraduatedPrice:
+    """Every unit by the tier it falls into, and the flat amount of each tier reached."""
+
+    tiers: tuple[Tier, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VolumePrice:
+    """All units, and one flat amount, by the tier that U falls into."""
+
+    tiers: tuple[Tier, ...]
+
+
+Price = StandardPrice | PackagePrice | GraduatedPrice | VolumePrice
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A step of a price, in currency units."""
+
+    label: str  # tier, package, free, units, proration or billed.
+    units: Decimal
+    unit_amount: Decimal
+    flat_amount: Decimal
+    amount: Decimal
+    up_to: Decimal | None = None
+
+
+def rate(price: Price, units: Decimal) -> tuple[Row, ...]:
+    """Price `units`. 150 units, 100 at 2 and the rest at 1, give the rows 200 and 50."""
+    billed = max(units, ZERO)
+    match price:
+        case StandardPrice():
+            return (_row("units", billed, price.unit_amount),)
+        case PackagePrice():
+            return _package_rows(price, billed)
+        case GraduatedPrice():
+            return _graduated_rows(price.tiers, billed)
+        case VolumePrice():
+            tier = next(t for t in price.tiers if t.up_to is None or billed <= t.up_to)
+            return (_tier_row(tier, billed),)
+        case _:
+            assert_never(price)
+
+
+def amount_of(rows: Sequence[Row]) -> Decimal:
+    """Return the sum of the rows' amounts, exactly."""
+    total = ZERO
+    for row in rows:
+        total = EXACT.add(total, row.amount)
+    return total
+
+
+def tier_faults(tiers: Sequence[Tier], path: str) -> list[FieldInvalid]:
+    """Return every rule that a tier table breaks: 1 to 100, ascending, only the last open."""
+    if not tiers:
+        return [FieldInvalid(path, "is missing")]
+    if len(tiers) > TIERS_MAX:
+        return [FieldInvalid(path, f"are {len(tiers)}, at most {TIERS_MAX} are allowed")]
+    faults = []
+    below = ZERO
+    for place, tier in enumerate(tiers[:-1]):
+        if tier.up_to is None:
+            faults.append(FieldInvalid(f"{path}[{place}].up_to", "only the last tier is open"))
+        elif tier.up_to <= below:
+            problem = f"{tier.up_to} is not above {below}"
+            faults.append(FieldInvalid(f"{path}[{place}].up_to", problem))
+        below = tier.up_to or below
+    if tiers[-1].up_to is not None:
+        last = len(tiers) - 1
+        faults.append(FieldInvalid(f"{path}[{last}].up_to", "the last tier must be open"))
+    return faults
+
+
+def _package_rows(price: PackagePrice, units: Decimal) -> tuple[Row, ...]:
+    free = min(units, price.free_units)
+    rest = Fraction(units) - Fraction(free)
+    packages = -(-rest // Fraction(price.package_size))
+    rows = (_row("package", Decimal(packages), price.amount),)
+    return (_row("free", free, ZERO), *rows) if free else rows
+
+
+def _graduated_rows(tiers: Sequence[Tier], units: Decimal) -> tuple[Row, ...]:
+    rows = []
+    below = ZERO
+    for place, tier in enumerate(tiers):
+        if place and units <= below:
+            break
+        upper = units if tier.up_to is None else min(tier.up_to, units)
+        rows.append(_tier_row(tier, EXACT.subtract(upper, below)))
+        below = upper
+    return tuple(rows)
+
+
+def _tier_row(tier: Tier, units: Decimal) -> Row:
+    return _row("tier", units, tier.unit_amount, flat=tier.flat_amount, up_to=tier.up_to)
+
+
+def _row(
+    label: str,
+    units: Decimal,
+    unit_amount: Decimal,
+    *,
+    flat: Decimal = ZERO,
+    up_to: Decimal | None = None,
+) -> Row:
+    amount = EXACT.add(EXACT.multiply(units, unit_amount), flat)
+    return Row(label, units, unit_amount, flat, amount, up_to)

@@ -1,0 +1,100 @@
+"""Subscriptions: customers on plan versions, from an instant on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from libs.errors import AlreadyExists, FieldInvalid, NotFound, Refused
+
+COLLECTION_DELAY_S = 600
+COLLECTION_DELAY_S_MAX = 90 * 86_400
+YEARS_BACK_MAX = 30  # A start this far back makes some three thousand weekly periods at once.
+
+
+class SubscriptionNotFound(NotFound):
+    """The tenant has no such subscription."""
+
+    reason = "SUBSCRIPTION_NOT_FOUND"
+
+
+class SubscriptionIdTaken(AlreadyExists):
+    """A pending or active subscription has the id."""
+
+    reason = "SUBSCRIPTION_ID_TAKEN"
+
+
+class SubscriptionTerminated(Refused):
+    """The subscription has an end already."""
+
+    reason = "SUBSCRIPTION_TERMINATED"
+
+
+class SubscriptionStatus(StrEnum):
+    """Where a subscription stands; values are those of the contract, in lower case."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    TERMINATED = "terminated"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One life of a `subscription_id`, from `start` to before `end` (None: open)."""
+
+    subscription_uid: UUID
+    subscription_id: str
+    customer_id: str
+    plan_version_id: UUID
+    plan_code: str
+    plan_version: int
+    currency: str
+    start: datetime
+    end: datetime | None
+    time_zone: str
+    status: SubscriptionStatus
+    default_for_usage: bool
+    collection_delay_s: int
+    created_at: datetime
+
+
+def status_at(start: datetime, end: datetime | None, now: datetime) -> SubscriptionStatus:
+    """Return where a subscription stands at `now`."""
+    if end is not None and end <= now:
+        return SubscriptionStatus.TERMINATED
+    return SubscriptionStatus.PENDING if now < start else SubscriptionStatus.ACTIVE
+
+
+def check_stretch(start: datetime, end: datetime | None, now: datetime) -> None:
+    """Check a new subscription's start and end.
+
+    Raises:
+        FieldInvalid: the start is too far back, or the end not after it.
+    """
+    if now.year - start.year > YEARS_BACK_MAX:
+        problem = f"{start.isoformat()} is more than {YEARS_BACK_MAX} years back"
+        raise FieldInvalid("subscription.start", problem)
+    if end is not None and end <= start:
+        problem = f"{end.isoformat()} is not after the start {start.isoformat()}"
+        raise FieldInvalid("subscription.end", problem)
+
+
+def choose_end(subscription: Subscription, asked: datetime | None, now: datetime) -> datetime:
+    """Return the instant at which a termination asked for at `now` ends `subscription`.
+
+    One that has not started ends, empty, at its start, unless a later end is asked for.
+
+    Raises:
+        SubscriptionTerminated: it has an end already.
+        FieldInvalid: the end asked for has passed.
+    """
+    if subscription.end is not None:
+        raise SubscriptionTerminated(
+            f"{subscription.subscription_id} ends at {subscription.end.isoformat()}",
+            metadata={"end": subscription.end.isoformat()},
+        )
+    if asked is not None and asked < now:
+        raise FieldInvalid("end", f"{asked.isoformat()} is before now, {now.isoformat()}")
+    return max(asked or now, subscription.start)

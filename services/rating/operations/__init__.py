@@ -1,0 +1,1 @@
+"""What rating does. One function is one transaction: load, decide, save, announce."""

@@ -1,0 +1,1 @@
+"""The rating database. Functions here take an open connection and never commit."""
