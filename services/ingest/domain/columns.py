@@ -64,7 +64,10 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which events of a tenant to decode; None does not choose. Times: start <= time < end."""
+    """Which events of a tenant to decode: the first `rows_max` of those that all fields choose.
+
+    None does not choose. Times: start <= time < end.
+    """
 
     tenant: Tenant
     id: str | None = None
@@ -75,6 +78,7 @@ class Selection:
     start: int | None = None
     end: int | None = None
     after_index: int = -1
+    rows_max: int | None = None
 
 
 class _Strings:
@@ -117,7 +121,9 @@ def encode(logged: Sequence[LoggedEvent]) -> Columns:
 
 def decode(columns: Columns, selection: Selection | None = None) -> list[LoggedEvent]:
     """Return the events of `columns`, or those of them that `selection` chooses."""
-    rows = range(columns.event_count) if selection is None else _select(columns, selection)
+    rows: Sequence[int] = range(columns.event_count)
+    if selection is not None:
+        rows = _select(columns, selection)[: selection.rows_max]
     if not rows:
         return []
     properties = _decode_properties(columns, set(rows))

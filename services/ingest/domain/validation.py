@@ -121,7 +121,7 @@ def _fault_of_properties(event: Event, limits: Limits) -> Rejection | None:
         return Rejection(Reason.PROPERTIES_TOO_MANY, "properties", detail)
     for key, value in properties.items():
         if (problem := _problem_of_key(key, limits.key_bytes_max)) is not None:
-            return Rejection(Reason.PROPERTY_KEY_INVALID, f"properties.{key}", problem)
+            return Rejection(Reason.PROPERTY_KEY_INVALID, "properties", problem)
         if isinstance(value, str):
             if (size := _bytes_above(value, limits.value_bytes_max)) is not None:
                 detail = f"the value has {size} bytes, value_bytes_max is {limits.value_bytes_max}"

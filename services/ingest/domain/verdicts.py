@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from libs.tenant import Tenant
+from services.ingest.domain.candidate import Candidate, Submission
 from services.ingest.domain.digest import DIGEST_VERSION, digest
-from services.ingest.domain.event import Event
 from services.ingest.domain.validation import Reason, Rejection
 
 
@@ -20,28 +20,6 @@ class Verdict(Enum):
     CONFLICT = "CONFLICT"
     REJECTED = "REJECTED"
     NOT_STORED = "NOT_STORED"
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An event on its way to the log. With a `fault`, `key` and `digest` say nothing."""
-
-    event: Event
-    content: bytes  # As it was sent.
-    received: int  # Microseconds since 1970.
-    fault: Rejection | None
-    key: bytes
-    digest: int
-    partition: int
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """One request: its events, and whether they are stored all or none."""
-
-    tenant: Tenant
-    atomic: bool
-    candidates: Sequence[Candidate]
 
 
 @dataclass(frozen=True, slots=True)

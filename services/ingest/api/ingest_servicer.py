@@ -1,0 +1,161 @@
+"""The gRPC face of the event log: parse, do, answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs import auth
+from libs.clock import Clock
+from libs.errors import FieldInvalid
+from libs.wire import page_token, parse_page, parse_text
+from services.ingest.api import answers, parsing
+from services.ingest.domain.candidate import Rules, Submission
+from services.ingest.domain.columns import Selection
+from services.ingest.domain.identity import partition_of
+from services.ingest.domain.limits import check_batch
+from services.ingest.operations import heads, reading
+from services.ingest.operations.announcing import slice_message
+from services.ingest.operations.recording import Recorder
+from services.ingest.operations.settings import LimitsCache
+from services.ingest.store.rejected import RejectedPage
+from services.ingest.store.settings import Topology
+from tally.ingest.v1 import ingest_service_pb2 as pb
+from tally.ingest.v1 import ingest_service_pb2_grpc
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+THREAD_EVENTS_MIN = 200  # Fewer are read faster than a thread is reached.
+PAGE_BYTES_MAX = 3 * 1024 * 1024  # Below the 4 MiB that gRPC clients take by default.
+
+
+@dataclass(frozen=True, slots=True)
+class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
+    """Answers the ingest service's methods."""
+
+    engine: AsyncEngine
+    worker: AsyncEngine
+    clock: Clock
+    topology: Topology
+    limits: LimitsCache
+    recorder: Recorder
+
+    async def RecordEvents(
+        self, request: pb.RecordEventsRequest, context: Context
+    ) -> pb.RecordEventsResponse:
+        """Record a batch of events."""
+        tenant = auth.tenant()
+        received = parsing.micros(self.clock.now())
+        if not request.events:
+            raise FieldInvalid("events", "is missing")
+        limits = await self.limits.load(tenant)
+        check_batch(limits, events=len(request.events), size=request.ByteSize())
+        rules = Rules(tenant, limits, received, self.topology.partitions, self.topology.key_secret)
+        if len(request.events) < THREAD_EVENTS_MIN:
+            candidates = parsing.make_candidates(request.events, rules)
+        else:
+            candidates = await asyncio.to_thread(parsing.make_candidates, request.events, rules)
+        submission = Submission(tenant, request.atomic, candidates)
+        return answers.recorded_message(await self.recorder.record(submission))
+
+    async def GetEvent(self, request: pb.GetEventRequest, context: Context) -> pb.GetEventResponse:
+        """Return one stored event."""
+        found = await reading.get_event(
+            self.engine,
+            auth.tenant(),
+            source=parse_text(request.source, "source", required=False),
+            event_id=parse_text(request.id, "id"),
+            key_secret=self.topology.key_secret,
+        )
+        return pb.GetEventResponse(event=answers.stored_message(found))
+
+    async def ListEvents(
+        self, request: pb.ListEventsRequest, context: Context
+    ) -> pb.ListEventsResponse:
+        """List stored events in log order."""
+        tenant = auth.tenant()
+        start, end = parsing.parse_bounds(request)
+        selection = Selection(
+            tenant,
+            type=parsing.parse_filter(request.type, "type"),
+            customer_id=parsing.parse_filter(request.customer_id, "customer_id"),
+            subscription_id=parsing.parse_filter(request.subscription_id, "subscription_id"),
+            start=None if start is None else parsing.micros(start),
+            end=None if end is None else parsing.micros(end),
+        )
+        page = parse_page(request.page_size, request.page_token)
+        partition = None
+        if selection.customer_id is not None:
+            partition = partition_of(tenant, selection.customer_id, self.topology.partitions)
+        found = await reading.list_events(
+            self.engine,
+            reading.log_range(tenant, partition=partition, start=start, end=end),
+            selection,
+            page_size=page.size,
+            after=parsing.parse_position(page.token),
+        )
+        return _events_answer(found)
+
+    async def ListRejectedEvents(
+        self, request: pb.ListRejectedEventsRequest, context: Context
+    ) -> pb.ListRejectedEventsResponse:
+        """List events that were rejected or in conflict, newest first."""
+        page = parse_page(request.page_size, request.page_token)
+        asked = RejectedPage(
+            customer_id=parsing.parse_filter(request.customer_id, "customer_id") or "",
+            reason=parsing.parse_reason(request.reason),
+            before=parsing.parse_before(page.token),
+            rows_max=page.size,
+            bytes_max=PAGE_BYTES_MAX,
+        )
+        rejected, more = await reading.list_rejected(self.engine, auth.tenant(), asked)
+        last = rejected[-1] if more else None
+        return pb.ListRejectedEventsResponse(
+            events=[answers.rejected_message(one) for one in rejected],
+            next_page_token=page_token(last.received_at, last.rejected_event_id) if last else "",
+        )
+
+    async def StreamSegments(
+        self, request: pb.StreamSegmentsRequest, context: Context
+    ) -> AsyncGenerator[pb.StreamSegmentsResponse, None]:
+        """Stream a partition's slices from a number to the head."""
+        shard = parsing.parse_place(request.shard, "shard", self.topology.shards)
+        partition = parsing.parse_place(request.partition, "partition", self.topology.partitions)
+        after = request.after_number
+        if after < 0:
+            raise FieldInvalid("after_number", f"is {after}, must not be below 0")
+        while slices := await heads.load_slices(
+            self.worker, shard=shard, partition=partition, after=after
+        ):
+            for part in slices:
+                yield pb.StreamSegmentsResponse(slice=slice_message(part))
+            after = slices[-1].number
+
+    async def GetHeads(self, request: pb.GetHeadsRequest, context: Context) -> pb.GetHeadsResponse:
+        """Return the newest numbers of shards, and up to when these are final."""
+        for place, shard in enumerate(request.shards):
+            parsing.parse_place(shard, f"shards[{place}]", self.topology.shards)
+        shards = sorted(set(request.shards)) or list(range(self.topology.shards))
+        found = await heads.load_heads(self.worker, self.clock, shards)
+        return pb.GetHeadsResponse(heads=[answers.head_message(head) for head in found])
+
+
+def _events_answer(found: reading.EventPage) -> pb.ListEventsResponse:
+    """Write a page; one that grows too large for a client is cut and resumed where it was cut."""
+    answer = pb.ListEventsResponse()
+    size, resume = 0, found.resume
+    for place, event in enumerate(found.events):
+        message = answers.stored_message(event)
+        size += message.ByteSize()
+        if place and size > PAGE_BYTES_MAX:
+            resume = found.events[place - 1].position
+            break
+        answer.events.append(message)
+    if resume is not None:
+        answer.next_page_token = page_token(resume.number, resume.index)
+    return answer

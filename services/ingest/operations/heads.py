@@ -1,0 +1,52 @@
+"""What rating asks of the log: slices in order, and how far it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs import db
+from libs.clock import Clock
+from libs.idle import Idle
+from services.ingest.operations import metrics
+from services.ingest.operations.recording import Recorder
+from services.ingest.operations.sealing import SHARD
+from services.ingest.store import segments
+from services.ingest.store.segments import ShardHead, Slice
+
+READ_BYTES_MAX = 8 * 1024 * 1024
+
+
+async def load_heads(engine: AsyncEngine, clock: Clock, shards: Sequence[int]) -> list[ShardHead]:
+    """Return the heads of `shards` and raise their `through` to now. `engine` is the worker's.
+
+    The time is read before the rows are locked: whoever was acknowledged before it has committed,
+    and released the row, by then.
+    """
+    now = clock.now()
+    async with db.begin_worker(engine) as conn:
+        return await segments.raise_through(conn, shards, now)
+
+
+async def load_slices(
+    engine: AsyncEngine, *, shard: int, partition: int, after: int
+) -> list[Slice]:
+    """Return the partition's next slices after a number, in order; none at the head."""
+    async with db.begin_worker(engine) as conn:
+        return await segments.find_slices(
+            conn, shard, partition, after=after, bytes_max=READ_BYTES_MAX
+        )
+
+
+async def check_idle(engine: AsyncEngine, recorder: Recorder) -> Idle:
+    """Tell what is left to do: requests without an answer, and segments not yet published."""
+    in_flight = recorder.in_flight
+    async with db.begin_worker(engine) as conn:
+        progress = await segments.load_progress(conn, SHARD)
+    waiting = progress.number - progress.published
+    metrics.UNPUBLISHED.set(waiting)
+    busy = [f"{in_flight} requests are in flight"] if in_flight else []
+    busy += [f"{waiting} segments are not published"] if waiting else []
+    marks = {"number": progress.number, "seals": progress.attempts}
+    return Idle(busy=busy, marks=marks, next_due_at=None)

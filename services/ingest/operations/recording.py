@@ -1,0 +1,162 @@
+"""Group commit: concurrent requests share a transaction, and each gets its own verdicts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, SpanContext
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs import telemetry
+from libs.clock import Clock
+from libs.worker import wait
+from services.ingest.domain.candidate import Submission
+from services.ingest.domain.verdicts import Judgement, Verdict
+from services.ingest.operations import metrics
+from services.ingest.operations.sealing import SHARD, Sealed, seal
+from services.ingest.operations.turns import Turns
+
+log = logging.getLogger(__name__)
+tracer = telemetry.tracer(__name__)
+
+SEALERS_MAX = 2
+COALESCE_SECONDS = 0.003
+LINKS_MAX = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The verdicts on a request, in its order, and the segment up to which a read must wait."""
+
+    judgements: Sequence[Judgement]
+    shard: int
+    number: int  # 0 if nothing of the request is in the log.
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    submission: Submission
+    size: int
+    span: SpanContext
+    answer: asyncio.Future[Recorded]
+
+    def load(self) -> tuple[int, int]:
+        return len(self.submission.candidates), self.size
+
+
+class Recorder:
+    """Seals what requests submit, in groups; up to two groups at a time.
+
+    A request waits a few milliseconds for company, or until a group is full. While both sealers
+    are busy, requests gather for the next group.
+    """
+
+    def __init__(self, worker: AsyncEngine, clock: Clock, committed: Callable[[], None]) -> None:
+        self._worker = worker
+        self._clock = clock
+        self._committed = committed  # Called after each commit of a segment.
+        self._turns: Turns[_Waiting] = Turns(_Waiting.load)
+        self._full = asyncio.Event()
+        self._sealers: set[asyncio.Task[None]] = set()
+        self.in_flight = 0  # Requests without an answer.
+
+    async def record(self, submission: Submission) -> Recorded:
+        """Record one request; the answer comes after the commit.
+
+        Cancelling the call takes nothing back: its group goes on.
+
+        Raises:
+            Unavailable: the outcome is not known; sent again, what was stored is a DUPLICATE.
+        """
+        waiting = _Waiting(
+            submission,
+            sum(len(candidate.content) for candidate in submission.candidates),
+            trace.get_current_span().get_span_context(),
+            asyncio.get_running_loop().create_future(),
+        )
+        self._turns.add(submission.tenant, waiting)
+        self.in_flight += 1
+        waiting.answer.add_done_callback(self._answered)
+        if self._turns.fills_a_group:
+            self._full.set()
+        self._start_sealer()
+        return await waiting.answer
+
+    def _answered(self, answer: asyncio.Future[Recorded]) -> None:
+        self.in_flight -= 1
+
+    def _start_sealer(self) -> None:
+        if len(self._sealers) < SEALERS_MAX:
+            # A context of its own: neither the caller nor the span of whoever came first.
+            sealing = self._seal_waiting()
+            sealer = asyncio.create_task(sealing, name="sealer", context=contextvars.Context())
+            self._sealers.add(sealer)
+            sealer.add_done_callback(self._sealers.discard)
+
+    async def _seal_waiting(self) -> None:
+        """Seal one group after the other until nobody waits."""
+        await wait(self._full, COALESCE_SECONDS)
+        while group := self._turns.take_group():
+            if not self._turns.fills_a_group:
+                self._full.clear()
+            try:
+                sealed = await self._seal(group)
+            except Exception as error:
+                log.warning("group not sealed", extra={"requests": len(group), "error": str(error)})
+                for one in group:
+                    if not one.answer.done():
+                        one.answer.set_exception(error)
+            else:
+                _answer(group, sealed)
+
+    async def _seal(self, group: Sequence[_Waiting]) -> Sealed:
+        started = time.perf_counter()
+        events = sum(len(one.submission.candidates) for one in group)
+        context, links = _causes(group)
+        attributes = {"tally.requests": len(group), "tally.events": events}
+        with tracer.start_as_current_span(
+            "seal", context=context, links=links, attributes=attributes
+        ) as span:
+            sealed = await seal(self._worker, self._clock, [one.submission for one in group])
+            span.set_attribute("tally.segment", sealed.number)
+        if sealed.number:
+            self._committed()
+        metrics.GROUP_EVENTS.observe(events)
+        metrics.SEAL_SECONDS.observe(time.perf_counter() - started)
+        return sealed
+
+
+def _causes(group: Sequence[_Waiting]) -> tuple[Context, list[Link]]:
+    """Return the seal's parent if one request caused it, else links to all of them."""
+    spans = [one.span for one in group if one.span.is_valid]
+    if len(spans) == 1:
+        parent = trace.set_span_in_context(trace.NonRecordingSpan(spans[0]), Context())
+        return parent, []
+    return Context(), [Link(span) for span in spans[:LINKS_MAX]]
+
+
+def _answer(group: Sequence[_Waiting], sealed: Sealed) -> None:
+    counts: Counter[Verdict] = Counter()
+    for one, judgements in zip(group, sealed.decision.judgements, strict=True):
+        counts.update(judged.verdict for judged in judgements)
+        if not one.answer.done():
+            one.answer.set_result(Recorded(judgements, SHARD, _number(judgements, sealed)))
+    for verdict, count in counts.items():
+        metrics.EVENTS.labels(verdict.value).inc(count)
+
+
+def _number(judgements: Sequence[Judgement], sealed: Sealed) -> int:
+    """Return the newest segment that holds an event of the request, 0 for none."""
+    successes = {Verdict.ACCEPTED, Verdict.DUPLICATE}
+    return max(
+        (judged.number or sealed.number for judged in judgements if judged.verdict in successes),
+        default=0,
+    )

@@ -1,0 +1,144 @@
+"""Events that are kept beside the log, with the reason why they are not in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, and_, func, select, tuple_
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.tenant import Tenant
+from services.ingest.domain.validation import Reason, Rejection
+from services.ingest.domain.verdicts import Refused
+from services.ingest.store.schema import rejected_event
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+ROWS_MAX = 1_000  # An insert of more would pass PostgreSQL's limit of 32,767 parameters.
+TEXT_CHARACTERS_MAX = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedEvent:
+    """An event that counts nowhere. `content` is the Event as it was sent."""
+
+    rejected_event_id: UUID
+    rejection: Rejection
+    content: bytes
+    received_at: datetime
+    times_sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedPage:
+    """What a page of rejected events asks for; empty texts and None do not choose."""
+
+    customer_id: str
+    reason: str
+    before: tuple[datetime, UUID] | None
+    rows_max: int
+    bytes_max: int
+
+
+async def keep_refused(conn: AsyncConnection, refused: Sequence[Refused]) -> None:
+    """Keep `refused`; one that is there already only counts up.
+
+    In the order of their ids, so that two transactions wait for each other and never deadlock.
+    """
+    rows: dict[tuple[int, UUID], dict[str, Any]] = {}
+    for one in refused:
+        row = _row(one)
+        first = rows.setdefault((one.tenant, row["rejected_event_id"]), row)
+        if first is not row:
+            first["times_sent"] += 1
+    ordered = [rows[identity] for identity in sorted(rows)]
+    for start in range(0, len(ordered), ROWS_MAX):
+        adding = insert(rejected_event).values(ordered[start : start + ROWS_MAX])
+        await conn.execute(
+            adding.on_conflict_do_update(
+                index_elements=[rejected_event.c.tenant, rejected_event.c.rejected_event_id],
+                set_={"times_sent": rejected_event.c.times_sent + adding.excluded.times_sent},
+            )
+        )
+
+
+async def find_rejected(
+    conn: AsyncConnection, tenant: Tenant, page: RejectedPage
+) -> tuple[list[RejectedEvent], bool]:
+    """Return the next rejected events, newest first, and whether more follow.
+
+    At most `rows_max`, and as many as fit into `bytes_max`, one at least if there is any.
+    """
+    rows = (await conn.execute(_page_query(tenant, page))).all()
+    more = bool(rows) and rows[0].listed > len(rows)
+    return [_rejected(row) for row in rows], more
+
+
+def _page_query(tenant: Tenant, page: RejectedPage) -> Any:
+    columns = rejected_event.c
+    place = (columns.received_at, columns.rejected_event_id)
+    chosen = [columns.tenant == tenant]
+    if page.customer_id:
+        chosen.append(columns.customer_id == page.customer_id)
+    if page.reason:
+        chosen.append(columns.reason == page.reason)
+    if page.before is not None:
+        chosen.append(tuple_(*place) < page.before)
+    newest = [column.desc() for column in place]
+    listed = (
+        select(*place, func.octet_length(columns.content).label("size"))
+        .where(*chosen)
+        .order_by(*newest)
+        .limit(page.rows_max + 1)
+        .subquery()
+    )
+    order = [listed.c.received_at.desc(), listed.c.rejected_event_id.desc()]
+    summed = select(
+        listed.c.rejected_event_id,
+        func.sum(listed.c.size).over(order_by=order).label("through"),
+        func.row_number().over(order_by=order).label("place"),
+        func.count().over().label("listed"),
+    ).subquery()
+    fits = (summed.c.place <= page.rows_max) & (
+        (summed.c.through <= page.bytes_max) | (summed.c.place == 1)
+    )
+    same = and_(columns.tenant == tenant, columns.rejected_event_id == summed.c.rejected_event_id)
+    joined = select(rejected_event, summed.c.listed).join(summed, same)
+    return joined.where(fits).order_by(*newest)
+
+
+def _row(one: Refused) -> dict[str, Any]:
+    rejection = one.rejection
+    # No two reasons share a row: limits change, and the same event may break another one.
+    identity = blake2b(one.candidate.content, digest_size=16, key=rejection.reason.value.encode())
+    return {
+        "tenant": one.tenant,
+        "rejected_event_id": UUID(bytes=identity.digest()),
+        "customer_id": _storable(one.candidate.event.customer_id),
+        "reason": rejection.reason.value,
+        "field": _storable(rejection.field),
+        "detail": _storable(rejection.detail),
+        "content": one.candidate.content,
+        "received_at": EPOCH + timedelta(microseconds=one.candidate.received),
+        "times_sent": 1,
+    }
+
+
+def _rejected(row: Row[Any]) -> RejectedEvent:
+    return RejectedEvent(
+        rejected_event_id=row.rejected_event_id,
+        rejection=Rejection(Reason(row.reason), row.field, row.detail),
+        content=row.content,
+        received_at=row.received_at,
+        times_sent=row.times_sent,
+    )
+
+
+def _storable(text: str) -> str:
+    """Return `text` as a column can hold it; the content keeps it whole."""
+    return text.replace("\0", "\ufffd")[:TEXT_CHARACTERS_MAX]

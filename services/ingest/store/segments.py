@@ -1,0 +1,256 @@
+"""The event log: segments, their slices, and the counter that numbers them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, func, insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.tenant import Tenant
+from services.ingest.store.schema import relay_position, segment, segment_id, shard, slice_
+
+# Also pins the plan of the probe that follows: with statistics from a nearly empty key table a
+# cached plan would read all of it for every group.
+OPEN = text(
+    "SELECT nextval('segment_id'), set_config('enable_seqscan', 'off', true),"
+    " set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)"
+)
+
+NEWEST_SLICES = text(
+    "SELECT coalesce((SELECT number FROM slice"
+    "  WHERE shard = :shard AND partition = p.partition ORDER BY number DESC LIMIT 1), 0) AS number"
+    " FROM topology, generate_series(0, partitions - 1) AS p (partition) ORDER BY p.partition"
+)
+SEGMENTS_MAX = 64  # Read at once.
+
+
+@dataclass(frozen=True, slots=True)
+class SliceContent:
+    """One partition's part of a segment that is being sealed."""
+
+    partition: int
+    event_count: int
+    time_min: datetime
+    time_max: datetime
+    tenants: Sequence[Tenant]
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A stored slice, as it goes to rating."""
+
+    shard: int
+    partition: int
+    number: int
+    previous_number: int
+    event_count: int
+    sealed_at: datetime
+    traceparent: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ShardHead:
+    """The newest numbers of a shard; `slice_numbers` by partition, 0 for none."""
+
+    shard: int
+    number: int
+    through: datetime
+    slice_numbers: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a shard is: segments sealed, segments published, attempts to seal."""
+
+    number: int
+    published: int
+    attempts: int
+
+
+async def open_segment(conn: AsyncConnection) -> int:
+    """Return a new segment id. The first statement of a sealing transaction."""
+    return int((await conn.execute(OPEN)).scalar_one())
+
+
+async def lock_shard(conn: AsyncConnection, shard_id: int) -> None:
+    """Lock the shard's row until the transaction ends: nobody else can seal."""
+    query = select(shard.c.number).where(shard.c.shard == shard_id).with_for_update()
+    (await conn.execute(query)).one()
+
+
+async def take_number(conn: AsyncConnection, shard_id: int) -> int:
+    """Return the shard's next number, and lock its row until the transaction ends.
+
+    The last lock of a sealing transaction: numbers are gapless because they are committed with
+    their segment, and no one waits for them longer than the two inserts that follow.
+    """
+    taking = (
+        update(shard)
+        .where(shard.c.shard == shard_id)
+        .values(number=shard.c.number + 1)
+        .returning(shard.c.number)
+    )
+    return int((await conn.execute(taking)).scalar_one())
+
+
+async def insert_segment(
+    conn: AsyncConnection,
+    *,
+    shard_id: int,
+    number: int,
+    opened_id: int,
+    sealed_at: datetime,
+    traceparent: str,
+    slices: Sequence[SliceContent],
+) -> None:
+    """Insert a segment and its slices. Its number was taken in this transaction."""
+    row = {
+        "shard": shard_id,
+        "number": number,
+        "segment_id": opened_id,
+        "event_count": sum(part.event_count for part in slices),
+        "sealed_at": sealed_at,
+        "traceparent": traceparent,
+    }
+    await conn.execute(insert(segment).values(row))
+    # The row lock on the shard makes this statement see every slice before this one.
+    newest = await _slice_numbers(conn, shard_id)
+    await conn.execute(
+        insert(slice_),
+        [
+            {
+                "shard": shard_id,
+                "partition": part.partition,
+                "number": number,
+                "previous_number": newest[part.partition],
+                "event_count": part.event_count,
+                "time_min": part.time_min,
+                "time_max": part.time_max,
+                "tenants": list(part.tenants),
+                "content": part.content,
+            }
+            for part in slices
+        ],
+    )
+
+
+async def raise_through(
+    conn: AsyncConnection, shards: Sequence[int], now: datetime
+) -> list[ShardHead]:
+    """Raise `through` of the shards to `now`, never back, and return their heads, in order.
+
+    Waits for every transaction that holds a number: what was acknowledged before `now` is in a
+    segment up to the head.
+    """
+    locking = select(shard.c.shard).where(shard.c.shard.in_(shards)).order_by(shard.c.shard)
+    await conn.execute(locking.with_for_update())
+    raising = (
+        update(shard)
+        .where(shard.c.shard.in_(shards))
+        .values(through=func.greatest(shard.c.through, now))
+        .returning(shard.c.shard, shard.c.number, shard.c.through)
+    )
+    heads = []
+    for row in sorted((await conn.execute(raising)).all()):
+        newest = await _slice_numbers(conn, row.shard)
+        heads.append(ShardHead(row.shard, row.number, row.through, newest))
+    return heads
+
+
+async def find_slices(
+    conn: AsyncConnection, shard_id: int, partition: int, *, after: int, bytes_max: int
+) -> list[Slice]:
+    """Return the partition's next slices after the number `after`, in order.
+
+    As many as fit into `bytes_max` of content, one at least if there is any, 64 at most.
+    """
+    of_partition = (slice_.c.shard == shard_id) & (slice_.c.partition == partition)
+    following = _sizes().where(of_partition, slice_.c.number > after)
+    query = following.order_by(slice_.c.number).limit(SEGMENTS_MAX)
+    return await _load_fitting(conn, query, bytes_max=bytes_max)
+
+
+async def find_unpublished(conn: AsyncConnection, shard_id: int, *, bytes_max: int) -> list[Slice]:
+    """Return the next slices that no one has confirmed to be published, in order.
+
+    Whole segments only: as many as fit into `bytes_max`, one at least, 64 at most.
+    """
+    query = select(relay_position.c.number).where(relay_position.c.shard == shard_id)
+    after = (await conn.execute(query)).scalar_one()
+    window = slice_.c.number.between(after + 1, after + SEGMENTS_MAX)
+    return await _load_fitting(
+        conn, _sizes().where(slice_.c.shard == shard_id, window), bytes_max=bytes_max
+    )
+
+
+async def mark_published(conn: AsyncConnection, shard_id: int, number: int) -> None:
+    """Confirm the segments up to `number`."""
+    position = update(relay_position).where(relay_position.c.shard == shard_id)
+    await conn.execute(position.values(number=number))
+
+
+async def load_progress(conn: AsyncConnection, shard_id: int) -> Progress:
+    """Return how far the shard is."""
+    query = (
+        select(shard.c.number, relay_position.c.number.label("published"))
+        .join(relay_position, relay_position.c.shard == shard.c.shard)
+        .where(shard.c.shard == shard_id)
+    )
+    row = (await conn.execute(query)).one()
+    attempts = await conn.execute(text(f"SELECT last_value FROM {segment_id.name}"))
+    return Progress(row.number, row.published, attempts.scalar_one())
+
+
+async def _slice_numbers(conn: AsyncConnection, shard_id: int) -> list[int]:
+    """Return the number of each partition's newest slice, by partition."""
+    rows = await conn.execute(NEWEST_SLICES, {"shard": shard_id})
+    return [row.number for row in rows]
+
+
+def _sizes() -> Select[Any]:
+    size = func.octet_length(slice_.c.content).label("size")
+    return select(slice_.c.shard, slice_.c.partition, slice_.c.number, size)
+
+
+async def _load_fitting(
+    conn: AsyncConnection, sizes: Select[Any], *, bytes_max: int
+) -> list[Slice]:
+    """Load the slices that `sizes` lists, up to `bytes_max`; what does not fit is not read."""
+    listed = sizes.subquery()
+    # Ordered by the number alone, the running sum takes all slices of a segment at once.
+    through = func.sum(listed.c.size).over(order_by=listed.c.number).label("through")
+    first = func.min(listed.c.number).over().label("first")
+    summed = select(listed, through, first).subquery()
+    fits = (summed.c.through <= bytes_max) | (summed.c.number == summed.c.first)
+    query = (
+        select(slice_, segment.c.sealed_at, segment.c.traceparent)
+        .join(
+            summed,
+            (slice_.c.shard == summed.c.shard)
+            & (slice_.c.partition == summed.c.partition)
+            & (slice_.c.number == summed.c.number),
+        )
+        .join(segment, (segment.c.shard == slice_.c.shard) & (segment.c.number == slice_.c.number))
+        .where(fits)
+        .order_by(slice_.c.number, slice_.c.partition)
+    )
+    return [_slice(row) for row in await conn.execute(query)]
+
+
+def _slice(row: Row[Any]) -> Slice:
+    return Slice(
+        shard=row.shard,
+        partition=row.partition,
+        number=row.number,
+        previous_number=row.previous_number,
+        event_count=row.event_count,
+        sealed_at=row.sealed_at,
+        traceparent=row.traceparent,
+        content=row.content,
+    )
