@@ -89,24 +89,35 @@ async def extend_draft(
     )
 
 
-async def bill_period(
-    conn: AsyncConnection, tenant: Tenant, invoice_id: UUID, period_id: UUID, purpose: str
-) -> bool:
-    """Put a period on an invoice; False if a live invoice bills it for that purpose already."""
-    row = insert(invoice_periods).values(
-        tenant=tenant, invoice_id=invoice_id, period_id=period_id, purpose=purpose
+async def find_billed(
+    conn: AsyncConnection, tenant: Tenant, period_ids: Sequence[UUID]
+) -> set[UUID]:
+    """Return those of `period_ids` that a live invoice bills already."""
+    query = select(invoice_periods.c.period_id).filter_by(tenant=tenant, purpose=CLOSE, live=True)
+    billed = query.where(invoice_periods.c.period_id.in_(period_ids))
+    return set((await conn.execute(billed)).scalars())
+
+
+async def bill_periods(
+    conn: AsyncConnection, tenant: Tenant, invoice_id: UUID, billed: Sequence[tuple[UUID, str]]
+) -> None:
+    """Put periods on an invoice, each with its purpose.
+
+    Raises:
+        IntegrityError: a live invoice bills one of them for that purpose already.
+    """
+    if billed:
+        key = {"tenant": tenant, "invoice_id": invoice_id}
+        rows = [{**key, "period_id": period, "purpose": purpose} for period, purpose in billed]
+        await conn.execute(insert(invoice_periods), rows)
+
+
+async def load_period_ids(conn: AsyncConnection, tenant: Tenant, invoice_id: UUID) -> list[UUID]:
+    """Return the periods that an invoice bills for the first time, in id order."""
+    query = select(invoice_periods.c.period_id).filter_by(
+        tenant=tenant, invoice_id=invoice_id, purpose=CLOSE
     )
-    return (await conn.execute(row.on_conflict_do_nothing())).rowcount == 1
-
-
-async def load_period_ids(
-    conn: AsyncConnection, tenant: Tenant, invoice_id: UUID, *, purpose: str | None = None
-) -> list[UUID]:
-    """Return the periods that an invoice bills, for any purpose or for one, in id order."""
-    query = select(invoice_periods.c.period_id).filter_by(tenant=tenant, invoice_id=invoice_id)
-    if purpose is not None:
-        query = query.filter_by(purpose=purpose)
-    return list((await conn.execute(query.distinct().order_by("period_id"))).scalars())
+    return list((await conn.execute(query.order_by(invoice_periods.c.period_id))).scalars())
 
 
 async def mark_stale(conn: AsyncConnection, tenant: Tenant, *, period_id: UUID) -> None:

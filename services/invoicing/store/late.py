@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -82,7 +83,12 @@ async def claim_adjustments(
     )
     if fresh:
         await ask(conn, of_customer, invoice.invoice_id, fresh)
-    mine = select(adjustments).filter_by(tenant=tenant, invoice_id=invoice.invoice_id)
+    return await load_claimed(conn, tenant, invoice.invoice_id)
+
+
+async def load_claimed(conn: AsyncConnection, tenant: Tenant, invoice_id: UUID) -> list[Adjustment]:
+    """Return the adjustments that an invoice has claimed, by period and sequence."""
+    mine = select(adjustments).filter_by(tenant=tenant, invoice_id=invoice_id)
     order = mine.order_by(adjustments.c.period_id, adjustments.c.sequence)
     return [adjustment_of(row) for row in await conn.execute(order)]
 
@@ -111,18 +117,43 @@ async def ask(
     )
 
 
-async def save_adjustment(
-    conn: AsyncConnection, tenant: Tenant, rated: RatedPeriod, *, invoice_id: UUID | None
+async def save_adjustments(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    rated: Sequence[RatedPeriod],
+    *,
+    invoice_id: UUID | None,
 ) -> None:
-    """Store rating's answer; with `invoice_id` None it waits for the customer's next invoice."""
-    key = {"tenant": tenant, "period_id": rated.period_id}
+    """Store rating's answers; with `invoice_id` None they wait for the customer's next invoice."""
+    if not rated:
+        return
+    answers = [
+        {
+            "of_period": one.period_id,
+            "of_sequence": one.sequence,
+            "answer": to_json(one),
+            "covered": one.late_version,
+        }
+        for one in rated
+    ]
     await conn.execute(
         update(adjustments)
-        .filter_by(**key, sequence=rated.sequence)
-        .values(rated=to_json(rated), invoice_id=invoice_id)
+        .filter_by(tenant=tenant)
+        .where(
+            adjustments.c.period_id == bindparam("of_period"),
+            adjustments.c.sequence == bindparam("of_sequence"),
+        )
+        .values(rated=bindparam("answer"), invoice_id=invoice_id),
+        answers,
     )
-    covered = func.greatest(late_periods.c.adjusted_version, rated.late_version)
-    await conn.execute(update(late_periods).filter_by(**key).values(adjusted_version=covered))
+    version = func.greatest(late_periods.c.adjusted_version, bindparam("covered"))
+    await conn.execute(
+        update(late_periods)
+        .filter_by(tenant=tenant)
+        .where(late_periods.c.period_id == bindparam("of_period"))
+        .values(adjusted_version=version),
+        answers,
+    )
 
 
 def adjustment_of(row: Row[Any]) -> Adjustment:

@@ -1,0 +1,1 @@
+"""What the service does. One function is one transaction: load, decide, save, announce."""

@@ -1,0 +1,191 @@
+"""What the service knows, as its contracts say it."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from libs.wire import civil_date, day_period, decimal_text, period_message, timestamp
+from services.invoicing.domain.invoice import Invoice, Status
+from services.invoicing.domain.line import BreakdownRow, FeeKind, Line
+from services.invoicing.domain.party import (
+    ENTITY_CODE,
+    Address,
+    BillingEntity,
+    KnownCustomer,
+    Numbering,
+    ZeroInvoices,
+)
+from services.invoicing.domain.tax import KnownTax, TaxAmount
+from tally.common.v1.period_pb2 import CivilDate
+from tally.invoicing.v1 import (
+    customer_service_pb2,
+    invoice_service_pb2,
+    tax_service_pb2,
+    tenant_service_pb2,
+)
+
+STATUS = {
+    Status.DRAFT: invoice_service_pb2.INVOICE_STATUS_DRAFT,
+    Status.FINALIZING: invoice_service_pb2.INVOICE_STATUS_FINALIZING,
+    Status.FINALIZED: invoice_service_pb2.INVOICE_STATUS_FINALIZED,
+    Status.SKIPPED: invoice_service_pb2.INVOICE_STATUS_SKIPPED,
+}
+LINE_KIND = {
+    FeeKind.BASE: invoice_service_pb2.LINE_KIND_BASE,
+    FeeKind.USAGE: invoice_service_pb2.LINE_KIND_USAGE,
+}
+NUMBERING = {
+    Numbering.PER_ENTITY: tenant_service_pb2.NUMBERING_PER_ENTITY,
+    Numbering.PER_CUSTOMER: tenant_service_pb2.NUMBERING_PER_CUSTOMER,
+}
+ZERO_INVOICES = {
+    ZeroInvoices.FINALIZE: tenant_service_pb2.ZERO_INVOICES_FINALIZE,
+    ZeroInvoices.SKIP: tenant_service_pb2.ZERO_INVOICES_SKIP,
+}
+
+
+def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
+    """Write an invoice, with the lines and taxes that it holds."""
+    period = invoice.period
+    return invoice_service_pb2.Invoice(
+        invoice_id=str(invoice.invoice_id),
+        number=invoice.number,
+        kind=invoice_service_pb2.INVOICE_KIND_SUBSCRIPTION,
+        status=STATUS[invoice.status],
+        customer_id=invoice.customer_id,
+        customer_name=invoice.buyer.name,
+        currency_code=invoice.currency,
+        issue_date=optional_date(invoice.issue_date),
+        due_date=optional_date(invoice.due_date),
+        period=None if period is None else period_message(period.start, period.end),
+        lines=[line_message(line) for line in invoice.lines],
+        subtotal_minor=invoice.subtotal_minor,
+        taxes=[tax_amount_message(tax) for tax in invoice.taxes],
+        tax_minor=invoice.tax_minor,
+        credits_minor=invoice.credits_minor,
+        total_minor=invoice.total_minor,
+        finalized_at=optional_time(invoice.finalized_at),
+        trace_id=invoice.trace_id,
+        created_at=timestamp(invoice.created_at),
+        time_zone=invoice.time_zone,
+    )
+
+
+def line_message(line: Line) -> invoice_service_pb2.InvoiceLine:
+    """Write a line."""
+    fee = line.fee
+    adjusts = line.adjustment_sequence > 0
+    return invoice_service_pb2.InvoiceLine(
+        line_id=str(line.line_id),
+        kind=invoice_service_pb2.LINE_KIND_ADJUSTMENT if adjusts else LINE_KIND[fee.kind],
+        charge_code=fee.charge_code,
+        filter_code=fee.filter_code,
+        meter_code=fee.meter_code,
+        description=fee.description,
+        units=decimal_text(fee.units),
+        event_count=fee.event_count,
+        exact_amount=decimal_text(fee.exact_amount),
+        amount_minor=fee.amount_minor,
+        tax_share_minor=line.tax_share_minor,
+        credits_minor=line.credits_minor,
+        period_id=str(line.period_id),
+        period=period_message(line.period.start, line.period.end),
+        subscription_id=line.subscription_id,
+        plan_code=line.plan_code,
+        plan_version=line.plan_version,
+        breakdown=[row_message(row) for row in fee.breakdown],
+        trace_id=line.trace_id,
+        adjustment_sequence=line.adjustment_sequence,
+        days=day_period(line.first_day, line.end_day, line.time_zone),
+    )
+
+
+def row_message(row: BreakdownRow) -> invoice_service_pb2.LineBreakdownRow:
+    """Write one step of a price."""
+    return invoice_service_pb2.LineBreakdownRow(
+        label=row.label,
+        units=decimal_text(row.units),
+        unit_amount=decimal_text(row.unit_amount),
+        flat_amount=decimal_text(row.flat_amount),
+        amount=decimal_text(row.amount),
+        up_to="" if row.up_to is None else decimal_text(row.up_to),
+    )
+
+
+def tax_amount_message(tax: TaxAmount) -> invoice_service_pb2.InvoiceTax:
+    """Write one tax of an invoice."""
+    return invoice_service_pb2.InvoiceTax(
+        tax_code=tax.tax.code,
+        name=tax.tax.name,
+        rate_percent=decimal_text(tax.tax.rate_percent),
+        base_minor=tax.base_minor,
+        amount_minor=tax.amount_minor,
+    )
+
+
+def customer_message(customer: KnownCustomer) -> customer_service_pb2.Customer:
+    """Write a customer."""
+    profile = customer.profile
+    return customer_service_pb2.Customer(
+        customer_id=profile.customer_id,
+        name=profile.name,
+        email=profile.email,
+        address=address_message(profile.address),
+        tax_id=profile.tax_id,
+        tax_codes=profile.tax_codes,
+        tax_exempt=profile.tax_exempt,
+        time_zone=profile.time_zone,
+        metadata=profile.metadata,
+        stub=profile.stub,
+        created_at=timestamp(customer.created_at),
+    )
+
+
+def entity_message(entity: BillingEntity) -> tenant_service_pb2.BillingEntity:
+    """Write the billing entity."""
+    return tenant_service_pb2.BillingEntity(
+        code=ENTITY_CODE,
+        name=entity.name,
+        address=address_message(entity.address),
+        tax_id=entity.tax_id,
+        number_prefix=entity.number_prefix,
+        numbering=NUMBERING[entity.numbering],
+        time_zone=entity.time_zone,
+        default_tax_codes=entity.default_tax_codes,
+        grace_days=entity.grace_days,
+        net_terms_days=entity.net_terms_days,
+        zero_invoices=ZERO_INVOICES[entity.zero_invoices],
+    )
+
+
+def address_message(address: Address) -> tenant_service_pb2.Address:
+    """Write an address."""
+    return tenant_service_pb2.Address(
+        lines=address.lines,
+        city=address.city,
+        postal_code=address.postal_code,
+        region=address.region,
+        country_code=address.country_code,
+    )
+
+
+def tax_message(known: KnownTax) -> tax_service_pb2.Tax:
+    """Write a tax."""
+    return tax_service_pb2.Tax(
+        code=known.tax.code,
+        name=known.tax.name,
+        rate_percent=decimal_text(known.tax.rate_percent),
+        created_at=timestamp(known.created_at),
+    )
+
+
+def optional_date(day: date | None) -> CivilDate | None:
+    """Write a day, absent if there is none."""
+    return None if day is None else civil_date(day)
+
+
+def optional_time(instant: datetime | None) -> Timestamp | None:
+    """Write an instant, absent if there is none."""
+    return None if instant is None else timestamp(instant)

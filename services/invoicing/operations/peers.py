@@ -1,0 +1,154 @@
+"""What invoicing asks of rating and wallet. Every question may be asked again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from uuid import UUID
+
+import grpc
+
+from libs import telemetry
+from libs.peer import call
+from libs.period import Period
+from libs.tenant import Tenant
+from libs.wire import parse_timestamp, parse_uuid, period_message, read_date
+from services.invoicing.domain.invoice import Credit, Invoice
+from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, RatedPeriod
+from tally.rating.v1 import billing_period_pb2, rating_service_pb2
+from tally.rating.v1.rating_service_pb2_grpc import RatingServiceStub
+from tally.wallet.v1 import wallet_service_pb2
+from tally.wallet.v1.wallet_service_pb2_grpc import WalletServiceStub
+
+FEE_KIND = {
+    billing_period_pb2.FEE_KIND_BASE: FeeKind.BASE,
+    billing_period_pb2.FEE_KIND_USAGE: FeeKind.USAGE,
+}
+
+
+class Rating:
+    """The service that knows what usage costs."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = RatingServiceStub(channel)
+
+    async def rate(self, tenant: Tenant, period_id: UUID) -> RatedPeriod:
+        """Return what a period costs as of now."""
+        request = rating_service_pb2.RatePeriodRequest(period_id=str(period_id))
+        answer = await call(self._stub.RatePeriod, request, tenant=tenant)
+        return read_rated(answer.rated)
+
+    async def close(self, tenant: Tenant, period_id: UUID) -> RatedPeriod:
+        """Freeze the fees of a due period and return them; a repeat returns the same."""
+        request = rating_service_pb2.ClosePeriodRequest(period_id=str(period_id))
+        answer = await call(self._stub.ClosePeriod, request, tenant=tenant)
+        return read_rated(answer.rated)
+
+    async def adjust(self, tenant: Tenant, period_id: UUID, sequence: int) -> RatedPeriod:
+        """Freeze what changed in a closed period and return it; a repeat returns the same."""
+        request = rating_service_pb2.CloseAdjustmentRequest(
+            period_id=str(period_id), sequence=sequence
+        )
+        answer = await call(self._stub.CloseAdjustment, request, tenant=tenant)
+        return read_rated(answer.adjustment, sequence=sequence)
+
+
+class Wallet:
+    """The service that knows what customers paid in advance."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = WalletServiceStub(channel)
+
+    async def apply_credits(
+        self, tenant: Tenant, invoice: Invoice, period_ids: Sequence[UUID]
+    ) -> list[Credit]:
+        """Pay a frozen invoice from the customer's wallets; a repeat returns the same."""
+        request = wallet_service_pb2.ApplyCreditsRequest(
+            invoice_id=str(invoice.invoice_id),
+            content_hash=invoice.content_hash,
+            customer_id=invoice.customer_id,
+            currency_code=invoice.currency,
+            lines=[
+                wallet_service_pb2.CreditLine(
+                    line_id=str(line.line_id),
+                    fee_kind=line.fee.kind,
+                    meter_code=line.fee.meter_code,
+                    amount_minor=line.gross_minor,
+                    period=period_message(line.period.start, line.period.end),
+                    subscription_id=line.subscription_id,
+                )
+                for line in invoice.lines
+            ],
+            period_ids=[str(period_id) for period_id in period_ids],
+        )
+        answer = await call(self._stub.ApplyCredits, request, tenant=tenant)
+        return [read_credit(credit) for credit in answer.credits]
+
+
+def read_rated(message: rating_service_pb2.RatedPeriod, *, sequence: int = 0) -> RatedPeriod:
+    """Read a rated period; the present trace is the one that rated it."""
+    period = message.period
+    return RatedPeriod(
+        period_id=parse_uuid(period.period_id, "period_id"),
+        late_version=period.late_version,
+        sequence=sequence,
+        subscription_id=period.subscription_id,
+        plan_code=period.plan_code,
+        plan_name=period.plan_name,
+        plan_version=period.plan_version,
+        period=read_usage_period(period),
+        first_day=read_date(period.fee_days.first_day),
+        end_day=read_date(period.fee_days.end_day),
+        time_zone=period.fee_days.time_zone,
+        fees=tuple(read_fee(fee) for fee in message.fees),
+        usage_traceparents=tuple(message.usage_traceparents),
+        trace_id=telemetry.trace_id(),
+    )
+
+
+def read_usage_period(message: billing_period_pb2.BillingPeriod) -> Period:
+    """Read the instants that a billing period bills."""
+    usage = message.usage_period
+    return Period(
+        parse_timestamp(usage.start, "usage_period.start"),
+        parse_timestamp(usage.end, "usage_period.end"),
+    )
+
+
+def read_fee(message: billing_period_pb2.Fee) -> Fee:
+    """Read a fee."""
+    return Fee(
+        kind=FEE_KIND[message.kind],
+        charge_code=message.charge_code,
+        filter_code=message.filter_code,
+        meter_code=message.meter_code,
+        description=message.display_name,
+        units=Decimal(message.units or 0),
+        event_count=message.event_count,
+        exact_amount=Decimal(message.exact_amount or 0),
+        amount_minor=message.amount.amount_minor,
+        breakdown=tuple(read_row(row) for row in message.breakdown),
+    )
+
+
+def read_row(message: billing_period_pb2.BreakdownRow) -> BreakdownRow:
+    """Read one step of a price; an empty amount is nothing."""
+    return BreakdownRow(
+        label=message.label,
+        units=Decimal(message.units or 0),
+        unit_amount=Decimal(message.unit_amount or 0),
+        flat_amount=Decimal(message.flat_amount or 0),
+        amount=Decimal(message.amount or 0),
+        up_to=Decimal(message.up_to) if message.up_to else None,
+    )
+
+
+def read_credit(message: wallet_service_pb2.AppliedCredit) -> Credit:
+    """Read a part of a line that a wallet paid."""
+    return Credit(
+        line_id=parse_uuid(message.line_id, "line_id"),
+        wallet_id=parse_uuid(message.wallet_id, "wallet_id"),
+        grant_id=parse_uuid(message.grant_id, "grant_id"),
+        amount_minor=message.amount_minor,
+        captured=message.captured,
+    )
