@@ -31,7 +31,7 @@ clock = Table(
     Column("only", Boolean, nullable=False, server_default=text("true")),
     Column("instant", DateTime(timezone=True), nullable=False),
     PrimaryKeyConstraint("only"),
-    CheckConstraint("only", name="clock_has_one_row"),
+    CheckConstraint('"only"', name="clock_has_one_row"),
 )
 
 
