@@ -42,9 +42,9 @@ def round_minor(exact: Decimal | Fraction, currency: str) -> int:
 
     Decimal("2.345") EUR gives 235, Decimal("-2.345") gives -235.
     """
-    scaled = Fraction(exact) * 10 ** exponent(currency)
+    scaled = Fraction(exact) * Fraction(10) ** exponent(currency)
     whole, rest = divmod(abs(scaled.numerator), scaled.denominator)
-    rounded = whole + (2 * rest >= scaled.denominator)
+    rounded: int = whole + (1 if 2 * rest >= scaled.denominator else 0)
     return rounded if scaled >= 0 else -rounded
 
 

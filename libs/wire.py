@@ -6,17 +6,16 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
-from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -48,6 +47,14 @@ class RequestMessage(Protocol):
 
     @property
     def request_id(self) -> str: ...
+
+
+class EnumType(Protocol):
+    """An enum that protoc made."""
+
+    def Name(self, number: Any) -> str: ...
+    def keys(self) -> Sequence[str]: ...
+    def values(self) -> Sequence[Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +225,7 @@ def parse_zone(text: str, field: str, *, default: str = "") -> str:
     raise FieldInvalid(field, f"{name[:70]!r} is not the IANA name of a time zone")
 
 
-def parse_enum(value: int, enum: EnumTypeWrapper, field: str, *, prefix: str) -> str:
+def parse_enum(value: int, enum: EnumType, field: str, *, prefix: str) -> str:
     """Read an enum value; return its name without `prefix`, in lower case.
 
     AGGREGATION_SUM gives "sum". UNSPECIFIED and unknown numbers are refused.
@@ -274,7 +281,10 @@ def parse_page_token(token: str, *types: Callable[..., object]) -> tuple[object,
     try:
         if len(token) <= 2_048:
             content = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-            return msgspec.json.decode(content, type=tuple[tuple(types)])  # type: ignore[misc]
+            keys: tuple[object, ...] = msgspec.json.decode(
+                content, type=tuple.__class_getitem__(types)
+            )
+            return keys
     except (msgspec.MsgspecError, binascii.Error, ValueError):
         pass
     raise PageTokenInvalid("page_token was not made by this list: start from the first page")

@@ -1,0 +1,85 @@
+"""What ingest refuses, by request and field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.contract.bad_input.rules import (
+    INSTANT,
+    LONG,
+    PAGE,
+    AnyValue,
+    Fields,
+    Refusal,
+    Rejection,
+    missing,
+)
+
+INGEST: Mapping[str, Fields] = {
+    "tally.ingest.v1.IngestService.RecordEvents": {
+        "events": {
+            "absent": None,
+            "oversized": Refusal([{}] * 10_001, reason="BATCH_TOO_LARGE", field=""),
+        },
+        "atomic": AnyValue("all or nothing, or each by itself"),
+        "events[0].id": {
+            "absent": Rejection("", "ID_MISSING"),
+            "oversized": Rejection(LONG, "FIELD_TOO_LARGE"),
+        },
+        "events[0].source": {"oversized": Rejection(LONG, "FIELD_TOO_LARGE")},
+        "events[0].type": {
+            "absent": Rejection("", "TYPE_MISSING"),
+            "oversized": Rejection(LONG, "FIELD_TOO_LARGE"),
+        },
+        "events[0].time": {
+            "malformed": Rejection({"seconds": 1, "nanos": 1}, "TIME_INVALID"),
+            "oversized": Rejection({"seconds": 2**60}, "TIME_INVALID"),
+            "old": Rejection({"seconds": 1}, "TIME_TOO_OLD"),
+            "new": Rejection({"seconds": 9_000_000_000}, "TIME_TOO_NEW"),
+        },
+        "events[0].customer_id": {
+            "absent": Rejection("", "CUSTOMER_MISSING"),
+            "oversized": Rejection(LONG, "FIELD_TOO_LARGE"),
+        },
+        "events[0].subscription_id": {"oversized": Rejection(LONG, "FIELD_TOO_LARGE")},
+        "events[0].properties": {
+            "oversized": Rejection(
+                {f"p{n}": {"flag": True} for n in range(65)}, "PROPERTIES_TOO_MANY"
+            ),
+            "key empty": Rejection({"": {"flag": True}}, "PROPERTY_KEY_INVALID"),
+            "key oversized": Rejection({"k" * 65: {"flag": True}}, "PROPERTY_KEY_INVALID"),
+            "value oversized": Rejection(
+                {"k": {"text": "x" * 1_025}}, "PROPERTY_TOO_LARGE", "properties.k"
+            ),
+            "value absent": Rejection({"k": {}}, "PROPERTY_INVALID", "properties.k"),
+            "value malformed": Rejection(
+                {"k": {"decimal": "1,5"}}, "PROPERTY_INVALID", "properties.k"
+            ),
+        },
+        "events[0].amount": {
+            "malformed": Rejection("1,5", "AMOUNT_INVALID"),
+            "oversized": Rejection("1e40", "AMOUNT_INVALID"),
+        },
+        "events[0].hold_id": {
+            "oversized": Rejection(LONG, "FIELD_TOO_LARGE"),
+            "paid": Rejection("std_6a1f0a8e-0000-4000-8000-000000000000", "ALREADY_PAID"),
+        },
+    },
+    "tally.ingest.v1.IngestService.GetEvent": {
+        "source": {"oversized": LONG},
+        "id": {"absent": "", "oversized": LONG, **missing("event", "EVENT_NOT_FOUND")},
+    },
+    "tally.ingest.v1.IngestService.ListEvents": {
+        "customer_id": {"oversized": LONG},
+        "subscription_id": {"oversized": LONG},
+        "type": {"oversized": LONG},
+        "start": INSTANT,
+        "end": INSTANT,
+        **PAGE,
+    },
+    "tally.ingest.v1.IngestService.ListRejectedEvents": {
+        "customer_id": {"oversized": LONG},
+        "reason": {"malformed": 99},
+        **PAGE,
+    },
+}

@@ -1,0 +1,111 @@
+"""What invoicing refuses, by request and field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.contract.bad_input.rules import (
+    ABSENT,
+    CODE,
+    LONG,
+    NOT_FOUND,
+    OPTIONAL_TEXT,
+    OUTPUT,
+    PAGE,
+    PRICE,
+    TEXT,
+    UUID,
+    ZONE,
+    AnyValue,
+    Fields,
+    Foreign,
+    Refusal,
+    missing,
+    named,
+    uuid_of,
+)
+
+INVOICING: Mapping[str, Fields] = {
+    "tally.invoicing.v1.TenantService.UpdateBillingEntity": {
+        "request_id": UUID,
+        "billing_entity": ABSENT,
+        "billing_entity.code": {"malformed": "other", "oversized": "a" * 129},
+        "billing_entity.name": OPTIONAL_TEXT,
+        "billing_entity.address": AnyValue("may be absent; its fields follow"),
+        "billing_entity.address.lines": {
+            "oversized": Refusal(["a"] * 5),
+            "line oversized": Refusal([LONG], field="*"),
+        },
+        "billing_entity.address.city": OPTIONAL_TEXT,
+        "billing_entity.address.postal_code": OPTIONAL_TEXT,
+        "billing_entity.address.region": OPTIONAL_TEXT,
+        "billing_entity.address.country_code": {"malformed": "au", "oversized": "AUS"},
+        "billing_entity.tax_id": OPTIONAL_TEXT,
+        "billing_entity.number_prefix": {"malformed": "in v", "oversized": "A" * 13},
+        "billing_entity.numbering": {"malformed": 99},
+        "billing_entity.time_zone": ZONE,
+        "billing_entity.default_tax_codes": {
+            "malformed": Refusal(["a b"], field="*"),
+            "foreign": Refusal([Foreign("tax")], NOT_FOUND, "TAX_NOT_FOUND", ""),
+        },
+        "billing_entity.grace_days": {"negative": -1, "oversized": 61},
+        "billing_entity.net_terms_days": {"negative": -1, "oversized": 366},
+        "billing_entity.zero_invoices": {"malformed": 99},
+    },
+    "tally.invoicing.v1.CustomerService.UpsertCustomer": {
+        "request_id": UUID,
+        "customer": ABSENT,
+        "customer.stub": OUTPUT,
+        "customer.created_at": OUTPUT,
+        "customer.customer_id": TEXT,
+        "customer.name": OPTIONAL_TEXT,
+        "customer.email": OPTIONAL_TEXT,
+        "customer.address": AnyValue("may be absent; its fields follow"),
+        "customer.address.lines": {"oversized": Refusal(["a"] * 5)},
+        "customer.address.city": OPTIONAL_TEXT,
+        "customer.address.postal_code": OPTIONAL_TEXT,
+        "customer.address.region": OPTIONAL_TEXT,
+        "customer.address.country_code": {"malformed": "au", "oversized": "AUS"},
+        "customer.tax_id": OPTIONAL_TEXT,
+        "customer.tax_codes": {
+            "malformed": Refusal(["a b"], field="*"),
+            "foreign": Refusal([Foreign("tax")], NOT_FOUND, "TAX_NOT_FOUND", ""),
+        },
+        "customer.tax_exempt": AnyValue("yes or no"),
+        "customer.time_zone": ZONE,
+        "customer.metadata": {
+            "oversized": Refusal({f"k{n}": "v" for n in range(51)}, field="*"),
+            "key oversized": Refusal({"k" * 65: "v"}, field="*"),
+            "value oversized": Refusal({"k": "v" * 501}, field="*"),
+        },
+    },
+    "tally.invoicing.v1.CustomerService.GetCustomer": {
+        "customer_id": named(TEXT, "customer", "CUSTOMER_NOT_FOUND"),
+    },
+    "tally.invoicing.v1.CustomerService.ListCustomers": PAGE,
+    "tally.invoicing.v1.TaxService.CreateTax": {
+        "request_id": UUID,
+        "tax": ABSENT,
+        "tax.created_at": OUTPUT,
+        "tax.code": CODE,
+        "tax.name": OPTIONAL_TEXT,
+        "tax.rate_percent": {**PRICE, "above": "100.01"},
+    },
+    "tally.invoicing.v1.TaxService.ListTaxes": PAGE,
+    "tally.invoicing.v1.InvoiceService.GetInvoice": {
+        "invoice_id": uuid_of("invoice", "INVOICE_NOT_FOUND"),
+        "number": {
+            "absent": Refusal("", field="*"),
+            "oversized": LONG,
+            **missing("invoice_number", "INVOICE_NOT_FOUND"),
+        },
+    },
+    "tally.invoicing.v1.InvoiceService.ListInvoices": {
+        "customer_id": {"oversized": LONG},
+        "status": {"malformed": 99},
+        **PAGE,
+    },
+    "tally.invoicing.v1.InvoiceService.RenderInvoice": {
+        "invoice_id": uuid_of("invoice", "INVOICE_NOT_FOUND"),
+    },
+}

@@ -1,0 +1,40 @@
+"""The whole table of bad input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tests.contract.bad_input.ingest import INGEST
+from tests.contract.bad_input.invoicing import INVOICING
+from tests.contract.bad_input.rating import RATING
+from tests.contract.bad_input.rules import AnyValue, Fields, Refusal, Rejection
+from tests.contract.bad_input.wallet import WALLET
+
+TABLE: Mapping[str, Fields] = {**INGEST, **RATING, **INVOICING, **WALLET}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One row: `method` with `path` set to a bad value."""
+
+    method: str
+    path: str
+    kind: str
+    expected: Refusal | Rejection = field(hash=False)
+
+    def __str__(self) -> str:
+        return f"{self.method.rsplit('.', 1)[-1]}.{self.path} {self.kind}"
+
+
+def all_cases() -> list[Case]:
+    """Every row of the table."""
+    cases = []
+    for method, fields in TABLE.items():
+        for path, rule in fields.items():
+            if isinstance(rule, AnyValue):
+                continue
+            for kind, value in rule.items():
+                expected = value if isinstance(value, Refusal | Rejection) else Refusal(value)
+                cases.append(Case(method, path, kind, expected))
+    return cases

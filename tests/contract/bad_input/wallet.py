@@ -1,0 +1,116 @@
+"""What the wallet refuses, by request and field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.contract.bad_input.rules import (
+    ABSENT,
+    CURRENCY,
+    FAILED,
+    INSTANT,
+    LONG,
+    OPTIONAL_TEXT,
+    OUTPUT,
+    PAGE,
+    TEXT,
+    UUID,
+    AnyValue,
+    Fields,
+    Refusal,
+    enum,
+    missing,
+    uuid_of,
+)
+
+WALLET: Mapping[str, Fields] = {
+    "tally.wallet.v1.WalletService.CreateWallet": {
+        "request_id": UUID,
+        "wallet": ABSENT,
+        "wallet.wallet_id": OUTPUT,
+        "wallet.created_at": OUTPUT,
+        "wallet.customer_id": TEXT,
+        "wallet.currency_code": CURRENCY,
+        "wallet.name": OPTIONAL_TEXT,
+        "wallet.priority": {"negative": -1, "oversized": 101},
+        "wallet.scope": AnyValue("absent: pays for everything"),
+        "wallet.scope.fee_kinds": {"malformed": Refusal(["colour"], field="*")},
+        "wallet.scope.meter_codes": {"malformed": Refusal(["a b"], field="*")},
+    },
+    "tally.wallet.v1.WalletService.GetWallet": {
+        "wallet_id": uuid_of("wallet", "WALLET_NOT_FOUND"),
+    },
+    "tally.wallet.v1.WalletService.ListWallets": {"customer_id": {"oversized": LONG}, **PAGE},
+    "tally.wallet.v1.WalletService.GrantCredits": {
+        "request_id": UUID,
+        "grant": ABSENT,
+        "grant.grant_id": OUTPUT,
+        "grant.remaining": OUTPUT,
+        "grant.created_at": OUTPUT,
+        "grant.wallet_id": uuid_of("wallet", "WALLET_NOT_FOUND"),
+        "grant.kind": enum(),
+        "grant.amount": ABSENT,
+        "grant.amount.currency_code": {
+            **CURRENCY,
+            "another": Refusal("JPY", reason="CURRENCY_MISMATCH", field="*"),
+        },
+        "grant.amount.amount_minor": {
+            "absent": Refusal(0, field="*"),
+            "negative": Refusal(-1, field="*"),
+            "oversized": Refusal(2**63 - 1, field="*"),
+        },
+        "grant.priority": {"negative": -1, "oversized": 101},
+        "grant.effective_at": INSTANT,
+        "grant.expires_at": {**INSTANT, "past": {"seconds": 1}},
+        "grant.reference": OPTIONAL_TEXT,
+    },
+    "tally.wallet.v1.WalletService.GetBalance": {
+        "wallet_id": uuid_of("wallet", "WALLET_NOT_FOUND"),
+    },
+    "tally.wallet.v1.WalletService.ListGrants": {
+        "wallet_id": uuid_of("wallet", "WALLET_NOT_FOUND"),
+        **PAGE,
+    },
+    "tally.wallet.v1.WalletService.ListEntries": {
+        "wallet_id": uuid_of("wallet", "WALLET_NOT_FOUND"),
+        **PAGE,
+    },
+    "tally.wallet.v1.HoldService.Authorize": {
+        "request_id": UUID,
+        "wallet_id": uuid_of("wallet", "WALLET_NOT_FOUND"),
+        "amount": ABSENT,
+        "amount.currency_code": {
+            **CURRENCY,
+            "another": Refusal("JPY", reason="CURRENCY_MISMATCH", field="*"),
+        },
+        "amount.amount_minor": {
+            "absent": Refusal(0, field="*"),
+            "negative": Refusal(-1, field="*"),
+            "oversized": Refusal(2**63 - 1, FAILED, "INSUFFICIENT_BALANCE", ""),
+        },
+        "ttl": {"negative": {"seconds": -1}, "oversized": {"seconds": 31 * 86_400}},
+        "subscription_id": TEXT,
+        "standalone": {"malformed": False},
+    },
+    "tally.wallet.v1.HoldService.Capture": {
+        "request_id": UUID,
+        "hold_id": {"absent": "", "malformed": "no-hold", **missing("hold", "HOLD_NOT_FOUND")},
+        "amount": ABSENT,
+        "amount.currency_code": {
+            **CURRENCY,
+            "another": Refusal("JPY", reason="CURRENCY_MISMATCH", field="*"),
+        },
+        "amount.amount_minor": {
+            "negative": Refusal(-1, field="*"),
+            "oversized": Refusal(2**62, FAILED, "CAPTURE_ABOVE_HOLD", ""),
+        },
+        "final": AnyValue("yes or no"),
+    },
+    "tally.wallet.v1.HoldService.Release": {
+        "request_id": UUID,
+        "hold_id": {"absent": "", "malformed": "no-hold", **missing("hold", "HOLD_NOT_FOUND")},
+    },
+    "tally.wallet.v1.HoldService.GetHold": {
+        "hold_id": {"absent": "", "malformed": "no-hold", **missing("hold", "HOLD_NOT_FOUND")},
+    },
+}
