@@ -42,13 +42,6 @@ class PageTokenInvalid(InvalidInput):
     reason = "PAGE_TOKEN_INVALID"
 
 
-class RequestMessage(Protocol):
-    """A request with a request id, as every mutating RPC has."""
-
-    @property
-    def request_id(self) -> str: ...
-
-
 class EnumType(Protocol):
     """An enum that protoc made."""
 
