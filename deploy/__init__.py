@@ -1,0 +1,1 @@
+"""How Tally is run: `embedded` on one machine, the rest elsewhere."""
