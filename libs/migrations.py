@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from alembic import command, context
 from alembic.config import Config
 from sqlalchemy import Connection, MetaData, TextClause, func, select, text
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
+
+from libs import db
 
 SERVICES = Path(__file__).resolve().parent.parent / "services"
 CONNECTION = "connection"  # The attribute of alembic's Config under which env.py finds it.
@@ -66,7 +66,7 @@ def force_row_security(executes: Executes, table_name: str) -> None:
 
 
 async def _upgrade(service: str, owner_url: str) -> None:
-    engine = create_async_engine(owner_url, poolclass=NullPool)
+    engine = db.connect(owner_url, connections_max=1, application_name="tally migrate")
     try:
         async with engine.connect() as conn:
             lock = select(func.pg_advisory_lock(func.hashtextextended("tally migrations", 0)))

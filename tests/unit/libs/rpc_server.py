@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 from libs.auth import Authenticator
+from libs.errors import NotFound
 from libs.rpc import ServerInterceptor
 from tally.internal.v1 import fact_service_pb2, fact_service_pb2_grpc
 from tally.wallet.v1 import hold_service_pb2, hold_service_pb2_grpc
@@ -28,6 +29,21 @@ class Holds(hold_service_pb2_grpc.HoldServiceServicer):
         hold = hold_service_pb2.Hold(hold_id=await self._answer(request))
         return hold_service_pb2.AuthorizeResponse(hold=hold)
 
+    async def Capture(
+        self, request: hold_service_pb2.CaptureRequest, context: Any
+    ) -> hold_service_pb2.CaptureResponse:
+        raise NotFound("there are no holds here", reason="HOLD_NOT_FOUND")
+
+    async def Release(
+        self, request: hold_service_pb2.ReleaseRequest, context: Any
+    ) -> hold_service_pb2.ReleaseResponse:
+        raise NotFound("there are no holds here", reason="HOLD_NOT_FOUND")
+
+    async def GetHold(
+        self, request: hold_service_pb2.GetHoldRequest, context: Any
+    ) -> hold_service_pb2.GetHoldResponse:
+        raise NotFound("there are no holds here", reason="HOLD_NOT_FOUND")
+
 
 class Facts(fact_service_pb2_grpc.FactServiceServicer):
     """Streams the facts 1 to `count`, then raises `error` if there is one."""
@@ -43,6 +59,11 @@ class Facts(fact_service_pb2_grpc.FactServiceServicer):
             yield fact_service_pb2.StreamFactsResponse(seq=seq)
         if self._error is not None:
             raise self._error
+
+    async def GetOutboxHead(
+        self, request: fact_service_pb2.GetOutboxHeadRequest, context: Any
+    ) -> fact_service_pb2.GetOutboxHeadResponse:
+        return fact_service_pb2.GetOutboxHeadResponse(seq=self._count)
 
 
 @asynccontextmanager
