@@ -1,0 +1,31 @@
+"""What tests run against: a real PostgreSQL and NATS, and the whole suite."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from deploy.embedded.nats import Nats
+from tests.servers import Database, TestPostgres
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestPostgres]:
+    """A PostgreSQL for all tests of this process."""
+    server = TestPostgres.start(tmp_path_factory.mktemp("postgres"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def database(postgres: TestPostgres) -> Callable[[str], Database]:
+    """Makes an empty, migrated database: `database("rating").app_url`."""
+    return postgres.database
+
+
+@pytest.fixture(scope="session")
+def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a NATS server with JetStream for all tests of this process."""
+    server = Nats(tmp_path_factory.mktemp("nats"))
+    server.start()
+    yield server.url
+    server.stop()
