@@ -1,0 +1,187 @@
+"""A good request of every public method, and how a bad value gets into it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from google.protobuf.message import Message
+
+from tests.contract.bad_input.rules import Foreign
+
+World = Mapping[str, str]  # Ids and codes of one tenant's things, by what they are.
+
+VERSION = {
+    "interval_unit": "INTERVAL_UNIT_MONTH",
+    "interval_count": 1,
+    "base_amount": "99",
+    "base_timing": "TIMING_IN_ADVANCE",
+    "charges": [
+        {
+            "code": "standard",
+            "meter_code": "",
+            "price": {"standard": {"unit_amount": "0.01"}},
+            "buckets": [
+                {
+                    "code": "eu",
+                    "filters": [{"key": "region", "values": ["eu"]}],
+                    "price": {"standard": {"unit_amount": "0.02"}},
+                }
+            ],
+        },
+        {
+            "code": "package",
+            "meter_code": "",
+            "price": {"package": {"amount": "5", "package_size": "100", "free_units": "10"}},
+        },
+        {
+            "code": "graduated",
+            "meter_code": "",
+            "price": {
+                "graduated": {
+                    "tiers": [
+                        {"up_to": "10", "unit_amount": "1", "flat_amount": "2"},
+                        {"up_to": "20", "unit_amount": "0.5"},
+                        {"unit_amount": "0.1"},
+                    ]
+                }
+            },
+        },
+        {
+            "code": "volume",
+            "meter_code": "",
+            "price": {"volume": {"tiers": [{"unit_amount": "1"}]}},
+        },
+    ],
+}
+ADDRESS = {"lines": ["1 Main St"], "city": "Melbourne", "country_code": "AU"}
+USD = {"currency_code": "USD", "amount_minor": 100}
+
+
+def version(world: World) -> dict[str, Any]:
+    """The plan version above, on the world's meter."""
+    charges = [{**charge, "meter_code": world["meter"]} for charge in VERSION["charges"]]  # type: ignore[dict-item]
+    return {**VERSION, "charges": charges}
+
+
+def good_requests(world: World) -> dict[str, dict[str, Any]]:
+    """The fields of a good request by method, each with codes and ids not used before."""
+    fresh = f"new-{uuid4()}"
+    command = {"request_id": str(uuid4())}
+    event = {"id": fresh, "type": "calls", "customer_id": "acme"}
+    meter = {
+        "code": fresh,
+        "aggregation": "AGGREGATION_SUM",
+        "value_property": "value",
+        "dimensions": [{"key": "region", "values": ["eu", "us"]}],
+    }
+    plan = {"code": fresh, "name": "New", "currency_code": "USD"}
+    subscription = {"subscription_id": fresh, "customer_id": "new", "plan_code": world["plan"]}
+    customer = {"customer_id": fresh, "address": ADDRESS}
+    wallet = {"customer_id": "new", "currency_code": "USD", "scope": {"fee_kinds": ["usage"]}}
+    grant = {"wallet_id": world["wallet"], "kind": "GRANT_KIND_GRANTED", "amount": USD}
+    hold = {"wallet_id": world["wallet"], "amount": USD, "subscription_id": "s"}
+    of_wallet = {"wallet_id": world["wallet"]}
+    of_subscription = {"subscription_id": world["subscription"]}
+    return {
+        "ingest.v1.IngestService.RecordEvents": {"events": [event]},
+        "ingest.v1.IngestService.GetEvent": {"id": world["event"]},
+        "ingest.v1.IngestService.ListEvents": {},
+        "ingest.v1.IngestService.ListRejectedEvents": {},
+        "rating.v1.MeterService.CreateMeter": {**command, "meter": meter},
+        "rating.v1.MeterService.GetMeter": {"code": world["meter"]},
+        "rating.v1.MeterService.ListMeters": {},
+        "rating.v1.PlanService.CreatePlan": {**command, "plan": plan, "version": version(world)},
+        "rating.v1.PlanService.CreatePlanVersion": {
+            **command,
+            "plan_code": world["plan"],
+            "version": version(world),
+        },
+        "rating.v1.PlanService.GetPlan": {"code": world["plan"]},
+        "rating.v1.PlanService.ListPlans": {},
+        "rating.v1.SubscriptionService.CreateSubscription": {
+            **command,
+            "subscription": subscription,
+        },
+        "rating.v1.SubscriptionService.GetSubscription": of_subscription,
+        "rating.v1.SubscriptionService.ListSubscriptions": {},
+        "rating.v1.SubscriptionService.TerminateSubscription": {
+            **command,
+            "subscription_id": world["ending"],
+        },
+        "rating.v1.SubscriptionService.ListBillingPeriods": of_subscription,
+        "rating.v1.UsageService.GetUsage": of_subscription,
+        "rating.v1.RatingService.RatePeriod": {"period_id": world["period"]},
+        "invoicing.v1.TenantService.GetBillingEntity": {},
+        "invoicing.v1.TenantService.UpdateBillingEntity": {
+            **command,
+            "billing_entity": {"name": "Seller", "address": ADDRESS},
+        },
+        "invoicing.v1.CustomerService.UpsertCustomer": {**command, "customer": customer},
+        "invoicing.v1.CustomerService.GetCustomer": {"customer_id": world["customer"]},
+        "invoicing.v1.CustomerService.ListCustomers": {},
+        "invoicing.v1.TaxService.CreateTax": {
+            **command,
+            "tax": {"code": fresh, "name": "Tax", "rate_percent": "10"},
+        },
+        "invoicing.v1.TaxService.ListTaxes": {},
+        "invoicing.v1.InvoiceService.GetInvoice": {"invoice_id": world["invoice"]},
+        "invoicing.v1.InvoiceService.ListInvoices": {},
+        "invoicing.v1.InvoiceService.RenderInvoice": {"invoice_id": world["invoice"]},
+        "wallet.v1.WalletService.CreateWallet": {**command, "wallet": wallet},
+        "wallet.v1.WalletService.GetWallet": of_wallet,
+        "wallet.v1.WalletService.ListWallets": {},
+        "wallet.v1.WalletService.GrantCredits": {**command, "grant": grant},
+        "wallet.v1.WalletService.GetBalance": of_wallet,
+        "wallet.v1.WalletService.ListGrants": of_wallet,
+        "wallet.v1.WalletService.ListEntries": of_wallet,
+        "wallet.v1.HoldService.Authorize": {**command, **hold},
+        "wallet.v1.HoldService.Capture": {**command, "hold_id": world["hold"], "amount": USD},
+        "wallet.v1.HoldService.Release": {**command, "hold_id": world["released"]},
+        "wallet.v1.HoldService.GetHold": {"hold_id": world["hold"]},
+    }
+
+
+def put(request: Message, path: str, value: object, other: World) -> None:
+    """Set the field at `path` ("events[0].id"); None clears it, `Foreign` is looked up."""
+    *parents, last = path.split(".")
+    target: Any = request
+    for name in parents:
+        target = _step(target, name)
+    value = _resolved(value, other)
+    field = target.DESCRIPTOR.fields_by_name[last]
+    target.ClearField(last)
+    if value is None:
+        return
+    if isinstance(value, list):
+        for one in value:
+            held = getattr(target, last)
+            held.add(**one) if isinstance(one, dict) else held.append(one)
+    elif isinstance(value, dict) and field.message_type.GetOptions().map_entry:
+        for key, one in value.items():
+            if isinstance(one, dict):
+                getattr(target, last)[key].MergeFrom(type(getattr(target, last)[key])(**one))
+            else:
+                getattr(target, last)[key] = one
+    elif isinstance(value, dict):
+        getattr(target, last).CopyFrom(type(getattr(target, last))(**value))
+        getattr(target, last).SetInParent()
+    else:
+        setattr(target, last, value)
+
+
+def _step(target: Any, name: str) -> Any:
+    found = re.fullmatch(r"(\w+)(?:\[(\d+)\])?", name)
+    assert found, name
+    held = getattr(target, found[1])
+    return held if found[2] is None else held[int(found[2])]
+
+
+def _resolved(value: object, other: World) -> object:
+    if isinstance(value, Foreign):
+        return other[value.key]
+    if isinstance(value, list):
+        return [_resolved(one, other) for one in value]
+    return value

@@ -1,0 +1,119 @@
+"""Two tenants that have one of everything: the caller, and one whose things it must not reach."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from cli.client import SuiteClient
+from tally.ingest.v1.ingest_service_pb2 import RecordEventsRequest
+from tally.invoicing.v1.customer_service_pb2 import UpsertCustomerRequest
+from tally.invoicing.v1.invoice_service_pb2 import Invoice, InvoiceStatus, ListInvoicesRequest
+from tally.invoicing.v1.tax_service_pb2 import CreateTaxRequest
+from tally.rating.v1.meter_service_pb2 import CreateMeterRequest
+from tally.rating.v1.plan_service_pb2 import CreatePlanRequest
+from tally.rating.v1.subscription_service_pb2 import (
+    CreateSubscriptionRequest,
+    ListBillingPeriodsRequest,
+)
+from tally.wallet.v1.hold_service_pb2 import AuthorizeRequest
+from tally.wallet.v1.wallet_service_pb2 import CreateWalletRequest, GrantCreditsRequest
+from tests.contract.bad_input.requests import USD, World, good_requests
+from tests.suite import Suite
+from tests.wait import until
+
+
+@dataclass(frozen=True, slots=True)
+class Worlds:
+    """The caller's tenant and what it has, and what another tenant has."""
+
+    tenant: int
+    mine: World
+    other: World
+
+
+def make_worlds(suite: Suite) -> Worlds:
+    """Fill two new tenants of the suite."""
+
+    async def both() -> Worlds:
+        tenant, another = suite.new_tenant(), suite.new_tenant()
+        async with suite.client(tenant) as mine, suite.client(another) as other:
+            return Worlds(tenant, await _fill(mine, "mine"), await _fill(other, "other"))
+
+    return asyncio.run(both())
+
+
+async def _fill(client: SuiteClient, name: str) -> World:
+    world = {key: f"{name}-{key}" for key in ("meter", "plan", "subscription", "customer", "event")}
+    world |= dict.fromkeys(("wallet", "hold", "released", "invoice", "period", "ending"), "")
+    good = good_requests(world)
+    meter = good["rating.v1.MeterService.CreateMeter"]
+    meter["meter"]["code"] = world["meter"]
+    await client.meters.CreateMeter(CreateMeterRequest(**meter))
+    plan = good["rating.v1.PlanService.CreatePlan"]
+    plan["plan"]["code"] = world["plan"]
+    await client.plans.CreatePlan(CreatePlanRequest(**plan))
+    customer = good["invoicing.v1.CustomerService.UpsertCustomer"]
+    customer["customer"]["customer_id"] = world["customer"]
+    await client.customers.UpsertCustomer(UpsertCustomerRequest(**customer))
+    for key in ("subscription", "ending"):
+        world[key] = await _subscribe(client, world, f"{name}-{key}")
+    world["tax"] = await _tax(client, name)
+    event = {"id": world["event"], "type": "calls", "customer_id": world["customer"]}
+    await client.ingest.RecordEvents(RecordEventsRequest(events=[event]))
+    return world | await _wallet(client, world) | await _billed(client, world)
+
+
+async def _subscribe(client: SuiteClient, world: World, subscription_id: str) -> str:
+    fields = good_requests(world)["rating.v1.SubscriptionService.CreateSubscription"]
+    fields["subscription"] |= {
+        "subscription_id": subscription_id,
+        "customer_id": world["customer"],
+    }
+    await client.subscriptions.CreateSubscription(CreateSubscriptionRequest(**fields))
+    return subscription_id
+
+
+async def _tax(client: SuiteClient, name: str) -> str:
+    fields = good_requests(dict.fromkeys(_KEYS, ""))["invoicing.v1.TaxService.CreateTax"]
+    fields["tax"]["code"] = f"{name}-tax"
+    await client.taxes.CreateTax(CreateTaxRequest(**fields))
+    return f"{name}-tax"
+
+
+async def _wallet(client: SuiteClient, world: World) -> World:
+    made = good_requests(world)["wallet.v1.WalletService.CreateWallet"]
+    opened = await client.wallets.CreateWallet(CreateWalletRequest(**made))
+    world = {**world, "wallet": opened.wallet.wallet_id}
+    grant = good_requests(world)["wallet.v1.WalletService.GrantCredits"]
+    grant["grant"] = {**grant["grant"], "amount": {**USD, "amount_minor": 1_000_000}}
+    await client.wallets.GrantCredits(GrantCreditsRequest(**grant))
+    holds = []
+    for _ in range(2):
+        fields = good_requests(world)["wallet.v1.HoldService.Authorize"]
+        fields["amount"] = {**USD, "amount_minor": 10_000}
+        holds.append((await client.holds.Authorize(AuthorizeRequest(**fields))).hold.hold_id)
+    return {"wallet": world["wallet"], "hold": holds[0], "released": holds[1]}
+
+
+async def _billed(client: SuiteClient, world: World) -> World:
+    """Wait for the base fee in advance to be invoiced."""
+
+    async def finalized() -> Invoice | None:
+        asked = ListInvoicesRequest(status=InvoiceStatus.INVOICE_STATUS_FINALIZED)
+        found = (await client.invoices.ListInvoices(asked)).invoices
+        return found[0] if found else None
+
+    invoice = await until(finalized, describe=lambda: "no invoice was finalized")
+    assert invoice is not None
+    periods = await client.subscriptions.ListBillingPeriods(
+        ListBillingPeriodsRequest(subscription_id=world["subscription"])
+    )
+    return {
+        "invoice": invoice.invoice_id,
+        "invoice_number": invoice.number,
+        "period": periods.periods[0].period_id,
+    }
+
+
+_KEYS = "meter plan subscription customer event wallet hold released invoice period ending".split()

@@ -1,0 +1,222 @@
+"""Every field of every request refuses what is bad, with its code, its reason and its field."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import pytest
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
+from google.protobuf.message_factory import GetMessageClass
+
+from cli.client import SuiteClient, refusal, service_descriptors
+from tally.common.v1.options_pb2 import SCOPE_INTERNAL, scope
+from tests.contract.bad_input.requests import World, good_requests, put
+from tests.contract.bad_input.rules import Rejection
+from tests.contract.bad_input.table import TABLE, Case, all_cases
+from tests.contract.bad_input.world import Worlds, make_worlds
+from tests.suite import Suite
+
+METHODS = {
+    f"{service}.{method.name}": method
+    for service, descriptor in service_descriptors().items()
+    for method in descriptor.methods
+    if method.GetOptions().Extensions[scope] != SCOPE_INTERNAL
+}
+CASES: dict[str, list[Case]] = defaultdict(list)
+for one in all_cases():
+    CASES[one.method.removeprefix("tally.")].append(one)
+
+
+@pytest.fixture(scope="module")
+def worlds(suite: Suite) -> Worlds:
+    """Things of two tenants; the first one calls."""
+    return make_worlds(suite)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_field_of_every_request_is_in_the_table(name: str) -> None:
+    method = METHODS[name]
+    table = TABLE.get(method.full_name, {})
+    covered = {_field_at(method.input_type, path) for path in table}
+    missing = [path for key, path in _fields(method.input_type) if key not in covered]
+    assert not missing, f"{name}: the table says nothing of {missing}"
+
+
+@pytest.mark.parametrize("name", METHODS)
+async def test_a_good_request_succeeds(name: str, suite: Suite, worlds: Worlds) -> None:
+    async with suite.client(worlds.tenant) as client:
+        await _call(client, METHODS[name], worlds.mine)
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+async def test_bad_values_are_refused(name: str, suite: Suite, worlds: Worlds) -> None:
+    async with suite.client(worlds.tenant) as client:
+        wrong = [
+            f"{case.path} {case.kind}: {said}"
+            for case in CASES[name]
+            if (said := await _fault(client, METHODS[name], case, worlds))
+        ]
+    assert not wrong, "\n".join([name, *wrong])
+
+
+@pytest.mark.parametrize("name", METHODS)
+async def test_a_token_without_the_scope_is_refused(
+    name: str, suite: Suite, worlds: Worlds
+) -> None:
+    async with suite.client(worlds.tenant, scopes=["none"]) as client:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await _call(client, METHODS[name], worlds.mine)
+    refused = refusal(caught.value)
+    assert (refused.code, refused.reason) == ("PERMISSION_DENIED", "SCOPE_MISSING")
+    assert refused.metadata["scope"]
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if "List" not in name])
+async def test_another_tenant_sees_none_of_it(name: str, suite: Suite, worlds: Worlds) -> None:
+    """A request about things of one tenant, made by another, finds nothing."""
+    ids = {"GetBillingEntity", "RecordEvents", "CreateMeter", "CreateTax", "UpsertCustomer"}
+    ids |= {"UpdateBillingEntity", "CreateWallet"}  # They name nothing that exists.
+    async with suite.client(suite.new_tenant()) as client:
+        if name.rsplit(".", 1)[-1] in ids:
+            await _call(client, METHODS[name], worlds.mine)
+            return
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await _call(client, METHODS[name], worlds.mine)
+    refused = refusal(caught.value)
+    assert refused.code == "NOT_FOUND" or refused.reason == "METER_UNKNOWN"
+
+
+async def test_a_reused_request_id_with_other_content_is_refused(
+    suite: Suite, worlds: Worlds
+) -> None:
+    commands = [name for name, m in METHODS.items() if "request_id" in m.input_type.fields_by_name]
+    async with suite.client(worlds.tenant) as client:
+        for name in commands:
+            fields = good_requests(await _spendable(client, worlds.mine))[name]
+            fields["request_id"] = str(uuid4())
+            request = GetMessageClass(METHODS[name].input_type)(**fields)
+            first = await client.call(METHODS[name], request)
+            assert await client.call(METHODS[name], request) == first, name
+            other = good_requests(worlds.mine | {"released": worlds.mine["hold"]})[name]
+            other["request_id"] = fields["request_id"]
+            _differ(name, other)
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                again = GetMessageClass(METHODS[name].input_type)(**other)
+                await client.call(METHODS[name], again)
+            refused = refusal(caught.value)
+            assert (refused.code, refused.reason) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED"), name
+
+
+def _differ(name: str, fields: dict[str, Any]) -> None:
+    """Change the content of a request whose good form is always the same."""
+    match name.rsplit(".", 1)[-1]:
+        case "UpdateBillingEntity":
+            fields["billing_entity"] = {"name": "Another"}
+        case "CreatePlanVersion":
+            fields["version"] = {**fields["version"], "base_amount": "98"}
+        case "CreateWallet":
+            fields["wallet"] = {**fields["wallet"], "name": "another"}
+        case "GrantCredits":
+            fields["grant"] = {**fields["grant"], "reference": "another"}
+        case "Authorize":
+            fields["subscription_id"] = "another"
+        case "Capture":
+            fields["final"] = True
+        case "TerminateSubscription":
+            fields["subscription_id"] = "another"
+        case _:
+            pass  # Its fresh code differs.
+
+
+async def _spendable(client: SuiteClient, mine: World) -> World:
+    """Give the world a new hold to release and a new subscription to end."""
+    fields = good_requests(mine)
+    authorize = METHODS["wallet.v1.HoldService.Authorize"]
+    hold: Any = await client.call(
+        authorize,
+        GetMessageClass(authorize.input_type)(**fields["wallet.v1.HoldService.Authorize"]),
+    )
+    create = METHODS["rating.v1.SubscriptionService.CreateSubscription"]
+    made: Any = await client.call(
+        create,
+        GetMessageClass(create.input_type)(
+            **fields["rating.v1.SubscriptionService.CreateSubscription"]
+        ),
+    )
+    ending = made.subscription.subscription_id
+    return {**mine, "released": hold.hold.hold_id, "ending": ending}
+
+
+async def _call(client: SuiteClient, method: MethodDescriptor, world: World) -> Any:
+    fields = good_requests(world)[method.full_name.removeprefix("tally.")]
+    return await client.call(method, GetMessageClass(method.input_type)(**fields))
+
+
+async def _fault(client: SuiteClient, method: MethodDescriptor, case: Case, worlds: Worlds) -> str:
+    """Make the case's call; return what is wrong with the answer, "" for nothing."""
+    fields = good_requests(worlds.mine)[method.full_name.removeprefix("tally.")]
+    request = GetMessageClass(method.input_type)(**fields)
+    put(request, case.path, case.expected.value, worlds.other)
+    try:
+        answer: Any = await client.call(method, request)
+    except grpc.aio.AioRpcError as error:
+        return _wrong_refusal(error, case)
+    if not isinstance(case.expected, Rejection):
+        return "was taken"
+    [verdict] = answer.verdicts
+    field = case.expected.field or case.path.removeprefix("events[0].")
+    said = type(verdict).DESCRIPTOR.fields_by_name["reason"].enum_type.values_by_number
+    reason = said[verdict.reason].name.removeprefix("REJECTION_REASON_")
+    if reason != case.expected.reason or not verdict.detail:
+        return f"verdict {verdict}, expected {case.expected.reason}"
+    return "" if verdict.field.startswith(field) else f"field {verdict.field!r}, not {field!r}"
+
+
+def _wrong_refusal(error: grpc.aio.AioRpcError, case: Case) -> str:
+    refused, expected = refusal(error), case.expected
+    if isinstance(expected, Rejection):
+        return f"refused whole: {refused}"
+    if (refused.code, refused.reason) != (expected.code, expected.reason):
+        return f"{refused}, expected {expected.code} {expected.reason}"
+    wanted = case.path if expected.field is None else expected.field
+    if wanted == "*":
+        return (
+            "" if refused.fields or expected.reason != "FIELD_INVALID" else f"no field: {refused}"
+        )
+    if wanted and wanted not in refused.fields:
+        return f"names {sorted(refused.fields)}, not {wanted}"
+    return ""
+
+
+def _field_at(message: Descriptor, path: str) -> str:
+    """Return the full name of the field at `path` of `message`."""
+    *parents, last = (name.split("[")[0] for name in path.split("."))
+    for name in parents:
+        message = message.fields_by_name[name].message_type
+    return str(message.fields_by_name[last].full_name)
+
+
+def _fields(message: Descriptor, path: str = "") -> Iterator[tuple[str, str]]:
+    """Give each field below `message`, once: its full name, and a path to it."""
+    seen: set[str] = set()
+    waiting = [(message, path)]
+    while waiting:
+        holder, prefix = waiting.pop()
+        for field in holder.fields:
+            if field.full_name in seen:
+                continue
+            seen.add(field.full_name)
+            inner = field.message_type
+            here = f"{prefix}{field.name}"
+            if inner is None or inner.GetOptions().map_entry or _well_known(inner):
+                yield field.full_name, here
+            elif field.name not in ("remaining",):  # An answer's field.
+                waiting.append((inner, f"{here}."))
+
+
+def _well_known(message: Descriptor) -> bool:
+    return bool(message.full_name.startswith("google.protobuf."))
