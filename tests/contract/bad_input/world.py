@@ -58,7 +58,7 @@ async def _fill(client: SuiteClient, name: str) -> World:
     await client.customers.UpsertCustomer(UpsertCustomerRequest(**customer))
     for key in ("subscription", "ending"):
         world[key] = await _subscribe(client, world, f"{name}-{key}")
-    world["tax"] = await _tax(client, name)
+    world["tax"] = await _tax(client, world, name)
     event = {"id": world["event"], "type": "calls", "customer_id": world["customer"]}
     await client.ingest.RecordEvents(RecordEventsRequest(events=[event]))
     return world | await _wallet(client, world) | await _billed(client, world)
@@ -74,8 +74,8 @@ async def _subscribe(client: SuiteClient, world: World, subscription_id: str) ->
     return subscription_id
 
 
-async def _tax(client: SuiteClient, name: str) -> str:
-    fields = good_requests(dict.fromkeys(_KEYS, ""))["invoicing.v1.TaxService.CreateTax"]
+async def _tax(client: SuiteClient, world: World, name: str) -> str:
+    fields = good_requests(world)["invoicing.v1.TaxService.CreateTax"]
     fields["tax"]["code"] = f"{name}-tax"
     await client.taxes.CreateTax(CreateTaxRequest(**fields))
     return f"{name}-tax"
@@ -114,6 +114,3 @@ async def _billed(client: SuiteClient, world: World) -> World:
         "invoice_number": invoice.number,
         "period": periods.periods[0].period_id,
     }
-
-
-_KEYS = "meter plan subscription customer event wallet hold released invoice period ending".split()
