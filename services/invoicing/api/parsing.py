@@ -1,0 +1,214 @@
+"""Requests of callers, read field by field."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+from libs.errors import FieldInvalid
+from libs.wire import (
+    EnumType,
+    Faults,
+    parse_code,
+    parse_decimal,
+    parse_enum,
+    parse_text,
+    parse_zone,
+)
+from services.invoicing.domain.party import (
+    ENTITY_CODE,
+    Address,
+    BillingEntity,
+    Customer,
+    Numbering,
+    ZeroInvoices,
+)
+from services.invoicing.domain.tax import Tax
+from tally.invoicing.v1 import customer_service_pb2, tax_service_pb2, tenant_service_pb2
+
+PREFIX = re.compile(r"[A-Z0-9]{1,12}", re.ASCII)
+COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
+ADDRESS_LINES_MAX = 4
+TAXES_MAX = 10
+METADATA_MAX = 50
+METADATA_KEY_BYTES_MAX = 64
+METADATA_VALUE_BYTES_MAX = 500
+RATE_MAX = Decimal(100)
+GRACE_DAYS_MAX = 60
+NET_TERMS_DAYS_MAX = 365
+
+
+def parse_customer(message: customer_service_pb2.Customer) -> Customer:
+    """Read a customer; what the service decides itself is passed over.
+
+    Raises:
+        FieldInvalid, FieldsInvalid: every field that cannot be read.
+    """
+    faults = Faults()
+    with faults.gathered():
+        parse_text(message.customer_id, "customer.customer_id")
+    with faults.gathered():
+        parse_text(message.name, "customer.name", required=False)
+    with faults.gathered():
+        parse_text(message.email, "customer.email", required=False)
+    with faults.gathered():
+        parse_text(message.tax_id, "customer.tax_id", required=False)
+    if message.time_zone:
+        with faults.gathered():
+            parse_zone(message.time_zone, "customer.time_zone")
+    with faults.gathered():
+        check_metadata(message.metadata)
+    check_tax_codes(message.tax_codes, "customer.tax_codes", faults)
+    address = parse_address(message.address, "customer.address", faults)
+    faults.check()
+    return Customer(
+        customer_id=message.customer_id,
+        name=message.name,
+        email=message.email,
+        address=address,
+        tax_id=message.tax_id,
+        tax_codes=tuple(message.tax_codes),
+        tax_exempt=message.tax_exempt,
+        time_zone=message.time_zone,
+        metadata=dict(message.metadata),
+    )
+
+
+def parse_entity(message: tenant_service_pb2.BillingEntity) -> BillingEntity:
+    """Read the billing entity, with the defaults for what is empty.
+
+    Raises:
+        FieldInvalid, FieldsInvalid: every field that cannot be read.
+    """
+    faults = Faults()
+    at = "billing_entity"
+    if message.code not in ("", ENTITY_CODE):
+        faults.add(f"{at}.code", f"there is one billing entity for now: {ENTITY_CODE!r}")
+    with faults.gathered():
+        parse_text(message.name, f"{at}.name", required=False)
+    with faults.gathered():
+        parse_text(message.tax_id, f"{at}.tax_id", required=False)
+    with faults.gathered():
+        parse_zone(message.time_zone, f"{at}.time_zone", default="UTC")
+    prefix = message.number_prefix or BillingEntity().number_prefix
+    if not PREFIX.fullmatch(prefix):
+        faults.add(f"{at}.number_prefix", "must be 1 to 12 of A-Z 0-9")
+    check_between(message.grace_days, GRACE_DAYS_MAX, f"{at}.grace_days", faults)
+    check_between(message.net_terms_days, NET_TERMS_DAYS_MAX, f"{at}.net_terms_days", faults)
+    check_tax_codes(message.default_tax_codes, f"{at}.default_tax_codes", faults)
+    address = parse_address(message.address, f"{at}.address", faults)
+    numbering, zero_invoices = parse_habits(message, at, faults)
+    faults.check()
+    return BillingEntity(
+        name=message.name,
+        address=address,
+        tax_id=message.tax_id,
+        number_prefix=prefix,
+        numbering=numbering,
+        time_zone=message.time_zone or "UTC",
+        default_tax_codes=tuple(message.default_tax_codes),
+        grace_days=message.grace_days,
+        net_terms_days=message.net_terms_days,
+        zero_invoices=zero_invoices,
+    )
+
+
+def parse_habits(
+    message: tenant_service_pb2.BillingEntity, at: str, faults: Faults
+) -> tuple[Numbering, ZeroInvoices]:
+    """Read how the entity numbers, and what it does with invoices of nothing."""
+    numbering, zero_invoices = "", ""
+    with faults.gathered():
+        numbering = parse_choice(
+            message.numbering, tenant_service_pb2.Numbering, f"{at}.numbering", "NUMBERING_"
+        )
+    with faults.gathered():
+        zero_invoices = parse_choice(
+            message.zero_invoices,
+            tenant_service_pb2.ZeroInvoices,
+            f"{at}.zero_invoices",
+            "ZERO_INVOICES_",
+        )
+    return (
+        Numbering(numbering or Numbering.PER_ENTITY),
+        ZeroInvoices(zero_invoices or ZeroInvoices.FINALIZE),
+    )
+
+
+def parse_choice(value: int, enum: EnumType, field: str, prefix: str) -> str:
+    """Read an enum whose UNSPECIFIED stands for a default: that gives ""."""
+    return parse_enum(value, enum, field, prefix=prefix) if value else ""
+
+
+def parse_tax(message: tax_service_pb2.Tax) -> Tax:
+    """Read a tax.
+
+    Raises:
+        FieldInvalid, FieldsInvalid: every field that cannot be read.
+    """
+    faults = Faults()
+    rate = Decimal(0)
+    with faults.gathered():
+        parse_code(message.code, "tax.code")
+    with faults.gathered():
+        parse_text(message.name, "tax.name")
+    with faults.gathered():
+        rate = parse_decimal(message.rate_percent, "tax.rate_percent", at_least=Decimal(0))
+        if rate > RATE_MAX:
+            raise FieldInvalid("tax.rate_percent", f"{rate} is above {RATE_MAX}")
+    faults.check()
+    return Tax(message.code, message.name, rate)
+
+
+def parse_address(message: tenant_service_pb2.Address, at: str, faults: Faults) -> Address:
+    """Read an address; its faults are added to `faults`."""
+    if len(message.lines) > ADDRESS_LINES_MAX:
+        faults.add(f"{at}.lines", f"{len(message.lines)} lines, at most {ADDRESS_LINES_MAX}")
+    for place, line in enumerate(message.lines[:ADDRESS_LINES_MAX]):
+        with faults.gathered():
+            parse_text(line, f"{at}.lines[{place}]")
+    for name in ("city", "postal_code", "region"):
+        with faults.gathered():
+            parse_text(getattr(message, name), f"{at}.{name}", required=False)
+    if message.country_code and not COUNTRY.fullmatch(message.country_code):
+        faults.add(f"{at}.country_code", f"{message.country_code[:20]!r} is not of two letters")
+    return Address(
+        lines=tuple(message.lines),
+        city=message.city,
+        postal_code=message.postal_code,
+        region=message.region,
+        country_code=message.country_code,
+    )
+
+
+def check_tax_codes(codes: Iterable[str], field: str, faults: Faults) -> None:
+    """Check that `codes` are codes, few, and each named once."""
+    named = list(codes)
+    if len(named) > TAXES_MAX:
+        faults.add(field, f"{len(named)} taxes, at most {TAXES_MAX}")
+    if len(set(named)) < len(named):
+        faults.add(field, "names a tax twice")
+    for place, code in enumerate(named[:TAXES_MAX]):
+        with faults.gathered():
+            parse_code(code, f"{field}[{place}]")
+
+
+def check_metadata(metadata: Mapping[str, str]) -> None:
+    """Check the client's own labels.
+
+    Raises:
+        FieldInvalid: too many, or one too long.
+    """
+    field = "customer.metadata"
+    if len(metadata) > METADATA_MAX:
+        raise FieldInvalid(field, f"{len(metadata)} labels, at most {METADATA_MAX}")
+    for key, value in metadata.items():
+        parse_text(key, field, bytes_max=METADATA_KEY_BYTES_MAX)
+        parse_text(value, f"{field}[{key}]", bytes_max=METADATA_VALUE_BYTES_MAX, required=False)
+
+
+def check_between(value: int, most: int, field: str, faults: Faults) -> None:
+    """Check that `value` is from 0 to `most`."""
+    if not 0 <= value <= most:
+        faults.add(field, f"is {value}, must be 0 to {most}")

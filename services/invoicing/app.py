@@ -1,0 +1,138 @@
+"""Invoicing put together: the one place that knows every part."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs import bus, db, peer
+from libs.auth import InternalToken
+from libs.bus import FactConsumer
+from libs.clock import Clock, open_clock
+from libs.facts import FactClient, FactServicer
+from libs.idle import Idle
+from libs.relay import Relay
+from libs.serve import Servicer
+from libs.serve import serve as serve_grpc
+from libs.worker import Loop
+from services.invoicing import loops
+from services.invoicing.api.invoice_servicer import InvoiceServicer
+from services.invoicing.api.party_servicers import CustomerServicer, TaxServicer, TenantServicer
+from services.invoicing.events import handlers
+from services.invoicing.loops import Drafter, Finalizer
+from services.invoicing.operations.peers import Rating, Wallet
+from services.invoicing.settings import Settings
+from tally.internal.v1 import fact_service_pb2_grpc
+from tally.invoicing.v1 import (
+    customer_service_pb2_grpc,
+    invoice_service_pb2_grpc,
+    tax_service_pb2_grpc,
+    tenant_service_pb2_grpc,
+)
+
+CONNECTIONS_MAX = 4
+WORKER_CONNECTIONS_MAX = 2  # One is the relay's for as long as it leads.
+
+
+class Kicks:
+    """Wakes what a commit may have left work for."""
+
+    def __init__(self) -> None:
+        self.drafts: Loop
+        self.finalizer: Loop
+        self.relay: Relay
+
+    def committed(self) -> None:
+        """Wake all: they look for themselves."""
+        self.drafts.kick()
+        self.finalizer.kick()
+        self.relay.kick()
+
+
+async def serve(settings: Settings, stopping: asyncio.Event) -> None:
+    """Run until `stopping`: refuse new work, let RPCs in flight finish, then disconnect.
+
+    What stands half way is finished after the next start.
+    """
+    async with AsyncExitStack() as stack:
+        engine = db.connect(
+            settings.service.database_url,
+            connections_max=CONNECTIONS_MAX,
+            application_name="invoicing",
+        )
+        stack.push_async_callback(engine.dispose)
+        worker = db.connect(
+            settings.service.worker_database_url,
+            connections_max=WORKER_CONNECTIONS_MAX,
+            application_name="invoicing worker",
+        )
+        stack.push_async_callback(worker.dispose)
+        nats = await bus.connect(settings.service.nats_url)
+        stack.push_async_callback(nats.close)
+        await bus.ensure_stream(nats.jetstream(), "INVOICING", ["tally.invoicing.v1.>"])
+        token = InternalToken(settings.service.internal_token_file)
+        rating_channel = peer.channel(settings.rating_address, token)
+        stack.push_async_callback(rating_channel.close)
+        wallet_channel = peer.channel(settings.wallet_address, token)
+        stack.push_async_callback(wallet_channel.close)
+
+        clock = await open_clock(worker, test=settings.service.test_clock)
+        kicks = Kicks()
+        parts = loops.Parts(
+            engine=engine,
+            worker=worker,
+            clock=clock,
+            rating=Rating(rating_channel),
+            wallet=Wallet(wallet_channel),
+            committed=kicks.committed,
+        )
+        kicks.relay = Relay(worker, nats.jetstream())
+        kicks.drafts = Loop("drafts", Drafter(parts).step)
+        kicks.finalizer = Loop("finalizer", Finalizer(parts).step)
+        facts = FactConsumer(
+            nats,
+            engine,
+            worker,
+            source="RATING",
+            upstream=FactClient(rating_channel, source="RATING"),
+            handlers=handlers(clock),
+            committed=kicks.committed,
+        )
+
+        async def idle() -> Idle:
+            return await loops.idle(worker, clock, facts)
+
+        await serve_grpc(
+            settings.service,
+            servicers=servicers(engine, worker, clock, kicks),
+            loops=[facts, kicks.drafts, kicks.finalizer, kicks.relay],
+            clock=clock,
+            idle=idle,
+            engine=worker,
+            stopping=stopping,
+        )
+
+
+def servicers(
+    engine: AsyncEngine, worker: AsyncEngine, clock: Clock, kicks: Kicks
+) -> list[Servicer]:
+    """Return the gRPC services of invoicing."""
+    committed = kicks.committed
+    return [
+        Servicer(
+            tenant_service_pb2_grpc.add_TenantServiceServicer_to_server,
+            TenantServicer(engine, committed),
+        ),
+        Servicer(
+            customer_service_pb2_grpc.add_CustomerServiceServicer_to_server,
+            CustomerServicer(engine, clock, committed),
+        ),
+        Servicer(tax_service_pb2_grpc.add_TaxServiceServicer_to_server, TaxServicer(engine, clock)),
+        Servicer(
+            invoice_service_pb2_grpc.add_InvoiceServiceServicer_to_server,
+            InvoiceServicer(engine),
+        ),
+        Servicer(fact_service_pb2_grpc.add_FactServiceServicer_to_server, FactServicer(worker)),
+    ]
