@@ -22,8 +22,10 @@ from tally.internal.v1 import fact_service_pb2, fact_service_pb2_grpc
 from tally.wallet.v1 import hold_service_pb2, hold_service_pb2_grpc
 from tests.unit.libs.keys import Keys
 from tests.unit.libs.rpc_server import Authorize, Facts, serving
+from tests.wait import until
 
 AUTHORIZE = "/tally.wallet.v1.HoldService/Authorize"
+STREAM_FACTS = "/tally.internal.v1.FactService/StreamFacts"
 
 
 @pytest.fixture
@@ -202,9 +204,47 @@ async def test_rpcs_are_counted_by_method_and_code(keys: Keys) -> None:
     assert count("NOT_FOUND") == before + 1
 
 
+async def test_a_call_that_its_caller_gives_up_ends_in_the_method_too(keys: Keys) -> None:
+    entered, ended = asyncio.Event(), asyncio.Event()
+
+    async def authorize(request: hold_service_pb2.AuthorizeRequest) -> str:
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return ""
+
+    labels = {"method": AUTHORIZE, "code": "CANCELLED"}
+    before = REGISTRY.get_sample_value("tally_rpc_total", labels) or 0
+    metadata = [("authorization", f"Bearer {keys.token('holds:write')}")]
+    async with serving(keys.file, authorize=authorize) as address, stub_of(address) as stub:
+        call = stub.Authorize(hold_service_pb2.AuthorizeRequest(), metadata=metadata, timeout=9)
+        await entered.wait()
+        call.cancel()
+        await asyncio.wait_for(ended.wait(), 5)
+    assert REGISTRY.get_sample_value("tally_rpc_total", labels) == before + 1
+
+
+async def test_a_stream_that_its_caller_leaves_is_closed(
+    keys: Keys, caplog: pytest.LogCaptureFixture
+) -> None:
+    metadata = [("authorization", f"Bearer {keys.token('internal', tenant=None)}")]
+    labels = {"method": STREAM_FACTS, "code": "CANCELLED"}
+    before = REGISTRY.get_sample_value("tally_rpc_total", labels) or 0
+    async with serving(keys.file, facts=Facts(1_000_000)) as address:
+        async with grpc.aio.insecure_channel(address) as channel:
+            stub: Any = fact_service_pb2_grpc.FactServiceStub(channel)
+            call = stub.StreamFacts(fact_service_pb2.StreamFactsRequest(), metadata=metadata)
+            assert (await call.read()).seq == 1
+            call.cancel()
+            await until(lambda: REGISTRY.get_sample_value("tally_rpc_total", labels) == before + 1)
+    assert [record.getMessage() for record in caplog.records] == []
+
+
 def test_scopes_are_read_from_the_contract() -> None:
     assert scope_of(AUTHORIZE) == "holds:write"
-    assert scope_of("/tally.internal.v1.FactService/StreamFacts") == "internal"
+    assert scope_of(STREAM_FACTS) == "internal"
 
 
 def test_a_service_with_a_method_without_a_scope_is_refused() -> None:
