@@ -125,7 +125,7 @@ class Nats:
                 urls = json.loads(path.read_text())["nats"]
             except (FileNotFoundError, ValueError):  # Not there yet, or half written.
                 continue
-            return urlsplit(urls[0]).port
+            return urlsplit(str(urls[0])).port
         return None
 
     def _last_port(self) -> int | None:

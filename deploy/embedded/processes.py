@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import select
 import signal
 import subprocess
@@ -112,7 +113,9 @@ def start(
             env=environment,
             cwd=cwd,
             start_new_session=True,
-            **_as_user(identity.user),
+            user=identity.user,
+            group=_group_of(identity.user),
+            extra_groups=None if identity.user is None else [],
         )
     return Process(child.pid, child)
 
@@ -131,7 +134,9 @@ def run(command: Sequence[str], *, identity: Identity, env: Mapping[str, str]) -
         stderr=subprocess.STDOUT,
         env=dict(env),
         cwd="/",
-        **_as_user(identity.user),
+        user=identity.user,
+        group=_group_of(identity.user),
+        extra_groups=None if identity.user is None else [],
     )
     return done.stdout.decode(errors="replace")
 
@@ -184,19 +189,14 @@ def wait_for_all(processes: Sequence[Process], seconds: float) -> list[Process]:
     return [one for one in processes if not one.wait(until - time.monotonic())]
 
 
-def _as_user(user: str | None) -> dict[str, str | list[str]]:
-    return {} if user is None else {"user": user, "group": _group_of(user), "extra_groups": []}
-
-
-def _group_of(user: str) -> str:
-    import grp
-    import pwd
-
-    return grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
+def _group_of(user: str | None) -> int | None:
+    return None if user is None else pwd.getpwnam(user).pw_gid
 
 
 def _pids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]
+    return [
+        int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()
+    ]
 
 
 def _read(pid: int, name: str) -> bytes:

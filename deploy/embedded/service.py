@@ -1,0 +1,96 @@
+"""One service of the suite as a process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from deploy.embedded import processes
+from deploy.embedded.environment import python_environment
+from deploy.embedded.files import size, tail
+from deploy.embedded.health import SERVING, service_health
+from deploy.embedded.processes import Process
+
+STOP_SECONDS = 20.0  # More than a service takes to drain.
+ASK_SECONDS = 0.25
+LOG_BYTES_MAX = 64 * 1024 * 1024
+
+
+class ServiceFailed(RuntimeError):
+    """A service did not come up; the message holds the end of its log."""
+
+
+@dataclass(slots=True)
+class Service:
+    """A service's process: started, stopped, killed and started again at the same address."""
+
+    name: str
+    address: str  # host:port
+    metrics_address: str
+    folder: Path
+    log: Path
+    environment: Mapping[str, str]
+    process: Process | None = None
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _log_start: int = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self.process is not None and self.process.alive
+
+    def start(self, extra_env: Mapping[str, str] | None = None) -> None:
+        """Start it; it does not answer yet."""
+        if self.alive:
+            raise ServiceFailed(f"{self.name} already runs.")
+        if size(self.log) > LOG_BYTES_MAX:
+            self.log.replace(self.log.with_name(self.log.name + ".1"))
+        self._log_start = size(self.log)
+        inherited = python_environment(os.environ)
+        self.process = processes.start(
+            [sys.executable, "-P", "-m", f"services.{self.name}"],
+            name=self.name,
+            folder=self.folder,
+            log=self.log,
+            env={**inherited, **self.environment, **(extra_env or {})},
+        )
+        self.started_at = datetime.now(UTC)
+
+    def await_serving(self, until: float) -> None:
+        """Wait until it says that it serves, to the instant `until` of the monotonic clock.
+
+        Raises:
+            ServiceFailed: it ended, or does not serve in time.
+        """
+        while time.monotonic() < until:
+            if not self.alive:
+                raise ServiceFailed(f"{self.name} ended while starting:\n{self.last_words()}")
+            if service_health(self.address, seconds=ASK_SECONDS) == SERVING:
+                return
+        raise ServiceFailed(f"{self.name} does not serve in time:\n{self.last_words()}")
+
+    def ask_to_stop(self) -> None:
+        """Let it begin to drain."""
+        if self.process is not None:
+            self.process.send(signal.SIGTERM)
+
+    def stop(self, seconds: float = STOP_SECONDS) -> bool:
+        """Stop it; return whether it drained in time and was not killed."""
+        process, self.process = self.process, None
+        return process is None or process.stop(seconds)
+
+    def kill(self) -> None:
+        """Kill it as a crash would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process = None
+
+    def last_words(self) -> str:
+        """Return the end of what it wrote since its last start."""
+        return tail(self.log, start=self._log_start)
