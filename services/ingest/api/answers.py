@@ -21,6 +21,7 @@ from tally.ingest.v1 import ingest_service_pb2 as pb
 VERDICTS = {one: event_pb2.Verdict.Value(f"VERDICT_{one.value}") for one in Verdict}
 REASONS = {one: event_pb2.RejectionReason.Value(f"REJECTION_REASON_{one.value}") for one in Reason}
 MICROS_PER_SECOND = 1_000_000
+ACCEPTED = pb.EventVerdict(verdict=event_pb2.VERDICT_ACCEPTED)
 
 
 def recorded_message(recorded: Recorded) -> pb.RecordEventsResponse:
@@ -70,6 +71,8 @@ def head_message(head: ShardHead) -> pb.ShardHead:
 
 
 def _verdict_message(judged: Judgement) -> pb.EventVerdict:
+    if judged.verdict is Verdict.ACCEPTED:
+        return ACCEPTED
     if judged.rejection is None:
         return pb.EventVerdict(verdict=VERDICTS[judged.verdict])
     return pb.EventVerdict(

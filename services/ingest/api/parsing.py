@@ -102,15 +102,14 @@ def parse_place(value: int, field: str, count: int) -> int:
 
 
 def _read_value(value: event_pb2.PropertyValue) -> PropertyValue:
-    match value.WhichOneof("kind"):
-        case "text":
-            return value.text
-        case "decimal":
-            return _read_number(value.decimal)
-        case "flag":
-            return value.flag
-        case _:
-            return Unreadable("the property has no value")
+    kind = value.WhichOneof("kind")
+    if kind == "text":
+        return value.text
+    if kind == "decimal":
+        return _read_number(value.decimal)
+    if kind == "flag":
+        return value.flag
+    return Unreadable("the property has no value")
 
 
 def _read_number(text: str) -> Number | Unreadable:

@@ -67,10 +67,7 @@ def _fault_of_texts(event: Event) -> Rejection | None:
         return Rejection(Reason.CUSTOMER_MISSING, "customer_id", "customer_id is missing")
     fault = (
         _fault_of_text("id", event.id)
-        or _fault_of_common_text("source", event.source)
-        or _fault_of_common_text("type", event.type)
-        or _fault_of_common_text("customer_id", event.customer_id)
-        or _fault_of_common_text("subscription_id", event.subscription_id)
+        or _fault_of_repeated(event.source, event.type, event.customer_id, event.subscription_id)
         or _fault_of_text("hold_id", event.hold_id)
     )
     if fault is None and event.hold_id.startswith(STANDALONE_HOLD):
@@ -88,7 +85,17 @@ def _fault_of_text(field: str, text: str) -> Rejection | None:
     return None
 
 
-_fault_of_common_text = lru_cache(maxsize=16_384)(_fault_of_text)
+@lru_cache(maxsize=16_384)
+def _fault_of_repeated(
+    source: str, event_type: str, customer_id: str, subscription_id: str
+) -> Rejection | None:
+    """Check the texts that many events share."""
+    return (
+        _fault_of_text("source", source)
+        or _fault_of_text("type", event_type)
+        or _fault_of_text("customer_id", customer_id)
+        or _fault_of_text("subscription_id", subscription_id)
+    )
 
 
 def _fault_of_time(

@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -144,19 +143,25 @@ def _causes(group: Sequence[_Waiting]) -> tuple[Context, list[Link]]:
 
 
 def _answer(group: Sequence[_Waiting], sealed: Sealed) -> None:
-    counts: Counter[Verdict] = Counter()
     for one, judgements in zip(group, sealed.decision.judgements, strict=True):
-        counts.update(judged.verdict for judged in judgements)
+        _count(judgements)
         if not one.answer.done():
             one.answer.set_result(Recorded(judgements, SHARD, _number(judgements, sealed)))
-    for verdict, count in counts.items():
-        metrics.EVENTS.labels(verdict.value).inc(count)
+
+
+def _count(judgements: Sequence[Judgement]) -> None:
+    for verdict in Verdict:
+        if count := sum(judged.verdict is verdict for judged in judgements):
+            metrics.EVENTS.labels(verdict.value).inc(count)
 
 
 def _number(judgements: Sequence[Judgement], sealed: Sealed) -> int:
     """Return the newest segment that holds an event of the request, 0 for none."""
-    successes = {Verdict.ACCEPTED, Verdict.DUPLICATE}
     return max(
-        (judged.number or sealed.number for judged in judgements if judged.verdict in successes),
+        (
+            judged.number or sealed.number
+            for judged in judgements
+            if judged.verdict is Verdict.ACCEPTED or judged.verdict is Verdict.DUPLICATE
+        ),
         default=0,
     )

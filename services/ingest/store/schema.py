@@ -46,7 +46,7 @@ topology = Table(
     Column("key_secret", LargeBinary, nullable=False),
     Column("only", SmallInteger, nullable=False, server_default="1"),
     PrimaryKeyConstraint("only"),
-    CheckConstraint("\"only\" = 1", name="topology_has_one_row"),
+    CheckConstraint('"only" = 1', name="topology_has_one_row"),
     CheckConstraint("shards > 0 AND partitions > 0", name="topology_is_not_empty"),
 )
 
