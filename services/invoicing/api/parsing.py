@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from typing import TypeVar
+
+from google.protobuf.message import Message
 
 from libs.errors import FieldInvalid
 from libs.wire import (
@@ -27,6 +30,8 @@ from services.invoicing.domain.party import (
 from services.invoicing.domain.tax import Tax
 from tally.invoicing.v1 import customer_service_pb2, tax_service_pb2, tenant_service_pb2
 
+Request = TypeVar("Request", bound=Message)
+
 PREFIX = re.compile(r"[A-Z0-9]{1,12}", re.ASCII)
 COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
 ADDRESS_LINES_MAX = 4
@@ -37,6 +42,17 @@ METADATA_VALUE_BYTES_MAX = 500
 RATE_MAX = Decimal(100)
 GRACE_DAYS_MAX = 60
 NET_TERMS_DAYS_MAX = 365
+
+
+def present(request: Request, field: str) -> Request:
+    """Return `request` if it has the message `field`.
+
+    Raises:
+        FieldInvalid: it has not.
+    """
+    if not request.HasField(field):
+        raise FieldInvalid(field, "is missing")
+    return request
 
 
 def parse_customer(message: customer_service_pb2.Customer) -> Customer:
@@ -152,7 +168,7 @@ def parse_tax(message: tax_service_pb2.Tax) -> Tax:
     with faults.gathered():
         parse_code(message.code, "tax.code")
     with faults.gathered():
-        parse_text(message.name, "tax.name")
+        parse_text(message.name, "tax.name", required=False)
     with faults.gathered():
         rate = parse_decimal(message.rate_percent, "tax.rate_percent", at_least=Decimal(0))
         if rate > RATE_MAX:

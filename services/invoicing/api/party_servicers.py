@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.auth import tenant
 from libs.clock import Clock
 from libs.wire import page_token, parse_page, parse_page_token, parse_request, parse_text
-from services.invoicing.api.parsing import parse_customer, parse_entity, parse_tax
+from services.invoicing.api.parsing import parse_customer, parse_entity, parse_tax, present
 from services.invoicing.operations import parties
 from services.invoicing.operations.messages import customer_message, entity_message, tax_message
 from tally.invoicing.v1 import customer_service_pb2 as customer_pb
@@ -44,7 +44,7 @@ class TenantServicer(TenantServiceServicer):
             self._engine,
             tenant(),
             parse_request(request, request.request_id),
-            parse_entity(request.billing_entity),
+            parse_entity(present(request, "billing_entity").billing_entity),
         )
         self._committed()
         return answer
@@ -65,7 +65,7 @@ class CustomerServicer(CustomerServiceServicer):
             self._engine,
             tenant(),
             parse_request(request, request.request_id),
-            parse_customer(request.customer),
+            parse_customer(present(request, "customer").customer),
             now=self._clock.now(),
         )
         self._committed()
@@ -108,7 +108,7 @@ class TaxServicer(TaxServiceServicer):
             self._engine,
             tenant(),
             parse_request(request, request.request_id),
-            parse_tax(request.tax),
+            parse_tax(present(request, "tax").tax),
             now=self._clock.now(),
         )
 

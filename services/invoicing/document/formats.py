@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from babel import Locale
 from babel.dates import format_date
-from babel.numbers import format_currency, get_currency_name
+from babel.numbers import format_currency, get_currency_name, get_currency_symbol
 
 from libs.money import Money, exponent, to_decimal
 from libs.wire import decimal_text
@@ -17,9 +17,16 @@ DAY = timedelta(days=1)
 
 
 def money(amount_minor: int, currency: str) -> str:
-    """Write an amount: "A$1,234.50", "¥1,050". Minor units are exact, so nothing is rounded."""
+    """Write an amount: "A$1,234.50", "¥1,050", "KWD 1.500".
+
+    Minor units are exact, so nothing is rounded.
+    """
     value = to_decimal(Money(currency, amount_minor))
-    return signed(format_currency(value, currency, locale=LOCALE))
+    text = format_currency(value, currency, locale=LOCALE)
+    symbol = get_currency_symbol(currency, locale=LOCALE)
+    if symbol[-1].isalpha():  # Letters would run into the digits.
+        text = text.replace(symbol, f"{symbol}\N{NO-BREAK SPACE}")
+    return signed(text)
 
 
 def plain(amount_minor: int, currency: str) -> str:

@@ -1,0 +1,109 @@
+"""The PDF shows what the invoice says, the same bytes every time, and nothing users can inject."""
+
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+
+import pypdfium2
+import pytest
+
+from services.invoicing.document import formats
+from services.invoicing.document.render import render_invoice
+from services.invoicing.domain.invoice import Invoice
+from tests.unit.invoicing.samples import (
+    BUYER,
+    amount_fee,
+    billed,
+    draft,
+    electricity,
+    finalized,
+    rated,
+    row,
+    usage_fee,
+)
+
+
+def pages(invoice: Invoice) -> list[str]:
+    """Return the text of each page, with lines joined."""
+    document = pypdfium2.PdfDocument(render_invoice(invoice))
+    return [" ".join(page.get_textpage().get_text_range().split()) for page in document]
+
+
+def test_the_same_invoice_gives_the_same_bytes() -> None:
+    invoice = finalized(billed(electricity()), credits_minor=500_000)
+    assert render_invoice(invoice) == render_invoice(invoice)
+
+
+def test_the_page_shows_number_parties_lines_and_totals() -> None:
+    [page] = pages(finalized(billed(electricity()), credits_minor=500_000))
+    for expected in (
+        "INV-201402-007",
+        "Tally Energy Pty Ltd",
+        "Yarra Manufacturing & Sons",
+        "1 \N{EN DASH} 31 January 2014",
+        "Energy workday 2,320.4375 tiered 202,871.68",
+        "Over 1,500 820.4375 78.125 + 25.00 64,121.6796875",
+        "Adjustment of meter-3065-01",
+        "Subtotal A$245,828.73",
+        "GST 10% on A$245,828.73 A$24,582.87",
+        "Paid from prepaid credits \N{MINUS SIGN}A$5,000.00",
+        "Total due A$265,411.60",
+        "Please pay by 15 February 2014.",
+        "page 1 of 1",
+    ):
+        assert expected in page
+    assert "DRAFT" not in page
+
+
+def test_a_draft_is_marked_and_asks_for_no_money() -> None:
+    [page] = pages(billed(electricity()))
+    assert "DRAFT" in page
+    assert "not a request to pay" in page
+    assert "Total due" not in page
+
+
+def test_a_draft_without_lines_can_be_rendered() -> None:
+    [page] = pages(draft())
+    assert "Nothing was billed yet." in page
+
+
+def test_long_invoices_number_their_pages_and_repeat_the_head_of_the_table() -> None:
+    fees = [amount_fee(100, code=f"code-{place}") for place in range(120)]
+    found = pages(finalized(billed([rated(fees)])))
+    assert len(found) > 2
+    for place, page in enumerate(found, start=1):
+        assert f"page {place} of {len(found)}" in page
+    assert all("DESCRIPTION" in page for page in found[:-1])
+    assert "Total due A$132.00" in found[-1]
+
+
+def test_what_users_write_is_shown_and_never_read_as_markup() -> None:
+    hostile = '#panic("x") *bold* $a^2$ \\ "quoted" <label> @ref // no'
+    buyer = replace(BUYER, name=hostile)
+    lines = [rated([usage_fee("calls", [row("1", "1")], description=hostile)])]
+    [page] = pages(replace(finalized(billed(lines)), buyer=buyer))
+    assert page.count('#panic("x") *bold* $a^2$') == 2
+
+
+@pytest.mark.parametrize(
+    ("currency", "shown"),
+    [("USD", "$12,345.67"), ("JPY", "¥1,234,567"), ("KWD", "KWD\N{NO-BREAK SPACE}1,234.567")],
+)
+def test_amounts_have_the_places_of_their_currency(currency: str, shown: str) -> None:
+    assert formats.money(1_234_567, currency) == shown
+
+
+def test_exact_prices_keep_every_digit() -> None:
+    assert formats.exact(Decimal("0.0000025"), "USD") == "0.0000025"
+    assert formats.exact(Decimal("2.50000"), "USD") == "2.50"
+    assert formats.exact(Decimal("1234"), "JPY") == "1,234"
+
+
+def test_days_are_written_without_repeating_themselves() -> None:
+    assert formats.days(date(2014, 1, 1), date(2014, 1, 2)) == "1 January 2014"
+    assert formats.days(date(2014, 1, 27), date(2014, 2, 3)) == (
+        "27 January \N{EN DASH} 2 February 2014"
+    )
+    assert formats.days(date(2013, 12, 30), date(2014, 1, 6)) == (
+        "30 December 2013 \N{EN DASH} 5 January 2014"
+    )
