@@ -82,8 +82,9 @@ class Service:
 
     def stop(self, seconds: float = STOP_SECONDS) -> bool:
         """Stop it; return whether it drained in time and was not killed."""
-        process, self.process = self.process, None
-        return process is None or process.stop(seconds)
+        stopped = self.process is None or self.process.stop(seconds)
+        self.process = None
+        return stopped
 
     def kill(self) -> None:
         """Kill it as a crash would."""

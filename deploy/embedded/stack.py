@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from deploy.embedded.environment import Ports, Surroundings, Urls, read_urls, se
 from deploy.embedded.nats import Nats
 from deploy.embedded.ports import HOST, choose_port
 from deploy.embedded.postgres import Postgres
+from deploy.embedded.processes import Process
 from deploy.embedded.record import Lock, Part, Record
 from deploy.embedded.service import STOP_SECONDS, Service
 from libs import migrations
@@ -191,6 +193,14 @@ class Stack:
         if wait:
             service.await_serving(time.monotonic() + START_SECONDS)
 
+    def start_part(self, name: str) -> None:
+        """Start a server, or a service without waiting for it to serve."""
+        if name in self.services:
+            self.start_service(name, wait=False)
+        else:
+            self.start_server(name)
+            self.save()
+
     def stop_service(self, name: str) -> None:
         """Stop a service as an operator would: it drains."""
         self.services[name].stop()
@@ -198,6 +208,21 @@ class Stack:
     def kill(self, name: str) -> None:
         """Kill a service, "nats" or "postgres" as a crash would."""
         (self._servers().get(name) or self.services[name]).kill()
+
+    def process(self, name: str) -> Process | None:
+        """Return the process of a service or of a server of ours; None if it was stopped."""
+        return (self._servers().get(name) or self.services[name]).process
+
+    @property
+    def parts(self) -> list[str]:
+        """What is ours to run, in the order of starting."""
+        return [*self._servers(), *self.services]
+
+    def hurry(self) -> None:
+        """Kill the services that still drain; the servers stop in good order, which is quick."""
+        for service in self.services.values():
+            if service.process is not None:
+                service.process.send(signal.SIGKILL)
 
     def save(self) -> None:
         """Write down for `tally status` and clients what runs where."""
