@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from deploy.embedded.nats import Nats
+from deploy.embedded.stack import Stack
 from tests.servers import Database, TestPostgres
+from tests.suite import Suite
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +31,13 @@ def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.start()
     yield server.url
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def suite(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    """A fresh suite for the tests of a module: four services, a test clock, no data."""
+    name = postgres.suite_name()
+    folder = tmp_path_factory.mktemp("suite")
+    with Stack(folder, test_clock=True, postgres=postgres.server, suite=name, env={}) as stack:
+        yield Suite(stack)
+    postgres.drop(name)

@@ -12,9 +12,10 @@ from deploy.embedded.databases import (
     role_name,
 )
 from deploy.embedded.postgres import Postgres
+from deploy.embedded.stack import BLANK
 from libs.migrations import upgrade
 
-TEMPLATE = "template"
+TEMPLATE = BLANK  # That of stacks, too: what one has migrated serves the other.
 # What a test stores need not outlive the machine's power.
 SETTINGS = {
     "fsync": "off",

@@ -1,0 +1,50 @@
+"""Amounts, quantities and periods as people read them."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from cli.tables import breakdown_text, money_text, period_text, quantity_text
+from libs.wire import timestamp
+from tally.common.v1.period_pb2 import Period
+from tally.invoicing.v1.invoice_service_pb2 import LineBreakdownRow
+
+
+@pytest.mark.parametrize(
+    ("currency", "minor", "text"),
+    [
+        ("USD", 123450, "USD 1,234.50"),
+        ("JPY", 1234, "JPY 1,234"),
+        ("KWD", 1234, "KWD 1.234"),
+        ("EUR", -5, "EUR -0.05"),
+    ],
+)
+def test_money_has_the_places_of_its_currency(currency: str, minor: int, text: str) -> None:
+    assert money_text(currency, minor) == text
+
+
+def test_a_quantity_keeps_every_digit() -> None:
+    assert quantity_text("2632014.07844000001455") == "2,632,014.07844000001455"
+    assert quantity_text("") == ""
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "zone", "text"),
+    [
+        ((2013, 12, 31, 13), (2014, 1, 31, 13), "Australia/Melbourne", "Jan 2014"),
+        ((2014, 3, 9, 23), (2014, 3, 16, 23), "Europe/Berlin", "2014-03-10 to 2014-03-16"),
+        ((2014, 1, 1, 0), (2014, 3, 1, 0), "UTC", "2014-01-01 to 2014-02-28"),
+    ],
+)
+def test_a_period_is_shown_by_its_local_days(
+    start: tuple[int, int, int, int], end: tuple[int, int, int, int], zone: str, text: str
+) -> None:
+    bounds = (timestamp(datetime(*bound, tzinfo=UTC)) for bound in (start, end))
+    assert period_text(Period(start=next(bounds), end=next(bounds)), zone) == text
+
+
+def test_a_step_of_a_price_can_be_checked_by_hand() -> None:
+    row = LineBreakdownRow(
+        label="tier", units="500", unit_amount="0.095", amount="47.5", up_to="500"
+    )
+    assert breakdown_text(row) == "tier to 500: 500 × 0.095 = 47.5"
