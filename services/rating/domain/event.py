@@ -50,6 +50,19 @@ class Slice:
     events: Sequence[UsageEvent]
 
 
+@dataclass(frozen=True, slots=True)
+class ShardHead:
+    """How far a shard of the log has come.
+
+    Every event acknowledged before `through` is in its slices up to `slice_numbers`, which are by
+    partition.
+    """
+
+    shard: int
+    through: datetime
+    slice_numbers: tuple[int, ...]
+
+
 def micros(instant: datetime) -> int:
     """Return microseconds since 1970 in UTC, exactly."""
     return (instant - EPOCH) // MICROSECOND

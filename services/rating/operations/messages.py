@@ -1,0 +1,218 @@
+"""Things of rating as messages of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import ROUND_HALF_UP, Decimal
+
+from libs.money import DIVIDING, Money
+from libs.wire import day_period, decimal_text, money_message, period_message, timestamp
+from services.rating.domain.fee import PLACES, Fee, FeeKind
+from services.rating.domain.filters import DimensionFilter
+from services.rating.domain.meter import Aggregation, Meter
+from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
+from services.rating.domain.plan import Charge, IntervalUnit, Plan, PlanVersion, Timing
+from services.rating.domain.price import (
+    GraduatedPrice,
+    PackagePrice,
+    Price,
+    Row,
+    StandardPrice,
+    VolumePrice,
+)
+from services.rating.domain.subscription import Subscription, SubscriptionStatus
+from tally.rating.v1 import billing_period_pb2 as period_pb
+from tally.rating.v1 import meter_service_pb2 as meter_pb
+from tally.rating.v1 import plan_service_pb2 as plan_pb
+from tally.rating.v1 import subscription_service_pb2 as subscription_pb
+
+AGGREGATIONS = {
+    each: meter_pb.Aggregation.Value(f"AGGREGATION_{each.name}") for each in Aggregation
+}
+INTERVAL_UNITS = {
+    each: plan_pb.IntervalUnit.Value(f"INTERVAL_UNIT_{each.name}") for each in IntervalUnit
+}
+TIMINGS = {each: plan_pb.Timing.Value(f"TIMING_{each.name}") for each in Timing}
+STATUSES = {
+    each: subscription_pb.SubscriptionStatus.Value(f"SUBSCRIPTION_STATUS_{each.name}")
+    for each in SubscriptionStatus
+}
+PERIOD_KINDS = {each: period_pb.PeriodKind.Value(f"PERIOD_KIND_{each.name}") for each in PeriodKind}
+PERIOD_STATUSES = {
+    each: period_pb.PeriodStatus.Value(f"PERIOD_STATUS_{each.name}") for each in PeriodStatus
+}
+FEE_KINDS = {each: period_pb.FeeKind.Value(f"FEE_KIND_{each.name}") for each in FeeKind}
+
+
+def meter_message(meter: Meter) -> meter_pb.Meter:
+    """Write a meter."""
+    return meter_pb.Meter(
+        meter_id=str(meter.meter_id),
+        code=meter.code,
+        name=meter.name,
+        event_type=meter.event_type,
+        aggregation=AGGREGATIONS[meter.aggregation],
+        value_property=meter.value_property,
+        dimensions=[
+            meter_pb.Dimension(key=each.key, values=each.values) for each in meter.dimensions
+        ],
+        created_at=timestamp(meter.created_at),
+    )
+
+
+def plan_message(plan: Plan) -> plan_pb.Plan:
+    """Write a plan."""
+    return plan_pb.Plan(
+        plan_id=str(plan.plan_id),
+        code=plan.code,
+        name=plan.name,
+        currency_code=plan.currency,
+        created_at=timestamp(plan.created_at),
+    )
+
+
+def version_message(version: PlanVersion) -> plan_pb.PlanVersion:
+    """Write a plan version."""
+    return plan_pb.PlanVersion(
+        plan_version_id=str(version.plan_version_id),
+        version=version.version,
+        interval_unit=INTERVAL_UNITS[version.interval_unit],
+        interval_count=1,
+        base_amount=_optional(version.base_amount),
+        base_timing=None if version.base_timing is None else TIMINGS[version.base_timing],
+        charges=[_charge_message(charge) for charge in version.charges],
+        created_at=timestamp(version.created_at),
+    )
+
+
+def subscription_message(subscription: Subscription) -> subscription_pb.Subscription:
+    """Write a subscription."""
+    end = subscription.end
+    return subscription_pb.Subscription(
+        subscription_id=subscription.subscription_id,
+        subscription_uid=str(subscription.subscription_uid),
+        customer_id=subscription.customer_id,
+        plan_code=subscription.plan_code,
+        plan_version=subscription.plan_version,
+        start=timestamp(subscription.start),
+        end=None if end is None else timestamp(end),
+        time_zone=subscription.time_zone,
+        status=STATUSES[subscription.status],
+        default_for_usage=subscription.default_for_usage,
+        collection_delay_s=subscription.collection_delay_s,
+        currency_code=subscription.currency,
+        created_at=timestamp(subscription.created_at),
+    )
+
+
+def billing_period_message(period: BillingPeriod) -> period_pb.BillingPeriod:
+    """Write a billing period."""
+    days = period.fee_days
+    return period_pb.BillingPeriod(
+        period_id=str(period.period_id),
+        kind=PERIOD_KINDS[period.kind],
+        subscription_id=period.subscription_id,
+        subscription_uid=str(period.subscription_uid),
+        customer_id=period.customer_id,
+        plan_code=period.plan_code,
+        plan_name=period.plan_name,
+        plan_version=period.plan_version,
+        currency_code=period.currency,
+        fee_days=day_period(days.first_day, days.end_day, period.time_zone),
+        usage_period=period_message(period.usage.start, period.usage.end),
+        due_at=timestamp(period.due_at),
+        status=PERIOD_STATUSES[period.status],
+        late_version=period.late_version,
+    )
+
+
+def fee_message(fee: Fee, currency: str) -> period_pb.Fee:
+    """Write a fee."""
+    return period_pb.Fee(
+        kind=FEE_KINDS[fee.key.kind],
+        charge_code=fee.key.charge_code,
+        filter_code=fee.key.filter_code,
+        meter_code=fee.meter_code,
+        display_name=fee.display_name,
+        units=shown(fee.units),
+        event_count=fee.event_count,
+        exact_amount=shown(fee.exact_amount),
+        amount=money_message(Money(currency, fee.amount_minor)),
+        breakdown=[_row_message(row) for row in fee.rows],
+    )
+
+
+def shown(value: Decimal) -> str:
+    """Write a decimal; the contract has room for 30 places, which no real price comes near."""
+    exponent = value.as_tuple().exponent
+    if isinstance(exponent, int) and exponent < PLACES.as_tuple().exponent:  # type: ignore[operator]
+        value = value.quantize(PLACES, rounding=ROUND_HALF_UP, context=DIVIDING)
+    return decimal_text(value)
+
+
+def _row_message(row: Row) -> period_pb.BreakdownRow:
+    return period_pb.BreakdownRow(
+        label=row.label,
+        units=shown(row.units),
+        unit_amount=shown(row.unit_amount),
+        flat_amount=shown(row.flat_amount),
+        amount=shown(row.amount),
+        up_to=_optional(row.up_to),
+    )
+
+
+def _charge_message(charge: Charge) -> plan_pb.Charge:
+    return plan_pb.Charge(
+        code=charge.code,
+        meter_code=charge.meter_code,
+        display_name=charge.display_name,
+        price=_price_message(charge.price),
+        buckets=[
+            plan_pb.FilterBucket(
+                code=bucket.code,
+                filters=_filter_messages(bucket.filters),
+                price=_price_message(bucket.price),
+            )
+            for bucket in charge.buckets
+        ],
+    )
+
+
+def _filter_messages(filters: Iterable[DimensionFilter]) -> list[plan_pb.DimensionFilter]:
+    return [plan_pb.DimensionFilter(key=each.key, values=sorted(each.values)) for each in filters]
+
+
+def _price_message(price: Price) -> plan_pb.Price:
+    match price:
+        case StandardPrice():
+            unit_amount = decimal_text(price.unit_amount)
+            return plan_pb.Price(standard=plan_pb.StandardPrice(unit_amount=unit_amount))
+        case PackagePrice():
+            return plan_pb.Price(
+                package=plan_pb.PackagePrice(
+                    amount=decimal_text(price.amount),
+                    package_size=decimal_text(price.package_size),
+                    free_units=decimal_text(price.free_units),
+                )
+            )
+        case GraduatedPrice():
+            return plan_pb.Price(graduated=_tiers_message(price))
+        case VolumePrice():
+            return plan_pb.Price(volume=_tiers_message(price))
+
+
+def _tiers_message(price: GraduatedPrice | VolumePrice) -> plan_pb.TieredPrice:
+    return plan_pb.TieredPrice(
+        tiers=[
+            plan_pb.Tier(
+                up_to=_optional(tier.up_to),
+                unit_amount=decimal_text(tier.unit_amount),
+                flat_amount=decimal_text(tier.flat_amount),
+            )
+            for tier in price.tiers
+        ]
+    )
+
+
+def _optional(value: Decimal | None) -> str:
+    return "" if value is None else decimal_text(value)

@@ -1,0 +1,58 @@
+"""Creating and reading meters."""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs import requests
+from libs.db import begin
+from libs.requests import Request
+from libs.tenant import Tenant
+from libs.wire import Page, page_token, parse_page_token
+from services.rating.domain.meter import Meter
+from services.rating.operations.command import begin_command
+from services.rating.operations.messages import meter_message
+from services.rating.store import meters as store
+from services.rating.store.catalog import change_catalog
+from tally.rating.v1 import meter_service_pb2 as pb
+
+
+async def create_meter(
+    engine: AsyncEngine, tenant: Tenant, request: Request, meter: Meter, *, validate_only: bool
+) -> pb.CreateMeterResponse:
+    """Add `meter`; it counts what is folded from now on.
+
+    Raises:
+        MeterCodeTaken: another meter has its code.
+        RequestIdReused: the request came before with other content.
+    """
+    answer = pb.CreateMeterResponse(meter=meter_message(meter))
+    async with begin_command(engine, tenant, validate_only=validate_only) as conn:
+        if not validate_only:
+            earlier = await requests.claim(conn, tenant, request, pb.CreateMeterResponse)
+            if earlier is not None:
+                return earlier
+        await change_catalog(conn, tenant)
+        await store.insert_meter(conn, tenant, meter)
+        if not validate_only:
+            await requests.save_answer(conn, tenant, request, answer)
+    return answer
+
+
+async def get_meter(engine: AsyncEngine, tenant: Tenant, code: str) -> pb.GetMeterResponse:
+    """Return the meter with `code`."""
+    async with begin(engine, tenant) as conn:
+        return pb.GetMeterResponse(meter=meter_message(await store.load_meter(conn, tenant, code)))
+
+
+async def list_meters(engine: AsyncEngine, tenant: Tenant, page: Page) -> pb.ListMetersResponse:
+    """Return a page of meters, by code."""
+    keys = parse_page_token(page.token, str)
+    after_code = str(keys[0]) if keys else ""
+    async with begin(engine, tenant) as conn:
+        found = await store.list_meters(conn, tenant, after_code=after_code, limit=page.size + 1)
+    shown = found[: page.size]
+    return pb.ListMetersResponse(
+        meters=[meter_message(meter) for meter in shown],
+        next_page_token=page_token(shown[-1].code) if len(found) > page.size else "",
+    )

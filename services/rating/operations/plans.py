@@ -1,0 +1,111 @@
+"""Creating and reading plans and their versions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from libs import requests
+from libs.db import begin
+from libs.requests import Request
+from libs.tenant import Tenant
+from libs.wire import Page, page_token, parse_page_token
+from services.rating.domain.plan import Plan, PlanVersion, check_charges
+from services.rating.operations.command import begin_command
+from services.rating.operations.messages import plan_message, version_message
+from services.rating.store import plans as store
+from services.rating.store.meters import load_meters
+from tally.rating.v1 import plan_service_pb2 as pb
+
+
+async def create_plan(
+    engine: AsyncEngine,
+    tenant: Tenant,
+    request: Request,
+    *,
+    plan: Plan,
+    version: PlanVersion,
+    validate_only: bool,
+) -> pb.CreatePlanResponse:
+    """Add `plan` with its first version.
+
+    Raises:
+        MeterUnknown: a charge's meter does not exist.
+        FieldsInvalid: a filter does not fit its meter.
+        PlanCodeTaken: another plan has the code.
+        RequestIdReused: the request came before with other content.
+    """
+    answer = pb.CreatePlanResponse(plan=plan_message(plan), version=version_message(version))
+    async with begin_command(engine, tenant, validate_only=validate_only) as conn:
+        if not validate_only:
+            earlier = await requests.claim(conn, tenant, request, pb.CreatePlanResponse)
+            if earlier is not None:
+                return earlier
+        await _check_meters(conn, tenant, version)
+        await store.insert_plan(conn, tenant, plan)
+        await store.insert_version(conn, tenant, plan, version)
+        if not validate_only:
+            await requests.save_answer(conn, tenant, request, answer)
+    return answer
+
+
+async def create_version(
+    engine: AsyncEngine,
+    tenant: Tenant,
+    request: Request,
+    *,
+    plan_code: str,
+    version: PlanVersion,
+    validate_only: bool,
+) -> pb.CreatePlanVersionResponse:
+    """Add `version` to a plan under the next number; subscriptions stay on what they have.
+
+    Raises:
+        PlanNotFound: there is no such plan.
+        MeterUnknown, FieldsInvalid, RequestIdReused: as for `create_plan`.
+    """
+    async with begin_command(engine, tenant, validate_only=validate_only) as conn:
+        if not validate_only:
+            earlier = await requests.claim(conn, tenant, request, pb.CreatePlanVersionResponse)
+            if earlier is not None:
+                return earlier
+        plan = await store.lock_plan(conn, tenant, plan_code)
+        await _check_meters(conn, tenant, version)
+        newest = await store.load_newest_version(conn, tenant, plan_code)
+        numbered = replace(version, version=newest + 1)
+        await store.insert_version(conn, tenant, plan, numbered)
+        answer = pb.CreatePlanVersionResponse(version=version_message(numbered))
+        if not validate_only:
+            await requests.save_answer(conn, tenant, request, answer)
+    return answer
+
+
+async def get_plan(
+    engine: AsyncEngine, tenant: Tenant, code: str, version: int
+) -> pb.GetPlanResponse:
+    """Return a plan with its version number `version`, 0 for the newest."""
+    async with begin(engine, tenant) as conn:
+        plan, found = await store.load_plan(conn, tenant, code, version)
+    return pb.GetPlanResponse(plan=plan_message(plan), version=version_message(found))
+
+
+async def list_plans(engine: AsyncEngine, tenant: Tenant, page: Page) -> pb.ListPlansResponse:
+    """Return a page of plans by code, each with its newest version."""
+    keys = parse_page_token(page.token, str)
+    after_code = str(keys[0]) if keys else ""
+    async with begin(engine, tenant) as conn:
+        found = await store.list_plans(conn, tenant, after_code=after_code, limit=page.size + 1)
+    shown = found[: page.size]
+    return pb.ListPlansResponse(
+        plans=[
+            pb.PlanEntry(plan=plan_message(plan), version=version_message(version))
+            for plan, version in shown
+        ],
+        next_page_token=page_token(shown[-1][0].code) if len(found) > page.size else "",
+    )
+
+
+async def _check_meters(conn: AsyncConnection, tenant: Tenant, version: PlanVersion) -> None:
+    codes = {charge.meter_code for charge in version.charges}
+    check_charges(version.charges, await load_meters(conn, tenant, codes))

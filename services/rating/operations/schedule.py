@@ -1,0 +1,85 @@
+"""Writing the billing periods of a subscription ahead, and cutting them at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from itertools import takewhile
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.tenant import Tenant
+from services.rating.domain.calendar import Stretch, stretches, stretches_after, through
+from services.rating.domain.period import PlannedPeriod, planned_periods
+from services.rating.domain.plan import PlanVersion
+from services.rating.domain.subscription import Subscription
+from services.rating.store import periods
+from services.rating.store.subscriptions import Extent, load_extent, save_extent
+
+
+async def write_periods(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    subscription: Subscription,
+    version: PlanVersion,
+    *,
+    term_id: UUID,
+    now: datetime,
+) -> None:
+    """Write the periods of a locked subscription up to the one that follows the present one."""
+    extent = await load_extent(conn, tenant, subscription.subscription_uid)
+    ahead = stretches_after(
+        version.interval_unit,
+        ZoneInfo(subscription.time_zone),
+        start=subscription.start,
+        end=subscription.end,
+        after=extent.written_day,
+    )
+    chosen = list(through(ahead, now))
+    planned = _planned(chosen, subscription, version)
+    await periods.insert_periods(conn, tenant, subscription, planned, term_id=term_id)
+    await save_extent(
+        conn, tenant, subscription.subscription_uid, _extent(chosen, subscription, extent)
+    )
+
+
+async def cut_periods(
+    conn: AsyncConnection, tenant: Tenant, subscription: Subscription, version: PlanVersion
+) -> None:
+    """Bring the written periods of a locked subscription in line with its new end."""
+    uid = subscription.subscription_uid
+    extent = await load_extent(conn, tenant, uid)
+    written = extent.written_day
+    if written is None:
+        return
+    every = stretches(
+        version.interval_unit,
+        ZoneInfo(subscription.time_zone),
+        subscription.start,
+        subscription.end,
+    )
+    chosen = list(takewhile(lambda stretch: stretch.whole.first_day <= written, every))
+    await periods.cut_periods(conn, tenant, uid, _planned(chosen, subscription, version))
+    await save_extent(conn, tenant, uid, _extent(chosen, subscription, Extent(written, None)))
+
+
+def _planned(
+    chosen: Iterable[Stretch], subscription: Subscription, version: PlanVersion
+) -> Iterator[PlannedPeriod]:
+    return planned_periods(
+        chosen,
+        version,
+        start=subscription.start,
+        collection_delay=timedelta(seconds=subscription.collection_delay_s),
+    )
+
+
+def _extent(chosen: list[Stretch], subscription: Subscription, before: Extent) -> Extent:
+    """Return how far periods are written after `chosen`: on to the end, or until the last starts."""
+    if not chosen:
+        return Extent(before.written_day, None)
+    last = chosen[-1]
+    goes_on = subscription.end is None or last.usage.end < subscription.end
+    return Extent(last.whole.first_day, last.usage.start if goes_on else None)

@@ -1,0 +1,196 @@
+"""Subscribing and terminating, and reading subscriptions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs import outbox, requests
+from libs.db import begin
+from libs.requests import Request
+from libs.tenant import Tenant
+from libs.wire import Page, page_token, parse_page_token
+from services.rating.domain.plan import Plan, PlanVersion
+from services.rating.domain.subscription import (
+    Subscription,
+    SubscriptionStatus,
+    check_stretch,
+    choose_end,
+    status_at,
+)
+from services.rating.operations.command import begin_command
+from services.rating.operations.messages import billing_period_message, subscription_message
+from services.rating.operations.schedule import cut_periods, write_periods
+from services.rating.store import periods as period_store
+from services.rating.store import plans as plan_store
+from services.rating.store import subscriptions as store
+from services.rating.store.catalog import change_catalog
+from tally.rating.v1 import events_pb2
+from tally.rating.v1 import subscription_service_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked for when subscribing. `plan_version` 0 is the newest, `start` None is now."""
+
+    subscription_id: str
+    customer_id: str
+    plan_code: str
+    plan_version: int
+    start: datetime | None
+    end: datetime | None
+    time_zone: str
+    default_for_usage: bool
+    collection_delay_s: int
+
+
+async def create_subscription(
+    engine: AsyncEngine,
+    tenant: Tenant,
+    request: Request,
+    wish: Wish,
+    *,
+    now: datetime,
+    validate_only: bool,
+) -> pb.CreateSubscriptionResponse:
+    """Put a customer on a plan, with a term and the first billing periods.
+
+    Raises:
+        FieldInvalid: the start or end cannot be.
+        PlanNotFound, PlanVersionNotFound: there is no such plan or version.
+        SubscriptionIdTaken: a pending or active subscription has the id.
+        RequestIdReused: the request came before with other content.
+    """
+    async with begin_command(engine, tenant, validate_only=validate_only) as conn:
+        if not validate_only:
+            earlier = await requests.claim(conn, tenant, request, pb.CreateSubscriptionResponse)
+            if earlier is not None:
+                return earlier
+        plan, version = await plan_store.load_plan(conn, tenant, wish.plan_code, wish.plan_version)
+        subscription = _granted(wish, plan, version, now)
+        check_stretch(subscription.start, subscription.end, now)
+        await change_catalog(conn, tenant)
+        term_id = uuid4()
+        await store.insert_subscription(conn, tenant, subscription, term_id=term_id)
+        await write_periods(conn, tenant, subscription, version, term_id=term_id, now=now)
+        message = subscription_message(subscription)
+        await outbox.append(conn, tenant, events_pb2.SubscriptionActivated(subscription=message))
+        answer = pb.CreateSubscriptionResponse(subscription=message)
+        if not validate_only:
+            await requests.save_answer(conn, tenant, request, answer)
+    return answer
+
+
+async def terminate_subscription(
+    engine: AsyncEngine,
+    tenant: Tenant,
+    request: Request,
+    *,
+    subscription_id: str,
+    end: datetime | None,
+    now: datetime,
+) -> pb.TerminateSubscriptionResponse:
+    """End the newest life of a subscription at `end`, None for now, and cut its periods there.
+
+    Raises:
+        SubscriptionNotFound: there is none of that id.
+        SubscriptionTerminated: it has an end already.
+        FieldInvalid: the end has passed.
+        RequestIdReused: the request came before with other content.
+    """
+    async with begin(engine, tenant) as conn:
+        earlier = await requests.claim(conn, tenant, request, pb.TerminateSubscriptionResponse)
+        if earlier is not None:
+            return earlier
+        await change_catalog(conn, tenant)
+        found = await store.load_newest(conn, tenant, subscription_id, lock=True)
+        last = choose_end(found, end, now)
+        ended = replace(found, end=last, status=_status(found.start, last, now))
+        await store.end_subscription(conn, tenant, ended)
+        version = await plan_store.load_version(conn, tenant, found.plan_version_id)
+        await cut_periods(conn, tenant, ended, version)
+        message = subscription_message(ended)
+        await outbox.append(conn, tenant, events_pb2.SubscriptionTerminated(subscription=message))
+        answer = pb.TerminateSubscriptionResponse(subscription=message)
+        await requests.save_answer(conn, tenant, request, answer)
+    return answer
+
+
+async def get_subscription(
+    engine: AsyncEngine, tenant: Tenant, subscription_id: str
+) -> pb.GetSubscriptionResponse:
+    """Return the newest life of `subscription_id`."""
+    async with begin(engine, tenant) as conn:
+        found = await store.load_newest(conn, tenant, subscription_id)
+    return pb.GetSubscriptionResponse(subscription=subscription_message(found))
+
+
+async def list_subscriptions(
+    engine: AsyncEngine, tenant: Tenant, *, customer_id: str, page: Page
+) -> pb.ListSubscriptionsResponse:
+    """Return a page of subscriptions, of one customer if one is named, by id and start."""
+    keys = parse_page_token(page.token, str, datetime, UUID)
+    after: tuple[str, datetime, UUID] | None = keys or None  # type: ignore[assignment]
+    async with begin(engine, tenant) as conn:
+        found = await store.list_subscriptions(
+            conn, tenant, customer_id=customer_id, after=after, limit=page.size + 1
+        )
+    shown = found[: page.size]
+    more = len(found) > page.size
+    return pb.ListSubscriptionsResponse(
+        subscriptions=[subscription_message(each) for each in shown],
+        next_page_token=page_token(
+            shown[-1].subscription_id, shown[-1].start, shown[-1].subscription_uid
+        )
+        if more
+        else "",
+    )
+
+
+async def list_billing_periods(
+    engine: AsyncEngine, tenant: Tenant, *, subscription_id: str, page: Page
+) -> pb.ListBillingPeriodsResponse:
+    """Return a page of the billing periods of all lives of an id, by due time and kind."""
+    keys = parse_page_token(page.token, datetime, str, UUID)
+    after: tuple[datetime, str, UUID] | None = keys or None  # type: ignore[assignment]
+    async with begin(engine, tenant) as conn:
+        await store.load_newest(conn, tenant, subscription_id)
+        found = await period_store.list_periods(
+            conn, tenant, subscription_id, after=after, limit=page.size + 1
+        )
+    shown = found[: page.size]
+    more = len(found) > page.size
+    return pb.ListBillingPeriodsResponse(
+        periods=[billing_period_message(period) for period in shown],
+        next_page_token=page_token(shown[-1].due_at, shown[-1].kind, shown[-1].period_id)
+        if more
+        else "",
+    )
+
+
+def _granted(wish: Wish, plan: Plan, version: PlanVersion, now: datetime) -> Subscription:
+    start = now if wish.start is None else wish.start
+    return Subscription(
+        subscription_uid=uuid4(),
+        subscription_id=wish.subscription_id,
+        customer_id=wish.customer_id,
+        plan_version_id=version.plan_version_id,
+        plan_code=plan.code,
+        plan_version=version.version,
+        currency=plan.currency,
+        start=start,
+        end=wish.end,
+        time_zone=wish.time_zone,
+        status=status_at(start, wish.end, now),
+        default_for_usage=wish.default_for_usage,
+        collection_delay_s=wish.collection_delay_s,
+        created_at=now,
+    )
+
+
+def _status(start: datetime, end: datetime, now: datetime) -> SubscriptionStatus:
+    """An empty life, ended before its start, is over at once."""
+    return SubscriptionStatus.TERMINATED if end == start else status_at(start, end, now)

@@ -1,0 +1,138 @@
+"""The catalog that a fold goes by, and the version that tells when it changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ARRAY, Integer, Row, Text, func, literal, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.tenant import Tenant
+from services.rating.domain.attribution import Term
+from services.rating.domain.event import micros
+from services.rating.domain.meter import Meter
+from services.rating.store.meters import read_meter
+from services.rating.store.schema import (
+    catalog_versions,
+    meters,
+    plan_versions,
+    subscriptions,
+    terms,
+)
+
+
+async def change_catalog(conn: AsyncConnection, tenant: Tenant) -> None:
+    """Raise the tenant's catalog version, and hold it to the end of the transaction.
+
+    Take it before any other lock. A fold that began with the older version waits and starts
+    anew; one that is being written is waited for.
+    """
+    raising = insert(catalog_versions).values(tenant=tenant, version=1)
+    await conn.execute(
+        raising.on_conflict_do_update(
+            index_elements=["tenant"], set_={"version": catalog_versions.c.version + 1}
+        )
+    )
+
+
+async def open_catalogs(conn: AsyncConnection, tenants: Iterable[int]) -> None:
+    """Make sure that `tenants` have a catalog version: one without a row cannot be held."""
+    rows = [{"tenant": tenant, "version": 0} for tenant in sorted(tenants)]
+    if rows:
+        await conn.execute(insert(catalog_versions).on_conflict_do_nothing(), rows)
+
+
+async def load_versions(conn: AsyncConnection, tenants: Iterable[int]) -> dict[int, int]:
+    """Return the catalog versions of `tenants`."""
+    query = select(catalog_versions).where(catalog_versions.c.tenant.in_(sorted(tenants)))
+    return {row.tenant: row.version for row in await conn.execute(query)}
+
+
+async def hold_versions(conn: AsyncConnection, tenants: Iterable[int]) -> dict[int, int]:
+    """Return the catalog versions of `tenants`, which stay so until the transaction ends."""
+    query = (
+        select(catalog_versions)
+        .where(catalog_versions.c.tenant.in_(sorted(tenants)))
+        .order_by(catalog_versions.c.tenant)
+        .with_for_update(read=True)
+    )
+    return {row.tenant: row.version for row in await conn.execute(query)}
+
+
+async def load_meters_by_type(
+    conn: AsyncConnection, tenants: Sequence[int]
+) -> dict[int, dict[str, list[Meter]]]:
+    """Return every meter of `tenants`, by tenant and event type."""
+    found: dict[int, dict[str, list[Meter]]] = {tenant: {} for tenant in tenants}
+    query = select(meters).where(meters.c.tenant.in_(tenants)).order_by(meters.c.code)
+    for row in await conn.execute(query):
+        found[row.tenant].setdefault(row.event_type, []).append(read_meter(row))
+    return found
+
+
+async def load_terms(
+    conn: AsyncConnection, customers: Iterable[tuple[int, str]]
+) -> dict[tuple[int, str], list[Term]]:
+    """Return the terms of `customers`, given and keyed by tenant and customer id."""
+    asked = sorted(set(customers))
+    wanted = func.unnest(
+        literal([tenant for tenant, _ in asked], ARRAY(Integer)),
+        literal([customer for _, customer in asked], ARRAY(Text)),
+    ).table_valued("tenant", "customer_id", name="wanted")
+    found: dict[tuple[int, str], list[Term]] = {customer: [] for customer in asked}
+    for row in await conn.execute(_terms_of(wanted)):
+        found[row.tenant, row.customer_id].append(_read_term(row))
+    return found
+
+
+def _terms_of(wanted: Any) -> Any:
+    event_types = (
+        select(func.array_agg(meters.c.event_type))
+        .where(
+            meters.c.tenant == plan_versions.c.tenant,
+            meters.c.code == func.any(plan_versions.c.meter_codes),
+        )
+        .scalar_subquery()
+    )
+    return (
+        select(
+            terms,
+            subscriptions.c.customer_id,
+            subscriptions.c.subscription_id,
+            subscriptions.c.starts_at.label("subscription_starts_at"),
+            subscriptions.c.default_for_usage,
+            event_types.label("event_types"),
+        )
+        .select_from(wanted)
+        .join(
+            subscriptions,
+            (subscriptions.c.tenant == wanted.c.tenant)
+            & (subscriptions.c.customer_id == wanted.c.customer_id),
+        )
+        .join(
+            terms,
+            (terms.c.tenant == subscriptions.c.tenant)
+            & (terms.c.subscription_uid == subscriptions.c.subscription_uid),
+        )
+        .join(
+            plan_versions,
+            (plan_versions.c.tenant == terms.c.tenant)
+            & (plan_versions.c.plan_version_id == terms.c.plan_version_id),
+        )
+    )
+
+
+def _read_term(row: Row[Any]) -> Term:
+    return Term(
+        term_id=row.term_id,
+        subscription_id=row.subscription_id,
+        subscription_start=micros(row.subscription_starts_at),
+        default_for_usage=row.default_for_usage,
+        zone=ZoneInfo(row.time_zone),
+        start=micros(row.starts_at),
+        end=None if row.ends_at is None else micros(row.ends_at),
+        event_types=frozenset(row.event_types or ()),
+    )

@@ -1,0 +1,103 @@
+"""What was frozen of billing periods: closes, adjustments and their fees. Written once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.tenant import Tenant
+from services.rating.domain.fee import Fee, FeeKey, FeeKind
+from services.rating.store.applied import Lane
+from services.rating.store.plan_body import read_rows, write_rows
+from services.rating.store.schema import closed_fees, closes
+
+CLOSE = 0  # The sequence of the close itself; adjustments count from 1.
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """What was frozen at once: the close (sequence 0) or an adjustment."""
+
+    sequence: int
+    late_version: int  # Of the period, then.
+    usage_traceparents: tuple[str, ...]
+    fees: tuple[Fee, ...]
+
+
+async def insert_close(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    period_id: UUID,
+    close: Close,
+    *,
+    applied: Mapping[Lane, int],
+    closed_at: datetime,
+) -> None:
+    """Freeze `close` of a locked period, with how far the log was in the cells."""
+    key = {"tenant": tenant, "period_id": period_id, "sequence": close.sequence}
+    await conn.execute(
+        insert(closes).values(
+            **key,
+            closed_at=closed_at,
+            late_version=close.late_version,
+            applied=[[*lane, number] for lane, number in sorted(applied.items())],
+            usage_traceparents=list(close.usage_traceparents),
+        )
+    )
+    rows = [
+        {
+            **key,
+            "kind": fee.key.kind,
+            "charge_code": fee.key.charge_code,
+            "filter_code": fee.key.filter_code,
+            "place": place,
+            "meter_code": fee.meter_code,
+            "display_name": fee.display_name,
+            "units": fee.units,
+            "event_count": fee.event_count,
+            "exact_amount": fee.exact_amount,
+            "amount_minor": fee.amount_minor,
+            "breakdown": write_rows(fee.rows),
+        }
+        for place, fee in enumerate(close.fees)
+    ]
+    if rows:
+        await conn.execute(insert(closed_fees), rows)
+
+
+async def load_closes(conn: AsyncConnection, tenant: Tenant, period_id: UUID) -> Sequence[Close]:
+    """Return all that was frozen of a period, by sequence."""
+    key = {"tenant": tenant, "period_id": period_id}
+    fees: dict[int, list[Fee]] = {}
+    frozen = select(closed_fees).filter_by(**key).order_by(closed_fees.c.place)
+    for row in await conn.execute(frozen):
+        fees.setdefault(row.sequence, []).append(_read_fee(row))
+    query = select(closes).filter_by(**key).order_by(closes.c.sequence)
+    return [
+        Close(
+            sequence=row.sequence,
+            late_version=row.late_version,
+            usage_traceparents=tuple(row.usage_traceparents),
+            fees=tuple(fees.get(row.sequence, ())),
+        )
+        for row in await conn.execute(query)
+    ]
+
+
+def _read_fee(row: Row[Any]) -> Fee:
+    return Fee(
+        key=FeeKey(FeeKind(row.kind), row.charge_code, row.filter_code),
+        meter_code=row.meter_code,
+        display_name=row.display_name,
+        units=row.units,
+        event_count=row.event_count,
+        exact_amount=row.exact_amount,
+        amount_minor=row.amount_minor,
+        rows=read_rows(row.breakdown),
+    )

@@ -1,0 +1,114 @@
+"""What is due: groups of billing periods to announce, and when something is due next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import func, select, union_all
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.tenant import Tenant
+from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
+from services.rating.domain.subscription import SubscriptionStatus
+from services.rating.store.periods import read_period, select_periods
+from services.rating.store.schema import billing_periods, subscriptions
+
+
+@dataclass(frozen=True, slots=True)
+class DueGroup:
+    """The open billing periods of one customer and currency that become due together.
+
+    `usage_end` is when the last usage among them ends; None: they bill no usage.
+    """
+
+    tenant: Tenant
+    customer_id: str
+    currency: str
+    due_at: datetime
+    usage_end: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many things are due at an instant and not done."""
+
+    periods: int
+    subscriptions: int
+
+
+async def find_due_groups(
+    conn: AsyncConnection, now: datetime, *, limit: int
+) -> Sequence[DueGroup]:
+    """Return up to `limit` groups that are due by `now` and not announced, oldest first."""
+    columns = billing_periods.c
+    group = (columns.tenant, columns.customer_id, columns.currency, columns.due_at)
+    is_usage = columns.kind == PeriodKind.USAGE
+    query = (
+        select(*group, func.max(columns.usage_end).filter(is_usage).label("usage_end"))
+        .where(columns.status == PeriodStatus.OPEN, columns.due_at <= now)
+        .group_by(*group)
+        .order_by(columns.due_at, columns.tenant, columns.customer_id, columns.currency)
+        .limit(limit)
+    )
+    return [
+        DueGroup(
+            tenant=Tenant(row.tenant),
+            customer_id=row.customer_id,
+            currency=row.currency,
+            due_at=row.due_at.astimezone(UTC),
+            usage_end=None if row.usage_end is None else row.usage_end.astimezone(UTC),
+        )
+        for row in await conn.execute(query)
+    ]
+
+
+async def lock_group(conn: AsyncConnection, group: DueGroup) -> Sequence[BillingPeriod]:
+    """Lock the periods of `group` that are still open, in the order of their ids."""
+    query = (
+        select_periods()
+        .where(
+            billing_periods.c.tenant == group.tenant,
+            billing_periods.c.customer_id == group.customer_id,
+            billing_periods.c.currency == group.currency,
+            billing_periods.c.due_at == group.due_at,
+            billing_periods.c.status == PeriodStatus.OPEN,
+        )
+        .order_by(billing_periods.c.period_id)
+        .with_for_update(of=billing_periods, key_share=True)
+    )
+    return [read_period(row) for row in await conn.execute(query)]
+
+
+async def count_waiting(conn: AsyncConnection, now: datetime) -> Waiting:
+    """Count what is due by `now` and not done."""
+    periods = select(func.count()).where(
+        billing_periods.c.status == PeriodStatus.OPEN, billing_periods.c.due_at <= now
+    )
+    columns = subscriptions.c
+    changes = select(func.count()).where(
+        ((columns.status == SubscriptionStatus.PENDING) & (columns.starts_at <= now))
+        | ((columns.status != SubscriptionStatus.TERMINATED) & (columns.ends_at <= now))
+        | (columns.extend_at <= now)
+    )
+    query = select(periods.scalar_subquery(), changes.scalar_subquery())
+    row = (await conn.execute(query)).one()
+    return Waiting(periods=row[0], subscriptions=row[1])
+
+
+async def find_next_due(conn: AsyncConnection) -> datetime | None:
+    """Return the earliest instant at which something becomes due; None: nothing will."""
+    columns = subscriptions.c
+    candidates: list[Any] = [
+        select(func.min(billing_periods.c.due_at).label("instant")).where(
+            billing_periods.c.status == PeriodStatus.OPEN
+        ),
+        select(func.min(columns.starts_at)).where(columns.status == SubscriptionStatus.PENDING),
+        select(func.min(columns.ends_at)).where(columns.status != SubscriptionStatus.TERMINATED),
+        select(func.min(columns.extend_at)),
+    ]
+    instants = union_all(*candidates).subquery()
+    earliest = (await conn.execute(select(func.min(instants.c.instant)))).scalar_one_or_none()
+    return None if earliest is None else earliest.astimezone(UTC)

@@ -1,0 +1,271 @@
+"""Reading and writing billing periods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import (
+    ARRAY,
+    Date,
+    Integer,
+    Row,
+    Select,
+    Uuid,
+    delete,
+    func,
+    literal,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.period import DayPeriod, Period
+from libs.tenant import Tenant
+from services.rating.domain.period import (
+    BillingPeriod,
+    PeriodKind,
+    PeriodNotFound,
+    PeriodStatus,
+    PlannedPeriod,
+)
+from services.rating.domain.subscription import Subscription
+from services.rating.store.schema import billing_periods, plan_versions, plans
+
+
+async def insert_periods(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    subscription: Subscription,
+    planned: Iterable[PlannedPeriod],
+    *,
+    term_id: UUID,
+) -> None:
+    """Add the open billing periods `planned` for `subscription`."""
+    rows = [
+        {
+            "tenant": tenant,
+            "period_id": uuid4(),
+            "kind": each.kind,
+            "subscription_uid": subscription.subscription_uid,
+            "subscription_id": subscription.subscription_id,
+            "customer_id": subscription.customer_id,
+            "term_id": term_id,
+            "plan_version_id": subscription.plan_version_id,
+            "currency": subscription.currency,
+            "time_zone": subscription.time_zone,
+            "status": PeriodStatus.OPEN,
+            **_windows(each),
+        }
+        for each in planned
+    ]
+    if rows:
+        await conn.execute(insert(billing_periods), rows)
+
+
+async def cut_periods(
+    conn: AsyncConnection, tenant: Tenant, uid: UUID, planned: Iterable[PlannedPeriod]
+) -> None:
+    """Bring the open periods of a subscription that got an end in line with `planned`.
+
+    Open periods that are not planned any more vanish; what was announced stays as it is.
+    """
+    kept = {(each.kind, each.stretch.whole.first_day): each for each in planned}
+    query = (
+        select(billing_periods)
+        .filter_by(tenant=tenant, subscription_uid=uid, status=PeriodStatus.OPEN)
+        .order_by(billing_periods.c.period_id)
+        .with_for_update()
+    )
+    for row in (await conn.execute(query)).all():
+        key = {"tenant": tenant, "period_id": row.period_id}
+        each = kept.get((PeriodKind(row.kind), row.whole_first_day))
+        if each is None:
+            await conn.execute(delete(billing_periods).filter_by(**key))
+        elif each.stretch.usage.end != row.usage_end:
+            await conn.execute(update(billing_periods).filter_by(**key).values(_windows(each)))
+
+
+async def load_period(
+    conn: AsyncConnection, tenant: Tenant, period_id: UUID, *, lock: bool = False
+) -> BillingPeriod:
+    """Return a billing period; locked, its usage and status stay until the transaction ends.
+
+    Raises:
+        PeriodNotFound: there is none.
+    """
+    query = select_periods().where(
+        billing_periods.c.tenant == tenant, billing_periods.c.period_id == period_id
+    )
+    if lock:
+        query = query.with_for_update(of=billing_periods, key_share=True)
+    row = (await conn.execute(query)).one_or_none()
+    if row is None:
+        raise PeriodNotFound(f"no billing period {period_id}")
+    return read_period(row)
+
+
+async def load_usage_period(
+    conn: AsyncConnection, tenant: Tenant, subscription: Subscription, at: datetime
+) -> BillingPeriod:
+    """Return the usage period of `subscription` that holds the instant `at`.
+
+    Raises:
+        PeriodNotFound: there is none.
+    """
+    columns = billing_periods.c
+    query = select_periods().where(
+        columns.tenant == tenant,
+        columns.subscription_uid == subscription.subscription_uid,
+        columns.kind == PeriodKind.USAGE,
+        columns.usage_start <= at,
+        columns.usage_end > at,
+    )
+    row = (await conn.execute(query)).one_or_none()
+    if row is None:
+        raise PeriodNotFound(
+            f"{subscription.subscription_id} has no usage period at {at.isoformat()}"
+        )
+    return read_period(row)
+
+
+async def list_periods(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    subscription_id: str,
+    *,
+    after: tuple[datetime, str, UUID] | None,
+    limit: int,
+) -> Sequence[BillingPeriod]:
+    """Return up to `limit` periods of all lives of an id, by due time and kind, after keys."""
+    columns = billing_periods.c
+    query = select_periods().where(
+        columns.tenant == tenant, columns.subscription_id == subscription_id
+    )
+    keys = (columns.due_at, columns.kind, columns.period_id)
+    if after is not None:
+        query = query.where(tuple_(*keys) > after)
+    rows = await conn.execute(query.order_by(*keys).limit(limit))
+    return [read_period(row) for row in rows]
+
+
+async def lock_touched(
+    conn: AsyncConnection, days: Iterable[tuple[int, UUID, date]]
+) -> Sequence[tuple[Tenant, BillingPeriod]]:
+    """Lock the usage periods of `days`, given as (tenant, term, day), in the order of their ids.
+
+    Until the transaction ends none of them can be announced or closed: usage that this one adds
+    is either seen by the close, or sees the close.
+    """
+    asked = sorted(set(days))
+    touched = func.unnest(
+        literal([tenant for tenant, _, _ in asked], ARRAY(Integer)),
+        literal([term for _, term, _ in asked], ARRAY(Uuid)),
+        literal([day for _, _, day in asked], ARRAY(Date)),
+    ).table_valued("tenant", "term_id", "day", name="touched")
+    columns = billing_periods.c
+    holds_day = (
+        select(1)
+        .select_from(touched)
+        .where(
+            touched.c.tenant == columns.tenant,
+            touched.c.term_id == columns.term_id,
+            touched.c.day >= columns.fee_first_day,
+            touched.c.day < columns.fee_end_day,
+        )
+        .exists()
+    )
+    query = (
+        select_periods()
+        .where(
+            columns.kind == PeriodKind.USAGE,
+            columns.term_id.in_(sorted({term for _, term, _ in asked})),
+            holds_day,
+        )
+        .order_by(columns.period_id)
+        .with_for_update(of=billing_periods, key_share=True)
+    )
+    return [(Tenant(row.tenant), read_period(row)) for row in await conn.execute(query)]
+
+
+async def raise_late_version(conn: AsyncConnection, tenant: Tenant, period_id: UUID) -> int:
+    """Note that usage came after a locked period was announced; return its new late_version."""
+    raising = (
+        update(billing_periods)
+        .filter_by(tenant=tenant, period_id=period_id)
+        .values(late_version=billing_periods.c.late_version + 1)
+        .returning(billing_periods.c.late_version)
+    )
+    return int((await conn.execute(raising)).scalar_one())
+
+
+async def set_status(
+    conn: AsyncConnection, tenant: Tenant, period_id: UUID, status: PeriodStatus
+) -> None:
+    """Write the status of a locked period."""
+    await conn.execute(
+        update(billing_periods).filter_by(tenant=tenant, period_id=period_id).values(status=status)
+    )
+
+
+def select_periods() -> Select[Any]:
+    """Select billing periods of all tenants, with their plans."""
+    return (
+        select(
+            billing_periods,
+            plans.c.code.label("plan_code"),
+            plans.c.name.label("plan_name"),
+            plan_versions.c.version.label("plan_version"),
+        )
+        .join(
+            plan_versions,
+            (plan_versions.c.tenant == billing_periods.c.tenant)
+            & (plan_versions.c.plan_version_id == billing_periods.c.plan_version_id),
+        )
+        .join(
+            plans,
+            (plans.c.tenant == plan_versions.c.tenant)
+            & (plans.c.code == plan_versions.c.plan_code),
+        )
+    )
+
+
+def read_period(row: Row[Any]) -> BillingPeriod:
+    """Return the billing period of a row of `select_periods`."""
+    return BillingPeriod(
+        period_id=row.period_id,
+        kind=PeriodKind(row.kind),
+        subscription_uid=row.subscription_uid,
+        subscription_id=row.subscription_id,
+        customer_id=row.customer_id,
+        term_id=row.term_id,
+        plan_version_id=row.plan_version_id,
+        plan_code=row.plan_code,
+        plan_name=row.plan_name,
+        plan_version=row.plan_version,
+        currency=row.currency,
+        time_zone=row.time_zone,
+        whole=DayPeriod(row.whole_first_day, row.whole_end_day),
+        fee_days=DayPeriod(row.fee_first_day, row.fee_end_day),
+        usage=Period(row.usage_start.astimezone(UTC), row.usage_end.astimezone(UTC)),
+        due_at=row.due_at.astimezone(UTC),
+        status=PeriodStatus(row.status),
+        late_version=row.late_version,
+    )
+
+
+def _windows(planned: PlannedPeriod) -> dict[str, Any]:
+    stretch = planned.stretch
+    return {
+        "whole_first_day": stretch.whole.first_day,
+        "whole_end_day": stretch.whole.end_day,
+        "fee_first_day": stretch.fee_days.first_day,
+        "fee_end_day": stretch.fee_days.end_day,
+        "usage_start": stretch.usage.start,
+        "usage_end": stretch.usage.end,
+        "due_at": planned.due_at,
+    }

@@ -1,0 +1,151 @@
+"""Reading and writing plans and their versions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Select, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.tenant import Tenant
+from services.rating.domain.plan import (
+    Plan,
+    PlanCodeTaken,
+    PlanNotFound,
+    PlanVersion,
+    PlanVersionNotFound,
+)
+from services.rating.store.plan_body import read_body, write_body
+from services.rating.store.schema import plan_versions, plans
+
+
+async def insert_plan(conn: AsyncConnection, tenant: Tenant, plan: Plan) -> None:
+    """Add `plan`.
+
+    Raises:
+        PlanCodeTaken: another one has its code.
+    """
+    adding = insert(plans).values(
+        tenant=tenant,
+        code=plan.code,
+        plan_id=plan.plan_id,
+        name=plan.name,
+        currency=plan.currency,
+        created_at=plan.created_at,
+    )
+    added = await conn.execute(adding.on_conflict_do_nothing(index_elements=["tenant", "code"]))
+    if added.rowcount == 0:
+        raise PlanCodeTaken(f"another plan has the code {plan.code}")
+
+
+async def insert_version(
+    conn: AsyncConnection, tenant: Tenant, plan: Plan, version: PlanVersion
+) -> None:
+    """Add `version` to `plan`, whose row the caller has just inserted or locked."""
+    await conn.execute(
+        insert(plan_versions).values(
+            tenant=tenant,
+            plan_version_id=version.plan_version_id,
+            plan_code=plan.code,
+            version=version.version,
+            meter_codes=sorted({charge.meter_code for charge in version.charges}),
+            body=write_body(version),
+            created_at=version.created_at,
+        )
+    )
+
+
+async def lock_plan(conn: AsyncConnection, tenant: Tenant, code: str) -> Plan:
+    """Return a plan and lock it, so that its versions are numbered one after the other.
+
+    Raises:
+        PlanNotFound: there is none.
+    """
+    query = select(plans).filter_by(tenant=tenant, code=code).with_for_update()
+    row = (await conn.execute(query)).one_or_none()
+    if row is None:
+        raise PlanNotFound(f"no plan {code}")
+    return read_plan(row)
+
+
+async def load_newest_version(conn: AsyncConnection, tenant: Tenant, code: str) -> int:
+    """Return the number of the newest version of a plan; 0 for none."""
+    query = select(func.coalesce(func.max(plan_versions.c.version), 0)).filter_by(
+        tenant=tenant, plan_code=code
+    )
+    return int((await conn.execute(query)).scalar_one())
+
+
+async def load_plan(
+    conn: AsyncConnection, tenant: Tenant, code: str, version: int
+) -> tuple[Plan, PlanVersion]:
+    """Return a plan and its version number `version`, 0 for the newest.
+
+    Raises:
+        PlanNotFound: there is no such plan.
+        PlanVersionNotFound: it has no such version.
+    """
+    row = (await conn.execute(select(plans).filter_by(tenant=tenant, code=code))).one_or_none()
+    if row is None:
+        raise PlanNotFound(f"no plan {code}")
+    query = select(plan_versions).filter_by(tenant=tenant, plan_code=code)
+    if version:
+        query = query.filter_by(version=version)
+    newest = query.order_by(plan_versions.c.version.desc()).limit(1)
+    found = (await conn.execute(newest)).one_or_none()
+    if found is None:
+        raise PlanVersionNotFound(f"the plan {code} has no version {version}")
+    return read_plan(row), read_body(found)
+
+
+async def load_version(conn: AsyncConnection, tenant: Tenant, plan_version_id: UUID) -> PlanVersion:
+    """Return a plan version that is known to exist."""
+    query = select(plan_versions).filter_by(tenant=tenant, plan_version_id=plan_version_id)
+    return read_body((await conn.execute(query)).one())
+
+
+async def list_plans(
+    conn: AsyncConnection, tenant: Tenant, *, after_code: str, limit: int
+) -> Sequence[tuple[Plan, PlanVersion]]:
+    """Return up to `limit` plans by code, after `after_code`, each with its newest version."""
+    query = (
+        _newest_versions(tenant)
+        .where(plans.c.code > after_code)
+        .order_by(plans.c.code, plan_versions.c.version.desc())
+        .limit(limit)
+    )
+    return [
+        (
+            Plan(row.plan_id, row.code, row.name, row.currency, row.plan_created_at),
+            read_body(row),
+        )
+        for row in await conn.execute(query)
+    ]
+
+
+def read_plan(row: Row[Any]) -> Plan:
+    """Return the plan of a row."""
+    return Plan(row.plan_id, row.code, row.name, row.currency, row.created_at)
+
+
+def _newest_versions(tenant: Tenant) -> Select[Any]:
+    joined = plans.join(
+        plan_versions,
+        (plan_versions.c.tenant == plans.c.tenant) & (plan_versions.c.plan_code == plans.c.code),
+    )
+    return (
+        select(
+            plans.c.plan_id,
+            plans.c.code,
+            plans.c.name,
+            plans.c.currency,
+            plans.c.created_at.label("plan_created_at"),
+            plan_versions,
+        )
+        .select_from(joined)
+        .where(plans.c.tenant == tenant)
+        .distinct(plans.c.code)
+    )

@@ -1,0 +1,354 @@
+"""Tables of the rating database. Every key of a tenant's table leads with the tenant.
+
+The first migration also forces row-level security on them, and guards with triggers what is
+written once: plan versions, closes and their fees.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from libs.schema import shared_tables
+
+metadata = MetaData()
+
+INSTANT = DateTime(timezone=True)
+
+
+def required(name: str, kind: Any, *, default: str | None = None) -> Column[Any]:
+    """Return a column that is never null."""
+    return Column(name, kind, nullable=False, server_default=default)
+
+
+# Raised by every command that changes which cells an event counts in: a fold holds it shared.
+catalog_versions = Table(
+    "catalog_versions",
+    metadata,
+    Column("tenant", Integer),
+    required("version", BigInteger),
+    PrimaryKeyConstraint("tenant"),
+)
+
+meters = Table(
+    "meters",
+    metadata,
+    Column("tenant", Integer),
+    Column("code", Text),
+    required("meter_id", Uuid),
+    required("name", Text),
+    required("event_type", Text),
+    required("aggregation", Text),
+    required("value_property", Text),
+    required("dimensions", JSONB),
+    required("created_at", INSTANT),
+    PrimaryKeyConstraint("tenant", "code"),
+    UniqueConstraint("tenant", "meter_id"),
+    CheckConstraint(
+        "aggregation IN ('count', 'sum', 'max', 'latest', 'unique_count')",
+        name="aggregation_is_known",
+    ),
+    CheckConstraint(
+        "(aggregation = 'count') = (value_property = '')", name="all_but_count_have_a_value"
+    ),
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("tenant", Integer),
+    Column("code", Text),
+    required("plan_id", Uuid),
+    required("name", Text),
+    required("currency", Text),
+    required("created_at", INSTANT),
+    PrimaryKeyConstraint("tenant", "code"),
+    UniqueConstraint("tenant", "plan_id"),
+    CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_is_a_code"),
+)
+
+plan_versions = Table(
+    "plan_versions",
+    metadata,
+    Column("tenant", Integer),
+    Column("plan_version_id", Uuid),
+    required("plan_code", Text),
+    required("version", Integer),
+    required("meter_codes", ARRAY(Text)),  # Those that its charges price.
+    required("body", JSONB),  # See plan_body.py.
+    required("created_at", INSTANT),
+    PrimaryKeyConstraint("tenant", "plan_version_id"),
+    UniqueConstraint("tenant", "plan_code", "version"),
+    ForeignKeyConstraint(["tenant", "plan_code"], ["plans.tenant", "plans.code"]),
+    CheckConstraint("version > 0", name="versions_start_with_1"),
+)
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("tenant", Integer),
+    Column("subscription_uid", Uuid),
+    required("subscription_id", Text),
+    required("customer_id", Text),
+    required("plan_version_id", Uuid),
+    required("currency", Text),
+    required("starts_at", INSTANT),
+    Column("ends_at", INSTANT),
+    required("time_zone", Text),
+    required("status", Text),
+    required("default_for_usage", Boolean),
+    required("collection_delay_s", Integer),
+    required("created_at", INSTANT),
+    # When the next billing periods must be written, and the week or month written last; null:
+    # none is left to write, or none was written.
+    Column("extend_at", INSTANT),
+    Column("written_day", Date),
+    PrimaryKeyConstraint("tenant", "subscription_uid"),
+    ForeignKeyConstraint(
+        ["tenant", "plan_version_id"],
+        ["plan_versions.tenant", "plan_versions.plan_version_id"],
+    ),
+    CheckConstraint("status IN ('pending', 'active', 'terminated')", name="status_is_known"),
+    CheckConstraint("starts_at <= ends_at", name="ends_after_it_starts"),
+    CheckConstraint("status <> 'terminated' OR ends_at IS NOT NULL", name="terminated_has_an_end"),
+    CheckConstraint("collection_delay_s >= 0", name="delay_is_not_negative"),
+    Index(
+        "subscriptions_live_id",
+        "tenant",
+        "subscription_id",
+        unique=True,
+        postgresql_where=text("status IN ('pending', 'active')"),
+    ),
+    Index("subscriptions_by_id", "tenant", "subscription_id", "starts_at", "subscription_uid"),
+    Index("subscriptions_by_customer", "tenant", "customer_id", "subscription_id", "starts_at"),
+    Index("subscriptions_to_start", "starts_at", postgresql_where=text("status = 'pending'")),
+    Index(
+        "subscriptions_to_end",
+        "ends_at",
+        postgresql_where=text("status <> 'terminated' AND ends_at IS NOT NULL"),
+    ),
+    Index("subscriptions_to_extend", "extend_at", postgresql_where=text("extend_at IS NOT NULL")),
+)
+
+terms = Table(
+    "terms",
+    metadata,
+    Column("tenant", Integer),
+    Column("term_id", Uuid),
+    required("subscription_uid", Uuid),
+    required("plan_version_id", Uuid),
+    required("time_zone", Text),
+    required("starts_at", INSTANT),
+    Column("ends_at", INSTANT),
+    PrimaryKeyConstraint("tenant", "term_id"),
+    UniqueConstraint("tenant", "subscription_uid", "starts_at"),
+    ForeignKeyConstraint(
+        ["tenant", "subscription_uid"],
+        ["subscriptions.tenant", "subscriptions.subscription_uid"],
+    ),
+    ForeignKeyConstraint(
+        ["tenant", "plan_version_id"],
+        ["plan_versions.tenant", "plan_versions.plan_version_id"],
+    ),
+    CheckConstraint("starts_at <= ends_at", name="ends_after_it_starts"),
+)
+
+
+def cell_key() -> tuple[Column[Any], ...]:
+    """Return the columns that say what a cell is about. Rows are locked in their order."""
+    return (
+        Column("tenant", Integer),
+        Column("term_id", Uuid),
+        Column("meter_id", Uuid),
+        Column("day", Date),
+        Column("dimensions_key", LargeBinary),  # 128-bit hash of the dimension values.
+    )
+
+
+CELL_KEY = ("tenant", "term_id", "meter_id", "day", "dimensions_key")
+
+# No foreign key: it would cost a look-up for each cell that a fold touches.
+cells = Table(
+    "cells",
+    metadata,
+    *cell_key(),
+    required("dimensions", ARRAY(Text)),
+    required("event_count", BigInteger),
+    Column("total", Numeric),
+    Column("greatest", Numeric),
+    Column("latest", Numeric),
+    # The moment of the latest event: microseconds since 1970, then its place in the log.
+    Column("latest_time_us", BigInteger),
+    Column("latest_shard", Integer),
+    Column("latest_number", BigInteger),
+    Column("latest_place", Integer),
+    required("slice_number", BigInteger),  # Of the latest slice that changed it.
+    required("traceparent", Text),  # Of that slice.
+    PrimaryKeyConstraint(*CELL_KEY),
+    CheckConstraint("event_count > 0", name="has_events"),
+    CheckConstraint("octet_length(dimensions_key) = 16", name="key_has_16_bytes"),
+)
+
+# The distinct values of a UNIQUE_COUNT cell: the last operation on each.
+cell_values = Table(
+    "cell_values",
+    metadata,
+    *cell_key(),
+    Column("value_key", LargeBinary),  # 128-bit hash of the value.
+    required("present", Boolean),
+    required("time_us", BigInteger),
+    required("shard", Integer),
+    required("number", BigInteger),
+    required("place", Integer),
+    PrimaryKeyConstraint(*CELL_KEY, "value_key"),
+    CheckConstraint("octet_length(value_key) = 16", name="key_has_16_bytes"),
+)
+
+# Events that no plan charged when they were folded, so that operators can see them.
+unattributed = Table(
+    "unattributed",
+    metadata,
+    Column("tenant", Integer),
+    Column("customer_id", Text),
+    Column("event_type", Text),
+    required("event_count", BigInteger),
+    PrimaryKeyConstraint("tenant", "customer_id", "event_type"),
+)
+
+# How far the log is in the cells. Not of a tenant: slices hold many.
+applied = Table(
+    "applied",
+    metadata,
+    Column("shard", Integer),
+    Column("partition", Integer),
+    required("number", BigInteger),
+    PrimaryKeyConstraint("shard", "partition"),
+    CheckConstraint("number >= 0", name="number_is_not_negative"),
+)
+
+billing_periods = Table(
+    "billing_periods",
+    metadata,
+    Column("tenant", Integer),
+    Column("period_id", Uuid),
+    required("kind", Text),
+    required("subscription_uid", Uuid),
+    required("subscription_id", Text),
+    required("customer_id", Text),
+    required("term_id", Uuid),
+    required("plan_version_id", Uuid),
+    required("currency", Text),
+    required("time_zone", Text),
+    required("whole_first_day", Date),  # The week or month that proration divides by.
+    required("whole_end_day", Date),
+    required("fee_first_day", Date),
+    required("fee_end_day", Date),
+    required("usage_start", INSTANT),
+    required("usage_end", INSTANT),
+    required("due_at", INSTANT),
+    required("status", Text),
+    required("late_version", BigInteger, default="0"),
+    PrimaryKeyConstraint("tenant", "period_id"),
+    UniqueConstraint("tenant", "subscription_uid", "kind", "whole_first_day"),
+    ForeignKeyConstraint(
+        ["tenant", "subscription_uid"],
+        ["subscriptions.tenant", "subscriptions.subscription_uid"],
+    ),
+    ForeignKeyConstraint(["tenant", "term_id"], ["terms.tenant", "terms.term_id"]),
+    ForeignKeyConstraint(
+        ["tenant", "plan_version_id"],
+        ["plan_versions.tenant", "plan_versions.plan_version_id"],
+    ),
+    CheckConstraint("kind IN ('base', 'usage')", name="kind_is_known"),
+    CheckConstraint("status IN ('open', 'due', 'closed')", name="status_is_known"),
+    CheckConstraint(
+        "whole_first_day <= fee_first_day AND fee_first_day < fee_end_day"
+        " AND fee_end_day <= whole_end_day",
+        name="fee_days_within_whole",
+    ),
+    CheckConstraint("usage_start <= usage_end", name="usage_ends_after_it_starts"),
+    Index("billing_periods_by_day", "tenant", "term_id", "fee_first_day"),
+    Index("billing_periods_by_id", "tenant", "subscription_id", "due_at", "kind", "period_id"),
+    Index("billing_periods_open", "due_at", postgresql_where=text("status = 'open'")),
+)
+
+# What was frozen of a period: 0 its close, 1 and up its adjustments. Written once.
+closes = Table(
+    "closes",
+    metadata,
+    Column("tenant", Integer),
+    Column("period_id", Uuid),
+    Column("sequence", Integer),
+    required("closed_at", INSTANT),
+    required("late_version", BigInteger),
+    required("applied", JSONB),  # [[shard, partition, number], …]: what was in the cells.
+    required("usage_traceparents", ARRAY(Text)),
+    PrimaryKeyConstraint("tenant", "period_id", "sequence"),
+    ForeignKeyConstraint(
+        ["tenant", "period_id"], ["billing_periods.tenant", "billing_periods.period_id"]
+    ),
+    CheckConstraint("sequence >= 0", name="sequence_is_not_negative"),
+)
+
+closed_fees = Table(
+    "closed_fees",
+    metadata,
+    Column("tenant", Integer),
+    Column("period_id", Uuid),
+    Column("sequence", Integer),
+    Column("kind", Text),
+    Column("charge_code", Text),
+    Column("filter_code", Text),
+    required("place", Integer),
+    required("meter_code", Text),
+    required("display_name", Text),
+    required("units", Numeric),
+    required("event_count", BigInteger),
+    required("exact_amount", Numeric),
+    required("amount_minor", BigInteger),
+    required("breakdown", JSONB),
+    PrimaryKeyConstraint("tenant", "period_id", "sequence", "kind", "charge_code", "filter_code"),
+    ForeignKeyConstraint(
+        ["tenant", "period_id", "sequence"],
+        ["closes.tenant", "closes.period_id", "closes.sequence"],
+    ),
+)
+
+OWN_TENANT_TABLES = (
+    catalog_versions,
+    meters,
+    plans,
+    plan_versions,
+    subscriptions,
+    terms,
+    cells,
+    cell_values,
+    unattributed,
+    billing_periods,
+    closes,
+    closed_fees,
+)
+WRITTEN_ONCE = (plan_versions, closes, closed_fees)
+
+shared_tables(metadata)

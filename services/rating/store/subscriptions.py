@@ -1,0 +1,239 @@
+"""Reading and writing subscriptions and their terms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Select, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.tenant import Tenant
+from services.rating.domain.subscription import (
+    Subscription,
+    SubscriptionIdTaken,
+    SubscriptionNotFound,
+    SubscriptionStatus,
+)
+from services.rating.store.schema import plan_versions, subscriptions, terms
+
+BATCH_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How far the billing periods of a subscription are written.
+
+    `written_day` lies in the last week or month written (None: none is), and from `extend_at`
+    on more are needed (None: all are written).
+    """
+
+    written_day: date | None
+    extend_at: datetime | None
+
+
+async def insert_subscription(
+    conn: AsyncConnection, tenant: Tenant, subscription: Subscription, *, term_id: UUID
+) -> None:
+    """Add `subscription` with its one term.
+
+    Raises:
+        SubscriptionIdTaken: a pending or active one has its id.
+    """
+    adding = insert(subscriptions).values(
+        tenant=tenant,
+        subscription_uid=subscription.subscription_uid,
+        subscription_id=subscription.subscription_id,
+        customer_id=subscription.customer_id,
+        plan_version_id=subscription.plan_version_id,
+        currency=subscription.currency,
+        starts_at=subscription.start,
+        ends_at=subscription.end,
+        time_zone=subscription.time_zone,
+        status=subscription.status,
+        default_for_usage=subscription.default_for_usage,
+        collection_delay_s=subscription.collection_delay_s,
+        created_at=subscription.created_at,
+    )
+    if (await conn.execute(adding.on_conflict_do_nothing())).rowcount == 0:
+        raise SubscriptionIdTaken(
+            f"a pending or active subscription has the id {subscription.subscription_id}"
+        )
+    await conn.execute(
+        insert(terms).values(
+            tenant=tenant,
+            term_id=term_id,
+            subscription_uid=subscription.subscription_uid,
+            plan_version_id=subscription.plan_version_id,
+            time_zone=subscription.time_zone,
+            starts_at=subscription.start,
+            ends_at=subscription.end,
+        )
+    )
+
+
+async def load_newest(
+    conn: AsyncConnection, tenant: Tenant, subscription_id: str, *, lock: bool = False
+) -> Subscription:
+    """Return the newest life of `subscription_id`, locked if the caller will change it.
+
+    Raises:
+        SubscriptionNotFound: there is none.
+    """
+    query = (
+        select_subscriptions(tenant)
+        .where(subscriptions.c.subscription_id == subscription_id)
+        .order_by(subscriptions.c.starts_at.desc(), subscriptions.c.created_at.desc())
+        .limit(1)
+    )
+    if lock:
+        query = query.with_for_update(of=subscriptions)
+    row = (await conn.execute(query)).one_or_none()
+    if row is None:
+        raise SubscriptionNotFound(f"no subscription {subscription_id}")
+    return read_subscription(row)
+
+
+async def list_subscriptions(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    *,
+    customer_id: str,
+    after: tuple[str, datetime, UUID] | None,
+    limit: int,
+) -> Sequence[Subscription]:
+    """Return up to `limit` subscriptions by id, start and uid, after those keys."""
+    columns = subscriptions.c
+    query = select_subscriptions(tenant)
+    if customer_id:
+        query = query.where(columns.customer_id == customer_id)
+    keys = tuple_(columns.subscription_id, columns.starts_at, columns.subscription_uid)
+    if after is not None:
+        query = query.where(keys > after)
+    query = query.order_by(*keys.clauses).limit(limit)
+    return [read_subscription(row) for row in await conn.execute(query)]
+
+
+async def end_subscription(
+    conn: AsyncConnection, tenant: Tenant, subscription: Subscription
+) -> None:
+    """Write the end and status of a locked subscription, and the end of its term."""
+    uid = subscription.subscription_uid
+    await conn.execute(
+        update(subscriptions)
+        .filter_by(tenant=tenant, subscription_uid=uid)
+        .values(ends_at=subscription.end, status=subscription.status)
+    )
+    await conn.execute(
+        update(terms)
+        .filter_by(tenant=tenant, subscription_uid=uid)
+        .values(ends_at=subscription.end)
+    )
+
+
+async def set_status(
+    conn: AsyncConnection, tenant: Tenant, uid: UUID, status: SubscriptionStatus
+) -> None:
+    """Write the status of a locked subscription."""
+    await conn.execute(
+        update(subscriptions).filter_by(tenant=tenant, subscription_uid=uid).values(status=status)
+    )
+
+
+async def load_term_id(conn: AsyncConnection, tenant: Tenant, uid: UUID) -> UUID:
+    """Return the term of a subscription."""
+    query = select(terms.c.term_id).filter_by(tenant=tenant, subscription_uid=uid)
+    found: UUID = (await conn.execute(query)).scalar_one()
+    return found
+
+
+async def load_extent(conn: AsyncConnection, tenant: Tenant, uid: UUID) -> Extent:
+    """Return how far the billing periods of a subscription are written."""
+    query = select(subscriptions.c.written_day, subscriptions.c.extend_at).filter_by(
+        tenant=tenant, subscription_uid=uid
+    )
+    row = (await conn.execute(query)).one()
+    return Extent(row.written_day, row.extend_at)
+
+
+async def save_extent(conn: AsyncConnection, tenant: Tenant, uid: UUID, extent: Extent) -> None:
+    """Write how far the billing periods of a locked subscription are written."""
+    await conn.execute(
+        update(subscriptions)
+        .filter_by(tenant=tenant, subscription_uid=uid)
+        .values(written_day=extent.written_day, extend_at=extent.extend_at)
+    )
+
+
+async def lock_to_extend(
+    conn: AsyncConnection, now: datetime
+) -> Sequence[tuple[Tenant, Subscription]]:
+    """Return and lock subscriptions that need billing periods by `now`, of all tenants."""
+    query = select_all().where(subscriptions.c.extend_at <= now)
+    return await _locked(conn, query.order_by(subscriptions.c.extend_at))
+
+
+async def lock_to_start(
+    conn: AsyncConnection, now: datetime
+) -> Sequence[tuple[Tenant, Subscription]]:
+    """Return and lock pending subscriptions whose start has come, of all tenants."""
+    pending = subscriptions.c.status == SubscriptionStatus.PENDING
+    query = select_all().where(pending, subscriptions.c.starts_at <= now)
+    return await _locked(conn, query.order_by(subscriptions.c.starts_at))
+
+
+async def lock_to_end(
+    conn: AsyncConnection, now: datetime
+) -> Sequence[tuple[Tenant, Subscription]]:
+    """Return and lock subscriptions whose end has come, of all tenants."""
+    live = subscriptions.c.status != SubscriptionStatus.TERMINATED
+    query = select_all().where(live, subscriptions.c.ends_at <= now)
+    return await _locked(conn, query.order_by(subscriptions.c.ends_at))
+
+
+def select_all() -> Select[Any]:
+    """Select the subscriptions of all tenants, with their plans."""
+    return select(
+        subscriptions, plan_versions.c.plan_code, plan_versions.c.version.label("plan_version")
+    ).join(
+        plan_versions,
+        (plan_versions.c.tenant == subscriptions.c.tenant)
+        & (plan_versions.c.plan_version_id == subscriptions.c.plan_version_id),
+    )
+
+
+def select_subscriptions(tenant: Tenant) -> Select[Any]:
+    """Select the subscriptions of `tenant`, with their plans."""
+    return select_all().where(subscriptions.c.tenant == tenant)
+
+
+def read_subscription(row: Row[Any]) -> Subscription:
+    """Return the subscription of a row of `select_all`."""
+    return Subscription(
+        subscription_uid=row.subscription_uid,
+        subscription_id=row.subscription_id,
+        customer_id=row.customer_id,
+        plan_version_id=row.plan_version_id,
+        plan_code=row.plan_code,
+        plan_version=row.plan_version,
+        currency=row.currency,
+        start=row.starts_at.astimezone(UTC),
+        end=None if row.ends_at is None else row.ends_at.astimezone(UTC),
+        time_zone=row.time_zone,
+        status=SubscriptionStatus(row.status),
+        default_for_usage=row.default_for_usage,
+        collection_delay_s=row.collection_delay_s,
+        created_at=row.created_at.astimezone(UTC),
+    )
+
+
+async def _locked(
+    conn: AsyncConnection, query: Select[Any]
+) -> Sequence[tuple[Tenant, Subscription]]:
+    """Lock what no one else is at: another calendar does the rest."""
+    locking = query.limit(BATCH_MAX).with_for_update(of=subscriptions, skip_locked=True)
+    return [(Tenant(row.tenant), read_subscription(row)) for row in await conn.execute(locking)]
