@@ -9,6 +9,7 @@ from datetime import UTC
 from demo.failure import DemoFailed
 from demo.story import Story
 from tally.invoicing.v1.invoice_service_pb2 import Invoice
+from tally.rating.v1.usage_service_pb2 import GetUsageResponse
 
 TRACE_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -33,6 +34,20 @@ def check_story(story: Story, invoices: Sequence[Invoice]) -> None:
         faults.append(f"the numbers end in {sequences}: they have gaps")
     if faults:
         raise DemoFailed("\n".join([f"the story {story.name} went wrong:", *faults]))
+
+
+def check_open_usage(story: Story, usage: GetUsageResponse | None) -> None:
+    """Check that what was recorded after the last period counts in the open one.
+
+    Raises:
+        DemoFailed: some of it is missing.
+    """
+    if usage is None:
+        return
+    counted = {fee.charge_code: fee.event_count for fee in usage.fees}
+    wanted = len(story.open_events)
+    if not counted or set(counted.values()) != {wanted}:
+        raise DemoFailed(f"{story.name}: the open period counts {counted}, not {wanted} events")
 
 
 def find_faults(invoice: Invoice) -> list[str]:

@@ -21,6 +21,7 @@ from tally.invoicing.v1.tenant_service_pb2 import UpdateBillingEntityRequest
 from tally.rating.v1.meter_service_pb2 import CreateMeterRequest
 from tally.rating.v1.plan_service_pb2 import CreatePlanRequest
 from tally.rating.v1.subscription_service_pb2 import CreateSubscriptionRequest
+from tally.rating.v1.usage_service_pb2 import GetUsageRequest, GetUsageResponse
 from tally.wallet.v1.wallet_service_pb2 import CreateWalletRequest, GrantCreditsRequest
 
 BATCH_MAX = 1_000
@@ -153,6 +154,14 @@ async def finalized(client: SuiteClient) -> list[Invoice]:
         if one.status == InvoiceStatus.INVOICE_STATUS_FINALIZED
     ]
     return sorted(found, key=lambda invoice: invoice.period.end.ToNanoseconds())
+
+
+async def open_usage(client: SuiteClient, story: Story) -> GetUsageResponse | None:
+    """Return the usage of the period after the last window; None if the story has none there."""
+    if not story.open_events:
+        return None
+    request = GetUsageRequest(subscription_id=story.subscription.subscription_id)
+    return await client.usage.GetUsage(request)
 
 
 def fresh_id() -> str:
