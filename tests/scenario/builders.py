@@ -52,9 +52,7 @@ async def sell(
 ) -> None:
     """Create the meter "calls" (of `value`) and the plan "pro" that charges it, a cent each."""
     counts = aggregation == Aggregation.AGGREGATION_COUNT
-    meter = Meter(
-        code="calls", aggregation=aggregation, value_property="" if counts else "value"
-    )
+    meter = Meter(code="calls", aggregation=aggregation, value_property="" if counts else "value")
     await client.meters.CreateMeter(CreateMeterRequest(request_id=str(uuid4()), meter=meter))
     cent = Price(standard=StandardPrice(unit_amount="0.01"))
     version = PlanVersion(
