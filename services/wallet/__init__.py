@@ -1,0 +1,1 @@
+"""The wallet service owns wallets, their ledger, grants and holds; it does not own invoices."""

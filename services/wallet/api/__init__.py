@@ -1,0 +1,1 @@
+"""gRPC methods of the wallet: parse, do, answer."""

@@ -1,0 +1,200 @@
+"""Requests of callers, read field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID, uuid4
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from libs.errors import FieldInvalid
+from libs.money import Money
+from libs.wire import (
+    Faults,
+    parse_code,
+    parse_currency,
+    parse_enum,
+    parse_money,
+    parse_text,
+    parse_timestamp,
+    parse_uuid,
+)
+from services.wallet.domain.apply_credits import BASE, USAGE
+from services.wallet.domain.grant import GrantKind, GrantOrder
+from services.wallet.domain.hold import STANDALONE, SUBSCRIPTION, TTL_DEFAULT, TTL_MAX, TTL_MIN
+from services.wallet.domain.wallet import PRIORITY_DEFAULT, PRIORITY_MAX, Scope, Wallet
+from tally.wallet.v1 import hold_service_pb2, wallet_service_pb2
+
+FEE_KINDS = (USAGE, BASE)  # What a scope may name.
+SCOPE_VALUES_MAX = 100
+GRANT_MINOR_MAX = 10**15  # Far beyond any use, and far from what 64 bits hold.
+
+
+def parse_wallet(message: wallet_service_pb2.Wallet, now: datetime) -> Wallet:
+    """Read a wallet to open; what the service decides itself is passed over.
+
+    Raises:
+        FieldInvalid, FieldsInvalid: every field that cannot be read.
+    """
+    check_each(
+        lambda: parse_text(message.customer_id, "wallet.customer_id"),
+        lambda: parse_currency(message.currency_code, "wallet.currency_code"),
+        lambda: parse_text(message.name, "wallet.name", required=False),
+        lambda: parse_priority(message.priority, "wallet.priority"),
+        lambda: parse_scope(message.scope, "wallet.scope"),
+    )
+    return Wallet(
+        wallet_id=uuid4(),
+        customer_id=message.customer_id,
+        currency=message.currency_code,
+        name=message.name,
+        priority=parse_priority(message.priority, "wallet.priority"),
+        scope=parse_scope(message.scope, "wallet.scope"),
+        created_at=now,
+    )
+
+
+def parse_grant(message: wallet_service_pb2.Grant) -> GrantOrder:
+    """Read a grant to put in; what the service decides itself is passed over.
+
+    Raises:
+        FieldInvalid, FieldsInvalid: every field that cannot be read.
+    """
+
+    def instant(name: Literal["effective_at", "expires_at"]) -> datetime | None:
+        given: Timestamp = getattr(message, name)
+        return parse_timestamp(given, f"grant.{name}") if message.HasField(name) else None
+
+    check_each(
+        lambda: parse_uuid(message.wallet_id, "grant.wallet_id"),
+        lambda: parse_grant_kind(message.kind),
+        lambda: parse_granted(message),
+        lambda: parse_priority(message.priority, "grant.priority"),
+        lambda: instant("effective_at"),
+        lambda: instant("expires_at"),
+        lambda: parse_text(message.reference, "grant.reference", required=False),
+    )
+    return GrantOrder(
+        wallet_id=UUID(message.wallet_id),
+        kind=parse_grant_kind(message.kind),
+        amount=parse_granted(message),
+        priority=parse_priority(message.priority, "grant.priority"),
+        effective_at=instant("effective_at"),
+        expires_at=instant("expires_at"),
+        reference=message.reference,
+    )
+
+
+def parse_amount(
+    message: hold_service_pb2.AuthorizeRequest | hold_service_pb2.CaptureRequest, *, at_least: int
+) -> Money:
+    """Read the amount of a hold or a capture."""
+    if not message.HasField("amount"):
+        raise FieldInvalid("amount", "is missing")
+    amount = parse_money(message.amount, "amount")
+    if amount.amount_minor < at_least:
+        problem = f"is {amount.amount_minor}, must be at least {at_least}"
+        raise FieldInvalid("amount.amount_minor", problem)
+    return amount
+
+
+def parse_ttl(message: hold_service_pb2.AuthorizeRequest) -> timedelta:
+    """Read how long a hold stands, to the microsecond."""
+    if not message.HasField("ttl"):
+        return TTL_DEFAULT
+    bounds = f"must be {TTL_MIN.total_seconds():g} s to {TTL_MAX.days} days"
+    seconds, nanos = message.ttl.seconds, message.ttl.nanos
+    if not 0 <= seconds <= TTL_MAX.total_seconds() or not 0 <= nanos < 1_000_000_000:
+        raise FieldInvalid("ttl", f"is {seconds} s and {nanos} ns, {bounds}")
+    ttl = timedelta(seconds=seconds, microseconds=nanos // 1_000)
+    if nanos % 1_000 or not TTL_MIN <= ttl <= TTL_MAX:
+        raise FieldInvalid("ttl", f"is {ttl}, {bounds} in whole microseconds")
+    return ttl
+
+
+def parse_purpose(message: hold_service_pb2.AuthorizeRequest) -> str | None:
+    """Read for what a hold stands: a subscription's id, or None for a sale of its own."""
+    match message.WhichOneof("purpose"):
+        case "subscription_id":
+            return parse_text(message.subscription_id, "subscription_id")
+        case "standalone" if message.standalone:
+            return None
+        case "standalone":
+            raise FieldInvalid("standalone", "must be true, or a subscription_id be given")
+        case _:
+            raise FieldInvalid("purpose", "is missing: give a subscription_id, or standalone")
+
+
+def parse_hold_id(text: str) -> str:
+    """Read a hold's id: std_ or sub_ and a UUID."""
+    prefix, uuid = text[: len(STANDALONE)], text[len(STANDALONE) :]
+    if not text:
+        raise FieldInvalid("hold_id", "is missing")
+    if prefix not in (STANDALONE, SUBSCRIPTION):
+        raise FieldInvalid(
+            "hold_id", f"{text[:50]!r} is not {STANDALONE} or {SUBSCRIPTION} and a UUID"
+        )
+    return f"{prefix}{parse_uuid(uuid, 'hold_id')}"
+
+
+def parse_granted(message: wallet_service_pb2.Grant) -> Money:
+    """Read the amount of a grant."""
+    if not message.HasField("amount"):
+        raise FieldInvalid("grant.amount", "is missing")
+    amount = parse_money(message.amount, "grant.amount")
+    if not 0 < amount.amount_minor <= GRANT_MINOR_MAX:
+        problem = f"is {amount.amount_minor}, must be 1 to {GRANT_MINOR_MAX}"
+        raise FieldInvalid("grant.amount.amount_minor", problem)
+    return amount
+
+
+def parse_grant_kind(value: int) -> GrantKind:
+    """Read how credit came about."""
+    kinds = wallet_service_pb2.GrantKind
+    return GrantKind(parse_enum(value, kinds, "grant.kind", prefix="GRANT_KIND_"))
+
+
+def parse_priority(priority: int, field: str) -> int:
+    """Read a priority; 0 is the default."""
+    if not 0 <= priority <= PRIORITY_MAX:
+        raise FieldInvalid(field, f"is {priority}, must be 0 to {PRIORITY_MAX}")
+    return priority or PRIORITY_DEFAULT
+
+
+def parse_scope(message: wallet_service_pb2.WalletScope, field: str) -> Scope:
+    """Read what a wallet may pay for."""
+    kinds = parse_values(message.fee_kinds, f"{field}.fee_kinds", parse_fee_kind)
+    meters = parse_values(message.meter_codes, f"{field}.meter_codes", parse_code)
+    return Scope(kinds, meters)
+
+
+def parse_values(
+    texts: Iterable[str], field: str, parse: Callable[[str, str], str]
+) -> frozenset[str]:
+    """Read every value of a short list."""
+    given = list(texts)
+    if len(given) > SCOPE_VALUES_MAX:
+        raise FieldInvalid(field, f"has {len(given)} values, may have {SCOPE_VALUES_MAX}")
+    return frozenset(parse(text, f"{field}[{place}]") for place, text in enumerate(given))
+
+
+def parse_fee_kind(text: str, field: str) -> str:
+    """Read the kind of a fee that a scope names."""
+    if text not in FEE_KINDS:
+        raise FieldInvalid(field, f"{text[:50]!r} is none of {', '.join(FEE_KINDS)}")
+    return text
+
+
+def check_each(*parses: Callable[[], object]) -> None:
+    """Call all of `parses`, so that the caller learns of every fault at once.
+
+    Raises:
+        FieldInvalid, FieldsInvalid: what they raised.
+    """
+    faults = Faults()
+    for parse in parses:
+        with faults.gathered():
+            parse()
+    faults.check()

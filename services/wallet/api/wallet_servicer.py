@@ -1,0 +1,154 @@
+"""The gRPC face of wallets: parse, do, answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import grpc
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs import auth
+from libs.clock import Clock
+from libs.errors import FieldInvalid
+from libs.wire import (
+    Page,
+    page_token,
+    parse_page,
+    parse_page_token,
+    parse_request,
+    parse_text,
+    parse_uuid,
+)
+from services.wallet.api.invoice_parsing import parse_invoice
+from services.wallet.api.parsing import parse_grant, parse_wallet
+from services.wallet.operations import paying, wallets
+from services.wallet.operations.desk import Desk
+from services.wallet.operations.messages import (
+    balance_message,
+    entry_message,
+    grant_message,
+    wallet_message,
+)
+from tally.wallet.v1 import wallet_service_pb2 as pb
+from tally.wallet.v1 import wallet_service_pb2_grpc
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
+    """Answers the methods about wallets, grants, entries and invoices."""
+
+    engine: AsyncEngine
+    clock: Clock
+    committed: Callable[[], None]  # Called after each commit that may have announced facts.
+
+    async def CreateWallet(
+        self, request: pb.CreateWalletRequest, context: Context
+    ) -> pb.CreateWalletResponse:
+        """Open a wallet."""
+        desk = self._desk()
+        identity = parse_request(request, request.request_id)
+        if not request.HasField("wallet"):
+            raise FieldInvalid("wallet", "is missing")
+        wallet = parse_wallet(request.wallet, desk.now())
+        answer = await wallets.create_wallet(desk, identity, wallet)
+        self.committed()
+        return answer
+
+    async def GetWallet(
+        self, request: pb.GetWalletRequest, context: Context
+    ) -> pb.GetWalletResponse:
+        """Return a wallet with its balance."""
+        wallet_id = parse_uuid(request.wallet_id, "wallet_id")
+        wallet, balance = await wallets.get_wallet(self._desk(), wallet_id)
+        return pb.GetWalletResponse(wallet=wallet_message(wallet), balance=balance_message(balance))
+
+    async def ListWallets(
+        self, request: pb.ListWalletsRequest, context: Context
+    ) -> pb.ListWalletsResponse:
+        """List wallets in the order in which they are drawn."""
+        customer_id = parse_text(request.customer_id, "customer_id", required=False)
+        page = parse_page(request.page_size, request.page_token)
+        after: Any = parse_page_token(page.token, str, int, int)
+        found = await wallets.list_wallets(
+            self._desk(),
+            customer_id=customer_id or None,
+            after=after or None,
+            limit=page.size + 1,
+        )
+        shown = found[: page.size]
+        return pb.ListWalletsResponse(
+            wallets=[wallet_message(wallet) for wallet in shown],
+            next_page_token=_token(found, page, lambda w: (w.customer_id, *w.draw_key)),
+        )
+
+    async def GrantCredits(
+        self, request: pb.GrantCreditsRequest, context: Context
+    ) -> pb.GrantCreditsResponse:
+        """Put credit into a wallet."""
+        identity = parse_request(request, request.request_id)
+        if not request.HasField("grant"):
+            raise FieldInvalid("grant", "is missing")
+        order = parse_grant(request.grant)
+        answer = await wallets.grant_credits(self._desk(), identity, order)
+        self.committed()
+        return answer
+
+    async def GetBalance(
+        self, request: pb.GetBalanceRequest, context: Context
+    ) -> pb.GetBalanceResponse:
+        """Return what a wallet holds and what of it can be spent."""
+        wallet_id = parse_uuid(request.wallet_id, "wallet_id")
+        _, balance = await wallets.get_wallet(self._desk(), wallet_id)
+        return pb.GetBalanceResponse(balance=balance_message(balance))
+
+    async def ListGrants(
+        self, request: pb.ListGrantsRequest, context: Context
+    ) -> pb.ListGrantsResponse:
+        """List the grants of a wallet in burn order."""
+        wallet_id = parse_uuid(request.wallet_id, "wallet_id")
+        page = parse_page(request.page_size, request.page_token)
+        after: Any = parse_page_token(page.token, int, datetime, str, int)
+        wallet, found = await wallets.list_grants(
+            self._desk(), wallet_id, after=after or None, limit=page.size + 1
+        )
+        return pb.ListGrantsResponse(
+            grants=[grant_message(grant, wallet.currency) for grant in found[: page.size]],
+            next_page_token=_token(found, page, lambda grant: grant.burn_key),
+        )
+
+    async def ListEntries(
+        self, request: pb.ListEntriesRequest, context: Context
+    ) -> pb.ListEntriesResponse:
+        """List the ledger entries of a wallet, newest first."""
+        wallet_id = parse_uuid(request.wallet_id, "wallet_id")
+        page = parse_page(request.page_size, request.page_token)
+        keys: Any = parse_page_token(page.token, int)
+        found = await wallets.list_entries(
+            self._desk(), wallet_id, before=keys[0] if keys else None, limit=page.size + 1
+        )
+        return pb.ListEntriesResponse(
+            entries=[entry_message(entry) for entry in found[: page.size]],
+            next_page_token=_token(found, page, lambda entry: (entry.number,)),
+        )
+
+    async def ApplyCredits(
+        self, request: pb.ApplyCreditsRequest, context: Context
+    ) -> pb.ApplyCreditsResponse:
+        """Pay the lines of an invoice, once."""
+        invoice = parse_invoice(request)
+        answer = await paying.apply_credits(self._desk(), invoice, request.content_hash)
+        self.committed()
+        return answer
+
+    def _desk(self) -> Desk:
+        return Desk(self.engine, self.clock, auth.tenant())
+
+
+def _token(found: Any, page: Page, keys_of: Callable[[Any], tuple[object, ...]]) -> str:
+    """Return the token of the next page; one more than a page was asked for, to know of it."""
+    return page_token(*keys_of(found[page.size - 1])) if len(found) > page.size else ""

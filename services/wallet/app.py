@@ -1,0 +1,66 @@
+"""The wallet put together: the one place that knows every part."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from functools import partial
+
+from libs import bus, db
+from libs.clock import open_clock
+from libs.facts import FactServicer
+from libs.relay import Relay
+from libs.serve import Servicer
+from libs.serve import serve as serve_grpc
+from libs.worker import Loop
+from services.wallet.api.hold_servicer import HoldServicer
+from services.wallet.api.wallet_servicer import WalletServicer
+from services.wallet.loops import Expiry, idle
+from services.wallet.settings import Settings
+from tally.internal.v1 import fact_service_pb2_grpc
+from tally.wallet.v1 import hold_service_pb2_grpc, wallet_service_pb2_grpc
+
+CONNECTIONS_MAX = 4
+WORKER_CONNECTIONS_MAX = 2  # One is the relay's for as long as it leads.
+
+
+async def serve(settings: Settings, stopping: asyncio.Event) -> None:
+    """Run until `stopping`: refuse new work, let RPCs in flight finish, then disconnect.
+
+    What they announce last waits in the outbox for the next relay.
+    """
+    common = settings.common
+    async with AsyncExitStack() as stack:
+        engine = db.connect(
+            common.database_url, connections_max=CONNECTIONS_MAX, application_name="wallet"
+        )
+        stack.push_async_callback(engine.dispose)
+        worker = db.connect(
+            common.worker_database_url,
+            connections_max=WORKER_CONNECTIONS_MAX,
+            application_name="wallet worker",
+        )
+        stack.push_async_callback(worker.dispose)
+        nats = await bus.connect(common.nats_url)
+        stack.push_async_callback(nats.close)
+        await bus.ensure_stream(nats.jetstream(), "WALLET", ["tally.wallet.v1.>"])
+
+        clock = await open_clock(worker, test=common.test_clock)
+        relay = Relay(worker, nats.jetstream())
+        expiry = Loop("expiry", Expiry(engine, worker, clock, relay.kick).step)
+        wallets = WalletServicer(engine, clock, relay.kick)
+        holds = HoldServicer(engine, clock, relay.kick)
+        facts = FactServicer(worker)
+        await serve_grpc(
+            common,
+            servicers=[
+                Servicer(wallet_service_pb2_grpc.add_WalletServiceServicer_to_server, wallets),
+                Servicer(hold_service_pb2_grpc.add_HoldServiceServicer_to_server, holds),
+                Servicer(fact_service_pb2_grpc.add_FactServiceServicer_to_server, facts),
+            ],
+            loops=[expiry, relay],
+            clock=clock,
+            idle=partial(idle, worker, clock),
+            engine=worker,
+            stopping=stopping,
+        )

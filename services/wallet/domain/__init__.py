@@ -1,0 +1,1 @@
+"""What a wallet decides: pure functions of books, amounts and instants."""

@@ -1,0 +1,1 @@
+"""What the wallet does. One function is one transaction: load, decide, save, announce."""

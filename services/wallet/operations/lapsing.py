@@ -1,0 +1,82 @@
+"""Lapsing: holds at their deadline and grants at their expiry, in whatever transaction is first.
+
+Every operation on a wallet posts what is due before it decides, so nobody ever sees or spends
+what has lapsed; a loop does it for wallets that nobody touches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs import outbox
+from libs.money import Money
+from libs.tenant import Tenant
+from libs.wire import money_message
+from services.wallet.domain import expiry
+from services.wallet.domain.ledger import Book, Reason
+from services.wallet.operations.desk import Desk
+from services.wallet.operations.messages import hold_message
+from services.wallet.store import books as book_store
+from services.wallet.store import holds as hold_store
+from services.wallet.store import wallets as wallet_store
+from tally.wallet.v1 import events_pb2
+
+
+async def settle(desk: Desk, wallet_id: UUID) -> None:
+    """Post what is due on a wallet."""
+    async with desk.begin() as conn:
+        await catch_up(conn, desk, wallet_id)
+
+
+async def catch_up(conn: AsyncConnection, desk: Desk, wallet_id: UUID) -> None:
+    """Post what is due on a wallet before it is read; locks it only if something is."""
+    if await wallet_store.is_due(conn, desk.tenant, wallet_id, desk.now()):
+        book = await book_store.lock_book(conn, desk.tenant, wallet_id)
+        await lapse(conn, desk.tenant, [book], desk.now())
+        await save(conn, desk.tenant, [book])
+
+
+async def lapse(
+    conn: AsyncConnection, tenant: Tenant, books: Sequence[Book], now: datetime
+) -> None:
+    """Post to locked books what is due by `now`; `save` writes it with what comes after."""
+    wallet_ids = [book.wallet.wallet_id for book in books]
+    due = await hold_store.find_due(conn, tenant, wallet_ids, now)
+    expired = []
+    for book in books:
+        mine = [hold for hold in due if hold.wallet_id == book.wallet.wallet_id]
+        expired += expiry.expire_due(book, mine, now)
+    await hold_store.save_holds(conn, tenant, expired)
+    for hold in expired:
+        await outbox.append(conn, tenant, events_pb2.HoldExpired(hold=hold_message(hold)))
+
+
+async def save(conn: AsyncConnection, tenant: Tenant, books: Sequence[Book]) -> None:
+    """Write what was posted to locked books, and announce the credit that expired.
+
+    Save holds before it, so that it sees which of them is due next.
+    """
+    await book_store.save_books(conn, tenant, books)
+    for book in books:
+        for expired in credits_expired(book):
+            await outbox.append(conn, tenant, expired)
+
+
+def credits_expired(book: Book) -> list[events_pb2.CreditsExpired]:
+    """Return the facts about credit that lapsed in what was posted."""
+    return [
+        events_pb2.CreditsExpired(
+            customer_id=book.wallet.customer_id,
+            wallet_id=str(book.wallet.wallet_id),
+            grant_id=str(use.grant_id),
+            amount=money_message(Money(book.wallet.currency, use.amount_minor)),
+        )
+        for posting in book.postings
+        if posting.reason is Reason.GRANT_EXPIRY
+        for movement in posting.movements
+        for use in movement.uses
+    ]

@@ -1,0 +1,251 @@
+"""Tables of the wallet database. Every key leads with the tenant.
+
+Revision 0001 also forces row-level security by `tally.tenant` on each of them, forbids to change
+rows of the ledger, and checks at each commit that a transaction's entries sum to zero.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+
+from libs.schema import shared_tables
+
+metadata = MetaData()
+
+AT = DateTime(timezone=True)
+OF_WALLET = ["wallets.tenant", "wallets.wallet_id"]
+OF_GRANT = ["grants.tenant", "grants.grant_id"]
+
+wallets = Table(
+    "wallets",
+    metadata,
+    Column("tenant", Integer),
+    Column("wallet_id", Uuid),
+    Column("number", BigInteger, Identity(), nullable=False),  # Grows with age.
+    Column("customer_id", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("fee_kinds", ARRAY(Text), nullable=False),  # Sorted; empty: every kind.
+    Column("meter_codes", ARRAY(Text), nullable=False),  # Sorted; empty: every meter.
+    Column("created_at", AT, nullable=False),
+    # Running balances of the wallet's accounts: the sums of its entries.
+    Column("available_minor", BigInteger, nullable=False, server_default="0"),
+    Column("held_minor", BigInteger, nullable=False, server_default="0"),
+    Column("captured_minor", BigInteger, nullable=False, server_default="0"),
+    # When a hold or a grant lapses next; null: nothing will.
+    Column("due_at", AT),
+    PrimaryKeyConstraint("tenant", "wallet_id"),
+    CheckConstraint(
+        "available_minor >= 0 AND held_minor >= 0 AND captured_minor >= 0",
+        name="no_account_below_zero",
+    ),
+    CheckConstraint("priority BETWEEN 1 AND 100", name="wallet_priority"),
+    Index("wallets_in_draw_order", "tenant", "customer_id", "priority", "number"),
+    # Read over all tenants, by the worker.
+    Index("wallets_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("tenant", Integer),
+    Column("grant_id", Uuid),
+    Column("wallet_id", Uuid, nullable=False),
+    Column("number", BigInteger, Identity(), nullable=False),  # Grows with age.
+    Column("kind", Text, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("available_minor", BigInteger, nullable=False),
+    Column("held_minor", BigInteger, nullable=False),
+    Column("captured_minor", BigInteger, nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("effective_at", AT, nullable=False),
+    Column("expires_at", AT),
+    Column("reference", Text, nullable=False),
+    Column("created_at", AT, nullable=False),
+    PrimaryKeyConstraint("tenant", "grant_id"),
+    ForeignKeyConstraint(["tenant", "wallet_id"], OF_WALLET),
+    CheckConstraint("kind IN ('granted', 'purchased')", name="grant_kind"),
+    CheckConstraint(
+        "available_minor >= 0 AND held_minor >= 0 AND captured_minor >= 0"
+        " AND amount_minor > 0"
+        " AND available_minor + held_minor + captured_minor <= amount_minor",
+        name="remaining_within_amount",
+    ),
+    CheckConstraint("effective_at < expires_at", name="lapses_after_it_began"),
+    Index("grants_of_wallet", "tenant", "wallet_id"),
+    Index(
+        "grants_left",
+        "tenant",
+        "wallet_id",
+        postgresql_where=text("available_minor + held_minor + captured_minor > 0"),
+    ),
+)
+
+transactions = Table(
+    "transactions",
+    metadata,
+    Column("tenant", Integer),
+    Column("transaction_id", Uuid),
+    Column("wallet_id", Uuid, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("reference", Text, nullable=False),  # Id of the grant, hold or invoice behind it.
+    Column("created_at", AT, nullable=False),  # Business time.
+    PrimaryKeyConstraint("tenant", "transaction_id"),
+    ForeignKeyConstraint(["tenant", "wallet_id"], OF_WALLET),
+    Index("transactions_by_reference", "tenant", "reference"),
+)
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("tenant", Integer),
+    Column("transaction_id", Uuid),
+    Column("account", Text),
+    Column("number", BigInteger, Identity(), nullable=False),  # Grows with age within a wallet.
+    Column("wallet_id", Uuid),  # Null: an account of the tenant.
+    Column("currency", Text, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant", "transaction_id", "account"),
+    ForeignKeyConstraint(
+        ["tenant", "transaction_id"], ["transactions.tenant", "transactions.transaction_id"]
+    ),
+    CheckConstraint("amount_minor <> 0", name="entry_moves_something"),
+    CheckConstraint(
+        "CASE WHEN wallet_id IS NULL THEN account IN ('purchased', 'granted', 'revenue', 'expired')"
+        " ELSE account IN ('available', 'held', 'captured') END",
+        name="entry_account",
+    ),
+    Index(
+        "entries_of_wallet",
+        "tenant",
+        "wallet_id",
+        "number",
+        postgresql_where=text("wallet_id IS NOT NULL"),
+    ),
+    Index(
+        "entries_of_tenant",
+        "tenant",
+        "account",
+        "currency",
+        postgresql_where=text("wallet_id IS NULL"),
+    ),
+)
+
+# Which grants a transaction moved, and for an invoice which lines they paid.
+grant_uses = Table(
+    "grant_uses",
+    metadata,
+    Column("tenant", Integer),
+    Column("transaction_id", Uuid),
+    Column("place", Integer),
+    Column("grant_id", Uuid, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("line_id", Uuid),
+    PrimaryKeyConstraint("tenant", "transaction_id", "place"),
+    ForeignKeyConstraint(
+        ["tenant", "transaction_id"], ["transactions.tenant", "transactions.transaction_id"]
+    ),
+    ForeignKeyConstraint(["tenant", "grant_id"], OF_GRANT),
+    CheckConstraint("amount_minor > 0", name="use_above_zero"),
+    Index("grant_uses_of_grant", "tenant", "grant_id"),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("tenant", Integer),
+    Column("hold_id", Text),
+    Column("wallet_id", Uuid, nullable=False),
+    Column("subscription_id", Text),  # Null: standalone.
+    Column("currency", Text, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("captured_minor", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("expires_at", AT, nullable=False),
+    Column("created_at", AT, nullable=False),
+    PrimaryKeyConstraint("tenant", "hold_id"),
+    ForeignKeyConstraint(["tenant", "wallet_id"], OF_WALLET),
+    CheckConstraint("status IN ('open', 'captured', 'released', 'expired')", name="hold_status"),
+    CheckConstraint(
+        "amount_minor > 0 AND captured_minor BETWEEN 0 AND amount_minor",
+        name="captured_within_hold",
+    ),
+    CheckConstraint(
+        "starts_with(hold_id, CASE WHEN subscription_id IS NULL THEN 'std_' ELSE 'sub_' END)",
+        name="hold_id_tells_purpose",
+    ),
+    Index(
+        "holds_open", "tenant", "wallet_id", "expires_at", postgresql_where=text("status = 'open'")
+    ),
+)
+
+# What an open hold still reserves of each grant.
+hold_parts = Table(
+    "hold_parts",
+    metadata,
+    Column("tenant", Integer),
+    Column("hold_id", Text),
+    Column("place", Integer),  # Burn order at the time of the hold.
+    Column("grant_id", Uuid, nullable=False),
+    Column("held_minor", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant", "hold_id", "place"),
+    ForeignKeyConstraint(["tenant", "hold_id"], ["holds.tenant", "holds.hold_id"]),
+    ForeignKeyConstraint(["tenant", "grant_id"], OF_GRANT),
+    CheckConstraint("held_minor > 0", name="part_above_zero"),
+)
+
+# Captured for a subscription, waiting for its invoice.
+lots = Table(
+    "lots",
+    metadata,
+    Column("tenant", Integer),
+    Column("hold_id", Text),
+    Column("grant_id", Uuid),
+    Column("captured_at", AT),
+    Column("wallet_id", Uuid, nullable=False),
+    Column("subscription_id", Text, nullable=False),
+    Column("left_minor", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant", "hold_id", "grant_id", "captured_at"),
+    ForeignKeyConstraint(["tenant", "hold_id"], ["holds.tenant", "holds.hold_id"]),
+    ForeignKeyConstraint(["tenant", "grant_id"], OF_GRANT),
+    CheckConstraint("left_minor >= 0", name="lot_not_below_zero"),
+    Index("lots_left", "tenant", "wallet_id", postgresql_where=text("left_minor > 0")),
+)
+
+# Invoices that were paid from wallets, or asked to be: the answer to every repeat.
+applications = Table(
+    "applications",
+    metadata,
+    Column("tenant", Integer),
+    Column("invoice_id", Uuid),
+    Column("content_hash", LargeBinary, nullable=False),
+    Column("answer", LargeBinary),  # A proto; null only inside the transaction that claims.
+    Column("created_at", AT, nullable=False),
+    PrimaryKeyConstraint("tenant", "invoice_id"),
+)
+
+LEDGER_TABLES = ("transactions", "entries", "grant_uses")  # Rows are only ever inserted.
+OWN_TABLES = tuple(table.name for table in metadata.sorted_tables)
+
+shared_tables(metadata)
