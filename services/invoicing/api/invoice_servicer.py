@@ -14,10 +14,10 @@ from libs.wire import (
     page_token,
     parse_enum,
     parse_page,
-    parse_page_token,
     parse_text,
     parse_uuid,
 )
+from services.invoicing.api.parsing import parse_before
 from services.invoicing.document.render import render_invoice
 from services.invoicing.domain.invoice import Invoice, Status
 from services.invoicing.operations import reading
@@ -52,14 +52,12 @@ class InvoiceServicer(InvoiceServiceServicer):
         self, request: pb.ListInvoicesRequest, context: Context
     ) -> pb.ListInvoicesResponse:
         page = parse_page(request.page_size, request.page_token)
-        [before] = parse_page_token(page.token, int) or (None,)
-        assert before is None or isinstance(before, int)
         found = await reading.list_invoices(
             self._engine,
             tenant(),
             customer_id=parse_text(request.customer_id, "customer_id", required=False),
             status=parse_status(request.status),
-            before=before,
+            before=parse_before(page.token),
             limit=page.size + 1,
         )
         more = len(found) > page.size

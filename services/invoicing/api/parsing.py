@@ -13,9 +13,11 @@ from libs.errors import FieldInvalid
 from libs.wire import (
     EnumType,
     Faults,
+    PageTokenInvalid,
     parse_code,
     parse_decimal,
     parse_enum,
+    parse_page_token,
     parse_text,
     parse_zone,
 )
@@ -53,6 +55,22 @@ def present(request: Request, field: str) -> Request:
     if not request.HasField(field):
         raise FieldInvalid(field, "is missing")
     return request
+
+
+def parse_after(token: str) -> str:
+    """Read the token of a page after a name."""
+    [after] = parse_page_token(token, str) or ("",)
+    return parse_text(str(after), "page_token", required=False)
+
+
+def parse_before(token: str) -> int | None:
+    """Read the token of a page before an ordinal, which is above zero and fits into int8."""
+    match parse_page_token(token, int):
+        case [int(before)] if 0 < before < 2**63:
+            return before
+        case []:
+            return None
+    raise PageTokenInvalid("page_token was not made by this list: start from the first page")
 
 
 def parse_customer(message: customer_service_pb2.Customer) -> Customer:

@@ -10,8 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.auth import tenant
 from libs.clock import Clock
-from libs.wire import page_token, parse_page, parse_page_token, parse_request, parse_text
-from services.invoicing.api.parsing import parse_customer, parse_entity, parse_tax, present
+from libs.wire import page_token, parse_page, parse_request, parse_text
+from services.invoicing.api.parsing import (
+    parse_after,
+    parse_customer,
+    parse_entity,
+    parse_tax,
+    present,
+)
 from services.invoicing.operations import parties
 from services.invoicing.operations.messages import customer_message, entity_message, tax_message
 from tally.invoicing.v1 import customer_service_pb2 as customer_pb
@@ -82,9 +88,9 @@ class CustomerServicer(CustomerServiceServicer):
         self, request: customer_pb.ListCustomersRequest, context: Context
     ) -> customer_pb.ListCustomersResponse:
         page = parse_page(request.page_size, request.page_token)
-        [after] = parse_page_token(page.token, str) or ("",)
+        after = parse_after(page.token)
         found = await parties.list_customers(
-            self._engine, tenant(), after=str(after), limit=page.size + 1
+            self._engine, tenant(), after=after, limit=page.size + 1
         )
         more = len(found) > page.size
         shown = found[: page.size]
@@ -116,10 +122,8 @@ class TaxServicer(TaxServiceServicer):
         self, request: tax_pb.ListTaxesRequest, context: Context
     ) -> tax_pb.ListTaxesResponse:
         page = parse_page(request.page_size, request.page_token)
-        [after] = parse_page_token(page.token, str) or ("",)
-        found = await parties.list_taxes(
-            self._engine, tenant(), after=str(after), limit=page.size + 1
-        )
+        after = parse_after(page.token)
+        found = await parties.list_taxes(self._engine, tenant(), after=after, limit=page.size + 1)
         more = len(found) > page.size
         shown = found[: page.size]
         return tax_pb.ListTaxesResponse(

@@ -1,0 +1,161 @@
+"""Due periods gather on one draft, which shows what they cost until it is frozen."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs import outbox
+from libs.db import begin, begin_worker
+from libs.tenant import Tenant
+from services.invoicing.domain.invoice import Status
+from services.invoicing.domain.party import BillingEntity, Customer
+from services.invoicing.operations import drafting, finalizing, reading
+from services.invoicing.store import parties, taxes, work
+from services.invoicing.store.work import Reference
+from tests.store.invoicing.steps import NOW, announce, frozen, newest
+from tests.unit.invoicing.samples import GST, amount_fee, base_fee, rated
+
+HOUR = timedelta(hours=1)
+
+
+async def invoice_count(engine: AsyncEngine, tenant: Tenant) -> int:
+    found = await reading.list_invoices(
+        engine, tenant, customer_id="", status=None, before=None, limit=100
+    )
+    return len(found)
+
+
+async def stale(worker: AsyncEngine, tenant: Tenant) -> list[Reference]:
+    """Return the tenant's drafts that wait for a refresh, an hour before they are due."""
+    async with begin_worker(worker) as conn:
+        found = await work.find_stale(conn, now=NOW - HOUR, limit=1_000)
+    return [one for one in found if one[0] == tenant]
+
+
+async def test_a_customer_met_in_a_fact_is_a_stub_with_its_zone(
+    engine: AsyncEngine, tenant: Tenant
+) -> None:
+    await announce(engine, tenant, [rated([amount_fee(5)])])
+    async with begin(engine, tenant) as conn:
+        known = await parties.load_customer(conn, tenant, "c1")
+    assert (known.profile.stub, known.profile.time_zone, known.number) == (True, "UTC", 1)
+    draft = await newest(engine, tenant)
+    assert (draft.status, draft.buyer.name, draft.time_zone) == (Status.DRAFT, "c1", "UTC")
+
+
+async def test_later_periods_of_the_day_join_the_draft(engine: AsyncEngine, tenant: Tenant) -> None:
+    first, second = rated([amount_fee(5)], period=1), rated([base_fee("1")], period=2)
+    await announce(engine, tenant, [first])
+    await announce(engine, tenant, [second], due_at=NOW + HOUR)
+    assert await invoice_count(engine, tenant) == 1
+    draft = await newest(engine, tenant)
+    assert draft.finalize_at == NOW + HOUR
+    work = await drafting.load_draft(engine, tenant, draft.invoice_id)
+    assert work.period_ids == [first.period_id, second.period_id]
+
+
+async def test_another_day_currency_or_customer_makes_another_draft(
+    engine: AsyncEngine, tenant: Tenant
+) -> None:
+    await announce(engine, tenant, [rated([], period=1)])
+    await announce(engine, tenant, [rated([], period=2)], due_at=NOW + timedelta(days=1))
+    await announce(engine, tenant, [rated([], period=3)], currency="EUR")
+    await announce(engine, tenant, [rated([], period=4)], customer="c2")
+    assert await invoice_count(engine, tenant) == 4
+
+
+async def test_the_day_is_the_customers(engine: AsyncEngine, tenant: Tenant) -> None:
+    async with begin(engine, tenant) as conn:
+        profile = Customer(customer_id="c1", time_zone="Australia/Melbourne")
+        await parties.save_customer(conn, tenant, profile, now=NOW)
+    # 13:10Z on 31 January and 09:00Z on 1 February are both 1 February in Melbourne.
+    await announce(engine, tenant, [rated([], period=1)])
+    await announce(engine, tenant, [rated([], period=2)], due_at=NOW + 20 * HOUR)
+    assert await invoice_count(engine, tenant) == 1
+    assert (await newest(engine, tenant)).time_zone == "Australia/Melbourne"
+
+
+async def test_a_period_that_is_billed_already_makes_no_draft(
+    engine: AsyncEngine, tenant: Tenant
+) -> None:
+    period = rated([amount_fee(5)])
+    await frozen(engine, tenant, [period])
+    await announce(engine, tenant, [period])
+    assert await invoice_count(engine, tenant) == 1
+
+
+async def test_a_draft_is_announced_once(engine: AsyncEngine, tenant: Tenant) -> None:
+    await announce(engine, tenant, [rated([], period=1)])
+    await announce(engine, tenant, [rated([], period=2)])
+    async with begin(engine, tenant) as conn:
+        count = select(func.count()).select_from(outbox.outbox)
+        assert (await conn.execute(count)).scalar_one() == 1
+
+
+async def test_a_refresh_shows_lines_taxes_and_totals(
+    engine: AsyncEngine, worker: AsyncEngine, tenant: Tenant
+) -> None:
+    async with begin(engine, tenant) as conn:
+        await taxes.create_tax(conn, tenant, GST, now=NOW)
+        await parties.save_entity(conn, tenant, BillingEntity(default_tax_codes=("gst",)))
+    await announce(engine, tenant, [rated([amount_fee(105)])])
+    assert len(await stale(worker, tenant)) == 1
+    draft = await drafting.load_draft(engine, tenant, (await newest(engine, tenant)).invoice_id)
+    assert await drafting.refresh_draft(engine, tenant, draft, [rated([amount_fee(105)])])
+    shown = await newest(engine, tenant)
+    assert (shown.subtotal_minor, shown.tax_minor, shown.total_minor) == (105, 11, 116)
+    assert [line.tax_share_minor for line in shown.lines] == [11]
+    assert await stale(worker, tenant) == []
+
+
+async def test_a_refresh_that_was_overtaken_changes_nothing(
+    engine: AsyncEngine, worker: AsyncEngine, tenant: Tenant
+) -> None:
+    period = rated([amount_fee(5)])
+    await announce(engine, tenant, [period])
+    draft = await drafting.load_draft(engine, tenant, (await newest(engine, tenant)).invoice_id)
+    async with begin(engine, tenant) as conn:
+        await drafting.note_changed_usage(
+            conn,
+            tenant,
+            period_id=period.period_id,
+            customer_id="c1",
+            currency="USD",
+            late_version=1,
+            closed=False,
+        )
+    assert not await drafting.refresh_draft(engine, tenant, draft, [period])
+    assert (await newest(engine, tenant)).lines == ()
+    assert len(await stale(worker, tenant)) == 1
+
+
+async def test_a_freeze_that_misses_a_period_is_not_made(
+    engine: AsyncEngine, tenant: Tenant
+) -> None:
+    first = rated([amount_fee(5)], period=1)
+    await announce(engine, tenant, [first])
+    draft = await newest(engine, tenant)
+    claim = await finalizing.claim(engine, tenant, draft.invoice_id)
+    assert claim.period_ids == [UUID(int=1)]
+    await announce(engine, tenant, [rated([amount_fee(7)], period=2)])
+    assert not await finalizing.freeze(
+        engine, tenant, draft.invoice_id, closed=[first], adjusted=[]
+    )
+    assert (await newest(engine, tenant)).status is Status.DRAFT
+
+
+async def test_grace_lets_a_draft_wait(
+    engine: AsyncEngine, worker: AsyncEngine, tenant: Tenant
+) -> None:
+    async with begin(engine, tenant) as conn:
+        await parties.save_entity(conn, tenant, BillingEntity(grace_days=3))
+    await announce(engine, tenant, [rated([amount_fee(5)])])
+    due = NOW + timedelta(days=3)
+    for now, expected in ((due - HOUR, 0), (due, 1)):
+        async with begin_worker(worker) as conn:
+            found = await work.find_finalizable(conn, now=now, limit=1_000)
+        assert len([one for one in found if one[0] == tenant]) == expected

@@ -1,0 +1,103 @@
+"""Numbers have no gaps and no repeats, whoever finalizes at once and whatever is rolled back."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs.db import begin
+from libs.tenant import Tenant
+from services.invoicing.domain.invoice import Credit, Status
+from services.invoicing.domain.party import BillingEntity, Customer, Numbering, ZeroInvoices
+from services.invoicing.operations import finalizing
+from services.invoicing.store import parties
+from tests.store.invoicing.steps import NOW, finalized, frozen, newest
+from tests.unit.invoicing.samples import amount_fee, rated
+
+
+async def set_entity(engine: AsyncEngine, tenant: Tenant, entity: BillingEntity) -> None:
+    async with begin(engine, tenant) as conn:
+        await parties.save_entity(conn, tenant, entity)
+
+
+async def test_concurrent_finalizations_neither_skip_nor_repeat(
+    engine: AsyncEngine, tenant: Tenant
+) -> None:
+    customers = [f"c{place}" for place in range(12)]
+    await asyncio.gather(*(finalized(engine, tenant, customer=one) for one in customers))
+    numbers = [(await newest(engine, tenant, customer=one)).number for one in customers]
+    assert sorted(numbers) == [f"INV-201401-{place:03}" for place in range(1, 13)]
+
+
+async def test_two_finalizers_of_one_invoice_take_one_number(
+    engine: AsyncEngine, tenant: Tenant
+) -> None:
+    invoice_id = await frozen(engine, tenant, [rated([amount_fee(100)])])
+    await asyncio.gather(
+        *(finalizing.complete(engine, tenant, invoice_id, [], now=NOW) for _ in range(4))
+    )
+    assert (await newest(engine, tenant)).number == "INV-201401-001"
+    assert (await finalized(engine, tenant)).number == "INV-201401-002"
+
+
+async def test_a_rollback_gives_the_number_back(engine: AsyncEngine, tenant: Tenant) -> None:
+    invoice_id = await frozen(engine, tenant, [rated([amount_fee(100)])])
+    line_id = (await newest(engine, tenant)).lines[0].line_id
+    too_much = Credit(line_id, uuid4(), uuid4(), 101, False)
+    with pytest.raises(IntegrityError):
+        await finalizing.complete(engine, tenant, invoice_id, [too_much], now=NOW)
+    assert (await newest(engine, tenant)).status is Status.FINALIZING
+    assert (await finalized(engine, tenant, customer="c2")).number == "INV-201401-001"
+    await finalizing.complete(engine, tenant, invoice_id, [], now=NOW)
+    assert (await newest(engine, tenant)).number == "INV-201401-002"
+
+
+async def test_a_change_of_numbering_goes_on_without_a_gap(
+    engine: AsyncEngine, tenant: Tenant
+) -> None:
+    entity = BillingEntity(number_prefix="BENT1", numbering=Numbering.PER_CUSTOMER)
+    await set_entity(engine, tenant, entity)
+    numbers = [
+        (await finalized(engine, tenant, customer=customer)).number
+        for customer in ("c1", "c2", "c1")
+    ]
+    assert numbers == ["BENT1-001-001", "BENT1-002-001", "BENT1-001-002"]
+    await set_entity(engine, tenant, replace(entity, numbering=Numbering.PER_ENTITY))
+    assert (await finalized(engine, tenant, customer="c2")).number == "BENT1-201401-004"
+
+
+async def test_a_skipped_invoice_takes_no_number(engine: AsyncEngine, tenant: Tenant) -> None:
+    await set_entity(engine, tenant, BillingEntity(zero_invoices=ZeroInvoices.SKIP))
+    skipped = await finalized(engine, tenant, 0)
+    assert (skipped.status, skipped.number) == (Status.SKIPPED, "")
+    assert (await finalized(engine, tenant, 1)).number == "INV-201401-001"
+
+
+async def test_customers_are_counted_without_gaps_however_they_are_met(
+    engine: AsyncEngine, tenant: Tenant
+) -> None:
+    async def upsert(place: int) -> int:
+        async with begin(engine, tenant) as conn:
+            profile = Customer(customer_id=f"c{place % 4}", name="x")
+            return (await parties.save_customer(conn, tenant, profile, now=NOW)).number
+
+    async def meet(place: int) -> int:
+        async with begin(engine, tenant) as conn:
+            known = await parties.open_customer(
+                conn, tenant, f"c{place % 4}", time_zone="UTC", now=NOW
+            )
+            return known.number
+
+    both = [upsert(place) for place in range(8)] + [meet(place) for place in range(8)]
+    assert set(await asyncio.gather(*both)) == {1, 2, 3, 4}
+
+
+async def test_each_tenant_has_a_series_of_its_own(engine: AsyncEngine, tenant: Tenant) -> None:
+    other = Tenant(tenant + 1_000_000)
+    assert (await finalized(engine, tenant)).number == "INV-201401-001"
+    assert (await finalized(engine, other)).number == "INV-201401-001"
