@@ -15,10 +15,7 @@ from struct import pack, unpack
 
 from libs.tenant import Tenant
 from services.ingest.domain.event import Event, LoggedEvent, PropertyValue, Unreadable
-from services.ingest.domain.number import Number, parse_number
-
-INT64_MAX = 2**63 - 1
-INT8_MIN, INT8_MAX = -128, 127
+from services.ingest.domain.number import INT64_MAX, Number, parse_number
 
 
 class Kind(IntEnum):
@@ -173,9 +170,8 @@ def _kind_of(value: PropertyValue) -> Kind:
     match value:
         case str():
             return Kind.TEXT
-        case Number(mantissa, exponent):
-            fits = abs(mantissa) <= INT64_MAX and INT8_MIN <= exponent <= INT8_MAX
-            return Kind.DECIMAL if fits else Kind.LARGE_DECIMAL
+        case Number():
+            return Kind.LARGE_DECIMAL if value.fitting() is None else Kind.DECIMAL
         case bool():
             return Kind.FLAG
         case Unreadable():
@@ -196,11 +192,18 @@ def _encode_property(
         case Kind.FLAG:
             values = bytes(value is True for _, value in cells)
         case Kind.DECIMAL:
-            numbers = [value for _, value in cells if isinstance(value, Number)]
+            numbers = [_fitting(value) for _, value in cells]
             values = pack(f"<{count}q", *(number.mantissa for number in numbers))
             exponents = pack(f"<{count}b", *(number.exponent for number in numbers))
             return PropertyColumn(name, kind, rows, values, exponents)
     return PropertyColumn(name, kind, rows, values)
+
+
+def _fitting(value: PropertyValue) -> Number:
+    assert isinstance(value, Number)
+    fitting = value.fitting()
+    assert fitting is not None
+    return fitting
 
 
 def _decode_properties(

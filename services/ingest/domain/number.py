@@ -10,6 +10,7 @@ GRAMMAR = re.compile(r"([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d+))?",
 CHARACTERS_MAX = 64
 WHOLE_DIGITS_MAX = 30  # The value is below 10^30.
 PLACES_MAX = 30
+INT64_MAX, INT8_MAX = 2**63 - 1, 127
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,19 @@ class Number:
         Number(150, -2) gives "1.5", Number(3, 2) gives "300".
         """
         return _canonical(self.mantissa, self.exponent)
+
+    def fitting(self) -> Number | None:
+        """Return this value in 64 bits of mantissa and 8 of exponent, if it has such a form.
+
+        The digits that were sent are kept where they fit; else superfluous zeros are dropped.
+        """
+        if _fits(self):
+            return self
+        mantissa, exponent = self.mantissa, self.exponent
+        while mantissa and mantissa % 10 == 0:
+            mantissa, exponent = mantissa // 10, exponent + 1
+        reduced = Number(mantissa, exponent)
+        return reduced if _fits(reduced) else None
 
 
 @lru_cache(maxsize=65_536)
@@ -44,6 +58,10 @@ def parse_number(text: str) -> Number | None:
     if last_exponent < -PLACES_MAX or last_exponent + len(significant) > WHOLE_DIGITS_MAX:
         return None
     return Number(mantissa, exponent)
+
+
+def _fits(number: Number) -> bool:
+    return abs(number.mantissa) <= INT64_MAX and -INT8_MAX <= number.exponent <= INT8_MAX
 
 
 @lru_cache(maxsize=65_536)

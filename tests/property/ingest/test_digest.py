@@ -1,0 +1,76 @@
+"""The digest: equal for equal content however it is written, and only then."""
+
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ingest.domain.digest import digest
+from services.ingest.domain.event import Event
+from services.ingest.domain.number import Number
+from tests.property.ingest.strategies import events, micros, numbers, texts
+
+
+@given(events, st.randoms())
+def test_the_order_of_properties_does_not_matter(event: Event, random: Random) -> None:
+    shuffled = list(event.properties.items())
+    random.shuffle(shuffled)
+    assert digest(replace(event, properties=dict(shuffled))) == digest(event)
+
+
+@given(events, numbers, st.integers(0, 3))
+def test_the_spelling_of_a_decimal_does_not_matter(
+    event: Event, number: Number, zeros: int
+) -> None:
+    longer = Number(number.mantissa * 10**zeros, number.exponent - zeros)
+    assert digest(replace(event, amount=number)) == digest(replace(event, amount=longer))
+    one = replace(event, properties={"v": number})
+    assert digest(one) == digest(replace(event, properties={"v": longer}))
+
+
+@given(events, st.data())
+def test_any_other_content_has_another_digest(event: Event, data: st.DataObject) -> None:
+    changes: dict[str, st.SearchStrategy[Any]] = {
+        "id": texts,
+        "source": texts,
+        "type": texts,
+        "time": st.none() | micros,
+        "customer_id": texts,
+        "subscription_id": texts,
+        "amount": st.none() | numbers,
+        "hold_id": texts,
+        "properties": st.dictionaries(texts, st.one_of(texts, numbers, st.booleans()), max_size=2),
+    }
+    field = data.draw(st.sampled_from(sorted(changes)))
+    change: dict[str, Any] = {field: data.draw(changes[field])}
+    changed = replace(event, **change)
+    assert (digest(changed) == digest(event)) == (content(changed) == content(event))
+
+
+@given(texts, texts)
+def test_a_text_is_no_decimal_and_an_absent_time_is_no_time(key: str, text: str) -> None:
+    base = Event("e", "", "t", None, "c", "", {}, None, "")
+    variants: list[Event] = [
+        base,
+        replace(base, time=0),
+        replace(base, properties={key: "1"}),
+        replace(base, properties={key: Number(1, 0)}),
+        replace(base, properties={key: True}),
+        replace(base, properties={key: ""}),
+        replace(base, amount=Number(0, 0)),
+    ]
+    assert len({digest(variant) for variant in variants}) == len(variants)
+
+
+def content(event: Event) -> object:
+    """Return what makes two events the same, by value."""
+
+    def value(item: object) -> object:
+        if isinstance(item, Number):
+            return ("decimal", item.canonical())
+        return (type(item).__name__, item)
+
+    properties = {key: value(item) for key, item in event.properties.items()}
+    return replace(event, properties={}, amount=None), value(event.amount), properties
