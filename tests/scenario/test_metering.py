@@ -68,13 +68,15 @@ def standard(unit_amount: str) -> Price:
     return Price(standard=StandardPrice(unit_amount=unit_amount))
 
 
-def event(at: datetime, customer: str = "acme", **texts: str) -> Event:
+def event(at: datetime, number: str = "", **texts: str) -> Event:
     properties = {name: PropertyValue(text=text) for name, text in texts.items()}
+    if number:
+        properties["tier"] = PropertyValue(decimal=number)
     return Event(
         id=str(uuid4()),
         type="calls",
         time=timestamp(at),
-        customer_id=customer,
+        customer_id="acme",
         properties=properties,
     )
 
@@ -169,7 +171,7 @@ async def test_filters_send_usage_to_buckets_with_prices_of_their_own(suite: Sui
             [
                 event(march, region="eu"),
                 event(march, region="eu", tier="gold"),
-                event(march, region="eu", tier="1.0"),  # Numbers match in canonical form.
+                event(march, "1.0", region="eu"),  # Numbers match in canonical form.
                 event(march, region="us", tier="gold"),
                 event(march),
                 event(march, region=""),  # Empty is missing.
