@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from opentelemetry import trace
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs import outbox, telemetry
@@ -175,6 +176,8 @@ async def close_numbered(
     number = invoice_number(
         entity, sequence=sequence, customer_number=customer.number, finalized_at=now
     )
+    # The number is how people ask for the trace: `tally trace INV-202601-001`.
+    trace.get_current_span().set_attribute("invoice_number", number)
     await parts.close(
         conn,
         tenant,
