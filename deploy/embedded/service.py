@@ -12,10 +12,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deploy.embedded import processes
-from deploy.embedded.environment import python_environment
+from deploy.embedded.databases import SERVICES
+from deploy.embedded.environment import (
+    Ports,
+    Surroundings,
+    python_environment,
+    service_environment,
+)
 from deploy.embedded.files import size, tail
 from deploy.embedded.health import SERVING, service_health
+from deploy.embedded.ports import choose_port
 from deploy.embedded.processes import Process
+from deploy.embedded.record import Record
 
 STOP_SECONDS = 20.0  # More than a service takes to drain.
 ASK_SECONDS = 0.25
@@ -95,3 +103,32 @@ class Service:
     def last_words(self) -> str:
         """Return the end of what it wrote since its last start."""
         return tail(self.log, start=self._log_start)
+
+
+def choose_ports(last: Record | None) -> dict[str, Ports]:
+    """Return ports for all services: those of the last run where they are free."""
+    chosen = {}
+    for name in SERVICES:
+        part = last.parts.get(name) if last else None
+        chosen[name] = Ports(
+            grpc=choose_port(_port(part.address if part else None)),
+            metrics=choose_port(_port(part.metrics_address if part else None)),
+        )
+    return chosen
+
+
+def make_service(name: str, around: Surroundings, *, folder: Path, log: Path) -> Service:
+    """Return a service of the suite, not started."""
+    ports = around.ports[name]
+    return Service(
+        name=name,
+        address=ports.address,
+        metrics_address=ports.metrics_address,
+        folder=folder,
+        log=log,
+        environment=service_environment(name, around),
+    )
+
+
+def _port(address: str | None) -> int | None:
+    return int(address.rpartition(":")[2]) if address else None

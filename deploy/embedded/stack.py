@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,21 +15,17 @@ from urllib.parse import urlsplit
 
 from deploy.embedded import leftovers, record
 from deploy.embedded.databases import SERVICES, create_databases, database_name, role_name
-from deploy.embedded.environment import Ports, Surroundings, Urls, read_urls, service_environment
+from deploy.embedded.environment import Surroundings, Urls, read_urls
 from deploy.embedded.nats import Nats
-from deploy.embedded.ports import HOST, choose_port
+from deploy.embedded.ports import HOST
 from deploy.embedded.postgres import Postgres
 from deploy.embedded.processes import Process
 from deploy.embedded.record import Lock, Part, Record
-from deploy.embedded.service import STOP_SECONDS, Service
-from libs import migrations
+from deploy.embedded.service import STOP_SECONDS, Service, choose_ports, make_service
+from deploy.embedded.tables import create_copies, load_alembic, upgrade
 
 START_SECONDS = 60.0
 TOKEN_LIFETIME = timedelta(hours=1)
-BLANK = "blank"  # The suite whose migrated databases the others of a cluster are copies of.
-
-_blanks: set[Path] = set()  # Clusters whose blank suite is migrated.
-_making_blank = threading.Lock()
 
 
 class Stack:
@@ -133,12 +128,25 @@ class Stack:
             self.stop()
             raise
 
+    def migrate_only(self) -> None:
+        """Bring the databases up to date with nothing running before or after.
+
+        Raises:
+            AlreadyRunning, PostgresFailed: as `start` does.
+        """
+        self._lock.take()
+        try:
+            self.prepare()
+        finally:
+            self.stop()
+
     def prepare(self) -> None:
         """Bring up servers, keys and migrated databases, but no service."""
         for name in leftovers.stop_services(self.folder):
             self._say(f"stopped {name}, left over from a crash")
         with ThreadPoolExecutor() as threads:
             starting = [threads.submit(self.start_server, name) for name in self._servers()]
+            starting.append(threads.submit(load_alembic))
             self.keys.ensure()
         for started in starting:
             started.result()
@@ -156,13 +164,12 @@ class Stack:
         made: list[str] = []
         ours = [name for name in services if name not in self._outside]
         if self.postgres is not None and self._shared:
-            _make_blank(self.postgres)
-            made = create_databases(self.postgres, suite=self._suite, template=BLANK, services=ours)
+            made = create_copies(self.postgres, suite=self._suite, services=ours)
         elif self.postgres is not None:
             create_databases(self.postgres, suite=self._suite, services=ours)
         for name in services:
             if name not in made:
-                migrations.upgrade(name, self.url(name, "owner"))
+                upgrade(name, self.url(name, "owner"))
 
     def stop(self) -> None:
         """Stop services, then NATS, then PostgreSQL; a shared cluster goes on."""
@@ -274,7 +281,7 @@ class Stack:
         return Urls(app=app, worker=worker, owner=owner)
 
     def _start_services(self) -> None:
-        ports = self._choose_ports()
+        ports = choose_ports(record.find_record(self.folder))
         around = Surroundings(
             ports=ports,
             urls={name: self._urls(name) for name in self._names},
@@ -285,13 +292,8 @@ class Stack:
         )
         self.traces.mkdir(exist_ok=True)
         for name in self._names:
-            self.services[name] = Service(
-                name=name,
-                address=ports[name].address,
-                metrics_address=ports[name].metrics_address,
-                folder=self.folder,
-                log=self.logs / f"{name}.jsonl",
-                environment=service_environment(name, around),
+            self.services[name] = make_service(
+                name, around, folder=self.folder, log=self.logs / f"{name}.jsonl"
             )
             self.services[name].start()
         self.save()  # Before they serve: a peer, or `tally status`, may look already.
@@ -299,31 +301,3 @@ class Stack:
         for name in self._names:
             self.services[name].await_serving(until)
             self._say(f"{name} serves at {self.address(name)}")
-
-    def _choose_ports(self) -> dict[str, Ports]:
-        """Return ports for all services: those of the last run where they are free."""
-        last = record.find_record(self.folder)
-        chosen = {}
-        for name in SERVICES:
-            part = last.parts.get(name) if last else None
-            chosen[name] = Ports(
-                grpc=choose_port(_port(part.address if part else None)),
-                metrics=choose_port(_port(part.metrics_address if part else None)),
-            )
-        return chosen
-
-
-def _make_blank(postgres: Postgres) -> None:
-    """Migrate the suite that others are copies of, once in the life of this process."""
-    with _making_blank:
-        if postgres.folder in _blanks:
-            return
-        create_databases(postgres, suite=BLANK)
-        for name in SERVICES:
-            owner = postgres.url(role_name(name, "owner"), database_name(name, BLANK))
-            migrations.upgrade(name, owner)
-        _blanks.add(postgres.folder)
-
-
-def _port(address: str | None) -> int | None:
-    return int(address.rpartition(":")[2]) if address else None

@@ -16,6 +16,8 @@ DELAY_SECONDS = 0.5
 DELAY_SECONDS_MAX = 30.0
 STEADY_SECONDS = 60.0  # Whoever ran for so long has recovered: the next delay is short again.
 
+Say = Callable[[str], None]
+
 
 class Supervised(Protocol):
     """What the supervisor needs of a stack."""
@@ -41,7 +43,7 @@ class _History:
 class Supervisor:
     """Watches the parts of a stack. Time is passed in: seconds of a monotonic clock."""
 
-    def __init__(self, stack: Supervised, say: Callable[[str], None]) -> None:
+    def __init__(self, stack: Supervised, say: Say) -> None:
         self._stack = stack
         self._say = say
         self._histories: dict[str, _History] = {}

@@ -1,0 +1,1 @@
+"""The `tally` command: one file a noun."""

@@ -1,0 +1,59 @@
+"""The `tally` command, put together from its parts."""
+
+from __future__ import annotations
+
+from collections import UserDict
+from collections.abc import Iterator
+from importlib import import_module
+
+import click
+
+from deploy.embedded.record import suite_version
+
+# Name, module: the command is the module's attribute of that name.
+COMMANDS = {
+    "up": "cli.stack",
+    "down": "cli.stack",
+    "status": "cli.stack",
+    "migrate": "cli.stack",
+    "token": "cli.token",
+    "call": "cli.call",
+    "clock": "cli.clock",
+    "usage": "cli.usage",
+    "invoices": "cli.invoices",
+    "trace": "cli.trace",
+}
+
+
+class Commands(UserDict[str, click.Command]):
+    """Commands imported when they are needed: each alone is there much sooner than all of them."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self.data and name in COMMANDS:
+            found = getattr(import_module(COMMANDS[name]), name)
+            if not isinstance(found, click.Command):
+                raise TypeError(f"{COMMANDS[name]}.{name} is no command")
+            self.data[name] = found
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in COMMANDS
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+@click.group(commands=Commands(), context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(suite_version(), prog_name="tally", help="Print the version.")
+def main() -> None:
+    """Meter usage and bill for it.
+
+    Data is kept in .tally in the present folder, or in the folder that TALLY_HOME names.
+    """
+
+
+if __name__ == "__main__":
+    main(prog_name="tally")
