@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 
+import grpc
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs import bus, db, peer
 from libs.auth import InternalToken
 from libs.bus import FactConsumer
-from libs.clock import Clock, open_clock
+from libs.clock import open_clock
 from libs.facts import FactClient, FactServicer
-from libs.idle import Idle
 from libs.relay import Relay
 from libs.serve import Servicer
 from libs.serve import serve as serve_grpc
+from libs.settings import ServiceSettings
 from libs.worker import Loop
 from services.invoicing import loops
 from services.invoicing.api.invoice_servicer import InvoiceServicer
@@ -57,35 +59,23 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     What stands half way is finished after the next start.
     """
     async with AsyncExitStack() as stack:
-        engine = db.connect(
-            settings.service.database_url,
-            connections_max=CONNECTIONS_MAX,
-            application_name="invoicing",
-        )
-        stack.push_async_callback(engine.dispose)
-        worker = db.connect(
-            settings.service.worker_database_url,
-            connections_max=WORKER_CONNECTIONS_MAX,
-            application_name="invoicing worker",
-        )
-        stack.push_async_callback(worker.dispose)
+        engine, worker = connect_database(stack, settings.service)
         nats = await bus.connect(settings.service.nats_url)
         stack.push_async_callback(nats.close)
         await bus.ensure_stream(nats.jetstream(), "INVOICING", ["tally.invoicing.v1.>"])
         token = InternalToken(settings.service.internal_token_file)
-        rating_channel = peer.channel(settings.rating_address, token)
-        stack.push_async_callback(rating_channel.close)
-        wallet_channel = peer.channel(settings.wallet_address, token)
-        stack.push_async_callback(wallet_channel.close)
-
+        rating, wallet = (
+            connect_peer(stack, address, token)
+            for address in (settings.rating_address, settings.wallet_address)
+        )
         clock = await open_clock(worker, test=settings.service.test_clock)
         kicks = Kicks()
         parts = loops.Parts(
             engine=engine,
             worker=worker,
             clock=clock,
-            rating=Rating(rating_channel),
-            wallet=Wallet(wallet_channel),
+            rating=Rating(rating),
+            wallet=Wallet(wallet),
             committed=kicks.committed,
         )
         kicks.relay = Relay(worker, nats.jetstream())
@@ -96,30 +86,48 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             engine,
             worker,
             source="RATING",
-            upstream=FactClient(rating_channel, source="RATING"),
+            upstream=FactClient(rating, source="RATING"),
             handlers=handlers(clock),
             committed=kicks.committed,
         )
-
-        async def idle() -> Idle:
-            return await loops.idle(worker, clock, facts)
-
         await serve_grpc(
             settings.service,
-            servicers=servicers(engine, worker, clock, kicks),
+            servicers=servicers(parts),
             loops=[facts, kicks.drafts, kicks.finalizer, kicks.relay],
             clock=clock,
-            idle=idle,
+            idle=partial(loops.idle, worker, clock, facts),
             engine=worker,
             stopping=stopping,
         )
 
 
-def servicers(
-    engine: AsyncEngine, worker: AsyncEngine, clock: Clock, kicks: Kicks
-) -> list[Servicer]:
+def connect_database(
+    stack: AsyncExitStack, settings: ServiceSettings
+) -> tuple[AsyncEngine, AsyncEngine]:
+    """Return the connections of the app and of the worker, which `stack` closes."""
+    engine = db.connect(
+        settings.database_url, connections_max=CONNECTIONS_MAX, application_name="invoicing"
+    )
+    stack.push_async_callback(engine.dispose)
+    worker = db.connect(
+        settings.worker_database_url,
+        connections_max=WORKER_CONNECTIONS_MAX,
+        application_name="invoicing worker",
+    )
+    stack.push_async_callback(worker.dispose)
+    return engine, worker
+
+
+def connect_peer(stack: AsyncExitStack, address: str, token: InternalToken) -> grpc.aio.Channel:
+    """Return a channel to another service, which `stack` closes."""
+    channel = peer.channel(address, token)
+    stack.push_async_callback(channel.close)
+    return channel
+
+
+def servicers(parts: loops.Parts) -> list[Servicer]:
     """Return the gRPC services of invoicing."""
-    committed = kicks.committed
+    engine, clock, committed = parts.engine, parts.clock, parts.committed
     return [
         Servicer(
             tenant_service_pb2_grpc.add_TenantServiceServicer_to_server,
@@ -134,5 +142,7 @@ def servicers(
             invoice_service_pb2_grpc.add_InvoiceServiceServicer_to_server,
             InvoiceServicer(engine),
         ),
-        Servicer(fact_service_pb2_grpc.add_FactServiceServicer_to_server, FactServicer(worker)),
+        Servicer(
+            fact_service_pb2_grpc.add_FactServiceServicer_to_server, FactServicer(parts.worker)
+        ),
     ]
