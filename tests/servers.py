@@ -12,7 +12,7 @@ from deploy.embedded.databases import (
     role_name,
 )
 from deploy.embedded.postgres import Postgres
-from deploy.embedded.stack import BLANK
+from deploy.embedded.tables import BLANK
 from libs.migrations import upgrade
 
 TEMPLATE = BLANK  # That of stacks, too: what one has migrated serves the other.
