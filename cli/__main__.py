@@ -22,6 +22,8 @@ COMMANDS = {
     "usage": "cli.usage",
     "invoices": "cli.invoices",
     "trace": "cli.trace",
+    "demo": "cli.demo",
+    "demo": "cli.demo",
 }
 
 

@@ -9,6 +9,8 @@ import grpc
 from rich.console import Console
 
 from cli.client import readable, refusal
+from demo.failure import DemoFailed
+from demo.runner import run
 from deploy.embedded.record import find_folder
 from libs.errors import TallyError
 
@@ -25,10 +27,6 @@ WIDTH = 120  # Where nobody looks at a terminal: a file, a pipe.
 )
 def demo(build: Path) -> None:
     """Start a suite of its own, bill four stories of 2014, and show what came of it."""
-    # Imported here: no other command needs the stories and what they are made of.
-    from demo.failure import DemoFailed
-    from demo.runner import run
-
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDTH)

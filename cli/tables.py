@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, date, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -58,20 +59,23 @@ def period_text(period: Period, zone: str) -> str:
     return f"{first} to {end - timedelta(days=1)}"
 
 
-def invoices_table(invoices: Iterable[Invoice], *, title: str | None = None) -> Table:
+def invoices_table(invoices: Iterable[Invoice]) -> Table:
     """Return a row for each invoice."""
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for name in ("Number", "Customer", "Period", "Status"):
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("Number", no_wrap=True)
+    for name in ("Customer", "Period", "Status"):
         table.add_column(name)
-    for name in ("Subtotal", "Tax", "Credits", "Total"):
+    for name in ("Tax", "Credits", "To pay"):
         table.add_column(name, justify="right", no_wrap=True)
     for invoice in invoices:
+        sums = (invoice.tax_minor, invoice.credits_minor)
         table.add_row(
             invoice.number or "-",
             escape(invoice.customer_name or invoice.customer_id),
             period_text(invoice.period, invoice.time_zone),
             status_text(invoice),
-            *_sums(invoice),
+            *(amount_text(invoice.currency_code, amount) for amount in sums),
+            money_text(invoice.currency_code, invoice.total_minor),
         )
     return table
 
@@ -83,41 +87,47 @@ def status_text(invoice: Invoice) -> str:
 
 def invoice_view(invoice: Invoice) -> RenderableType:
     """Return an invoice with its lines, how each came about, its taxes and its sums."""
-    title = f"Invoice {invoice.number or invoice.invoice_id} ({status_text(invoice)})"
-    table = Table(title=title, title_justify="left", title_style="bold", show_footer=False)
+    currency = invoice.currency_code
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("Line")
-    table.add_column("Days", no_wrap=True)
-    table.add_column("Units", justify="right")
-    table.add_column("Amount", justify="right", no_wrap=True)
+    for name in ("Units", "Unit price", f"Amount ({currency})"):
+        table.add_column(name, justify="right", no_wrap=True)
     for line in invoice.lines:
-        table.add_row(
-            escape(_line_name(line)),
-            days_text(line.days),
-            quantity_text(line.units),
-            money_text(invoice.currency_code, line.amount_minor),
-        )
-        for row in line.breakdown:
-            table.add_row("", "", Text(breakdown_text(row), style="dim"), "")
+        rows = list(line.breakdown)
+        alone = len(rows) == 1 and rows[0].units == line.units
+        price = price_text(rows[0]) if alone else ""
+        amount = amount_text(currency, line.amount_minor)
+        table.add_row(_line_name(line, invoice), quantity_text(line.units), price, amount)
+        for row in rows if not alone else ():
+            parts = (f"  {step_text(row)}", quantity_text(row.units), price_text(row))
+            table.add_row(*parts, quantity_text(row.amount), style="dim")
     table.add_section()
-    for name, amount in _totals(invoice):
-        table.add_row(Text(name, style="bold"), "", "", Text(amount, style="bold"))
-    about = f"{invoice.customer_name or invoice.customer_id}, times in {invoice.time_zone}"
-    return Group(table, Text(f"For {about}. Trace {invoice.trace_id or '-'}.", style="dim"))
+    for name, minor in _totals(invoice):
+        table.add_row(name, "", "", amount_text(currency, minor), style="bold")
+    customer = invoice.customer_name or invoice.customer_id
+    period = period_text(invoice.period, invoice.time_zone)
+    title = f"Invoice {invoice.number or invoice.invoice_id} ({status_text(invoice)})"
+    about = f"{title} for {customer}, {period} in {invoice.time_zone}"
+    return Group(Text(about), table, Text(f"Trace {invoice.trace_id or '-'}", style="dim"))
 
 
-def breakdown_text(row: LineBreakdownRow | BreakdownRow) -> str:
-    """Return one step of a price: "tier to 500: 120 × 0.095 = 11.4"."""
-    tier = f" to {quantity_text(row.up_to)}" if row.up_to else ""
-    price = f"{quantity_text(row.units)} × {row.unit_amount or '0'}"
-    if row.flat_amount and Decimal(row.flat_amount):
-        price += f" + {row.flat_amount}"
-    return f"{row.label}{tier}: {price} = {quantity_text(row.amount) or '0'}"
+def step_text(row: LineBreakdownRow | BreakdownRow) -> str:
+    """Return what one step of a price is: "tier up to 500"."""
+    if row.up_to:
+        return f"{row.label} up to {quantity_text(row.up_to)}"
+    return row.label
+
+
+def price_text(row: LineBreakdownRow | BreakdownRow) -> str:
+    """Return the price of a unit, and the flat part if there is one: "0.05 + 10"."""
+    flat = row.flat_amount if row.flat_amount and Decimal(row.flat_amount) else ""
+    return " + ".join(part for part in (row.unit_amount, flat) if part)
 
 
 def usage_view(usage: GetUsageResponse) -> RenderableType:
     """Return the usage of a period with what it costs so far."""
     start, end = (at.ToJsonString() for at in (usage.period.start, usage.period.end))
-    table = Table(title=f"Usage from {start} to {end}", title_justify="left", title_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, title=f"Usage from {start} to {end}", title_justify="left")
     for name in ("Charge", "Bucket"):
         table.add_column(name)
     for name in ("Events", "Units", "Amount so far"):
@@ -136,31 +146,25 @@ def usage_view(usage: GetUsageResponse) -> RenderableType:
     return table
 
 
-def _line_name(line: InvoiceLine) -> str:
+def _line_name(line: InvoiceLine, invoice: Invoice) -> str:
     name = line.description or line.charge_code
     if line.filter_code and line.filter_code not in name:
         name += f", {line.filter_code}"
     if line.kind == LineKind.LINE_KIND_ADJUSTMENT:
         name += " (adjustment)"
-    return name
+    if line.period != invoice.period and line.HasField("days"):
+        name += f", {days_text(line.days)}"
+    return escape(name)
 
 
-def _sums(invoice: Invoice) -> Sequence[str]:
-    amounts = (invoice.tax_minor, invoice.credits_minor, invoice.total_minor)
-    rest = (money_text(invoice.currency_code, amount) for amount in amounts)
-    return money_text(invoice.currency_code, invoice.subtotal_minor), *rest
-
-
-def _totals(invoice: Invoice) -> list[tuple[str, str]]:
-    currency = invoice.currency_code
-    rows = [("Subtotal", money_text(currency, invoice.subtotal_minor))]
+def _totals(invoice: Invoice) -> list[tuple[str, int]]:
+    rows = [("Subtotal", invoice.subtotal_minor)]
     for tax in invoice.taxes:
-        base = money_text(currency, tax.base_minor)
-        name = f"{tax.name} {tax.rate_percent} % on {base}"
-        rows.append((name, money_text(currency, tax.amount_minor)))
+        base = amount_text(invoice.currency_code, tax.base_minor)
+        rows.append((f"{tax.name} {tax.rate_percent} % on {base}", tax.amount_minor))
     if invoice.credits_minor:
-        rows.append(("Paid from credits", money_text(currency, -invoice.credits_minor)))
-    return [*rows, ("To pay", money_text(currency, invoice.total_minor))]
+        rows.append(("Paid from credits", -invoice.credits_minor))
+    return [*rows, ("To pay", invoice.total_minor)]
 
 
 def _date(day: CivilDate) -> date:

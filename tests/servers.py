@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.embedded.databases import (
-    SERVICES,
     create_databases,
     database_name,
     drop_databases,
@@ -53,6 +52,7 @@ class TestPostgres:
         return cls(server)
 
     def stop(self) -> None:
+        """Stops it."""
         self.server.stop()
 
     def suite_name(self) -> str:
@@ -64,19 +64,13 @@ class TestPostgres:
         suite = self.suite_name()
         self._prepare(service)
         create_databases(self.server, suite=suite, template=TEMPLATE, services=[service])
-        return self.at(service, suite)
-
-    def databases(self, suite: str) -> dict[str, Database]:
-        """Returns new, empty, migrated databases of all services, by service."""
-        for service in SERVICES:
-            self._prepare(service)
-        create_databases(self.server, suite=suite, template=TEMPLATE)
-        return {service: self.at(service, suite) for service in SERVICES}
+        return self._at(service, suite)
 
     def drop(self, suite: str) -> None:
+        """Drops the databases of a suite."""
         drop_databases(self.server, suite=suite)
 
-    def at(self, service: str, suite: str) -> Database:
+    def _at(self, service: str, suite: str) -> Database:
         """Returns the URLs of a database that is there."""
         name = database_name(service, suite)
         app, worker, owner = (
@@ -88,5 +82,5 @@ class TestPostgres:
         """Migrates the database that the others of this service are copied from."""
         if service not in self._migrated:
             create_databases(self.server, suite=TEMPLATE, services=[service])
-            upgrade(service, self.at(service, TEMPLATE).owner_url)
+            upgrade(service, self._at(service, TEMPLATE).owner_url)
             self._migrated.add(service)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cli.tables import breakdown_text, money_text, period_text, quantity_text
+from cli.tables import money_text, period_text, price_text, quantity_text, step_text
 from libs.wire import timestamp
 from tally.common.v1.period_pb2 import Period
 from tally.invoicing.v1.invoice_service_pb2 import LineBreakdownRow
@@ -44,7 +44,5 @@ def test_a_period_is_shown_by_its_local_days(
 
 
 def test_a_step_of_a_price_can_be_checked_by_hand() -> None:
-    row = LineBreakdownRow(
-        label="tier", units="500", unit_amount="0.095", amount="47.5", up_to="500"
-    )
-    assert breakdown_text(row) == "tier to 500: 500 × 0.095 = 47.5"
+    row = LineBreakdownRow(label="tier", unit_amount="0.095", flat_amount="10", up_to="2000")
+    assert (step_text(row), price_text(row)) == ("tier up to 2,000", "0.095 + 10")
