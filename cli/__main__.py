@@ -23,7 +23,6 @@ COMMANDS = {
     "invoices": "cli.invoices",
     "trace": "cli.trace",
     "demo": "cli.demo",
-    "demo": "cli.demo",
 }
 
 
