@@ -45,17 +45,16 @@ def stretches(
 ) -> Iterator[Stretch]:
     """Give the stretches of a subscription from `start` to before `end`, in order.
 
-    The local day of `end` is billed too, unless `end` is the first instant of a week or month.
-    An empty life has none; one without an end goes on to the year 9998. A monthly subscription
-    from 15 January 10:00 to 20 February gives 17 days of January and 20 of February.
+    The local day of `end` is billed too, even if the subscription ends as it starts, but not if
+    `end` is the first instant of a later week or month. Without an end they go on to the year
+    9998. A monthly subscription from 15 January 10:00 to 20 February gives 17 days of January and
+    20 of February.
     """
-    if end is not None and end <= start:
-        return
     first_day = local_day(start, zone)
     whole = whole_period(unit, first_day)
     while whole.first_day.year <= LAST_YEAR:
         bounds = whole.instants(zone)
-        if end is not None and end <= bounds.start:
+        if end is not None and end <= bounds.start and first_day < whole.first_day:
             return
         usage = Period(max(start, bounds.start), min(end or bounds.end, bounds.end))
         last = whole.end_day

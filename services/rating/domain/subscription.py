@@ -10,7 +10,7 @@ from uuid import UUID
 from libs.errors import AlreadyExists, FieldInvalid, NotFound, Refused
 
 COLLECTION_DELAY_S = 600
-COLLECTION_DELAY_S_MAX = 90 * 86_400
+COLLECTION_DELAY_S_MAX = 30 * 86_400
 YEARS_BACK_MAX = 30  # A start this far back makes some three thousand weekly periods at once.
 
 

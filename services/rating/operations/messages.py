@@ -79,7 +79,9 @@ def version_message(version: PlanVersion) -> plan_pb.PlanVersion:
         interval_unit=INTERVAL_UNITS[version.interval_unit],
         interval_count=1,
         base_amount=_optional(version.base_amount),
-        base_timing=None if version.base_timing is None else TIMINGS[version.base_timing],
+        base_timing=TIMINGS[version.base_timing]
+        if version.base_timing
+        else plan_pb.TIMING_UNSPECIFIED,
         charges=[_charge_message(charge) for charge in version.charges],
         created_at=timestamp(version.created_at),
     )

@@ -46,9 +46,17 @@ async def write_periods(
 
 
 async def cut_periods(
-    conn: AsyncConnection, tenant: Tenant, subscription: Subscription, version: PlanVersion
+    conn: AsyncConnection,
+    tenant: Tenant,
+    subscription: Subscription,
+    version: PlanVersion,
+    *,
+    started: bool,
 ) -> None:
-    """Bring the written periods of a locked subscription in line with its new end."""
+    """Bring the written periods of a locked subscription in line with its new end.
+
+    One that has not `started` by then never bills anything.
+    """
     uid = subscription.subscription_uid
     extent = await load_extent(conn, tenant, uid)
     written = extent.written_day
@@ -60,7 +68,7 @@ async def cut_periods(
         subscription.start,
         subscription.end,
     )
-    chosen = list(takewhile(lambda stretch: stretch.whole.first_day <= written, every))
+    chosen = [*takewhile(lambda each: started and each.whole.first_day <= written, every)]
     await periods.cut_periods(conn, tenant, uid, _planned(chosen, subscription, version))
     await save_extent(conn, tenant, uid, _extent(chosen, subscription, Extent(written, None)))
 
@@ -77,7 +85,7 @@ def _planned(
 
 
 def _extent(chosen: list[Stretch], subscription: Subscription, before: Extent) -> Extent:
-    """Return how far periods are written after `chosen`: on to the end, or until the last starts."""
+    """Return how far periods are written once `chosen` are; more are needed as the last starts."""
     if not chosen:
         return Extent(before.written_day, None)
     last = chosen[-1]

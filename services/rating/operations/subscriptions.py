@@ -108,10 +108,12 @@ async def terminate_subscription(
         await change_catalog(conn, tenant)
         found = await store.load_newest(conn, tenant, subscription_id, lock=True)
         last = choose_end(found, end, now)
-        ended = replace(found, end=last, status=_status(found.start, last, now))
+        started = now >= found.start or last > found.start
+        status = status_at(found.start, last, now) if started else SubscriptionStatus.TERMINATED
+        ended = replace(found, end=last, status=status)
         await store.end_subscription(conn, tenant, ended)
         version = await plan_store.load_version(conn, tenant, found.plan_version_id)
-        await cut_periods(conn, tenant, ended, version)
+        await cut_periods(conn, tenant, ended, version, started=started)
         message = subscription_message(ended)
         await outbox.append(conn, tenant, events_pb2.SubscriptionTerminated(subscription=message))
         answer = pb.TerminateSubscriptionResponse(subscription=message)
@@ -189,8 +191,3 @@ def _granted(wish: Wish, plan: Plan, version: PlanVersion, now: datetime) -> Sub
         collection_delay_s=wish.collection_delay_s,
         created_at=now,
     )
-
-
-def _status(start: datetime, end: datetime, now: datetime) -> SubscriptionStatus:
-    """An empty life, ended before its start, is over at once."""
-    return SubscriptionStatus.TERMINATED if end == start else status_at(start, end, now)

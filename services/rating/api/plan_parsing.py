@@ -1,0 +1,223 @@
+"""Reading plan versions: every fault of one is found at once, by field path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from uuid import uuid4
+
+from libs.wire import Faults, parse_code, parse_decimal, parse_enum, parse_text
+from services.rating.domain.filters import ANY, DimensionFilter
+from services.rating.domain.meter import repeats
+from services.rating.domain.plan import (
+    BUCKETS_MAX,
+    CHARGES_MAX,
+    Charge,
+    FilterBucket,
+    IntervalUnit,
+    PlanVersion,
+    Timing,
+)
+from services.rating.domain.price import (
+    TIERS_MAX,
+    GraduatedPrice,
+    PackagePrice,
+    Price,
+    StandardPrice,
+    Tier,
+    VolumePrice,
+    tier_faults,
+)
+from tally.rating.v1 import plan_service_pb2 as pb
+
+ZERO = Decimal(0)
+VALUE_BYTES_MAX = 1_024
+VALUES_MAX = 1_000
+
+
+def parse_version(message: pb.PlanVersion, now: datetime) -> PlanVersion:
+    """Read the version of a plan that is created at `now`, as version 1.
+
+    Raises:
+        FieldInvalid, FieldsInvalid: with every fault.
+    """
+    faults = Faults()
+    with faults.gathered():
+        unit = parse_enum(
+            message.interval_unit, pb.IntervalUnit, "version.interval_unit", prefix="INTERVAL_UNIT_"
+        )
+    if message.interval_count not in (0, 1):
+        faults.add("version.interval_count", f"is {message.interval_count}, must be 1")
+    with faults.gathered():
+        base_amount = _optional(message.base_amount, "version.base_amount")
+    timing: Timing | None = None
+    if message.base_amount or message.base_timing:
+        with faults.gathered():
+            timing = Timing(
+                parse_enum(message.base_timing, pb.Timing, "version.base_timing", prefix="TIMING_")
+            )
+    with faults.gathered():
+        charges = _parse_charges(message.charges)
+    faults.check()
+    return PlanVersion(
+        plan_version_id=uuid4(),
+        version=1,
+        interval_unit=IntervalUnit(unit),
+        base_amount=base_amount,
+        base_timing=timing,
+        charges=charges,
+        created_at=now,
+    )
+
+
+def _parse_charges(messages: Sequence[pb.Charge]) -> tuple[Charge, ...]:
+    faults = Faults()
+    path = "version.charges"
+    if len(messages) > CHARGES_MAX:
+        faults.add(path, f"are {len(messages)}, at most {CHARGES_MAX} are allowed")
+        faults.check()
+    charges: list[Charge] = []
+    for place, message in enumerate(messages):
+        with faults.gathered():
+            charges.append(_parse_charge(message, f"{path}[{place}]"))
+    codes = [message.code or message.meter_code for message in messages]
+    _add_repeats(faults, codes, path + "[{}].code")
+    faults.check()
+    return tuple(charges)
+
+
+def _parse_charge(message: pb.Charge, path: str) -> Charge:
+    faults = Faults()
+    with faults.gathered():
+        meter_code = parse_code(message.meter_code, f"{path}.meter_code")
+    with faults.gathered():
+        code = parse_code(message.code, f"{path}.code") if message.code else message.meter_code
+    with faults.gathered():
+        name = parse_text(message.display_name, f"{path}.display_name", required=False)
+    with faults.gathered():
+        price = _parse_price(message.price, f"{path}.price")
+    buckets: list[FilterBucket] = []
+    if len(message.buckets) > BUCKETS_MAX:
+        problem = f"are {len(message.buckets)}, at most {BUCKETS_MAX} are allowed"
+        faults.add(f"{path}.buckets", problem)
+        faults.check()
+    for place, bucket in enumerate(message.buckets):
+        with faults.gathered():
+            buckets.append(_parse_bucket(bucket, f"{path}.buckets[{place}]"))
+    codes = [bucket.code for bucket in message.buckets]
+    _add_repeats(faults, codes, path + ".buckets[{}].code")
+    faults.check()
+    return Charge(code, meter_code, name, price, tuple(buckets))
+
+
+def _parse_bucket(message: pb.FilterBucket, path: str) -> FilterBucket:
+    faults = Faults()
+    with faults.gathered():
+        code = parse_code(message.code, f"{path}.code")
+    if not message.filters:
+        faults.add(f"{path}.filters", "is missing")
+    filters: list[DimensionFilter] = []
+    for place, each in enumerate(message.filters):
+        with faults.gathered():
+            filters.append(_parse_filter(each, f"{path}.filters[{place}]"))
+    _add_repeats(faults, [each.key for each in message.filters], path + ".filters[{}].key")
+    with faults.gathered():
+        price = _parse_price(message.price, f"{path}.price")
+    faults.check()
+    return FilterBucket(code, tuple(filters), price)
+
+
+def _parse_filter(message: pb.DimensionFilter, path: str) -> DimensionFilter:
+    faults = Faults()
+    if not message.key:
+        faults.add(f"{path}.key", "is missing")
+    if not message.values:
+        faults.add(f"{path}.values", "is missing")
+    elif len(message.values) > VALUES_MAX:
+        problem = f"are {len(message.values)}, at most {VALUES_MAX} are allowed"
+        faults.add(f"{path}.values", problem)
+        faults.check()
+    for place, value in enumerate(message.values):
+        with faults.gathered():
+            parse_text(value, f"{path}.values[{place}]", bytes_max=VALUE_BYTES_MAX)
+    if ANY in message.values and len(message.values) > 1:
+        faults.add(f"{path}.values", f"{ANY!r} stands alone: it means every value")
+    _add_repeats(faults, message.values, path + ".values[{}]")
+    faults.check()
+    return DimensionFilter(message.key, frozenset(message.values))
+
+
+def _parse_price(message: pb.Price, path: str) -> Price:
+    faults = Faults()
+    model = message.WhichOneof("model")
+    price: Price | None = None
+    with faults.gathered():
+        match model:
+            case "standard":
+                at = f"{path}.standard.unit_amount"
+                price = StandardPrice(
+                    parse_decimal(message.standard.unit_amount, at, at_least=ZERO)
+                )
+            case "package":
+                price = _parse_package(message.package, f"{path}.package")
+            case "graduated":
+                price = GraduatedPrice(_parse_tiers(message.graduated, f"{path}.graduated.tiers"))
+            case "volume":
+                price = VolumePrice(_parse_tiers(message.volume, f"{path}.volume.tiers"))
+            case _:
+                faults.add(path, "is missing")
+    faults.check()
+    assert price is not None
+    return price
+
+
+def _parse_package(message: pb.PackagePrice, path: str) -> PackagePrice:
+    faults = Faults()
+    with faults.gathered():
+        amount = parse_decimal(message.amount, f"{path}.amount", at_least=ZERO)
+    with faults.gathered():
+        size = parse_decimal(message.package_size, f"{path}.package_size", above=ZERO)
+    with faults.gathered():
+        free_units = _optional(message.free_units, f"{path}.free_units") or ZERO
+    faults.check()
+    return PackagePrice(amount, size, free_units)
+
+
+def _parse_tiers(message: pb.TieredPrice, path: str) -> tuple[Tier, ...]:
+    faults = Faults()
+    tiers: list[Tier] = []
+    if len(message.tiers) <= TIERS_MAX:
+        for place, each in enumerate(message.tiers):
+            with faults.gathered():
+                tiers.append(_parse_tier(each, f"{path}[{place}]"))
+    else:
+        problem = f"are {len(message.tiers)}, at most {TIERS_MAX} are allowed"
+        faults.add(path, problem)
+    faults.check()
+    for fault in tier_faults(tiers, path):
+        faults.add(fault.field, fault.problem)
+    faults.check()
+    return tuple(tiers)
+
+
+def _parse_tier(message: pb.Tier, path: str) -> Tier:
+    faults = Faults()
+    with faults.gathered():
+        up_to = _optional(message.up_to, f"{path}.up_to")
+    with faults.gathered():
+        unit_amount = _optional(message.unit_amount, f"{path}.unit_amount") or ZERO
+    with faults.gathered():
+        flat_amount = _optional(message.flat_amount, f"{path}.flat_amount") or ZERO
+    faults.check()
+    return Tier(up_to, unit_amount, flat_amount)
+
+
+def _optional(text: str, path: str) -> Decimal | None:
+    """Read a decimal that is not negative; None if it is left out."""
+    return parse_decimal(text, path, at_least=ZERO) if text else None
+
+
+def _add_repeats(faults: Faults, values: Sequence[str], path: str) -> None:
+    for fault in repeats(list(values), path):
+        faults.add(fault.field, fault.problem)

@@ -1,0 +1,47 @@
+"""The gRPC face of pricing and closing billing periods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs.auth import tenant
+from libs.clock import Clock
+from libs.wire import parse_uuid
+from services.rating.operations import rating as operations
+from tally.rating.v1 import rating_service_pb2 as pb
+from tally.rating.v1 import rating_service_pb2_grpc
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class RatingServicer(rating_service_pb2_grpc.RatingServiceServicer):
+    """Answers for what periods cost."""
+
+    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    async def RatePeriod(
+        self, request: pb.RatePeriodRequest, context: Context
+    ) -> pb.RatePeriodResponse:
+        period_id = parse_uuid(request.period_id, "period_id")
+        return await operations.rate_period(self._engine, tenant(), period_id)
+
+    async def ClosePeriod(
+        self, request: pb.ClosePeriodRequest, context: Context
+    ) -> pb.ClosePeriodResponse:
+        period_id = parse_uuid(request.period_id, "period_id")
+        now = self._clock.now()
+        return await operations.close_period(self._engine, tenant(), period_id, now=now)
+
+    async def CloseAdjustment(
+        self, request: pb.CloseAdjustmentRequest, context: Context
+    ) -> pb.CloseAdjustmentResponse:
+        period_id = parse_uuid(request.period_id, "period_id")
+        now = self._clock.now()
+        return await operations.close_adjustment(
+            self._engine, tenant(), period_id, request.sequence, now=now
+        )

@@ -1,0 +1,111 @@
+"""Rating put together: the one place that knows every part."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from libs import bus, db
+from libs.auth import InternalToken
+from libs.clock import open_clock
+from libs.facts import FactServicer
+from libs.idle import Idle
+from libs.peer import channel
+from libs.relay import Relay
+from libs.serve import Servicer
+from libs.serve import serve as serve_rpcs
+from services.rating.api.meter_servicer import MeterServicer
+from services.rating.api.plan_servicer import PlanServicer
+from services.rating.api.rating_servicer import RatingServicer
+from services.rating.api.subscription_servicer import SubscriptionServicer
+from services.rating.api.usage_servicer import UsageServicer
+from services.rating.events import IngestLog
+from services.rating.loops.calendar import Calendar
+from services.rating.loops.folder import Folder
+from services.rating.operations.idling import check_idle
+from services.rating.settings import Settings
+from tally.internal.v1 import fact_service_pb2_grpc
+from tally.rating.v1 import (
+    meter_service_pb2_grpc,
+    plan_service_pb2_grpc,
+    rating_service_pb2_grpc,
+    subscription_service_pb2_grpc,
+    usage_service_pb2_grpc,
+)
+
+CALLERS_MAX = 3  # Connections of the app role.
+WORKERS_MAX = 4  # The relay's, the folder's, the calendar's, and one for peers.
+STREAM = "RATING"
+
+
+async def serve(settings: Settings, stopping: asyncio.Event) -> None:
+    """Run until `stopping`. What is announced last waits in the outbox for the next relay."""
+    common = settings.common
+    async with AsyncExitStack() as stack:
+        engine = db.connect(common.database_url, connections_max=CALLERS_MAX)
+        stack.push_async_callback(engine.dispose)
+        worker = db.connect(common.worker_database_url, connections_max=WORKERS_MAX)
+        stack.push_async_callback(worker.dispose)
+        nats = await bus.connect(common.nats_url)
+        stack.push_async_callback(nats.close)
+        ingest = channel(settings.ingest_address, InternalToken(common.internal_token_file))
+        stack.push_async_callback(ingest.close)
+        clock = await open_clock(worker, test=common.test_clock)
+        await bus.ensure_stream(nats.jetstream(), STREAM, ["tally.rating.v1.>"])
+
+        relay = Relay(worker, nats.jetstream())
+        events = IngestLog(ingest)
+        folded = asyncio.Event()
+        folder = Folder(worker, events, partitions=settings.partitions, folded=folded)
+        await folder.listen(nats)
+        calendar = Calendar(
+            worker,
+            events,
+            clock,
+            folded=folded,
+            ask_folder=folder.ask,
+            committed=relay.kick,
+        )
+
+        def subscribed() -> None:
+            relay.kick()
+            calendar.loop.kick()
+
+        async def idle() -> Idle:
+            found = await check_idle(worker, events, clock.now())
+            if found.busy:
+                folder.ask()
+            return found
+
+        plans = PlanServicer(engine, clock)
+        subscriptions = SubscriptionServicer(engine, clock, subscribed)
+        await serve_rpcs(
+            common,
+            servicers=[
+                Servicer(
+                    meter_service_pb2_grpc.add_MeterServiceServicer_to_server,
+                    MeterServicer(engine, clock),
+                ),
+                Servicer(plan_service_pb2_grpc.add_PlanServiceServicer_to_server, plans),
+                Servicer(
+                    subscription_service_pb2_grpc.add_SubscriptionServiceServicer_to_server,
+                    subscriptions,
+                ),
+                Servicer(
+                    usage_service_pb2_grpc.add_UsageServiceServicer_to_server,
+                    UsageServicer(engine, clock),
+                ),
+                Servicer(
+                    rating_service_pb2_grpc.add_RatingServiceServicer_to_server,
+                    RatingServicer(engine, clock),
+                ),
+                Servicer(
+                    fact_service_pb2_grpc.add_FactServiceServicer_to_server, FactServicer(worker)
+                ),
+            ],
+            loops=[relay, folder.loop, calendar.loop],
+            clock=clock,
+            idle=idle,
+            engine=worker,
+            stopping=stopping,
+        )

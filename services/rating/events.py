@@ -1,0 +1,147 @@
+"""What ingest says: slices of its log, over NATS or gRPC, and how far it has come."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from decimal import Decimal
+
+import grpc
+import zstandard
+
+from libs.money import EXACT
+from libs.peer import call, stream
+from libs.wire import parse_timestamp
+from services.rating.domain.event import Moment, PropertyValue, ShardHead, Slice, UsageEvent
+from services.rating.store.applied import Lane
+from tally.ingest.v1 import ingest_service_pb2 as pb
+from tally.ingest.v1 import ingest_service_pb2_grpc, segment_pb2
+
+FORMAT = 1
+CONTENT_BYTES_MAX = 256 * 1024 * 1024
+INT32, UINT32, INT64, INT8 = "i", "I", "q", "b"
+
+
+class SliceUnreadable(Exception):
+    """A slice is in a format that this version of rating does not know."""
+
+
+class IngestLog:
+    """The log of the ingest service: the `operations.log.Log` of rating."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = ingest_service_pb2_grpc.IngestServiceStub(channel)
+
+    async def heads(self) -> Sequence[ShardHead]:
+        """Return the heads of all shards.
+
+        Raises:
+            Unavailable: a shard is away.
+        """
+        answer = await call(self._stub.GetHeads, pb.GetHeadsRequest(), tenant=None)
+        return [
+            ShardHead(
+                shard=head.shard,
+                through=parse_timestamp(head.through, "through"),
+                slice_numbers=tuple(head.slice_numbers),
+            )
+            for head in answer.heads
+        ]
+
+    async def slices(self, lane: Lane, *, after: int) -> AsyncGenerator[segment_pb2.Slice, None]:
+        """Give the slices of `lane` after the number `after`, in order. Errors as for `heads`."""
+        request = pb.StreamSegmentsRequest(
+            shard=lane.shard, partition=lane.partition, after_number=after
+        )
+        answers = stream(self._stub.StreamSegments, request, tenant=None)
+        async with aclosing(answers):
+            async for answer in answers:
+                yield answer.slice
+
+
+def read_slice(message: segment_pb2.Slice) -> Slice:
+    """Return what a slice with content holds.
+
+    Raises:
+        SliceUnreadable: its format is not known here.
+    """
+    decompressor = zstandard.ZstdDecompressor()
+    serialized = decompressor.decompress(message.content, max_output_size=CONTENT_BYTES_MAX)
+    content = segment_pb2.SliceContent.FromString(serialized)
+    if content.format != FORMAT:
+        raise SliceUnreadable(f"a slice has the format {content.format}, only {FORMAT} is known")
+    return Slice(
+        shard=message.shard,
+        partition=message.partition,
+        number=message.number,
+        previous_number=message.previous_number,
+        traceparent=message.traceparent,
+        events=_read_events(message, content),
+    )
+
+
+def _read_events(message: segment_pb2.Slice, content: segment_pb2.SliceContent) -> list[UsageEvent]:
+    strings = content.strings
+    properties = _read_properties(content)
+    columns = zip(
+        _numbers(INT32, content.tenants),
+        _numbers(UINT32, content.customer_ids),
+        _numbers(UINT32, content.subscription_ids),
+        _numbers(UINT32, content.types),
+        _numbers(INT64, content.times),
+        _numbers(INT32, content.indexes),
+        properties,
+        strict=True,
+    )
+    return [
+        UsageEvent(
+            tenant=tenant,
+            customer_id=strings[customer],
+            subscription_id=strings[subscription],
+            type=strings[type_],
+            moment=Moment(time, message.shard, message.number, index),
+            properties=of_event,
+        )
+        for tenant, customer, subscription, type_, time, index, of_event in columns
+    ]
+
+
+def _read_properties(content: segment_pb2.SliceContent) -> list[dict[str, PropertyValue]]:
+    found: list[dict[str, PropertyValue]] = [{} for _ in range(content.event_count)]
+    for column in content.properties:
+        values = _read_values(column, content.strings)
+        for row, value in zip(_numbers(INT32, column.rows), values, strict=True):
+            found[row][column.name] = value
+    return found
+
+
+def _read_values(
+    column: segment_pb2.PropertyColumn, strings: Sequence[str]
+) -> Sequence[PropertyValue]:
+    match column.WhichOneof("values"):
+        case "texts":
+            return [strings[place] for place in _numbers(UINT32, column.texts)]
+        case "decimals":
+            mantissas = _numbers(INT64, column.decimals.mantissas)
+            exponents = _numbers(INT8, column.decimals.exponents)
+            return [
+                Decimal(mantissa).scaleb(exponent, context=EXACT)
+                for mantissa, exponent in zip(mantissas, exponents, strict=True)
+            ]
+        case "large_decimals":
+            return [Decimal(strings[place]) for place in _numbers(UINT32, column.large_decimals)]
+        case "flags":
+            return [bool(flag) for flag in column.flags]
+        case other:
+            raise SliceUnreadable(f"a property column holds {other}, which is not known here")
+
+
+def _numbers(code: str, content: bytes) -> array[int]:
+    """Read packed little-endian numbers."""
+    numbers = array(code)
+    numbers.frombytes(content)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers

@@ -1,0 +1,205 @@
+"""Folding slices of the log into the cells: one transaction, fenced by the applied positions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from opentelemetry.context import Context
+from prometheus_client import Counter
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from libs import outbox
+from libs.db import begin_worker
+from libs.telemetry import context_from, links_from, tracer
+from services.rating.domain.attribution import Catalog, Term
+from services.rating.domain.cell import CellKey
+from services.rating.domain.event import Slice
+from services.rating.domain.folding import Folded, fold
+from services.rating.domain.period import PeriodStatus
+from services.rating.store import catalog as catalog_store
+from services.rating.store.applied import Lane, move
+from services.rating.store.cells import count_unattributed, merge_cells
+from services.rating.store.periods import lock_touched, raise_late_version
+from tally.rating.v1 import events_pb2
+
+ATTEMPTS_MAX = 20
+CUSTOMERS_MAX = 50_000  # Whose terms are kept; beyond that all are forgotten and read again.
+
+EVENTS = Counter("tally_rating_events_total", "Events folded.")
+UNATTRIBUTED = Counter(
+    "tally_rating_unattributed_events_total", "Events that no subscription's plan charges."
+)
+AMBIGUOUS = Counter(
+    "tally_rating_ambiguous_events_total", "Events that several subscriptions could have taken."
+)
+WITHOUT_VALUE = Counter(
+    "tally_rating_values_missing_total", "Times a meter found no value in an event of its type."
+)
+
+spans = tracer(__name__)
+
+
+class Fenced(Exception):
+    """Another process has moved a lane: what was folded here counts nothing."""
+
+
+class CatalogChanged(Exception):
+    """The catalogs of `tenants` are not those that the fold went by."""
+
+    def __init__(self, tenants: set[int]) -> None:
+        super().__init__(f"catalogs changed: {sorted(tenants)}")
+        self.tenants = tenants
+
+
+class Catalogs:
+    """The catalogs of the tenants in recent slices, as they were when they were read."""
+
+    def __init__(self) -> None:
+        self._catalogs: dict[int, Catalog] = {}
+        self._customers = 0
+
+    def view(self) -> Mapping[int, Catalog]:
+        """Return what is known, by tenant."""
+        return self._catalogs
+
+    def drop(self, tenants: Iterable[int]) -> None:
+        """Forget `tenants`: they are read again when they are needed."""
+        for tenant in tenants:
+            self._catalogs.pop(tenant, None)
+
+    async def load(self, worker: AsyncEngine, slices: Sequence[Slice]) -> None:
+        """Read what `slices` need and is not known.
+
+        The version is read before all else: what changes in between shows as a newer version when
+        the fold is written.
+        """
+        if self._customers > CUSTOMERS_MAX:
+            self._catalogs, self._customers = {}, 0
+        customers = {
+            (event.tenant, event.customer_id) for piece in slices for event in piece.events
+        }
+        fresh = sorted({tenant for tenant, _ in customers} - self._catalogs.keys())
+        unknown = {
+            (tenant, customer)
+            for tenant, customer in customers
+            if tenant in fresh or customer not in self._catalogs[tenant].terms
+        }
+        if not unknown:
+            return
+        async with begin_worker(worker) as conn:
+            if fresh:
+                await self._load_tenants(conn, fresh)
+            terms = await catalog_store.load_terms(conn, unknown)
+        found: dict[int, dict[str, list[Term]]] = {}
+        for (tenant, customer), of_customer in terms.items():
+            found.setdefault(tenant, {})[customer] = of_customer
+        for tenant, customers_terms in found.items():
+            known = self._catalogs[tenant]
+            self._catalogs[tenant] = replace(known, terms={**known.terms, **customers_terms})
+        self._customers += len(terms)
+
+    async def _load_tenants(self, conn: AsyncConnection, tenants: Sequence[int]) -> None:
+        await catalog_store.open_catalogs(conn, tenants)
+        versions = await catalog_store.load_versions(conn, tenants)
+        meters = await catalog_store.load_meters_by_type(conn, tenants)
+        for tenant in tenants:
+            self._catalogs[tenant] = Catalog(versions[tenant], meters[tenant], {})
+
+
+async def fold_slices(
+    worker: AsyncEngine,
+    catalogs: Catalogs,
+    slices: Sequence[Slice],
+    positions: Mapping[Lane, int],
+) -> dict[Lane, int]:
+    """Fold `slices`, lane by lane in order, onto `positions`; return the positions after them.
+
+    Cells, positions and facts change together or not at all.
+
+    Raises:
+        Fenced: a lane does not stand where `positions` says.
+        Unavailable: the database is away; nothing was changed, or all was: the next try tells.
+    """
+    with spans.start_as_current_span(
+        "fold", context=_parent(slices), links=links_from(piece.traceparent for piece in slices)
+    ) as span:
+        span.set_attribute("slices", len(slices))
+        for _ in range(ATTEMPTS_MAX):
+            await catalogs.load(worker, slices)
+            # In a thread, so that RPCs are answered meanwhile. It is pure, and only reads.
+            folded = await asyncio.to_thread(fold, slices, catalogs.view())
+            try:
+                after = await _checkpoint(worker, catalogs, slices, folded, positions)
+            except CatalogChanged as changed:
+                catalogs.drop(changed.tenants)
+                continue
+            span.set_attribute("events", folded.event_count)
+            _measure(folded)
+            return after
+    raise RuntimeError(f"the catalog changed during each of {ATTEMPTS_MAX} folds")
+
+
+async def _checkpoint(
+    worker: AsyncEngine,
+    catalogs: Catalogs,
+    slices: Sequence[Slice],
+    folded: Folded,
+    positions: Mapping[Lane, int],
+) -> dict[Lane, int]:
+    """Write a fold. Locks: catalogs, billing periods, cells, positions; each in key order."""
+    async with begin_worker(worker) as conn:
+        await _check_catalogs(conn, catalogs, slices)
+        await _announce_late(conn, folded.cells)
+        await merge_cells(conn, folded.cells)
+        await count_unattributed(conn, folded.unattributed)
+        after = {Lane(piece.shard, piece.partition): piece.number for piece in slices}
+        for lane, number in sorted(after.items()):
+            if not await move(conn, lane, old=positions[lane], new=number):
+                raise Fenced(f"lane {lane} does not stand at {positions[lane]}")
+    return after
+
+
+async def _check_catalogs(
+    conn: AsyncConnection, catalogs: Catalogs, slices: Sequence[Slice]
+) -> None:
+    tenants = {event.tenant for piece in slices for event in piece.events}
+    held = await catalog_store.hold_versions(conn, tenants)
+    known = catalogs.view()
+    changed = {tenant for tenant in tenants if held.get(tenant) != known[tenant].version}
+    if changed:
+        raise CatalogChanged(changed)
+
+
+async def _announce_late(conn: AsyncConnection, cells: Iterable[CellKey]) -> None:
+    """Lock every billing period that gets usage; tell of those that were announced already."""
+    days = {(key.tenant, key.term_id, key.day) for key in cells}
+    if not days:
+        return
+    for tenant, period in await lock_touched(conn, days):
+        if period.status is PeriodStatus.OPEN:
+            continue
+        late_version = await raise_late_version(conn, tenant, period.period_id)
+        changed = events_pb2.PeriodUsageChanged(
+            period_id=str(period.period_id),
+            customer_id=period.customer_id,
+            currency_code=period.currency,
+            late_version=late_version,
+            closed=period.status is PeriodStatus.CLOSED,
+        )
+        await outbox.append(conn, tenant, changed)
+
+
+def _parent(slices: Sequence[Slice]) -> Context | None:
+    """A fold of one slice is part of its trace; of several it is a trace of its own."""
+    if len(slices) == 1 and slices[0].traceparent:
+        return context_from({"traceparent": slices[0].traceparent})
+    return Context()
+
+
+def _measure(folded: Folded) -> None:
+    EVENTS.inc(folded.event_count)
+    UNATTRIBUTED.inc(sum(folded.unattributed.values()))
+    AMBIGUOUS.inc(folded.ambiguous)
+    WITHOUT_VALUE.inc(folded.without_value)

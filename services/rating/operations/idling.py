@@ -1,0 +1,41 @@
+"""Whether rating has done all that is due."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs import outbox
+from libs.db import begin_worker
+from libs.idle import Idle
+from services.rating.operations.log import Log, head_numbers
+from services.rating.store.applied import load_applied
+from services.rating.store.due import count_waiting, find_next_due
+
+
+async def check_idle(worker: AsyncEngine, log: Log, now: datetime) -> Idle:
+    """Return what is left to do at `now`, the log's newest slices included.
+
+    Raises:
+        Unavailable: ingest cannot be asked.
+    """
+    heads = head_numbers(await log.heads())
+    async with begin_worker(worker) as conn:
+        applied = await load_applied(conn)
+        waiting = await count_waiting(conn, now)
+        head = await outbox.load_head(conn)
+        next_due_at = await find_next_due(conn)
+    behind = [lane for lane, number in heads.items() if applied.get(lane, 0) < number]
+    busy = {
+        f"{len(behind)} lanes of the log are not folded to their heads": behind,
+        f"{waiting.periods} billing periods are due": waiting.periods,
+        f"{waiting.subscriptions} subscriptions are to start, end or go on": waiting.subscriptions,
+        f"{head.waiting} facts are not published": head.waiting,
+    }
+    marks = {f"applied {lane.shard}/{lane.partition}": number for lane, number in applied.items()}
+    return Idle(
+        busy=[reason for reason, found in busy.items() if found],
+        marks=marks | {"outbox": head.seq},
+        next_due_at=next_due_at,
+    )
