@@ -40,9 +40,12 @@ CREATE CONSTRAINT TRIGGER transaction_balances AFTER INSERT ON entries
 def statements() -> list[str]:
     """Return the statements that put the guards up."""
     forbidding = [
-        f"CREATE TRIGGER ledger_rows_stand BEFORE {action} ON {table}"
+        f"CREATE TRIGGER {name} BEFORE {action} ON {table}"
         f" FOR EACH {each} EXECUTE FUNCTION forbid_change()"
         for table in LEDGER_TABLES
-        for action, each in (("UPDATE OR DELETE", "ROW"), ("TRUNCATE", "STATEMENT"))
+        for name, action, each in (
+            ("ledger_rows_stand", "UPDATE OR DELETE", "ROW"),
+            ("ledger_stands", "TRUNCATE", "STATEMENT"),
+        )
     ]
     return [FORBID, BALANCE, BALANCE_TRIGGER, *forbidding]
