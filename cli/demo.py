@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import click
@@ -33,11 +34,19 @@ def demo(build: Path) -> None:
     folder = find_folder() / "demo"
     try:
         run(console, folder=folder, build=build)
-    except (DemoFailed, TallyError, RuntimeError) as error:
+    except (DemoFailed, TallyError) as error:
         raise _failed(str(error), folder) from error
     except grpc.aio.AioRpcError as error:
         raise _failed(readable(refusal(error)), folder) from error
+    except Exception as error:
+        # Nobody foresaw it: what was said first is for the user, the rest for who mends it.
+        said = str(error).partition("\n")[0]
+        raise _failed(f"{type(error).__name__}: {said}", folder) from error
 
 
 def _failed(said: str, folder: Path) -> click.ClickException:
-    return click.ClickException(f"the demo failed: {said}\nThe logs are in {folder / 'logs'}.")
+    """Return the end of the command, and leave where it went wrong beside the services' logs."""
+    log = folder / "logs" / "demo.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(traceback.format_exc())
+    return click.ClickException(f"the demo failed: {said}\nThe logs are in {log.parent}.")
