@@ -33,6 +33,11 @@ def choose_port(preferred: int | None = None) -> int:
     raise NoPort(f"no free port was found between {LOWEST} and {_first_ephemeral()}")
 
 
+def free_ports(count: int) -> list[int]:
+    """Return so many ports that nobody listens on."""
+    return [choose_port() for _ in range(count)]
+
+
 def is_free(port: int) -> bool:
     """Return whether a server could listen on the port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:

@@ -132,10 +132,10 @@ class Postgres:
 
     def stop(self) -> None:
         """Stop it: sessions are broken off, what they committed stays."""
+        self.stop_leftover()
         if self._process is not None:
             self._process.stop(STOP_SECONDS, gently=signal.SIGINT)
             self._process = None
-        self.stop_leftover()
 
     def kill(self) -> None:
         """Kill the postmaster as a crash would; `start` recovers."""
@@ -149,7 +149,7 @@ class Postgres:
         Only processes that work in the data folder are touched, whatever number the lock names.
         """
         lock = self.data / "postmaster.pid"
-        lines = lock.read_text().splitlines() if lock.exists() else []
+        lines = _read_lines(lock)
         running = processes.find_working_in(self.data)
         for process in running:
             if lines and str(process.pid) == lines[0]:
@@ -249,10 +249,7 @@ class Postgres:
         until = time.monotonic() + START_SECONDS
         lock = self.data / "postmaster.pid"
         while time.monotonic() < until and not process.wait(POLL_SECONDS):
-            try:
-                lines = lock.read_text().splitlines()
-            except FileNotFoundError:
-                continue
+            lines = _read_lines(lock)
             if lines[0:1] == [str(process.pid)] and lines[READY_LINE:][:1] == ["ready   "]:
                 return True
         return False
@@ -260,6 +257,13 @@ class Postgres:
     def _last_port(self) -> int | None:
         path = self.folder / "port"
         return int(path.read_text()) if path.exists() else None
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except FileNotFoundError:
+        return []
 
 
 def _environment() -> dict[str, str]:
