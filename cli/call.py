@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from uuid import uuid4
 
@@ -12,23 +11,23 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from cli.client import SuiteClient, open_client, service_descriptors
+from cli.client import open_client, run, service_descriptors
+from cli.options import with_access
 
 
 @click.command()
 @click.argument("method", metavar="SERVICE/METHOD")
 @click.argument("request_json", metavar="JSON", default="{}")
-@click.option("--token", envvar="TALLY_TOKEN", help="A token; TALLY_TOKEN if not given.")
-def call(method: str, request_json: str, token: str | None) -> None:
+@with_access
+def call(method: str, request_json: str, tenant: int, token: str | None) -> None:
     """Call an RPC with a request in JSON, and print the answer in JSON.
 
-    SERVICE/METHOD is as in "rating.v1.MeterService/CreateMeter". "-" reads the request from
-    standard input. A request_id that is left out is made here, one for each run.
+    SERVICE/METHOD is as in rating.v1.MeterService/CreateMeter. The JSON "-" reads the request
+    from standard input. A request_id that is left out is made here, one for each run.
     """
     descriptor = find_method(method)
-    text = sys.stdin.read() if request_json == "-" else request_json
-    request = parse_request(descriptor, text)
-    answer = asyncio.run(_call(descriptor, request, token))
+    request = parse_request(descriptor, sys.stdin.read() if request_json == "-" else request_json)
+    answer = run(_call(descriptor, request, tenant, token))
     click.echo(json_format.MessageToJson(answer, preserving_proto_field_name=True))
 
 
@@ -60,12 +59,18 @@ def parse_request(method: MethodDescriptor, text: str) -> Message:
         json_format.Parse(text, request)
     except json_format.ParseError as error:
         raise click.BadParameter(f"the JSON is no {method.input_type.name}: {error}") from None
-    if "request_id" in method.input_type.fields_by_name and not getattr(request, "request_id"):
-        setattr(request, "request_id", str(uuid4()))
+    if "request_id" in method.input_type.fields_by_name:
+        json_format.ParseDict({"request_id": _request_id(request)}, request)
     return request
 
 
-async def _call(method: MethodDescriptor, request: Message, token: str | None) -> Message:
-    client: SuiteClient
-    async with open_client(token=token) as client:
+def _request_id(request: Message) -> str:
+    given = dict((field.name, value) for field, value in request.ListFields())
+    return str(given.get("request_id") or uuid4())
+
+
+async def _call(
+    method: MethodDescriptor, request: Message, tenant: int, token: str | None
+) -> Message:
+    async with open_client(token=token, tenant=tenant) as client:
         return await client.call(method, request)
