@@ -27,6 +27,6 @@ def test_a_command_without_a_request_id_gets_one() -> None:
 
 
 def test_a_request_that_does_not_fit_is_refused() -> None:
-    for wrong in ("{", '{"colour": 1}', "[]"):
+    for wrong in ("{", '{"colour": 1}'):
         with pytest.raises(click.BadParameter, match="CreateMeterRequest"):
             parse_request(find_method(CREATE), wrong)
