@@ -59,6 +59,7 @@ class Publisher:
                 return False
             return await self._publish_window()
         except (NatsError, TimeoutError) as error:
+            self._stream = None  # It may be gone: made again at the next try.
             await self._give_up_lead(None)
             raise Unavailable(f"NATS does not confirm: {error!r}") from error
         except Exception as error:

@@ -1,7 +1,7 @@
 """Sealing a group of requests: one transaction, after which every verdict is durable.
 
-Lock order: keys ascending, rejected events ascending, and last the shard's counter row, so that
-sealers run side by side up to the two inserts at the end.
+Lock order: the sealers' advisory lock, shared; keys ascending; rejected events ascending; and last
+the shard's counter row, so that sealers run side by side up to the two inserts at the end.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs import db, telemetry
 from libs.clock import Clock
-from libs.errors import Unavailable
 from libs.tenant import Tenant
 from services.ingest.domain import columns
 from services.ingest.domain.candidate import Submission
@@ -24,15 +23,12 @@ from services.ingest.domain.event import LoggedEvent
 from services.ingest.domain.verdicts import Accepted, Decision, Identity, decide
 from services.ingest.operations import metrics
 from services.ingest.store import keys, rejected, segments
-from services.ingest.store.driver import Deadlock
 from services.ingest.store.segments import SliceContent
 from services.ingest.store.slice_content import pack_content
 
 SHARD = 0  # One shard; the count is stored and checked at start.
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-ROUNDS_BEFORE_LOCK = 5
-ROUNDS_MAX = 10
-ATTEMPTS_MAX = 3
+ROUNDS_MAX = 5  # Then the group is sealed alone.
 THREAD_EVENTS_MIN = 200  # Fewer are encoded faster than a thread is reached.
 
 
@@ -50,19 +46,27 @@ async def seal(engine: AsyncEngine, clock: Clock, group: Sequence[Submission]) -
     Raises:
         Unavailable: the database is away. Whether it committed is not known: a repeat finds out.
     """
-    attempt = 1
-    while True:
-        try:
-            async with db.begin_worker(engine) as conn:
-                return await _seal(conn, clock, group)
-        except Deadlock:  # Rolled back whole, so it may run again.
-            attempt += 1
-            if attempt > ATTEMPTS_MAX:
-                raise
+    try:
+        return await _seal(engine, clock, group, alone=False)
+    except _Contended:
+        return await _seal(engine, clock, group, alone=True)
 
 
-async def _seal(conn: AsyncConnection, clock: Clock, group: Sequence[Submission]) -> Sealed:
-    opened_id = await segments.open_segment(conn)
+class _Contended(Exception):
+    """Other sealers stored events of this group first, time and again."""
+
+
+async def _seal(
+    engine: AsyncEngine, clock: Clock, group: Sequence[Submission], *, alone: bool
+) -> Sealed:
+    async with db.begin_worker(engine) as conn:
+        opened_id = await segments.open_segment(conn, SHARD, alone=alone)
+        return await _seal_opened(conn, clock, group, opened_id)
+
+
+async def _seal_opened(
+    conn: AsyncConnection, clock: Clock, group: Sequence[Submission], opened_id: int
+) -> Sealed:
     decision = await _store_keys(conn, group, opened_id)
     if decision.refused:
         await rejected.keep_refused(conn, decision.refused)
@@ -90,15 +94,13 @@ async def _store_keys(
 ) -> Decision:
     """Probe, decide and insert keys, again whenever another sealer stored one in between."""
     identities = _identities(group)
-    for round_number in range(1, ROUNDS_MAX + 1):
+    for _ in range(ROUNDS_MAX):
         stored = await keys.find_stored(conn, SHARD, identities) if identities else {}
         decision = decide(group, stored)
         if not decision.accepted or await keys.insert_keys(conn, decision.accepted, opened_id):
             return decision
         metrics.KEY_RACES.inc()
-        if round_number == ROUNDS_BEFORE_LOCK:
-            await segments.lock_shard(conn, SHARD)
-    raise Unavailable(f"other requests stored the same events first, {ROUNDS_MAX} times over")
+    raise _Contended
 
 
 def _identities(group: Sequence[Submission]) -> list[Identity]:

@@ -12,16 +12,13 @@ from libs.errors import Unavailable
 
 LOST = (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError)
 PASSING = (
+    asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     asyncpg.QueryCanceledError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.IdleInTransactionSessionTimeoutError,
 )
-
-
-class Deadlock(Unavailable):
-    """Another transaction was in the way; nothing was written, the transaction may run again."""
 
 
 @asynccontextmanager
@@ -32,15 +29,12 @@ async def driver(conn: AsyncConnection) -> AsyncIterator[asyncpg.Connection[asyn
     A unique violation passes through.
 
     Raises:
-        Deadlock: the transaction is lost, and running it again may work.
-        Unavailable: the database is away.
+        Unavailable: the database is away, or another transaction was in the way.
     """
     raw = (await conn.get_raw_connection()).driver_connection
     assert raw is not None and raw.is_in_transaction()
     try:
         yield raw
-    except asyncpg.DeadlockDetectedError as error:
-        raise Deadlock(f"the transaction met a deadlock: {error}") from error
     except LOST as error:
         await conn.invalidate()
         raise Unavailable(f"the database is away: {error}") from error

@@ -15,10 +15,13 @@ from services.ingest.store.schema import relay_position, segment, segment_id, sh
 
 # Also pins the plan of the probe that follows: with statistics from a nearly empty key table a
 # cached plan would read all of it for every group.
-OPEN = text(
+OPENING = (
     "SELECT nextval('segment_id'), set_config('enable_seqscan', 'off', true),"
-    " set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)"
+    " set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),"
+    " {lock}(hashtextextended(:task, 0))"
 )
+OPEN = text(OPENING.format(lock="pg_advisory_xact_lock_shared"))
+OPEN_ALONE = text(OPENING.format(lock="pg_advisory_xact_lock"))
 
 NEWEST_SLICES = text(
     "SELECT coalesce((SELECT number FROM slice"
@@ -73,15 +76,14 @@ class Progress:
     attempts: int
 
 
-async def open_segment(conn: AsyncConnection) -> int:
-    """Return a new segment id. The first statement of a sealing transaction."""
-    return int((await conn.execute(OPEN)).scalar_one())
+async def open_segment(conn: AsyncConnection, shard_id: int, *, alone: bool) -> int:
+    """Return a new segment id. The first statement of a sealing transaction.
 
-
-async def lock_shard(conn: AsyncConnection, shard_id: int) -> None:
-    """Lock the shard's row until the transaction ends: nobody else can seal."""
-    query = select(shard.c.number).where(shard.c.shard == shard_id).with_for_update()
-    (await conn.execute(query)).one()
+    Sealers run side by side, but for one that is `alone`: it waits for the others to end, and
+    holds up those that come after it until its transaction ends.
+    """
+    opening = OPEN_ALONE if alone else OPEN
+    return int((await conn.execute(opening, {"task": f"seal {shard_id}"})).scalar_one())
 
 
 async def take_number(conn: AsyncConnection, shard_id: int) -> int:

@@ -1,0 +1,88 @@
+"""A database of ingest, opened as the service opens it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs import db
+from libs.clock import SystemClock
+from services.ingest.domain.candidate import Submission
+from services.ingest.domain.columns import decode
+from services.ingest.domain.event import LoggedEvent
+from services.ingest.operations.sealing import Sealed, seal
+from services.ingest.operations.settings import open_topology
+from services.ingest.store.settings import Topology
+from services.ingest.store.slice_content import unpack_content
+from tests.servers import Database
+from tests.unit.ingest.events import NOW
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class StillClock(SystemClock):
+    """A clock that stands where the tests' events lie, until it is moved."""
+
+    def __init__(self) -> None:
+        self.instant = EPOCH + timedelta(microseconds=NOW)
+
+    def now(self) -> datetime:
+        return self.instant
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The log under test."""
+
+    app: AsyncEngine
+    worker: AsyncEngine
+    clock: StillClock
+    topology: Topology
+
+    async def seal(self, *group: Submission) -> Sealed:
+        return await seal(self.worker, self.clock, group)
+
+    async def fetch(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of `query`, asked by the worker."""
+        async with db.begin_worker(self.worker) as conn:
+            return [tuple(row) for row in await conn.execute(text(query), parameters)]
+
+    async def execute(self, statement: str, **parameters: Any) -> None:
+        async with db.begin_worker(self.worker) as conn:
+            await conn.execute(text(statement), parameters)
+
+    async def events(self) -> list[LoggedEvent]:
+        """Return every event of the log, segment after segment."""
+        rows = await self.fetch("SELECT number, content FROM slice ORDER BY number, partition")
+        numbered = [
+            (number, logged)
+            for number, content in rows
+            for logged in decode(unpack_content(content))
+        ]
+        return [logged for _, logged in sorted(numbered, key=lambda one: (one[0], one[1].index))]
+
+    async def ids(self) -> Sequence[str]:
+        return [logged.event.id for logged in await self.events()]
+
+
+@pytest.fixture
+async def ingest_database(database: Callable[[str], Database]) -> Database:
+    """An empty database of ingest."""
+    return database("ingest")
+
+
+@pytest.fixture
+async def log(ingest_database: Database) -> AsyncIterator[Log]:
+    """An empty log."""
+    app = db.connect(ingest_database.app_url, connections_max=2)
+    worker = db.connect(ingest_database.worker_url, connections_max=5)
+    topology = await open_topology(worker, partitions=4)
+    yield Log(app, worker, StillClock(), topology)
+    await app.dispose()
+    await worker.dispose()
