@@ -78,10 +78,15 @@ async def load_terms(
 ) -> dict[tuple[int, str], list[Term]]:
     """Return the terms of `customers`, given and keyed by tenant and customer id."""
     asked = sorted(set(customers))
-    wanted = func.unnest(
-        literal([tenant for tenant, _ in asked], ARRAY(Integer)),
-        literal([customer for _, customer in asked], ARRAY(Text)),
-    ).table_valued("tenant", "customer_id", name="wanted")
+    wanted = (
+        func.unnest(
+            literal([tenant for tenant, _ in asked], ARRAY(Integer)),
+            literal([customer for _, customer in asked], ARRAY(Text)),
+        )
+        .table_valued("tenant", "customer_id", name="wanted")
+        .render_derived()
+        .render_derived()
+    )
     found: dict[tuple[int, str], list[Term]] = {customer: [] for customer in asked}
     for row in await conn.execute(_terms_of(wanted)):
         found[row.tenant, row.customer_id].append(_read_term(row))

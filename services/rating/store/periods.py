@@ -162,11 +162,16 @@ async def lock_touched(
     is either seen by the close, or sees the close.
     """
     asked = sorted(set(days))
-    touched = func.unnest(
-        literal([tenant for tenant, _, _ in asked], ARRAY(Integer)),
-        literal([term for _, term, _ in asked], ARRAY(Uuid)),
-        literal([day for _, _, day in asked], ARRAY(Date)),
-    ).table_valued("tenant", "term_id", "day", name="touched")
+    touched = (
+        func.unnest(
+            literal([tenant for tenant, _, _ in asked], ARRAY(Integer)),
+            literal([term for _, term, _ in asked], ARRAY(Uuid)),
+            literal([day for _, _, day in asked], ARRAY(Date)),
+        )
+        .table_valued("tenant", "term_id", "day", name="touched")
+        .render_derived()
+        .render_derived()
+    )
     columns = billing_periods.c
     holds_day = (
         select(1)

@@ -1,0 +1,164 @@
+"""Closing billing periods: frozen once, and what comes later is neither lost nor billed twice."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from libs.db import begin
+from libs.tenant import Tenant
+from services.rating.domain.period import (
+    AdjustmentOutOfOrder,
+    PeriodNotClosed,
+    PeriodNotDue,
+    PeriodNotFound,
+)
+from services.rating.operations.rating import close_period
+from tally.rating.v1 import events_pb2
+from tests.store.rating.conftest import TENANT, TRACEPARENT, World, an_event, instant
+
+NOON = instant("2024-01-10 12:00")
+FEBRUARY = instant("2024-02-01 00:10")
+
+
+async def closed_january(world: World, events: int) -> object:
+    """Subscribe acme, fold events of January, and close it."""
+    await world.subscribe("acme")
+    await world.fold(*[an_event("acme", NOON)] * events)
+    await world.announce(FEBRUARY)
+    period_id = await world.period_id("acme")
+    await world.close(period_id, FEBRUARY)
+    return period_id
+
+
+async def test_a_close_freezes_the_fees_with_the_positions_and_traces(world: World) -> None:
+    await world.subscribe("acme")
+    await world.fold(*[an_event("acme", NOON)] * 150)
+    await world.announce(FEBRUARY)
+    period_id = await world.period_id("acme")
+    rated = await world.close(period_id, FEBRUARY)
+    assert rated.amount.amount_minor == 150
+    assert [(fee.units, fee.exact_amount) for fee in rated.fees] == [("150", "1.5")]
+    assert list(rated.usage_traceparents) == [TRACEPARENT.format(1, 1)]
+    assert await world.fetch("SELECT applied FROM closes") == [([[0, 0, 1]],)]
+
+
+async def test_a_repeated_close_gives_the_first_answer(world: World) -> None:
+    await world.subscribe("acme")
+    await world.fold(an_event("acme", NOON))
+    await world.announce(FEBRUARY)
+    period_id = await world.period_id("acme")
+    first = await world.close(period_id, FEBRUARY)
+    await world.fold(an_event("acme", NOON))
+    assert await world.close(period_id, instant("2024-03-05")) == first
+
+
+async def test_a_period_that_is_not_due_is_not_closed(world: World) -> None:
+    await world.subscribe("acme")
+    with pytest.raises(PeriodNotDue):
+        await world.close(await world.period_id("acme"), NOON)
+
+
+async def test_another_tenants_period_does_not_exist(world: World) -> None:
+    await world.subscribe("acme")
+    period_id = await world.period_id("acme")
+    for tenant, asked in ((Tenant(8), period_id), (TENANT, uuid4())):
+        with pytest.raises(PeriodNotFound):
+            await close_period(world.app, tenant, asked, now=FEBRUARY)
+
+
+async def test_late_usage_raises_the_late_version_and_is_announced(world: World) -> None:
+    await world.subscribe("acme")
+    await world.fold(an_event("acme", NOON))
+    await world.announce(FEBRUARY)
+    period_id = await world.period_id("acme")
+    await world.fold(an_event("acme", NOON))
+    await world.close(period_id, FEBRUARY)
+    await world.fold(an_event("acme", NOON))
+    rows = await world.fetch(
+        "SELECT payload FROM outbox WHERE subject LIKE '%UsageChanged' ORDER BY id"
+    )
+    changed = [events_pb2.PeriodUsageChanged.FromString(payload) for (payload,) in rows]
+    assert [(each.late_version, each.closed) for each in changed] == [(1, False), (2, True)]
+    assert {each.period_id for each in changed} == {str(period_id)}
+
+
+async def test_an_adjustment_is_the_difference_to_all_that_was_frozen(world: World) -> None:
+    await world.subscribe("acme")
+    await world.fold(*[an_event("acme", NOON)] * 3)
+    await world.announce(FEBRUARY)
+    period_id = await world.period_id("acme")
+    await world.close(period_id, FEBRUARY)
+    amounts = []
+    for sequence in (1, 2):
+        await world.fold(*[an_event("acme", NOON)] * sequence)
+        adjustment = await world.adjust(period_id, sequence)
+        amounts.append([(fee.units, fee.amount.amount_minor) for fee in adjustment.fees])
+        rows = [Decimal(row.amount) for fee in adjustment.fees for row in fee.breakdown]
+        assert sum(rows) == Decimal(adjustment.fees[0].exact_amount)
+    assert amounts == [[("1", 1)], [("2", 2)]]
+    assert (await world.adjust(period_id, 1)).amount.amount_minor == 1
+    assert not (await world.adjust(period_id, 3)).fees
+
+
+async def test_adjustments_come_one_after_the_other_and_after_the_close(world: World) -> None:
+    await world.subscribe("acme")
+    period_id = await world.period_id("acme")
+    with pytest.raises(PeriodNotClosed):
+        await world.adjust(period_id, 1)
+    await world.announce(FEBRUARY)
+    await world.close(period_id, FEBRUARY)
+    with pytest.raises(AdjustmentOutOfOrder):
+        await world.adjust(period_id, 2)
+
+
+async def test_what_is_frozen_cannot_be_changed(world: World) -> None:
+    await world.subscribe("acme")
+    await world.fold(an_event("acme", NOON))
+    await world.announce(FEBRUARY)
+    await world.close(await world.period_id("acme"), FEBRUARY)
+    for statement in (
+        "UPDATE closed_fees SET amount_minor = 0",
+        "DELETE FROM closes",
+        "UPDATE plan_versions SET version = 9",
+    ):
+        with pytest.raises(DBAPIError, match="written once"):
+            async with begin(world.app, TENANT) as conn:
+                await conn.execute(text(statement))
+
+
+async def test_no_usage_is_lost_between_folds_and_closes(world: World) -> None:
+    """Each period is closed while its customer's events are being folded."""
+    customers = [f"c{n}" for n in range(20)]
+    for customer in customers:
+        await world.subscribe(customer)
+    await world.announce(FEBRUARY)
+    periods = {customer: await world.period_id(customer) for customer in customers}
+    pieces = [world.slice(*(an_event(customer, NOON) for customer in customers)) for _ in range(20)]
+
+    async def fold_all() -> None:
+        for piece in pieces:
+            await world.fold_slice(piece)
+
+    async def close_all() -> None:
+        for customer in customers:
+            await world.close(periods[customer], FEBRUARY)
+
+    await asyncio.gather(fold_all(), close_all())
+    for customer in customers:
+        closed = await world.close(periods[customer], FEBRUARY)
+        adjustment = await world.adjust(periods[customer], 1)
+        assert closed.amount.amount_minor + adjustment.amount.amount_minor == 20
+        late = [
+            row[0]
+            for row in await world.fetch(
+                "SELECT late_version FROM billing_periods WHERE period_id = :id",
+                id=periods[customer],
+            )
+        ]
+        assert late == [20], "every fold came after the announcement, and said so"
