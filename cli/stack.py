@@ -32,7 +32,7 @@ from deploy.embedded.stack import Stack
 from deploy.embedded.status import StackStatus, find_status
 from deploy.embedded.supervisor import Supervisor
 
-DETACHED_SECONDS = 120.0
+DETACHED_SECONDS = 180.0
 DOWN_SECONDS = 60.0
 POLL_SECONDS = 0.1
 EXPECTED = (
@@ -232,7 +232,7 @@ def _show_status(found: StackStatus) -> None:
             "[red]nobody keeps it running: `tally up` starts it again, `tally down` clears it[/]"
         )
     clock = ", test clock" if found.test_clock else ""
-    console.print(f"Tally {found.version}{clock}, {keeper}")
+    console.print(f"Tally {found.version}{clock}, {keeper}", soft_wrap=True)
 
 
 def uptime_text(seconds: int | None) -> str:

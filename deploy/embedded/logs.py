@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -73,7 +74,8 @@ class Follower:
 def render(name: str, line: str) -> Text:
     """Return a log line for a person: time, level, service, message, fields.
 
-    What is not JSON, such as a traceback at start-up, is shown as it is.
+    Of a traceback only what was raised: the rest is in the service's file. What is not JSON is
+    shown as it is.
     """
     try:
         fields = json.loads(line)
@@ -87,7 +89,7 @@ def render(name: str, line: str) -> Text:
         if field not in SHOWN | SPAN_FIELDS:
             text.append(f"  {field}=", style="dim").append(_short(value))
     if exception := fields.get("exception"):
-        text.append("\n" + str(exception), style="red")
+        text.append("  " + _cause(str(exception)), style="red")
     return text
 
 
@@ -113,6 +115,15 @@ def _clock(time: object) -> str:
     except ValueError:
         return ""
     return f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03}"
+
+
+def _cause(traceback: str) -> str:
+    """Return the line of a traceback that says what was raised: the one after the last place."""
+    lines = traceback.splitlines() or [""]
+    raised = [
+        line for above, line in pairwise(lines) if above.startswith(" ") and not line[:1].isspace()
+    ]
+    return _short((raised or lines)[-1])
 
 
 def _short(value: object) -> str:

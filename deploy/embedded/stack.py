@@ -24,7 +24,7 @@ from deploy.embedded.record import Lock, Part, Record
 from deploy.embedded.service import STOP_SECONDS, Service, choose_ports, make_service
 from deploy.embedded.tables import create_copies, load_alembic, upgrade
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0  # Four Pythons at once, on a machine that may be busy.
 TOKEN_LIFETIME = timedelta(hours=1)
 
 

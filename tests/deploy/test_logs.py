@@ -16,9 +16,10 @@ def test_a_line_shows_level_service_message_and_fields() -> None:
     assert shown.split()[0].endswith(":00.125")
 
 
-def test_a_traceback_is_shown_below_its_line() -> None:
-    shown = render("wallet", '{"message": "failed", "exception": "Traceback\\n  boom"}').plain
-    assert shown.split("\n")[1:] == ["Traceback", "  boom"]
+def test_of_a_traceback_only_what_was_raised_is_shown() -> None:
+    traceback = "Traceback (most recent call last):\\n  File x\\nos.Gone: not there\\nDETAIL: soon"
+    shown = render("wallet", f'{{"message": "failed", "exception": "{traceback}"}}').plain
+    assert shown.endswith(" failed  os.Gone: not there")
 
 
 def test_what_is_not_json_is_shown_as_it_is() -> None:
