@@ -1,0 +1,62 @@
+"""The README's tour works as it is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.suite import Suite
+from tests.wait import until
+
+README = Path(__file__).parents[2] / "README.md"
+TOUR = "## From an event to an invoice in five calls"
+
+
+def commands() -> list[list[str]]:
+    """Return the tour's `tally` commands, split as a shell would."""
+    tour = README.read_text(encoding="utf-8").split(TOUR)[1].split("\n## ")[0]
+    blocks = re.findall(r"```\n(.*?)```", tour, flags=re.DOTALL)
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    return [shlex.split(line) for line in lines if line.startswith("tally ")]
+
+
+async def test_the_tour_leads_from_an_event_to_an_invoice(suite: Suite) -> None:
+    env = {
+        **os.environ,
+        "TALLY_HOME": str(suite.stack.folder),
+        "TALLY_TOKEN": suite.token(1),
+        "TALLY_TENANT": "1",
+    }
+
+    def tally(*arguments: str) -> str:
+        ran = subprocess.run(
+            [sys.executable, "-m", "cli", *arguments],
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert ran.returncode == 0, f"tally {shlex.join(arguments)}\n{ran.stderr}{ran.stdout}"
+        return ran.stdout
+
+    tour = commands()
+    assert len(tour) >= 8
+    said = {}
+    for _, *arguments in tour:
+        if arguments[0] == "usage":
+            # What was just acknowledged is in usage a moment later.
+            await until(lambda: "0.02" in tally("usage", "acme-pro"))
+        said[" ".join(arguments[:2])] = tally(*arguments)
+    [invoice] = json.loads(said["call invoicing.v1.InvoiceService/ListInvoices"])["invoices"]
+    # $99 for the days from today on, and two calls at a cent.
+    assert invoice["status"] == "INVOICE_STATUS_FINALIZED"
+    assert 2 < int(invoice["total_minor"]) <= 9902
+    number = invoice["number"]
+    assert number in tally("invoices", "show", number)
+    assert json.loads(tally("trace", number, "--json"))
