@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -14,14 +15,14 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
 
-from deploy.embedded.ports import choose_port
-from services.ingest.app import serve
-from services.ingest.settings import Settings
+from deploy.embedded.ports import HOST, choose_port
+from deploy.embedded.service import Service
 from tally.ingest.v1 import event_pb2, ingest_service_pb2_grpc
 from tally.ingest.v1 import ingest_service_pb2 as pb
 from tests.servers import Database
 from tests.unit.libs.keys import Keys
 
+START_SECONDS = 60
 SCOPES = ("events:write", "events:read")
 
 
@@ -87,45 +88,65 @@ def refusal_of(error: grpc.aio.AioRpcError) -> Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Ingest:
-    """The service under test."""
+    """The service under test, by which each test has tenants of its own."""
 
-    channel: grpc.aio.Channel
+    address: str
     keys: Keys
-    database: Database
+    tenants: itertools.count[int]
 
-    def client(self, tenant: int | None = 1) -> Client:
+    def new_tenant(self) -> int:
+        return next(self.tenants)
+
+    def token(self, tenant: int | None) -> str:
         scopes = SCOPES if tenant is not None else ("internal",)
-        return Client(self.channel, self.keys.token(*scopes, tenant=tenant))
+        return self.keys.token(*scopes, tenant=tenant)
+
+    @asynccontextmanager
+    async def client(self, tenant: int | None) -> AsyncIterator[Client]:
+        async with grpc.aio.insecure_channel(self.address) as channel:
+            yield Client(channel, self.token(tenant))
 
 
-@pytest.fixture
-async def ingest(
-    database: Callable[[str], Database], nats_url: str, tmp_path: Path
-) -> AsyncIterator[Ingest]:
-    """A fresh ingest service on a database of its own."""
-    keys, mine = Keys(tmp_path), database("ingest")
-    address = f"127.0.0.1:{choose_port()}"
-    env = {
+@pytest.fixture(scope="session")
+def ingest(
+    database: Callable[[str], Database], nats_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ingest]:
+    """An ingest service on a database of its own."""
+    folder = tmp_path_factory.mktemp("ingest")
+    keys, mine = Keys(folder), database("ingest")
+    address, metrics_address = (f"{HOST}:{choose_port()}" for _ in range(2))
+    environment = {
         "INGEST_DATABASE_URL": mine.app_url,
         "INGEST_WORKER_DATABASE_URL": mine.worker_url,
         "INGEST_LISTEN_ADDRESS": address,
+        "INGEST_METRICS_ADDRESS": metrics_address,
         "INGEST_TOKEN_KEYS_FILE": keys.file,
         "INGEST_INTERNAL_TOKEN_FILE": keys.internal_token_file(),
-        "INGEST_DRAIN_SECONDS": "1",
         "NATS_URL": nats_url,
     }
-    stopping = asyncio.Event()
-    serving = asyncio.create_task(serve(Settings.from_env(env), stopping))
-    async with grpc.aio.insecure_channel(address) as channel:
-        ready = asyncio.create_task(channel.channel_ready())
-        await asyncio.wait([ready, serving], timeout=20, return_when=asyncio.FIRST_COMPLETED)
-        assert ready.done(), "ingest does not answer"
-        yield Ingest(channel, keys, mine)
-    stopping.set()
-    await serving
+    service = Service("ingest", address, metrics_address, folder, folder / "log", environment)
+    service.start()
+    service.await_serving(time.monotonic() + START_SECONDS)
+    yield Ingest(address, keys, itertools.count(1))
+    service.stop()
 
 
 @pytest.fixture
-def client(ingest: Ingest) -> Client:
-    """A client of tenant 1."""
-    return ingest.client()
+async def client(ingest: Ingest) -> AsyncIterator[Client]:
+    """A client of a new tenant."""
+    async with ingest.client(ingest.new_tenant()) as one:
+        yield one
+
+
+@pytest.fixture
+async def other_client(ingest: Ingest) -> AsyncIterator[Client]:
+    """A client of another new tenant."""
+    async with ingest.client(ingest.new_tenant()) as one:
+        yield one
+
+
+@pytest.fixture
+async def internal(ingest: Ingest) -> AsyncIterator[Client]:
+    """A client that speaks as a service of the suite."""
+    async with ingest.client(None) as one:
+        yield one

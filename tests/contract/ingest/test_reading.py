@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from tally.ingest.v1 import event_pb2
 from tally.ingest.v1 import ingest_service_pb2 as pb
-from tests.contract.ingest.conftest import Client, Ingest, Refusal
+from tests.contract.ingest.conftest import Client, Refusal
 from tests.contract.ingest.test_record_events import Value, event
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -60,17 +60,17 @@ async def test_an_event_comes_back_as_it_was_sent(client: Client) -> None:
     expected.properties["small"].decimal = "-0.001"
     expected.properties["power"].decimal = "5000"
     assert stored.event == expected
-    assert (stored.position.number, stored.position.index) == (1, 1)
+    assert stored.position.number > 0 and stored.position.index == 1
     assert NOW <= stored.received_at.ToDatetime(tzinfo=UTC)
 
 
-async def test_another_tenants_event_is_not_found(ingest: Ingest) -> None:
-    await ingest.client(1).record(event())
-    refusal = await ingest.client(2).refused("GetEvent", pb.GetEventRequest(id="e1"))
+async def test_another_tenants_event_is_not_found(client: Client, other_client: Client) -> None:
+    await client.record(event())
+    refusal = await other_client.refused("GetEvent", pb.GetEventRequest(id="e1"))
     assert refusal == Refusal("NOT_FOUND", "EVENT_NOT_FOUND", [])
-    await ingest.client(2).record(event("e2"))
-    assert await listed(ingest.client(2)) == ["e2"]
-    assert await listed(ingest.client(1)) == ["e1"]
+    await other_client.record(event("e2"))
+    assert await listed(other_client) == ["e2"]
+    assert await listed(client) == ["e1"]
 
 
 async def test_events_come_in_log_order_page_by_page(client: Client) -> None:
@@ -128,9 +128,11 @@ async def test_rejected_events_come_newest_first_page_by_page(client: Client) ->
     assert only.reason == event_pb2.REJECTION_REASON_ID_MISSING
 
 
-async def test_rejected_events_of_another_tenant_are_not_seen(ingest: Ingest) -> None:
-    await ingest.client(1).record(event(""))
-    answer = await ingest.client(2).call("ListRejectedEvents", pb.ListRejectedEventsRequest())
+async def test_rejected_events_of_another_tenant_are_not_seen(
+    client: Client, other_client: Client
+) -> None:
+    await client.record(event(""))
+    answer = await other_client.call("ListRejectedEvents", pb.ListRejectedEventsRequest())
     assert not answer.events
 
 
