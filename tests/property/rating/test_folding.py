@@ -1,0 +1,157 @@
+"""Usage does not depend on the order in which events arrive, nor on how they are batched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.period import local_day
+from services.rating.domain.attribution import Catalog, Term
+from services.rating.domain.cell import Cell, CellKey, merged, units
+from services.rating.domain.event import Moment, PropertyValue, Slice, UsageEvent, instant_of
+from services.rating.domain.folding import fold
+from services.rating.domain.meter import Aggregation, Dimension, Meter
+
+DAY_US = 86_400_000_000
+START = datetime(2024, 3, 30, tzinfo=UTC)
+ZONE = ZoneInfo("Europe/Berlin")  # Its clocks change within the days of these events.
+METERS = [
+    Meter(
+        meter_id=UUID(int=place),
+        code=aggregation,
+        name=aggregation,
+        event_type="used",
+        aggregation=aggregation,
+        value_property="" if aggregation is Aggregation.COUNT else "v",
+        dimensions=(Dimension("region", ()),),
+        created_at=START,
+    )
+    for place, aggregation in enumerate(Aggregation, start=1)
+]
+TERM = Term(
+    term_id=UUID(int=9),
+    subscription_id="s",
+    subscription_start=0,
+    default_for_usage=False,
+    zone=ZONE,
+    start=0,
+    end=None,
+    event_types=frozenset({"used"}),
+)
+CATALOG = Catalog(1, {"used": METERS}, {"acme": [TERM]})
+
+values: st.SearchStrategy[PropertyValue] = st.one_of(
+    st.decimals(min_value=-100, max_value=100, places=3),
+    st.sampled_from(["1", "1.0", "7", "x", "", "1e2"]),
+    st.booleans(),
+)
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[UsageEvent]:
+    """A log of events in log order, with times in any order."""
+    times = draw(st.lists(st.integers(0, 4), max_size=25))
+    base = int(START.timestamp()) * 1_000_000
+    events = []
+    for number, days in enumerate(times, start=1):
+        properties: dict[str, PropertyValue] = {"v": draw(values)}
+        if draw(st.booleans()):
+            properties["region"] = draw(st.sampled_from(["eu", "us"]))
+        if draw(st.booleans()):
+            properties["operation_type"] = draw(st.sampled_from(["add", "remove"]))
+        moment = Moment(base + days * DAY_US // 4 + DAY_US // 24 * 22, 0, number, 0)
+        events.append(UsageEvent(1, "acme", "", "used", moment, properties))
+    return events
+
+
+def cells_of(batches: Sequence[Sequence[UsageEvent]]) -> dict[CellKey, Cell]:
+    """Fold each batch alone and merge, as checkpoints do."""
+    stored: dict[CellKey, Cell] = {}
+    for batch in batches:
+        pieces = [Slice(0, 0, event.moment.number, 0, "", [event]) for event in batch]
+        for key, cell in fold(pieces, {1: CATALOG}).cells.items():
+            dimensions = cell.dimensions
+            stored[key] = merged([stored[key], cell]) if key in stored else cell
+            stored[key].dimensions = dimensions
+    return stored
+
+
+@given(logs(), st.data())
+def test_usage_is_the_same_in_any_order_and_batches(
+    log: list[UsageEvent], data: st.DataObject
+) -> None:
+    shuffled = data.draw(st.permutations(log))
+    cut = data.draw(st.integers(0, len(log)))
+    assert cells_of([shuffled[:cut], shuffled[cut:]]) == cells_of([log])
+    assert cells_of([[event] for event in shuffled]) == cells_of([log])
+
+
+@given(logs())
+def test_the_whole_period_is_what_its_days_merge_to(log: list[UsageEvent]) -> None:
+    stored = cells_of([log])
+    for meter in METERS:
+        whole = merged(cell for key, cell in stored.items() if key.meter_id == meter.meter_id)
+        assert units(whole, meter.aggregation) == walked(log, meter.aggregation)
+
+
+@given(logs())
+def test_each_event_is_in_the_cell_of_its_local_day(log: list[UsageEvent]) -> None:
+    count = next(meter for meter in METERS if meter.aggregation is Aggregation.COUNT)
+    stored = cells_of([log])
+    days = [local_day(instant_of(event.moment.time), ZONE) for event in log]
+    for day in set(days):
+        found = sum(
+            cell.event_count
+            for key, cell in stored.items()
+            if key.meter_id == count.meter_id and key.day == day
+        )
+        assert found == days.count(day)
+
+
+def walked(log: Sequence[UsageEvent], aggregation: Aggregation) -> Decimal:
+    """Walk the events in the order of their times, then of the log, and count naively."""
+    ordered = sorted(log, key=lambda event: event.moment)
+    numbers = [number for event in ordered if (number := as_number(event)) is not None]
+    match aggregation:
+        case Aggregation.COUNT:
+            return Decimal(len(ordered))
+        case Aggregation.SUM:
+            return sum(numbers, Decimal(0))
+        case Aggregation.MAX:
+            return max(numbers, default=Decimal(0))
+        case Aggregation.LATEST:
+            return max(numbers[-1], Decimal(0)) if numbers else Decimal(0)
+        case Aggregation.UNIQUE_COUNT:
+            return Decimal(len(present_values(ordered)))
+
+
+def as_number(event: UsageEvent) -> Decimal | None:
+    value = event.properties["v"]
+    if isinstance(value, str):
+        return Decimal(value) if value not in ("x", "") else None
+    return value if isinstance(value, Decimal) else None
+
+
+def present_values(ordered: Sequence[UsageEvent]) -> set[str]:
+    present: set[str] = set()
+    for event in ordered:
+        value = event.properties["v"]
+        if isinstance(value, bool):
+            text = str(value).lower()
+        elif isinstance(value, Decimal):
+            text = f"{value.normalize() + 0:f}"
+        else:
+            text = value
+        if not text:
+            continue
+        if event.properties.get("operation_type") == "remove":
+            present.discard(text)
+        else:
+            present.add(text)
+    return present
