@@ -43,5 +43,5 @@ def fonts() -> typst.Fonts:
 
 
 def dated(invoice: Invoice) -> datetime:
-    """Return the instant that the PDF's metadata give as that of its making."""
-    return invoice.finalized_at or invoice.created_at
+    """Return the instant that the PDF's metadata give as that of its making, in whole seconds."""
+    return (invoice.finalized_at or invoice.created_at).replace(microsecond=0)

@@ -18,7 +18,7 @@ from services.invoicing.domain.tax import Tax
 
 ZONE = "Australia/Melbourne"
 INVOICE_ID = UUID("0193d1a0-0000-7000-8000-000000000001")
-FINALIZED_AT = datetime(2014, 1, 31, 13, 10, tzinfo=UTC)
+FINALIZED_AT = datetime(2014, 1, 31, 13, 10, 0, 123_456, tzinfo=UTC)
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 GST = Tax("gst", "GST", Decimal(10))
 
