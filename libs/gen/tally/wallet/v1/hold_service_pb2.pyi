@@ -204,7 +204,7 @@ class CaptureRequest(_message.Message):
     hold_id: _builtins.str
     """Which hold."""
     final: _builtins.bool
-    """True: the last capture, the rest is released."""
+    """True: the last capture, the rest is released. One that takes all that is left is always final."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """Not below zero and not above what is left of the hold."""

@@ -138,7 +138,7 @@ class Balance(_message.Message):
     AVAILABLE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def posted(self) -> _money_pb2.Money:
-        """All that was granted and is neither spent nor expired."""
+        """All that was granted, is in force, and is neither spent nor expired."""
 
     @_builtins.property
     def held(self) -> _money_pb2.Money:
