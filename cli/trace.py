@@ -18,9 +18,10 @@ from cli.spans import Span, Spans, children
 from deploy.embedded.record import find_folder, traces_of
 
 COLORS = {"ingest": "green", "rating": "cyan", "invoicing": "magenta", "wallet": "yellow"}
-LINKS_SHOWN = 2
+CAUSES_MAX = 8
 DEMO_FOLDER = "demo"
 TRACE_ID = re.compile(r"[0-9a-f]{32}")
+PACKAGE = re.compile(r"\btally\.[a-z]+\.v\d+\.")
 # Set on the span that finalizes an invoice, so that a suite that is down can still be read.
 ATTRIBUTES = ("invoice_number", "invoice_id")
 
@@ -69,17 +70,16 @@ def find_trace(invoice: str, folders: Sequence[Path]) -> tuple[Spans, str]:
     raise click.ClickException(f"there are no spans of {invoice} in {looked}")
 
 
-def trace_tree(story: Sequence[Span], trace_id: str, *, links_shown: int = LINKS_SHOWN) -> Tree:
-    """Return a trace as a tree of spans; what a span links to stands below it.
+def trace_tree(story: Sequence[Span], trace_id: str, *, causes_max: int = CAUSES_MAX) -> Tree:
+    """Return a trace as a tree of spans; the traces that a span links to stand below it.
 
-    Each linked trace is shown once, no more than `links_shown` for a span.
+    Each of those is drawn once, and no more than `causes_max` of them in all.
     """
     by_trace: dict[str, list[Span]] = {}
     for span in story:
         by_trace.setdefault(span.trace_id, []).append(span)
-    drawing = _Drawing(by_trace, {trace_id}, links_shown)
     tree = Tree(f"[bold]trace {trace_id}[/bold]")
-    drawing.draw(tree, trace_id)
+    _Drawing(by_trace, {trace_id}, 1 + causes_max).draw(tree, trace_id)
     return tree
 
 
@@ -87,7 +87,7 @@ def trace_tree(story: Sequence[Span], trace_id: str, *, links_shown: int = LINKS
 class _Drawing:
     by_trace: Mapping[str, Sequence[Span]]
     drawn: set[str]
-    links_shown: int
+    drawn_max: int
 
     def draw(self, below: Tree, trace_id: str) -> None:
         roots, inner = children([span for span in self.by_trace[trace_id] if not is_query(span)])
@@ -97,17 +97,32 @@ class _Drawing:
     def _span(self, below: Tree, span: Span, inner: Mapping[str, list[Span]]) -> None:
         color = COLORS.get(span.service, "white")
         failed = " [red]failed[/red]" if span.status == "error" else ""
-        name = f"[{color}]{span.service:<9}[/{color}] {escape(span.name)}"
+        name = f"[{color}]{span.service:<9}[/{color}] {escape(name_text(span))}"
         node = below.add(f"{name} [dim]{span.milliseconds} ms[/dim]{failed}")
         for child in inner.get(span.span_id, []):
             self._span(node, child, inner)
-        causes = [link.trace_id for link in span.links if link.trace_id in self.by_trace]
-        fresh = [one for one in dict.fromkeys(causes) if one not in self.drawn]
-        for cause in fresh[: self.links_shown]:
+        self._causes(node, span)
+
+    def _causes(self, node: Tree, span: Span) -> None:
+        linked = dict.fromkeys(link.trace_id for link in span.links)
+        left_out = 0
+        for cause in linked:
+            if cause in self.drawn or cause not in self.by_trace:
+                continue
+            if len(self.drawn) >= self.drawn_max:
+                left_out += 1
+                continue
             self.drawn.add(cause)
             self.draw(node.add(f"[dim]caused by trace {cause}[/dim]"), cause)
-        if rest := len(fresh[self.links_shown :]):
-            node.add(f"[dim]and by {rest} more[/dim]")
+        if left_out:
+            node.add(f"[dim]caused by {left_out} more traces[/dim]")
+
+
+def name_text(span: Span) -> str:
+    """Return what a span is about: "IngestService/RecordEvents", "→ RatingService/ClosePeriod"."""
+    asked = "→ " if span.name.startswith("/") else ""
+    plain = span.name.removeprefix("/").removeprefix(f"{span.service} ")
+    return asked + PACKAGE.sub("", plain)
 
 
 def is_query(span: Span) -> bool:

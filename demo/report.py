@@ -19,11 +19,12 @@ from demo.failure import DemoFailed
 from demo.story import Story
 from tally.invoicing.v1.invoice_service_pb2 import Invoice, InvoiceLine
 
-SHORT = Decimal("0.001")  # Tables show quantities to here; the explained invoice shows all.
+# Tables show quantities to here; the explained invoices show every digit.
+LARGE, LARGE_STEP, SMALL_STEP = Decimal(100_000), Decimal("0.1"), Decimal("0.001")
 
 
 class Progressing:
-    """A bar of events for each story, and the suite's time."""
+    """A bar of events for each story, and the suite's time; without a terminal a line a month."""
 
     def __init__(self, console: Console, stories: Sequence[Story]) -> None:
         self._console = console
@@ -33,15 +34,18 @@ class Progressing:
             MofNCompleteColumn(),
             TextColumn("{task.fields[unit]}"),
             console=console,
+            disable=not console.is_terminal,
         )
         self._bars: dict[str, TaskID] = {
             story.name: self._progress.add_task(story.name, total=story.event_count, unit="events")
             for story in stories
         }
-        start = min(story.start for story in stories)
-        days = (max(story.windows[-1].end for story in stories) - start).days + 1
-        self._start = start
+        self._start = min(story.start for story in stories)
+        end = max(story.windows[-1].end for story in stories)
+        days = (end - self._start).days + 1
         self._clock = self._progress.add_task("clock", total=days, unit="days")
+        self._recorded = 0
+        self._month = ""
 
     def __enter__(self) -> Progressing:
         self._progress.start()
@@ -53,13 +57,16 @@ class Progressing:
     def told(self, story: Story, count: int) -> None:
         """Show that `count` more events of a story are recorded."""
         self._progress.advance(self._bars[story.name], count)
+        self._recorded += count
 
     def moved(self, instant: datetime) -> None:
         """Show the suite's time."""
-        days = (instant - self._start).days + 1
-        self._progress.update(
-            self._clock, completed=days, unit=f"days, now {instant.astimezone(UTC):%Y-%m-%d %H:%M}"
-        )
+        now = instant.astimezone(UTC)
+        unit = f"days, now {now:%Y-%m-%d %H:%M}"
+        self._progress.update(self._clock, completed=(now - self._start).days + 1, unit=unit)
+        if not self._console.is_terminal and self._month != f"{now:%Y-%m}":
+            self._month = f"{now:%Y-%m}"
+            self._console.print(f"  {self._month}: {self._recorded:,} events recorded so far")
 
 
 def show_story(console: Console, story: Story, invoices: Sequence[Invoice]) -> None:
@@ -84,7 +91,7 @@ def show_trace(console: Console, invoice: Invoice, spans: Spans) -> None:
     story = spans.story(invoice.trace_id)
     if not story:
         raise DemoFailed(f"{invoice.number} names the trace {invoice.trace_id}, which has no spans")
-    console.print(trace_tree(story, invoice.trace_id, links_shown=1))
+    console.print(trace_tree(story, invoice.trace_id, causes_max=1))
     console.print(f"`tally trace {invoice.number}` shows it again.", style="dim", highlight=False)
 
 
@@ -98,17 +105,18 @@ def show_files(console: Console, documents: Sequence[Path], summary: Path) -> No
 
 
 def _story_table(invoices: Sequence[Invoice]) -> Table:
-    """Return a row for each invoice and a column of units for each kind of line."""
-    kinds = {_kind(line): _heading(line) for invoice in invoices for line in invoice.lines}
+    """Return a row for each invoice, and a column of units for each kind of usage."""
+    usage = [line for invoice in invoices for line in invoice.lines if line.charge_code]
+    kinds = {_kind(line): _heading(line) for line in usage}
     sums = {"Subtotal": "subtotal_minor", "Tax": "tax_minor", "Credits": "credits_minor"}
     shown = {name: part for name, part in sums.items() if any(getattr(i, part) for i in invoices)}
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("Invoice", "Period"):
-        table.add_column(name, no_wrap=True)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True)
+    table.add_column("Invoice", no_wrap=True)
+    table.add_column("Period", overflow="fold")
     for name in (*kinds.values(), *shown, f"To pay ({invoices[0].currency_code})"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for invoice in invoices:
-        units = {_kind(line): _short(line.units) for line in invoice.lines}
+        units = {_kind(line): short_text(line.units) for line in invoice.lines}
         amounts = [getattr(invoice, part) for part in shown.values()] + [invoice.total_minor]
         table.add_row(
             invoice.number,
@@ -119,21 +127,17 @@ def _story_table(invoices: Sequence[Invoice]) -> Table:
     return table
 
 
+def short_text(units: str) -> str:
+    """Return a quantity as a table has room for it: "2,632,014.1", "9.345", "1,486"."""
+    value = Decimal(units)
+    rounded = value.quantize(LARGE_STEP if abs(value) >= LARGE else SMALL_STEP)
+    return f"{value if value == value.to_integral_value() else rounded:,f}"
+
+
 def _kind(line: InvoiceLine) -> tuple[str, str]:
     return line.charge_code, line.filter_code
 
 
 def _heading(line: InvoiceLine) -> str:
-    name = line.charge_code.replace("_", " ") or "base"
-    return f"{name} ({line.filter_code})" if line.filter_code else name
-
-
-def _short(units: str) -> str:
-    value = Decimal(units)
-    return f"{min(value, value.quantize(SHORT), key=_places):,f}"
-
-
-def _places(value: Decimal) -> int:
-    exponent = value.as_tuple().exponent
-    assert isinstance(exponent, int)
-    return -exponent
+    name = line.charge_code.replace("_", " ")
+    return f"{name} {line.filter_code}".strip()
