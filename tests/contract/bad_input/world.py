@@ -10,6 +10,7 @@ from tally.ingest.v1.ingest_service_pb2 import RecordEventsRequest
 from tally.invoicing.v1.customer_service_pb2 import UpsertCustomerRequest
 from tally.invoicing.v1.invoice_service_pb2 import Invoice, InvoiceStatus, ListInvoicesRequest
 from tally.invoicing.v1.tax_service_pb2 import CreateTaxRequest
+from tally.invoicing.v1.tenant_service_pb2 import UpdateBillingEntityRequest
 from tally.rating.v1.meter_service_pb2 import CreateMeterRequest
 from tally.rating.v1.plan_service_pb2 import CreatePlanRequest
 from tally.rating.v1.subscription_service_pb2 import (
@@ -56,6 +57,9 @@ async def _fill(client: SuiteClient, name: str) -> World:
     customer = good["invoicing.v1.CustomerService.UpsertCustomer"]
     customer["customer"]["customer_id"] = world["customer"]
     await client.customers.UpsertCustomer(UpsertCustomerRequest(**customer))
+    seller = good["invoicing.v1.TenantService.UpdateBillingEntity"]
+    seller["billing_entity"] |= {"number_prefix": name.upper()}  # Numbers of its own.
+    await client.tenants.UpdateBillingEntity(UpdateBillingEntityRequest(**seller))
     for key in ("subscription", "ending"):
         world[key] = await _subscribe(client, world, f"{name}-{key}")
     world["tax"] = await _tax(client, world, name)
