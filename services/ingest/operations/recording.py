@@ -119,7 +119,7 @@ class Recorder:
     async def _seal(self, group: Sequence[_Waiting]) -> Sealed:
         started = time.perf_counter()
         events = sum(len(one.submission.candidates) for one in group)
-        context, links = _causes(group)
+        context, links = causes([one.span for one in group])
         attributes = {"tally.requests": len(group), "tally.events": events}
         with tracer.start_as_current_span(
             "seal", context=context, links=links, attributes=attributes
@@ -133,9 +133,9 @@ class Recorder:
         return sealed
 
 
-def _causes(group: Sequence[_Waiting]) -> tuple[Context, list[Link]]:
+def causes(requests: Sequence[SpanContext]) -> tuple[Context, list[Link]]:
     """Return the seal's parent if one request caused it, else links to all of them."""
-    spans = [one.span for one in group if one.span.is_valid]
+    spans = [span for span in requests if span.is_valid]
     if len(spans) == 1:
         parent = trace.set_span_in_context(trace.NonRecordingSpan(spans[0]), Context())
         return parent, []

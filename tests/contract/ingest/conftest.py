@@ -41,19 +41,23 @@ class Client:
 
     channel: grpc.aio.Channel
     token: str
+    traceparent: str = ""
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        trace = (("traceparent", self.traceparent),) if self.traceparent else ()
+        return (("authorization", f"Bearer {self.token}"), *trace)
 
     async def call(self, method: str, request: Message) -> Any:
         stub = ingest_service_pb2_grpc.IngestServiceStub(self.channel)
-        metadata = (("authorization", f"Bearer {self.token}"),)
-        return await getattr(stub, method)(request, metadata=metadata, timeout=20)
+        return await getattr(stub, method)(request, metadata=self.metadata, timeout=20)
 
     async def record(self, *events: event_pb2.Event, atomic: bool = False) -> Any:
         return await self.call("RecordEvents", pb.RecordEventsRequest(events=events, atomic=atomic))
 
     async def stream(self, request: pb.StreamSegmentsRequest) -> list[Any]:
         stub = ingest_service_pb2_grpc.IngestServiceStub(self.channel)
-        metadata = (("authorization", f"Bearer {self.token}"),)
-        answers = stub.StreamSegments(request, metadata=metadata, timeout=20)
+        answers = stub.StreamSegments(request, metadata=self.metadata, timeout=20)
         return [answer.slice async for answer in answers]
 
     async def slices(self, partition: int, after: int = 0) -> list[Any]:
@@ -90,7 +94,7 @@ def refusal_of(error: grpc.aio.AioRpcError) -> Refusal:
 class Ingest:
     """The service under test, by which each test has tenants of its own."""
 
-    address: str
+    service: Service
     keys: Keys
     tenants: itertools.count[int]
 
@@ -103,7 +107,7 @@ class Ingest:
 
     @asynccontextmanager
     async def client(self, tenant: int | None) -> AsyncIterator[Client]:
-        async with grpc.aio.insecure_channel(self.address) as channel:
+        async with grpc.aio.insecure_channel(self.service.address) as channel:
             yield Client(channel, self.token(tenant))
 
 
@@ -122,12 +126,13 @@ def ingest(
         "INGEST_METRICS_ADDRESS": metrics_address,
         "INGEST_TOKEN_KEYS_FILE": keys.file,
         "INGEST_INTERNAL_TOKEN_FILE": keys.internal_token_file(),
+        "INGEST_TRACES_FILE": str(folder / "traces"),
         "NATS_URL": nats_url,
     }
     service = Service("ingest", address, metrics_address, folder, folder / "log", environment)
     service.start()
     service.await_serving(time.monotonic() + START_SECONDS)
-    yield Ingest(address, keys, itertools.count(1))
+    yield Ingest(service, keys, itertools.count(1))
     service.stop()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from services.ingest.domain.columns import decode
@@ -35,6 +36,20 @@ async def test_slices_hold_every_event_in_a_chain_up_to_the_head(
         assert previous == newest
         assert await internal.slices(partition, after=newest) == []
     assert sorted(ids) == [f"{batch}-{n}" for batch in range(5) for n in range(3)] + ["other"]
+
+
+async def test_a_slice_carries_the_trace_of_the_request_that_filled_it(
+    client: Client, internal: Client
+) -> None:
+    trace_id, span_id = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    traced = replace(client, traceparent=f"00-{trace_id}-{span_id}-01")
+    await traced.record(event("traced"))
+    [head] = (await internal.call("GetHeads", pb.GetHeadsRequest())).heads
+    partition = list(head.slice_numbers).index(head.number)
+    [part] = await internal.slices(partition, after=head.number - 1)
+    version, trace, span, _ = part.traceparent.split("-")
+    assert (version, trace) == ("00", trace_id)
+    assert span != span_id  # The seal's own, below the request's.
 
 
 async def test_they_are_for_services_of_the_suite_only(client: Client) -> None:
