@@ -102,6 +102,8 @@ def test_page_tokens_come_back_with_their_types_or_are_refused() -> None:
     for bad in ("%%%", "aGVsbG8", token + "x", wire.page_token("a")):
         with pytest.raises(wire.PageTokenInvalid):
             wire.parse_page_token(bad, datetime, str, int)
+    with pytest.raises(wire.PageTokenInvalid):
+        wire.parse_page_token(wire.page_token(2**63), int)
     for size in (-1, 1_001):
         with pytest.raises(FieldInvalid):
             wire.parse_page(size, "")
