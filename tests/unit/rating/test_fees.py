@@ -93,7 +93,9 @@ def test_a_charge_without_usage_costs_what_nothing_costs() -> None:
     flat = GraduatedPrice((Tier(None, D("1"), D("5")),))
     assert fees(a_version(StandardPrice(D("1")))) == []
     found = fees(a_version(flat, WEEKEND))
-    assert [(fee.key.filter_code, fee.units, fee.amount_minor) for fee in found] == [("", 0, 500)]
+    assert [(fee.key.filter_code, fee.units, fee.amount_minor) for fee in found] == [
+        ("", D(0), 500)
+    ]
     with_usage = fees(a_version(flat, WEEKEND), cell("weekend", "1"))
     assert [fee.key.filter_code for fee in with_usage] == ["weekend"]
 
@@ -119,4 +121,6 @@ def test_an_adjustment_may_be_negative_and_take_a_whole_fee_back() -> None:
     version = a_version(StandardPrice(D("1")), WEEKEND)
     closed = fees(version, cell("weekend", "2"))
     taken = adjustments([], closed)
-    assert [(fee.units, fee.exact_amount, fee.amount_minor) for fee in taken] == [(-2, -2, -200)]
+    assert [(fee.units, fee.exact_amount, fee.amount_minor) for fee in taken] == [
+        (D(-2), D(-2), -200)
+    ]

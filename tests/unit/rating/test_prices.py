@@ -60,17 +60,17 @@ def test_a_price_gives_the_amount_in_the_table(price: Price, units: str, amount:
 def test_graduated_rows_show_each_tier_reached() -> None:
     rows = rate(GraduatedPrice(STEPS), D("12"))
     assert [(row.units, row.unit_amount, row.flat_amount, row.amount) for row in rows] == [
-        (10, 10, 2, 102),
-        (2, 5, 3, 13),
+        (D(10), D(10), D(2), D(102)),
+        (D(2), D(5), D(3), D(13)),
     ]
-    assert [row.up_to for row in rows] == [10, 20]
+    assert [row.up_to for row in rows] == [D(10), D(20)]
 
 
 def test_free_units_of_a_package_are_a_row() -> None:
     rows = rate(PackagePrice(D("7"), D("10"), D("5")), D("16"))
     assert [(row.label, row.units, row.amount) for row in rows] == [
-        ("free", 5, 0),
-        ("package", 2, 14),
+        ("free", D(5), D(0)),
+        ("package", D(2), D(14)),
     ]
 
 

@@ -1,0 +1,191 @@
+"""Meters and plans over gRPC: stored once, checked without storing, all faults at once."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import grpc
+import pytest
+
+from cli.client import SuiteClient, refusal
+from tally.rating.v1.meter_service_pb2 import (
+    Aggregation,
+    CreateMeterRequest,
+    Dimension,
+    GetMeterRequest,
+    ListMetersRequest,
+    Meter,
+)
+from tally.rating.v1.plan_service_pb2 import (
+    Charge,
+    CreatePlanRequest,
+    CreatePlanVersionRequest,
+    DimensionFilter,
+    FilterBucket,
+    GetPlanRequest,
+    IntervalUnit,
+    ListPlansRequest,
+    PackagePrice,
+    Plan,
+    PlanVersion,
+    Price,
+    StandardPrice,
+    Tier,
+    TieredPrice,
+    Timing,
+)
+from tests.suite import Suite
+
+COUNT, SUM = Aggregation.AGGREGATION_COUNT, Aggregation.AGGREGATION_SUM
+MONTH = IntervalUnit.INTERVAL_UNIT_MONTH
+CENT = Price(standard=StandardPrice(unit_amount="0.01"))
+
+
+def meter_request(code: str = "calls", *, validate_only: bool = False) -> CreateMeterRequest:
+    meter = Meter(code=code, aggregation=COUNT, dimensions=[Dimension(key="region")])
+    return CreateMeterRequest(request_id=str(uuid4()), meter=meter, validate_only=validate_only)
+
+
+def plan_request(*charges: Charge, code: str = "pro") -> CreatePlanRequest:
+    version = PlanVersion(interval_unit=MONTH, interval_count=1, charges=charges)
+    plan = Plan(code=code, name="Pro", currency_code="USD")
+    return CreatePlanRequest(request_id=str(uuid4()), plan=plan, version=version)
+
+
+async def test_a_repeated_request_gets_its_first_answer(suite: Suite) -> None:
+    async with suite.client(suite.new_tenant()) as client:
+        request = meter_request()
+        first = await client.meters.CreateMeter(request)
+        assert await client.meters.CreateMeter(request) == first
+        request.meter.name = "Other"
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await client.meters.CreateMeter(request)
+        assert refusal(refused.value).reason == "REQUEST_ID_REUSED"
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await client.meters.CreateMeter(meter_request())
+        assert refusal(refused.value).reason == "METER_CODE_TAKEN"
+
+
+async def test_what_is_only_checked_is_not_stored(suite: Suite) -> None:
+    async with suite.client(suite.new_tenant()) as client:
+        await client.meters.CreateMeter(meter_request(validate_only=True))
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await client.meters.GetMeter(GetMeterRequest(code="calls"))
+        assert refusal(refused.value).reason == "METER_NOT_FOUND"
+        await client.meters.CreateMeter(meter_request())
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await client.meters.CreateMeter(meter_request(validate_only=True))
+        assert refusal(refused.value).reason == "METER_CODE_TAKEN"
+
+
+async def test_lists_page_by_code(suite: Suite) -> None:
+    async with suite.client(suite.new_tenant()) as client:
+        for code in ("c", "a", "b"):
+            await client.meters.CreateMeter(meter_request(code))
+            await client.plans.CreatePlan(plan_request(code=code))
+        meters = await client.meters.ListMeters(ListMetersRequest(page_size=2))
+        rest = await client.meters.ListMeters(ListMetersRequest(page_token=meters.next_page_token))
+        assert [[one.code for one in page.meters] for page in (meters, rest)] == [["a", "b"], ["c"]]
+        plans = await client.plans.ListPlans(ListPlansRequest(page_size=2))
+        last = await client.plans.ListPlans(ListPlansRequest(page_token=plans.next_page_token))
+        pages = [[one.plan.code for one in page.plans] for page in (plans, last)]
+        assert pages == [["a", "b"], ["c"]]
+        assert not rest.next_page_token and not last.next_page_token
+
+
+async def test_a_plan_comes_back_as_it_was_sent(suite: Suite) -> None:
+    tiers = [Tier(up_to="10", unit_amount="1.5", flat_amount="2"), Tier(unit_amount="0.5")]
+    charges = [
+        Charge(code="a", meter_code="calls", display_name="Calls", price=CENT),
+        Charge(
+            code="b",
+            meter_code="calls",
+            price=Price(
+                package=PackagePrice(amount="5", package_size="1000", free_units="0"),
+            ),
+            buckets=[
+                FilterBucket(
+                    code="eu",
+                    filters=[DimensionFilter(key="region", values=["de", "fr"])],
+                    price=Price(volume=TieredPrice(tiers=tiers)),
+                )
+            ],
+        ),
+    ]
+    async with suite.client(suite.new_tenant()) as client:
+        await client.meters.CreateMeter(meter_request())
+        request = plan_request(*charges)
+        request.version.base_amount = "99.5"
+        request.version.base_timing = Timing.TIMING_IN_ADVANCE
+        created = await client.plans.CreatePlan(request)
+        found = await client.plans.GetPlan(GetPlanRequest(code="pro"))
+        assert (found.plan, found.version) == (created.plan, created.version)
+        assert [one.code for one in found.version.charges] == ["a", "b"]
+        [bucket] = found.version.charges[1].buckets
+        assert [tier.up_to for tier in bucket.price.volume.tiers] == ["10", ""]
+        assert (found.version.base_amount, found.version.version) == ("99.5", 1)
+
+
+async def test_versions_are_numbered_and_stay(suite: Suite) -> None:
+    async with suite.client(suite.new_tenant()) as client:
+        await client.meters.CreateMeter(meter_request())
+        await client.plans.CreatePlan(plan_request(Charge(meter_code="calls", price=CENT)))
+        version = PlanVersion(
+            interval_unit=MONTH, base_amount="1", base_timing=Timing.TIMING_IN_ARREARS
+        )
+        for number in (2, 3):
+            added = await client.plans.CreatePlanVersion(
+                CreatePlanVersionRequest(request_id=str(uuid4()), plan_code="pro", version=version)
+            )
+            assert added.version.version == number
+        first = await client.plans.GetPlan(GetPlanRequest(code="pro", version=1))
+        assert first.version.charges and not first.version.base_amount
+        newest = await client.plans.GetPlan(GetPlanRequest(code="pro"))
+        assert newest.version.version == 3
+
+
+async def test_every_fault_of_a_plan_is_told_at_once(suite: Suite) -> None:
+    bad = Price(standard=StandardPrice(unit_amount="-1"))
+    descending = TieredPrice(tiers=[Tier(up_to="5"), Tier(up_to="5"), Tier()])
+    request = plan_request(
+        Charge(meter_code="calls", price=bad),
+        Charge(meter_code="calls", price=Price(graduated=descending)),
+        Charge(code="x", meter_code="calls"),
+    )
+    request.plan.currency_code = "usd"
+    request.version.interval_unit = IntervalUnit.INTERVAL_UNIT_UNSPECIFIED
+    async with suite.client(suite.new_tenant()) as client:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await client.plans.CreatePlan(request)
+    assert set(refusal(refused.value).fields) == {
+        "plan.currency_code",
+        "version.interval_unit",
+        "version.charges[0].price.standard.unit_amount",
+        "version.charges[1].price.graduated.tiers[1].up_to",
+        "version.charges[1].code",
+        "version.charges[2].price",
+    }
+
+
+async def test_a_charge_fits_its_meter(suite: Suite) -> None:
+    async with suite.client(suite.new_tenant()) as client:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await client.plans.CreatePlan(plan_request(Charge(meter_code="calls", price=CENT)))
+        assert refusal(refused.value).reason == "METER_UNKNOWN"
+        await client.meters.CreateMeter(meter_request())
+        colours = DimensionFilter(key="colour", values=["red"])
+        bucket = FilterBucket(code="red", filters=[colours], price=CENT)
+        request = plan_request(Charge(meter_code="calls", price=CENT, buckets=[bucket]))
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await client.plans.CreatePlan(request)
+        path = "version.charges[0].buckets[0].filters[0].key"
+        assert list(refusal(refused.value).fields) == [path]
+
+
+async def test_a_token_needs_the_scope_of_the_method(suite: Suite) -> None:
+    client: SuiteClient
+    async with suite.client(suite.new_tenant(), scopes=["catalog:read"]) as client:
+        assert not (await client.meters.ListMeters(ListMetersRequest())).meters
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await client.meters.CreateMeter(meter_request())
+        assert refusal(refused.value).metadata == {"scope": "catalog:write"}
