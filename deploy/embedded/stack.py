@@ -172,7 +172,12 @@ class Stack:
                 upgrade(name, self.url(name, "owner"))
 
     def stop(self) -> None:
-        """Stop services, then NATS, then PostgreSQL; a shared cluster goes on."""
+        """Stop services, then NATS, then PostgreSQL; a shared cluster goes on.
+
+        Nothing happens if we do not run it: what runs from the folder may be somebody else's.
+        """
+        if not self._lock.held:
+            return
         for service in self.services.values():
             service.ask_to_stop()
         until = time.monotonic() + STOP_SECONDS
@@ -181,8 +186,7 @@ class Stack:
                 self._say(f"{name} did not stop within {STOP_SECONDS:g} s and was killed")
         for server in reversed(self._servers().values()):
             server.stop()
-        if self._lock.held:
-            record.forget_record(self.folder)
+        record.forget_record(self.folder)
         self._ready = False
         self._lock.release()
 

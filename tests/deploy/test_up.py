@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from deploy.embedded import leftovers
+from deploy.embedded.databases import SERVICES
 from deploy.embedded.environment import python_environment
 from deploy.embedded.record import Record, find_holder, find_record
 from deploy.embedded.status import PartStatus, StackStatus, find_status
 from tests.wait import until
 
+SERVERS = ("postgres", "nats")
 SECONDS = 180.0  # Four services start at once, on a machine that may be busy.
 
 
@@ -53,6 +55,11 @@ class Command:
         assert record is not None
         return record
 
+    def record(self) -> Record:
+        found = find_record(self.home)
+        assert found is not None
+        return found
+
     def status(self) -> StackStatus:
         found = find_status(self.home)
         assert found is not None
@@ -71,17 +78,25 @@ def tally(tmp_path: Path) -> Iterator[Command]:
     leftovers.stop_all(command.home)
 
 
-async def test_up_mends_what_is_killed_is_itself_replaced_and_stops_cleanly(
+async def test_a_suite_mends_what_is_killed_is_taken_over_and_stops_cleanly(
     tally: Command,
 ) -> None:
-    first = tally.up()
-    before = await tally.ready(first)
-    assert tally.run("status").returncode == 0
+    started = tally.run("up", "--detach")
+    assert started.returncode == 0, started.stderr + started.stdout
+    status = json.loads(tally.run("status", "--json").stdout)
+    assert status["running"] and not status["test_clock"]
+    assert [part["name"] for part in status["parts"]] == [*SERVERS, *SERVICES]
+    before = tally.record()
+    again = tally.run("up")
+    assert again.returncode == 1
+    assert "already runs" in again.stderr
+    assert tally.status().running
+    assert tally.record() == before
     for secret in ("stack.json", "keys/signing-key.pem", "logs/rating.jsonl"):
         assert (tally.home / secret).stat().st_mode & 0o777 == 0o600
     assert "://" not in (tally.home / "stack.json").read_text()
 
-    for name in ("wallet", "nats", "postgres"):
+    for name in ("wallet", *SERVERS):
         pid = before.parts[name].pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
@@ -91,14 +106,15 @@ async def test_up_mends_what_is_killed_is_itself_replaced_and_stops_cleanly(
     assert tally.part("ingest").pid == before.parts["ingest"].pid
     assert tally.part("wallet").pid != before.parts["wallet"].pid
     assert tally.part("wallet").address == before.parts["wallet"].address
-    assert "wallet was killed by SIGKILL; it starts again in 0.5 s" in tally.output.read_text()
+    log = (tally.home / "logs" / "up.log").read_text()
+    assert "wallet was killed by SIGKILL; it starts again in 0.5 s" in log
 
-    first.kill()
-    first.wait()
-    assert tally.status().supervisor_pid is None
+    os.kill(before.supervisor_pid, signal.SIGKILL)
+    await until(lambda: tally.status().supervisor_pid is None)
     second = tally.up()
     after = await tally.ready(second)
     assert after.addresses == before.addresses
+    assert after.test_clock
     assert "stopped ingest, left over from a crash" in tally.output.read_text()
     assert not leftovers.running_pids(tally.home) & mended
 
@@ -108,22 +124,14 @@ async def test_up_mends_what_is_killed_is_itself_replaced_and_stops_cleanly(
     assert find_record(tally.home) is None
 
 
-async def test_a_detached_suite_runs_on_until_down(tally: Command) -> None:
-    started = tally.run("up", "--detach")
-    assert started.returncode == 0, started.stderr + started.stdout
-    status = json.loads(tally.run("status", "--json").stdout)
-    assert status["running"] and not status["test_clock"]
-    assert [part["name"] for part in status["parts"]] == [
-        "postgres",
-        "nats",
-        "ingest",
-        "rating",
-        "invoicing",
-        "wallet",
-    ]
-    again = tally.run("up")
-    assert again.returncode == 1
-    assert "already runs" in again.stderr
+def test_down_asks_whoever_keeps_the_suite_to_stop(tally: Command) -> None:
+    keeper = (
+        "import signal, sys; from pathlib import Path; from deploy.embedded.record import Lock;"
+        "Lock(Path(sys.argv[1])).take(); print('taken', flush=True); signal.pause()"
+    )
+    command = [sys.executable, "-c", keeper, str(tally.home)]
+    process = subprocess.Popen(command, env=tally.env, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "taken\n"
     stopped = tally.run("down")
     assert (stopped.returncode, stopped.stdout) == (0, f"The suite in {tally.home} is stopped.\n")
-    assert leftovers.running_pids(tally.home) == set()
+    assert process.wait(SECONDS) == -signal.SIGTERM
