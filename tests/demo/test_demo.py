@@ -23,7 +23,7 @@ FILES = (
     "electricity_victoria_2014.csv",
 )
 STORIES = {"ai-text": 3, "saas-credits": 3, "analytics-weekly": 6, "electricity": 12}
-DEADLINE_SECONDS = 240
+DEADLINE_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
