@@ -167,10 +167,12 @@ class Postgres:
         found = binaries.find_postgres()
         if binaries.can_enter(self._identity, found):
             return found
-        copy = self._home() / "programs"
-        if not copy.exists():
-            shutil.copytree(found.parent, copy, symlinks=True)
-        return copy / "bin"
+        # With the libraries beside the package, where the programs look for them.
+        package, copies = found.parents[1], self._home() / "programs"
+        for source in (package, package.with_name(f"{package.name}.libs")):
+            if source.is_dir() and not (copies / source.name).exists():
+                shutil.copytree(source, copies / source.name, symlinks=True)
+        return copies / found.relative_to(package.parent)
 
     def _home(self) -> Path:
         """Return where data may be: our folder, or one that the other user may enter."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 from pathlib import Path
 
 import asyncpg
@@ -42,6 +43,7 @@ async def test_committed_rows_survive_a_kill_of_the_postmaster(
         assert postgres.port == port
     finally:
         await asyncio.to_thread(postgres.stop)
+        shutil.rmtree(postgres.data.parent)  # Elsewhere, where another user runs PostgreSQL.
 
 
 async def test_a_postmaster_whose_launcher_died_is_taken_over(tmp_path: Path) -> None:
