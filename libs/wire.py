@@ -21,15 +21,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.errors import FieldInvalid, FieldsInvalid, InvalidInput
 from libs.money import Money, is_currency
+from libs.quantity import find_quantity
 from libs.requests import Request
 from tally.common.v1.money_pb2 import Money as MoneyMessage
 from tally.common.v1.period_pb2 import CivilDate, DayPeriod
 from tally.common.v1.period_pb2 import Period as PeriodMessage
 
-DECIMAL = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}", re.ASCII)
-DECIMAL_CHARACTERS_MAX = 64
-DECIMAL_MAGNITUDE_MAX = 30  # Digits before the point, and places behind it.
 PAGE_SIZE_MAX = 1_000
 PAGE_SIZE_DEFAULT = 100
 INT64_MAX = 2**63 - 1
@@ -143,31 +141,15 @@ def parse_decimal(
     """
     if not text:
         raise FieldInvalid(field, "is missing")
-    if len(text) > DECIMAL_CHARACTERS_MAX or not DECIMAL.fullmatch(text):
-        raise FieldInvalid(field, f"{text[:70]!r} is not a decimal of at most 64 characters")
-    value = Decimal(text)
-    if value and not fits(value):
-        raise FieldInvalid(field, f"{text} is not below 10^30 with at most 30 places")
+    value = find_quantity(text)
+    if value is None:
+        rule = "of at most 64 characters, below 10^30, with at most 30 places"
+        raise FieldInvalid(field, f"{text[:70]!r} is not a decimal {rule}")
     if at_least is not None and value < at_least:
         raise FieldInvalid(field, f"{text} is below {at_least}")
     if above is not None and value <= above:
         raise FieldInvalid(field, f"{text} is not above {above}")
     return value
-
-
-def fits(value: Decimal) -> bool:
-    """Tell whether `value` is below 10^30 with at most 30 places."""
-    exponent = value.normalize(None).as_tuple().exponent
-    assert isinstance(exponent, int)
-    return value.adjusted() < DECIMAL_MAGNITUDE_MAX and exponent >= -DECIMAL_MAGNITUDE_MAX
-
-
-def decimal_text(value: Decimal) -> str:
-    """Write a decimal plainly and canonically: no exponent, no superfluous zeros, no "-0"."""
-    if not value:
-        return "0"
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def parse_currency(text: str, field: str) -> str:
@@ -278,7 +260,8 @@ def parse_page_token(token: str, *types: Callable[..., object]) -> tuple[object,
             keys: tuple[object, ...] = msgspec.json.decode(
                 content, type=tuple.__class_getitem__(types)
             )
-            return keys
+            if all(not isinstance(key, int) or abs(key) <= INT64_MAX for key in keys):
+                return keys
     except (msgspec.MsgspecError, binascii.Error, ValueError):
         pass
     raise PageTokenInvalid("page_token was not made by this list: start from the first page")

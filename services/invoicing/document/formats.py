@@ -10,7 +10,7 @@ from babel.dates import format_date
 from babel.numbers import format_currency, get_currency_name, get_currency_symbol
 
 from libs.money import Money, exponent, to_decimal
-from libs.wire import decimal_text
+from libs.quantity import decimal_text
 
 LOCALE = Locale("en")
 DAY = timedelta(days=1)

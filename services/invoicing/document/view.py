@@ -9,7 +9,7 @@ from itertools import groupby
 from zoneinfo import ZoneInfo
 
 from libs.period import local_day
-from libs.wire import decimal_text
+from libs.quantity import decimal_text
 from services.invoicing.document import formats
 from services.invoicing.domain.invoice import Invoice, Status
 from services.invoicing.domain.line import BreakdownRow, FeeKind, Line

@@ -6,7 +6,8 @@ from datetime import date, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from libs.wire import civil_date, day_period, decimal_text, period_message, timestamp
+from libs.quantity import decimal_text
+from libs.wire import civil_date, day_period, period_message, timestamp
 from services.invoicing.domain.invoice import Invoice, Status
 from services.invoicing.domain.line import BreakdownRow, FeeKind, Line
 from services.invoicing.domain.party import (

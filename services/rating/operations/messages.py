@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Decimal
 
 from libs.money import DIVIDING, Money
-from libs.wire import day_period, decimal_text, money_message, period_message, timestamp
+from libs.quantity import decimal_text
+from libs.wire import day_period, money_message, period_message, timestamp
 from services.rating.domain.fee import PLACES, Fee, FeeKind
 from services.rating.domain.filters import DimensionFilter
 from services.rating.domain.meter import Aggregation, Meter

@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs import wire
 from libs.errors import FieldInvalid, FieldsInvalid
+from libs.quantity import decimal_text
 from tally.common.v1.money_pb2 import Money
 from tally.rating.v1.meter_service_pb2 import Aggregation
 
@@ -28,11 +29,26 @@ from tally.rating.v1.meter_service_pb2 import Aggregation
     ],
 )
 def test_decimals_are_written_plainly(text: str, canonical: str) -> None:
-    assert wire.decimal_text(wire.parse_decimal(text, "x")) == canonical
+    assert decimal_text(wire.parse_decimal(text, "x")) == canonical
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1,5", "NaN", "inf", "0x1", "1e31", "1e-31", "1" * 65, " 1", "1_0", "٣", "1e9999"]
+    "text",
+    [
+        "",
+        "1,5",
+        "NaN",
+        "inf",
+        "0x1",
+        "1e31",
+        "1e-31",
+        "0." + "1" * 31,
+        "1" * 65,
+        " 1",
+        "1_0",
+        "٣",
+        "1e9999",
+    ],
 )
 def test_what_is_no_decimal_is_refused(text: str) -> None:
     with pytest.raises(FieldInvalid, match=r"^price: ") as caught:
