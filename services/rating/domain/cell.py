@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple, assert_never
 from uuid import UUID
@@ -117,6 +118,7 @@ def units(cell: Cell, aggregation: Aggregation) -> Decimal:
             assert_never(aggregation)
 
 
+@lru_cache(maxsize=65_536)
 def dimensions_key(dimensions: tuple[str, ...]) -> bytes:
     """Return 128 bits that stand for a combination of dimension values."""
     digest = blake2b(digest_size=HASH_BYTES)

@@ -12,7 +12,7 @@ from libs.clock import Clock
 from libs.db import begin_worker
 from libs.worker import Loop, wait
 from services.rating.operations import announcing, transitions
-from services.rating.operations.log import Log, load_watermark
+from services.rating.operations.log import Log, Watermark
 from services.rating.store.due import DueGroup
 
 POLL_SECONDS = 1.0  # The time on the wall kicks no one.
@@ -39,7 +39,7 @@ class Calendar:
     ) -> None:
         self.loop = Loop("calendar", self.step, poll_seconds=POLL_SECONDS)
         self._worker = worker
-        self._log = log_of_events
+        self._watermark = Watermark(worker, log_of_events)
         self._clock = clock
         self._folded = folded
         self._ask_folder = ask_folder
@@ -71,11 +71,12 @@ class Calendar:
         for group in groups:
             if group.usage_end is None:
                 announced += await announcing.announce(self._worker, group, None)
-        with_usage = [group for group in groups if group.usage_end is not None]
-        if with_usage:
-            watermark = await load_watermark(self._worker, self._log)
-            for group in with_usage:
-                announced += await announcing.announce(self._worker, group, watermark)
+        ends = [group.usage_end for group in groups if group.usage_end is not None]
+        if ends:
+            watermark = await self._watermark.load(max(ends))
+            for group in groups:
+                if group.usage_end is not None:
+                    announced += await announcing.announce(self._worker, group, watermark)
         if announced:
             ANNOUNCED.inc(announced)
             self._committed()

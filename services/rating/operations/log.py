@@ -33,15 +33,33 @@ def head_numbers(heads: Sequence[ShardHead]) -> dict[Lane, int]:
     }
 
 
-async def load_watermark(worker: AsyncEngine, log: Log) -> datetime | None:
-    """Return the instant before which every acknowledged event is in the cells.
+class Watermark:
+    """The instant before which every acknowledged event is in the cells.
 
-    None: the cells lack what one answer of the log had at its heads. The log is asked first:
-    read in the other order, a slice could fall between the two.
+    It rises when the cells reach the heads of one answer of the log. That answer is kept until
+    then: under a steady stream of events the newest heads are always ahead of the cells.
     """
-    heads = await log.heads()
-    async with begin_worker(worker) as conn:
-        applied = await load_applied(conn)
-    if any(applied.get(lane, 0) < number for lane, number in head_numbers(heads).items()):
-        return None
-    return min((head.through for head in heads), default=None)
+
+    def __init__(self, worker: AsyncEngine, log: Log) -> None:
+        self._worker = worker
+        self._log = log
+        self._asked: Sequence[ShardHead] = ()
+        self._reached: datetime | None = None
+
+    async def load(self, wanted: datetime) -> datetime | None:
+        """Return the watermark, looked at again if it is below `wanted`; None: none is known.
+
+        Raises:
+            Unavailable: a shard is away.
+        """
+        if self._reached is not None and self._reached >= wanted:
+            return self._reached
+        if not self._asked:
+            self._asked = await self._log.heads()
+        async with begin_worker(self._worker) as conn:
+            applied = await load_applied(conn)
+        numbers = head_numbers(self._asked)
+        if self._asked and all(applied.get(lane, 0) >= numbers[lane] for lane in numbers):
+            self._reached = min(head.through for head in self._asked)
+            self._asked = ()
+        return self._reached

@@ -78,6 +78,9 @@ async def create_subscription(
         await write_periods(conn, tenant, subscription, version, term_id=term_id, now=now)
         message = subscription_message(subscription)
         await outbox.append(conn, tenant, events_pb2.SubscriptionActivated(subscription=message))
+        if subscription.status is SubscriptionStatus.TERMINATED:  # It lies wholly in the past.
+            ended = events_pb2.SubscriptionTerminated(subscription=message)
+            await outbox.append(conn, tenant, ended)
         answer = pb.CreateSubscriptionResponse(subscription=message)
         if not validate_only:
             await requests.save_answer(conn, tenant, request, answer)

@@ -72,11 +72,13 @@ async def load_cells(
         cell = _read_cell(row)
         found.setdefault(row.meter_id, []).append(cell)
         unique[row.meter_id, bytes(row.dimensions_key)] = cell
-    for row in await conn.execute(_last_operations(tenant, term_id, days)):
-        # Which day's cell takes it does not matter: all of them are merged.
-        cell = unique[row.meter_id, bytes(row.dimensions_key)]
-        moment = Moment(row.time_us, row.shard, row.number, row.place)
-        cell.values[bytes(row.value_key)] = Operation(moment, row.present)
+    for value in await conn.execute(_last_operations(tenant, term_id, days)):
+        # Which day's cell takes it does not matter: all of them are merged. One that a fold has
+        # added since the first query is left for the next reading.
+        holder = unique.get((value.meter_id, bytes(value.dimensions_key)))
+        if holder is not None:
+            moment = Moment(value.time_us, value.shard, value.number, value.place)
+            holder.values[bytes(value.value_key)] = Operation(moment, value.present)
     return found
 
 

@@ -37,7 +37,7 @@ from services.rating.domain.plan import (
 from services.rating.domain.price import StandardPrice
 from services.rating.operations import announcing, meters, plans, rating, subscriptions
 from services.rating.operations.folding import Catalogs, fold_slices
-from services.rating.operations.log import load_watermark
+from services.rating.operations.log import Watermark
 from services.rating.operations.subscriptions import Wish
 from services.rating.store.applied import Lane, load_applied, open_lanes
 from tally.rating.v1 import rating_service_pb2 as rating_pb
@@ -177,7 +177,7 @@ class World:
         """Announce what is due by `now`, with the log complete up to there."""
         self.through = now
         groups = await announcing.load_due_groups(self.worker, now)
-        watermark = await load_watermark(self.worker, self)
+        watermark = await Watermark(self.worker, self).load(now)
         return sum([await announcing.announce(self.worker, group, watermark) for group in groups])
 
     async def close(self, period_id: UUID, now: datetime) -> rating_pb.RatedPeriod:
