@@ -28,7 +28,7 @@ def parse_instant(text: str) -> datetime:
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
 
 
-class Instant(click.ParamType):
+class Instant(click.ParamType[datetime]):
     """An instant, as the type of an option."""
 
     name = "time"

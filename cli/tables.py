@@ -98,9 +98,11 @@ def invoice_view(invoice: Invoice) -> RenderableType:
         price = price_text(rows[0]) if alone else ""
         amount = amount_text(currency, line.amount_minor)
         table.add_row(_line_name(line, invoice), quantity_text(line.units), price, amount)
+        floor = ""
         for row in rows if not alone else ():
-            parts = (f"  {step_text(row)}", quantity_text(row.units), price_text(row))
+            parts = (f"  {step_text(row, floor)}", quantity_text(row.units), price_text(row))
             table.add_row(*parts, quantity_text(row.amount), style="dim")
+            floor = row.up_to
     table.add_section()
     for name, minor in _totals(invoice):
         table.add_row(name, "", "", amount_text(currency, minor), style="bold")
@@ -111,17 +113,20 @@ def invoice_view(invoice: Invoice) -> RenderableType:
     return Group(Text(about), table, Text(f"Trace {invoice.trace_id or '-'}", style="dim"))
 
 
-def step_text(row: LineBreakdownRow | BreakdownRow) -> str:
-    """Return what one step of a price is: "tier up to 500"."""
+def step_text(row: LineBreakdownRow | BreakdownRow, floor: str = "") -> str:
+    """Return what one step of a price is: "tier up to 500", "tier above 500".
+
+    `floor` is the last unit of the tier before it.
+    """
     if row.up_to:
         return f"{row.label} up to {quantity_text(row.up_to)}"
-    return row.label
+    return f"{row.label} above {quantity_text(floor)}" if floor else row.label
 
 
 def price_text(row: LineBreakdownRow | BreakdownRow) -> str:
     """Return the price of a unit, and the flat part if there is one: "0.05 + 10"."""
     flat = row.flat_amount if row.flat_amount and Decimal(row.flat_amount) else ""
-    return " + ".join(part for part in (row.unit_amount, flat) if part)
+    return " + ".join(quantity_text(part) for part in (row.unit_amount, flat) if part)
 
 
 def usage_view(usage: GetUsageResponse) -> RenderableType:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -88,6 +88,7 @@ class _Drawing:
     by_trace: Mapping[str, Sequence[Span]]
     drawn: set[str]
     drawn_max: int
+    left_out: set[str] = field(default_factory=set)
 
     def draw(self, below: Tree, trace_id: str) -> None:
         roots, inner = children([span for span in self.by_trace[trace_id] if not is_query(span)])
@@ -104,18 +105,17 @@ class _Drawing:
         self._causes(node, span)
 
     def _causes(self, node: Tree, span: Span) -> None:
+        """Draw what the span links to, unless it is drawn or left out elsewhere."""
         linked = dict.fromkeys(link.trace_id for link in span.links)
-        left_out = 0
-        for cause in linked:
-            if cause in self.drawn or cause not in self.by_trace:
-                continue
-            if len(self.drawn) >= self.drawn_max:
-                left_out += 1
-                continue
-            self.drawn.add(cause)
+        seen = self.drawn | self.left_out
+        fresh = [cause for cause in linked if cause in self.by_trace and cause not in seen]
+        room = max(0, self.drawn_max - len(self.drawn))
+        self.drawn.update(fresh[:room])
+        self.left_out.update(fresh[room:])
+        for cause in fresh[:room]:
             self.draw(node.add(f"[dim]caused by trace {cause}[/dim]"), cause)
-        if left_out:
-            node.add(f"[dim]caused by {left_out} more traces[/dim]")
+        if rest := len(fresh[room:]):
+            node.add(f"[dim]and by {rest} more[/dim]")
 
 
 def name_text(span: Span) -> str:

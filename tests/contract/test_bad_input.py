@@ -196,7 +196,9 @@ def _field_at(message: Descriptor, path: str) -> str:
     """Return the full name of the field at `path` of `message`."""
     *parents, last = (name.split("[")[0] for name in path.split("."))
     for name in parents:
-        message = message.fields_by_name[name].message_type
+        inner = message.fields_by_name[name].message_type
+        assert inner is not None, path
+        message = inner
     return str(message.fields_by_name[last].full_name)
 
 

@@ -10,7 +10,14 @@ SLEEPERS = {"time", "asyncio", "anyio", "trio"}
 ENGINE_MAKERS = {"create_async_engine", "create_engine", "async_engine_from_config"}
 
 # What the domain may import besides itself: it computes, and knows neither time nor place.
-DOMAIN_LIBS = {"libs.money", "libs.errors", "libs.period", "libs.tenant"}
+DOMAIN_LIBS = {
+    "libs.money",
+    "libs.errors",
+    "libs.partition",
+    "libs.period",
+    "libs.quantity",
+    "libs.tenant",
+}
 DOMAIN_OTHERS = {"numpy"}
 IMPURE = set(
     "asyncio concurrent io logging multiprocessing os pathlib random secrets selectors shutil"

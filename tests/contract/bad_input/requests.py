@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -11,9 +10,9 @@ from google.protobuf.message import Message
 
 from tests.contract.bad_input.rules import Foreign
 
-World = Mapping[str, str]  # Ids and codes of one tenant's things, by what they are.
+World = dict[str, str]  # Ids and codes of one tenant's things, by what they are.
 
-VERSION = {
+VERSION: dict[str, Any] = {
     "interval_unit": "INTERVAL_UNIT_MONTH",
     "interval_count": 1,
     "base_amount": "99",
@@ -62,7 +61,7 @@ USD = {"currency_code": "USD", "amount_minor": 100}
 
 def version(world: World) -> dict[str, Any]:
     """The plan version above, on the world's meter."""
-    charges = [{**charge, "meter_code": world["meter"]} for charge in VERSION["charges"]]  # type: ignore[dict-item]
+    charges = [{**charge, "meter_code": world["meter"]} for charge in VERSION["charges"]]
     return {**VERSION, "charges": charges}
 
 

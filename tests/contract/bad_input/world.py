@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from cli.client import SuiteClient
+from tally.ingest.v1.event_pb2 import Event
 from tally.ingest.v1.ingest_service_pb2 import RecordEventsRequest
 from tally.invoicing.v1.customer_service_pb2 import UpsertCustomerRequest
 from tally.invoicing.v1.invoice_service_pb2 import Invoice, InvoiceStatus, ListInvoicesRequest
@@ -63,7 +64,7 @@ async def _fill(client: SuiteClient, name: str) -> World:
     for key in ("subscription", "ending"):
         world[key] = await _subscribe(client, world, f"{name}-{key}")
     world["tax"] = await _tax(client, world, name)
-    event = {"id": world["event"], "type": "calls", "customer_id": world["customer"]}
+    event = Event(id=world["event"], type="calls", customer_id=world["customer"])
     await client.ingest.RecordEvents(RecordEventsRequest(events=[event]))
     return world | await _wallet(client, world) | await _billed(client, world)
 

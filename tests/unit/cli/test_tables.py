@@ -46,3 +46,4 @@ def test_a_period_is_shown_by_its_local_days(
 def test_a_step_of_a_price_can_be_checked_by_hand() -> None:
     row = LineBreakdownRow(label="tier", unit_amount="0.095", flat_amount="10", up_to="2000")
     assert (step_text(row), price_text(row)) == ("tier up to 2,000", "0.095 + 10")
+    assert step_text(LineBreakdownRow(label="tier"), "2000") == "tier above 2,000"
