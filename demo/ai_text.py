@@ -31,6 +31,7 @@ SELLER = BillingEntity(
     ),
     number_prefix="QUILL",
     time_zone=ZONE,
+    net_terms_days=14,
 )
 METERS = [
     Meter(
@@ -71,7 +72,17 @@ def story() -> Story:
         start=start,
         seller=SELLER,
         customer=Customer(
-            customer_id=CUSTOMER, name="Northwind Press", time_zone=ZONE, email="ap@example.com"
+            customer_id=CUSTOMER,
+            name="Northwind Press",
+            time_zone=ZONE,
+            email="ap@example.com",
+            address=Address(
+                lines=["12 Example Avenue"],
+                city="Boston",
+                postal_code="02108",
+                region="MA",
+                country_code="US",
+            ),
         ),
         meters=METERS,
         plan=Plan(code="writer", name="Writer", currency_code="USD"),

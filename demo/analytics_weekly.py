@@ -33,6 +33,7 @@ SELLER = BillingEntity(
     address=Address(lines=["Beispielweg 4"], city="Berlin", postal_code="10115", country_code="DE"),
     number_prefix="SPALTE",
     time_zone=ZONE,
+    net_terms_days=7,
 )
 METER = Meter(
     code="gigabytes",
@@ -84,6 +85,12 @@ def story() -> Story:
             name="Lindenberg Versicherung AG",
             time_zone=ZONE,
             email="rechnung@example.com",
+            address=Address(
+                lines=["Musterallee 100"],
+                city="Köln",
+                postal_code="50667",
+                country_code="DE",
+            ),
         ),
         meters=[METER],
         plan=Plan(code="enterprise", name="Enterprise", currency_code="EUR"),

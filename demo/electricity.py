@@ -56,6 +56,7 @@ SELLER = BillingEntity(
     ),
     number_prefix="SCE",
     time_zone=ZONE,
+    net_terms_days=30,
 )
 METERS = [
     Meter(
@@ -98,6 +99,13 @@ def story() -> Story:
             name="The State of Victoria",
             time_zone=ZONE,
             email="ap@example.com",
+            address=Address(
+                lines=["1 Example Place"],
+                city="Melbourne",
+                postal_code="3002",
+                region="VIC",
+                country_code="AU",
+            ),
             tax_codes=["gst"],
         ),
         taxes=[Tax(code="gst", name="GST", rate_percent="10")],

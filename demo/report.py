@@ -64,9 +64,9 @@ class Progressing:
         now = instant.astimezone(UTC)
         unit = f"days, now {now:%Y-%m-%d %H:%M}"
         self._progress.update(self._clock, completed=(now - self._start).days + 1, unit=unit)
-        if not self._console.is_terminal and self._month != f"{now:%Y-%m}":
-            self._month = f"{now:%Y-%m}"
-            self._console.print(f"  {self._month}: {self._recorded:,} events recorded so far")
+        if not self._console.is_terminal and self._recorded and self._month != f"{now:%b %Y}":
+            self._month = f"{now:%b %Y}"
+            self._console.print(f"  {self._month}: {self._recorded:,} events recorded")
 
 
 def show_story(console: Console, story: Story, invoices: Sequence[Invoice]) -> None:
@@ -92,7 +92,8 @@ def show_trace(console: Console, invoice: Invoice, spans: Spans) -> None:
     if not story:
         raise DemoFailed(f"{invoice.number} names the trace {invoice.trace_id}, which has no spans")
     console.print(trace_tree(story, invoice.trace_id, causes_max=1))
-    console.print(f"`tally trace {invoice.number}` shows it again.", style="dim", highlight=False)
+    again = f"`.venv/bin/tally trace {invoice.number}` shows all of it."
+    console.print(again, style="dim", highlight=False)
 
 
 def show_files(console: Console, documents: Sequence[Path], summary: Path) -> None:
@@ -108,7 +109,7 @@ def _story_table(invoices: Sequence[Invoice]) -> Table:
     """Return a row for each invoice, and a column of units for each kind of usage."""
     usage = [line for invoice in invoices for line in invoice.lines if line.charge_code]
     kinds = {_kind(line): _heading(line) for line in usage}
-    sums = {"Subtotal": "subtotal_minor", "Tax": "tax_minor", "Credits": "credits_minor"}
+    sums = {"Tax": "tax_minor", "Credits": "credits_minor"}
     shown = {name: part for name, part in sums.items() if any(getattr(i, part) for i in invoices)}
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True)
     table.add_column("Invoice", no_wrap=True)

@@ -31,6 +31,7 @@ SELLER = BillingEntity(
     ),
     number_prefix="WAY",
     time_zone=ZONE,
+    net_terms_days=14,
 )
 METER = Meter(code="api_calls", name="API calls", aggregation=Aggregation.AGGREGATION_COUNT)
 PRICES = PlanVersion(
@@ -65,7 +66,16 @@ def story() -> Story:
         start=start,
         seller=SELLER,
         customer=Customer(
-            customer_id=CUSTOMER, name="Quayside Logistics", time_zone=ZONE, email="ap@example.com"
+            customer_id=CUSTOMER,
+            name="Quayside Logistics",
+            time_zone=ZONE,
+            email="ap@example.com",
+            address=Address(
+                lines=["Example Docks"],
+                city="Felixstowe",
+                postal_code="IP11 3SY",
+                country_code="GB",
+            ),
         ),
         meters=[METER],
         plan=Plan(code="pro", name="Pro", currency_code="USD"),
