@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs import auth
 from libs.clock import Clock
 from libs.errors import FieldInvalid
+from libs.partition import partition_of
 from libs.wire import page_token, parse_page, parse_text
 from services.ingest.api import answers, parsing
 from services.ingest.domain.candidate import Rules, Submission
 from services.ingest.domain.columns import Selection
-from services.ingest.domain.identity import partition_of
 from services.ingest.domain.limits import check_batch
 from services.ingest.operations import heads, reading
 from services.ingest.operations.announcing import slice_message

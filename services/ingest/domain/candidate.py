@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from libs.partition import partition_of
 from libs.tenant import Tenant
 from services.ingest.domain.digest import digest
 from services.ingest.domain.event import Event
-from services.ingest.domain.identity import event_key, partition_of
+from services.ingest.domain.identity import event_key
 from services.ingest.domain.limits import Limits
 from services.ingest.domain.validation import Rejection, find_fault
 

@@ -1,9 +1,8 @@
-"""Who an event is: a 16-byte key in its tenant, and the shard and partition it falls on."""
+"""Who an event is: a 16-byte key in its tenant."""
 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from hashlib import blake2b
 
 KEY_BYTES = 16
@@ -43,10 +42,3 @@ def _time_ordered(event_id: str) -> tuple[bytes | None, bool]:
             is_uuid = ordered[6] >> 4 == 7 and ordered[8] >> 6 == 2
             return ordered, upper == event_id and not is_uuid
     return None, False
-
-
-@lru_cache(maxsize=65_536)
-def partition_of(tenant: int, customer_id: str, partitions: int) -> int:
-    """Return the rating partition, 0 to partitions - 1, of a tenant's customer."""
-    hashed = blake2b(f"{tenant}:{customer_id}".encode(), digest_size=8).digest()
-    return int.from_bytes(hashed, "big") % partitions

@@ -2,7 +2,8 @@
 
 from uuid import UUID
 
-from services.ingest.domain.identity import event_key, partition_of
+from libs.partition import partition_of
+from services.ingest.domain.identity import event_key
 
 SECRET = bytes(range(32))
 UUID_V7 = "019b0000-1234-7abc-8def-0123456789ab"
