@@ -7,15 +7,13 @@ from pathlib import Path
 
 import click
 import grpc
-from rich.console import Console
 
 from cli.client import readable, refusal
+from cli.tables import open_console
 from demo.failure import DemoFailed
 from demo.runner import run
 from deploy.embedded.record import find_folder
 from libs.errors import TallyError
-
-WIDTH = 120  # Where nobody looks at a terminal: a file, a pipe.
 
 
 @click.command()
@@ -28,12 +26,9 @@ WIDTH = 120  # Where nobody looks at a terminal: a file, a pipe.
 )
 def demo(build: Path) -> None:
     """Start a suite of its own, bill four stories of 2014, and show what came of it."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=WIDTH)
     folder = find_folder() / "demo"
     try:
-        run(console, folder=folder, build=build)
+        run(open_console(), folder=folder, build=build)
     except (DemoFailed, TallyError) as error:
         raise _failed(str(error), folder) from error
     except grpc.aio.AioRpcError as error:

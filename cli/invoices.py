@@ -9,11 +9,10 @@ from uuid import UUID
 
 import click
 from google.protobuf import json_format
-from rich.console import Console
 
 from cli.client import SuiteClient, open_client, run
 from cli.options import json_option, json_text, with_access
-from cli.tables import invoice_view, invoices_table
+from cli.tables import invoice_view, invoices_table, open_console
 from tally.invoicing.v1.invoice_service_pb2 import (
     GetInvoiceRequest,
     Invoice,
@@ -41,7 +40,7 @@ def list_command(customer: str, as_json: bool, tenant: int, token: str | None) -
         rows = [json_format.MessageToDict(one, preserving_proto_field_name=True) for one in found]
         click.echo(json.dumps(rows, indent=2))
     elif found:
-        Console().print(invoices_table(found))
+        open_console().print(invoices_table(found))
     else:
         click.echo("There are no invoices.")
 
@@ -56,7 +55,7 @@ def show_command(invoice: str, as_json: bool, tenant: int, token: str | None) ->
     if as_json:
         click.echo(json_text(found))
     else:
-        Console().print(invoice_view(found))
+        open_console().print(invoice_view(found))
 
 
 @invoices.command("pdf")

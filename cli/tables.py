@@ -8,7 +8,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -25,6 +25,14 @@ from tally.invoicing.v1.invoice_service_pb2 import (
 )
 from tally.rating.v1.billing_period_pb2 import BreakdownRow
 from tally.rating.v1.usage_service_pb2 import GetUsageResponse
+
+WIDTH = 120  # Of a file or a pipe.
+
+
+def open_console() -> Console:
+    """Return where to print: as wide as the terminal, or wide where nobody looks at one."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)
 
 
 def money_text(currency: str, minor: int) -> str:
@@ -63,18 +71,16 @@ def invoices_table(invoices: Iterable[Invoice]) -> Table:
     """Return a row for each invoice."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("Number", no_wrap=True)
-    for name in ("Customer", "Period", "Status"):
+    table.add_column("Customer", overflow="fold")
+    for name in ("Period", "Status"):
         table.add_column(name)
-    for name in ("Tax", "Credits", "To pay"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("To pay", justify="right", no_wrap=True)
     for invoice in invoices:
-        sums = (invoice.tax_minor, invoice.credits_minor)
         table.add_row(
             invoice.number or "-",
             escape(invoice.customer_name or invoice.customer_id),
             period_text(invoice.period, invoice.time_zone),
             status_text(invoice),
-            *(amount_text(invoice.currency_code, amount) for amount in sums),
             money_text(invoice.currency_code, invoice.total_minor),
         )
     return table

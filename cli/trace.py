@@ -9,12 +9,12 @@ from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
 from cli.options import json_option
 from cli.spans import Span, Spans, children
+from cli.tables import open_console
 from deploy.embedded.record import find_folder, traces_of
 
 COLORS = {"ingest": "green", "rating": "cyan", "invoicing": "magenta", "wallet": "yellow"}
@@ -45,7 +45,7 @@ def trace(invoice: str, as_json: bool, folder: Path | None) -> None:
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(story), indent=2).decode())
     else:
-        Console().print(trace_tree(story, trace_id))
+        open_console().print(trace_tree(story, trace_id))
 
 
 def default_folders() -> list[Path]:

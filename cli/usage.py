@@ -6,12 +6,11 @@ from datetime import datetime
 
 import click
 from google.protobuf.timestamp_pb2 import Timestamp
-from rich.console import Console
 
 from cli.client import open_client, run
 from cli.instants import INSTANT
 from cli.options import json_option, json_text, with_access
-from cli.tables import usage_view
+from cli.tables import open_console, usage_view
 from tally.rating.v1.usage_service_pb2 import GetUsageRequest, GetUsageResponse
 
 
@@ -33,7 +32,7 @@ def usage(
     if as_json:
         click.echo(json_text(found))
     else:
-        Console().print(usage_view(found))
+        open_console().print(usage_view(found))
 
 
 async def _usage(request: GetUsageRequest, tenant: int, token: str | None) -> GetUsageResponse:
