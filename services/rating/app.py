@@ -22,6 +22,7 @@ from services.rating.api.usage_servicer import UsageServicer
 from services.rating.events import IngestLog
 from services.rating.loops.calendar import Calendar
 from services.rating.loops.folder import Folder
+from services.rating.loops.reattributor import Reattributor
 from services.rating.operations.idling import check_idle
 from services.rating.settings import Settings
 from tally.internal.v1 import fact_service_pb2_grpc
@@ -34,7 +35,7 @@ from tally.rating.v1 import (
 )
 
 CALLERS_MAX = 3  # Connections of the app role.
-WORKERS_MAX = 4  # The relay's, the folder's, the calendar's, and one for peers.
+WORKERS_MAX = 4  # The relay's, and for the folder, the calendar, peers and jobs in turn.
 STREAM = "RATING"
 
 
@@ -67,9 +68,15 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             committed=relay.kick,
         )
 
-        def subscribed() -> None:
+        def usage_changed() -> None:
             relay.kick()
             calendar.loop.kick()
+
+        reattributor = Reattributor(worker, events, finished=usage_changed)
+
+        def subscribed() -> None:
+            usage_changed()
+            reattributor.loop.kick()
 
         async def idle() -> Idle:
             found = await check_idle(worker, events, clock.now())
@@ -103,7 +110,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                     fact_service_pb2_grpc.add_FactServiceServicer_to_server, FactServicer(worker)
                 ),
             ],
-            loops=[relay, folder.loop, calendar.loop],
+            loops=[relay, folder.loop, calendar.loop, reattributor.loop],
             clock=clock,
             idle=idle,
             engine=worker,

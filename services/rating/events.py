@@ -6,6 +6,7 @@ import sys
 from array import array
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from datetime import datetime
 from decimal import Decimal
 
 import grpc
@@ -13,13 +14,22 @@ import zstandard
 
 from libs.money import EXACT
 from libs.peer import call, stream
-from libs.wire import parse_timestamp
-from services.rating.domain.event import Moment, PropertyValue, ShardHead, Slice, UsageEvent
+from libs.tenant import Tenant
+from libs.wire import parse_timestamp, timestamp
+from services.rating.domain.event import (
+    Moment,
+    PropertyValue,
+    ShardHead,
+    Slice,
+    UsageEvent,
+    micros,
+)
 from services.rating.store.applied import Lane
+from tally.ingest.v1 import event_pb2, ingest_service_pb2_grpc, segment_pb2
 from tally.ingest.v1 import ingest_service_pb2 as pb
-from tally.ingest.v1 import ingest_service_pb2_grpc, segment_pb2
 
 FORMAT = 1
+PAGE_SIZE = 1_000
 CONTENT_BYTES_MAX = 256 * 1024 * 1024
 INT32, UINT32, INT64, INT8 = "i", "I", "q", "b"
 
@@ -59,6 +69,20 @@ class IngestLog:
         async with aclosing(answers):
             async for answer in answers:
                 yield answer.slice
+
+    async def events(
+        self, tenant: Tenant, customer_id: str, *, start: datetime
+    ) -> AsyncGenerator[Sequence[UsageEvent], None]:
+        """Give a customer's events at and after `start`, page by page in log order."""
+        request = pb.ListEventsRequest(
+            customer_id=customer_id, start=timestamp(start), page_size=PAGE_SIZE
+        )
+        while True:
+            answer = await call(self._stub.ListEvents, request, tenant=tenant)
+            yield [_read_stored(tenant, stored) for stored in answer.events]
+            if not answer.next_page_token:
+                return
+            request.page_token = answer.next_page_token
 
 
 def read_slice(message: segment_pb2.Slice) -> Slice:
@@ -145,3 +169,26 @@ def _numbers(code: str, content: bytes) -> array[int]:
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers
+
+
+def _read_stored(tenant: Tenant, stored: event_pb2.StoredEvent) -> UsageEvent:
+    event, position = stored.event, stored.position
+    time = micros(parse_timestamp(event.time, "time"))
+    return UsageEvent(
+        tenant=tenant,
+        customer_id=event.customer_id,
+        subscription_id=event.subscription_id,
+        type=event.type,
+        moment=Moment(time, position.shard, position.number, position.index),
+        properties={name: _read_property(value) for name, value in event.properties.items()},
+    )
+
+
+def _read_property(value: event_pb2.PropertyValue) -> PropertyValue:
+    match value.WhichOneof("kind"):
+        case "decimal":
+            return Decimal(value.decimal)
+        case "flag":
+            return value.flag
+        case _:
+            return value.text

@@ -20,6 +20,7 @@ from services.rating.domain.meter import Aggregation
 
 ZERO = Decimal(0)
 HASH_BYTES = 16
+TIME_MIN = -(2**63)
 
 
 class CellKey(NamedTuple):
@@ -50,6 +51,7 @@ class Cell:
     latest: Decimal | None = None
     latest_moment: Moment | None = None
     values: dict[bytes, Operation] = field(default_factory=dict)  # By value_key.
+    last_time: int = TIME_MIN  # Of its events.
     slice_number: int = 0  # Of the latest slice that changed it, and that slice's trace.
     traceparent: str = ""
 
@@ -71,8 +73,9 @@ class Cell:
         if earlier is None or operation.moment > earlier.moment:
             self.values[key] = operation
 
-    def mark(self, slice_number: int, traceparent: str) -> None:
-        """Note the latest slice that changed the cell."""
+    def mark(self, last_time: int, slice_number: int, traceparent: str) -> None:
+        """Note the time of an event, and the latest slice that changed the cell."""
+        self.last_time = max(self.last_time, last_time)
         if slice_number >= self.slice_number:
             self.slice_number, self.traceparent = slice_number, traceparent
 
@@ -94,7 +97,7 @@ def merged(cells: Iterable[Cell]) -> Cell:
             earlier = whole.values.get(key)
             if earlier is None or operation.moment > earlier.moment:
                 whole.values[key] = operation
-        whole.mark(cell.slice_number, cell.traceparent)
+        whole.mark(cell.last_time, cell.slice_number, cell.traceparent)
     return whole
 
 

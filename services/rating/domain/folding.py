@@ -25,6 +25,7 @@ class Unattributed:
     tenant: int
     customer_id: str
     event_type: str
+    day: date  # In UTC.
 
 
 @dataclass(slots=True)
@@ -38,12 +39,14 @@ class Folded:
     event_count: int = 0
 
 
-def fold(slices: Iterable[Slice], catalogs: Mapping[int, Catalog]) -> Folded:
-    """Fold `slices`, with the catalog of every tenant in them.
+def fold(
+    slices: Iterable[Slice], catalogs: Mapping[int, Catalog], *, into: Folded | None = None
+) -> Folded:
+    """Fold `slices`, with the catalog of every tenant in them, and add to `into` if it is given.
 
     The result does not depend on the order of events or slices, nor on how they are batched.
     """
-    folded = Folded()
+    folded = Folded() if into is None else into
     for piece in slices:
         for event in piece.events:
             folded.event_count += 1
@@ -51,7 +54,8 @@ def fold(slices: Iterable[Slice], catalogs: Mapping[int, Catalog]) -> Folded:
             term, ambiguous = attribute(event, catalog)
             folded.ambiguous += ambiguous
             if term is None:
-                which = Unattributed(event.tenant, event.customer_id, event.type)
+                day = instant_of(event.moment.time).date()
+                which = Unattributed(event.tenant, event.customer_id, event.type, day)
                 folded.unattributed[which] += 1
                 continue
             day = local_day(instant_of(event.moment.time), term.zone)
@@ -82,7 +86,7 @@ def count(
             return
         cell = _cell(folded, event, meter, term, day)
         cell.add_number(meter.aggregation, value, event.moment)
-    cell.mark(event.moment.number, traceparent)
+    cell.mark(event.moment.time, event.moment.number, traceparent)
 
 
 def _cell(folded: Folded, event: UsageEvent, meter: Meter, term: Term, day: date) -> Cell:

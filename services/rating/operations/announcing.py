@@ -16,6 +16,7 @@ from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatu
 from services.rating.operations.messages import billing_period_message
 from services.rating.store.due import DueGroup, find_due_groups, lock_group
 from services.rating.store.periods import set_status
+from services.rating.store.reattributions import find_job
 from tally.rating.v1 import events_pb2
 
 GROUPS_MAX = 500
@@ -39,6 +40,8 @@ async def announce(worker: AsyncEngine, group: DueGroup, watermark: datetime | N
             periods = await lock_group(conn, group)
             if not periods or not is_complete(periods, watermark):
                 return False
+            if await find_job(conn, group.tenant, group.customer_id) is not None:
+                return False  # Its cells are not whole.
             for period in periods:
                 await set_status(conn, group.tenant, period.period_id, PeriodStatus.DUE)
             await outbox.append(conn, group.tenant, _billing_period_due(group, periods))

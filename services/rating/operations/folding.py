@@ -13,11 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs import outbox
 from libs.db import begin_worker
 from libs.telemetry import context_from, links_from, tracer
+from libs.tenant import Tenant
 from services.rating.domain.attribution import Catalog, Term
 from services.rating.domain.cell import CellKey
 from services.rating.domain.event import Slice
 from services.rating.domain.folding import Folded, fold
-from services.rating.domain.period import PeriodStatus
+from services.rating.domain.period import BillingPeriod, PeriodStatus
 from services.rating.store import catalog as catalog_store
 from services.rating.store.applied import Lane, move
 from services.rating.store.cells import count_unattributed, merge_cells
@@ -70,16 +71,19 @@ class Catalogs:
             self._catalogs.pop(tenant, None)
 
     async def load(self, worker: AsyncEngine, slices: Sequence[Slice]) -> None:
-        """Read what `slices` need and is not known.
+        """Read what `slices` need and is not known."""
+        if self._customers > CUSTOMERS_MAX:
+            self._catalogs, self._customers = {}, 0
+        await self.load_customers(
+            worker, {(event.tenant, event.customer_id) for each in slices for event in each.events}
+        )
+
+    async def load_customers(self, worker: AsyncEngine, customers: set[tuple[int, str]]) -> None:
+        """Read what is not known of `customers`, named by tenant and customer id.
 
         The version is read before all else: what changes in between shows as a newer version when
         the fold is written.
         """
-        if self._customers > CUSTOMERS_MAX:
-            self._catalogs, self._customers = {}, 0
-        customers = {
-            (event.tenant, event.customer_id) for piece in slices for event in piece.events
-        }
         fresh = sorted({tenant for tenant, _ in customers} - self._catalogs.keys())
         unknown = {
             (tenant, customer)
@@ -151,7 +155,7 @@ async def _checkpoint(
     """Write a fold. Locks: catalogs, billing periods, cells, positions; each in key order."""
     async with begin_worker(worker) as conn:
         await _check_catalogs(conn, catalogs, slices)
-        await _announce_late(conn, folded.cells)
+        await _announce_touched(conn, folded.cells)
         await merge_cells(conn, folded.cells)
         await count_unattributed(conn, folded.unattributed)
         after = {Lane(piece.shard, piece.partition): piece.number for piece in slices}
@@ -172,12 +176,18 @@ async def _check_catalogs(
         raise CatalogChanged(changed)
 
 
-async def _announce_late(conn: AsyncConnection, cells: Iterable[CellKey]) -> None:
-    """Lock every billing period that gets usage; tell of those that were announced already."""
+async def _announce_touched(conn: AsyncConnection, cells: Iterable[CellKey]) -> None:
+    """Lock every billing period that gets usage, and tell of those that were announced."""
     days = {(key.tenant, key.term_id, key.day) for key in cells}
-    if not days:
-        return
-    for tenant, period in await lock_touched(conn, days):
+    if days:
+        await announce_late(conn, await lock_touched(conn, days))
+
+
+async def announce_late(
+    conn: AsyncConnection, periods: Iterable[tuple[Tenant, BillingPeriod]]
+) -> None:
+    """Tell that the usage of locked `periods` changes, where they were announced already."""
+    for tenant, period in periods:
         if period.status is PeriodStatus.OPEN:
             continue
         late_version = await raise_late_version(conn, tenant, period.period_id)

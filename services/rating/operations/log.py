@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.db import begin_worker
-from services.rating.domain.event import ShardHead
+from libs.tenant import Tenant
+from services.rating.domain.event import ShardHead, UsageEvent
 from services.rating.store.applied import Lane, load_applied
 
 
@@ -18,6 +19,15 @@ class Log(Protocol):
 
     async def heads(self) -> Sequence[ShardHead]:
         """Return the heads of all shards.
+
+        Raises:
+            Unavailable: a shard is away.
+        """
+
+    def events(
+        self, tenant: Tenant, customer_id: str, *, start: datetime
+    ) -> AsyncIterator[Sequence[UsageEvent]]:
+        """Give a customer's events at and after `start`, page by page in log order.
 
         Raises:
             Unavailable: a shard is away.

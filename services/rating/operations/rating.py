@@ -28,6 +28,7 @@ from services.rating.domain.period import (
 )
 from services.rating.domain.plan import PlanVersion
 from services.rating.operations.messages import billing_period_message, fee_message
+from services.rating.operations.reattributing import check_not_reattributing
 from services.rating.store.applied import load_applied
 from services.rating.store.cells import load_cells
 from services.rating.store.closes import CLOSE, Close, insert_close, load_closes
@@ -95,6 +96,7 @@ async def close_period(
     Raises:
         PeriodNotFound: there is none.
         PeriodNotDue: it was not announced as due.
+        Unavailable: its usage is being attributed again.
     """
     async with begin(engine, tenant) as conn:
         period = await load_period(conn, tenant, period_id, lock=True)
@@ -103,6 +105,7 @@ async def close_period(
         if period.status is PeriodStatus.CLOSED:
             close = (await load_closes(conn, tenant, period_id))[CLOSE]
         else:
+            await check_not_reattributing(conn, tenant, period)
             rated = await _rate(conn, tenant, period)
             close = _close(CLOSE, period, rated)
             await _freeze(conn, tenant, period, close, now=now)
@@ -121,6 +124,7 @@ async def close_adjustment(
         PeriodNotFound: there is none.
         PeriodNotClosed: it is not closed.
         AdjustmentOutOfOrder: the adjustment before this one does not exist.
+        Unavailable: its usage is being attributed again.
     """
     if sequence < 1:
         raise FieldInvalid("sequence", f"is {sequence}, must be above 0")
@@ -137,6 +141,7 @@ async def close_adjustment(
         if sequence < len(frozen):
             close = frozen[sequence]
         else:
+            await check_not_reattributing(conn, tenant, period)
             rated = await _rate(conn, tenant, period)
             billed = [fee for each in frozen for fee in each.fees]
             difference = replace(rated, fees=tuple(adjustments(rated.fees, billed)))

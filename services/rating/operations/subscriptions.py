@@ -23,6 +23,7 @@ from services.rating.domain.subscription import (
 )
 from services.rating.operations.command import begin_command
 from services.rating.operations.messages import billing_period_message, subscription_message
+from services.rating.operations.reattributing import reattribute_from
 from services.rating.operations.schedule import cut_periods, write_periods
 from services.rating.store import periods as period_store
 from services.rating.store import plans as plan_store
@@ -76,6 +77,7 @@ async def create_subscription(
         term_id = uuid4()
         await store.insert_subscription(conn, tenant, subscription, term_id=term_id)
         await write_periods(conn, tenant, subscription, version, term_id=term_id, now=now)
+        await reattribute_from(conn, tenant, subscription.customer_id, subscription.start)
         message = subscription_message(subscription)
         await outbox.append(conn, tenant, events_pb2.SubscriptionActivated(subscription=message))
         if subscription.status is SubscriptionStatus.TERMINATED:  # It lies wholly in the past.
@@ -117,6 +119,7 @@ async def terminate_subscription(
         await store.end_subscription(conn, tenant, ended)
         version = await plan_store.load_version(conn, tenant, found.plan_version_id)
         await cut_periods(conn, tenant, ended, version, started=started)
+        await reattribute_from(conn, tenant, ended.customer_id, last)
         message = subscription_message(ended)
         await outbox.append(conn, tenant, events_pb2.SubscriptionTerminated(subscription=message))
         answer = pb.TerminateSubscriptionResponse(subscription=message)

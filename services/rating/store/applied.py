@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.rating.store.schema import applied
+from services.rating.store.usage_schema import applied
 
 
 class Lane(NamedTuple):

@@ -15,7 +15,7 @@ from libs.tenant import Tenant
 from services.rating.domain.cell import Cell, CellKey, Operation
 from services.rating.domain.event import Moment
 from services.rating.domain.folding import Unattributed
-from services.rating.store.schema import CELL_KEY, cell_values, cells, unattributed
+from services.rating.store.usage_schema import CELL_KEY, cell_values, cells, unattributed
 
 LATEST = ("latest_time_us", "latest_shard", "latest_number", "latest_place")
 MOMENT = ("time_us", "shard", "number", "place")
@@ -43,6 +43,7 @@ async def count_unattributed(conn: AsyncConnection, counts: Mapping[Unattributed
             "tenant": which.tenant,
             "customer_id": which.customer_id,
             "event_type": which.event_type,
+            "day": which.day,
             "event_count": count,
         }
         for which, count in counts.items()
@@ -51,7 +52,7 @@ async def count_unattributed(conn: AsyncConnection, counts: Mapping[Unattributed
         return
     adding = insert(unattributed)
     total = unattributed.c.event_count + adding.excluded.event_count
-    key = ["tenant", "customer_id", "event_type"]
+    key = ["tenant", "customer_id", "event_type", "day"]
     merging = adding.on_conflict_do_update(index_elements=key, set_={"event_count": total})
     await conn.execute(merging, sorted(rows, key=lambda row: [row[name] for name in key]))
 
@@ -106,6 +107,7 @@ def _cell_row(key: CellKey, cell: Cell) -> dict[str, Any]:
         **key._asdict(),
         "dimensions": list(cell.dimensions),
         "event_count": cell.event_count,
+        "last_time_us": cell.last_time,
         "total": cell.total,
         "greatest": cell.greatest,
         "latest": cell.latest,
@@ -122,6 +124,7 @@ def _read_cell(row: Row[Any]) -> Cell:
     return Cell(
         dimensions=tuple(row.dimensions),
         event_count=row.event_count,
+        last_time=row.last_time_us,
         total=row.total,
         greatest=row.greatest,
         latest=row.latest,
@@ -140,6 +143,7 @@ def _merge_cell() -> Any:
         index_elements=CELL_KEY,
         set_={
             "event_count": cells.c.event_count + new.event_count,
+            "last_time_us": func.greatest(cells.c.last_time_us, new.last_time_us),
             "total": cells.c.total + new.total,
             "greatest": func.greatest(cells.c.greatest, new.greatest),
             **{name: case((later, new[name]), else_=cells.c[name]) for name in ("latest", *LATEST)},

@@ -6,20 +6,15 @@ written once: plan versions, closes and their fees.
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
     Date,
-    DateTime,
     ForeignKeyConstraint,
     Index,
     Integer,
-    LargeBinary,
-    MetaData,
     Numeric,
     PrimaryKeyConstraint,
     Table,
@@ -31,16 +26,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from libs.schema import shared_tables
-
-metadata = MetaData()
-
-INSTANT = DateTime(timezone=True)
-
-
-def required(name: str, kind: Any, *, default: str | None = None) -> Column[Any]:
-    """Return a column that is never null."""
-    return Column(name, kind, nullable=False, server_default=default)
-
+from services.rating.store.base import INSTANT, required
+from services.rating.store.base import metadata as metadata
+from services.rating.store.usage_schema import cell_values, cells, reattributions, unattributed
 
 # Raised by every command that changes which cells an event counts in: a fold holds it shared.
 catalog_versions = Table(
@@ -175,78 +163,6 @@ terms = Table(
 )
 
 
-def cell_key() -> tuple[Column[Any], ...]:
-    """Return the columns that say what a cell is about. Rows are locked in their order."""
-    return (
-        Column("tenant", Integer),
-        Column("term_id", Uuid),
-        Column("meter_id", Uuid),
-        Column("day", Date),
-        Column("dimensions_key", LargeBinary),  # 128-bit hash of the dimension values.
-    )
-
-
-CELL_KEY = ("tenant", "term_id", "meter_id", "day", "dimensions_key")
-
-# No foreign key: it would cost a look-up for each cell that a fold touches.
-cells = Table(
-    "cells",
-    metadata,
-    *cell_key(),
-    required("dimensions", ARRAY(Text)),
-    required("event_count", BigInteger),
-    Column("total", Numeric),
-    Column("greatest", Numeric),
-    Column("latest", Numeric),
-    # The moment of the latest event: microseconds since 1970, then its place in the log.
-    Column("latest_time_us", BigInteger),
-    Column("latest_shard", Integer),
-    Column("latest_number", BigInteger),
-    Column("latest_place", Integer),
-    required("slice_number", BigInteger),  # Of the latest slice that changed it.
-    required("traceparent", Text),  # Of that slice.
-    PrimaryKeyConstraint(*CELL_KEY),
-    CheckConstraint("event_count > 0", name="has_events"),
-    CheckConstraint("octet_length(dimensions_key) = 16", name="key_has_16_bytes"),
-)
-
-# The distinct values of a UNIQUE_COUNT cell: the last operation on each.
-cell_values = Table(
-    "cell_values",
-    metadata,
-    *cell_key(),
-    Column("value_key", LargeBinary),  # 128-bit hash of the value.
-    required("present", Boolean),
-    required("time_us", BigInteger),
-    required("shard", Integer),
-    required("number", BigInteger),
-    required("place", Integer),
-    PrimaryKeyConstraint(*CELL_KEY, "value_key"),
-    CheckConstraint("octet_length(value_key) = 16", name="key_has_16_bytes"),
-)
-
-# Events that no plan charged when they were folded, so that operators can see them.
-unattributed = Table(
-    "unattributed",
-    metadata,
-    Column("tenant", Integer),
-    Column("customer_id", Text),
-    Column("event_type", Text),
-    required("event_count", BigInteger),
-    PrimaryKeyConstraint("tenant", "customer_id", "event_type"),
-)
-
-# How far the log is in the cells. Not of a tenant: slices hold many.
-applied = Table(
-    "applied",
-    metadata,
-    Column("shard", Integer),
-    Column("partition", Integer),
-    required("number", BigInteger),
-    PrimaryKeyConstraint("shard", "partition"),
-    CheckConstraint("number >= 0", name="number_is_not_negative"),
-)
-
 billing_periods = Table(
     "billing_periods",
     metadata,
@@ -345,6 +261,7 @@ OWN_TENANT_TABLES = (
     cells,
     cell_values,
     unattributed,
+    reattributions,
     billing_periods,
     closes,
     closed_fees,

@@ -156,3 +156,18 @@ async def test_a_subscription_can_be_checked_without_storing(suite: Suite) -> No
         asked = ListBillingPeriodsRequest(subscription_id="s")
         listing = client.subscriptions.ListBillingPeriods(asked)
         assert await refused(listing) == "SUBSCRIPTION_NOT_FOUND"
+
+
+async def test_events_before_a_backdated_subscription_are_billed_by_it(suite: Suite) -> None:
+    start = MARCH + timedelta(days=20)
+    await suite.advance(start + timedelta(hours=2))
+    async with suite.client(suite.new_tenant()) as client:
+        await sell(client)
+        early = [usage("acme", start + timedelta(minutes=n), f"{n}.5") for n in range(-1, 3)]
+        await record(client, [*early, usage("blue", start, "1000")])
+        await suite.settle()
+        await subscribe(client, "acme", start)
+        await record(client, [usage("acme", start, "0.001")])
+        await suite.settle()
+        found = await client.usage.GetUsage(GetUsageRequest(subscription_id="acme-pro"))
+        assert [(fee.units, fee.event_count) for fee in found.fees] == [("4.501", 4)]

@@ -68,6 +68,16 @@ class World:
     catalogs: Catalogs = field(default_factory=Catalogs)
     number: int = 0
     through: datetime = JANUARY
+    log: list[UsageEvent] = field(default_factory=list)
+
+    async def events(
+        self, tenant: Tenant, customer_id: str, *, start: datetime
+    ) -> AsyncIterator[Sequence[UsageEvent]]:
+        """Give a customer's events as ingest does."""
+        for event in self.log:
+            own = (event.tenant, event.customer_id) == (tenant, customer_id)
+            if own and event.moment.time >= micros(start):
+                yield [event]
 
     async def heads(self) -> Sequence[ShardHead]:
         return [ShardHead(0, self.through, (self.number,))]
@@ -161,6 +171,7 @@ class World:
             )
             for place, event in enumerate(events)
         ]
+        self.log += placed
         traceparent = TRACEPARENT.format(self.number, self.number)
         return Slice(0, 0, self.number, self.number - 1, traceparent, placed)
 

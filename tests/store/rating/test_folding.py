@@ -60,8 +60,6 @@ async def test_a_fold_goes_by_the_catalog_as_it_is_when_it_is_written(world: Wor
     await world.subscribe("blue")
     await world.fold(an_event("blue", NOON), catalogs=known)
     assert await counts(world) == [("2024-01-10", 1), ("2024-01-10", 1)]
-    rows = await world.fetch("SELECT customer_id, event_type, event_count FROM unattributed")
-    assert rows == [("blue", "calls", 1)]
 
 
 async def test_a_terminated_subscription_takes_no_more_events(world: World) -> None:

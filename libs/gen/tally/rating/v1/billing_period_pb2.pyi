@@ -242,7 +242,10 @@ Global___Fee: _TypeAlias = Fee  # noqa: Y015
 
 @_typing.final
 class BreakdownRow(_message.Message):
-    """One step of a price."""
+    """One step of a price: amount is units * unit_amount + flat_amount. A "proration" has the days
+    billed as units and those of the whole period as up_to: amount is unit_amount * units / up_to.
+    A row "billed", in an adjustment, takes off what was frozen before.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -253,7 +256,7 @@ class BreakdownRow(_message.Message):
     AMOUNT_FIELD_NUMBER: _builtins.int
     UP_TO_FIELD_NUMBER: _builtins.int
     label: _builtins.str
-    """What it is: "tier", "package", "free", "units", "proration"."""
+    """What it is: "tier", "package", "free", "units", "proration", "billed"."""
     units: _builtins.str
     """Decimal: units in this row."""
     unit_amount: _builtins.str

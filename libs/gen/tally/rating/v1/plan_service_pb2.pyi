@@ -207,7 +207,7 @@ Global___Charge: _TypeAlias = Charge  # noqa: Y015
 @_typing.final
 class FilterBucket(_message.Message):
     """Usage chosen by the values of the meter's dimensions. An event goes to the matching bucket with
-    most keys, then to the earlier one.
+    most keys; of those to one whose values lie within another's, then to the earlier one.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -252,7 +252,7 @@ class DimensionFilter(_message.Message):
     """A key among the meter's dimensions."""
     @_builtins.property
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """At least one. Numbers are written in plain canonical form."""
+        """At least one. Numbers are written in plain canonical form. "*" alone: any value."""
 
     def __init__(
         self,

@@ -65,7 +65,9 @@ class GetUsageResponse(_message.Message):
 
     @_builtins.property
     def fees(self) -> _containers.RepeatedCompositeFieldContainer[_billing_period_pb2.Fee]:
-        """One for each charge and bucket that has events."""
+        """One for each charge and bucket that has events; for a charge without any, one if that costs
+        something: the flat amount of a first tier.
+        """
 
     @_builtins.property
     def amount(self) -> _money_pb2.Money:

@@ -1,0 +1,145 @@
+"""Attributing a customer's past events again, after a command changed where they count."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from libs.db import begin_worker
+from libs.errors import Unavailable
+from libs.partition import partition_of
+from libs.period import local_midnight
+from libs.telemetry import headers, tracer
+from libs.tenant import Tenant
+from services.rating.domain.attribution import Catalog, Term
+from services.rating.domain.event import Slice, UsageEvent
+from services.rating.domain.folding import Folded, fold
+from services.rating.domain.period import BillingPeriod
+from services.rating.operations.folding import Catalogs, announce_late
+from services.rating.operations.log import Log
+from services.rating.store import catalog as catalog_store
+from services.rating.store import reattributions as store
+from services.rating.store.applied import Lane, load_applied
+from services.rating.store.cells import count_unattributed, merge_cells
+from services.rating.store.reattributions import Job, first_days_of
+
+spans = tracer(__name__)
+
+
+async def reattribute_from(
+    conn: AsyncConnection, tenant: Tenant, customer_id: str, from_at: datetime
+) -> None:
+    """Have a customer's events at and after `from_at` counted again, if any was folded.
+
+    Called by the command that changed the catalog, in its transaction, after it has written the
+    change and while it holds the catalog: no fold of the tenant is under way.
+    """
+    terms = await _load_terms(conn, tenant, customer_id)
+    pending = await store.find_job(conn, tenant, customer_id)
+    if pending is not None:  # Its cells are empty still: start over from the earlier day.
+        from_at = min(from_at, pending.from_at)
+    elif not await store.has_usage(
+        conn, tenant, customer_id, (term.term_id for term in terms), from_at
+    ):
+        return
+    first_days = first_days_of(terms, from_at)
+    await store.lock_usage_periods(conn, tenant, first_days)
+    await store.empty_cells(
+        conn,
+        tenant,
+        customer_id,
+        first_days,
+        unattributed_from=from_at.astimezone(UTC).date(),
+    )
+    applied = await load_applied(conn)
+    await store.save_job(conn, tenant, customer_id, from_at=from_at, applied=applied)
+
+
+async def check_not_reattributing(
+    conn: AsyncConnection, tenant: Tenant, period: BillingPeriod
+) -> None:
+    """Check that the usage of a locked period is whole.
+
+    Raises:
+        Unavailable: it is being computed again.
+    """
+    if await store.find_job(conn, tenant, period.customer_id) is not None:
+        raise Unavailable(f"the usage of {period.customer_id} is being attributed again")
+
+
+async def reattribute_next(worker: AsyncEngine, log: Log) -> bool:
+    """Finish some job; return whether there was one.
+
+    Raises:
+        Unavailable: the log or the database is away; the job waits.
+    """
+    async with begin_worker(worker) as conn:
+        job = await store.find_any_job(conn)
+    if job is None:
+        return False
+    with spans.start_as_current_span("attribute again"):
+        catalogs = Catalogs()
+        await catalogs.load_customers(worker, {(job.tenant, job.customer_id)})
+        catalog = catalogs.view()[job.tenant]
+        folded = await _fold_again(log, job, catalog)
+        await _finish(worker, job, catalog, folded)
+    return True
+
+
+async def _fold_again(log: Log, job: Job, catalog: Catalog) -> Folded:
+    """Fold the customer's events that were folded before the job was written."""
+    terms = catalog.terms[job.customer_id]
+    partitions = max(len(head.slice_numbers) for head in await log.heads())
+    partition = partition_of(job.tenant, job.customer_id, partitions)
+    folded = Folded()
+    async for events in log.events(job.tenant, job.customer_id, start=_window_start(job, terms)):
+        slices = _as_slices(events, job, partition)
+        await asyncio.to_thread(fold, slices, {job.tenant: catalog}, into=folded)
+    first_days = first_days_of(terms, job.from_at)
+    for key in [key for key in folded.cells if key.day < first_days[key.term_id]]:
+        del folded.cells[key]
+    first_day = job.from_at.date()
+    for which in [which for which in folded.unattributed if which.day < first_day]:
+        del folded.unattributed[which]
+    return folded
+
+
+async def _finish(worker: AsyncEngine, job: Job, catalog: Catalog, folded: Folded) -> None:
+    """Add what was folded to the cells, and tell of announced periods that it may change."""
+    async with begin_worker(worker) as conn:
+        held = await catalog_store.hold_versions(conn, [job.tenant])
+        if held[job.tenant] != catalog.version:
+            return  # Another command came between: the job is looked at anew.
+        first_days = first_days_of(catalog.terms[job.customer_id], job.from_at)
+        periods = await store.lock_usage_periods(conn, job.tenant, first_days)
+        await announce_late(conn, [(job.tenant, period) for period in periods])
+        await merge_cells(conn, folded.cells)
+        await count_unattributed(conn, folded.unattributed)
+        if not await store.finish_job(conn, job):
+            raise Unavailable("another process has finished the job")
+
+
+async def _load_terms(conn: AsyncConnection, tenant: Tenant, customer_id: str) -> Sequence[Term]:
+    found = await catalog_store.load_terms(conn, [(tenant, customer_id)])
+    return found[tenant, customer_id]
+
+
+def _window_start(job: Job, terms: Sequence[Term]) -> datetime:
+    """Return the first instant of the days that are computed again, in whatever zone."""
+    days = [(job.from_at.astimezone(term.zone).date(), term.zone) for term in terms]
+    midnights = [local_midnight(day, zone) for day, zone in days]
+    return min([job.from_at.replace(hour=0, minute=0, second=0, microsecond=0), *midnights])
+
+
+def _as_slices(events: Sequence[UsageEvent], job: Job, partition: int) -> list[Slice]:
+    """Return the events of slices that had been folded, as slices."""
+    traceparent = headers().get("traceparent", "")
+    slices = []
+    for (shard, number), part in groupby(events, key=lambda e: (e.moment.shard, e.moment.number)):
+        if number <= job.applied.get(Lane(shard, partition), 0):
+            slices.append(Slice(shard, partition, number, 0, traceparent, list(part)))
+    return slices

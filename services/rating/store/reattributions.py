@@ -1,0 +1,168 @@
+"""Usage that must be computed again, since past events now count in other cells.
+
+The command that changes the catalog empties the affected cells at once; later slices are folded
+onto the empty ones. A job then adds what the slices before hold. Cells merge in any order, so the
+folder never waits for the job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.tenant import Tenant
+from services.rating.domain.attribution import Term
+from services.rating.domain.event import micros
+from services.rating.domain.period import BillingPeriod, PeriodKind
+from services.rating.store.applied import Lane
+from services.rating.store.periods import read_period, select_periods
+from services.rating.store.schema import billing_periods
+from services.rating.store.usage_schema import cell_values, cells, reattributions, unattributed
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A customer's usage from the day of `from_at` lacks the slices up to `applied`."""
+
+    tenant: Tenant
+    customer_id: str
+    job_id: UUID
+    from_at: datetime
+    applied: Mapping[Lane, int]
+
+
+async def find_job(conn: AsyncConnection, tenant: Tenant, customer_id: str) -> Job | None:
+    """Return the job of a customer, if there is one."""
+    jobs = await _find(conn, tenant=tenant, customer_id=customer_id)
+    return jobs[0] if jobs else None
+
+
+async def find_any_job(conn: AsyncConnection) -> Job | None:
+    """Return some job, of all tenants."""
+    jobs = await _find(conn)
+    return jobs[0] if jobs else None
+
+
+async def count_jobs(conn: AsyncConnection) -> int:
+    """Return how many jobs there are, of all tenants."""
+    return int((await conn.execute(select(func.count()).select_from(reattributions))).scalar_one())
+
+
+async def save_job(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    customer_id: str,
+    *,
+    from_at: datetime,
+    applied: Mapping[Lane, int],
+) -> None:
+    """Write the job of a customer, in place of the one it had."""
+    row = {
+        "job_id": uuid4(),
+        "from_at": from_at,
+        "applied": [[*lane, number] for lane, number in sorted(applied.items())],
+    }
+    writing = insert(reattributions).values(tenant=tenant, customer_id=customer_id, **row)
+    await conn.execute(
+        writing.on_conflict_do_update(index_elements=["tenant", "customer_id"], set_=row)
+    )
+
+
+async def finish_job(conn: AsyncConnection, job: Job) -> bool:
+    """Delete `job`; False if another has taken its place, or finished it."""
+    deleting = delete(reattributions).filter_by(
+        tenant=job.tenant, customer_id=job.customer_id, job_id=job.job_id
+    )
+    return (await conn.execute(deleting)).rowcount == 1
+
+
+async def has_usage(
+    conn: AsyncConnection, tenant: Tenant, customer_id: str, terms: Iterable[UUID], at: datetime
+) -> bool:
+    """Tell whether an event of a customer at or after `at` may have been folded."""
+    nowhere = select(1).where(
+        unattributed.c.tenant == tenant,
+        unattributed.c.customer_id == customer_id,
+        unattributed.c.day >= at.astimezone(UTC).date(),
+    )
+    in_cells = select(1).where(
+        cells.c.tenant == tenant,
+        cells.c.term_id.in_(list(terms)),
+        cells.c.day >= at.astimezone(UTC).date() - DAY,  # Whatever the zone.
+        cells.c.last_time_us >= micros(at),
+    )
+    found = await conn.execute(select(nowhere.exists() | in_cells.exists()))
+    return bool(found.scalar_one())
+
+
+async def lock_usage_periods(
+    conn: AsyncConnection, tenant: Tenant, first_days: Mapping[UUID, date]
+) -> Sequence[BillingPeriod]:
+    """Lock the usage periods of terms that hold days from `first_days` on, by id."""
+    columns = billing_periods.c
+    query = (
+        select_periods()
+        .where(
+            columns.tenant == tenant,
+            columns.kind == PeriodKind.USAGE,
+            columns.term_id.in_(list(first_days)),
+        )
+        .order_by(columns.period_id)
+        .with_for_update(of=billing_periods, key_share=True)
+    )
+    found = [read_period(row) for row in await conn.execute(query)]
+    return [each for each in found if each.fee_days.end_day > first_days[each.term_id]]
+
+
+async def empty_cells(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    customer_id: str,
+    first_days: Mapping[UUID, date],
+    *,
+    unattributed_from: date,
+) -> None:
+    """Forget the usage of terms from their `first_days` on. Their periods are locked."""
+    for term_id, first_day in sorted(first_days.items()):
+        for table in (cells, cell_values):
+            await conn.execute(
+                delete(table).where(
+                    table.c.tenant == tenant,
+                    table.c.term_id == term_id,
+                    table.c.day >= first_day,
+                )
+            )
+    await conn.execute(
+        delete(unattributed).where(
+            unattributed.c.tenant == tenant,
+            unattributed.c.customer_id == customer_id,
+            unattributed.c.day >= unattributed_from,
+        )
+    )
+
+
+def first_days_of(terms: Iterable[Term], from_at: datetime) -> dict[UUID, date]:
+    """Return the local day of `from_at` in the zone of each term."""
+    return {term.term_id: from_at.astimezone(term.zone).date() for term in terms}
+
+
+async def _find(conn: AsyncConnection, **key: object) -> list[Job]:
+    query = select(reattributions).filter_by(**key).order_by(reattributions.c.from_at).limit(1)
+    return [
+        Job(
+            tenant=Tenant(row.tenant),
+            customer_id=row.customer_id,
+            job_id=row.job_id,
+            from_at=row.from_at.astimezone(UTC),
+            applied={Lane(shard, part): number for shard, part, number in row.applied},
+        )
+        for row in await conn.execute(query)
+    ]
