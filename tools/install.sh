@@ -54,7 +54,8 @@ if [[ $present != "$stamp" ]]; then
   echo "installing $(grep -c '^[a-z0-9]' "$lock") packages of $lock into .venv"
   rm -f "$lock_stamp" "$project_stamp" "$log"
   install_uv
-  run .venv/bin/uv pip sync --quiet --require-hashes --python "$python" "$lock"
+  # Compiled now: where PYTHONDONTWRITEBYTECODE is set, every process would compile all it imports.
+  run .venv/bin/uv pip sync --quiet --require-hashes --compile-bytecode --python "$python" "$lock"
   echo "$stamp" >"$lock_stamp"
 fi
 if [[ $(cat "$project_stamp" 2>/dev/null || true) != "$project" ]]; then
