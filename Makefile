@@ -32,7 +32,7 @@ status: runtime ## show what runs
 	@$(BIN)/tally status $(ARGS)
 
 test: setup ## run every test, against a real PostgreSQL and NATS
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup ## judge style, types, imports, contracts and the rules of the house
 	$(BIN)/ruff check --quiet .

@@ -158,7 +158,9 @@ async def _call(client: SuiteClient, method: MethodDescriptor, world: World) -> 
 
 async def _fault(client: SuiteClient, method: MethodDescriptor, case: Case, worlds: Worlds) -> str:
     """Make the case's call; return what is wrong with the answer, "" for nothing."""
-    fields = good_requests(worlds.mine)[method.full_name.removeprefix("tally.")]
+    # What good requests end may have ended already; bad ones must not end anything.
+    lasting = {"ending": worlds.mine["subscription"], "released": worlds.mine["hold"]}
+    fields = good_requests(worlds.mine | lasting)[method.full_name.removeprefix("tally.")]
     request = GetMessageClass(method.input_type)(**fields)
     put(request, case.path, case.expected.value, worlds.other)
     try:
