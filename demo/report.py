@@ -20,7 +20,7 @@ from demo.story import Story
 from tally.invoicing.v1.invoice_service_pb2 import Invoice, InvoiceLine
 
 # Tables show quantities to here; the explained invoices show every digit.
-LARGE, LARGE_STEP, SMALL_STEP = Decimal(100_000), Decimal("0.1"), Decimal("0.001")
+LARGE, LARGE_STEP, SMALL_STEP = Decimal(100_000), Decimal(1), Decimal("0.001")
 
 
 class Progressing:
@@ -129,7 +129,7 @@ def _story_table(invoices: Sequence[Invoice]) -> Table:
 
 
 def short_text(units: str) -> str:
-    """Return a quantity as a table has room for it: "2,632,014.1", "9.345", "1,486"."""
+    """Return a quantity as a table has room for it: "2,632,014", "9.345", "1,486"."""
     value = Decimal(units)
     rounded = value.quantize(LARGE_STEP if abs(value) >= LARGE else SMALL_STEP)
     return f"{value if value == value.to_integral_value() else rounded:,f}"
