@@ -25,7 +25,7 @@ def commands() -> list[list[str]]:
     return [shlex.split(line) for line in lines if line.startswith("tally ")]
 
 
-async def test_the_tour_leads_from_an_event_to_an_invoice(suite: Suite) -> None:
+async def test_the_tour_leads_from_an_event_to_an_invoice(suite: Suite, tmp_path: Path) -> None:
     env = {
         **os.environ,
         "TALLY_HOME": str(suite.stack.folder),
@@ -59,4 +59,8 @@ async def test_the_tour_leads_from_an_event_to_an_invoice(suite: Suite) -> None:
     assert 2 < int(invoice["total_minor"]) <= 9902
     number = invoice["number"]
     assert number in tally("invoices", "show", number)
+    assert number in tally("invoices", "list")
+    document = tmp_path / "invoice.pdf"
+    tally("invoices", "pdf", number, "--output", str(document))
+    assert document.read_bytes().startswith(b"%PDF-")
     assert json.loads(tally("trace", number, "--json"))
