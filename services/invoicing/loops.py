@@ -172,7 +172,7 @@ class Finalizer:
     async def _complete(self, tenant: Tenant, claim: Claim) -> None:
         with tracer.start_as_current_span("invoicing apply credits"):
             credits = await self._parts.wallet.apply_credits(
-                tenant, claim.invoice, claim.period_ids
+                tenant, claim.invoice, claim.settled, now=self._parts.clock.now()
             )
         with tracer.start_as_current_span("invoicing complete"):
             await finalizing.complete(

@@ -97,6 +97,15 @@ class Invoice:
 
 
 @dataclass(frozen=True, slots=True)
+class SettledPeriod:
+    """A closed period that a frozen invoice bills for good, with lines or without."""
+
+    period_id: UUID
+    subscription_id: str
+    period: Period
+
+
+@dataclass(frozen=True, slots=True)
 class Credit:
     """A part of a line that a wallet's grant paid."""
 

@@ -22,6 +22,7 @@ from services.invoicing.domain.invoice import (
     Content,
     Credit,
     Invoice,
+    SettledPeriod,
     Status,
     choose_adjustments,
     compose,
@@ -41,12 +42,14 @@ from tally.invoicing.v1.events_pb2 import InvoiceFinalized
 class Claim:
     """An invoice to be finalized, with its lines once it is frozen.
 
-    A draft still bills `period_ids` and the adjustments that it has claimed.
+    A draft still bills `period_ids` and the adjustments that it has claimed; `settled` are the
+    periods of one that is frozen.
     """
 
     invoice: Invoice
     period_ids: list[UUID]
     adjustments: list[Adjustment]
+    settled: list[SettledPeriod]
 
 
 async def claim(engine: AsyncEngine, tenant: Tenant, invoice_id: UUID) -> Claim:
@@ -56,8 +59,9 @@ async def claim(engine: AsyncEngine, tenant: Tenant, invoice_id: UUID) -> Claim:
         period_ids = await invoices.load_period_ids(conn, tenant, invoice_id)
         if invoice.status is Status.DRAFT:
             claimed = await late.claim_adjustments(conn, tenant, invoice)
-            return Claim(invoice, period_ids, claimed)
-        return Claim(await parts.with_parts(conn, tenant, invoice), period_ids, [])
+            return Claim(invoice, period_ids, claimed, [])
+        settled = await invoices.load_settled(conn, tenant, invoice_id)
+        return Claim(await parts.with_parts(conn, tenant, invoice), period_ids, [], settled)
 
 
 async def freeze(
@@ -90,6 +94,8 @@ async def freeze(
         await keep_adjustments(conn, tenant, invoice_id, taken=taken, waiting=waiting)
         applying = await load_taxes(conn, tenant, invoice)
         content = compose(invoice_id, [*closed, *taken], applying)
+        settled = [SettledPeriod(one.period_id, one.subscription_id, one.period) for one in closed]
+        await invoices.save_settled(conn, tenant, invoice_id, settled)
         await freeze_content(conn, tenant, invoice, content, period_ids)
     return True
 

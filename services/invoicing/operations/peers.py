@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
@@ -12,8 +13,8 @@ from libs import telemetry
 from libs.peer import call
 from libs.period import Period
 from libs.tenant import Tenant
-from libs.wire import parse_timestamp, parse_uuid, period_message, read_date
-from services.invoicing.domain.invoice import Credit, Invoice
+from libs.wire import parse_timestamp, parse_uuid, period_message, read_date, timestamp
+from services.invoicing.domain.invoice import Credit, Invoice, SettledPeriod
 from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, RatedPeriod
 from tally.rating.v1 import billing_period_pb2, rating_service_pb2
 from tally.rating.v1.rating_service_pb2_grpc import RatingServiceStub
@@ -60,9 +61,17 @@ class Wallet:
         self._stub = WalletServiceStub(channel)
 
     async def apply_credits(
-        self, tenant: Tenant, invoice: Invoice, period_ids: Sequence[UUID]
+        self,
+        tenant: Tenant,
+        invoice: Invoice,
+        settled: Sequence[SettledPeriod],
+        *,
+        now: datetime,
     ) -> list[Credit]:
-        """Pay a frozen invoice from the customer's wallets; a repeat returns the same."""
+        """Pay a frozen invoice from the customer's wallets as of `now`; a repeat returns the same.
+
+        What was captured for the `settled` periods and is not needed goes back.
+        """
         request = wallet_service_pb2.ApplyCreditsRequest(
             invoice_id=str(invoice.invoice_id),
             content_hash=invoice.content_hash,
@@ -79,7 +88,15 @@ class Wallet:
                 )
                 for line in invoice.lines
             ],
-            period_ids=[str(period_id) for period_id in period_ids],
+            settled_periods=[
+                wallet_service_pb2.SettledPeriod(
+                    period_id=str(one.period_id),
+                    subscription_id=one.subscription_id,
+                    period=period_message(one.period.start, one.period.end),
+                )
+                for one in settled
+            ],
+            as_of=timestamp(now),
         )
         answer = await call(self._stub.ApplyCredits, request, tenant=tenant)
         return [read_credit(credit) for credit in answer.credits]

@@ -7,13 +7,19 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, func, select, update
+from sqlalchemy import Row, Select, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.period import Period
 from libs.tenant import Tenant
-from services.invoicing.domain.invoice import Group, Invoice, InvoiceNotFound, Status
+from services.invoicing.domain.invoice import (
+    Group,
+    Invoice,
+    InvoiceNotFound,
+    SettledPeriod,
+    Status,
+)
 from services.invoicing.domain.party import Address, Customer, Party, buyer_of, seller_of
 from services.invoicing.store import parties
 from services.invoicing.store.encoding import from_json
@@ -118,6 +124,47 @@ async def load_period_ids(conn: AsyncConnection, tenant: Tenant, invoice_id: UUI
         tenant=tenant, invoice_id=invoice_id, purpose=CLOSE
     )
     return list((await conn.execute(query.order_by(invoice_periods.c.period_id))).scalars())
+
+
+async def save_settled(
+    conn: AsyncConnection, tenant: Tenant, invoice_id: UUID, settled: Sequence[SettledPeriod]
+) -> None:
+    """Note whose time the periods settle that an invoice bills."""
+    if settled:
+        await conn.execute(
+            update(invoice_periods)
+            .filter_by(tenant=tenant, invoice_id=invoice_id, purpose=CLOSE)
+            .where(invoice_periods.c.period_id == bindparam("settled"))
+            .values(
+                subscription_id=bindparam("of"),
+                period_start=bindparam("start"),
+                period_end=bindparam("end"),
+            ),
+            [
+                {
+                    "settled": one.period_id,
+                    "of": one.subscription_id,
+                    "start": one.period.start,
+                    "end": one.period.end,
+                }
+                for one in settled
+            ],
+        )
+
+
+async def load_settled(
+    conn: AsyncConnection, tenant: Tenant, invoice_id: UUID
+) -> list[SettledPeriod]:
+    """Return the periods that a frozen invoice settles, in id order."""
+    query = select(invoice_periods).filter_by(tenant=tenant, invoice_id=invoice_id, purpose=CLOSE)
+    return [
+        SettledPeriod(
+            row.period_id,
+            row.subscription_id,
+            Period(row.period_start.astimezone(UTC), row.period_end.astimezone(UTC)),
+        )
+        for row in await conn.execute(query.order_by(invoice_periods.c.period_id))
+    ]
 
 
 async def mark_stale(conn: AsyncConnection, tenant: Tenant, *, period_id: UUID) -> None:

@@ -272,6 +272,10 @@ invoice_periods = of_invoice(
     Column("period_id", Uuid),
     Column("purpose", Text),
     required("live", Boolean, default="true"),  # False once the invoice is voided.
+    # Whose time a closed period settles; null until the invoice is frozen, and in adjustments.
+    Column("subscription_id", Text),
+    Column("period_start", DateTime(timezone=True)),
+    Column("period_end", DateTime(timezone=True)),
     PrimaryKeyConstraint("tenant", "invoice_id", "period_id", "purpose"),
     Index(
         "invoice_periods_one_live",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from libs.errors import FieldInvalid
 from libs.period import Period
 from libs.wire import parse_code, parse_currency, parse_text, parse_timestamp, parse_uuid
-from services.wallet.domain.apply_credits import CreditLine, Invoice
+from services.wallet.domain.apply_credits import CreditLine, Invoice, SettledPeriod
 from tally.common.v1.period_pb2 import Period as PeriodMessage
 from tally.wallet.v1 import wallet_service_pb2
 
@@ -24,18 +26,33 @@ def parse_invoice(message: wallet_service_pb2.ApplyCreditsRequest) -> Invoice:
     if len(message.content_hash) != HASH_BYTES:
         problem = f"has {len(message.content_hash)} bytes, must have {HASH_BYTES}"
         raise FieldInvalid("content_hash", problem)
-    for place, period_id in enumerate(message.period_ids):
-        parse_uuid(period_id, f"period_ids[{place}]")
     invoice = Invoice(
         invoice_id=parse_uuid(message.invoice_id, "invoice_id"),
         customer_id=parse_text(message.customer_id, "customer_id"),
         currency=parse_currency(message.currency_code, "currency_code"),
         lines=[parse_line(line, f"lines[{place}]") for place, line in enumerate(message.lines)],
-        settles=bool(message.period_ids),
+        settled=[
+            parse_settled(settled, f"settled_periods[{place}]")
+            for place, settled in enumerate(message.settled_periods)
+        ],
     )
     if len({line.line_id for line in invoice.lines}) < len(invoice.lines):
         raise FieldInvalid("lines", "name the same line_id twice")
     return invoice
+
+
+def parse_as_of(message: wallet_service_pb2.ApplyCreditsRequest) -> datetime | None:
+    """Read when the invoice is finalized; None: now."""
+    return parse_timestamp(message.as_of, "as_of") if message.HasField("as_of") else None
+
+
+def parse_settled(message: wallet_service_pb2.SettledPeriod, field: str) -> SettledPeriod:
+    """Read a billing period that the invoice settles."""
+    parse_uuid(message.period_id, f"{field}.period_id")
+    return SettledPeriod(
+        subscription_id=parse_text(message.subscription_id, f"{field}.subscription_id"),
+        period=parse_period(message.period, f"{field}.period"),
+    )
 
 
 def parse_line(message: wallet_service_pb2.CreditLine, field: str) -> CreditLine:

@@ -22,7 +22,7 @@ from libs.wire import (
     parse_text,
     parse_uuid,
 )
-from services.wallet.api.invoice_parsing import parse_invoice
+from services.wallet.api.invoice_parsing import parse_as_of, parse_invoice
 from services.wallet.api.parsing import parse_grant, parse_wallet
 from services.wallet.operations import paying, wallets
 from services.wallet.operations.desk import Desk
@@ -141,7 +141,9 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
     ) -> pb.ApplyCreditsResponse:
         """Pay the lines of an invoice, once."""
         invoice = parse_invoice(request)
-        answer = await paying.apply_credits(self._desk(), invoice, request.content_hash)
+        answer = await paying.apply_credits(
+            self._desk(), invoice, request.content_hash, as_of=parse_as_of(request)
+        )
         self.committed()
         return answer
 

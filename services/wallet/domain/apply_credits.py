@@ -41,14 +41,28 @@ class CreditLine:
 
 
 @dataclass(frozen=True, slots=True)
+class SettledPeriod:
+    """Time of a subscription that no further invoice bills."""
+
+    subscription_id: str
+    period: Period
+
+
+@dataclass(frozen=True, slots=True)
 class Invoice:
-    """What an invoice asks the wallets to pay; `settles`: it closes billing periods for good."""
+    """What an invoice asks the wallets to pay, and the periods that it settles for good."""
 
     invoice_id: UUID
     customer_id: str
     currency: str
     lines: Sequence[CreditLine]
-    settles: bool
+    settled: Sequence[SettledPeriod]
+
+    @property
+    def subscription_ids(self) -> set[str]:
+        """The subscriptions whose captured money it takes or gives back."""
+        billed = {line.subscription_id for line in self.lines}
+        return billed | {one.subscription_id for one in self.settled}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +92,8 @@ def apply_credits(
     Lines are pooled by (fee kind, meter), the largest pool is paid first. Money captured for a
     line's subscription before the end of the line's period goes first, then what is available of
     grants in force at any instant of the period. Wallets by priority, then age; grants in burn
-    order. When the invoice settles, what was captured for the settled time and not taken goes
-    back to its grants.
+    order. What was captured for the settled time and not taken goes back to its grants, though the
+    invoice has no line for it.
 
     Pools of 100 and 30, a wallet with 110: they get 100 and 10.
     """
@@ -93,7 +107,7 @@ def apply_credits(
             _take_available(plan, line, book, now)
     credits = plan.credits()
     reference = str(invoice.invoice_id)
-    returned = _returned(plan, invoice, now) if invoice.settles else {}
+    returned = _returned(plan, invoice.settled, now)
     for book in wallets:
         _post(book, credits, returned, reference, now)
     after = {place: 0 if place in returned else plan.lot_left[place] for place in plan.lot_left}
@@ -176,16 +190,19 @@ def _take_available(plan: Plan, line: CreditLine, book: Book, now: datetime) -> 
             )
 
 
-def _returned(plan: Plan, invoice: Invoice, now: datetime) -> dict[int, tuple[UUID, Use]]:
+def _returned(
+    plan: Plan, settled: Sequence[SettledPeriod], now: datetime
+) -> dict[int, tuple[UUID, Use]]:
     """Return the lots that the settled time did not need, by place.
 
-    What was captured after the end of a subscription's settled time is for the next period.
+    What was captured after the end of a subscription's settled time is for the next period, and
+    a fee paid in advance settles nothing: the usage of its time is still to come.
     """
     settled_until: dict[str, datetime] = {}
-    for line in invoice.lines:
-        if line.bills_the_past(now):
-            known = settled_until.get(line.subscription_id, line.period.end)
-            settled_until[line.subscription_id] = max(known, line.period.end)
+    for one in settled:
+        if one.period.end <= now:
+            known = settled_until.get(one.subscription_id, one.period.end)
+            settled_until[one.subscription_id] = max(known, one.period.end)
     return {
         place: (lot.wallet_id, Use(lot.grant_id, plan.lot_left[place]))
         for place, lot in plan.lots

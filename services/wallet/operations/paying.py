@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from libs.money import Money
 from libs.wire import money_message
 from services.wallet.domain import apply_credits as applying
@@ -15,8 +17,13 @@ from tally.wallet.v1 import wallet_service_pb2
 from tally.wallet.v1.wallet_service_pb2 import ApplyCreditsResponse
 
 
-async def apply_credits(desk: Desk, invoice: Invoice, content_hash: bytes) -> ApplyCreditsResponse:
+async def apply_credits(
+    desk: Desk, invoice: Invoice, content_hash: bytes, *, as_of: datetime | None = None
+) -> ApplyCreditsResponse:
     """Pay what can be paid of `invoice`; a repeat gets the first answer again, for good.
+
+    Whoever finalizes at `as_of` may have learnt of that instant before we do: what is paid must
+    not depend on it, so our own time counts only if it is later.
 
     An invoice that nothing can be drawn for gets, and keeps, an empty answer.
 
@@ -32,13 +39,13 @@ async def apply_credits(desk: Desk, invoice: Invoice, content_hash: bytes) -> Ap
         books = await book_store.lock_books_of_customer(
             conn, desk.tenant, invoice.customer_id, invoice.currency
         )
-        now = desk.now()
+        now = max(desk.now(), as_of or desk.now())
         await lapse(conn, desk.tenant, books, now)
         lots = await hold_store.find_lots(
             conn,
             desk.tenant,
             [book.wallet.wallet_id for book in books],
-            sorted({line.subscription_id for line in invoice.lines}),
+            sorted(invoice.subscription_ids),
         )
         application = applying.apply_credits(books, lots, invoice, now)
         await hold_store.save_lots(conn, desk.tenant, application.lots)

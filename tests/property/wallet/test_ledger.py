@@ -14,7 +14,7 @@ from libs.money import Money
 from libs.period import Period
 from services.wallet.domain import burn_down, expiry
 from services.wallet.domain import hold as holding
-from services.wallet.domain.apply_credits import CreditLine, Invoice, apply_credits
+from services.wallet.domain.apply_credits import CreditLine, Invoice, SettledPeriod, apply_credits
 from services.wallet.domain.grant import Grant, GrantKind
 from services.wallet.domain.hold import Hold, HoldStatus, Lot
 from services.wallet.domain.ledger import Account, Book
@@ -88,7 +88,8 @@ class World:
             CreditLine(an_id(place), "usage", f"m{place % 2}", amount, period, subscription or "")
             for place, amount in enumerate(amounts)
         ]
-        invoice = Invoice(an_id(10**6 + self.invoices), "acme", "USD", lines, settles)
+        settled = [SettledPeriod(subscription or "", period)] if settles else []
+        invoice = Invoice(an_id(10**6 + self.invoices), "acme", "USD", lines, settled)
         mine = [lot for lot in self.lots.values() if lot.subscription_id == subscription]
         due = sum(lot.left_minor for lot in mine if lot.captured_at < self.now)
         application = apply_credits([self.book], mine, invoice, self.now)
@@ -99,7 +100,7 @@ class World:
         assert early <= min(due, paid)
         self.earned += paid
         if subscription is not None:
-            self.owed[subscription] -= due if settles and lines else early
+            self.owed[subscription] -= due if settles else early
 
     def move_on(self, days: int) -> None:
         self.now += timedelta(days=days)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs import outbox
 from libs.db import begin, begin_worker
 from libs.tenant import Tenant
-from services.invoicing.domain.invoice import Status
+from services.invoicing.domain.invoice import SettledPeriod, Status
 from services.invoicing.domain.party import BillingEntity, Customer
 from services.invoicing.operations import drafting, finalizing, reading
 from services.invoicing.store import parties, taxes, work
@@ -146,6 +146,17 @@ async def test_a_freeze_that_misses_a_period_is_not_made(
         engine, tenant, draft.invoice_id, closed=[first], adjusted=[]
     )
     assert (await newest(engine, tenant)).status is Status.DRAFT
+
+
+async def test_a_frozen_invoice_names_what_it_settles_with_lines_or_without(
+    engine: AsyncEngine, tenant: Tenant
+) -> None:
+    periods = [rated([], period=1, subscription="s"), rated([amount_fee(5)], period=2)]
+    claim = await finalizing.claim(engine, tenant, await frozen(engine, tenant, periods))
+    assert claim.settled == [
+        SettledPeriod(one.period_id, one.subscription_id, one.period) for one in periods
+    ]
+    assert len(claim.invoice.lines) == 1
 
 
 async def test_grace_lets_a_draft_wait(

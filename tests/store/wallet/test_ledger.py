@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from libs.db import begin, begin_worker
 from libs.period import Period
-from services.wallet.domain.apply_credits import CreditLine, Invoice
+from services.wallet.domain.apply_credits import CreditLine, Invoice, SettledPeriod
 from services.wallet.operations import paying
 from tests.store.wallet.conftest import Counter
 
@@ -122,7 +122,7 @@ async def test_balances_grants_and_entries_agree_after_everything(counter: Count
     assert await counter.standing(wallet_id) == (500, 0, 100)
     period = Period(counter.clock.now().replace(day=1), counter.clock.now())
     line = CreditLine(uuid4(), "usage", "calls", 130, period, "s")
-    invoice = Invoice(uuid4(), counter.customer_id, "USD", [line], settles=True)
+    invoice = Invoice(uuid4(), counter.customer_id, "USD", [line], [SettledPeriod("s", period)])
     await paying.apply_credits(counter.desk, invoice, b"1" * 32)
     assert await counter.standing(wallet_id) == (470, 0, 0)
     assert await accounts(counter) == {

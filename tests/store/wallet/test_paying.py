@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from libs.period import Period
-from services.wallet.domain.apply_credits import CreditLine, Invoice
+from services.wallet.domain.apply_credits import CreditLine, Invoice, SettledPeriod
 from services.wallet.operations.paying import apply_credits
 from services.wallet.store.applications import InvoiceContentChanged
 from tally.wallet.v1.wallet_service_pb2 import ApplyCreditsResponse
@@ -73,6 +73,29 @@ async def test_captured_money_is_taken_first_and_the_rest_goes_back(counter: Cou
     assert drawn(again) == [(30, False)]
 
 
+async def test_a_last_invoice_without_a_line_gives_captured_money_back(counter: Counter) -> None:
+    wallet_id = await counter.filled(100)
+    hold = await counter.hold(wallet_id, 50, subscription="s")
+    await counter.capture(hold.hold.hold_id, 20)
+    counter.clock.move(days=31)
+    answer = await apply_credits(counter.desk, an_invoice(counter, [], "s"), HASH)
+    assert drawn(answer) == []
+    assert await counter.standing(wallet_id) == (100, 0, 0)
+
+
+async def test_what_is_paid_does_not_depend_on_who_learns_first_of_the_time(
+    counter: Counter,
+) -> None:
+    lapsing = START.replace(month=2)
+    wallet_id = await counter.filled(100)
+    await counter.grant(wallet_id, 50, expires_at=lapsing)  # It would burn first.
+    answer = await apply_credits(
+        counter.desk, an_invoice(counter, [30]), HASH, as_of=lapsing
+    )  # The wallet's own clock still stands a month before.
+    assert answer.total.amount_minor == 30
+    assert await counter.standing(wallet_id) == (70, 0, 0)
+
+
 async def test_several_wallets_pay_together_and_each_debit_names_grant_and_line(
     counter: Counter,
 ) -> None:
@@ -115,7 +138,8 @@ def an_invoice(counter: Counter, amounts: Sequence[int], subscription: str = "")
     lines = [
         CreditLine(uuid4(), "usage", "calls", amount, MONTH, subscription) for amount in amounts
     ]
-    return Invoice(uuid4(), counter.customer_id, "USD", lines, settles=True)
+    settled = [SettledPeriod(subscription, MONTH)] if subscription else []
+    return Invoice(uuid4(), counter.customer_id, "USD", lines, settled)
 
 
 def drawn(answer: ApplyCreditsResponse) -> list[tuple[int, bool]]:

@@ -11,6 +11,7 @@ from services.wallet.domain.apply_credits import (
     AppliedCredit,
     CreditLine,
     Invoice,
+    SettledPeriod,
     apply_credits,
 )
 from services.wallet.domain.expiry import expire_due
@@ -160,6 +161,16 @@ def test_captured_money_stays_until_a_period_is_settled() -> None:
     assert [lot.left_minor for lot in application.lots] == [10]
 
 
+def test_a_settled_period_returns_what_was_captured_though_it_has_no_line() -> None:
+    book = a_book(a_grant(1, 100))
+    lots = captured(book, 40, at=day(5))
+    settled = [SettledPeriod("s", MONTH)]
+    invoice = Invoice(an_id(9), "acme", "USD", [line(1, 30, subscription="other")], settled)
+    application = apply_credits([book], lots, invoice, CLOSE)
+    assert [(c.amount_minor, c.captured) for c in application.credits] == [(30, False)]
+    assert standing(book) == (70, 0, 0)
+
+
 def test_what_was_captured_after_the_period_is_for_the_next_one() -> None:
     book = a_book(a_grant(1, 100))
     lots = captured(book, 40, at=day(20))
@@ -235,7 +246,8 @@ def apply(
 ) -> Application:
     for book in books:
         book.postings.clear()
-    return apply_credits(books, lots, Invoice(an_id(9), "acme", "USD", lines, settles), now)
+    settled = [SettledPeriod(one.subscription_id, one.period) for one in lines if settles]
+    return apply_credits(books, lots, Invoice(an_id(9), "acme", "USD", lines, settled), now)
 
 
 def paid(application: Application) -> list[tuple[int, int, int]]:

@@ -675,7 +675,8 @@ class ApplyCreditsRequest(_message.Message):
     CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
-    PERIOD_IDS_FIELD_NUMBER: _builtins.int
+    SETTLED_PERIODS_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
     invoice_id: _builtins.str
     """UUID of the invoice."""
     content_hash: _builtins.bytes
@@ -689,8 +690,12 @@ class ApplyCreditsRequest(_message.Message):
         """What can be paid."""
 
     @_builtins.property
-    def period_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """UUIDs of the billing periods that the invoice settles for good."""
+    def settled_periods(self) -> _containers.RepeatedCompositeFieldContainer[Global___SettledPeriod]:
+        """The billing periods that the invoice settles for good, with lines or without."""
+
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """When it is finalized, in business time: what lapses by then pays nothing. Absent: now."""
 
     def __init__(
         self,
@@ -700,15 +705,50 @@ class ApplyCreditsRequest(_message.Message):
         customer_id: _builtins.str = ...,
         currency_code: _builtins.str = ...,
         lines: _abc.Iterable[Global___CreditLine] | None = ...,
-        period_ids: _abc.Iterable[_builtins.str] | None = ...,
+        settled_periods: _abc.Iterable[Global___SettledPeriod] | None = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_hash", b"content_hash", "currency_code", b"currency_code", "customer_id", b"customer_id", "invoice_id", b"invoice_id", "lines", b"lines", "period_ids", b"period_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "content_hash", b"content_hash", "currency_code", b"currency_code", "customer_id", b"customer_id", "invoice_id", b"invoice_id", "lines", b"lines", "settled_periods", b"settled_periods"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ApplyCreditsRequest: _TypeAlias = ApplyCreditsRequest  # noqa: Y015
+
+@_typing.final
+class SettledPeriod(_message.Message):
+    """A billing period that no further invoice bills: what was captured for its time and is not
+    needed goes back.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERIOD_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    period_id: _builtins.str
+    """UUID."""
+    subscription_id: _builtins.str
+    """The client's id of the subscription."""
+    @_builtins.property
+    def period(self) -> _period_pb2.Period:
+        """The instants that it bills; a base fee paid in advance, which ends later, returns nothing."""
+
+    def __init__(
+        self,
+        *,
+        period_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        period: _period_pb2.Period | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["period", b"period", "period_id", b"period_id", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettledPeriod: _TypeAlias = SettledPeriod  # noqa: Y015
 
 @_typing.final
 class CreditLine(_message.Message):
