@@ -260,8 +260,20 @@ def parse_page_token(token: str, *types: Callable[..., object]) -> tuple[object,
             keys: tuple[object, ...] = msgspec.json.decode(
                 content, type=tuple.__class_getitem__(types)
             )
-            if all(not isinstance(key, int) or abs(key) <= INT64_MAX for key in keys):
+            if all(map(_storable, keys)):
                 return keys
-    except (msgspec.MsgspecError, binascii.Error, ValueError):
+    except (msgspec.MsgspecError, binascii.Error, ValueError, OverflowError):
         pass
     raise PageTokenInvalid("page_token was not made by this list: start from the first page")
+
+
+def _storable(key: object) -> bool:
+    """Tell whether the database can compare with `key`, which anyone may have written."""
+    match key:
+        case int():
+            return abs(key) <= INT64_MAX
+        case str():
+            return "\x00" not in key
+        case datetime():
+            return key.tzinfo is not None and key.astimezone(UTC) is not None
+    return True

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from libs.wire import timestamp
+from libs.wire import page_token, timestamp
 from tally.internal.v1.fact_service_pb2 import StreamFactsRequest
 from tally.internal.v1.fact_service_pb2_grpc import FactServiceStub
 from tally.wallet.v1 import events_pb2
@@ -111,6 +111,8 @@ async def test_a_page_token_of_another_list_is_refused(client: Client) -> None:
     await client.open()
     token = (await client.call(pb.ListWalletsRequest(page_size=1))).next_page_token
     wallet_id = await client.filled(1)
+    made_up = page_token("b", 10**12, 1)  # Of the right kinds, beyond any priority.
+    assert not (await client.call(pb.ListWalletsRequest(page_token=made_up))).wallets
     refusal = await client.refused(pb.ListEntriesRequest(wallet_id=wallet_id, page_token=token))
     assert refusal.reason == "PAGE_TOKEN_INVALID"
 

@@ -120,6 +120,10 @@ def test_page_tokens_come_back_with_their_types_or_are_refused() -> None:
             wire.parse_page_token(bad, datetime, str, int)
     with pytest.raises(wire.PageTokenInvalid):
         wire.parse_page_token(wire.page_token(2**63), int)
+    naive, too_early = "2014-01-01T00:00:00", "0001-01-01T00:00:00+14:00"
+    for key, kind in (("\x00", str), (naive, datetime), (too_early, datetime)):
+        with pytest.raises(wire.PageTokenInvalid):
+            wire.parse_page_token(wire.page_token(key), kind)
     for size in (-1, 1_001):
         with pytest.raises(FieldInvalid):
             wire.parse_page(size, "")
