@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -87,7 +88,8 @@ class Recorder:
         if self._turns.fills_a_group:
             self._full.set()
         self._start_sealer()
-        return await waiting.answer
+        # Cancelling the future as well would say that nothing is in flight any more.
+        return await asyncio.shield(waiting.answer)
 
     def _answered(self, answer: asyncio.Future[Recorded]) -> None:
         self.in_flight -= 1
@@ -115,6 +117,8 @@ class Recorder:
                         one.answer.set_exception(error)
             else:
                 _answer(group, sealed)
+        # Before anyone else runs: a request that came between would find no sealer, and start none.
+        self._sealers.discard(cast(asyncio.Task[None], asyncio.current_task()))
 
     async def _seal(self, group: Sequence[_Waiting]) -> Sealed:
         started = time.perf_counter()

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from libs.errors import Unavailable
+from libs.worker import wait
 from services.ingest.domain.verdicts import Verdict
-from services.ingest.operations.recording import Recorder
+from services.ingest.operations.recording import Recorded, Recorder
 from tests.store.ingest.conftest import Log
 from tests.unit.ingest.events import OTHER_TENANT, event, submission
 from tests.wait import until
@@ -86,3 +87,29 @@ async def _seals_wait(log: Log) -> bool:
         " AND wait_event_type = 'Lock'"
     )
     return bool(rows)
+
+
+async def test_a_cancelled_call_is_in_flight_until_its_group_is_sealed(log: Log) -> None:
+    recorder = Recorder(log.worker, log.clock, lambda: None)
+    gone = asyncio.create_task(recorder.record(submission(event("gone"))))
+    await until(lambda: recorder.in_flight == 1)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    assert recorder.in_flight == 1
+    await until(lambda: recorder.in_flight == 0)
+    assert await log.ids() == ["gone"]
+
+
+async def test_a_request_that_comes_just_as_both_sealers_end_is_sealed(log: Log) -> None:
+    recorder = Recorder(log.worker, log.clock, lambda: None)
+    recorder._start_sealer()
+    recorder._start_sealer()
+    recording = asyncio.create_task(record_when_full(recorder))
+    recorder._full.set()  # All three go on at the same moment; there is nothing to seal yet.
+    async with asyncio.timeout(5):
+        assert (await recording).number == 1
+
+
+async def record_when_full(recorder: Recorder) -> Recorded:
+    await wait(recorder._full, 1)
+    return await recorder.record(submission(event("late")))
