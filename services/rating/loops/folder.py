@@ -66,6 +66,7 @@ class Folder:
         self._positions: dict[Lane, int] = {}
         self._waiting: dict[Lane, dict[int, segment_pb2.Slice]] = {}
         self._waiting_count = 0
+        self._behind: set[Lane] = set()  # Lanes to catch up with in the next step.
         self._stopped: dict[Lane, float] = {}
         self._heads_at = 0.0  # When ingest was asked last; 0: ask now.
         self._resume_at = 0.0
@@ -82,9 +83,9 @@ class Folder:
     async def step(self) -> bool:
         """Fold what has come; True if there was anything."""
         await asyncio.sleep(max(self._resume_at - time.monotonic(), 0))
-        gaps: set[Lane] = set()
+        gaps, self._behind = self._behind, set()
         batch = self._take_arrived(gaps)
-        if not batch and time.monotonic() - self._heads_at >= HEADS_SECONDS:
+        if not batch and self._asks_heads():
             gaps |= await self._find_behind()
         for lane in sorted(gaps):
             batch += await self._catch_up(lane, batch)
@@ -95,7 +96,12 @@ class Folder:
             ended = time.monotonic()
             self._resume_at = ended + max(PAUSE_SECONDS_MIN, PAUSE_FACTOR * (ended - started))
             self._folded.set()
+            if self._asks_heads():  # A lane's tail may be lost while others go on and on.
+                self._behind = await self._find_behind()
         return bool(readable)
+
+    def _asks_heads(self) -> bool:
+        return time.monotonic() - self._heads_at >= HEADS_SECONDS
 
     async def _arrive(self, message: Msg) -> None:
         piece = events_pb2.SegmentSealed.FromString(message.data).slice

@@ -155,6 +155,19 @@ async def test_a_lost_tail_shows_in_the_heads_and_a_restart_goes_on(world: World
     assert dict(await world.positions()) == {Lane(0, 0): 3, Lane(0, 1): 2}
 
 
+async def test_a_lost_tail_is_found_while_another_lane_never_rests(world: World) -> None:
+    await world.subscribe("acme")
+    peer = Peer()
+    folder = a_folder(world, peer)
+    await drained(folder)
+    lost = peer.seal(partition=1)
+    for _ in range(2):
+        await folder._arrive(arriving(peer.seal()))  # type: ignore[arg-type]
+        folder.ask()
+        await folder.step()
+    assert (await world.positions())[Lane(0, 1)] == lost.number
+
+
 async def test_a_slice_that_cannot_be_read_stops_its_lane_and_no_other(world: World) -> None:
     await world.subscribe("acme")
     peer = Peer()
