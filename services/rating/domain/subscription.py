@@ -11,6 +11,7 @@ from libs.errors import AlreadyExists, FieldInvalid, NotFound, Refused
 
 COLLECTION_DELAY_S = 600
 COLLECTION_DELAY_S_MAX = 30 * 86_400
+YEAR_MAX = 9_000  # Far from where dates end, in whatever zone.
 YEARS_BACK_MAX = 30  # A start this far back makes some three thousand weekly periods at once.
 
 
@@ -71,11 +72,13 @@ def check_stretch(start: datetime, end: datetime | None, now: datetime) -> None:
     """Check a new subscription's start and end.
 
     Raises:
-        FieldInvalid: the start is too far back, or the end not after it.
+        FieldInvalid: the start is too far back or ahead, or the end not after it.
     """
     if now.year - start.year > YEARS_BACK_MAX:
         problem = f"{start.isoformat()} is more than {YEARS_BACK_MAX} years back"
         raise FieldInvalid("subscription.start", problem)
+    if start.year > YEAR_MAX:
+        raise FieldInvalid("subscription.start", f"{start.isoformat()} is too far ahead")
     if end is not None and end <= start:
         problem = f"{end.isoformat()} is not after the start {start.isoformat()}"
         raise FieldInvalid("subscription.end", problem)

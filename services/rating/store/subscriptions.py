@@ -87,7 +87,12 @@ async def load_newest(
     query = (
         select_subscriptions(tenant)
         .where(subscriptions.c.subscription_id == subscription_id)
-        .order_by(subscriptions.c.starts_at.desc(), subscriptions.c.created_at.desc())
+        .order_by(
+            # A life that was backdated to before an ended one is the present one all the same.
+            subscriptions.c.status == SubscriptionStatus.TERMINATED,
+            subscriptions.c.starts_at.desc(),
+            subscriptions.c.created_at.desc(),
+        )
         .limit(1)
     )
     if lock:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from libs.db import begin_worker
+from libs.errors import FieldInvalid
 from services.rating.domain.plan import IntervalUnit, Timing
 from services.rating.domain.subscription import SubscriptionIdTaken, SubscriptionTerminated
 from services.rating.operations import announcing, transitions
@@ -182,3 +183,20 @@ async def test_a_start_in_the_past_has_all_its_periods(world: World) -> None:
         ("2024-01-15", "2024-01-22"),
         ("2024-01-22", "2024-01-29"),
     ]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/New_York"])
+async def test_a_start_at_the_end_of_all_dates_is_refused(world: World, zone: str) -> None:
+    with pytest.raises(FieldInvalid) as caught:
+        await world.subscribe("acme", start=instant("9999-12-31 23:59"), zone=zone)
+    assert caught.value.field == "subscription.start"
+
+
+async def test_the_life_that_goes_on_is_the_newest(world: World) -> None:
+    now = instant("2024-01-25")
+    await world.subscribe("acme", start=instant("2024-01-10"), end=instant("2024-01-20"), now=now)
+    await world.subscribe("acme", start=instant("2024-01-05"), now=now)
+    answer = await terminate_subscription(
+        world.app, TENANT, a_request(), subscription_id="acme", end=None, now=now
+    )
+    assert answer.subscription.start.ToDatetime(tzinfo=UTC) == instant("2024-01-05")
