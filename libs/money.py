@@ -17,6 +17,13 @@ EXACT = Context(prec=150, Emax=999_999, Emin=-999_999, traps=[Inexact, InvalidOp
 DIVIDING = Context(prec=60, rounding=ROUND_HALF_UP, traps=[InvalidOperation, Overflow])
 
 
+# Where CLDR, which babel follows, has the places that people still use and not those of ISO 4217,
+# by which amounts in minor units are counted.
+ISO_PLACES = {"IQD": 3} | dict.fromkeys(
+    "AFN ALL IRR KPW LAK LBP MGA MMK RSD SLL SOS SYP YER".split(), 2
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Money:
     """`amount_minor` whole minor units of `currency` (ISO 4217): Money("EUR", 1050) is 10.50."""
@@ -33,8 +40,8 @@ def is_currency(code: str) -> bool:
 
 @cache
 def exponent(currency: str) -> int:
-    """Return how many decimal places the currency has: EUR 2, JPY 0, KWD 3."""
-    return int(get_currency_precision(currency))
+    """Return how many decimal places the currency has in ISO 4217: EUR 2, JPY 0, KWD 3."""
+    return ISO_PLACES.get(currency, int(get_currency_precision(currency)))
 
 
 def round_minor(exact: Decimal | Fraction, currency: str) -> int:

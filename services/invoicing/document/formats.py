@@ -22,7 +22,9 @@ def money(amount_minor: int, currency: str) -> str:
     Minor units are exact, so nothing is rounded.
     """
     value = to_decimal(Money(currency, amount_minor))
-    text = format_currency(value, currency, locale=LOCALE)
+    # With our places: babel's own would cut those that a currency has but people do not use.
+    pattern = f"¤#,##0{'.' if exponent(currency) else ''}{'0' * exponent(currency)}"
+    text = format_currency(value, currency, pattern, locale=LOCALE, currency_digits=False)
     symbol = get_currency_symbol(currency, locale=LOCALE)
     if symbol[-1].isalpha():  # Letters would run into the digits.
         text = text.replace(symbol, f"{symbol}\N{NO-BREAK SPACE}")

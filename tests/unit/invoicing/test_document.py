@@ -87,7 +87,13 @@ def test_what_users_write_is_shown_and_never_read_as_markup() -> None:
 
 @pytest.mark.parametrize(
     ("currency", "shown"),
-    [("USD", "$12,345.67"), ("JPY", "¥1,234,567"), ("KWD", "KWD\N{NO-BREAK SPACE}1,234.567")],
+    [
+        ("USD", "$12,345.67"),
+        ("JPY", "¥1,234,567"),
+        ("KWD", "KWD\N{NO-BREAK SPACE}1,234.567"),
+        ("IQD", "IQD\N{NO-BREAK SPACE}1,234.567"),
+        ("RSD", "RSD\N{NO-BREAK SPACE}12,345.67"),
+    ],
 )
 def test_amounts_have_the_places_of_their_currency(currency: str, shown: str) -> None:
     assert formats.money(1_234_567, currency) == shown

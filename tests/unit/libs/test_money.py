@@ -43,6 +43,7 @@ def test_shares_go_to_the_largest_remainders(
 
 def test_currencies_have_their_own_places() -> None:
     assert [exponent(code) for code in ("EUR", "JPY", "KWD")] == [2, 0, 3]
+    assert [exponent(code) for code in ("IQD", "RSD", "UGX", "CLF")] == [3, 2, 0, 4]
     assert to_decimal(Money("EUR", 1050)) == Decimal("10.50")
     assert str(to_decimal(Money("KWD", -5))) == "-0.005"
     assert is_currency("AUD") and not is_currency("ZZZ")
