@@ -251,7 +251,8 @@ def _caller_of(claims: Mapping[str, Any]) -> Caller:
 
 def _parse_tenant(text: str | bytes) -> Tenant:
     plain = text if isinstance(text, str) else ""
-    if not (plain.isascii() and plain.isdigit() and len(plain) < 12 and 0 < int(plain) <= TENANT_MAX):
+    whole = plain.isascii() and plain.isdigit() and len(plain) < 12
+    if not (whole and 0 < int(plain) <= TENANT_MAX):
         raise FieldInvalid(TENANT_KEY, f"{text!r} is not a tenant")
     return Tenant(int(plain))
 
