@@ -20,6 +20,7 @@ BATCH_MAX = 500
 POLL_S = 0.2  # Only a fallback: a commit in another process cannot kick this one.
 RETRY_S = 1.0
 PUBLISH_TIMEOUT_S = 5.0
+PAYLOAD_BYTES_MAX = 700 * 1024  # NATS takes 1 MiB, headers included.
 
 
 class Relay:
@@ -70,6 +71,9 @@ class Relay:
         return len(events)
 
     async def _publish(self, event: Row[Any]) -> None:
+        if len(event.payload) > PAYLOAD_BYTES_MAX:  # Consumers find the gap, and pull it.
+            log.warning("fact too large for NATS", extra={"seq": event.seq})
+            return
         headers = {
             **event.headers,
             "Nats-Msg-Id": str(event.event_id),

@@ -168,6 +168,32 @@ async def test_what_nats_lost_is_pulled_from_the_source(
         await until(lambda: effects.amounts == [1, 2, 3])
 
 
+async def test_a_fact_too_large_for_nats_is_pulled_and_holds_up_no_other(
+    nats_url: str,
+    app: AsyncEngine,
+    worker: AsyncEngine,
+    stream: JetStreamContext,
+    upstream: FactClient,
+) -> None:
+    effects = Effects()
+    async with begin(app, TENANT) as conn:
+        large = Money(amount_minor=1, currency_code="x" * (9 << 20))
+        await outbox.append(conn, TENANT, large)
+    await announce(app, [2])
+    async with consuming(nats_url, app, worker, upstream, effects.add):
+        async with relaying(worker, stream):
+            await until(lambda: effects.amounts == [1, 2])
+            await until_published(worker)
+
+
+async def until_published(worker: AsyncEngine) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            async with begin_worker(worker) as conn:
+                if (await outbox.load_head(conn)).waiting == 0:
+                    return
+
+
 async def test_a_fact_that_cannot_be_handled_is_kept_and_passed(
     nats_url: str,
     app: AsyncEngine,
