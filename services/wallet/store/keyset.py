@@ -14,8 +14,7 @@ def behind(columns: Sequence[ColumnElement[Any]], values: Sequence[object]) -> C
     A small column is compared with any whole number of 64 bits: a caller may have made it up.
     """
     kinds = (
-        BigInteger() if isinstance(column.type, SmallInteger) else column.type
-        for column in columns
+        BigInteger() if isinstance(column.type, SmallInteger) else column.type for column in columns
     )
     given = [literal(value, kind) for value, kind in zip(values, kinds, strict=True)]
     return tuple_(*columns) > tuple_(*given)
