@@ -294,7 +294,7 @@ class Stack:
             traces=self.traces,
             test_clock=self.test_clock,
         )
-        self.traces.mkdir(exist_ok=True)
+        self.traces.mkdir(mode=0o700, exist_ok=True)  # Spans tell of customers, as logs do.
         for name in self._names:
             self.services[name] = make_service(
                 name, around, folder=self.folder, log=self.logs / f"{name}.jsonl"

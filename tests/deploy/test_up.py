@@ -94,6 +94,7 @@ async def test_a_suite_mends_what_is_killed_is_taken_over_and_stops_cleanly(
     assert tally.record() == before
     for secret in ("stack.json", "keys/signing-key.pem", "logs/rating.jsonl"):
         assert (tally.home / secret).stat().st_mode & 0o777 == 0o600
+    assert (tally.home / "traces").stat().st_mode & 0o777 == 0o700
     assert "://" not in (tally.home / "stack.json").read_text()
 
     for name in ("wallet", *SERVERS):
