@@ -11,6 +11,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from fractions import Fraction
 
+from libs.errors import Refused
 from libs.money import DIVIDING, EXACT, round_minor
 from libs.period import DayPeriod
 from services.rating.domain.cell import Cell, merged, units
@@ -21,6 +22,15 @@ from services.rating.domain.price import Price, Row, amount_of, rate
 
 ZERO, ONE = Decimal(0), Decimal(1)
 PLACES = Decimal("1e-30")  # As many as a decimal of the contract can have.
+
+
+MINOR_MAX = 2**63 - 1
+
+
+class AmountTooLarge(Refused):
+    """Fees cost more than money can be written in."""
+
+    reason = "AMOUNT_TOO_LARGE"
 
 
 class FeeKind(StrEnum):
@@ -146,6 +156,17 @@ def usage_fee(
         amount_minor=round_minor(exact, currency),
         rows=rows,
     )
+
+
+def check_amounts(fees: Sequence[Fee]) -> None:
+    """Check that `fees` and their sum can be written as money.
+
+    Raises:
+        AmountTooLarge: they cannot.
+    """
+    total = sum(abs(fee.amount_minor) for fee in fees)
+    if total > MINOR_MAX:
+        raise AmountTooLarge(f"the fees come to {total} minor units, at most {MINOR_MAX} can be")
 
 
 def adjustments(now: Sequence[Fee], billed: Sequence[Fee]) -> list[Fee]:

@@ -17,7 +17,7 @@ from libs.telemetry import links_from
 from libs.tenant import Tenant
 from libs.wire import money_message, period_message
 from services.rating.domain.cell import Cell
-from services.rating.domain.fee import Fee, adjustments, base_fee, usage_fees
+from services.rating.domain.fee import Fee, adjustments, base_fee, check_amounts, usage_fees
 from services.rating.domain.period import (
     AdjustmentOutOfOrder,
     BillingPeriod,
@@ -154,11 +154,14 @@ async def close_adjustment(
 async def _rate(conn: AsyncConnection, tenant: Tenant, period: BillingPeriod) -> Rated:
     version = await load_version(conn, tenant, period.plan_version_id)
     if period.kind is PeriodKind.BASE:
-        return Rated((_base_fee(period, version),), ())
+        base = _base_fee(period, version)
+        check_amounts([base])
+        return Rated((base,), ())
     meters = await load_meters(conn, tenant, (charge.meter_code for charge in version.charges))
     found = await load_cells(conn, tenant, period.term_id, period.fee_days)
     cells = {code: found.get(meter.meter_id, []) for code, meter in meters.items()}
     fees = usage_fees(version, meters, cells, currency=period.currency)
+    check_amounts(fees)
     priced = (cell for of_meter in cells.values() for cell in of_meter)
     return Rated(tuple(fees), latest_traceparents(priced))
 

@@ -12,6 +12,8 @@ from sqlalchemy.exc import DBAPIError
 
 from libs.db import begin
 from libs.tenant import Tenant
+from services.rating.domain.fee import AmountTooLarge
+from services.rating.domain.meter import Aggregation
 from services.rating.domain.period import (
     AdjustmentOutOfOrder,
     PeriodNotClosed,
@@ -20,7 +22,7 @@ from services.rating.domain.period import (
 )
 from services.rating.operations.rating import close_period
 from tally.rating.v1 import events_pb2
-from tests.store.rating.conftest import TENANT, TRACEPARENT, World, an_event, instant
+from tests.store.rating.conftest import TENANT, TRACEPARENT, World, a_charge, an_event, instant
 
 NOON = instant("2024-01-10 12:00")
 FEBRUARY = instant("2024-02-01 00:10")
@@ -162,3 +164,13 @@ async def test_no_usage_is_lost_between_folds_and_closes(world: World) -> None:
             )
         ]
         assert late == [20], "every fold came after the announcement, and said so"
+
+
+async def test_usage_beyond_what_money_can_be_written_in_is_refused(world: World) -> None:
+    await world.create_meter("stored", Aggregation.SUM, value="bytes")
+    await world.create_plan("storage", [a_charge("stored", "0.01")])
+    await world.subscribe("acme", plan="storage")
+    await world.fold(an_event("acme", NOON, type_="stored", bytes=Decimal("1e29")))
+    await world.announce(FEBRUARY)
+    with pytest.raises(AmountTooLarge):
+        await world.close(await world.period_id("acme"), FEBRUARY)

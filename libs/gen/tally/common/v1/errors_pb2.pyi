@@ -100,6 +100,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the hold's deadline has passed."""
     ERROR_REASON_CLOCK_BACKWARD: _ErrorReason.ValueType  # 89
     """FAILED_PRECONDITION: the test clock only moves forward."""
+    ERROR_REASON_AMOUNT_TOO_LARGE: _ErrorReason.ValueType  # 90
+    """FAILED_PRECONDITION: the usage costs more than 64 bits of minor units can hold."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 100
     """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
     ERROR_REASON_UNAVAILABLE: _ErrorReason.ValueType  # 101
@@ -192,6 +194,8 @@ ERROR_REASON_HOLD_EXPIRED: ErrorReason.ValueType  # 88
 """FAILED_PRECONDITION: the hold's deadline has passed."""
 ERROR_REASON_CLOCK_BACKWARD: ErrorReason.ValueType  # 89
 """FAILED_PRECONDITION: the test clock only moves forward."""
+ERROR_REASON_AMOUNT_TOO_LARGE: ErrorReason.ValueType  # 90
+"""FAILED_PRECONDITION: the usage costs more than 64 bits of minor units can hold."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 100
 """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
 ERROR_REASON_UNAVAILABLE: ErrorReason.ValueType  # 101

@@ -58,7 +58,8 @@ class RatingServiceServicer:
 
     def RatePeriod(self, request, context):
         """Prices a period as of now; stores nothing.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -67,7 +68,7 @@ class RatingServiceServicer:
     def ClosePeriod(self, request, context):
         """Prices a due period and freezes its fees. The first answer is the answer to every repeat.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
-        FAILED_PRECONDITION/PERIOD_NOT_DUE.
+        FAILED_PRECONDITION/PERIOD_NOT_DUE, FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -77,7 +78,8 @@ class RatingServiceServicer:
         """Prices a closed period again and freezes the differences to what was frozen before. A fee of
         an adjustment may be negative. The first answer for a sequence is that to every repeat.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
-        FAILED_PRECONDITION/PERIOD_NOT_CLOSED, FAILED_PRECONDITION/ADJUSTMENT_OUT_OF_ORDER.
+        FAILED_PRECONDITION/PERIOD_NOT_CLOSED, FAILED_PRECONDITION/ADJUSTMENT_OUT_OF_ORDER,
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

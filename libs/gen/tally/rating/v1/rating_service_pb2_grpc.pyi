@@ -35,18 +35,20 @@ class RatingServiceStub:
     def __new__(cls, channel: _aio.Channel) -> RatingServiceAsyncStub: ...
     RatePeriod: _grpc.UnaryUnaryMultiCallable[_rating_service_pb2.RatePeriodRequest, _rating_service_pb2.RatePeriodResponse]
     """Prices a period as of now; stores nothing.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
     """
     ClosePeriod: _grpc.UnaryUnaryMultiCallable[_rating_service_pb2.ClosePeriodRequest, _rating_service_pb2.ClosePeriodResponse]
     """Prices a due period and freezes its fees. The first answer is the answer to every repeat.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
-    FAILED_PRECONDITION/PERIOD_NOT_DUE.
+    FAILED_PRECONDITION/PERIOD_NOT_DUE, FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
     """
     CloseAdjustment: _grpc.UnaryUnaryMultiCallable[_rating_service_pb2.CloseAdjustmentRequest, _rating_service_pb2.CloseAdjustmentResponse]
     """Prices a closed period again and freezes the differences to what was frozen before. A fee of
     an adjustment may be negative. The first answer for a sequence is that to every repeat.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
-    FAILED_PRECONDITION/PERIOD_NOT_CLOSED, FAILED_PRECONDITION/ADJUSTMENT_OUT_OF_ORDER.
+    FAILED_PRECONDITION/PERIOD_NOT_CLOSED, FAILED_PRECONDITION/ADJUSTMENT_OUT_OF_ORDER,
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
     """
 
 @_typing.type_check_only
@@ -56,18 +58,20 @@ class RatingServiceAsyncStub(RatingServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     RatePeriod: _aio.UnaryUnaryMultiCallable[_rating_service_pb2.RatePeriodRequest, _rating_service_pb2.RatePeriodResponse]  # type: ignore[assignment]
     """Prices a period as of now; stores nothing.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
     """
     ClosePeriod: _aio.UnaryUnaryMultiCallable[_rating_service_pb2.ClosePeriodRequest, _rating_service_pb2.ClosePeriodResponse]  # type: ignore[assignment]
     """Prices a due period and freezes its fees. The first answer is the answer to every repeat.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
-    FAILED_PRECONDITION/PERIOD_NOT_DUE.
+    FAILED_PRECONDITION/PERIOD_NOT_DUE, FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
     """
     CloseAdjustment: _aio.UnaryUnaryMultiCallable[_rating_service_pb2.CloseAdjustmentRequest, _rating_service_pb2.CloseAdjustmentResponse]  # type: ignore[assignment]
     """Prices a closed period again and freezes the differences to what was frozen before. A fee of
     an adjustment may be negative. The first answer for a sequence is that to every repeat.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
-    FAILED_PRECONDITION/PERIOD_NOT_CLOSED, FAILED_PRECONDITION/ADJUSTMENT_OUT_OF_ORDER.
+    FAILED_PRECONDITION/PERIOD_NOT_CLOSED, FAILED_PRECONDITION/ADJUSTMENT_OUT_OF_ORDER,
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
     """
 
 class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -80,7 +84,8 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_rating_service_pb2.RatePeriodResponse, _abc.Awaitable[_rating_service_pb2.RatePeriodResponse]]:
         """Prices a period as of now; stores nothing.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
         """
 
     @_abc_1.abstractmethod
@@ -91,7 +96,7 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_rating_service_pb2.ClosePeriodResponse, _abc.Awaitable[_rating_service_pb2.ClosePeriodResponse]]:
         """Prices a due period and freezes its fees. The first answer is the answer to every repeat.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
-        FAILED_PRECONDITION/PERIOD_NOT_DUE.
+        FAILED_PRECONDITION/PERIOD_NOT_DUE, FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
         """
 
     @_abc_1.abstractmethod
@@ -103,7 +108,8 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Prices a closed period again and freezes the differences to what was frozen before. A fee of
         an adjustment may be negative. The first answer for a sequence is that to every repeat.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
-        FAILED_PRECONDITION/PERIOD_NOT_CLOSED, FAILED_PRECONDITION/ADJUSTMENT_OUT_OF_ORDER.
+        FAILED_PRECONDITION/PERIOD_NOT_CLOSED, FAILED_PRECONDITION/ADJUSTMENT_OUT_OF_ORDER,
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
         """
 
 def add_RatingServiceServicer_to_server(servicer: RatingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

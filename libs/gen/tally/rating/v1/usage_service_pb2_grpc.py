@@ -49,7 +49,8 @@ class UsageServiceServicer:
     def GetUsage(self, request, context):
         """Returns the usage of a subscription in its current or another usage period, priced.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
-        NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`.
+        NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,8 @@ class UsageServiceStub:
     GetUsage: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.GetUsageRequest, _usage_service_pb2.GetUsageResponse]
     """Returns the usage of a subscription in its current or another usage period, priced.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
-    NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`.
+    NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
     """
 
 @_typing.type_check_only
@@ -47,7 +48,8 @@ class UsageServiceAsyncStub(UsageServiceStub):
     GetUsage: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.GetUsageRequest, _usage_service_pb2.GetUsageResponse]  # type: ignore[assignment]
     """Returns the usage of a subscription in its current or another usage period, priced.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
-    NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`.
+    NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
     """
 
 class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -61,7 +63,8 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_usage_service_pb2.GetUsageResponse, _abc.Awaitable[_usage_service_pb2.GetUsageResponse]]:
         """Returns the usage of a subscription in its current or another usage period, priced.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
-        NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`.
+        NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
         """
 
 def add_UsageServiceServicer_to_server(servicer: UsageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
