@@ -9,6 +9,7 @@ from tally.rating.v1.plan_service_pb2 import Timing
 from tests.scenario.builders import invoices, lines, record, sell, subscribe, usage
 from tests.suite import Suite
 
+COLLECTION_DELAY = timedelta(minutes=10)
 ORDERS = list(permutations(("ingest", "rating", "invoicing", "wallet")))
 
 
@@ -18,10 +19,9 @@ async def test_all_24_orders_bill_the_same(suite: Suite) -> None:
     async with suite.client(suite.new_tenant()) as client:
         await sell(client, base_amount="10", base_timing=Timing.TIMING_IN_ARREARS)
         await subscribe(client, "acme", fences[0])
-        for order, end in zip(ORDERS, fences[1:], strict=True):
-            await suite.advance(end - timedelta(minutes=1), order=order)
-            await record(client, [usage("acme", end - timedelta(minutes=1), "5")])
-            await suite.advance(end + timedelta(minutes=11), order=order)
+        for order, start, end in zip(ORDERS, fences, fences[1:], strict=False):
+            await record(client, [usage("acme", start, "5")])
+            await suite.advance(end + COLLECTION_DELAY, order=order)
         found = await invoices(client)
     assert len(found) == len(ORDERS)
     assert [invoice.period.end.ToDatetime(UTC) for invoice in found] == fences[1:]
