@@ -69,7 +69,7 @@ async def cut_periods(
         subscription.end,
     )
     chosen = [*takewhile(lambda each: started and each.whole.first_day <= written, every)]
-    await periods.cut_periods(conn, tenant, uid, _planned(chosen, subscription, version))
+    await periods.cut_periods(conn, tenant, subscription, _planned(chosen, subscription, version))
     await save_extent(conn, tenant, uid, _extent(chosen, subscription, Extent(written, None)))
 
 

@@ -68,20 +68,26 @@ async def insert_periods(
 
 
 async def cut_periods(
-    conn: AsyncConnection, tenant: Tenant, uid: UUID, planned: Iterable[PlannedPeriod]
+    conn: AsyncConnection,
+    tenant: Tenant,
+    subscription: Subscription,
+    planned: Iterable[PlannedPeriod],
 ) -> None:
     """Bring the open periods of a subscription that got an end in line with `planned`.
 
-    Open periods that are not planned any more vanish; what was announced stays as it is.
+    Open periods that are not planned any more vanish; what was announced stays as it is. Locks all
+    open ones of the customer, as announcing them does: in the order of their ids.
     """
     kept = {(each.kind, each.stretch.whole.first_day): each for each in planned}
     query = (
         select(billing_periods)
-        .filter_by(tenant=tenant, subscription_uid=uid, status=PeriodStatus.OPEN)
+        .filter_by(tenant=tenant, customer_id=subscription.customer_id, status=PeriodStatus.OPEN)
         .order_by(billing_periods.c.period_id)
         .with_for_update()
     )
     for row in (await conn.execute(query)).all():
+        if row.subscription_uid != subscription.subscription_uid:
+            continue
         key = {"tenant": tenant, "period_id": row.period_id}
         each = kept.get((PeriodKind(row.kind), row.whole_first_day))
         if each is None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 
 import pytest
+from sqlalchemy import text
 
+from libs.db import begin_worker
 from libs.errors import Unavailable
 from services.rating.operations.rating import rate_period
 from services.rating.operations.reattributing import reattribute_next
@@ -115,3 +118,23 @@ async def test_a_second_change_before_the_first_is_worked_off_counts_all_once(
     await reattribute_next(world.worker, world)
     assert await cells(world) == [("two", "2024-01-09", 1), ("two", "2024-01-10", 4)]
     assert await unattributed(world) == 0
+
+
+async def test_a_termination_and_an_announcement_lock_in_the_same_order(world: World) -> None:
+    names = ("a", "b", "c", "d")
+    for name in names:
+        await world.subscribe(name, customer="acme")
+    await world.fold(an_event("acme", instant("2024-02-01 00:12"), subscription="a"))
+    periods = await world.fetch(
+        "SELECT period_id, subscription_id FROM billing_periods"
+        " WHERE usage_end = '2024-02-01' ORDER BY period_id"
+    )
+    (first, _), (last, name) = periods[0], periods[-1]
+    lock = text("SELECT 1 FROM billing_periods WHERE period_id = :id FOR NO KEY UPDATE")
+    async with begin_worker(world.worker) as conn:
+        await conn.execute(lock, {"id": first})
+        terminating = asyncio.create_task(terminate(world, str(name), now=FEBRUARY))
+        while not await world.fetch("SELECT 1 FROM pg_locks WHERE NOT granted"):
+            assert not terminating.done()
+        await conn.execute(lock, {"id": last})
+    await terminating
