@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import Protocol
 from uuid import UUID
 
-import nats
 from google.protobuf.message import DecodeError
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -44,7 +43,13 @@ BACKLOG_MAX = 10_000  # Facts held in memory; more are dropped here and pulled a
 
 async def connect(url: str) -> Client:
     """Connect to NATS, and reconnect for as long as the process lives."""
-    return await nats.connect(
+    client = Client()
+
+    async def disconnected() -> None:
+        if not (client.is_closed or client.is_draining):  # Else we left on purpose.
+            log.warning("NATS is away, facts wait in the outbox")
+
+    await client.connect(
         url,
         max_reconnect_attempts=-1,
         reconnect_time_wait=0.2,
@@ -53,14 +58,11 @@ async def connect(url: str) -> Client:
         error_cb=warn,
         disconnected_cb=disconnected,
     )
+    return client
 
 
 async def warn(error: Exception) -> None:
     log.warning("NATS", extra={"error": repr(error)})
-
-
-async def disconnected() -> None:
-    log.warning("NATS is away, facts wait in the outbox")
 
 
 async def ensure_stream(
@@ -68,15 +70,17 @@ async def ensure_stream(
     name: str,
     subjects: Sequence[str],
     *,
-    discard: DiscardPolicy = DiscardPolicy.NEW,
     max_bytes: int = 1 << 30,
     max_age_s: float = 30 * 86_400,
 ) -> None:
-    """Create the JetStream stream `name`, or bring it up to these settings."""
+    """Create the JetStream stream `name`, or bring it up to these settings.
+
+    A full one drops its oldest messages: what they said is in the database that announced it.
+    """
     config = StreamConfig(
         name=name,
         subjects=list(subjects),
-        discard=discard,
+        discard=DiscardPolicy.OLD,
         max_bytes=max_bytes,
         max_age=max_age_s,
         duplicate_window=120,

@@ -10,7 +10,6 @@ from contextlib import AbstractAsyncContextManager
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -127,7 +126,6 @@ class Publisher:
                 stream,
                 STREAM,
                 [f"{SUBJECT}.>"],
-                discard=DiscardPolicy.OLD,  # What it drops is still in the log.
                 max_bytes=STREAM_BYTES_MAX,
                 max_age_s=STREAM_SECONDS_MAX,
             )
