@@ -52,7 +52,7 @@ async def connect(url: str) -> Client:
     await client.connect(
         url,
         max_reconnect_attempts=-1,
-        reconnect_time_wait=0.2,
+        reconnect_time_wait=1,
         allow_reconnect=True,
         connect_timeout=2,
         error_cb=warn,
