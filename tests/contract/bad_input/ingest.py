@@ -82,4 +82,10 @@ INGEST: Mapping[str, Fields] = {
         "reason": {"malformed": 99},
         **PAGE,
     },
+    "tally.ingest.v1.IngestService.GetHeads": {
+        "shards": {
+            "malformed": Refusal([-1], field="shards[0]"),
+            "oversized": Refusal([0, 99], field="shards[1]"),
+        },
+    },
 }

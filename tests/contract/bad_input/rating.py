@@ -9,6 +9,7 @@ from tests.contract.bad_input.rules import (
     CHECK_ONLY,
     CODE,
     CURRENCY,
+    FAILED,
     INSTANT,
     LONG,
     NOT_FOUND,
@@ -160,5 +161,16 @@ RATING: Mapping[str, Fields] = {
     },
     "tally.rating.v1.RatingService.RatePeriod": {
         "period_id": uuid_of("period", "PERIOD_NOT_FOUND"),
+    },
+    "tally.rating.v1.RatingService.ClosePeriod": {
+        "period_id": uuid_of("period", "PERIOD_NOT_FOUND"),
+    },
+    "tally.rating.v1.RatingService.CloseAdjustment": {
+        "period_id": uuid_of("period", "PERIOD_NOT_FOUND"),
+        "sequence": {
+            "absent": 0,
+            "negative": -1,
+            "oversized": Refusal(99, FAILED, "ADJUSTMENT_OUT_OF_ORDER", ""),
+        },
     },
 }

@@ -89,6 +89,7 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "ingest.v1.IngestService.GetEvent": {"id": world["event"]},
         "ingest.v1.IngestService.ListEvents": {},
         "ingest.v1.IngestService.ListRejectedEvents": {},
+        "ingest.v1.IngestService.GetHeads": {},
         "rating.v1.MeterService.CreateMeter": {**command, "meter": meter},
         "rating.v1.MeterService.GetMeter": {"code": world["meter"]},
         "rating.v1.MeterService.ListMeters": {},
@@ -113,6 +114,8 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "rating.v1.SubscriptionService.ListBillingPeriods": of_subscription,
         "rating.v1.UsageService.GetUsage": of_subscription,
         "rating.v1.RatingService.RatePeriod": {"period_id": world["period"]},
+        "rating.v1.RatingService.ClosePeriod": {"period_id": world["period"]},
+        "rating.v1.RatingService.CloseAdjustment": {"period_id": world["period"], "sequence": 1},
         "invoicing.v1.TenantService.GetBillingEntity": {},
         "invoicing.v1.TenantService.UpdateBillingEntity": {
             **command,
@@ -136,10 +139,26 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "wallet.v1.WalletService.GetBalance": of_wallet,
         "wallet.v1.WalletService.ListGrants": of_wallet,
         "wallet.v1.WalletService.ListEntries": of_wallet,
+        "wallet.v1.WalletService.ApplyCredits": paying(),
         "wallet.v1.HoldService.Authorize": {**command, **hold},
         "wallet.v1.HoldService.Capture": {**command, "hold_id": world["hold"], "amount": USD},
         "wallet.v1.HoldService.Release": {**command, "hold_id": world["released"]},
         "wallet.v1.HoldService.GetHold": {"hold_id": world["hold"]},
+    }
+
+
+def paying() -> dict[str, Any]:
+    """A new invoice of one line that asks the wallets to pay."""
+    period = {"start": {"seconds": 1}, "end": {"seconds": 2}}
+    line = {"line_id": str(uuid4()), "fee_kind": "usage", "amount_minor": 5, "period": period}
+    settled = {"period_id": str(uuid4()), "subscription_id": "s", "period": period}
+    return {
+        "invoice_id": str(uuid4()),
+        "content_hash": b"x" * 32,
+        "customer_id": "new",
+        "currency_code": "USD",
+        "lines": [line],
+        "settled_periods": [settled],
     }
 
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 from tests.contract.bad_input.rules import (
     ABSENT,
+    CODE,
     CURRENCY,
     FAILED,
     INSTANT,
     LONG,
+    OPTIONAL_CODE,
     OPTIONAL_TEXT,
     OUTPUT,
     PAGE,
@@ -74,6 +76,24 @@ WALLET: Mapping[str, Fields] = {
     "tally.wallet.v1.WalletService.ListEntries": {
         "wallet_id": uuid_of("wallet", "WALLET_NOT_FOUND"),
         **PAGE,
+    },
+    "tally.wallet.v1.WalletService.ApplyCredits": {
+        "invoice_id": UUID,
+        "content_hash": {"absent": b"", "malformed": b"short", "oversized": b"x" * 33},
+        "customer_id": TEXT,
+        "currency_code": CURRENCY,
+        "lines": AnyValue("an invoice of nothing has none; their fields follow"),
+        "lines[0].line_id": UUID,
+        "lines[0].fee_kind": CODE,
+        "lines[0].meter_code": OPTIONAL_CODE,
+        "lines[0].amount_minor": AnyValue("negative in an adjustment"),
+        "lines[0].period.start": {**ABSENT, **INSTANT},
+        "lines[0].period.end": {**ABSENT, **INSTANT},
+        "lines[0].subscription_id": OPTIONAL_TEXT,
+        "settled_periods[0].period_id": UUID,
+        "settled_periods[0].subscription_id": TEXT,
+        "settled_periods[0].period": {"absent": Refusal(None, field="*")},
+        "as_of": INSTANT,
     },
     "tally.wallet.v1.HoldService.Authorize": {
         "request_id": UUID,
