@@ -31,8 +31,9 @@ log = logging.getLogger(__name__)
 
 SUBJECT = "tally.ingest.v1.SegmentSealed.>"
 PASSING = (Unavailable, Exhausted, DeadlineExceeded)
-EVENTS_MAX = 50_000  # In one fold; the slice that passes it is the last.
-WAITING_MAX = 2_000  # Slices kept in memory; more are dropped here and streamed as a gap.
+# In one fold, where the slice that passes it is the last; and waiting in memory for the next one,
+# where slices beyond it are dropped and streamed as a gap.
+EVENTS_MAX = 50_000
 HEADS_SECONDS = 1.0  # How often ingest is asked for what NATS may have lost.
 PAUSE_SECONDS_MIN = 0.02
 PAUSE_FACTOR = 3  # A fold starts so many times the length of the last one after it.
@@ -65,7 +66,7 @@ class Folder:
         self._catalogs = Catalogs()
         self._positions: dict[Lane, int] = {}
         self._waiting: dict[Lane, dict[int, segment_pb2.Slice]] = {}
-        self._waiting_count = 0
+        self._waiting_events = 0
         self._behind: set[Lane] = set()  # Lanes to catch up with in the next step.
         self._stopped: dict[Lane, float] = {}
         self._heads_at = 0.0  # When ingest was asked last; 0: ask now.
@@ -106,9 +107,9 @@ class Folder:
     async def _arrive(self, message: Msg) -> None:
         piece = events_pb2.SegmentSealed.FromString(message.data).slice
         lane = Lane(piece.shard, piece.partition)
-        if self._owns(lane) and self._waiting_count < WAITING_MAX:
+        if self._owns(lane) and self._waiting_events < EVENTS_MAX:
             self._waiting.setdefault(lane, {})[piece.number] = piece
-            self._waiting_count += 1
+            self._waiting_events += piece.event_count
             self.loop.kick()
 
     def _owns(self, lane: Lane) -> bool:
@@ -117,7 +118,7 @@ class Folder:
     def _take_arrived(self, gaps: set[Lane]) -> list[segment_pb2.Slice]:
         """Return the slices from NATS that come next; note the lanes in which one is missing."""
         taken: list[segment_pb2.Slice] = []
-        arrived, self._waiting, self._waiting_count = self._waiting, {}, 0
+        arrived, self._waiting, self._waiting_events = self._waiting, {}, 0
         for lane, pieces in sorted(arrived.items()):
             if lane not in self._positions or self._is_stopped(lane):
                 continue  # The heads will tell.
