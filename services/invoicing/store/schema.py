@@ -30,14 +30,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.schema import SchemaItem
 
-from libs.schema import TENANT_TABLES, shared_tables
+from libs.schema import TENANT_TABLES, required, shared_tables
 
 metadata = MetaData()
-
-
-def required(name: str, kind: type, *, default: str | None = None) -> Column[object]:
-    """Return a column that is never null."""
-    return Column(name, kind, nullable=False, server_default=default)
 
 
 def of_invoice(name: str, *columns: SchemaItem) -> Table:

@@ -25,8 +25,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from libs.schema import shared_tables
-from services.rating.store.base import INSTANT, required
+from libs.schema import required, shared_tables
+from services.rating.store.base import INSTANT
 from services.rating.store.base import metadata as metadata
 from services.rating.store.usage_schema import cell_values, cells, reattributions, unattributed
 

@@ -20,7 +20,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from services.rating.store.base import INSTANT, metadata, required
+from libs.schema import required
+from services.rating.store.base import INSTANT, metadata
 
 
 def cell_key() -> tuple[Column[Any], ...]:
