@@ -26,7 +26,7 @@ SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A migrated database of one service, by the URLs of its three roles."""
+    """A database of one service, by the URLs of its three roles."""
 
     service: str
     app_url: str
@@ -64,6 +64,12 @@ class TestPostgres:
         suite = self.suite_name()
         self._prepare(service)
         create_databases(self.server, suite=suite, template=TEMPLATE, services=[service])
+        return self._at(service, suite)
+
+    def unmigrated(self, service: str) -> Database:
+        """Returns a new database of the service, without tables."""
+        suite = self.suite_name()
+        create_databases(self.server, suite=suite, services=[service])
         return self._at(service, suite)
 
     def drop(self, suite: str) -> None:

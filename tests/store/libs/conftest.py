@@ -2,52 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy.embedded.databases import ROLES, create_databases, database_name, role_name
-from deploy.embedded.postgres import Postgres
 from libs.db import connect
-from libs.migrations import upgrade
+from tests.servers import Database, TestPostgres
 
 SERVICE = "ingest"  # Any would do: these tests use only the tables that all services share.
 
 
-@dataclass(frozen=True)
-class Database:
-    """URLs of one database, by role."""
-
-    owner_url: str
-    app_url: str
-    worker_url: str
-
-
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    postgres = Postgres(Path(tmp_path_factory.mktemp("postgres")))
-    postgres.start()
-    try:
-        yield postgres
-    finally:
-        postgres.stop()
-
-
-@pytest.fixture(scope="session")
-def database(cluster: Postgres) -> Database:
-    made = make_database(cluster, "shared")
-    upgrade(SERVICE, made.owner_url)
-    return made
-
-
-def make_database(cluster: Postgres, suite: str) -> Database:
-    """Make a database without tables."""
-    create_databases(cluster, suite=suite, services=[SERVICE])
-    name = database_name(SERVICE, suite)
-    return Database(*(cluster.url(role_name(SERVICE, role), name) for role in ROLES))
+def database(postgres: TestPostgres) -> Database:
+    """One migrated database for all of these tests."""
+    return postgres.database(SERVICE)
 
 
 @pytest.fixture

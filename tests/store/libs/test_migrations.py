@@ -21,11 +21,11 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy.embedded.postgres import Postgres
 from libs import db
 from libs.migrations import force_row_security, upgrade
 from libs.tenant import Tenant
-from tests.store.libs.conftest import SERVICE, Database, make_database
+from tests.servers import Database, TestPostgres
+from tests.store.libs.conftest import SERVICE
 
 guarded = Table(
     "guarded",
@@ -36,8 +36,8 @@ guarded = Table(
 )
 
 
-async def test_migrations_may_run_at_once_and_again(cluster: Postgres) -> None:
-    new_database = make_database(cluster, "new")
+async def test_migrations_may_run_at_once_and_again(postgres: TestPostgres) -> None:
+    new_database = postgres.unmigrated(SERVICE)
     with ThreadPoolExecutor() as threads:
         for done in [threads.submit(upgrade, SERVICE, new_database.owner_url) for _ in range(3)]:
             await asyncio.wrap_future(done)
