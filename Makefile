@@ -8,10 +8,11 @@ BIN := .venv/bin
 CODE := services libs cli deploy demo tests tools
 CACHES := .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
-.PHONY: help setup runtime demo up down status test lint format proto lock released clean
+.PHONY: help setup runtime demo up down status test test-slow test-kill mutants bench sdk test-sdk \
+	deploy-check lint format proto lock released clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## install what developing needs into .venv (again only when the locks change)
 	@tools/install.sh dev
@@ -31,8 +32,28 @@ down: runtime ## stop a running suite
 status: runtime ## show what runs
 	@$(BIN)/tally status $(ARGS)
 
-test: setup ## run every test, against a real PostgreSQL and NATS
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: setup ## run every test but the slow ones, against a real PostgreSQL and NATS
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/slow $(ARGS)
+
+test-slow: test-kill test-sdk deploy-check ## kill rounds, SDKs, deployment: what takes minutes
+
+test-kill: setup ## kill each process under load and compare: ROUNDS=3 of each, SEED=random
+	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),3) $(if $(SEED),--seed $(SEED))
+
+mutants: setup ## plant one-line faults; each must turn the tests red
+	@$(BIN)/python -m tests.mutants $(ARGS)
+
+bench: setup ## measure speed and memory into build/bench.json
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+sdk: setup ## build the Python and TypeScript clients into build/sdk
+	@$(BIN)/python tools/sdk.py
+
+test-sdk: sdk ## run one conformance suite with both clients (needs Node 20)
+	@$(BIN)/python -m pytest -q tests/slow/sdk $(ARGS)
+
+deploy-check: setup ## check the image's recipe, the manifests and the installed wheel
+	@$(BIN)/python -m pytest -q tests/slow/deploy $(ARGS)
 
 lint: setup ## judge style, types, imports, contracts and the rules of the house
 	$(BIN)/ruff check --quiet .
