@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tally.common.v1 import period_pb2 as _period_pb2
+from tally.common.v1 import verification_pb2 as _verification_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -566,3 +567,113 @@ class RenderInvoiceResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RenderInvoiceResponse: _TypeAlias = RenderInvoiceResponse  # noqa: Y015
+
+@_typing.final
+class VerifyInvoicesRequest(_message.Message):
+    """Asks for a verification of invoices."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyInvoicesRequest: _TypeAlias = VerifyInvoicesRequest  # noqa: Y015
+
+@_typing.final
+class VerifyInvoicesResponse(_message.Message):
+    """A step of the verification."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    UNVERIFIED_FIELD_NUMBER: _builtins.int
+    VERIFICATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def difference(self) -> _verification_pb2.Difference:
+        """An invoice differs from what it bills."""
+
+    @_builtins.property
+    def unverified(self) -> _verification_pb2.Unverified:
+        """What is not finished yet, and was not compared."""
+
+    @_builtins.property
+    def verification(self) -> _verification_pb2.Verification:
+        """The last message: what was looked at."""
+
+    def __init__(
+        self,
+        *,
+        difference: _verification_pb2.Difference | None = ...,
+        unverified: _verification_pb2.Unverified | None = ...,
+        verification: _verification_pb2.Verification | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "result", b"result", "unverified", b"unverified", "verification", b"verification"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "result", b"result", "unverified", b"unverified", "verification", b"verification"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["difference", "unverified", "verification"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___VerifyInvoicesResponse: _TypeAlias = VerifyInvoicesResponse  # noqa: Y015
+
+@_typing.final
+class VerifyCreditsRequest(_message.Message):
+    """Asks for a verification of credits on invoices."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyCreditsRequest: _TypeAlias = VerifyCreditsRequest  # noqa: Y015
+
+@_typing.final
+class VerifyCreditsResponse(_message.Message):
+    """A step of the verification."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    UNVERIFIED_FIELD_NUMBER: _builtins.int
+    VERIFICATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def difference(self) -> _verification_pb2.Difference:
+        """An invoice and the ledger disagree."""
+
+    @_builtins.property
+    def unverified(self) -> _verification_pb2.Unverified:
+        """What is not finished yet, and was not compared."""
+
+    @_builtins.property
+    def verification(self) -> _verification_pb2.Verification:
+        """The last message: what was looked at."""
+
+    def __init__(
+        self,
+        *,
+        difference: _verification_pb2.Difference | None = ...,
+        unverified: _verification_pb2.Unverified | None = ...,
+        verification: _verification_pb2.Verification | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "result", b"result", "unverified", b"unverified", "verification", b"verification"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "result", b"result", "unverified", b"unverified", "verification", b"verification"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["difference", "unverified", "verification"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___VerifyCreditsResponse: _TypeAlias = VerifyCreditsResponse  # noqa: Y015

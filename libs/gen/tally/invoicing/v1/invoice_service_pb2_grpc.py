@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class InvoiceServiceStub:
-    """Invoices: read and render them.
+    """Invoices: read, render and verify them.
     """
 
     def __init__(self, channel):
@@ -50,10 +50,20 @@ class InvoiceServiceStub:
                 request_serializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.RenderInvoiceRequest.SerializeToString,
                 response_deserializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.RenderInvoiceResponse.FromString,
                 _registered_method=True)
+        self.VerifyInvoices = channel.unary_stream(
+                '/tally.invoicing.v1.InvoiceService/VerifyInvoices',
+                request_serializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.VerifyInvoicesRequest.SerializeToString,
+                response_deserializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.VerifyInvoicesResponse.FromString,
+                _registered_method=True)
+        self.VerifyCredits = channel.unary_stream(
+                '/tally.invoicing.v1.InvoiceService/VerifyCredits',
+                request_serializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.VerifyCreditsRequest.SerializeToString,
+                response_deserializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.VerifyCreditsResponse.FromString,
+                _registered_method=True)
 
 
 class InvoiceServiceServicer:
-    """Invoices: read and render them.
+    """Invoices: read, render and verify them.
     """
 
     def GetInvoice(self, request, context):
@@ -80,6 +90,26 @@ class InvoiceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyInvoices(self, request, context):
+        """Composes each frozen invoice again from what rating has frozen, and compares: lines, taxes,
+        sums, content hash, numbers without gap or double, every closed period on one invoice.
+        Changes nothing. Answers differences as they are found, and then what was looked at. For the
+        token's tenant; an internal token without one asks for all tenants.
+        Errors: UNAVAILABLE/UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyCredits(self, request, context):
+        """Compares the credits on invoices with what the wallets' ledger paid of them. Otherwise like
+        VerifyInvoices.
+        Errors: UNAVAILABLE/UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InvoiceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -98,6 +128,16 @@ def add_InvoiceServiceServicer_to_server(servicer, server):
                     request_deserializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.RenderInvoiceRequest.FromString,
                     response_serializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.RenderInvoiceResponse.SerializeToString,
             ),
+            'VerifyInvoices': grpc.unary_stream_rpc_method_handler(
+                    servicer.VerifyInvoices,
+                    request_deserializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.VerifyInvoicesRequest.FromString,
+                    response_serializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.VerifyInvoicesResponse.SerializeToString,
+            ),
+            'VerifyCredits': grpc.unary_stream_rpc_method_handler(
+                    servicer.VerifyCredits,
+                    request_deserializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.VerifyCreditsRequest.FromString,
+                    response_serializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.VerifyCreditsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'tally.invoicing.v1.InvoiceService', rpc_method_handlers)
@@ -107,7 +147,7 @@ def add_InvoiceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class InvoiceService:
-    """Invoices: read and render them.
+    """Invoices: read, render and verify them.
     """
 
     @staticmethod
@@ -181,6 +221,60 @@ class InvoiceService:
             '/tally.invoicing.v1.InvoiceService/RenderInvoice',
             tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.RenderInvoiceRequest.SerializeToString,
             tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.RenderInvoiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyInvoices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tally.invoicing.v1.InvoiceService/VerifyInvoices',
+            tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.VerifyInvoicesRequest.SerializeToString,
+            tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.VerifyInvoicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyCredits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tally.invoicing.v1.InvoiceService/VerifyCredits',
+            tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.VerifyCreditsRequest.SerializeToString,
+            tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.VerifyCreditsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class InvoiceServiceStub:
-    """Invoices: read and render them."""
+    """Invoices: read, render and verify them."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -45,10 +45,22 @@ class InvoiceServiceStub:
     """Renders an invoice as a document. The same finalized invoice gives the same bytes.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND.
     """
+    VerifyInvoices: _grpc.UnaryStreamMultiCallable[_invoice_service_pb2.VerifyInvoicesRequest, _invoice_service_pb2.VerifyInvoicesResponse]
+    """Composes each frozen invoice again from what rating has frozen, and compares: lines, taxes,
+    sums, content hash, numbers without gap or double, every closed period on one invoice.
+    Changes nothing. Answers differences as they are found, and then what was looked at. For the
+    token's tenant; an internal token without one asks for all tenants.
+    Errors: UNAVAILABLE/UNAVAILABLE.
+    """
+    VerifyCredits: _grpc.UnaryStreamMultiCallable[_invoice_service_pb2.VerifyCreditsRequest, _invoice_service_pb2.VerifyCreditsResponse]
+    """Compares the credits on invoices with what the wallets' ledger paid of them. Otherwise like
+    VerifyInvoices.
+    Errors: UNAVAILABLE/UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class InvoiceServiceAsyncStub(InvoiceServiceStub):
-    """Invoices: read and render them."""
+    """Invoices: read, render and verify them."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetInvoice: _aio.UnaryUnaryMultiCallable[_invoice_service_pb2.GetInvoiceRequest, _invoice_service_pb2.GetInvoiceResponse]  # type: ignore[assignment]
@@ -63,9 +75,21 @@ class InvoiceServiceAsyncStub(InvoiceServiceStub):
     """Renders an invoice as a document. The same finalized invoice gives the same bytes.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND.
     """
+    VerifyInvoices: _aio.UnaryStreamMultiCallable[_invoice_service_pb2.VerifyInvoicesRequest, _invoice_service_pb2.VerifyInvoicesResponse]  # type: ignore[assignment]
+    """Composes each frozen invoice again from what rating has frozen, and compares: lines, taxes,
+    sums, content hash, numbers without gap or double, every closed period on one invoice.
+    Changes nothing. Answers differences as they are found, and then what was looked at. For the
+    token's tenant; an internal token without one asks for all tenants.
+    Errors: UNAVAILABLE/UNAVAILABLE.
+    """
+    VerifyCredits: _aio.UnaryStreamMultiCallable[_invoice_service_pb2.VerifyCreditsRequest, _invoice_service_pb2.VerifyCreditsResponse]  # type: ignore[assignment]
+    """Compares the credits on invoices with what the wallets' ledger paid of them. Otherwise like
+    VerifyInvoices.
+    Errors: UNAVAILABLE/UNAVAILABLE.
+    """
 
 class InvoiceServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Invoices: read and render them."""
+    """Invoices: read, render and verify them."""
 
     @_abc_1.abstractmethod
     def GetInvoice(
@@ -95,6 +119,30 @@ class InvoiceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_invoice_service_pb2.RenderInvoiceResponse, _abc.Awaitable[_invoice_service_pb2.RenderInvoiceResponse]]:
         """Renders an invoice as a document. The same finalized invoice gives the same bytes.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyInvoices(
+        self,
+        request: _invoice_service_pb2.VerifyInvoicesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_invoice_service_pb2.VerifyInvoicesResponse], _abc.AsyncIterator[_invoice_service_pb2.VerifyInvoicesResponse]]:
+        """Composes each frozen invoice again from what rating has frozen, and compares: lines, taxes,
+        sums, content hash, numbers without gap or double, every closed period on one invoice.
+        Changes nothing. Answers differences as they are found, and then what was looked at. For the
+        token's tenant; an internal token without one asks for all tenants.
+        Errors: UNAVAILABLE/UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyCredits(
+        self,
+        request: _invoice_service_pb2.VerifyCreditsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_invoice_service_pb2.VerifyCreditsResponse], _abc.AsyncIterator[_invoice_service_pb2.VerifyCreditsResponse]]:
+        """Compares the credits on invoices with what the wallets' ledger paid of them. Otherwise like
+        VerifyInvoices.
+        Errors: UNAVAILABLE/UNAVAILABLE.
         """
 
 def add_InvoiceServiceServicer_to_server(servicer: InvoiceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

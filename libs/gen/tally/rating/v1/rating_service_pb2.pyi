@@ -207,3 +207,95 @@ class CloseAdjustmentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CloseAdjustmentResponse: _TypeAlias = CloseAdjustmentResponse  # noqa: Y015
+
+@_typing.final
+class ListClosesRequest(_message.Message):
+    """Which closes to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERIOD_IDS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most this many, up to 1,000; 0: 100."""
+    page_token: _builtins.str
+    """From the answer before; empty: the first page."""
+    @_builtins.property
+    def period_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """UUIDs, at most 1,000: only of these periods. Empty: of all."""
+
+    def __init__(
+        self,
+        *,
+        period_ids: _abc.Iterable[_builtins.str] | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "period_ids", b"period_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListClosesRequest: _TypeAlias = ListClosesRequest  # noqa: Y015
+
+@_typing.final
+class ListClosesResponse(_message.Message):
+    """A page of closes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLOSES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty: this was the last one."""
+    @_builtins.property
+    def closes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Close]:
+        """By tenant, period and sequence."""
+
+    def __init__(
+        self,
+        *,
+        closes: _abc.Iterable[Global___Close] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closes", b"closes", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListClosesResponse: _TypeAlias = ListClosesResponse  # noqa: Y015
+
+@_typing.final
+class Close(_message.Message):
+    """What was frozen of a period at once."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    RATED_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.int
+    """Whose it is."""
+    sequence: _builtins.int
+    """0 for the close itself, 1 for the period's first adjustment, 2 for its second, …"""
+    @_builtins.property
+    def rated(self) -> Global___RatedPeriod:
+        """What was frozen; the fees of an adjustment are differences."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.int = ...,
+        sequence: _builtins.int = ...,
+        rated: Global___RatedPeriod | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rated", b"rated"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rated", b"rated", "sequence", b"sequence", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Close: _TypeAlias = Close  # noqa: Y015

@@ -50,6 +50,11 @@ class RatingServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.CloseAdjustmentRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.CloseAdjustmentResponse.FromString,
                 _registered_method=True)
+        self.ListCloses = channel.unary_unary(
+                '/tally.rating.v1.RatingService/ListCloses',
+                request_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesResponse.FromString,
+                _registered_method=True)
 
 
 class RatingServiceServicer:
@@ -85,6 +90,15 @@ class RatingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListCloses(self, request, context):
+        """Lists what was frozen of periods, by tenant, period and sequence; freezes nothing. For the
+        tenant named in the metadata; without one, for all tenants.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RatingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -102,6 +116,11 @@ def add_RatingServiceServicer_to_server(servicer, server):
                     servicer.CloseAdjustment,
                     request_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.CloseAdjustmentRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.CloseAdjustmentResponse.SerializeToString,
+            ),
+            'ListCloses': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCloses,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -186,6 +205,33 @@ class RatingService:
             '/tally.rating.v1.RatingService/CloseAdjustment',
             tally_dot_rating_dot_v1_dot_rating__service__pb2.CloseAdjustmentRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_rating__service__pb2.CloseAdjustmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCloses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.RatingService/ListCloses',
+            tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,6 +50,11 @@ class RatingServiceStub:
     FAILED_PRECONDITION/PERIOD_NOT_CLOSED, FAILED_PRECONDITION/ADJUSTMENT_OUT_OF_ORDER,
     FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
     """
+    ListCloses: _grpc.UnaryUnaryMultiCallable[_rating_service_pb2.ListClosesRequest, _rating_service_pb2.ListClosesResponse]
+    """Lists what was frozen of periods, by tenant, period and sequence; freezes nothing. For the
+    tenant named in the metadata; without one, for all tenants.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
 
 @_typing.type_check_only
 class RatingServiceAsyncStub(RatingServiceStub):
@@ -72,6 +77,11 @@ class RatingServiceAsyncStub(RatingServiceStub):
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
     FAILED_PRECONDITION/PERIOD_NOT_CLOSED, FAILED_PRECONDITION/ADJUSTMENT_OUT_OF_ORDER,
     FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+    """
+    ListCloses: _aio.UnaryUnaryMultiCallable[_rating_service_pb2.ListClosesRequest, _rating_service_pb2.ListClosesResponse]  # type: ignore[assignment]
+    """Lists what was frozen of periods, by tenant, period and sequence; freezes nothing. For the
+    tenant named in the metadata; without one, for all tenants.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
 
 class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -110,6 +120,17 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
         FAILED_PRECONDITION/PERIOD_NOT_CLOSED, FAILED_PRECONDITION/ADJUSTMENT_OUT_OF_ORDER,
         FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListCloses(
+        self,
+        request: _rating_service_pb2.ListClosesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rating_service_pb2.ListClosesResponse, _abc.Awaitable[_rating_service_pb2.ListClosesResponse]]:
+        """Lists what was frozen of periods, by tenant, period and sequence; freezes nothing. For the
+        tenant named in the metadata; without one, for all tenants.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
         """
 
 def add_RatingServiceServicer_to_server(servicer: RatingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,10 +26,11 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from tally.common.v1 import money_pb2 as tally_dot_common_dot_v1_dot_money__pb2
 from tally.common.v1 import options_pb2 as tally_dot_common_dot_v1_dot_options__pb2
 from tally.common.v1 import period_pb2 as tally_dot_common_dot_v1_dot_period__pb2
+from tally.common.v1 import verification_pb2 as tally_dot_common_dot_v1_dot_verification__pb2
 from tally.rating.v1 import billing_period_pb2 as tally_dot_rating_dot_v1_dot_billing__period__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tally/rating/v1/usage_service.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1ctally/common/v1/period.proto\x1a$tally/rating/v1/billing_period.proto\"R\n\x0fGetUsageRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x87\x01\n\x10GetUsageResponse\x12\'\n\x06period\x18\x01 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\"\n\x04\x66\x65\x65s\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money2e\n\x0cUsageService\x12U\n\x08GetUsage\x12 .tally.rating.v1.GetUsageRequest\x1a!.tally.rating.v1.GetUsageResponse\"\x04\xe0\xe0\x18\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tally/rating/v1/usage_service.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1ctally/common/v1/period.proto\x1a\"tally/common/v1/verification.proto\x1a$tally/rating/v1/billing_period.proto\"R\n\x0fGetUsageRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x87\x01\n\x10GetUsageResponse\x12\'\n\x06period\x18\x01 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\"\n\x04\x66\x65\x65s\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\"\x14\n\x12VerifyUsageRequest\"\xbc\x01\n\x13VerifyUsageResponse\x12\x31\n\ndifference\x18\x01 \x01(\x0b\x32\x1b.tally.common.v1.DifferenceH\x00\x12\x31\n\nunverified\x18\x02 \x01(\x0b\x32\x1b.tally.common.v1.UnverifiedH\x00\x12\x35\n\x0cverification\x18\x03 \x01(\x0b\x32\x1d.tally.common.v1.VerificationH\x00\x42\x08\n\x06result2\xc7\x01\n\x0cUsageService\x12U\n\x08GetUsage\x12 .tally.rating.v1.GetUsageRequest\x1a!.tally.rating.v1.GetUsageResponse\"\x04\xe0\xe0\x18\x07\x12`\n\x0bVerifyUsage\x12#.tally.rating.v1.VerifyUsageRequest\x1a$.tally.rating.v1.VerifyUsageResponse\"\x04\xe0\xe0\x18\x10\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,10 +39,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_USAGESERVICE'].methods_by_name['GetUsage']._loaded_options = None
   _globals['_USAGESERVICE'].methods_by_name['GetUsage']._serialized_options = b'\340\340\030\007'
-  _globals['_GETUSAGEREQUEST']._serialized_start=217
-  _globals['_GETUSAGEREQUEST']._serialized_end=299
-  _globals['_GETUSAGERESPONSE']._serialized_start=302
-  _globals['_GETUSAGERESPONSE']._serialized_end=437
-  _globals['_USAGESERVICE']._serialized_start=439
-  _globals['_USAGESERVICE']._serialized_end=540
+  _globals['_USAGESERVICE'].methods_by_name['VerifyUsage']._loaded_options = None
+  _globals['_USAGESERVICE'].methods_by_name['VerifyUsage']._serialized_options = b'\340\340\030\020'
+  _globals['_GETUSAGEREQUEST']._serialized_start=253
+  _globals['_GETUSAGEREQUEST']._serialized_end=335
+  _globals['_GETUSAGERESPONSE']._serialized_start=338
+  _globals['_GETUSAGERESPONSE']._serialized_end=473
+  _globals['_VERIFYUSAGEREQUEST']._serialized_start=475
+  _globals['_VERIFYUSAGEREQUEST']._serialized_end=495
+  _globals['_VERIFYUSAGERESPONSE']._serialized_start=498
+  _globals['_VERIFYUSAGERESPONSE']._serialized_end=686
+  _globals['_USAGESERVICE']._serialized_start=689
+  _globals['_USAGESERVICE']._serialized_end=888
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from tally.common.v1 import money_pb2 as _money_pb2
 from tally.common.v1 import period_pb2 as _period_pb2
+from tally.common.v1 import verification_pb2 as _verification_pb2
 from tally.rating.v1 import billing_period_pb2 as _billing_period_pb2
 import builtins as _builtins
 import sys
@@ -87,3 +88,60 @@ class GetUsageResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetUsageResponse: _TypeAlias = GetUsageResponse  # noqa: Y015
+
+@_typing.final
+class VerifyUsageRequest(_message.Message):
+    """Asks for a verification of usage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyUsageRequest: _TypeAlias = VerifyUsageRequest  # noqa: Y015
+
+@_typing.final
+class VerifyUsageResponse(_message.Message):
+    """A step of the verification."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    UNVERIFIED_FIELD_NUMBER: _builtins.int
+    VERIFICATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def difference(self) -> _verification_pb2.Difference:
+        """Usage differs from the log, or a fee from its usage."""
+
+    @_builtins.property
+    def unverified(self) -> _verification_pb2.Unverified:
+        """A customer's usage is being attributed again, or a closed period has late usage that no
+        adjustment covers yet: neither was compared.
+        """
+
+    @_builtins.property
+    def verification(self) -> _verification_pb2.Verification:
+        """The last message: what was looked at."""
+
+    def __init__(
+        self,
+        *,
+        difference: _verification_pb2.Difference | None = ...,
+        unverified: _verification_pb2.Unverified | None = ...,
+        verification: _verification_pb2.Verification | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "result", b"result", "unverified", b"unverified", "verification", b"verification"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "result", b"result", "unverified", b"unverified", "verification", b"verification"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["difference", "unverified", "verification"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___VerifyUsageResponse: _TypeAlias = VerifyUsageResponse  # noqa: Y015

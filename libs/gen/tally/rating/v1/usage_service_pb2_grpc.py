@@ -40,6 +40,11 @@ class UsageServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.GetUsageRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.GetUsageResponse.FromString,
                 _registered_method=True)
+        self.VerifyUsage = channel.unary_stream(
+                '/tally.rating.v1.UsageService/VerifyUsage',
+                request_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.VerifyUsageRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.VerifyUsageResponse.FromString,
+                _registered_method=True)
 
 
 class UsageServiceServicer:
@@ -56,6 +61,17 @@ class UsageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyUsage(self, request, context):
+        """Computes usage again from the event log, and what closed periods cost again from the usage,
+        and compares both with what is stored. Changes nothing; usage may go on meanwhile. Answers
+        differences as they are found, and then what was looked at. For the token's tenant; an
+        internal token without one asks for all tenants. Reads the whole log, whoever asks.
+        Errors: UNAVAILABLE/UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UsageServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -63,6 +79,11 @@ def add_UsageServiceServicer_to_server(servicer, server):
                     servicer.GetUsage,
                     request_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.GetUsageRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.GetUsageResponse.SerializeToString,
+            ),
+            'VerifyUsage': grpc.unary_stream_rpc_method_handler(
+                    servicer.VerifyUsage,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.VerifyUsageRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.VerifyUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -93,6 +114,33 @@ class UsageService:
             '/tally.rating.v1.UsageService/GetUsage',
             tally_dot_rating_dot_v1_dot_usage__service__pb2.GetUsageRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_usage__service__pb2.GetUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tally.rating.v1.UsageService/VerifyUsage',
+            tally_dot_rating_dot_v1_dot_usage__service__pb2.VerifyUsageRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_usage__service__pb2.VerifyUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,13 @@ class UsageServiceStub:
     NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
     FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
     """
+    VerifyUsage: _grpc.UnaryStreamMultiCallable[_usage_service_pb2.VerifyUsageRequest, _usage_service_pb2.VerifyUsageResponse]
+    """Computes usage again from the event log, and what closed periods cost again from the usage,
+    and compares both with what is stored. Changes nothing; usage may go on meanwhile. Answers
+    differences as they are found, and then what was looked at. For the token's tenant; an
+    internal token without one asks for all tenants. Reads the whole log, whoever asks.
+    Errors: UNAVAILABLE/UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class UsageServiceAsyncStub(UsageServiceStub):
@@ -50,6 +57,13 @@ class UsageServiceAsyncStub(UsageServiceStub):
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
     NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
     FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+    """
+    VerifyUsage: _aio.UnaryStreamMultiCallable[_usage_service_pb2.VerifyUsageRequest, _usage_service_pb2.VerifyUsageResponse]  # type: ignore[assignment]
+    """Computes usage again from the event log, and what closed periods cost again from the usage,
+    and compares both with what is stored. Changes nothing; usage may go on meanwhile. Answers
+    differences as they are found, and then what was looked at. For the token's tenant; an
+    internal token without one asks for all tenants. Reads the whole log, whoever asks.
+    Errors: UNAVAILABLE/UNAVAILABLE.
     """
 
 class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -65,6 +79,19 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
         NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
         FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyUsage(
+        self,
+        request: _usage_service_pb2.VerifyUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_usage_service_pb2.VerifyUsageResponse], _abc.AsyncIterator[_usage_service_pb2.VerifyUsageResponse]]:
+        """Computes usage again from the event log, and what closed periods cost again from the usage,
+        and compares both with what is stored. Changes nothing; usage may go on meanwhile. Answers
+        differences as they are found, and then what was looked at. For the token's tenant; an
+        internal token without one asks for all tenants. Reads the whole log, whoever asks.
+        Errors: UNAVAILABLE/UNAVAILABLE.
         """
 
 def add_UsageServiceServicer_to_server(servicer: UsageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
