@@ -20,7 +20,9 @@ SECONDS_MAX = 10.0
 STREAM_SECONDS_MAX = 60.0
 
 # Every command carries a request id or is a query, so that each may be sent again.
+# A name that gives several addresses is a service of several processes: calls go to each in turn.
 SERVICE_CONFIG = {
+    "loadBalancingConfig": [{"round_robin": {}}],
     "methodConfig": [
         {
             "name": [{}],
@@ -50,7 +52,8 @@ OPTIONS: list[tuple[str, Any]] = [
 def channel(address: str, token: InternalToken) -> grpc.aio.Channel:
     """Return a channel to the service at host:port; every call presents `token`.
 
-    It connects at first use and again after a loss. What fails as UNAVAILABLE is sent again, up
+    Calls go in turn to all addresses that the host has. It connects at first use and again after
+    a loss. What fails as UNAVAILABLE is sent again, up
     to four times within a second; every call made through it is part of the present trace.
     """
     traces = aio_client_interceptors()  # type: ignore[no-untyped-call]

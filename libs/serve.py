@@ -138,7 +138,10 @@ def _make_server(
     settings: ServiceSettings, servicers: Sequence[Servicer]
 ) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
     interceptor = ServerInterceptor(Authenticator(settings.token_keys_file))
-    server = grpc.aio.server(interceptors=[interceptor], options=OPTIONS)
+    # A client looks for new processes of the service only when it connects anew. What is in flight
+    # on the old connection is answered there.
+    age = ("grpc.max_connection_age_ms", round(settings.connection_seconds * 1000))
+    server = grpc.aio.server(interceptors=[interceptor], options=[*OPTIONS, age])
     recorder = _Recorder(server)
     for servicer in servicers:
         servicer.add(servicer.implementation, recorder)

@@ -13,6 +13,7 @@ REQUIRED = (
     "INTERNAL_TOKEN_FILE",
 )
 DRAIN_SECONDS = 10.0
+CONNECTION_SECONDS = 300.0
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"", "0", "false", "no", "off"}
 
@@ -32,6 +33,7 @@ class ServiceSettings:
     test_clock: bool  # Business time comes from TestClockService.
     traces_file: str | None  # Spans as JSON lines, when no OTLP endpoint is configured.
     drain_seconds: float  # How long RPCs in flight may take to finish at shutdown.
+    connection_seconds: float  # Older connections are given up in good order.
 
     @classmethod
     def from_env(
@@ -56,6 +58,9 @@ class ServiceSettings:
             test_clock=_flag(env, prefix + "TEST_CLOCK"),
             traces_file=env.get(prefix + "TRACES_FILE") or None,
             drain_seconds=_seconds(env, prefix + "DRAIN_SECONDS", DRAIN_SECONDS),
+            connection_seconds=_seconds(
+                env, prefix + "CONNECTION_SECONDS", CONNECTION_SECONDS, least=1
+            ),
         )
 
 
@@ -78,7 +83,7 @@ def _flag(env: Mapping[str, str], name: str) -> bool:
     return text in TRUE
 
 
-def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
+def _seconds(env: Mapping[str, str], name: str, default: float, *, least: int = 0) -> float:
     text = env.get(name)
     if not text:
         return default
@@ -86,6 +91,8 @@ def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if not 0 <= seconds <= 3600:
-        raise SystemExit(f"{name} is {text!r}: set it to a number of seconds from 0 to 3600.")
+    if not least <= seconds <= 3600:
+        raise SystemExit(
+            f"{name} is {text!r}: set it to a number of seconds from {least} to 3600."
+        )
     return seconds

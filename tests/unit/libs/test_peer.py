@@ -19,6 +19,7 @@ from tally.internal.v1 import fact_service_pb2, fact_service_pb2_grpc
 from tally.wallet.v1 import hold_service_pb2, hold_service_pb2_grpc
 from tests.unit.libs.keys import Keys
 from tests.unit.libs.rpc_server import Authorize, Facts, serving
+from tests.wait import until
 
 REQUEST = hold_service_pb2.AuthorizeRequest()
 
@@ -95,6 +96,30 @@ async def test_a_peer_that_is_away_for_a_moment_is_asked_again(keys: Keys) -> No
 
     answer = await authorize_at(keys, authorize)
     assert (answer.hold.hold_id, calls) == ("h", 3)
+
+
+async def test_the_processes_of_a_peer_are_asked_in_turn(keys: Keys) -> None:
+    async def first(request: hold_service_pb2.AuthorizeRequest) -> str:
+        return "first"
+
+    async def second(request: hold_service_pb2.AuthorizeRequest) -> str:
+        return "second"
+
+    async with (
+        serving(keys.file, authorize=first) as one,
+        serving(keys.file, authorize=second) as other,
+        channel_to(f"ipv4:{one},{other}", keys.internal_token_file()) as channel,
+    ):
+        stub: Any = hold_service_pb2_grpc.HoldServiceStub(channel)
+
+        async def ask() -> str:
+            answer: Any = await peer.call(stub.Authorize, REQUEST, tenant=Tenant(9))
+            return str(answer.hold.hold_id)
+
+        async def both_answer() -> bool:  # Calls go out as soon as one of the two is connected.
+            return {await ask(), await ask()} == {"first", "second"}
+
+        await until(both_answer)
 
 
 async def test_a_peer_that_is_not_there_is_unavailable(keys: Keys) -> None:

@@ -69,6 +69,7 @@ async def tiny(tmp_path: Path) -> AsyncIterator[Tiny]:
         "WALLET_TOKEN_KEYS_FILE": keys.file,
         "WALLET_INTERNAL_TOKEN_FILE": keys.internal_token_file(),
         "WALLET_TRACES_FILE": str(tmp_path / "spans.jsonl"),
+        "WALLET_CONNECTION_SECONDS": "1",
     }
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -108,6 +109,33 @@ async def test_an_rpc_in_flight_is_answered_while_the_service_drains(tiny: Tiny)
     rpc = next(span for span in spans if span["name"] == "tally.wallet.v1.HoldService/Authorize")
     assert (rpc["trace_id"], rpc["parent_span_id"]) == tuple(TRACEPARENT.split("-")[1:3])
     assert (rpc["service"], rpc["kind"]) == ("wallet", "server")
+
+
+async def test_a_service_that_drains_says_so_and_takes_no_new_calls(tiny: Tiny) -> None:
+    """What Kubernetes asks without a token: it is not ready while it answers what is in flight."""
+    request = health_pb2.HealthCheckRequest()
+    async with grpc.aio.insecure_channel(tiny.address) as channel:
+        watching = health_pb2_grpc.HealthStub(channel).Watch(request, timeout=60)
+        seen = [(await watching.read()).status]
+        tiny.process.send_signal(signal.SIGTERM)
+        seen.append((await watching.read()).status)
+        assert tiny.process.poll() is None  # It is ours that is still in flight.
+        assert not await tiny.healthy()
+        watching.cancel()
+    states = health_pb2.HealthCheckResponse
+    assert seen == [states.SERVING, states.NOT_SERVING]
+    assert await asyncio.to_thread(tiny.process.wait, 20) == 0
+
+
+async def test_a_connection_is_given_up_after_a_while_so_that_clients_look_again(
+    tiny: Tiny,
+) -> None:
+    async with grpc.aio.insecure_channel(tiny.address) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        await health.Check(health_pb2.HealthCheckRequest())
+        await until(lambda: channel.get_state() is not grpc.ChannelConnectivity.READY, seconds=60)
+        await health.Check(health_pb2.HealthCheckRequest())
+    assert tiny.process.poll() is None
 
 
 async def test_what_runs_can_be_asked_what_it_is(tiny: Tiny) -> None:

@@ -21,6 +21,7 @@ def test_what_may_be_left_out_has_a_default() -> None:
     assert settings.service == "wallet"
     assert (settings.metrics_address, settings.traces_file) == (None, None)
     assert (settings.test_clock, settings.drain_seconds) == (False, 10)
+    assert settings.connection_seconds == 300
 
 
 def test_every_missing_variable_is_named_at_once() -> None:
@@ -45,6 +46,7 @@ def test_the_test_clock_is_switched_by_a_flag(text: str, on: bool) -> None:
         ("WALLET_DRAIN_SECONDS", "soon"),
         ("WALLET_DRAIN_SECONDS", "-1"),
         ("WALLET_DRAIN_SECONDS", "nan"),
+        ("WALLET_CONNECTION_SECONDS", "0"),
     ],
 )
 def test_a_value_that_means_nothing_is_refused_by_name(name: str, text: str) -> None:
