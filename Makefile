@@ -78,8 +78,9 @@ LOCK := UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile --quiet --universal --py
 	--generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links
 
 lock: setup ## resolve the dependencies of pyproject.toml anew into both locks
-	@$(LOCK) --upgrade pyproject.toml -o requirements.lock
-	@$(LOCK) --upgrade pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
+	@$(LOCK) --upgrade pyproject.toml --extra embedded -o requirements.lock
+	@$(LOCK) --upgrade pyproject.toml --extra embedded --extra dev -c requirements.lock \
+		-o requirements-dev.lock
 
 # `make lint` compares the contracts with this file. Compared with anything that moves with the
 # branch, a breaking change could never be seen; so it is made anew only when a release is made.
