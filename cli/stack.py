@@ -17,10 +17,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from deploy.embedded import leftovers, logs, processes, record, supervisor
+from deploy.embedded import leftovers, logs, processes, record, supervisor, tables
 from deploy.embedded.binaries import ProgramMissing
 from deploy.embedded.databases import SERVICES
-from deploy.embedded.environment import SettingsMissing, python_environment
+from deploy.embedded.environment import SettingsMissing, python_environment, read_owner_urls
 from deploy.embedded.files import size, tail
 from deploy.embedded.health import SERVING
 from deploy.embedded.nats import NatsFailed
@@ -102,12 +102,17 @@ def migrate(services: Sequence[str]) -> None:
     """Bring the databases of the services, or of all four, to the newest revision.
 
     `tally up` does this by itself; here it is for servers of your own, before a new version runs.
+    Such a database is named by <SERVICE>_OWNER_DATABASE_URL, and nothing else is needed or made.
     """
     names = tuple(services) or SERVICES
+    urls = read_owner_urls(os.environ, names)
     try:
-        # Neither NATS nor a service is needed; an empty address keeps NATS from being started.
-        stack = Stack(services=names, env={**os.environ, "NATS_URL": "nats://unused"})
-        stack.migrate_only()
+        for name, url in urls.items():
+            tables.upgrade(name, url)
+        if embedded := [name for name in names if name not in urls]:
+            # Neither NATS nor a service is needed; some address keeps NATS from being started.
+            env = {**os.environ, "NATS_URL": "nats://unused"}
+            Stack(services=embedded, env=env).migrate_only()
     except AlreadyRunning:
         raise click.ClickException(
             "The suite runs, and was migrated when it started. Stop it first (`tally down`)."

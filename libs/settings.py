@@ -92,7 +92,5 @@ def _seconds(env: Mapping[str, str], name: str, default: float, *, least: int = 
     except ValueError:
         seconds = -1.0
     if not least <= seconds <= 3600:
-        raise SystemExit(
-            f"{name} is {text!r}: set it to a number of seconds from {least} to 3600."
-        )
+        raise SystemExit(f"{name} is {text!r}: set it to a number of seconds from {least} to 3600.")
     return seconds

@@ -93,6 +93,12 @@ def python_environment(env: Mapping[str, str]) -> dict[str, str]:
     return {**env, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
+def read_owner_urls(env: Mapping[str, str], services: Sequence[str]) -> dict[str, str]:
+    """Return the databases that the caller names as their owner, by service."""
+    urls = {service: env.get(f"{service.upper()}_OWNER_DATABASE_URL", "") for service in services}
+    return {service: url for service, url in urls.items() if url}
+
+
 def read_urls(env: Mapping[str, str], services: Sequence[str]) -> dict[str, Urls]:
     """Return the databases that the caller names, by service.
 

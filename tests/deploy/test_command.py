@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from cli.__main__ import main
 from cli.stack import uptime_text
 from deploy.embedded import processes
-from deploy.embedded.databases import ROLES, create_databases, drop_databases
+from deploy.embedded.databases import create_databases, drop_databases
 from deploy.embedded.postgres import Postgres
 from deploy.embedded.record import AlreadyRunning, Lock, find_holder, keys_of
 
@@ -125,23 +125,21 @@ def test_a_database_of_ones_own_is_named_for_all_its_roles(tmp_path: Path) -> No
     assert "RATING_WORKER_DATABASE_URL, RATING_OWNER_DATABASE_URL" in answer.stderr
 
 
-async def test_a_database_of_ones_own_is_migrated_and_no_server_is_started(
+async def test_a_database_of_ones_own_is_migrated_by_its_owner_and_nothing_is_made_here(
     tmp_path: Path, cluster: Postgres
 ) -> None:
     await asyncio.to_thread(create_databases, cluster, suite="own", services=["wallet"])
     try:
-        env = {"TALLY_HOME": str(tmp_path)}
-        for role in ROLES:
-            prefix = "WALLET_" if role == "app" else f"WALLET_{role.upper()}_"
-            env[prefix + "DATABASE_URL"] = cluster.url(f"wallet_{role}", "wallet_own")
+        owner, app = (cluster.url(f"wallet_{role}", "wallet_own") for role in ("owner", "app"))
+        env = {"TALLY_HOME": str(tmp_path / "home"), "WALLET_OWNER_DATABASE_URL": owner}
         answer = CliRunner().invoke(main, ["migrate", "wallet"], env=env)
         assert (answer.exit_code, answer.stdout) == (0, "Migrated: wallet.\n")
-        conn = await asyncpg.connect(env["WALLET_DATABASE_URL"].replace("+asyncpg", ""))
+        conn = await asyncpg.connect(app.replace("+asyncpg", ""))
         try:
             assert await conn.fetchval("SELECT count(*) FROM alembic_version") == 1
         finally:
             await conn.close()
-        assert not (tmp_path / "postgres").exists() and not (tmp_path / "nats").exists()
+        assert not (tmp_path / "home").exists()
     finally:
         await asyncio.to_thread(drop_databases, cluster, suite="own")
 
