@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -17,6 +18,9 @@ POOL_TIMEOUT_S = 5
 # Serialization failure, deadlock, statement timeout, admin shutdown, crash shutdown, starting up,
 # too many connections: the transaction is gone and the same call may work.
 TRANSIENT_STATES = {"40001", "40P01", "57014", "57P01", "57P02", "57P03", "53300", "25P03"}
+
+SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+SNAPSHOT_TIMEOUT = "SET LOCAL statement_timeout = '10min'"
 
 
 def connect(url: str, *, connections_max: int, application_name: str = "tally") -> AsyncEngine:
@@ -57,6 +61,31 @@ async def begin_worker(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     with transient_errors():
         async with engine.begin() as conn:
             yield conn
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshots:
+    """Where a verification reads: rows of `tenant` as `app`, or with None of all as `worker`."""
+
+    app: AsyncEngine
+    worker: AsyncEngine
+    tenant: Tenant | None
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """Begin a transaction that only reads, all of it as of the instant of its first query.
+
+        It may take ten minutes. Errors as in `begin`.
+        """
+        with transient_errors():
+            engine = self.worker if self.tenant is None else self.app
+            async with engine.begin() as conn:
+                await conn.execute(text(SNAPSHOT))
+                await conn.execute(text(SNAPSHOT_TIMEOUT))
+                if self.tenant is not None:
+                    named = func.set_config("tally.tenant", str(self.tenant), True)
+                    await conn.execute(select(named))
+                yield conn
 
 
 @asynccontextmanager

@@ -88,12 +88,16 @@ async def load_terms(
         .render_derived()
     )
     found: dict[tuple[int, str], list[Term]] = {customer: [] for customer in asked}
-    for row in await conn.execute(_terms_of(wanted)):
-        found[row.tenant, row.customer_id].append(_read_term(row))
+    for row in await conn.execute(select_terms(_of_wanted(wanted))):
+        found[row.tenant, row.customer_id].append(read_term(row))
     return found
 
 
-def _terms_of(wanted: Any) -> Any:
+def select_terms(owners: Any) -> Any:
+    """Select terms with what attribution needs of their subscriptions and plans.
+
+    `owners` is the table of subscriptions, or a join that ends in it.
+    """
     event_types = (
         select(func.array_agg(meters.c.event_type))
         .where(
@@ -111,12 +115,7 @@ def _terms_of(wanted: Any) -> Any:
             subscriptions.c.default_for_usage,
             event_types.label("event_types"),
         )
-        .select_from(wanted)
-        .join(
-            subscriptions,
-            (subscriptions.c.tenant == wanted.c.tenant)
-            & (subscriptions.c.customer_id == wanted.c.customer_id),
-        )
+        .select_from(owners)
         .join(
             terms,
             (terms.c.tenant == subscriptions.c.tenant)
@@ -130,7 +129,8 @@ def _terms_of(wanted: Any) -> Any:
     )
 
 
-def _read_term(row: Row[Any]) -> Term:
+def read_term(row: Row[Any]) -> Term:
+    """Return the term of a row of `select_terms`."""
     return Term(
         term_id=row.term_id,
         subscription_id=row.subscription_id,
@@ -140,4 +140,12 @@ def _read_term(row: Row[Any]) -> Term:
         start=micros(row.starts_at),
         end=None if row.ends_at is None else micros(row.ends_at),
         event_types=frozenset(row.event_types or ()),
+    )
+
+
+def _of_wanted(wanted: Any) -> Any:
+    return wanted.join(
+        subscriptions,
+        (subscriptions.c.tenant == wanted.c.tenant)
+        & (subscriptions.c.customer_id == wanted.c.customer_id),
     )

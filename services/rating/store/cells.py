@@ -70,7 +70,7 @@ async def load_cells(
     found: dict[UUID, list[Cell]] = {}
     unique: dict[tuple[UUID, bytes], Cell] = {}
     for row in await conn.execute(query):
-        cell = _read_cell(row)
+        cell = read_cell(row)
         found.setdefault(row.meter_id, []).append(cell)
         unique[row.meter_id, bytes(row.dimensions_key)] = cell
     for value in await conn.execute(_last_operations(tenant, term_id, days)):
@@ -81,6 +81,24 @@ async def load_cells(
             moment = Moment(value.time_us, value.shard, value.number, value.place)
             holder.values[bytes(value.value_key)] = Operation(moment, value.present)
     return found
+
+
+def read_cell(row: Row[Any]) -> Cell:
+    """Return the cell of a row, without its distinct values."""
+    latest = None
+    if row.latest is not None:
+        latest = Moment(row.latest_time_us, row.latest_shard, row.latest_number, row.latest_place)
+    return Cell(
+        dimensions=tuple(row.dimensions),
+        event_count=row.event_count,
+        last_time=row.last_time_us,
+        total=row.total,
+        greatest=row.greatest,
+        latest=row.latest,
+        latest_moment=latest,
+        slice_number=row.slice_number,
+        traceparent=row.traceparent,
+    )
 
 
 def _last_operations(tenant: Tenant, term_id: UUID, days: DayPeriod) -> Any:
@@ -115,23 +133,6 @@ def _cell_row(key: CellKey, cell: Cell) -> dict[str, Any]:
         "slice_number": cell.slice_number,
         "traceparent": cell.traceparent,
     }
-
-
-def _read_cell(row: Row[Any]) -> Cell:
-    latest = None
-    if row.latest is not None:
-        latest = Moment(row.latest_time_us, row.latest_shard, row.latest_number, row.latest_place)
-    return Cell(
-        dimensions=tuple(row.dimensions),
-        event_count=row.event_count,
-        last_time=row.last_time_us,
-        total=row.total,
-        greatest=row.greatest,
-        latest=row.latest,
-        latest_moment=latest,
-        slice_number=row.slice_number,
-        traceparent=row.traceparent,
-    )
 
 
 def _merge_cell() -> Any:
