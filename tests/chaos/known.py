@@ -1,0 +1,87 @@
+"""What the clients of a round know: all they have sent, and what they were answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+Identity = tuple[str, str]  # Source and id of an event.
+
+
+class Fate(StrEnum):
+    """What the client was told of something it asked for."""
+
+    ACKNOWLEDGED = "acknowledged"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"  # Never answered: it may have happened or not.
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The content of an event."""
+
+    type: str
+    customer_id: str
+    subscription_id: str
+    time: datetime
+    value: Decimal
+
+
+@dataclass(slots=True)
+class GrantAsked:
+    """Credit for a wallet; its `reference` is known to the client alone."""
+
+    wallet_id: str
+    reference: str
+    amount_minor: int
+    fate: Fate = Fate.UNKNOWN
+    grant_id: str = ""  # Once acknowledged.
+
+
+@dataclass(slots=True)
+class CaptureAsked:
+    """Part of a hold to take."""
+
+    amount_minor: int
+    final: bool
+    fate: Fate = Fate.UNKNOWN
+
+
+@dataclass(slots=True)
+class HoldAsked:
+    """Part of a wallet to reserve, and what was then done with it."""
+
+    wallet_id: str
+    amount_minor: int
+    fate: Fate = Fate.UNKNOWN
+    hold_id: str = ""  # Once acknowledged.
+    captures: list[CaptureAsked] = field(default_factory=list)
+    released: Fate | None = None  # None: nobody tried to.
+
+
+@dataclass(slots=True)
+class Known:
+    """The clients' memory of one world."""
+
+    events: dict[Identity, Usage] = field(default_factory=dict)
+    acknowledged: set[Identity] = field(default_factory=set)
+    grants: list[GrantAsked] = field(default_factory=list)
+    holds: list[HoldAsked] = field(default_factory=list)
+    strange: list[str] = field(default_factory=list)  # Answers that no client should ever get.
+
+    @property
+    def open_events(self) -> int:
+        """How many events were sent and never answered."""
+        return len(self.events) - len(self.acknowledged)
+
+    def captures_of(self, holds: Sequence[HoldAsked], fate: Fate) -> list[tuple[str, int]]:
+        """Return (hold_id, amount) of the captures of `holds` that had this fate."""
+        return [
+            (hold.hold_id, capture.amount_minor)
+            for hold in holds
+            for capture in hold.captures
+            if capture.fate is fate and capture.amount_minor
+        ]

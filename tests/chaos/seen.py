@@ -1,0 +1,109 @@
+"""What the suite says after a round, as plain data: the comparison needs no servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from tests.chaos.known import Identity, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """What a fee or a line says of one charge."""
+
+    units: Decimal
+    event_count: int
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodSeen:
+    """A billing period of a subscription."""
+
+    kind: str  # "base" or "usage"
+    start: datetime
+    status: str  # "open", "due" or "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class LineSeen:
+    """A line of an invoice."""
+
+    subscription_id: str
+    start: datetime  # Of what it bills.
+    charge_code: str  # Empty: the base fee.
+    adjustment: int  # 0: the first bill of its period.
+    charged: Charged
+    credits_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceSeen:
+    """An invoice."""
+
+    invoice_id: str
+    number: str
+    status: str
+    customer_id: str
+    lines: Sequence[LineSeen]
+    subtotal_minor: int
+    tax_minor: int
+    credits_minor: int
+    total_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntrySeen:
+    """A side of a ledger transaction, on an account of a wallet."""
+
+    transaction_id: str
+    account: str
+    amount_minor: int
+    reason: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class GrantSeen:
+    """A grant of a wallet."""
+
+    grant_id: str
+    reference: str
+    amount_minor: int
+    remaining_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class WalletSeen:
+    """A wallet with all that was done in it; `balance` is by account, as the service sums it."""
+
+    wallet_id: str
+    customer_id: str
+    balance: Mapping[str, int]
+    grants: Sequence[GrantSeen]
+    entries: Sequence[EntrySeen]
+
+
+Fees = Mapping[str, Charged]  # By charge code.
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The log, and the usage that rating has made of it."""
+
+    events: Sequence[tuple[Identity, Usage]]
+    rejected: Sequence[Identity]
+    usage: Mapping[tuple[str, datetime], Fees]  # By subscription and start of the period.
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """All that was billed and paid."""
+
+    periods: Mapping[str, Sequence[PeriodSeen]]  # By subscription.
+    invoices: Sequence[InvoiceSeen]
+    wallets: Sequence[WalletSeen]
+    unbalanced: Sequence[str]  # Ledger transactions and wallets whose sums are wrong, by SQL.
