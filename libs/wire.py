@@ -102,6 +102,13 @@ def parse_uuid(text: str, field: str) -> UUID:
     raise FieldInvalid(field, f"{text[:50]!r} is not a UUID" if text else "is missing")
 
 
+def parse_uuids(texts: Sequence[str], field: str) -> list[UUID]:
+    """Read up to 1,000 UUIDs."""
+    if len(texts) > PAGE_SIZE_MAX:
+        raise FieldInvalid(field, f"are {len(texts)}, at most {PAGE_SIZE_MAX} are allowed")
+    return [parse_uuid(text, f"{field}[{place}]") for place, text in enumerate(texts)]
+
+
 def parse_request(message: Message, request_id: str) -> Request:
     """Return what makes a retry of `message` recognisable: its type, id and content."""
     content = message.SerializeToString(deterministic=True)

@@ -14,11 +14,16 @@ from libs.serve import Servicer
 from libs.serve import serve as serve_grpc
 from libs.worker import Loop
 from services.wallet.api.hold_servicer import HoldServicer
+from services.wallet.api.ledger_servicer import LedgerServicer
 from services.wallet.api.wallet_servicer import WalletServicer
 from services.wallet.loops import Expiry, idle
 from services.wallet.settings import Settings
 from tally.internal.v1 import fact_service_pb2_grpc
-from tally.wallet.v1 import hold_service_pb2_grpc, wallet_service_pb2_grpc
+from tally.wallet.v1 import (
+    hold_service_pb2_grpc,
+    ledger_service_pb2_grpc,
+    wallet_service_pb2_grpc,
+)
 
 CONNECTIONS_MAX = 4
 WORKER_CONNECTIONS_MAX = 2  # One is the relay's for as long as it leads.
@@ -50,12 +55,14 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         expiry = Loop("expiry", Expiry(engine, worker, clock, relay.kick).step)
         wallets = WalletServicer(engine, clock, relay.kick)
         holds = HoldServicer(engine, clock, relay.kick)
+        ledger = LedgerServicer(engine, worker)
         facts = FactServicer(worker)
         await serve_grpc(
             common,
             servicers=[
                 Servicer(wallet_service_pb2_grpc.add_WalletServiceServicer_to_server, wallets),
                 Servicer(hold_service_pb2_grpc.add_HoldServiceServicer_to_server, holds),
+                Servicer(ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server, ledger),
                 Servicer(fact_service_pb2_grpc.add_FactServiceServicer_to_server, facts),
             ],
             loops=[expiry, relay],

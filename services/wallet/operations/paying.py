@@ -60,17 +60,19 @@ async def apply_credits(
 def answer_of(invoice: Invoice, credits: tuple[AppliedCredit, ...]) -> ApplyCreditsResponse:
     """Write what was paid."""
     return ApplyCreditsResponse(
-        credits=[
-            wallet_service_pb2.AppliedCredit(
-                line_id=str(credit.line_id),
-                wallet_id=str(credit.wallet_id),
-                grant_id=str(credit.grant_id),
-                amount_minor=credit.amount_minor,
-                captured=credit.captured,
-            )
-            for credit in credits
-        ],
+        credits=[credit_message(credit) for credit in credits],
         total=money_message(
             Money(invoice.currency, sum(credit.amount_minor for credit in credits))
         ),
+    )
+
+
+def credit_message(credit: AppliedCredit) -> wallet_service_pb2.AppliedCredit:
+    """Write a part of a line that was paid."""
+    return wallet_service_pb2.AppliedCredit(
+        line_id=str(credit.line_id),
+        wallet_id=str(credit.wallet_id),
+        grant_id=str(credit.grant_id),
+        amount_minor=credit.amount_minor,
+        captured=credit.captured,
     )

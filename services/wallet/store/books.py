@@ -120,7 +120,7 @@ async def _save_balances(conn: AsyncConnection, tenant: Tenant, books: Sequence[
     await conn.execute(
         update(wallets)
         .where(wallets.c.tenant == tenant, wallets.c.wallet_id == bindparam("changed"))
-        .values(**added, due_at=_next_due()),
+        .values(**added, due_at=next_due()),
         [
             {"changed": wallet_id} | {name.value: change.get(name, 0) for name in WALLET_ACCOUNTS}
             for wallet_id, change in changes
@@ -128,7 +128,8 @@ async def _save_balances(conn: AsyncConnection, tenant: Tenant, books: Sequence[
     )
 
 
-def _next_due() -> Any:
+def next_due() -> Any:
+    """Return when the next hold or grant of a wallet lapses, as an expression of its row."""
     hold = select(func.min(holds.c.expires_at)).where(
         holds.c.tenant == wallets.c.tenant,
         holds.c.wallet_id == wallets.c.wallet_id,
