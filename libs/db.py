@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
+import asyncpg
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -118,9 +119,19 @@ def transient_errors() -> Iterator[None]:
     except InterfaceError as error:
         raise Unavailable(f"the database is away: {error.orig}") from error
     except DBAPIError as error:
-        state = str(getattr(error.orig, "sqlstate", "") or "")
-        if error.connection_invalidated or state in TRANSIENT_STATES or state.startswith("08"):
+        if error.connection_invalidated or is_transient(error.orig):
             raise Unavailable(f"the database cannot answer now: {error.orig}") from error
         raise
-    except OSError as error:  # Connecting failed: asyncpg raises it bare.
+    # Connecting failed: what asyncpg raises then comes bare.
+    except asyncpg.PostgresError as error:
+        if is_transient(error):
+            raise Unavailable(f"the database takes no connections now: {error}") from error
+        raise
+    except (OSError, asyncpg.InterfaceError) as error:
         raise Unavailable(f"the database cannot be reached: {error}") from error
+
+
+def is_transient(error: BaseException | None) -> bool:
+    """Tell whether PostgreSQL may do the same another time: it starts, stops, or is crowded."""
+    state = str(getattr(error, "sqlstate", "") or "")
+    return state in TRANSIENT_STATES or state.startswith("08")

@@ -72,8 +72,9 @@ class Publisher:
             await self._nats.close()
 
     async def _take_lead(self) -> bool:
-        self._lead = db.lead(self._worker, "segment publisher")
-        self._conn = await self._lead.__aenter__()
+        lead = db.lead(self._worker, "segment publisher")
+        self._conn = await lead.__aenter__()
+        self._lead = lead  # Only now: what was not entered cannot be left.
         if self._conn is None:
             await self._give_up_lead(None)
             return False

@@ -10,6 +10,7 @@ from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from libs import bus
+from libs.db import connect
 from libs.errors import Unavailable
 from services.ingest.loops import STREAM, Publisher
 from services.ingest.operations import announcing
@@ -121,3 +122,13 @@ async def test_segments_wait_while_nats_does_not_confirm(
     await publish_all(publisher)
     assert [message.slice.number for _, message in await published(stream)] == [2]
     await publisher.close()
+
+
+async def test_segments_wait_while_the_database_takes_no_connections(nats_url: str) -> None:
+    nowhere = connect("postgresql+asyncpg://nobody@127.0.0.1:1/ingest", connections_max=1)
+    publisher = Publisher(nowhere, nats_url)
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="cannot be reached"):
+            await publisher.step()
+    await publisher.close()
+    await nowhere.dispose()
