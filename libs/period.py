@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 
@@ -56,5 +56,10 @@ def local_midnight(day: date, zone: ZoneInfo) -> datetime:
 
 
 def local_day(instant: datetime, zone: ZoneInfo) -> date:
-    """Return the day on the calendar of `zone` at `instant`."""
-    return instant.astimezone(zone).date()
+    """Return the day in `zone` that holds `instant`: from its midnight to the next one's.
+
+    Where the clock goes back over midnight, the day that has begun goes on.
+    """
+    day = instant.astimezone(zone).date()
+    following = day + timedelta(days=1) if day < date.max else day
+    return following if day < following and local_midnight(following, zone) <= instant else day

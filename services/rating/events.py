@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import sys
-from array import array
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from decimal import Decimal
 
 import grpc
+import numpy as np
 import zstandard
 
-from libs.money import EXACT
 from libs.peer import call, stream
 from libs.tenant import Tenant
 from libs.wire import parse_timestamp, timestamp
-from services.rating.domain.event import (
-    Moment,
-    PropertyValue,
-    ShardHead,
-    Slice,
-    UsageEvent,
-    micros,
-)
+from services.rating.domain.columns import EventColumns, Ints, Kind, PropertyColumn, Slice
+from services.rating.domain.event import Moment, PropertyValue, ShardHead, UsageEvent, micros
+from services.rating.operations.verifying_cells import LogUnreadable
 from services.rating.store.applied import Lane
 from tally.ingest.v1 import event_pb2, ingest_service_pb2_grpc, segment_pb2
 from tally.ingest.v1 import ingest_service_pb2 as pb
 
 FORMAT = 1
 PAGE_SIZE = 1_000
+PAGE_EVENTS = 50_000
 CONTENT_BYTES_MAX = 256 * 1024 * 1024
-INT32, UINT32, INT64, INT8 = "i", "I", "q", "b"
+INT32, UINT32, INT64, INT8, UINT8 = "<i4", "<u4", "<i8", "<i1", "<u1"
 
 
 class SliceUnreadable(Exception):
@@ -70,6 +65,22 @@ class IngestLog:
             async for answer in answers:
                 yield answer.slice
 
+    async def page(self, lane: Lane, *, after: int) -> Sequence[Slice]:
+        """Return the next slices of `lane` after a number, of some 50,000 events; none at its end.
+
+        Raises:
+            LogUnreadable: one of them cannot be read.
+        """
+        found: list[segment_pb2.Slice] = []
+        events = 0
+        async with aclosing(self.slices(lane, after=after)) as pieces:
+            async for piece in pieces:
+                found.append(piece)
+                events += piece.event_count
+                if events >= PAGE_EVENTS:
+                    break
+        return await asyncio.to_thread(lambda: [_read_whole(piece) for piece in found])
+
     async def events(
         self, tenant: Tenant, customer_id: str, *, start: datetime
     ) -> AsyncGenerator[Sequence[UsageEvent], None]:
@@ -102,73 +113,48 @@ def read_slice(message: segment_pb2.Slice) -> Slice:
         number=message.number,
         previous_number=message.previous_number,
         traceparent=message.traceparent,
-        events=_read_events(message, content),
+        columns=_read_columns(content),
     )
 
 
-def _read_events(message: segment_pb2.Slice, content: segment_pb2.SliceContent) -> list[UsageEvent]:
-    strings = content.strings
-    properties = _read_properties(content)
-    columns = zip(
-        _numbers(INT32, content.tenants),
-        _numbers(UINT32, content.customer_ids),
-        _numbers(UINT32, content.subscription_ids),
-        _numbers(UINT32, content.types),
-        _numbers(INT64, content.times),
-        _numbers(INT32, content.indexes),
-        properties,
-        strict=True,
+def _read_columns(content: segment_pb2.SliceContent) -> EventColumns:
+    return EventColumns(
+        strings=content.strings,
+        tenants=_numbers(INT32, content.tenants),
+        customers=_numbers(UINT32, content.customer_ids),
+        subscriptions=_numbers(UINT32, content.subscription_ids),
+        types=_numbers(UINT32, content.types),
+        times=_numbers(INT64, content.times),
+        indexes=_numbers(INT32, content.indexes),
+        properties=[_read_property_column(column) for column in content.properties],
     )
-    return [
-        UsageEvent(
-            tenant=tenant,
-            customer_id=strings[customer],
-            subscription_id=strings[subscription],
-            type=strings[type_],
-            moment=Moment(time, message.shard, message.number, index),
-            properties=of_event,
-        )
-        for tenant, customer, subscription, type_, time, index, of_event in columns
-    ]
 
 
-def _read_properties(content: segment_pb2.SliceContent) -> list[dict[str, PropertyValue]]:
-    found: list[dict[str, PropertyValue]] = [{} for _ in range(content.event_count)]
-    for column in content.properties:
-        values = _read_values(column, content.strings)
-        for row, value in zip(_numbers(INT32, column.rows), values, strict=True):
-            found[row][column.name] = value
-    return found
-
-
-def _read_values(
-    column: segment_pb2.PropertyColumn, strings: Sequence[str]
-) -> Sequence[PropertyValue]:
+def _read_property_column(column: segment_pb2.PropertyColumn) -> PropertyColumn:
+    rows = _numbers(INT32, column.rows)
     match column.WhichOneof("values"):
         case "texts":
-            return [strings[place] for place in _numbers(UINT32, column.texts)]
+            return PropertyColumn(column.name, Kind.TEXT, rows, _numbers(UINT32, column.texts))
         case "decimals":
-            mantissas = _numbers(INT64, column.decimals.mantissas)
-            exponents = _numbers(INT8, column.decimals.exponents)
-            return [
-                Decimal(mantissa).scaleb(exponent, context=EXACT)
-                for mantissa, exponent in zip(mantissas, exponents, strict=True)
-            ]
+            return PropertyColumn(
+                column.name,
+                Kind.DECIMAL,
+                rows,
+                _numbers(INT64, column.decimals.mantissas),
+                _numbers(INT8, column.decimals.exponents),
+            )
         case "large_decimals":
-            return [Decimal(strings[place]) for place in _numbers(UINT32, column.large_decimals)]
+            places = _numbers(UINT32, column.large_decimals)
+            return PropertyColumn(column.name, Kind.LARGE_DECIMAL, rows, places)
         case "flags":
-            return [bool(flag) for flag in column.flags]
+            return PropertyColumn(column.name, Kind.FLAG, rows, _numbers(UINT8, column.flags))
         case other:
             raise SliceUnreadable(f"a property column holds {other}, which is not known here")
 
 
-def _numbers(code: str, content: bytes) -> array[int]:
+def _numbers(code: str, content: bytes) -> Ints:
     """Read packed little-endian numbers."""
-    numbers = array(code)
-    numbers.frombytes(content)
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers
+    return np.frombuffer(content, dtype=code).astype(np.int64)
 
 
 def _read_stored(tenant: Tenant, stored: event_pb2.StoredEvent) -> UsageEvent:

@@ -8,10 +8,10 @@ import asyncpg
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.driver import driver
 from libs.tenant import Tenant
 from services.ingest.domain.digest import DIGEST_VERSION
 from services.ingest.domain.verdicts import Accepted, Identity, Stored
-from services.ingest.store.driver import driver
 from services.ingest.store.schema import event_key, segment
 
 # A statement of its own: one that also inserts could not see the row it lost to.

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from services.rating.domain.event import UsageEvent
 from services.rating.domain.meter import Meter
+
+TIME_MIN = -(2**63)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,9 @@ class Term:
     end: int | None
     event_types: frozenset[str]
 
-    def counts(self, event: UsageEvent) -> bool:
-        """Tell whether the term is active at the event's time and its plan charges its type."""
-        time = event.moment.time
-        active = self.start <= time and (self.end is None or time < self.end)
-        return active and event.type in self.event_types
+    def is_active(self, time: int) -> bool:
+        """Tell whether it is active at `time`."""
+        return self.start <= time and (self.end is None or time < self.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +42,44 @@ class Catalog:
     terms: Mapping[str, Sequence[Term]]  # By customer.
 
 
-def attribute(event: UsageEvent, catalog: Catalog) -> tuple[Term | None, bool]:
-    """Return the term that `event` counts for, if any, and whether others could have taken it.
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """From `start` on, up to the next stretch, `term` takes the events in question, if any does.
+
+    `ambiguous` tells whether others could have taken them.
+    """
+
+    start: int
+    term: Term | None
+    ambiguous: bool
+
+
+def attribute(
+    catalog: Catalog, *, customer_id: str, subscription_id: str, event_type: str
+) -> list[Stretch]:
+    """Return who takes such events, through all time: the first stretch begins before any.
 
     An event that names a subscription counts for that one. Otherwise, of several, the one marked
     `default_for_usage` takes it, else the one that started first.
     """
-    terms = [term for term in catalog.terms.get(event.customer_id, ()) if term.counts(event)]
-    if event.subscription_id:
-        terms = [term for term in terms if term.subscription_id == event.subscription_id]
+    terms = [
+        term
+        for term in catalog.terms.get(customer_id, ())
+        if event_type in term.event_types
+        and (not subscription_id or term.subscription_id == subscription_id)
+    ]
+    changes = {term.start for term in terms} | {term.end for term in terms if term.end is not None}
+    return [
+        _stretch(start, [term for term in terms if term.is_active(start)])
+        for start in (TIME_MIN, *sorted(changes))
+    ]
+
+
+def _stretch(start: int, terms: Sequence[Term]) -> Stretch:
     if len(terms) < 2:
-        return (terms[0] if terms else None), False
+        return Stretch(start, terms[0] if terms else None, False)
     chosen = min(
         terms,
         key=lambda term: (not term.default_for_usage, term.subscription_start, term.term_id),
     )
-    return chosen, True
+    return Stretch(start, chosen, True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -33,21 +33,6 @@ class UsageEvent:
     type: str
     moment: Moment
     properties: Mapping[str, PropertyValue]
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """The events of segment `number` of `shard` that fall on `partition`, in log order.
-
-    `previous_number` is that of the partition's slice before it, 0 for none.
-    """
-
-    shard: int
-    partition: int
-    number: int
-    previous_number: int
-    traceparent: str
-    events: Sequence[UsageEvent]
 
 
 @dataclass(frozen=True, slots=True)

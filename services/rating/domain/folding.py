@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from uuid import UUID
 
-from libs.period import local_day
+import numpy as np
+
 from services.rating.domain.attribution import Catalog, Term, attribute
-from services.rating.domain.cell import Cell, CellKey, Operation, dimensions_key, value_key
-from services.rating.domain.event import Slice, UsageEvent, instant_of
-from services.rating.domain.meter import Aggregation, Meter
-from services.rating.domain.value import parse_value, text_of
+from services.rating.domain.batch import Batch, join
+from services.rating.domain.cell import Cell, CellKey, merged
+from services.rating.domain.columns import Ints, Slice, ints
+from services.rating.domain.counting import Rows, count_rows
+from services.rating.domain.days import local_days, utc_days
+from services.rating.domain.grouping import combine, group
 
-OPERATION_PROPERTY = "operation_type"
-REMOVE = "remove"
+NOBODY = -1  # In place of a term.
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,62 +41,109 @@ class Folded:
     without_value: int = 0  # Times that a meter found no value in an event of its type.
     event_count: int = 0
 
+    def add(self, key: CellKey, cell: Cell) -> None:
+        """Add what some events add to a cell."""
+        known = self.cells.get(key)
+        if known is not None:
+            dimensions = cell.dimensions
+            cell = merged((known, cell))
+            cell.dimensions = dimensions
+        self.cells[key] = cell
+
+
+@dataclass(slots=True)
+class _Attributed:
+    """The term of each row, by its place in `terms`, and its local day, as an ordinal."""
+
+    of_row: Ints
+    days: Ints
+    terms: list[Term] = field(default_factory=list)
+    ambiguous: int = 0
+    _places: dict[UUID, int] = field(default_factory=dict)
+
+    def place(self, term: Term | None) -> int:
+        """Return the place of `term`, a new one if it has none yet."""
+        if term is None:
+            return NOBODY
+        place = self._places.setdefault(term.term_id, len(self.terms))
+        if place == len(self.terms):
+            self.terms.append(term)
+        return place
+
 
 def fold(
-    slices: Iterable[Slice], catalogs: Mapping[int, Catalog], *, into: Folded | None = None
+    slices: Sequence[Slice], catalogs: Mapping[int, Catalog], *, into: Folded | None = None
 ) -> Folded:
     """Fold `slices`, with the catalog of every tenant in them, and add to `into` if it is given.
 
     The result does not depend on the order of events or slices, nor on how they are batched.
     """
     folded = Folded() if into is None else into
-    for piece in slices:
-        for event in piece.events:
-            folded.event_count += 1
-            catalog = catalogs[event.tenant]
-            term, ambiguous = attribute(event, catalog)
-            folded.ambiguous += ambiguous
-            if term is None:
-                day = instant_of(event.moment.time).date()
-                which = Unattributed(event.tenant, event.customer_id, event.type, day)
-                folded.unattributed[which] += 1
-                continue
-            day = local_day(instant_of(event.moment.time), term.zone)
-            for meter in catalog.meters.get(event.type, ()):
-                count(folded, event, meter, term, day=day, traceparent=piece.traceparent)
+    batch = join(slices)
+    folded.event_count += len(batch)
+    if not len(batch):
+        return folded
+    attributed = _attribute(batch, catalogs)
+    folded.ambiguous += attributed.ambiguous
+    _count_unattributed(folded, batch, np.flatnonzero(attributed.of_row == NOBODY))
+    rows = np.flatnonzero(attributed.of_row != NOBODY)
+    for of_type in _parts(rows, [batch.tenants, batch.types]):
+        tenant = int(batch.tenants[of_type[0]])
+        event_type = batch.text(int(batch.types[of_type[0]]))
+        chosen = Rows(
+            batch, of_type, attributed.terms, attributed.of_row[of_type], attributed.days[of_type]
+        )
+        for meter in catalogs[tenant].meters.get(event_type, ()):
+            folded.without_value += count_rows(chosen, meter, folded.add)
     return folded
 
 
-def count(
-    folded: Folded, event: UsageEvent, meter: Meter, term: Term, *, day: date, traceparent: str
-) -> None:
-    """Add what `meter` sees in `event` to its cell. An event without a value adds nothing."""
-    if meter.aggregation is Aggregation.UNIQUE_COUNT:
-        text = text_of(event.properties.get(meter.value_property))
-        if not text:
-            folded.without_value += 1
-            return
-        present = event.properties.get(OPERATION_PROPERTY) != REMOVE
-        cell = _cell(folded, event, meter, term, day)
-        cell.add_value(value_key(text), Operation(event.moment, present))
-    elif meter.aggregation is Aggregation.COUNT:
-        cell = _cell(folded, event, meter, term, day)
-        cell.event_count += 1
-    else:
-        value = parse_value(event.properties.get(meter.value_property))
-        if value is None:
-            folded.without_value += 1
-            return
-        cell = _cell(folded, event, meter, term, day)
-        cell.add_number(meter.aggregation, value, event.moment)
-    cell.mark(event.moment.time, event.moment.number, traceparent)
+def _attribute(batch: Batch, catalogs: Mapping[int, Catalog]) -> _Attributed:
+    """Find the term of every event: once for those that only differ in time."""
+    found = _Attributed(np.full(len(batch), NOBODY, dtype=np.int64), np.zeros_like(batch.times))
+    columns = [batch.tenants, batch.customers, batch.subscriptions, batch.types]
+    for rows in _parts(np.arange(len(batch)), columns):
+        first = rows[0]
+        stretches = attribute(
+            catalogs[int(batch.tenants[first])],
+            customer_id=batch.text(int(batch.customers[first])),
+            subscription_id=batch.text(int(batch.subscriptions[first])),
+            event_type=batch.text(int(batch.types[first])),
+        )
+        starts = ints(stretch.start for stretch in stretches)
+        at = np.searchsorted(starts, batch.times[rows], side="right") - 1
+        found.of_row[rows] = ints(found.place(each.term) for each in stretches)[at]
+        found.ambiguous += int(ints(each.ambiguous for each in stretches)[at].sum())
+    _place_days(batch, found)
+    return found
 
 
-def _cell(folded: Folded, event: UsageEvent, meter: Meter, term: Term, day: date) -> Cell:
-    properties = event.properties
-    values = tuple(text_of(properties.get(each.key)) for each in meter.dimensions)
-    key = CellKey(event.tenant, term.term_id, meter.meter_id, day, dimensions_key(values))
-    cell = folded.cells.get(key)
-    if cell is None:
-        cell = folded.cells[key] = Cell(dimensions=values)
-    return cell
+def _place_days(batch: Batch, found: _Attributed) -> None:
+    zones = list({term.zone: None for term in found.terms})
+    zone_of_term = ints(zones.index(term.zone) for term in found.terms)
+    rows = np.flatnonzero(found.of_row != NOBODY)
+    zone_of_row = zone_of_term[found.of_row[rows]]
+    for place, zone in enumerate(zones):
+        of_zone = rows[zone_of_row == place]
+        found.days[of_zone] = local_days(batch.times[of_zone], zone)
+
+
+def _count_unattributed(folded: Folded, batch: Batch, rows: Ints) -> None:
+    days = utc_days(batch.times)
+    for part in _parts(rows, [batch.tenants, batch.customers, batch.types, days - days.min()]):
+        first = part[0]
+        which = Unattributed(
+            tenant=int(batch.tenants[first]),
+            customer_id=batch.text(int(batch.customers[first])),
+            event_type=batch.text(int(batch.types[first])),
+            day=date.fromordinal(int(days[first])),
+        )
+        folded.unattributed[which] += len(part)
+
+
+def _parts(rows: Ints, columns: Sequence[Ints]) -> list[Ints]:
+    """Part `rows` into those that are equal in all `columns`."""
+    if not len(rows):
+        return []
+    groups = group(combine([column[rows] for column in columns]))
+    return np.split(rows[groups.order], groups.starts[1:])

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.db import begin_worker
 from libs.errors import DeadlineExceeded, Exhausted, Unavailable
 from libs.worker import Loop
-from services.rating.domain.event import Slice
+from services.rating.domain.columns import Slice
 from services.rating.events import IngestLog, read_slice
 from services.rating.operations.folding import Catalogs, Fenced, fold_slices
 from services.rating.operations.log import head_numbers

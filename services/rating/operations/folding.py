@@ -16,7 +16,7 @@ from libs.telemetry import context_from, links_from, tracer
 from libs.tenant import Tenant
 from services.rating.domain.attribution import Catalog, Term
 from services.rating.domain.cell import CellKey
-from services.rating.domain.event import Slice
+from services.rating.domain.columns import Slice, customers_in
 from services.rating.domain.folding import Folded, fold
 from services.rating.domain.period import BillingPeriod, PeriodStatus
 from services.rating.store import catalog as catalog_store
@@ -74,9 +74,7 @@ class Catalogs:
         """Read what `slices` need and is not known."""
         if self._customers > CUSTOMERS_MAX:
             self._catalogs, self._customers = {}, 0
-        await self.load_customers(
-            worker, {(event.tenant, event.customer_id) for each in slices for event in each.events}
-        )
+        await self.load_customers(worker, customers_in(slices))
 
     async def load_customers(self, worker: AsyncEngine, customers: set[tuple[int, str]]) -> None:
         """Read what is not known of `customers`, named by tenant and customer id.
@@ -168,7 +166,7 @@ async def _checkpoint(
 async def _check_catalogs(
     conn: AsyncConnection, catalogs: Catalogs, slices: Sequence[Slice]
 ) -> None:
-    tenants = {event.tenant for piece in slices for event in piece.events}
+    tenants = {tenant for piece in slices for tenant in piece.columns.tenants.tolist()}
     held = await catalog_store.hold_versions(conn, tenants)
     known = catalogs.view()
     changed = {tenant for tenant in tenants if held.get(tenant) != known[tenant].version}

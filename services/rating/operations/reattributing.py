@@ -16,7 +16,8 @@ from libs.period import local_midnight
 from libs.telemetry import headers, tracer
 from libs.tenant import Tenant
 from services.rating.domain.attribution import Catalog, Term
-from services.rating.domain.event import Slice, UsageEvent
+from services.rating.domain.columns import Slice, columns_of
+from services.rating.domain.event import UsageEvent
 from services.rating.domain.folding import Folded, fold
 from services.rating.domain.period import BillingPeriod
 from services.rating.operations.folding import Catalogs, announce_late
@@ -141,5 +142,6 @@ def _as_slices(events: Sequence[UsageEvent], job: Job, partition: int) -> list[S
     slices = []
     for (shard, number), part in groupby(events, key=lambda e: (e.moment.shard, e.moment.number)):
         if number <= job.applied.get(Lane(shard, partition), 0):
-            slices.append(Slice(shard, partition, number, 0, traceparent, list(part)))
+            columns = columns_of(list(part))
+            slices.append(Slice(shard, partition, number, 0, traceparent, columns))
     return slices

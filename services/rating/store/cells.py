@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, case, func, select, tuple_
+from sqlalchemy import Row, Table, TableClause, case, column, func, select, text, tuple_
+from sqlalchemy import table as table_clause
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.driver import driver
 from libs.period import DayPeriod
 from libs.tenant import Tenant
 from services.rating.domain.cell import Cell, CellKey, Operation
@@ -22,18 +24,31 @@ MOMENT = ("time_us", "shard", "number", "place")
 
 
 async def merge_cells(conn: AsyncConnection, deltas: Mapping[CellKey, Cell]) -> None:
-    """Add `deltas` to the stored cells, locking them in the order of their keys."""
-    rows = [_cell_row(key, deltas[key]) for key in sorted(deltas)]
-    if rows:
-        await conn.execute(_MERGE_CELL, rows)
+    """Add `deltas` to the stored cells, locking them in the order of their keys.
+
+    Worker role only: they are copied to a temporary table first, and COPY FROM fails under
+    row-level security. One statement then merges them, at a third of the cost of one for each.
+    """
+    await _merge(conn, cells, _MERGE_CELLS, [_cell_row(key, deltas[key]) for key in deltas])
     values = [
-        {**key._asdict(), "value_key": value, "present": operation.present}
-        | dict(zip(MOMENT, operation.moment, strict=True))
-        for key in sorted(deltas)
-        for value, operation in sorted(deltas[key].values.items())
+        (*key, value, operation.present, *operation.moment)
+        for key, cell in deltas.items()
+        for value, operation in cell.values.items()
     ]
-    if values:
-        await conn.execute(_MERGE_VALUE, values)
+    await _merge(conn, cell_values, _MERGE_VALUES, values)
+
+
+async def _merge(
+    conn: AsyncConnection, table: Table, merging: Any, rows: Sequence[tuple[Any, ...]]
+) -> None:
+    if not rows:
+        return
+    adding = _adding(table).name
+    making = f"CREATE TEMPORARY TABLE IF NOT EXISTS {adding} (LIKE {table.name})"
+    await conn.execute(text(f"{making} ON COMMIT DELETE ROWS"))
+    async with driver(conn) as raw:
+        await raw.copy_records_to_table(adding, records=rows)
+    await conn.execute(merging)
 
 
 async def count_unattributed(conn: AsyncConnection, counts: Mapping[Unattributed, int]) -> None:
@@ -119,24 +134,35 @@ def _last_operations(tenant: Tenant, term_id: UUID, days: DayPeriod) -> Any:
     )
 
 
-def _cell_row(key: CellKey, cell: Cell) -> dict[str, Any]:
-    moment: Sequence[int | None] = cell.latest_moment or (None,) * len(LATEST)
-    return {
-        **key._asdict(),
-        "dimensions": list(cell.dimensions),
-        "event_count": cell.event_count,
-        "last_time_us": cell.last_time,
-        "total": cell.total,
-        "greatest": cell.greatest,
-        "latest": cell.latest,
-        **dict(zip(LATEST, moment, strict=True)),
-        "slice_number": cell.slice_number,
-        "traceparent": cell.traceparent,
-    }
+def _cell_row(key: CellKey, cell: Cell) -> tuple[Any, ...]:
+    """Return a row of `cells`, in the order of its columns."""
+    return (
+        *key,
+        cell.dimensions,
+        cell.event_count,
+        cell.last_time,
+        cell.total,
+        cell.greatest,
+        cell.latest,
+        *(cell.latest_moment or (None,) * len(LATEST)),
+        cell.slice_number,
+        cell.traceparent,
+    )
 
 
-def _merge_cell() -> Any:
-    adding = insert(cells)
+def _adding(table: Table) -> TableClause:
+    """Return the temporary table of what is being added to `table`."""
+    return table_clause(f"adding_{table.name}", *(column(each.name) for each in table.columns))
+
+
+def _insert_added(table: Table) -> Any:
+    added = _adding(table)
+    ordered = select(added).order_by(*(added.c[each.name] for each in table.primary_key))
+    return insert(table).from_select([each.name for each in table.columns], ordered)
+
+
+def _merge_cells() -> Any:
+    adding = _insert_added(cells)
     new = adding.excluded
     later = tuple_(*(new[name] for name in LATEST)) > tuple_(*(cells.c[name] for name in LATEST))
     newer = new.slice_number >= cells.c.slice_number
@@ -154,8 +180,8 @@ def _merge_cell() -> Any:
     )
 
 
-def _merge_value() -> Any:
-    adding = insert(cell_values)
+def _merge_values() -> Any:
+    adding = _insert_added(cell_values)
     new = adding.excluded
     later = tuple_(*(new[name] for name in MOMENT)) > tuple_(
         *(cell_values.c[name] for name in MOMENT)
@@ -167,5 +193,5 @@ def _merge_value() -> Any:
     )
 
 
-_MERGE_CELL = _merge_cell()
-_MERGE_VALUE = _merge_value()
+_MERGE_CELLS = _merge_cells()
+_MERGE_VALUES = _merge_values()

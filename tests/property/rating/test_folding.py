@@ -8,14 +8,18 @@ from decimal import Decimal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.period import local_day
 from services.rating.domain.attribution import Catalog, Term
+from services.rating.domain.batch import join
 from services.rating.domain.cell import Cell, CellKey, merged, units
-from services.rating.domain.event import Moment, PropertyValue, Slice, UsageEvent, instant_of
-from services.rating.domain.folding import fold
+from services.rating.domain.columns import Slice, columns_of, event_at, ints
+from services.rating.domain.counting import Rows, count_columns, count_singly
+from services.rating.domain.event import Moment, PropertyValue, UsageEvent, instant_of
+from services.rating.domain.folding import Folded, fold
 from services.rating.domain.meter import Aggregation, Dimension, Meter
 
 DAY_US = 86_400_000_000
@@ -46,15 +50,24 @@ TERM = Term(
 )
 CATALOG = Catalog(1, {"used": METERS}, {"acme": [TERM]})
 
-values: st.SearchStrategy[PropertyValue] = st.one_of(
+plain_values: st.SearchStrategy[PropertyValue] = st.one_of(
     st.decimals(min_value=-100, max_value=100, places=3),
     st.sampled_from(["1", "1.0", "7", "x", "", "1e2"]),
     st.booleans(),
 )
+LARGE = "123456789012345678901234567890.12345"
+hard_values: st.SearchStrategy[PropertyValue] = st.one_of(
+    plain_values,
+    st.integers(-(2**63), 2**63).map(Decimal),
+    st.sampled_from([Decimal("1e11"), Decimal("1e29"), Decimal("1e30"), Decimal("-1e-30")]),
+    st.sampled_from([Decimal(LARGE), LARGE, "-1e29", "1e30", "0e500"]),
+)
 
 
 @st.composite
-def logs(draw: st.DrawFn) -> list[UsageEvent]:
+def logs(
+    draw: st.DrawFn, values: st.SearchStrategy[PropertyValue] = plain_values
+) -> list[UsageEvent]:
     """A log of events in log order, with times in any order."""
     times = draw(st.lists(st.integers(0, 4), max_size=25))
     base = int(START.timestamp()) * 1_000_000
@@ -74,8 +87,7 @@ def cells_of(batches: Sequence[Sequence[UsageEvent]]) -> dict[CellKey, Cell]:
     """Fold each batch alone and merge, as checkpoints do."""
     stored: dict[CellKey, Cell] = {}
     for batch in batches:
-        pieces = [Slice(0, 0, event.moment.number, 0, "", [event]) for event in batch]
-        for key, cell in fold(pieces, {1: CATALOG}).cells.items():
+        for key, cell in fold([piece_of(each) for each in batch], {1: CATALOG}).cells.items():
             dimensions = cell.dimensions
             stored[key] = merged([stored[key], cell]) if key in stored else cell
             stored[key].dimensions = dimensions
@@ -112,6 +124,32 @@ def test_each_event_is_in_the_cell_of_its_local_day(log: list[UsageEvent]) -> No
             if key.meter_id == count.meter_id and key.day == day
         )
         assert found == days.count(day)
+
+
+@given(logs(hard_values), st.sampled_from(METERS))
+def test_columns_count_what_single_events_do(log: list[UsageEvent], meter: Meter) -> None:
+    if not log:
+        return
+    batch = join([piece_of(event) for event in log])
+    days = ints(local_day(instant_of(event.moment.time), ZONE).toordinal() for event in log)
+    rows = Rows(batch, np.arange(len(log)), [TERM], np.zeros(len(log), dtype=np.int64), days)
+    in_columns, singly = Folded(), Folded()
+    assert count_columns(rows, meter, in_columns.add) == count_singly(rows, meter, singly.add)
+    assert in_columns.cells == singly.cells
+
+
+@given(logs(hard_values))
+def test_columns_give_the_events_back(log: list[UsageEvent]) -> None:
+    columns = columns_of(log)
+    given_back = [
+        event_at(columns, row, shard=0, number=event.moment.number) for row, event in enumerate(log)
+    ]
+    assert given_back == log
+
+
+def piece_of(event: UsageEvent) -> Slice:
+    number = event.moment.number
+    return Slice(0, 0, number, 0, f"trace {number}", columns_of([event]))
 
 
 def walked(log: Sequence[UsageEvent], aggregation: Aggregation) -> Decimal:

@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import text
 
 from libs import db
+from libs.driver import driver
 from libs.errors import Unavailable
 from services.ingest.domain.verdicts import Verdict, decide
 from services.ingest.operations.sealing import SHARD, Sealed, encode
 from services.ingest.store import keys, segments
-from services.ingest.store.driver import driver
 from tests.store.ingest.conftest import Log
 from tests.unit.ingest.events import OTHER_TENANT, TENANT, event, ids, submission
 from tests.wait import until

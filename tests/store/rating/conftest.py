@@ -16,11 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs import db
 from libs.requests import Request
 from libs.tenant import Tenant
+from services.rating.domain.columns import Slice, columns_of
 from services.rating.domain.event import (
     Moment,
     PropertyValue,
     ShardHead,
-    Slice,
     UsageEvent,
     micros,
 )
@@ -173,7 +173,7 @@ class World:
         ]
         self.log += placed
         traceparent = TRACEPARENT.format(self.number, self.number)
-        return Slice(0, 0, self.number, self.number - 1, traceparent, placed)
+        return Slice(0, 0, self.number, self.number - 1, traceparent, columns_of(placed))
 
     async def fold(self, *events: UsageEvent, catalogs: Catalogs | None = None) -> None:
         """Seal `events` and fold them."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from services.rating.domain.attribution import Catalog, Term, attribute
-from services.rating.domain.event import Moment, UsageEvent
 
 
 def a_term(name: str, start: int, end: int | None = None, *, default: bool = False) -> Term:
@@ -24,33 +24,42 @@ def a_term(name: str, start: int, end: int | None = None, *, default: bool = Fal
     )
 
 
-def an_event(time: int, *, subscription: str = "", type_: str = "calls") -> UsageEvent:
-    return UsageEvent(1, "acme", subscription, type_, Moment(time, 0, 1, 0), {})
+@dataclass(frozen=True, slots=True)
+class Sent:
+    time: int
+    subscription: str = ""
+    type: str = "calls"
+
+
+def taken(sent: Sent, catalog: Catalog) -> tuple[str | None, bool]:
+    """Return the subscription that takes an event of acme's, and whether others could."""
+    stretches = attribute(
+        catalog, customer_id="acme", subscription_id=sent.subscription, event_type=sent.type
+    )
+    found = [stretch for stretch in stretches if stretch.start <= sent.time][-1]
+    return (found.term.subscription_id if found.term else None), found.ambiguous
 
 
 @pytest.mark.parametrize(
-    ("terms", "event", "expected"),
+    ("terms", "sent", "expected"),
     [
-        ([], an_event(5), (None, False)),
-        ([a_term("a", 5)], an_event(4), (None, False)),
-        ([a_term("a", 5)], an_event(5), ("a", False)),
-        ([a_term("a", 0, 5)], an_event(5), (None, False)),
-        ([a_term("a", 0, 5), a_term("b", 5)], an_event(5), ("b", False)),
-        ([a_term("a", 0)], an_event(5, type_="other"), (None, False)),
-        ([a_term("a", 1), a_term("b", 0)], an_event(5), ("b", True)),
-        ([a_term("a", 1, default=True), a_term("b", 0)], an_event(5), ("a", True)),
-        ([a_term("a", 1), a_term("b", 0)], an_event(5, subscription="a"), ("a", False)),
-        ([a_term("a", 1)], an_event(5, subscription="b"), (None, False)),
-        ([a_term("a", 0, 5), a_term("b", 0)], an_event(5, subscription="a"), (None, False)),
+        ([], Sent(5), (None, False)),
+        ([a_term("a", 5)], Sent(4), (None, False)),
+        ([a_term("a", 5)], Sent(5), ("a", False)),
+        ([a_term("a", 0, 5)], Sent(5), (None, False)),
+        ([a_term("a", 0, 5), a_term("b", 5)], Sent(5), ("b", False)),
+        ([a_term("a", 0)], Sent(5, type="other"), (None, False)),
+        ([a_term("a", 1), a_term("b", 0)], Sent(5), ("b", True)),
+        ([a_term("a", 1, default=True), a_term("b", 0)], Sent(5), ("a", True)),
+        ([a_term("a", 1), a_term("b", 0)], Sent(5, subscription="a"), ("a", False)),
+        ([a_term("a", 1)], Sent(5, subscription="b"), (None, False)),
+        ([a_term("a", 0, 5), a_term("b", 0)], Sent(5, subscription="a"), (None, False)),
     ],
 )
-def test_attribution(
-    terms: list[Term], event: UsageEvent, expected: tuple[str | None, bool]
-) -> None:
-    term, ambiguous = attribute(event, Catalog(1, {}, {"acme": terms}))
-    assert (term.subscription_id if term else None, ambiguous) == expected
+def test_attribution(terms: list[Term], sent: Sent, expected: tuple[str | None, bool]) -> None:
+    assert taken(sent, Catalog(1, {}, {"acme": terms})) == expected
 
 
 def test_another_customers_subscription_takes_nothing() -> None:
     catalog = Catalog(1, {}, {"blue": [a_term("a", 0)]})
-    assert attribute(an_event(5, subscription="a"), catalog) == (None, False)
+    assert taken(Sent(5, subscription="a"), catalog) == (None, False)

@@ -1,0 +1,213 @@
+"""A batch: several slices as one set of columns, so that they are folded at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from libs.quantity import find_quantity
+from services.rating.domain.columns import (
+    EXPONENT_MAX,
+    EXPONENT_MIN,
+    Ints,
+    Kind,
+    PropertyColumn,
+    Slice,
+    Strings,
+    event_at,
+    ints,
+    join_decimal,
+    split_decimal,
+)
+from services.rating.domain.event import Moment, UsageEvent
+from services.rating.domain.value import text_of
+
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """A property as numbers, one a row: `mantissas` * 10^`exponents` where `known`.
+
+    Where `odd`, there may be a number, or text, of which only reading it alone can tell.
+    """
+
+    mantissas: Ints
+    exponents: Ints
+    known: Flags
+    odd: Flags
+
+
+@dataclass(slots=True)
+class Batch:
+    """The events of `slices`, one a row, in their order; texts by their place in `strings`."""
+
+    slices: Sequence[Slice]
+    strings: Strings
+    pieces: Ints  # The place of each row's slice in `slices`.
+    tenants: Ints
+    customers: Ints
+    subscriptions: Ints
+    types: Ints
+    times: Ints
+    properties: dict[str, list[PropertyColumn]]
+    _offsets: Ints  # The first row of each slice.
+    _listed: list[str] = field(default_factory=list)
+    _texts: dict[str, Ints] = field(default_factory=dict)
+    _numbers: dict[str, Numbers] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.tenants)
+
+    def text(self, place: int) -> str:
+        """Return a string by its place."""
+        if place >= len(self._listed):
+            self._listed = list(self.strings.places)
+        return self._listed[place]
+
+    def texts(self, name: str) -> Ints:
+        """Return a property as `text_of` gives it, one a row: places in the strings."""
+        if name not in self._texts:
+            found = np.zeros(len(self), dtype=np.int64)  # Where there is none, it is "".
+            for column in self.properties.get(name, ()):
+                found[column.rows] = self._column_texts(column)
+            self._texts[name] = found
+        return self._texts[name]
+
+    def numbers(self, name: str) -> Numbers:
+        """Return a property as `parse_value` gives it, one a row."""
+        if name not in self._numbers:
+            count = len(self)
+            numbers = Numbers(
+                np.zeros(count, dtype=np.int64),
+                np.zeros(count, dtype=np.int64),
+                np.zeros(count, dtype=np.bool_),
+                np.zeros(count, dtype=np.bool_),
+            )
+            for column in self.properties.get(name, ()):
+                self._add_numbers(numbers, column)
+            self._numbers[name] = numbers
+        return self._numbers[name]
+
+    def moment(self, row: int) -> Moment:
+        """Return where an event stands among all."""
+        piece = int(self.pieces[row])
+        at = self.slices[piece]
+        place = int(at.columns.indexes[row - self._offsets[piece]])
+        return Moment(int(self.times[row]), at.shard, at.number, place)
+
+    def event(self, row: int) -> UsageEvent:
+        """Return an event with all its properties."""
+        piece = int(self.pieces[row])
+        at = self.slices[piece]
+        within = row - int(self._offsets[piece])
+        return event_at(at.columns, within, shard=at.shard, number=at.number)
+
+    def log_places(self) -> tuple[Ints, Ints, Ints]:
+        """Return where each event stands in the log: shard, number of the segment, place there."""
+        shards = ints(each.shard for each in self.slices)[self.pieces]
+        numbers = ints(each.number for each in self.slices)[self.pieces]
+        return shards, numbers, np.concatenate([each.columns.indexes for each in self.slices])
+
+    def ranks(self) -> Ints:
+        """Return the rank of each event's slice among all, by number."""
+        return np.argsort(self._by_number())[self.pieces]
+
+    def ranked(self) -> list[Slice]:
+        """Return the slices by rank."""
+        return [self.slices[piece] for piece in self._by_number().tolist()]
+
+    def _by_number(self) -> Ints:
+        return np.argsort(ints(each.number for each in self.slices), kind="stable")
+
+    def _column_texts(self, column: PropertyColumn) -> Ints:
+        if column.kind is Kind.TEXT or column.kind is Kind.LARGE_DECIMAL:
+            return column.values
+        place = self.strings.place
+        if column.kind is Kind.FLAG:
+            written = ints((place("false"), place("true")))
+            return written[column.values]
+        assert column.exponents is not None
+        pairs = zip(column.values.tolist(), column.exponents.tolist(), strict=True)
+        known: dict[tuple[int, int], int] = {}
+        return ints(
+            known[pair]
+            if pair in known
+            else known.setdefault(pair, place(text_of(join_decimal(*pair))))
+            for pair in pairs
+        )
+
+    def _add_numbers(self, numbers: Numbers, column: PropertyColumn) -> None:
+        rows = column.rows
+        match column.kind:
+            case Kind.DECIMAL:
+                assert column.exponents is not None
+                zero = column.values == 0  # Whatever its exponent was.
+                exponents = np.where(zero, 0, column.exponents)
+                known = (EXPONENT_MIN <= exponents) & (exponents <= EXPONENT_MAX)
+                numbers.mantissas[rows], numbers.exponents[rows] = column.values, exponents
+                numbers.known[rows], numbers.odd[rows] = known, ~known
+            case Kind.TEXT:
+                self._add_written_numbers(numbers, column)
+            case Kind.LARGE_DECIMAL:
+                numbers.odd[rows] = True
+            case Kind.FLAG:
+                pass  # No number.
+
+    def _add_written_numbers(self, numbers: Numbers, column: PropertyColumn) -> None:
+        """Read each distinct text once."""
+        rows = column.rows
+        distinct, inverse = np.unique(column.values, return_inverse=True)
+        quantities = [find_quantity(self.text(place)) for place in distinct.tolist()]
+        splits = [None if each is None else split_decimal(each) for each in quantities]
+        numbers.mantissas[rows] = ints(split[0] if split else 0 for split in splits)[inverse]
+        numbers.exponents[rows] = ints(split[1] if split else 0 for split in splits)[inverse]
+        is_known = np.array([split is not None for split in splits], dtype=np.bool_)
+        is_number = np.array([each is not None for each in quantities], dtype=np.bool_)
+        numbers.known[rows] = is_known[inverse]
+        numbers.odd[rows] = (is_number & ~is_known)[inverse]
+
+
+def join(slices: Sequence[Slice]) -> Batch:
+    """Return the events of `slices` as one batch."""
+    strings = Strings()
+    counts = [len(each.columns) for each in slices]
+    offsets = ints([0, *np.cumsum(counts).tolist()])[:-1] if slices else ints([])
+    # Where each slice's strings lie among those of all.
+    moved = [ints(map(strings.place, each.columns.strings)) for each in slices]
+    parts = [each.columns for each in slices]
+    zipped = list(zip(parts, moved, strict=True))
+    properties: dict[str, list[PropertyColumn]] = {}
+    for (part, places), offset in zip(zipped, offsets.tolist(), strict=True):
+        for column in part.properties:
+            properties.setdefault(column.name, []).append(_moved(column, places, offset))
+    return Batch(
+        slices=slices,
+        strings=strings,
+        pieces=np.repeat(np.arange(len(slices)), counts),
+        tenants=_joined([part.tenants for part in parts]),
+        customers=_joined([places[part.customers] for part, places in zipped]),
+        subscriptions=_joined([places[part.subscriptions] for part, places in zipped]),
+        types=_joined([places[part.types] for part, places in zipped]),
+        times=_joined([part.times for part in parts]),
+        properties=properties,
+        _offsets=offsets,
+    )
+
+
+def _joined(columns: Sequence[Ints]) -> Ints:
+    return np.concatenate(columns) if columns else ints([])
+
+
+def _moved(column: PropertyColumn, places: Ints, offset: int) -> PropertyColumn:
+    named = column.kind is Kind.TEXT or column.kind is Kind.LARGE_DECIMAL
+    return PropertyColumn(
+        name=column.name,
+        kind=column.kind,
+        rows=column.rows + offset,
+        values=places[column.values] if named else column.values,
+        exponents=column.exponents,
+    )

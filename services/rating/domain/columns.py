@@ -1,0 +1,184 @@
+"""Events as columns: how rating reads a slice of the log, and how it joins several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from libs.money import EXACT
+from libs.quantity import decimal_text
+from services.rating.domain.event import Moment, PropertyValue, UsageEvent
+
+Ints = npt.NDArray[np.int64]
+
+INT64_MAX = 2**63 - 1
+# Powers of ten with which any 64-bit mantissa is a quantity: below 10^30, with 30 places at most.
+EXPONENT_MIN, EXPONENT_MAX = -30, 11
+
+
+class Kind(IntEnum):
+    """What the values of a property column are."""
+
+    TEXT = 1  # Places in the strings.
+    DECIMAL = 2  # Mantissas, with an exponent each.
+    LARGE_DECIMAL = 3  # Places in the strings, of decimals in canonical form.
+    FLAG = 4  # 0 or 1.
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyColumn:
+    """The values of one property of one kind: `values` (and `exponents`) of the `rows` named."""
+
+    name: str
+    kind: Kind
+    rows: Ints
+    values: Ints
+    exponents: Ints | None = None  # Of DECIMAL only.
+
+
+@dataclass(frozen=True, slots=True)
+class EventColumns:
+    """Events in log order, one a row; texts by their place in `strings`, whose first one is "".
+
+    `times` are microseconds since 1970, `indexes` places in the segment.
+    """
+
+    strings: Sequence[str]
+    tenants: Ints
+    customers: Ints
+    subscriptions: Ints
+    types: Ints
+    times: Ints
+    indexes: Ints
+    properties: Sequence[PropertyColumn]
+
+    def __len__(self) -> int:
+        return len(self.tenants)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The events of segment `number` of `shard` that fall on `partition`, in log order.
+
+    `previous_number` is that of the partition's slice before it, 0 for none.
+    """
+
+    shard: int
+    partition: int
+    number: int
+    previous_number: int
+    traceparent: str
+    columns: EventColumns
+
+
+class Strings:
+    """Gives each string its place; the first one is ""."""
+
+    def __init__(self) -> None:
+        self.places = {"": 0}
+
+    def place(self, text: str) -> int:
+        """Return the place of `text`, a new one if it has none yet."""
+        return self.places.setdefault(text, len(self.places))
+
+
+def ints(values: Iterable[int]) -> Ints:
+    """Return a column of `values`."""
+    return np.array(list(values), dtype=np.int64)
+
+
+def customers_in(slices: Iterable[Slice]) -> set[tuple[int, str]]:
+    """Return the customers of whom there are events, by tenant and customer id."""
+    found: set[tuple[int, str]] = set()
+    for columns in (piece.columns for piece in slices):
+        pairs = set(zip(columns.tenants.tolist(), columns.customers.tolist(), strict=True))
+        found |= {(tenant, columns.strings[place]) for tenant, place in pairs}
+    return found
+
+
+def columns_of(events: Sequence[UsageEvent]) -> EventColumns:
+    """Return the columns of single events."""
+    strings = Strings()
+    cells: dict[tuple[str, Kind], list[tuple[int, int, int]]] = {}
+    for row, event in enumerate(events):
+        for name, value in event.properties.items():
+            kind, number, exponent = _encode(value, strings)
+            cells.setdefault((name, kind), []).append((row, number, exponent))
+    return EventColumns(
+        tenants=ints(event.tenant for event in events),
+        customers=ints(strings.place(event.customer_id) for event in events),
+        subscriptions=ints(strings.place(event.subscription_id) for event in events),
+        types=ints(strings.place(event.type) for event in events),
+        times=ints(event.moment.time for event in events),
+        indexes=ints(event.moment.place for event in events),
+        properties=[
+            PropertyColumn(name, kind, *(ints(column) for column in zip(*rows, strict=True)))
+            for (name, kind), rows in cells.items()
+        ],
+        strings=list(strings.places),  # Last: by now every string has its place.
+    )
+
+
+def split_decimal(value: Decimal) -> tuple[int, int] | None:
+    """Return mantissa and exponent, if they fit a column and every such number is a quantity."""
+    if not value:
+        return 0, 0
+    sign, digits, exponent = value.as_tuple()
+    assert isinstance(exponent, int)
+    mantissa = int("".join(map(str, digits)))
+    if mantissa > INT64_MAX or not EXPONENT_MIN <= exponent <= EXPONENT_MAX:
+        return None
+    return (-mantissa if sign else mantissa), exponent
+
+
+def join_decimal(mantissa: int, exponent: int) -> Decimal:
+    """Return mantissa * 10^exponent, with just these digits."""
+    return Decimal(mantissa).scaleb(exponent, context=EXACT)
+
+
+def read_value(column: PropertyColumn, at: int, strings: Sequence[str]) -> PropertyValue:
+    """Return the value number `at` of a column."""
+    value = int(column.values[at])
+    match column.kind:
+        case Kind.TEXT:
+            return strings[value]
+        case Kind.LARGE_DECIMAL:
+            return Decimal(strings[value])
+        case Kind.FLAG:
+            return value == 1
+        case Kind.DECIMAL:
+            assert column.exponents is not None
+            return join_decimal(value, int(column.exponents[at]))
+
+
+def event_at(columns: EventColumns, row: int, *, shard: int, number: int) -> UsageEvent:
+    """Return one event of a slice of segment `number`."""
+    strings, properties = columns.strings, {}
+    for column in columns.properties:
+        at = int(np.searchsorted(column.rows, row))
+        if at < len(column.rows) and column.rows[at] == row:
+            properties[column.name] = read_value(column, at, strings)
+    return UsageEvent(
+        tenant=int(columns.tenants[row]),
+        customer_id=strings[columns.customers[row]],
+        subscription_id=strings[columns.subscriptions[row]],
+        type=strings[columns.types[row]],
+        moment=Moment(int(columns.times[row]), shard, number, int(columns.indexes[row])),
+        properties=properties,
+    )
+
+
+def _encode(value: PropertyValue, strings: Strings) -> tuple[Kind, int, int]:
+    if isinstance(value, bool):
+        return Kind.FLAG, int(value), 0
+    if isinstance(value, str):
+        return Kind.TEXT, strings.place(value), 0
+    split = split_decimal(value)
+    if split is None:
+        return Kind.LARGE_DECIMAL, strings.place(decimal_text(value)), 0
+    return Kind.DECIMAL, *split

@@ -1,0 +1,230 @@
+"""Counting: what a meter sees in many events of its type, as cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from functools import lru_cache
+
+import numpy as np
+
+from libs.money import EXACT
+from services.rating.domain.attribution import Term
+from services.rating.domain.batch import Batch
+from services.rating.domain.cell import Cell, CellKey, Operation, dimensions_key, value_key
+from services.rating.domain.columns import Ints, join_decimal
+from services.rating.domain.event import UsageEvent
+from services.rating.domain.grouping import Groups, combine, group
+from services.rating.domain.meter import Aggregation, Meter
+from services.rating.domain.value import parse_value, text_of
+
+OPERATION_PROPERTY = "operation_type"
+REMOVE = "remove"
+FEW = 8  # So many rows are counted faster one by one.
+
+Add = Callable[[CellKey, Cell], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Events of one tenant and type that somebody's plan charges.
+
+    `rows` of the batch; for each of them the place of its term in `terms`, and its local day.
+    """
+
+    batch: Batch
+    rows: Ints
+    terms: Sequence[Term]
+    of_row: Ints
+    days: Ints
+
+    def take(self, places: Ints) -> Rows:
+        """Return some of them."""
+        rows, of_row, days = self.rows[places], self.of_row[places], self.days[places]
+        return Rows(self.batch, rows, self.terms, of_row, days)
+
+
+def count_rows(chosen: Rows, meter: Meter, add: Add) -> int:
+    """Add what `meter` sees in `chosen` to its cells; return how many had no value for it."""
+    if len(chosen.rows) <= FEW:
+        return count_singly(chosen, meter, add)
+    return count_columns(chosen, meter, add)
+
+
+def count_columns(chosen: Rows, meter: Meter, add: Add) -> int:
+    """Do so with all events at once; `chosen` is not empty."""
+    match meter.aggregation:
+        case Aggregation.COUNT:
+            _add_cells(chosen, meter, add)
+            return 0
+        case Aggregation.UNIQUE_COUNT:
+            return _count_distinct(chosen, meter, add)
+        case _:
+            return _count_numbers(chosen, meter, add)
+
+
+def count_singly(chosen: Rows, meter: Meter, add: Add) -> int:
+    """Do so event by event: for few, and for numbers too large for a column."""
+    without_value = 0
+    batch = chosen.batch
+    columns = (chosen.rows.tolist(), chosen.of_row.tolist(), chosen.days.tolist())
+    for row, term, day in zip(*columns, strict=True):
+        event = batch.event(row)
+        cell = _cell_of(event, meter)
+        if cell is None:
+            without_value += 1
+            continue
+        traceparent = batch.slices[int(batch.pieces[row])].traceparent
+        cell.mark(event.moment.time, event.moment.number, traceparent)
+        add(_key(event.tenant, chosen.terms[term], meter, day, cell.dimensions), cell)
+    return without_value
+
+
+def _cell_of(event: UsageEvent, meter: Meter) -> Cell | None:
+    """Return a cell of one event, None if it has no value."""
+    properties = event.properties
+    cell = Cell(dimensions=tuple(text_of(properties.get(each.key)) for each in meter.dimensions))
+    if meter.aggregation is Aggregation.COUNT:
+        cell.event_count = 1
+    elif meter.aggregation is Aggregation.UNIQUE_COUNT:
+        text = text_of(properties.get(meter.value_property))
+        if not text:
+            return None
+        present = properties.get(OPERATION_PROPERTY) != REMOVE
+        cell.add_value(value_key(text), Operation(event.moment, present))
+    else:
+        value = parse_value(properties.get(meter.value_property))
+        if value is None:
+            return None
+        cell.add_number(meter.aggregation, value, event.moment)
+    return cell
+
+
+def _count_numbers(chosen: Rows, meter: Meter, add: Add) -> int:
+    """Count numbers; those too large for a column one by one."""
+    numbers = chosen.batch.numbers(meter.value_property)
+    known = np.flatnonzero(numbers.known[chosen.rows])
+    odd = np.flatnonzero(numbers.odd[chosen.rows])
+    without_value = len(chosen.rows) - len(known) - len(odd)
+    without_value += count_singly(chosen.take(odd), meter, add)
+    if len(known):
+        _add_numbers(chosen.take(known), meter, add)
+    return without_value
+
+
+def _add_numbers(chosen: Rows, meter: Meter, add: Add) -> None:
+    numbers = chosen.batch.numbers(meter.value_property)
+    mantissas, exponents = numbers.mantissas[chosen.rows], numbers.exponents[chosen.rows]
+    codes = _cell_codes(chosen, meter)
+    cells = _cells(chosen, meter, group(codes))
+    if meter.aggregation is Aggregation.LATEST:
+        for (key, cell), row in zip(cells, _latest(chosen.batch, chosen.rows, codes), strict=True):
+            cell.latest = join_decimal(int(mantissas[row]), int(exponents[row]))
+            cell.latest_moment = chosen.batch.moment(int(chosen.rows[row]))
+            add(key, cell)
+        return
+    # Mantissas compare and add up only among those of one power of ten.
+    alike = group(combine([codes, exponents - exponents.min()]))
+    reduced = (
+        alike.sums(mantissas)
+        if meter.aggregation is Aggregation.SUM
+        else alike.maxima(mantissas).tolist()
+    )
+    firsts = alike.firsts()
+    powers = zip(codes[firsts].tolist(), reduced, exponents[firsts].tolist(), strict=True)
+    code, mantissa, exponent = next(powers)
+    for (key, cell), own in zip(cells, np.unique(codes).tolist(), strict=True):
+        while code == own:
+            _take(cell, meter.aggregation, join_decimal(mantissa, exponent))
+            code, mantissa, exponent = next(powers, (-1, 0, 0))
+        add(key, cell)
+
+
+def _take(cell: Cell, aggregation: Aggregation, value: Decimal) -> None:
+    if aggregation is Aggregation.SUM:
+        cell.total = value if cell.total is None else EXACT.add(cell.total, value)
+    else:
+        cell.greatest = value if cell.greatest is None else max(cell.greatest, value)
+
+
+def _count_distinct(chosen: Rows, meter: Meter, add: Add) -> int:
+    """Keep the last operation on each distinct value."""
+    batch = chosen.batch
+    has_value = np.flatnonzero(batch.texts(meter.value_property)[chosen.rows])
+    without_value = len(chosen.rows) - len(has_value)
+    if not len(has_value):
+        return without_value
+    chosen = chosen.take(has_value)
+    values = batch.texts(meter.value_property)[chosen.rows]
+    removed = batch.texts(OPERATION_PROPERTY)[chosen.rows] == batch.strings.place(REMOVE)
+    codes = _cell_codes(chosen, meter)
+    lasts = _latest(batch, chosen.rows, combine([codes, values]))
+    cells = list(_cells(chosen, meter, group(codes)))
+    by_code = dict(zip(np.unique(codes).tolist(), cells, strict=True))
+    for last in lasts.tolist():
+        text = batch.text(int(values[last]))
+        operation = Operation(batch.moment(int(chosen.rows[last])), not removed[last])
+        _, cell = by_code[int(codes[last])]
+        cell.values[_value_key(text)] = operation
+    for key, cell in cells:
+        add(key, cell)
+    return without_value
+
+
+def _latest(batch: Batch, rows: Ints, codes: Ints) -> Ints:
+    """Return the place in `rows` of the latest event of each code, by ascending code."""
+    shards, numbers, places = (column[rows] for column in batch.log_places())
+    return group(codes, then_by=[batch.times[rows], shards, numbers, places]).lasts()
+
+
+def _add_cells(chosen: Rows, meter: Meter, add: Add) -> None:
+    for key, cell in _cells(chosen, meter, group(_cell_codes(chosen, meter))):
+        add(key, cell)
+
+
+def _cell_codes(chosen: Rows, meter: Meter) -> Ints:
+    """Return codes, equal for events of one cell."""
+    dimensions = [chosen.batch.texts(each.key)[chosen.rows] for each in meter.dimensions]
+    return combine([chosen.of_row, chosen.days - chosen.days.min(), *dimensions])
+
+
+def _cells(chosen: Rows, meter: Meter, groups: Groups) -> Iterator[tuple[CellKey, Cell]]:
+    """Give the cell of each group, by ascending code, with all that every meter counts."""
+    batch = chosen.batch
+    tenant = int(batch.tenants[chosen.rows[0]])
+    firsts = groups.firsts()
+    rows = chosen.rows[firsts]
+    dimensions = [
+        [batch.text(place) for place in batch.texts(each.key)[rows].tolist()]
+        for each in meter.dimensions
+    ]
+    newest = groups.maxima(batch.ranks()[chosen.rows]).tolist()
+    ranked = batch.ranked()
+    columns = zip(
+        chosen.of_row[firsts].tolist(),
+        chosen.days[firsts].tolist(),
+        zip(*dimensions, strict=True) if dimensions else [()] * len(groups),
+        groups.sizes(),
+        groups.maxima(batch.times[chosen.rows]).tolist(),
+        [ranked[rank] for rank in newest],
+        strict=True,
+    )
+    for term, day, values, size, last_time, piece in columns:
+        cell = Cell(
+            dimensions=values,
+            event_count=size,
+            last_time=last_time,
+            slice_number=piece.number,
+            traceparent=piece.traceparent,
+        )
+        yield _key(tenant, chosen.terms[term], meter, day, values), cell
+
+
+def _key(tenant: int, term: Term, meter: Meter, day: int, dimensions: tuple[str, ...]) -> CellKey:
+    return CellKey(tenant, term.term_id, meter.meter_id, _date(day), dimensions_key(dimensions))
+
+
+_date = lru_cache(maxsize=4_096)(date.fromordinal)
+_value_key = lru_cache(maxsize=65_536)(value_key)

@@ -1,0 +1,70 @@
+"""Grouping rows of a batch, and reducing each group to one value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.rating.domain.columns import INT64_MAX, Ints
+
+HALF_BITS = 32
+LOW_HALF = (1 << HALF_BITS) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Rows in the order of their groups: group i begins at `starts[i]` of `order`."""
+
+    order: Ints
+    starts: Ints
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def firsts(self) -> Ints:
+        """Return a row of each group."""
+        return self.order[self.starts]
+
+    def lasts(self) -> Ints:
+        """Return the last row of each group, by the order it was grouped in."""
+        ends = np.append(self.starts[1:], len(self.order))
+        return self.order[ends.astype(np.int64) - 1]
+
+    def sizes(self) -> list[int]:
+        """Return the number of rows in each group."""
+        sizes: list[int] = np.diff(np.append(self.starts, len(self.order))).tolist()
+        return sizes
+
+    def maxima(self, column: Ints) -> Ints:
+        """Return the greatest value of each group."""
+        greatest: Ints = np.maximum.reduceat(column[self.order], self.starts)
+        return greatest
+
+    def sums(self, column: Ints) -> list[int]:
+        """Return the sum of each group, exactly: in halves, as 64 bits would overflow."""
+        ordered = column[self.order]
+        high = np.add.reduceat(ordered >> HALF_BITS, self.starts).tolist()
+        low = np.add.reduceat(ordered & LOW_HALF, self.starts).tolist()
+        return [(above << HALF_BITS) + below for above, below in zip(high, low, strict=True)]
+
+
+def group(codes: Ints, *, then_by: Sequence[Ints] = ()) -> Groups:
+    """Group rows of equal codes; within a group they are in the order of `then_by`."""
+    order = np.lexsort((*reversed(then_by), codes)) if then_by else np.argsort(codes, kind="stable")
+    ordered = codes[order]
+    changes = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    starts = np.concatenate(([0], changes)) if len(order) else changes
+    return Groups(order, starts)
+
+
+def combine(columns: Sequence[Ints]) -> Ints:
+    """Return codes that are equal just where all `columns`, of values from 0, are equal."""
+    codes = columns[0]
+    for column in columns[1:]:
+        width = int(column.max(initial=0)) + 1
+        if int(codes.max(initial=0)) >= INT64_MAX // width - 1:
+            codes = np.unique(codes, return_inverse=True)[1]
+        codes = codes * width + column
+    return codes
