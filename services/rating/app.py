@@ -100,11 +100,11 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 ),
                 Servicer(
                     usage_service_pb2_grpc.add_UsageServiceServicer_to_server,
-                    UsageServicer(engine, clock),
+                    UsageServicer(engine, worker, events, clock),
                 ),
                 Servicer(
                     rating_service_pb2_grpc.add_RatingServiceServicer_to_server,
-                    RatingServicer(engine, clock),
+                    RatingServicer(engine, worker, clock),
                 ),
                 Servicer(
                     fact_service_pb2_grpc.add_FactServiceServicer_to_server, FactServicer(worker)

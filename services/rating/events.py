@@ -117,6 +117,14 @@ def read_slice(message: segment_pb2.Slice) -> Slice:
     )
 
 
+def _read_whole(message: segment_pb2.Slice) -> Slice:
+    """Return a slice; whatever is wrong with it, its content cannot be read."""
+    try:
+        return read_slice(message)
+    except Exception as error:
+        raise LogUnreadable(f"slice {message.number} cannot be read: {error}") from error
+
+
 def _read_columns(content: segment_pb2.SliceContent) -> EventColumns:
     return EventColumns(
         strings=content.strings,

@@ -7,10 +7,12 @@ from typing import Any
 import grpc
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from libs.auth import tenant
+from libs.auth import caller, tenant
 from libs.clock import Clock
-from libs.wire import parse_uuid
+from libs.db import Snapshots
+from libs.wire import parse_page, parse_uuid, parse_uuids
 from services.rating.operations import rating as operations
+from services.rating.operations.closes import list_closes
 from tally.rating.v1 import rating_service_pb2 as pb
 from tally.rating.v1 import rating_service_pb2_grpc
 
@@ -20,8 +22,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class RatingServicer(rating_service_pb2_grpc.RatingServiceServicer):
     """Answers for what periods cost."""
 
-    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
+    def __init__(self, engine: AsyncEngine, worker: AsyncEngine, clock: Clock) -> None:
         self._engine = engine
+        self._worker = worker
         self._clock = clock
 
     async def RatePeriod(
@@ -44,4 +47,13 @@ class RatingServicer(rating_service_pb2_grpc.RatingServiceServicer):
         now = self._clock.now()
         return await operations.close_adjustment(
             self._engine, tenant(), period_id, request.sequence, now=now
+        )
+
+    async def ListCloses(
+        self, request: pb.ListClosesRequest, context: Context
+    ) -> pb.ListClosesResponse:
+        return await list_closes(
+            Snapshots(self._engine, self._worker, caller().tenant),
+            period_ids=parse_uuids(request.period_ids, "period_ids"),
+            page=parse_page(request.page_size, request.page_token),
         )

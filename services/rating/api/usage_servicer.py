@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import grpc
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from libs.auth import tenant
+from libs.auth import caller, tenant
 from libs.clock import Clock
+from libs.db import Snapshots
+from libs.difference import Finding
+from libs.verification import Counts, answers
 from libs.wire import Faults, parse_text, parse_timestamp
 from services.rating.operations import rating as operations
+from services.rating.operations.verifying_cells import LogPages, verify_cells
+from services.rating.operations.verifying_fees import verify_fees
 from tally.rating.v1 import usage_service_pb2 as pb
 from tally.rating.v1 import usage_service_pb2_grpc
 
@@ -20,8 +27,12 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
     """Answers for usage."""
 
-    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
+    def __init__(
+        self, engine: AsyncEngine, worker: AsyncEngine, log: LogPages, clock: Clock
+    ) -> None:
         self._engine = engine
+        self._worker = worker
+        self._log = log
         self._clock = clock
 
     async def GetUsage(self, request: pb.GetUsageRequest, context: Context) -> pb.GetUsageResponse:
@@ -34,3 +45,16 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
                 at = parse_timestamp(request.at, "at")
         faults.check()
         return await operations.get_usage(self._engine, tenant(), subscription_id, at)
+
+    async def VerifyUsage(
+        self, request: pb.VerifyUsageRequest, context: Context
+    ) -> AsyncIterator[pb.VerifyUsageResponse]:
+        counts = Counts()
+        async for answer in answers(pb.VerifyUsageResponse, self._verify(counts), counts):
+            yield answer
+
+    async def _verify(self, counts: Counter[str]) -> AsyncGenerator[Finding, None]:
+        snapshots = Snapshots(self._engine, self._worker, caller().tenant)
+        for level in (verify_cells(snapshots, self._log, counts), verify_fees(snapshots, counts)):
+            async for finding in level:
+                yield finding

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -18,6 +18,7 @@ from libs.tenant import Tenant
 from libs.wire import money_message, period_message
 from services.rating.domain.cell import Cell
 from services.rating.domain.fee import Fee, adjustments, base_fee, check_amounts, usage_fees
+from services.rating.domain.meter import Meter
 from services.rating.domain.period import (
     AdjustmentOutOfOrder,
     BillingPeriod,
@@ -111,7 +112,7 @@ async def close_period(
             await _freeze(conn, tenant, period, close, now=now)
             await set_status(conn, tenant, period_id, PeriodStatus.CLOSED)
     _link(close.usage_traceparents)
-    return pb.ClosePeriodResponse(rated=_closed_message(period, close))
+    return pb.ClosePeriodResponse(rated=close_message(period, close))
 
 
 async def close_adjustment(
@@ -148,22 +149,45 @@ async def close_adjustment(
             close = _close(sequence, period, difference)
             await _freeze(conn, tenant, period, close, now=now)
     _link(close.usage_traceparents)
-    return pb.CloseAdjustmentResponse(adjustment=_closed_message(period, close))
+    return pb.CloseAdjustmentResponse(adjustment=close_message(period, close))
+
+
+def price_period(
+    period: BillingPeriod,
+    version: PlanVersion,
+    meters: Mapping[str, Meter],
+    found: Mapping[UUID, Sequence[Cell]],
+) -> Rated:
+    """Price a period of `version`, with its meters by code and the cells `found` by meter.
+
+    Raises:
+        AmountTooLarge: it costs more than money can be written in.
+    """
+    if period.kind is PeriodKind.BASE:
+        base = _base_fee(period, version)
+        check_amounts([base])
+        return Rated((base,), ())
+    codes = {charge.meter_code for charge in version.charges}
+    cells = {code: found.get(meters[code].meter_id, ()) for code in meters.keys() & codes}
+    fees = usage_fees(version, meters, cells, currency=period.currency)
+    check_amounts(fees)
+    priced = (cell for of_meter in cells.values() for cell in of_meter)
+    return Rated(tuple(fees), latest_traceparents(priced))
+
+
+def close_message(period: BillingPeriod, close: Close) -> pb.RatedPeriod:
+    """Write what was frozen of a period, as it was then."""
+    as_frozen = replace(period, status=PeriodStatus.CLOSED, late_version=close.late_version)
+    return _rated_message(as_frozen, Rated(close.fees, close.usage_traceparents))
 
 
 async def _rate(conn: AsyncConnection, tenant: Tenant, period: BillingPeriod) -> Rated:
     version = await load_version(conn, tenant, period.plan_version_id)
     if period.kind is PeriodKind.BASE:
-        base = _base_fee(period, version)
-        check_amounts([base])
-        return Rated((base,), ())
+        return price_period(period, version, {}, {})
     meters = await load_meters(conn, tenant, (charge.meter_code for charge in version.charges))
     found = await load_cells(conn, tenant, period.term_id, period.fee_days)
-    cells = {code: found.get(meter.meter_id, []) for code, meter in meters.items()}
-    fees = usage_fees(version, meters, cells, currency=period.currency)
-    check_amounts(fees)
-    priced = (cell for of_meter in cells.values() for cell in of_meter)
-    return Rated(tuple(fees), latest_traceparents(priced))
+    return price_period(period, version, meters, found)
 
 
 def _base_fee(period: BillingPeriod, version: PlanVersion) -> Fee:
@@ -209,11 +233,6 @@ def _rated_message(period: BillingPeriod, rated: Rated) -> pb.RatedPeriod:
         plan_version_id=str(period.plan_version_id),
         usage_traceparents=rated.usage_traceparents,
     )
-
-
-def _closed_message(period: BillingPeriod, close: Close) -> pb.RatedPeriod:
-    as_frozen = replace(period, status=PeriodStatus.CLOSED, late_version=close.late_version)
-    return _rated_message(as_frozen, Rated(close.fees, close.usage_traceparents))
 
 
 def _total(fees: Sequence[Fee], currency: str) -> money_pb.Money:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.tenant import Tenant
@@ -16,6 +16,8 @@ from services.rating.domain.fee import Fee, FeeKey, FeeKind
 from services.rating.store.applied import Lane
 from services.rating.store.plan_body import read_rows, write_rows
 from services.rating.store.schema import closed_fees, closes
+
+Key = tuple[int, UUID, int]  # Tenant, period and sequence.
 
 CLOSE = 0  # The sequence of the close itself; adjustments count from 1.
 
@@ -79,15 +81,45 @@ async def load_closes(conn: AsyncConnection, tenant: Tenant, period_id: UUID) ->
     for row in await conn.execute(frozen):
         fees.setdefault(row.sequence, []).append(_read_fee(row))
     query = select(closes).filter_by(**key).order_by(closes.c.sequence)
+    return [_read_close(row, fees.get(row.sequence, ())) for row in await conn.execute(query)]
+
+
+async def list_closes(
+    conn: AsyncConnection,
+    *,
+    period_ids: Collection[UUID] = (),
+    after: Key | None = None,
+    limit: int | None = None,
+) -> list[tuple[Key, Close]]:
+    """Return closes by their keys, after that key; of `period_ids` only, if there are any."""
+    key = tuple_(closes.c.tenant, closes.c.period_id, closes.c.sequence)
+    query = select(closes).order_by(*key.clauses).limit(limit)
+    if period_ids:
+        query = query.where(closes.c.period_id.in_(period_ids))
+    if after is not None:
+        query = query.where(key > after)
+    found = (await conn.execute(query)).all()
+    keys = [(row.tenant, row.period_id, row.sequence) for row in found]
+    fees: dict[Key, list[Fee]] = {}
+    columns = closed_fees.c
+    of_closes = select(closed_fees).where(
+        tuple_(columns.tenant, columns.period_id, columns.sequence).in_(keys)
+    )
+    for row in await conn.execute(of_closes.order_by(columns.place)):
+        fees.setdefault((row.tenant, row.period_id, row.sequence), []).append(_read_fee(row))
     return [
-        Close(
-            sequence=row.sequence,
-            late_version=row.late_version,
-            usage_traceparents=tuple(row.usage_traceparents),
-            fees=tuple(fees.get(row.sequence, ())),
-        )
-        for row in await conn.execute(query)
+        (of_row, _read_close(row, fees.get(of_row, ())))
+        for of_row, row in zip(keys, found, strict=True)
     ]
+
+
+def _read_close(row: Row[Any], fees: Sequence[Fee]) -> Close:
+    return Close(
+        sequence=row.sequence,
+        late_version=row.late_version,
+        usage_traceparents=tuple(row.usage_traceparents),
+        fees=tuple(fees),
+    )
 
 
 def _read_fee(row: Row[Any]) -> Fee:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -113,6 +113,14 @@ async def load_period(
     if row is None:
         raise PeriodNotFound(f"no billing period {period_id}")
     return read_period(row)
+
+
+async def load_periods(
+    conn: AsyncConnection, period_ids: Collection[UUID]
+) -> dict[UUID, BillingPeriod]:
+    """Return billing periods of whichever tenants the connection sees, by id."""
+    query = select_periods().where(billing_periods.c.period_id.in_(period_ids))
+    return {row.period_id: read_period(row) for row in await conn.execute(query)}
 
 
 async def load_usage_period(

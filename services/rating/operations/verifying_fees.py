@@ -1,0 +1,124 @@
+"""Whether what was frozen of closed periods is what their usage costs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.db import Snapshots
+from libs.difference import Difference, Finding, Unverified, compared
+from libs.tenant import Tenant
+from services.rating.domain.cell import Cell
+from services.rating.domain.fee import AmountTooLarge
+from services.rating.domain.meter import Meter
+from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
+from services.rating.domain.plan import PlanVersion
+from services.rating.domain.verification import breakdown_differences, fee_differences
+from services.rating.operations.rating import price_period
+from services.rating.store import verification as store
+from services.rating.store.catalog import load_meters_by_type
+from services.rating.store.closes import Close, list_closes
+
+PERIODS_AT_ONCE = 200
+
+Owned = tuple[Tenant, BillingPeriod]
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What some closed periods were frozen as, and all that their price is made of."""
+
+    closes: Mapping[UUID, Sequence[Close]]
+    versions: Mapping[UUID, PlanVersion]
+    meters: Mapping[int, Mapping[str, Meter]]  # By tenant and code.
+    cells: Mapping[UUID, Mapping[UUID, Sequence[Cell]]]  # By period and meter.
+    jobs: set[tuple[int, str]]
+
+
+async def verify_fees(snapshots: Snapshots, counts: Counter[str]) -> AsyncGenerator[Finding, None]:
+    """Give every frozen fee that is not what the period's cells cost now, adjustments included.
+
+    200 periods are read at one instant each time, with their cells; that is all that is held in
+    memory. A period with late usage that no adjustment covers yet cannot be compared, nor one
+    whose usage is being attributed again.
+    """
+    async with snapshots.begin() as conn:
+        unexpected = await store.find_closes_of_open_periods(conn)
+    for tenant, period_id, status in unexpected:
+        named = {"period_id": str(period_id)}
+        yield Difference(tenant, "period", named, "status", status, str(PeriodStatus.CLOSED))
+    after: tuple[int, UUID] | None = None
+    while True:
+        async with snapshots.begin() as conn:
+            page = await store.load_closed_periods(conn, after=after, limit=PERIODS_AT_ONCE)
+            books = await _load_books(conn, page)
+        for tenant, period in page:
+            closes = books.closes.get(period.period_id, ())
+            counts["closed periods"] += 1
+            counts["closed fees"] += sum(len(close.fees) for close in closes)
+            for finding in _findings(tenant, period, closes, books):
+                yield finding
+        if len(page) < PERIODS_AT_ONCE:
+            return
+        after = (page[-1][0], page[-1][1].period_id)
+
+
+async def _load_books(conn: AsyncConnection, page: Sequence[Owned]) -> Books:
+    closes: dict[UUID, list[Close]] = {}
+    if page:
+        of_page = {period.period_id for _, period in page}
+        for (_, period_id, _), close in await list_closes(conn, period_ids=of_page):
+            closes.setdefault(period_id, []).append(close)
+    tenants = sorted({tenant for tenant, _ in page})
+    by_type = await load_meters_by_type(conn, tenants)
+    usage = [(tenant, period) for tenant, period in page if period.kind is PeriodKind.USAGE]
+    return Books(
+        closes=closes,
+        versions=await store.load_versions(conn, {one.plan_version_id for _, one in page}),
+        meters={
+            tenant: {meter.code: meter for of_type in types.values() for meter in of_type}
+            for tenant, types in by_type.items()
+        },
+        cells=await store.load_cells_of_periods(conn, usage),
+        jobs=await store.load_jobs(conn),
+    )
+
+
+def _findings(
+    tenant: Tenant, period: BillingPeriod, closes: Sequence[Close], books: Books
+) -> Iterator[Finding]:
+    named = {
+        "subscription_id": period.subscription_id,
+        "period_id": str(period.period_id),
+        "bills": str(period.kind),
+    }
+    sequences = tuple(close.sequence for close in closes)
+    whole = tuple(range(max(len(closes), 1)))
+    yield from compared(tenant, "period", named, closes=(sequences, whole))
+    for close in closes:
+        yield from breakdown_differences(tenant, named, close.fees)
+    if sequences != whole:
+        return
+    covered = closes[-1].late_version
+    if (tenant, period.customer_id) in books.jobs:
+        yield Unverified(tenant, "period", named, "its usage is being attributed again")
+    elif covered < period.late_version:
+        yield Unverified(tenant, "period", named, "it has late usage that is not adjusted yet")
+    else:
+        yield from compared(tenant, "period", named, late_version=(period.late_version, covered))
+        try:
+            rated = price_period(
+                period,
+                books.versions[period.plan_version_id],
+                books.meters[tenant],
+                books.cells.get(period.period_id, {}),
+            )
+        except AmountTooLarge as error:
+            yield Unverified(tenant, "period", named, str(error))
+            return
+        frozen = [close.fees for close in closes]
+        yield from fee_differences(tenant, named, frozen, rated.fees)
