@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, Protocol
 
-from nats.js import JetStreamContext
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -23,12 +22,21 @@ PUBLISH_TIMEOUT_S = 5.0
 PAYLOAD_BYTES_MAX = 700 * 1024  # NATS takes 1 MiB, headers included.
 
 
+class Publishes(Protocol):
+    """Where facts go: a `libs.bus.Stream`, or JetStream itself where the stream exists."""
+
+    async def publish(
+        self, subject: str, payload: bytes, *, headers: dict[str, str], timeout: float
+    ) -> object:
+        """Publish a message, and return when it is confirmed."""
+
+
 class Relay:
     """Publishes what commits add to the outbox, in one process of the service at a time."""
 
     name = "relay"
 
-    def __init__(self, worker: AsyncEngine, stream: JetStreamContext) -> None:
+    def __init__(self, worker: AsyncEngine, stream: Publishes) -> None:
         self._worker = worker
         self._stream = stream
         self._kicked = asyncio.Event()
@@ -47,7 +55,7 @@ class Relay:
                         if await self.publish_batch(conn) == 0:
                             await wait(self._kicked, POLL_S)
             except Unavailable as error:
-                log.warning("relay waits for the database", extra={"error": str(error)})
+                log.warning("relay waits", extra={"error": str(error)})
             except Exception:  # Whatever it is, the events are safe and the next try may work.
                 log.exception("relay interrupted")
             await wait(stopping, RETRY_S)

@@ -9,9 +9,9 @@ from functools import partial
 import grpc
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from libs import bus, db, peer
+from libs import db, peer
 from libs.auth import InternalToken
-from libs.bus import FactConsumer
+from libs.bus import Bus, FactConsumer, Stream
 from libs.clock import open_clock
 from libs.facts import FactClient, FactServicer
 from libs.relay import Relay
@@ -36,6 +36,7 @@ from tally.invoicing.v1 import (
 
 CONNECTIONS_MAX = 4
 WORKER_CONNECTIONS_MAX = 2  # One is the relay's for as long as it leads.
+STREAM = "INVOICING"
 
 
 class Kicks:
@@ -60,9 +61,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """
     async with AsyncExitStack() as stack:
         engine, worker = connect_database(stack, settings.service)
-        nats = await bus.connect(settings.service.nats_url)
-        stack.push_async_callback(nats.close)
-        await bus.ensure_stream(nats.jetstream(), "INVOICING", ["tally.invoicing.v1.>"])
+        nats = await stack.enter_async_context(Bus(settings.service.nats_url))
         token = InternalToken(settings.service.internal_token_file)
         rating, wallet = (
             connect_peer(stack, address, token)
@@ -78,7 +77,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             wallet=Wallet(wallet),
             committed=kicks.committed,
         )
-        kicks.relay = Relay(worker, nats.jetstream())
+        kicks.relay = Relay(worker, Stream(nats, STREAM, ["tally.invoicing.v1.>"]))
         kicks.drafts = Loop("drafts", Drafter(parts).step)
         kicks.finalizer = Loop("finalizer", Finalizer(parts).step)
         facts = FactConsumer(
@@ -140,7 +139,7 @@ def servicers(parts: loops.Parts) -> list[Servicer]:
         Servicer(tax_service_pb2_grpc.add_TaxServiceServicer_to_server, TaxServicer(engine, clock)),
         Servicer(
             invoice_service_pb2_grpc.add_InvoiceServiceServicer_to_server,
-            InvoiceServicer(engine),
+            InvoiceServicer(engine, parts.worker, parts.rating, parts.wallet),
         ),
         Servicer(
             fact_service_pb2_grpc.add_FactServiceServicer_to_server, FactServicer(parts.worker)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
-from libs import bus, db
+from libs import db
 from libs.auth import InternalToken
+from libs.bus import Bus, Stream
 from libs.clock import open_clock
 from libs.facts import FactServicer
 from libs.idle import Idle
@@ -47,14 +48,12 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         stack.push_async_callback(engine.dispose)
         worker = db.connect(common.worker_database_url, connections_max=WORKERS_MAX)
         stack.push_async_callback(worker.dispose)
-        nats = await bus.connect(common.nats_url)
-        stack.push_async_callback(nats.close)
+        nats = await stack.enter_async_context(Bus(common.nats_url))
         ingest = channel(settings.ingest_address, InternalToken(common.internal_token_file))
         stack.push_async_callback(ingest.close)
         clock = await open_clock(worker, test=common.test_clock)
-        await bus.ensure_stream(nats.jetstream(), STREAM, ["tally.rating.v1.>"])
 
-        relay = Relay(worker, nats.jetstream())
+        relay = Relay(worker, Stream(nats, STREAM, ["tally.rating.v1.>"]))
         events = IngestLog(ingest)
         folded = asyncio.Event()
         folder = Folder(worker, events, partitions=settings.partitions, folded=folded)

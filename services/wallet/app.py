@@ -6,7 +6,8 @@ import asyncio
 from contextlib import AsyncExitStack
 from functools import partial
 
-from libs import bus, db
+from libs import db
+from libs.bus import Bus, Stream
 from libs.clock import open_clock
 from libs.facts import FactServicer
 from libs.relay import Relay
@@ -27,6 +28,7 @@ from tally.wallet.v1 import (
 
 CONNECTIONS_MAX = 4
 WORKER_CONNECTIONS_MAX = 2  # One is the relay's for as long as it leads.
+STREAM = "WALLET"
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
@@ -46,12 +48,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             application_name="wallet worker",
         )
         stack.push_async_callback(worker.dispose)
-        nats = await bus.connect(common.nats_url)
-        stack.push_async_callback(nats.close)
-        await bus.ensure_stream(nats.jetstream(), "WALLET", ["tally.wallet.v1.>"])
-
+        nats = await stack.enter_async_context(Bus(common.nats_url))
         clock = await open_clock(worker, test=common.test_clock)
-        relay = Relay(worker, nats.jetstream())
+        relay = Relay(worker, Stream(nats, STREAM, ["tally.wallet.v1.>"]))
         expiry = Loop("expiry", Expiry(engine, worker, clock, relay.kick).step)
         wallets = WalletServicer(engine, clock, relay.kick)
         holds = HoldServicer(engine, clock, relay.kick)

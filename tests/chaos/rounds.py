@@ -17,7 +17,6 @@ from deploy.embedded.postgres import PostgresFailed
 from deploy.embedded.service import ServiceFailed
 from libs import testclock
 from libs.errors import TallyError
-from libs.testclock import NotIdle
 from libs.wire import timestamp
 from tally.internal.v1.test_clock_service_pb2 import GetIdleRequest, SetTimeRequest
 from tests.chaos.calling import Caller, GaveUp, Strange, pause
@@ -43,6 +42,18 @@ STEP_SECONDS = (0.02, 0.12)  # The clock moves so often, a minute at a time.
 DOWN_SECONDS_MAX = 0.4
 AFTER_SECONDS = 0.3  # The load goes on once all is back.
 ASK_SECONDS = 0.2
+
+
+# How a round may end early.
+FAILURES = (
+    GaveUp,
+    NatsFailed,
+    PostgresFailed,
+    ServiceFailed,
+    Strange,
+    TallyError,
+    grpc.aio.AioRpcError,
+)
 
 
 @dataclass(slots=True)
@@ -77,12 +88,8 @@ class Rounds:
             self.monday += 3 * WEEK
             try:
                 await Round(self.suite, world, internal, outcome).play()
-            except (GaveUp, Strange, NotIdle, TallyError) as error:
-                outcome.differences.append(f"{type(error).__name__}: {error}")
-            except (NatsFailed, PostgresFailed, ServiceFailed) as error:
-                outcome.differences.append(f"{target} did not come back: {error}")
-            except grpc.aio.AioRpcError as error:
-                outcome.differences.append(f"{error.code().name} at rest: {error.details()}")
+            except* FAILURES as failed:
+                outcome.differences += [f"{type(one).__name__}: {one}" for one in flat(failed)]
             outcome.differences += world.caller.strange
         outcome.took = time.monotonic() - begun
         return outcome
@@ -193,3 +200,11 @@ class Round:
         begun = time.monotonic()
         await testclock.settle(self.internal.clocks, deadline_seconds=SETTLE_SECONDS)
         self.outcome.settled += time.monotonic() - begun
+
+
+def flat(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    """Return what is in a group and in the groups in it."""
+    found: list[BaseException] = []
+    for one in group.exceptions:
+        found += flat(one) if isinstance(one, BaseExceptionGroup) else [one]
+    return found

@@ -12,11 +12,11 @@ import time
 from collections.abc import Collection, Sequence
 from contextlib import aclosing
 
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from prometheus_client import Gauge
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from libs.bus import Subscribes
 from libs.db import begin_worker
 from libs.errors import DeadlineExceeded, Exhausted, Unavailable
 from libs.worker import Loop
@@ -72,7 +72,7 @@ class Folder:
         self._heads_at = 0.0  # When ingest was asked last; 0: ask now.
         self._resume_at = 0.0
 
-    async def listen(self, nats: Client) -> None:
+    async def listen(self, nats: Subscribes) -> None:
         """Take slices from NATS as they are sealed."""
         await nats.subscribe(SUBJECT, cb=self._arrive)
 
