@@ -40,13 +40,14 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A unary method that anyone with a token of the right scope may call."""
+    """A method that anyone with a token of the right scope may call."""
 
     name: str  # "ListWallets"
     path: str  # "/tally.wallet.v1.WalletService/ListWallets"
     request: str  # "tally.wallet.v1.ListWalletsRequest"
     answer: str
     doc: str
+    streams: bool  # Many answers to one request.
     listed: Listed | None
 
 
@@ -146,6 +147,7 @@ def _services(
                     request=method.input_type[1:],
                     answer=method.output_type[1:],
                     doc=docs[SERVICE, number, METHOD, index],
+                    streams=method.server_streaming,
                     listed=_listed(method, messages[method.output_type]),
                 )
             )
@@ -162,7 +164,7 @@ def _services(
 def _why_left_out(method: MethodDescriptorProto) -> str:
     if method.options.Extensions[options_pb2.scope] == options_pb2.SCOPE_INTERNAL:
         return "internal"
-    return "streams" if method.client_streaming or method.server_streaming else ""
+    return "streams requests" if method.client_streaming else ""
 
 
 def _listed(method: MethodDescriptorProto, answer: DescriptorProto) -> Listed | None:

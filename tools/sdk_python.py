@@ -74,6 +74,15 @@ def clients(services: tuple[Service, ...], *, waits: bool) -> str:
 
 def _method(method: Method, waits: bool) -> str:
     name, request, answer = snake(method.name), _name(method.request), _name(method.answer)
+    iterator = "AsyncIterator" if waits else "Iterator"
+    if method.streams:
+        return f"""
+    def {name}(
+        self, request: {request}, *, timeout: float | None = None
+    ) -> {iterator}[{answer}]:
+{_doc(method.doc, 8)}
+        path = "{method.path}"
+        return self._calls.stream(path, request, {answer}, timeout)"""
     start, call = (
         ("async def", "await self._calls.unary") if waits else ("def", "self._calls.unary")
     )
@@ -87,7 +96,6 @@ def _method(method: Method, waits: bool) -> str:
     if method.listed is None:
         return text
     things = name.removeprefix("list_")
-    iterator = "AsyncIterator" if waits else "Iterator"
     return f"""{text}
 
     def iter_{things}(

@@ -69,7 +69,7 @@ def services(found: tuple[Service, ...]) -> str:
     parts.append("}\n\n/** The services by the names of their clients. */")
     parts.append("export const SERVICES = {")
     parts += [f"  {_local(one.name)}: {one.name}Service," for one in open_to_all]
-    parts.append("};\n\n/** Methods that are for the services alone, or that stream. */")
+    parts.append("};\n\n/** Methods that are for the services alone, or that stream requests. */")
     parts.append("export const LEFT_OUT: ReadonlySet<string> = new Set([")
     parts += [f'  "{one.full_name}/{name}",' for one in open_to_all for name in one.left_out]
     parts.append("]);\n")

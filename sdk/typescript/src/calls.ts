@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import {
   clone,
   create,
+  type DescMethodServerStreaming,
   type DescMethodUnary,
   fromBinary,
   type Message,
@@ -102,6 +103,32 @@ export class Calls {
     }
   }
 
+  /**
+   * Sends one request and gives its answers as they come; without a timeout it may take as long as
+   * it likes. gRPC sends the request again as for `unary`, until there is an answer.
+   */
+  async *stream(
+    method: DescMethodServerStreaming,
+    request: object,
+    options: CallOptions,
+  ): AsyncGenerator<Message, void, undefined> {
+    const [sent, requestId] = withRequestId(method, create(method.input, request as Shape));
+    const { timeoutMs } = options;
+    const deadline = timeoutMs === undefined ? Infinity : Date.now() + timeoutMs;
+    const channel = this.#channel(method.parent.typeName);
+    const metadata = await this.#metadata();
+    const answers = channel.makeServerStreamRequest(...spoken(method), sent, metadata, {
+      deadline,
+    });
+    try {
+      yield* answers as AsyncIterable<Message>;
+    } catch (failed) {
+      throw errorOf(failed as ServiceError, requestId);
+    } finally {
+      answers.cancel();
+    }
+  }
+
   /** Closes the channels; calls in flight go on to their end. */
   close(): void {
     for (const channel of this.#channels.values()) {
@@ -111,18 +138,11 @@ export class Calls {
   }
 
   async #attempt(method: DescMethodUnary, sent: Message, deadline: number): Promise<Message> {
-    const service = method.parent.typeName;
-    const channel = this.#channel(service);
+    const channel = this.#channel(method.parent.typeName);
     const metadata = await this.#metadata();
     return new Promise((answer, fail) => {
-      channel.makeUnaryRequest(
-        `/${service}/${method.name}`,
-        (message: Message) => Buffer.from(toBinary(method.input, message)),
-        (bytes: Buffer) => fromBinary(method.output, bytes),
-        sent,
-        metadata,
-        { deadline },
-        (failed, message) => (failed ? fail(failed) : answer(message as Message)),
+      channel.makeUnaryRequest(...spoken(method), sent, metadata, { deadline }, (failed, message) =>
+        failed ? fail(failed) : answer(message as Message),
       );
     });
   }
@@ -156,10 +176,18 @@ export class Calls {
   }
 }
 
+/** Returns what gRPC must know of a method: its path, and how requests and answers are written. */
+function spoken(method: Method) {
+  const write = (message: Message) => Buffer.from(toBinary(method.input, message));
+  const read = (bytes: Buffer): Message => fromBinary(method.output, bytes);
+  return [`/${method.parent.typeName}/${method.name}`, write, read] as const;
+}
+
+type Method = DescMethodUnary | DescMethodServerStreaming;
 type Shape = Record<string, unknown>;
 
 /** Returns the request with a request id, if its method takes one, and that id. */
-function withRequestId(method: DescMethodUnary, request: Message): [Message, string] {
+function withRequestId(method: Method, request: Message): [Message, string] {
   const field = method.input.fields.find((one) => one.name === "request_id");
   if (!field) {
     return [request, ""];

@@ -1,6 +1,6 @@
 /** A thin, typed client of Tally. */
 
-import type { DescMethodUnary } from "@bufbuild/protobuf";
+import type { DescMethodServerStreaming, DescMethodUnary } from "@bufbuild/protobuf";
 
 import { type Addresses, Calls, type TallyOptions } from "./calls.js";
 import type { CallOptions } from "./types.js";
@@ -44,9 +44,12 @@ function clientOf(calls: Calls, service: (typeof SERVICES)[keyof typeof SERVICES
     if (LEFT_OUT.has(`${service.typeName}/${method.name}`)) {
       continue;
     }
-    const unary = method as DescMethodUnary; // Those that stream are left out.
-    client[method.localName] = (request: object, options: CallOptions = {}) =>
-      calls.unary(unary, request, options);
+    const unary = method as DescMethodUnary;
+    const streaming = method as DescMethodServerStreaming; // Those that stream requests are left out.
+    client[method.localName] =
+      method.methodKind === "unary"
+        ? (request: object, options: CallOptions = {}) => calls.unary(unary, request, options)
+        : (request: object, options: CallOptions = {}) => calls.stream(streaming, request, options);
     if (method.localName.startsWith("list")) {
       client[method.localName.replace("list", "iter")] = (
         request: object = {},

@@ -4,7 +4,7 @@ import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/prot
 
 /** What may be said about one call. */
 export interface CallOptions {
-  /** How long it may take, retries included; by default the client's deadline. */
+  /** How long it may take, retries included; by default the client's deadline, and a stream none. */
   readonly timeoutMs?: number;
 }
 
@@ -14,12 +14,23 @@ interface UnaryMethod {
   output: DescMessage;
 }
 
+interface StreamingMethod {
+  methodKind: "server_streaming";
+  input: DescMessage;
+  output: DescMessage;
+}
+
 type Call<M> = M extends UnaryMethod
   ? (
       request: MessageInitShape<M["input"]>,
       options?: CallOptions,
     ) => Promise<MessageShape<M["output"]>>
-  : never;
+  : M extends StreamingMethod
+    ? (
+        request: MessageInitShape<M["input"]>,
+        options?: CallOptions,
+      ) => AsyncGenerator<MessageShape<M["output"]>, void, undefined>
+    : never;
 
 /** What an answer lists: the type of its one repeated field. */
 type Item<Answer> = {
@@ -38,7 +49,7 @@ type Iterate<M> = M extends UnaryMethod
   : never;
 
 /**
- * One method for each unary RPC of the service but those that are `LeftOut`; and for each
+ * One method for each RPC of the service but those that are `LeftOut`; and for each
  * `listThings`, which answers one page, an `iterThings` that gives the things of all pages.
  */
 export type ServiceClient<Service extends { method: object }, LeftOut extends string = never> = {

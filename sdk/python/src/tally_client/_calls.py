@@ -71,7 +71,7 @@ class Calls:
         """
         sent, request_id = _with_request_id(request)
         deadline = time.monotonic() + (self._target.deadline_seconds if wait is None else wait)
-        method = _method(self._channel(path), path, sent, answer)
+        method = _method(self._channel(path).unary_unary, path, sent, answer)
         attempt = 0
         while True:
             attempt += 1
@@ -94,6 +94,27 @@ class Calls:
             if not page.next_page_token:
                 return
             asked.page_token = page.next_page_token
+
+    def stream(
+        self, path: str, request: Message, answer: type[Answer], wait: float | None
+    ) -> Iterator[Answer]:
+        """Send one request and give its answers as they come.
+
+        Without `wait` it may take as long as it likes. gRPC sends the request again as for
+        `unary`, until there is an answer.
+
+        Raises:
+            TallyError: at any point; of the class that the reason has.
+        """
+        sent, request_id = _with_request_id(request)
+        method = _method(self._channel(path).unary_stream, path, sent, answer)
+        answers = method(sent, timeout=wait, metadata=self._metadata())
+        try:
+            yield from answers
+        except grpc.RpcError as failed:
+            raise error_of(failed, request_id) from failed
+        finally:
+            answers.cancel()
 
     def close(self) -> None:
         """Close the channels; calls in flight are cancelled."""
@@ -129,7 +150,7 @@ class AsyncCalls:
         """As `Calls.unary`."""
         sent, request_id = _with_request_id(request)
         deadline = time.monotonic() + (self._target.deadline_seconds if wait is None else wait)
-        method = _method(self._channel(path), path, sent, answer)
+        method = _method(self._channel(path).unary_unary, path, sent, answer)
         attempt = 0
         while True:
             attempt += 1
@@ -155,6 +176,21 @@ class AsyncCalls:
                 return
             asked.page_token = page.next_page_token
 
+    async def stream(
+        self, path: str, request: Message, answer: type[Answer], wait: float | None
+    ) -> AsyncIterator[Answer]:
+        """As `Calls.stream`."""
+        sent, request_id = _with_request_id(request)
+        method = _method(self._channel(path).unary_stream, path, sent, answer)
+        answers = method(sent, timeout=wait, metadata=await self._metadata())
+        try:
+            async for one in answers:
+                yield one
+        except grpc.aio.AioRpcError as failed:
+            raise error_of(failed, request_id) from failed
+        finally:
+            answers.cancel()
+
     async def close(self) -> None:
         """Close the channels; calls in flight are cancelled."""
         while self._channels:
@@ -176,8 +212,8 @@ class AsyncCalls:
         return _bearer(await token if inspect.isawaitable(token) else token)
 
 
-def _method(channel: Any, path: str, request: Message, answer: type[Message]) -> Any:
-    return channel.unary_unary(
+def _method(make: Any, path: str, request: Message, answer: type[Message]) -> Any:
+    return make(
         path,
         request_serializer=type(request).SerializeToString,
         response_deserializer=answer.FromString,
