@@ -22,6 +22,7 @@ COMMANDS = {
     "usage": "cli.usage",
     "invoices": "cli.invoices",
     "trace": "cli.trace",
+    "verify": "cli.verify",
     "demo": "cli.demo",
 }
 

@@ -48,8 +48,9 @@ from tally.rating.v1.plan_service_pb2_grpc import PlanServiceStub
 from tally.rating.v1.rating_service_pb2_grpc import RatingServiceStub
 from tally.rating.v1.subscription_service_pb2_grpc import SubscriptionServiceStub
 from tally.rating.v1.usage_service_pb2_grpc import UsageServiceStub
-from tally.wallet.v1 import hold_service_pb2, wallet_service_pb2
+from tally.wallet.v1 import hold_service_pb2, ledger_service_pb2, wallet_service_pb2
 from tally.wallet.v1.hold_service_pb2_grpc import HoldServiceStub
+from tally.wallet.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from tally.wallet.v1.wallet_service_pb2_grpc import WalletServiceStub
 
 DEADLINE_SECONDS = 30.0
@@ -65,6 +66,7 @@ FILES = (
     tax_service_pb2,
     tenant_service_pb2,
     hold_service_pb2,
+    ledger_service_pb2,
     wallet_service_pb2,
 )
 
@@ -122,6 +124,7 @@ class SuiteClient:
         self.invoices = InvoiceServiceStub(invoicing)
         self.wallets = WalletServiceStub(wallet)
         self.holds = HoldServiceStub(wallet)
+        self.ledger = LedgerServiceStub(wallet)
         self.clocks = {name: TestClockServiceStub(channel) for name, channel in self._each()}
         self.facts = {name: FactServiceStub(channel) for name, channel in self._each()}
 
@@ -177,14 +180,15 @@ def open_client(
     return SuiteClient(addresses, token=token)
 
 
-def open_internal_client(folder: Path | None = None) -> SuiteClient:
-    """Return a client that speaks as the suite itself: it moves the clock.
+def open_internal_client(folder: Path | None = None, *, tenant: int | None = None) -> SuiteClient:
+    """Return a client that speaks as the suite itself, for `tenant` if one is given.
 
     Raises:
         click.ClickException: no suite runs here, or its key is elsewhere.
     """
     addresses = find_addresses(folder)
-    return SuiteClient(addresses, token=issue(folder, tenant=None, scopes=[INTERNAL_SCOPE]))
+    token = issue(folder, tenant=None, scopes=[INTERNAL_SCOPE])
+    return SuiteClient(addresses, token=token, tenant=tenant)
 
 
 def service_descriptors() -> dict[str, ServiceDescriptor]:

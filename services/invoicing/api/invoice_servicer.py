@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from libs.auth import tenant
+from libs.auth import caller, tenant
+from libs.db import Snapshots
 from libs.errors import FieldInvalid
+from libs.verification import Counts, answers
 from libs.wire import (
     page_token,
     parse_enum,
@@ -22,6 +25,8 @@ from services.invoicing.document.render import render_invoice
 from services.invoicing.domain.invoice import Invoice, Status
 from services.invoicing.operations import reading
 from services.invoicing.operations.messages import invoice_message
+from services.invoicing.operations.peers import Rating, Wallet
+from services.invoicing.operations.verifying import verify_credits, verify_invoices
 from tally.invoicing.v1 import invoice_service_pb2 as pb
 from tally.invoicing.v1.invoice_service_pb2_grpc import InvoiceServiceServicer
 
@@ -31,8 +36,13 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class InvoiceServicer(InvoiceServiceServicer):
     """Serves invoices, as messages and as documents."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(
+        self, engine: AsyncEngine, worker: AsyncEngine, rating: Rating, wallet: Wallet
+    ) -> None:
         self._engine = engine
+        self._worker = worker
+        self._rating = rating
+        self._wallet = wallet
 
     async def GetInvoice(
         self, request: pb.GetInvoiceRequest, context: Context
@@ -76,6 +86,26 @@ class InvoiceServicer(InvoiceServiceServicer):
         return pb.RenderInvoiceResponse(
             document=document, media_type="application/pdf", file_name=file_name(invoice)
         )
+
+    async def VerifyInvoices(
+        self, request: pb.VerifyInvoicesRequest, context: Context
+    ) -> AsyncIterator[pb.VerifyInvoicesResponse]:
+        counts = Counts()
+        found = verify_invoices(self._snapshots(), self._rating, counts)
+        async for answer in answers(pb.VerifyInvoicesResponse, found, counts):
+            yield answer
+
+    async def VerifyCredits(
+        self, request: pb.VerifyCreditsRequest, context: Context
+    ) -> AsyncIterator[pb.VerifyCreditsResponse]:
+        counts = Counts()
+        found = verify_credits(self._snapshots(), self._wallet, counts)
+        async for answer in answers(pb.VerifyCreditsResponse, found, counts):
+            yield answer
+
+    def _snapshots(self) -> Snapshots:
+        """Return where to read: of the caller's tenant, or for an internal one without, of all."""
+        return Snapshots(self._engine, self._worker, caller().tenant)
 
 
 def file_name(invoice: Invoice) -> str:

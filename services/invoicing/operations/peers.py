@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -18,13 +19,35 @@ from services.invoicing.domain.invoice import Credit, Invoice, SettledPeriod
 from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, RatedPeriod
 from tally.rating.v1 import billing_period_pb2, rating_service_pb2
 from tally.rating.v1.rating_service_pb2_grpc import RatingServiceStub
-from tally.wallet.v1 import wallet_service_pb2
+from tally.wallet.v1 import ledger_service_pb2, wallet_service_pb2
+from tally.wallet.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from tally.wallet.v1.wallet_service_pb2_grpc import WalletServiceStub
 
 FEE_KIND = {
     billing_period_pb2.FEE_KIND_BASE: FeeKind.BASE,
     billing_period_pb2.FEE_KIND_USAGE: FeeKind.USAGE,
 }
+
+
+PAGE_SIZE = 100  # Of the lists that a verification reads.
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenPeriod:
+    """A close or an adjustment, as rating keeps it."""
+
+    tenant: int
+    rated: RatedPeriod
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What the wallets' ledger paid of an invoice."""
+
+    tenant: int
+    invoice_id: UUID
+    content_hash: bytes
+    credits: tuple[Credit, ...]
 
 
 class Rating:
@@ -53,12 +76,30 @@ class Rating:
         answer = await call(self._stub.CloseAdjustment, request, tenant=tenant)
         return read_rated(answer.adjustment, sequence=sequence)
 
+    async def closes(
+        self, tenant: Tenant | None, period_ids: Sequence[UUID]
+    ) -> AsyncGenerator[FrozenPeriod, None]:
+        """Give what was frozen of periods, or of all if none are named; freeze nothing.
+
+        `tenant` None asks for all tenants.
+        """
+        for asked in batches(period_ids):
+            request = rating_service_pb2.ListClosesRequest(period_ids=asked, page_size=PAGE_SIZE)
+            while True:
+                answer = await call(self._stub.ListCloses, request, tenant=tenant)
+                for one in answer.closes:
+                    yield FrozenPeriod(one.tenant, read_rated(one.rated, sequence=one.sequence))
+                if not answer.next_page_token:
+                    break
+                request.page_token = answer.next_page_token
+
 
 class Wallet:
     """The service that knows what customers paid in advance."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = WalletServiceStub(channel)
+        self._ledger = LedgerServiceStub(channel)
 
     async def apply_credits(
         self,
@@ -100,6 +141,36 @@ class Wallet:
         )
         answer = await call(self._stub.ApplyCredits, request, tenant=tenant)
         return [read_credit(credit) for credit in answer.credits]
+
+    async def applications(
+        self, tenant: Tenant | None, invoice_ids: Sequence[UUID]
+    ) -> AsyncGenerator[Application, None]:
+        """Give what was paid of invoices, or of all if none are named.
+
+        `tenant` None asks for all tenants.
+        """
+        for asked in batches(invoice_ids):
+            request = ledger_service_pb2.ListApplicationsRequest(
+                invoice_ids=asked, page_size=PAGE_SIZE
+            )
+            while True:
+                answer = await call(self._ledger.ListApplications, request, tenant=tenant)
+                for one in answer.applications:
+                    yield Application(
+                        tenant=one.tenant,
+                        invoice_id=parse_uuid(one.invoice_id, "invoice_id"),
+                        content_hash=one.content_hash,
+                        credits=tuple(read_credit(credit) for credit in one.credits),
+                    )
+                if not answer.next_page_token:
+                    break
+                request.page_token = answer.next_page_token
+
+
+def batches(ids: Sequence[UUID]) -> list[list[str]]:
+    """Return ids as requests may name them: at most 1,000 at once, and one without any for all."""
+    texts = [str(one) for one in ids]
+    return [texts[at : at + 1_000] for at in range(0, max(len(texts), 1), 1_000)]
 
 
 def read_rated(message: rating_service_pb2.RatedPeriod, *, sequence: int = 0) -> RatedPeriod:

@@ -26,14 +26,16 @@ async def check_invariants(
 ) -> AsyncGenerator[Difference, None]:
     """Give every contradiction in the books, and count in `counts` what was looked at.
 
-    The books are read as of one instant, and so is each page of invoices: whoever posts meanwhile
+    Each check reads at one instant, and so does each page of invoices: whoever posts meanwhile
     waits for nothing. It costs a pass over entries and grant uses for each of a dozen checks.
     """
     async with snapshots.begin() as conn:
         counts.update(await count_rows(conn))
-        found = [one for check in CHECKS for one in await check(conn)]
-    for difference in found:
-        yield difference
+    for check in CHECKS:
+        async with snapshots.begin() as conn:
+            found = await check(conn)
+        for difference in found:
+            yield difference
     after: Key | None = None
     while True:
         async with snapshots.begin() as conn:

@@ -1,0 +1,193 @@
+"""How a stored invoice differs from the one that its closed periods and its taxes make."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from libs.difference import Difference, Names, compared
+from services.invoicing.domain.content_hash import content_hash
+from services.invoicing.domain.invoice import Content, Credit, Status, compose
+from services.invoicing.domain.line import Line, RatedPeriod
+from services.invoicing.domain.tax import TaxAmount
+
+Part = tuple[UUID, UUID, UUID, bool]  # Of a credit: line, wallet, grant, captured.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrozenInvoice:
+    """All that is stored of an invoice whose lines stand.
+
+    `closed` are the periods that it bills for the first time, `adjusted` those whose adjustment it
+    bills, each with its sequence.
+    """
+
+    tenant: int
+    invoice_id: UUID
+    status: Status
+    customer_id: str
+    currency: str
+    number: str
+    sequences: tuple[int | None, int | None]  # Among its entity's, and among its customer's.
+    subtotal_minor: int
+    tax_minor: int
+    credits_minor: int
+    total_minor: int
+    content_hash: bytes
+    lines: tuple[Line, ...]
+    taxes: tuple[TaxAmount, ...]
+    credits: tuple[Credit, ...]
+    closed: tuple[UUID, ...]
+    adjusted: tuple[tuple[UUID, int], ...]
+
+    @property
+    def names(self) -> Names:
+        """What people call it."""
+        number = {"number": self.number} if self.number else {"status": str(self.status)}
+        return {**number, "invoice_id": str(self.invoice_id)}
+
+    @property
+    def closes(self) -> tuple[tuple[UUID, int], ...]:
+        """Every period that it bills, with the sequence of what was frozen of it."""
+        return (*((period_id, 0) for period_id in self.closed), *self.adjusted)
+
+
+def invoice_differences(invoice: FrozenInvoice, rated: Sequence[RatedPeriod]) -> list[Difference]:
+    """Return how `invoice` differs from what it makes of `rated`, what it bills as it was frozen.
+
+    Its taxes are taken again at the rates that were frozen with it.
+    """
+    tenant, named = invoice.tenant, invoice.names
+    billed = {(one.period_id, one.sequence) for one in rated}
+    found = [
+        Difference(tenant, "invoice", {**named, "period_id": str(one[0])}, "close", str(one[1]), "")
+        for one in invoice.closes
+        if one not in billed
+    ]
+    content = compose(invoice.invoice_id, rated, [tax.tax for tax in invoice.taxes])
+    digest = content_hash(
+        invoice.invoice_id,
+        content,
+        customer_id=invoice.customer_id,
+        currency=invoice.currency,
+        period_ids=invoice.closed,
+    )
+    credits_minor = sum(credit.amount_minor for credit in invoice.credits)
+    found += compared(
+        tenant,
+        "invoice",
+        named,
+        subtotal_minor=(invoice.subtotal_minor, content.subtotal_minor),
+        tax_minor=(invoice.tax_minor, content.tax_minor),
+        credits_minor=(invoice.credits_minor, credits_minor),
+        total_minor=(invoice.total_minor, content.gross_minor - credits_minor),
+        content_hash=(invoice.content_hash, digest),
+    )
+    found += line_differences(invoice, content)
+    found += tax_differences(invoice, content)
+    return found + number_differences(invoice)
+
+
+def line_differences(invoice: FrozenInvoice, content: Content) -> list[Difference]:
+    """Return how the lines differ from those of `content`, and their credits from what was paid."""
+    stored = {line.line_id: (place, line) for place, line in enumerate(invoice.lines)}
+    again = {line.line_id: (place, line) for place, line in enumerate(content.lines)}
+    paid: Counter[UUID] = Counter()
+    for credit in invoice.credits:
+        paid[credit.line_id] += credit.amount_minor
+    found: list[Difference] = []
+    for line_id in dict.fromkeys([*stored, *again]):
+        named = {**invoice.names, "line_id": str(line_id)}
+        was, is_ = stored.get(line_id), again.get(line_id)
+        if was is None or is_ is None:
+            amounts = (_amount(was), _amount(is_))
+            found += compared(invoice.tenant, "line", named, amount_minor=amounts)
+            continue
+        fields = {name: (value, _fields(*is_)[name]) for name, value in _fields(*was).items()}
+        fields["credits_minor"] = (was[1].credits_minor, paid[line_id])
+        found += compared(invoice.tenant, "line", named, **fields)
+    return found
+
+
+def tax_differences(invoice: FrozenInvoice, content: Content) -> list[Difference]:
+    """Return how the taxes differ from those of `content`, which has the same in the same order."""
+    return [
+        one
+        for was, is_ in zip(invoice.taxes, content.taxes, strict=True)
+        for one in compared(
+            invoice.tenant,
+            "tax",
+            {**invoice.names, "tax_code": was.tax.code},
+            base_minor=(was.base_minor, is_.base_minor),
+            amount_minor=(was.amount_minor, is_.amount_minor),
+        )
+    ]
+
+
+def number_differences(invoice: FrozenInvoice) -> list[Difference]:
+    """Return a difference if the number shows none of the sequences that the invoice took.
+
+    What comes before it, prefix and month or customer, is as the entity was then.
+    """
+    if invoice.status is not Status.FINALIZED:
+        return compared(invoice.tenant, "invoice", invoice.names, number=(invoice.number, ""))
+    endings = [f"{sequence:03}" for sequence in invoice.sequences if sequence is not None]
+    shown = invoice.number.rpartition("-")[2]
+    if shown in endings:
+        return []
+    wanted = " or ".join(endings)
+    return [Difference(invoice.tenant, "invoice", invoice.names, "number", shown, wanted)]
+
+
+def credit_differences(
+    tenant: int, named: Names, stored: Iterable[Credit], paid: Iterable[Credit]
+) -> list[Difference]:
+    """Return how an invoice's credits differ from what the ledger paid of it."""
+    was, is_ = _parts(stored), _parts(paid)
+    found: list[Difference] = []
+    for part in dict.fromkeys([*was, *is_]):
+        line_id, wallet_id, grant_id, captured = part
+        of_part = {
+            **named,
+            "line_id": str(line_id),
+            "wallet_id": str(wallet_id),
+            "grant_id": str(grant_id),
+            "source": "captured" if captured else "available",
+        }
+        found += compared(tenant, "credit", of_part, amount_minor=(was.get(part), is_.get(part)))
+    return found
+
+
+def _fields(place: int, line: Line) -> dict[str, object]:
+    """Return what of a line follows from its fee, and where it stands."""
+    fee = line.fee
+    return {
+        "position": place,
+        "charge_code": fee.charge_code,
+        "filter_code": fee.filter_code,
+        "meter_code": fee.meter_code,
+        "description": fee.description,
+        "units": fee.units,
+        "event_count": fee.event_count,
+        "exact_amount": fee.exact_amount,
+        "amount_minor": fee.amount_minor,
+        "breakdown": fee.breakdown,
+        "tax_share_minor": line.tax_share_minor,
+        "subscription_id": line.subscription_id,
+        "plan": (line.plan_code, line.plan_version),
+        "period": (line.period.start, line.period.end),
+        "days": (line.first_day, line.end_day, line.time_zone),
+    }
+
+
+def _amount(placed: tuple[int, Line] | None) -> int | None:
+    return None if placed is None else placed[1].fee.amount_minor
+
+
+def _parts(credits: Iterable[Credit]) -> Counter[Part]:
+    parts: Counter[Part] = Counter()
+    for one in credits:
+        parts[one.line_id, one.wallet_id, one.grant_id, one.captured] += one.amount_minor
+    return parts

@@ -1,0 +1,222 @@
+"""What a verification reads: frozen invoices with all their parts, and the series of numbers.
+
+The connection is a snapshot (`libs.db.Snapshots`), and decides of whose rows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Table, func, literal, select, tuple_, union_all
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.difference import Difference, compared
+from services.invoicing.domain.invoice import Credit, Status
+from services.invoicing.domain.line import RatedPeriod
+from services.invoicing.domain.verification import FrozenInvoice
+from services.invoicing.store.encoding import from_json
+from services.invoicing.store.invoices import CLOSE, adjustment_purpose
+from services.invoicing.store.parts import line_of, tax_of
+from services.invoicing.store.schema import (
+    adjustments,
+    customers,
+    invoice_credits,
+    invoice_lines,
+    invoice_periods,
+    invoice_taxes,
+    invoices,
+    number_series,
+)
+from services.invoicing.store.series import CUSTOMER_INVOICES, CUSTOMERS, INVOICES
+
+BROKEN_MAX = 1_000
+
+Key = tuple[int, UUID]  # Tenant, and invoice or period.
+
+
+@dataclass(frozen=True, slots=True)
+class Billed:
+    """On how many live invoices a close is, and what waits for one: an adjustment's answer."""
+
+    invoice_count: int
+    waits: bool
+    waiting: RatedPeriod | None
+
+
+async def load_frozen(
+    conn: AsyncConnection, *, after: Key | None, limit: int
+) -> list[FrozenInvoice]:
+    """Return invoices that are no drafts, by tenant and id, after that key."""
+    key = tuple_(invoices.c.tenant, invoices.c.invoice_id)
+    query = select(invoices).where(invoices.c.status != Status.DRAFT)
+    if after is not None:
+        query = query.where(key > after)
+    found = (await conn.execute(query.order_by(*key.clauses).limit(limit))).all()
+    keys = [(row.tenant, row.invoice_id) for row in found]
+    lines, taxes, credits, billed = [
+        await _load_parts(conn, table, keys, order)
+        for table, order in (
+            (invoice_lines, invoice_lines.c.position),
+            (invoice_taxes, invoice_taxes.c.position),
+            (invoice_credits, invoice_credits.c.position),
+            (invoice_periods, invoice_periods.c.period_id),
+        )
+    ]
+    return [
+        _frozen_of(
+            row, lines.get(of, []), taxes.get(of, []), credits.get(of, []), billed.get(of, [])
+        )
+        for of, row in zip(keys, found, strict=True)
+    ]
+
+
+async def load_statuses(conn: AsyncConnection, invoice_ids: Collection[UUID]) -> dict[Key, Status]:
+    """Return where invoices stand."""
+    query = select(invoices.c.tenant, invoices.c.invoice_id, invoices.c.status)
+    rows = await conn.execute(query.where(invoices.c.invoice_id.in_(invoice_ids)))
+    return {(row.tenant, row.invoice_id): Status(row.status) for row in rows}
+
+
+async def load_billed(
+    conn: AsyncConnection, closes: Sequence[tuple[int, UUID, int]]
+) -> dict[tuple[int, UUID, int], Billed]:
+    """Return where closes, given by tenant, period and sequence, are billed."""
+    period_ids = {period_id for _, period_id, _ in closes}
+    live = select(invoice_periods).filter_by(live=True)
+    counted = Counter(
+        (row.tenant, row.period_id, row.purpose)
+        for row in await conn.execute(live.where(invoice_periods.c.period_id.in_(period_ids)))
+    )
+    asked = select(adjustments).where(adjustments.c.period_id.in_(period_ids))
+    waiting = {
+        (row.tenant, row.period_id, row.sequence): row.rated for row in await conn.execute(asked)
+    }
+    found = {}
+    for close in closes:
+        tenant, period_id, sequence = close
+        purpose = adjustment_purpose(sequence) if sequence else CLOSE
+        rated = waiting.get(close)
+        found[close] = Billed(
+            invoice_count=counted[tenant, period_id, purpose],
+            waits=close in waiting,
+            waiting=None if rated is None else from_json(rated, RatedPeriod),
+        )
+    return found
+
+
+async def find_number_faults(conn: AsyncConnection) -> list[Difference]:
+    """Return gaps and doubles in each series of numbers, and series that stand elsewhere."""
+    taken = _taken_numbers()
+    key = (taken.c.tenant, taken.c.kind, taken.c.key)
+    before = func.lag(taken.c.number, 1, 0).over(partition_by=key, order_by=taken.c.number)
+    followed = select(*key, taken.c.number, before.label("before")).subquery("followed")
+    gaps = select(followed).where(followed.c.number != followed.c.before + 1)
+    found = [
+        one
+        for row in await conn.execute(gaps.limit(BROKEN_MAX))
+        for one in compared(
+            row.tenant,
+            "number series",
+            _series_names(row),
+            next_number=(row.number, row.before + 1),
+        )
+    ]
+    newest = select(*key, func.max(taken.c.number).label("number")).group_by(*key).subquery()
+    same = (
+        (newest.c.tenant == number_series.c.tenant)
+        & (newest.c.kind == number_series.c.kind)
+        & (newest.c.key == number_series.c.key)
+    )
+    last, number = (func.coalesce(column, 0) for column in (number_series.c.last, newest.c.number))
+    ends = (
+        select(
+            func.coalesce(newest.c.tenant, number_series.c.tenant).label("tenant"),
+            func.coalesce(newest.c.kind, number_series.c.kind).label("kind"),
+            func.coalesce(newest.c.key, number_series.c.key).label("key"),
+            last.label("last"),
+            number.label("number"),
+        )
+        .select_from(number_series.join(newest, same, full=True))
+        .where(last != number)
+    )
+    return found + [
+        one
+        for row in await conn.execute(ends.limit(BROKEN_MAX))
+        for one in compared(
+            row.tenant, "number series", _series_names(row), last=(row.last, row.number)
+        )
+    ]
+
+
+async def _load_parts(
+    conn: AsyncConnection, table: Table, keys: Sequence[Key], order: Any
+) -> dict[Key, list[Row[Any]]]:
+    of_invoice = tuple_(table.c.tenant, table.c.invoice_id).in_(keys)
+    found: dict[Key, list[Row[Any]]] = {}
+    for row in await conn.execute(select(table).where(of_invoice).order_by(order)):
+        found.setdefault((row.tenant, row.invoice_id), []).append(row)
+    return found
+
+
+def _frozen_of(
+    row: Row[Any],
+    lines: Sequence[Row[Any]],
+    taxes: Sequence[Row[Any]],
+    credits: Sequence[Row[Any]],
+    billed: Sequence[Row[Any]],
+) -> FrozenInvoice:
+    return FrozenInvoice(
+        tenant=row.tenant,
+        invoice_id=row.invoice_id,
+        status=Status(row.status),
+        customer_id=row.customer_id,
+        currency=row.currency,
+        number=row.number or "",
+        sequences=(row.entity_sequence, row.customer_sequence),
+        subtotal_minor=row.subtotal_minor,
+        tax_minor=row.tax_minor,
+        credits_minor=row.credits_minor,
+        total_minor=row.total_minor,
+        content_hash=row.content_hash,
+        lines=tuple(line_of(line) for line in lines),
+        taxes=tuple(tax_of(tax) for tax in taxes),
+        credits=tuple(_credit_of(credit) for credit in credits),
+        closed=tuple(one.period_id for one in billed if one.purpose == CLOSE),
+        adjusted=tuple(
+            (one.period_id, int(one.purpose.rpartition(" ")[2]))
+            for one in billed
+            if one.purpose != CLOSE
+        ),
+    )
+
+
+def _credit_of(row: Row[Any]) -> Credit:
+    return Credit(row.line_id, row.wallet_id, row.grant_id, row.amount_minor, row.captured)
+
+
+def _taken_numbers() -> Any:
+    """Select every number that was taken from a series."""
+    finalized = invoices.c.status == Status.FINALIZED
+    return union_all(
+        select(
+            invoices.c.tenant,
+            literal(INVOICES).label("kind"),
+            literal("").label("key"),
+            invoices.c.entity_sequence.label("number"),
+        ).where(finalized),
+        select(
+            invoices.c.tenant,
+            literal(CUSTOMER_INVOICES),
+            invoices.c.customer_id,
+            invoices.c.customer_sequence,
+        ).where(finalized),
+        select(customers.c.tenant, literal(CUSTOMERS), literal(""), customers.c.number),
+    ).subquery("taken")
+
+
+def _series_names(row: Row[Any]) -> dict[str, str]:
+    return {"series": row.kind, **({"customer_id": row.key} if row.key else {})}
