@@ -165,7 +165,7 @@ class Authenticator:
             )
         except jwt.ExpiredSignatureError:
             raise TokenExpired("the token has expired") from None
-        except (jwt.InvalidTokenError, ValueError, TypeError) as error:
+        except (jwt.InvalidTokenError, ValueError, TypeError, RecursionError) as error:
             raise TokenInvalid(f"the token is not valid: {error}") from None
 
     def _reload(self) -> None:

@@ -7,10 +7,11 @@ time, turns errors into rich statuses, and counts and logs how it ended.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import cache
 from typing import Any
 
@@ -35,6 +36,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Handler = grpc.RpcMethodHandler
 
 UNARY_SECONDS_MAX = 30.0  # For a call whose caller sets no deadline.
+CALLS_MAX = 1_000  # At once, of those with one answer: some seconds' work for one process.
+RETRY_SECONDS = 1.0
 MESSAGE_BYTES_MAX = 8 * 1024 * 1024
 OPEN_SERVICES = ("/grpc.health.v1.", "/grpc.reflection.")  # They need no token.
 
@@ -62,13 +65,19 @@ class Unreadable(InvalidInput):
 
 
 class ServerInterceptor(grpc.aio.ServerInterceptor):
-    """Stands before every method. Methods that stream answers must be async generators."""
+    """Stands before every method. Our methods that stream answers are async generators."""
 
     def __init__(
-        self, authenticator: auth.Authenticator, *, unary_seconds_max: float = UNARY_SECONDS_MAX
+        self,
+        authenticator: auth.Authenticator,
+        *,
+        unary_seconds_max: float = UNARY_SECONDS_MAX,
+        calls_max: int = CALLS_MAX,
     ) -> None:
         self._authenticator = authenticator
         self._unary_seconds_max = unary_seconds_max
+        self._calls_max = calls_max
+        self._calls = 0  # With one answer, begun and not ended.
 
     async def intercept_service(
         self,
@@ -76,19 +85,32 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None or method.startswith(OPEN_SERVICES):
+        if handler is None:
             return handler
+        method = handler_call_details.method
+        guarded = not method.startswith(OPEN_SERVICES)
+        if guarded and not handler.response_streaming and self._calls >= self._calls_max:
+            return _refusing(method, self._calls_max)
         one: Any = handler.unary_unary or handler.stream_unary
         many: Any = handler.unary_stream or handler.stream_stream
 
+        def answering(context: Context) -> AbstractAsyncContextManager[None]:
+            return self._answering(method, context) if guarded else _answering_anyone(context)
+
         async def answer_one(request: Any, context: Context) -> Any:
-            async with self._answering(method, context):
-                async with self._limited(method, context):
-                    return await one(_readable(request), context)
+            self._calls += 1
+            try:
+                async with answering(context):
+                    async with self._limited(method, context):
+                        return await one(_readable(request), context)
+            finally:
+                self._calls -= 1
 
         async def answer_many(request: Any, context: Context) -> AsyncGenerator[Any, None]:
-            async with self._answering(method, context):
+            async with answering(context):
+                if inspect.iscoroutinefunction(many):  # As gRPC's own: it writes to the context.
+                    await many(_readable(request), context)
+                    return
                 async with aclosing(many(_readable(request), context)) as answers:
                     async for answer in answers:
                         yield answer
@@ -193,6 +215,22 @@ def _status(error: Exception, method: str) -> Any:
     return status
 
 
+def _refusing(method: str, calls_max: int) -> Handler[Any, Any]:
+    """Return what answers a call that is too much, without reading its request.
+
+    That is what a handler of streamed requests does which never asks for the first one; to the
+    caller there is no difference.
+    """
+
+    async def refuse(requests: Any, context: Context) -> None:
+        message = f"{calls_max} calls are being answered; come again in {RETRY_SECONDS:g} s"
+        ANSWERED.labels(method, "RESOURCE_EXHAUSTED").inc()
+        status = status_of(Exhausted(message, retry_after=RETRY_SECONDS))
+        await context.abort_with_status(rpc_status.to_status(status))
+
+    return grpc.stream_unary_rpc_method_handler(refuse)
+
+
 def _lenient(parse: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
     """Return `parse`, but hand what it cannot read to the method's wrapper, which refuses it."""
     assert parse is not None
@@ -207,9 +245,26 @@ def _lenient(parse: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
 
 
 def _readable(request: Any) -> Any:
+    """Return a request, or the stream of them, that raises where one cannot be read."""
     if isinstance(request, Unreadable):
         raise request
-    return request
+    return _each_readable(request) if hasattr(request, "__aiter__") else request
+
+
+async def _each_readable(requests: AsyncIterable[Any]) -> AsyncGenerator[Any, None]:
+    async for request in requests:
+        yield _readable(request)
+
+
+@asynccontextmanager
+async def _answering_anyone(context: Context) -> AsyncGenerator[None, None]:
+    """Run an RPC of gRPC's own services, which know nothing of our errors."""
+    try:
+        yield
+    except Unreadable as error:
+        await context.abort_with_status(rpc_status.to_status(status_of(error)))
+    except NotImplementedError:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this service does not have the method")
 
 
 def _start_span(method: str, metadata: dict[str, Any]) -> Span:

@@ -39,6 +39,11 @@ OPTIONS: list[tuple[str, Any]] = [
     # Above what any method allows: the method refuses by name, gRPC only by number.
     ("grpc.max_receive_message_length", 2 * MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", 4 * MESSAGE_BYTES_MAX),
+    # Calls wait here for the event loop. By default gRPC ends one as CANCELLED once a thousand wait
+    # or it has waited for 30 s; here a caller's own deadline comes first.
+    ("grpc.server.max_pending_requests", 10_000),
+    ("grpc.server.max_pending_requests_hard_limit", 20_000),
+    ("grpc.server_max_unrequested_time_in_server", 120),
     ("grpc.so_reuseport", 0),  # A second process on the address is a mistake, not a helper.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import grpc
@@ -16,6 +17,12 @@ from grpc_status import rpc_status
 from libs import errors
 
 DOMAIN = "tally"
+# A status travels in headers, of which many clients take 8 KiB, and its message travels twice,
+# once with each byte beyond ASCII as three.
+MESSAGE_BYTES_MAX = 600
+VIOLATIONS_BYTES_MAX = 1_500
+TEXT_BYTES_MAX = 250
+LEFT_OUT = "violations_left_out"
 
 CODE_OF_KIND: dict[type[errors.TallyError], int] = {
     errors.InvalidInput: Code.INVALID_ARGUMENT,
@@ -51,25 +58,25 @@ class PeerFailed(RuntimeError):
 
 
 def status_of(error: errors.TallyError) -> Status:
-    """Return the status of `error`: code, message, ErrorInfo, and what else its kind carries."""
+    """Return the status of `error`: code, message, ErrorInfo, and what else its kind carries.
+
+    It fits into headers: a long message is cut, and of many fields at fault the first are named;
+    the ErrorInfo says how many are left out.
+    """
     info = ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     details: list[Message] = [info]
     if isinstance(error, errors.FieldInvalid | errors.FieldsInvalid):
-        details.append(
-            BadRequest(
-                field_violations=[
-                    BadRequest.FieldViolation(field=fault.field, description=fault.problem)
-                    for fault in error.faults
-                ]
-            )
-        )
+        bad = _violations(error.faults)
+        details.append(bad)
+        if left_out := len(error.faults) - len(bad.field_violations):
+            info.metadata[LEFT_OUT] = str(left_out)
     if isinstance(error, errors.Exhausted):
         delay = Duration()
         delay.FromTimedelta(timedelta(seconds=error.retry_after))
         details.append(RetryInfo(retry_delay=delay))
     return Status(
         code=next(code for kind, code in CODE_OF_KIND.items() if isinstance(error, kind)),
-        message=str(error),
+        message=_cut(str(error), MESSAGE_BYTES_MAX),
         details=[_packed(detail) for detail in details],
     )
 
@@ -97,6 +104,28 @@ def error_of(failed: grpc.aio.AioRpcError, asked: str) -> Exception:
     if kind is None or not info.reason:
         return PeerFailed(f"{asked}: {code.name} {info.reason} {details}")
     return kind(details, reason=info.reason, metadata=dict(info.metadata))
+
+
+def _violations(faults: Sequence[errors.FieldInvalid]) -> BadRequest:
+    """Name the first of `faults`, at least one, as far as there is room."""
+    bad, size = BadRequest(), 0
+    for fault in faults:
+        violation = BadRequest.FieldViolation(
+            field=_cut(fault.field, TEXT_BYTES_MAX), description=_cut(fault.problem, TEXT_BYTES_MAX)
+        )
+        size += violation.ByteSize()
+        if size > VIOLATIONS_BYTES_MAX:
+            break
+        bad.field_violations.append(violation)
+    return bad
+
+
+def _cut(text: str, bytes_max: int) -> str:
+    """Return `text`, or as much of its beginning as `bytes_max` bytes hold."""
+    content = text.encode()
+    if len(content) <= bytes_max:
+        return text
+    return content[: bytes_max - 3].decode(errors="ignore") + "…"
 
 
 def _details_of(

@@ -73,9 +73,12 @@ async def serving(
     authorize: Authorize | None = None,
     facts: Facts | None = None,
     unary_seconds_max: float = 30,
+    calls_max: int = 1_000,
 ) -> AsyncIterator[str]:
     """Serve what is given on a free port; give its address."""
-    interceptor = ServerInterceptor(Authenticator(keys_file), unary_seconds_max=unary_seconds_max)
+    interceptor = ServerInterceptor(
+        Authenticator(keys_file), unary_seconds_max=unary_seconds_max, calls_max=calls_max
+    )
     server = grpc.aio.server(interceptors=[interceptor])
     if authorize is not None:
         hold_service_pb2_grpc.add_HoldServiceServicer_to_server(Holds(authorize), server)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import timedelta
 from pathlib import Path
 
@@ -100,7 +101,10 @@ def test_a_token_with_wrong_claims_is_refused(keys: Keys, claims: dict[str, obje
     assert reason_of(Authenticator(keys.file), bearer(token)) == "TOKEN_INVALID"
 
 
-@pytest.mark.parametrize("text", ["x", "a.b.c", "é", "eyJhbGciOiJub25lIn0.e30."])
+DEEP = base64.urlsafe_b64encode(b"[" * 5_000).decode()  # More than the JSON reader goes down.
+
+
+@pytest.mark.parametrize("text", ["x", "a.b.c", "é", "eyJhbGciOiJub25lIn0.e30.", f"{DEEP}.e30.e30"])
 def test_what_is_no_token_is_refused(keys: Keys, text: str) -> None:
     assert reason_of(Authenticator(keys.file), bearer(text)) == "TOKEN_INVALID"
 

@@ -120,6 +120,44 @@ async def test_all_faulty_fields_are_named_at_once(keys: Keys) -> None:
     ]
 
 
+async def test_many_faults_and_long_words_fit_into_headers(keys: Keys) -> None:
+    """Of four thousand faults the first are named; a client takes 8 KiB of headers or so."""
+    faults = [errors.FieldInvalid(f"charges[{n}].code", "é" * 500) for n in range(4_000)]
+    failed, details = await failure_of(keys, raising(errors.FieldsInvalid(faults)))
+    named = details["BadRequest"].field_violations
+    left_out = int(details["ErrorInfo"].metadata["violations_left_out"])
+    assert named[0].field == "charges[0].code" and named[0].description.endswith("é…")
+    assert len(named) > 1 and len(named) + left_out == 4_000
+    assert (failed.details() or "").startswith("charges[0].code: ééé")
+    trailing = failed.trailing_metadata() or ()
+    assert sum(len(name) + len(value) for name, value in trailing) < 6 * 1024
+
+
+async def test_one_call_too_many_is_refused_and_told_when_to_come_again(keys: Keys) -> None:
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def authorize(request: hold_service_pb2.AuthorizeRequest) -> str:
+        entered.set()
+        await leave.wait()
+        return "h"
+
+    metadata = [("authorization", f"Bearer {keys.token('holds:write')}")]
+    request = hold_service_pb2.AuthorizeRequest()
+    async with serving(keys.file, authorize=authorize, calls_max=1) as address:
+        async with stub_of(address) as stub:
+            first = asyncio.ensure_future(stub.Authorize(request, metadata=metadata))
+            await asyncio.wait_for(entered.wait(), 30)
+            with pytest.raises(grpc.aio.AioRpcError) as failed:
+                await stub.Authorize(request, metadata=metadata)
+            leave.set()
+            assert (await first).hold.hold_id == "h"
+            assert (await stub.Authorize(request, metadata=metadata)).hold.hold_id == "h"
+    details = details_of(failed.value)
+    assert failed.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert details["ErrorInfo"].reason == "OVERLOADED"
+    assert details["RetryInfo"].retry_delay.ToMilliseconds() == 1_000
+
+
 async def test_an_overload_says_when_to_come_again(keys: Keys) -> None:
     _, details = await failure_of(keys, raising(errors.Exhausted("full", retry_after=1.5)))
     assert details["RetryInfo"].retry_delay.ToMilliseconds() == 1500

@@ -152,6 +152,25 @@ async def test_what_runs_can_be_asked_what_it_is(tiny: Tiny) -> None:
     assert "# TYPE tally_rpc_total counter" in page
 
 
+async def test_whoever_asks_for_health_in_no_words_is_refused(tiny: Tiny) -> None:
+    """These need no token, so anyone may send anything."""
+    said = []
+    async with grpc.aio.insecure_channel(tiny.address) as channel:
+        reflection = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+        calls: list[Any] = [
+            channel.unary_unary("/grpc.health.v1.Health/Check")(b"\xff"),
+            channel.unary_unary("/grpc.health.v1.Health/List")(b""),
+            channel.unary_stream("/grpc.health.v1.Health/Watch")(b"\xff"),
+            channel.stream_stream(reflection)(iter([b"\xff"])),
+        ]
+        for call in calls:
+            said.append((await call.code()).name)
+    refused = "INVALID_ARGUMENT"
+    assert said == [refused, "UNIMPLEMENTED", refused, refused]
+    assert [line for line in tiny.logs() if line["level"] == "error"] == []
+    assert (tiny.folder / "log").read_text().count("Traceback") == 0
+
+
 def metrics_of(address: str) -> str:
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
         return str(answer.read().decode())
