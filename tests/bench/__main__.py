@@ -1,0 +1,191 @@
+"""`python -m tests.bench`: measure, print a table, write build/bench.json. A miss is no failure."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from cli.client import SuiteClient
+from cli.running import public_scopes
+from deploy.embedded.stack import Stack
+from libs.auth import INTERNAL_SCOPE
+from libs.wire import timestamp
+from tally.internal.v1.test_clock_service_pb2 import SetTimeRequest
+from tests.bench import baselines, machine, others, pipeline
+from tests.bench.workload import BATCH_EVENTS, START, Workload
+
+OUTPUT = Path("build/bench.json")
+TENANT = 1
+SUBSCRIPTIONS = 1_000
+WARM_UP_BATCHES = 20
+PACED_SECONDS = 6
+MILLIS, MICROS = 1_000, 1_000_000
+
+ROWS_PER_S_MIN = 15_000
+OVER_NAIVE_MIN = 5
+SERVICE_MIB_MAX = 512
+
+
+@click.command()
+@click.option("--rounds", default=3, show_default=True, help="Interleaved runs; medians count.")
+@click.option("--batches", default=100, show_default=True, help="Of 1,000 events, in each run.")
+def main(rounds: int, batches: int) -> None:
+    """Measure how fast the suite is on this machine, the load generator included."""
+    console = Console()
+    with tempfile.TemporaryDirectory(prefix="tally-bench-") as folder:
+        with Stack(Path(folder), test_clock=True, env={}) as stack:
+            figures = asyncio.run(_measure(stack, console, rounds=rounds, batches=batches))
+    OUTPUT.parent.mkdir(exist_ok=True)
+    OUTPUT.write_text(json.dumps(figures, indent=2) + "\n")
+    _show(console, figures)
+
+
+async def _measure(stack: Stack, console: Console, *, rounds: int, batches: int) -> dict[str, Any]:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    client = SuiteClient(stack.addresses, token=stack.token(TENANT, public_scopes()))
+    internal = SuiteClient(stack.addresses, token=stack.token(None, [INTERNAL_SCOPE]))
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("")
+
+        def say(doing: str) -> None:
+            progress.update(task, description=doing)
+
+        async with client, internal:
+            figures = await _run(stack, client, internal, say, rounds=rounds, batches=batches)
+    return figures
+
+
+async def _run(
+    stack: Stack, client: SuiteClient, internal: SuiteClient, say: Any, *, rounds: int, batches: int
+) -> dict[str, Any]:
+    say(f"{SUBSCRIPTIONS:,} subscriptions")
+    for clock in internal.clocks.values():
+        await clock.SetTime(SetTimeRequest(now=timestamp(START)))
+    await pipeline.prepare(client, SUBSCRIPTIONS)
+    workload = Workload(SUBSCRIPTIONS, seed=1)
+    await pipeline.send_all(client, internal, workload.batches(WARM_UP_BATCHES))
+    plain_url = stack.url("ingest", "owner").replace("+asyncpg", "")
+    copy: list[float] = []
+    naive: list[float] = []
+    rows: list[float] = []
+    acks: list[float] = []
+    costs: list[dict[str, float]] = []
+    for number in range(1, rounds + 1):
+        say(f"run {number} of {rounds}: bare COPY")
+        copy.append(await baselines.raw_copy_rows_per_s(plain_url))
+        say(f"run {number} of {rounds}: one call and INSERT an event")
+        naive.append(await baselines.naive_events_per_s(plain_url))
+        say(f"run {number} of {rounds}: making {events:,} events")
+        before, events = workload.sent, batches * BATCH_EVENTS
+        requests = workload.batches(batches)
+        say(f"run {number} of {rounds}: RecordEvents until all is usage")
+        before_cpu = _cpu_seconds(stack)
+        sent = await pipeline.send_all(client, internal, requests)
+        taken = _cpu_seconds(stack)
+        costs.append({name: (taken[name] - before_cpu[name]) * MICROS / events for name in taken})
+        await pipeline.check_usage(client, workload)
+        pipeline.check_verdicts(sent.answers, fresh=workload.sent - before, events=events)
+        rows.append(events / sent.seconds)
+        acks += sent.acks
+    half = median(rows) / 2
+    say(f"waits at half of that load, {half:,.0f} events a second")
+    paced = workload.batches(int(half * PACED_SECONDS / BATCH_EVENTS))
+    waits = await pipeline.watch_waits(client, workload, paced, events_per_s=half)
+    await pipeline.settle_and_check(client, internal, workload)
+    say("holds and captures on one wallet")
+    hold_capture = await others.hold_capture_per_s(client)
+    say("the end of the month")
+    invoices = await others.invoices_per_s(client, internal, expected=SUBSCRIPTIONS)
+    return _figures(
+        {
+            "raw_copy_rows_per_s": round(median(copy)),
+            "naive_events_per_s": round(median(naive)),
+            "rows_events_per_s": round(median(rows)),
+            "full_load_ack_p50_ms": _millis(acks, 0.5),
+            "full_load_ack_p99_ms": _millis(acks, 0.99),
+            "ack_p50_ms": _millis(waits.acks, 0.5),
+            "ack_p99_ms": _millis(waits.acks, 0.99),
+            "visible_p50_ms": _millis(waits.visible, 0.5),
+            "visible_p99_ms": _millis(waits.visible, 0.99),
+            "invoices_per_s": round(invoices),
+            "hold_capture_per_s": round(hold_capture),
+            "cpu_us_per_event": {
+                name: round(median(run[name] for run in costs), 1) for name in costs[0]
+            },
+            "peak_mib": _peaks(stack),
+            "machine": machine.describe(),
+        }
+    )
+
+
+def _figures(measured: dict[str, Any]) -> dict[str, Any]:
+    rows = measured["rows_events_per_s"]
+    return measured | {
+        "met": {
+            "rows_events_per_s": rows >= ROWS_PER_S_MIN,
+            "rows_over_naive": rows >= OVER_NAIVE_MIN * measured["naive_events_per_s"],
+            "peak_mib": max(measured["peak_mib"].values()) <= SERVICE_MIB_MAX,
+        }
+    }
+
+
+def _cpu_seconds(stack: Stack) -> dict[str, float]:
+    """Return the processor time of each process of the suite so far, and of this one."""
+    processes = {name: stack.process(name) for name in stack.parts}
+    spent = {name: machine.cpu_seconds(one.pid) for name, one in processes.items() if one}
+    return spent | {"load generator": time.process_time()}
+
+
+def _peaks(stack: Stack) -> dict[str, int]:
+    processes = {name: stack.process(name) for name in stack.services}
+    return {name: machine.peak_mib(one.pid) for name, one in processes.items() if one}
+
+
+def _millis(seconds: Sequence[float], share: float) -> float:
+    """Return the value that `share` of `seconds` do not exceed, in milliseconds."""
+    ordered = sorted(seconds)
+    place = min(int(share * len(ordered)), len(ordered) - 1)
+    return round(ordered[place] * MILLIS, 1)
+
+
+def _show(console: Console, figures: Mapping[str, Any]) -> None:
+    table = Table(title="make bench", title_justify="left")
+    table.add_column("figure")
+    table.add_column("measured", justify="right")
+    table.add_column("wanted", justify="right")
+    table.add_column("met")
+    met: Mapping[str, bool] = figures["met"]
+    naive = OVER_NAIVE_MIN * figures["naive_events_per_s"]
+    wanted = {
+        "rows_events_per_s": f"≥ {max(ROWS_PER_S_MIN, naive):,}",
+        "peak_mib": f"≤ {SERVICE_MIB_MAX} each",
+    }
+    for name, value in figures.items():
+        if name in ("machine", "met"):
+            continue
+        shown = (
+            ", ".join(f"{service} {mib}" for service, mib in value.items())
+            if isinstance(value, dict)
+            else f"{value:,}"
+        )
+        kept = met.get(name)
+        if name == "rows_events_per_s":
+            kept = met["rows_events_per_s"] and met["rows_over_naive"]
+        table.add_row(name, shown, wanted.get(name, ""), {None: "", True: "yes", False: "no"}[kept])
+    console.print(table)
+    console.print(f"{', '.join(map(str, figures['machine'].values()))}; written to {OUTPUT}")
+
+
+if __name__ == "__main__":
+    main()
