@@ -86,8 +86,8 @@ async def _run(
         copy.append(await baselines.raw_copy_rows_per_s(plain_url))
         say(f"run {number} of {rounds}: one call and INSERT an event")
         naive.append(await baselines.naive_events_per_s(plain_url))
-        say(f"run {number} of {rounds}: making {events:,} events")
         before, events = workload.sent, batches * BATCH_EVENTS
+        say(f"run {number} of {rounds}: making {events:,} events")
         requests = workload.batches(batches)
         say(f"run {number} of {rounds}: RecordEvents until all is usage")
         before_cpu = _cpu_seconds(stack)

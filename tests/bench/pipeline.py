@@ -36,7 +36,7 @@ IN_FLIGHT = 12  # Requests of 1,000 events.
 DEADLINE_SECONDS = 60.0
 POLL_SECONDS = 0.01
 PROBE_SECONDS = 0.05  # Between two events whose way is watched.
-CALLERS = 16
+CALLERS = 4
 
 Recording = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
 
