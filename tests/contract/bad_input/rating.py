@@ -29,6 +29,7 @@ from tests.contract.bad_input.rules import (
     enum,
     named,
     uuid_of,
+    uuids,
 )
 
 VERSION: Fields = {
@@ -173,4 +174,5 @@ RATING: Mapping[str, Fields] = {
             "oversized": Refusal(99, FAILED, "ADJUSTMENT_OUT_OF_ORDER", ""),
         },
     },
+    "tally.rating.v1.RatingService.ListCloses": {"period_ids": uuids("period_ids"), **PAGE},
 }

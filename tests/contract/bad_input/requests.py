@@ -116,6 +116,7 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "rating.v1.RatingService.RatePeriod": {"period_id": world["period"]},
         "rating.v1.RatingService.ClosePeriod": {"period_id": world["period"]},
         "rating.v1.RatingService.CloseAdjustment": {"period_id": world["period"], "sequence": 1},
+        "rating.v1.RatingService.ListCloses": {"period_ids": [world["period"]]},
         "invoicing.v1.TenantService.GetBillingEntity": {},
         "invoicing.v1.TenantService.UpdateBillingEntity": {
             **command,
@@ -144,6 +145,7 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "wallet.v1.HoldService.Capture": {**command, "hold_id": world["hold"], "amount": USD},
         "wallet.v1.HoldService.Release": {**command, "hold_id": world["released"]},
         "wallet.v1.HoldService.GetHold": {"hold_id": world["hold"]},
+        "wallet.v1.LedgerService.ListApplications": {"invoice_ids": [world["invoice"]]},
     }
 
 

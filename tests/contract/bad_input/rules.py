@@ -53,6 +53,7 @@ Fields = Mapping[str, Rule | AnyValue]
 LONG = "a" * 256
 UUID: Rule = {"absent": "", "malformed": "no-uuid", "oversized": "1" * 300}
 CODE: Rule = {"absent": "", "malformed": "a b", "oversized": "a" * 129}
+SOME_UUID = "00000000-0000-4000-8000-000000000000"
 OPTIONAL_CODE: Rule = {"malformed": "a b", "oversized": "a" * 129}
 TEXT: Rule = {"absent": "", "malformed": "a\x00b", "oversized": LONG}
 OPTIONAL_TEXT: Rule = {"malformed": "a\x00b", "oversized": LONG}
@@ -71,6 +72,14 @@ PAGE: Fields = {
 ABSENT: Rule = {"absent": None}
 CHECK_ONLY = AnyValue("checks without storing")
 OUTPUT = AnyValue("an answer's field: ignored in a request")
+
+
+def uuids(field: str) -> Rule:
+    """Refuse what is no UUID, and more than a thousand."""
+    return {
+        "malformed": Refusal([SOME_UUID, "no-uuid"], field=f"{field}[1]"),
+        "oversized": [SOME_UUID] * 1_001,
+    }
 
 
 def enum(*, unknown: int = 99) -> Rule:

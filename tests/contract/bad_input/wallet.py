@@ -23,6 +23,7 @@ from tests.contract.bad_input.rules import (
     enum,
     missing,
     uuid_of,
+    uuids,
 )
 
 WALLET: Mapping[str, Fields] = {
@@ -132,5 +133,9 @@ WALLET: Mapping[str, Fields] = {
     },
     "tally.wallet.v1.HoldService.GetHold": {
         "hold_id": {"absent": "", "malformed": "no-hold", **missing("hold", "HOLD_NOT_FOUND")},
+    },
+    "tally.wallet.v1.LedgerService.ListApplications": {
+        "invoice_ids": uuids("invoice_ids"),
+        **PAGE,
     },
 }
