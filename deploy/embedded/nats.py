@@ -27,7 +27,8 @@ class NatsFailed(RuntimeError):
 class Nats:
     """A nats-server in `folder`, on a free port of the loopback interface.
 
-    The port stays the same over a restart where it can.
+    The port stays the same: the next object on the folder takes it where it can, and this one
+    takes no other once clients know it.
     """
 
     def __init__(self, folder: Path, *, log: Path | None = None) -> None:
@@ -67,9 +68,12 @@ class Nats:
         ports.mkdir(exist_ok=True)
         for old in ports.iterdir():
             old.unlink()
-        wanted = self.port or self._last_port()
-        port = wanted if wanted is not None and is_free(wanted) else ANY_PORT
-        command = [str(binaries.find_nats()), "-c", str(config), "-p", str(port)]
+        port = self.port or self._last_port()
+        if port is not None and not is_free(port):
+            if self.port is not None:
+                raise NatsFailed(f"Port {port}, where its clients look for it, is taken.")
+            port = None
+        command = [str(binaries.find_nats()), "-c", str(config), "-p", str(port or ANY_PORT)]
         start = size(self.log)
         self._process = processes.start(
             [*command, "--ports_file_dir", str(ports)],
@@ -77,12 +81,13 @@ class Nats:
             folder=self.folder,
             log=self.log,
         )
-        self.port = self._await_port(self._process, ports)
-        if self.port is None:
+        found = self._await_port(self._process, ports)
+        if found is None:
             self.kill()
             said = tail(self.log, start=start)
             raise NatsFailed(f"nats-server did not start ({self.log}):\n{said}")
-        write_whole(self.folder / "port", f"{self.port}\n")
+        self.port = found
+        write_whole(self.folder / "port", f"{found}\n")
 
     def stop(self) -> None:
         """Stop it; what the streams hold stays."""

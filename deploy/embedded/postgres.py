@@ -13,7 +13,7 @@ from pathlib import Path
 
 from deploy.embedded import binaries, processes
 from deploy.embedded.files import read_secret, size, tail, write_whole
-from deploy.embedded.ports import HOST, choose_port
+from deploy.embedded.ports import HOST, choose_port, is_free
 from deploy.embedded.processes import Identity, Process
 
 SUPERUSER = "postgres"
@@ -55,7 +55,8 @@ class PostgresFailed(RuntimeError):
 class Postgres:
     """A cluster in `folder`, on a free port of the loopback interface.
 
-    `settings` are laid over SETTINGS. The port stays the same over a restart where it can.
+    `settings` are laid over SETTINGS. The port stays the same: the next object on the folder takes
+    it where it can, and this one takes no other once clients know it.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Postgres:
         self._settings = {**SETTINGS, **(settings or {})}
         self._identity = identity or binaries.find_identity()
         self._process: Process | None = None
+        self._served = False  # Clients know the port.
 
     @property
     def data(self) -> Path:
@@ -121,6 +123,8 @@ class Postgres:
         if not (self.folder / "data" / "PG_VERSION").exists():
             self._make_cluster(programs)
         self.stop_leftover()
+        if self._served and self.port is not None and not is_free(self.port):
+            raise PostgresFailed(f"Port {self.port}, where its clients look for it, is taken.")
         for _ in range(ATTEMPTS):
             said = self._try_start(programs)
             if said is None:
@@ -138,9 +142,12 @@ class Postgres:
             self._process = None
 
     def kill(self) -> None:
-        """Kill the postmaster as a crash would; `start` recovers."""
+        """Kill the postmaster and all its children as a crash would; `start` recovers."""
         if self._process is not None:
+            children = processes.find_working_in(self.data)
             self._process.kill()
+            for child in children:
+                child.kill()
             self._process = None
 
     def stop_leftover(self) -> bool:
@@ -241,6 +248,7 @@ class Postgres:
         )
         if self._await_ready(self._process):
             write_whole(self.folder / "port", f"{self.port}\n")
+            self._served = True
             return None
         self.kill()
         self.stop_leftover()

@@ -16,10 +16,10 @@ from tests.chaos.expected import CALL, JOB
 from tests.chaos.known import Identity, Usage
 from tests.chaos.world import World, new_id
 
-SIZES = (1, 1, 2, 10, 40, 150)
+SIZES = (1, 1, 2, 5, 20, 60)
 REPEATS = 0.2  # Of the batches hold events that were sent before.
 IMPATIENT = 0.15  # Of the batches are never sent again when the answer stays away.
-PAUSE_SECONDS_MAX = 0.05
+PAUSE_SECONDS_MAX = 0.08
 SUCCESSES = {Verdict.VERDICT_ACCEPTED, Verdict.VERDICT_DUPLICATE}
 
 

@@ -38,7 +38,7 @@ from tests.chaos.expected import CALL, JOB, TARIFFS, WEEK, Seat, Tariff, Tiers
 from tests.chaos.known import Fate, GrantAsked, Known
 
 CURRENCY = "USD"
-CUSTOMERS = 12
+CUSTOMERS = 8
 SEATS_PER_CUSTOMER = (1, 1, 1, 2)  # Every fourth customer has two subscriptions.
 AMPLE_MINOR, SCARCE_MINOR = 10_000_000, 600
 
@@ -115,7 +115,7 @@ def _draw_seats(rng: random.Random) -> list[Seat]:
         customer = f"customer-{place}"
         for number in range(SEATS_PER_CUSTOMER[place % len(SEATS_PER_CUSTOMER)]):
             tariff = rng.choice(sorted(TARIFFS))
-            delay = 60 * rng.randrange(11)
+            delay = 60 * rng.randrange(0, 11, 2)
             seats.append(Seat(f"{customer}-{number}", customer, tariff, delay))
     return seats
 

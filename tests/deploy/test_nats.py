@@ -12,6 +12,7 @@ from nats.errors import Error
 
 from deploy.embedded import processes
 from deploy.embedded.nats import Nats, NatsFailed
+from tests.deploy.sockets import taken
 
 
 async def ignore(error: Exception) -> None:
@@ -46,6 +47,20 @@ async def test_a_stream_survives_a_kill(tmp_path: Path) -> None:
     finally:
         await asyncio.to_thread(server.stop)
     assert not server.alive
+
+
+def test_a_server_that_clients_know_takes_no_other_port(tmp_path: Path) -> None:
+    server = Nats(tmp_path)
+    server.start()
+    url = server.url
+    server.kill()
+    try:
+        with taken(server.port), pytest.raises(NatsFailed, match="is taken"):
+            server.start()
+        server.start()
+        assert server.url == url
+    finally:
+        server.stop()
 
 
 async def test_a_server_whose_launcher_died_is_taken_over(tmp_path: Path) -> None:

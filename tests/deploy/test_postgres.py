@@ -13,6 +13,7 @@ from deploy.embedded.binaries import NOBODY, find_identity
 from deploy.embedded.databases import connect
 from deploy.embedded.postgres import Postgres, PostgresFailed
 from deploy.embedded.processes import Identity
+from tests.deploy.sockets import taken
 
 # Root's own ways, where the tests run as root; else there is only one.
 IDENTITIES = [find_identity(), NOBODY] if os.geteuid() == 0 else [find_identity()]
@@ -44,6 +45,22 @@ async def test_committed_rows_survive_a_kill_of_the_postmaster(
     finally:
         await asyncio.to_thread(postgres.stop)
         shutil.rmtree(postgres.data.parent)  # Elsewhere, where another user runs PostgreSQL.
+
+
+def test_a_kill_leaves_no_child_and_a_restart_no_other_port(tmp_path: Path) -> None:
+    postgres = Postgres(tmp_path)
+    postgres.start()
+    port = postgres.port
+    try:
+        assert len(processes.find_working_in(postgres.data)) > 1
+        postgres.kill()
+        assert processes.find_working_in(postgres.data) == []
+        with taken(port), pytest.raises(PostgresFailed, match="is taken"):
+            postgres.start()
+        postgres.start()
+        assert postgres.port == port
+    finally:
+        postgres.stop()
 
 
 async def test_a_postmaster_whose_launcher_died_is_taken_over(tmp_path: Path) -> None:
