@@ -17,11 +17,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from demo.runner import clear
 from deploy.embedded.stack import Stack
 from tests.chaos.killing import TARGETS
-from tests.chaos.rounds import Outcome, Rounds
+from tests.chaos.outcome import describe
+from tests.chaos.rounds import Rounds
 from tests.suite import Suite
 
 FOLDER = Path("build/chaos")
-SHOWN_MAX = 20  # Differences of a round: one loss may show in many places.
 
 Planned = tuple[str, int]  # Target and seed of a round.
 
@@ -90,28 +90,6 @@ async def _play(
             console.print(f"  logs: {rounds.suite.stack.logs}", markup=False)
             return True
     return False
-
-
-def describe(outcome: Outcome) -> list[str]:
-    """Return a round as a line, with the differences and how to repeat it below if it failed."""
-    verdict = "FAILED" if outcome.differences else "ok"
-    what = f"{outcome.target} ({outcome.special})" if outcome.special else outcome.target
-    work = "; ".join(filter(None, outcome.in_flight)) or "nothing"
-    line = (
-        f"{verdict:6} {what}, seed {outcome.seed}: killed at {outcome.killed_at:.2f} s"
-        f" [in flight: {work}], back in {outcome.back:.1f} s, at rest {outcome.settled:.1f} s"
-        f" later; {outcome.counts}; {outcome.took:.1f} s"
-    )
-    if not outcome.differences:
-        return [line]
-    shown = [f"  {difference}" for difference in outcome.differences[:SHOWN_MAX]]
-    more = len(outcome.differences) - len(shown)
-    return [
-        line,
-        *shown,
-        *([f"  and {more} more"] if more > 0 else []),
-        f"  again: .venv/bin/python -m tests.chaos --repeat {outcome.target}:{outcome.seed}",
-    ]
 
 
 if __name__ == "__main__":

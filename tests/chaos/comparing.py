@@ -24,7 +24,6 @@ class Terms:
 
 def compare_log(terms: Terms, known: Known, log: Log) -> Iterator[str]:
     """Give what is wrong with the log, and with the usage that was made of it."""
-    yield from known.strange
     counts = Counter(identity for identity, _ in log.events)
     stored = dict(log.events)
     for identity in sorted(known.acknowledged - stored.keys()):

@@ -70,12 +70,6 @@ class Known:
     acknowledged: set[Identity] = field(default_factory=set)
     grants: list[GrantAsked] = field(default_factory=list)
     holds: list[HoldAsked] = field(default_factory=list)
-    strange: list[str] = field(default_factory=list)  # Answers that no client should ever get.
-
-    @property
-    def open_events(self) -> int:
-        """How many events were sent and never answered."""
-        return len(self.events) - len(self.acknowledged)
 
     def captures_of(self, holds: Sequence[HoldAsked], fate: Fate) -> list[tuple[str, int]]:
         """Return (hold_id, amount) of the captures of `holds` that had this fate."""

@@ -25,6 +25,7 @@ from tests.chaos.comparing_ledger import compare_ledger
 from tests.chaos.expected import WEEK
 from tests.chaos.killing import Killer
 from tests.chaos.ledger import find_unbalanced
+from tests.chaos.outcome import Outcome
 from tests.chaos.reading import read_books, read_log
 from tests.chaos.reporting import Reporter
 from tests.chaos.spending import Spender
@@ -32,12 +33,13 @@ from tests.chaos.world import World, furnish
 from tests.suite import Suite
 
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
+CUSTOMERS = 8
 REPORTERS, SPENDERS = 3, 3
 MINUTE = timedelta(minutes=1)
 BILLED = 11 * MINUTE  # After the longest collection delay of a world.
 SETTLE_SECONDS = 90
-KILL_SECONDS = (0.15, 1.3)  # After the load began.
-BILLING_SECONDS = (0.0, 0.7)
+KILL_SECONDS = (0.15, 1.4)  # After the load began.
+BILLING_SECONDS = (0.1, 0.4)
 STEP_SECONDS = (0.05, 0.25)  # The clock moves so often, two minutes at a time.
 DOWN_SECONDS_MAX = 0.4
 AFTER_SECONDS = 0.3  # The load goes on once all is back.
@@ -57,26 +59,11 @@ FAILURES = (
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What became of a round."""
-
-    target: str
-    seed: int
-    killed_at: float = 0.0  # Seconds after the load began.
-    special: str = ""
-    in_flight: list[str] = field(default_factory=list)
-    back: float = 0.0  # Seconds from the kill to the target's being back.
-    settled: float = 0.0  # From then to the suite's having nothing left to do.
-    took: float = 0.0
-    counts: str = ""
-    differences: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
 class Rounds:
     """Rounds on one suite, one after the other; each has a tenant and two weeks of its own."""
 
     suite: Suite
+    customers: int = CUSTOMERS
     monday: datetime = MONDAY
 
     async def play(self, target: str, seed: int) -> Outcome:
@@ -84,7 +71,7 @@ class Rounds:
         outcome, begun = Outcome(target, seed), time.monotonic()
         tenant = self.suite.new_tenant()
         async with self.suite.client(tenant) as client, self.suite.internal() as internal:
-            world = World(tenant, self.monday, random.Random(seed), client)
+            world = World(tenant, self.monday, random.Random(seed), client, self.customers)
             self.monday += 3 * WEEK
             try:
                 await Round(self.suite, world, internal, outcome).play()

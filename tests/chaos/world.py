@@ -38,7 +38,6 @@ from tests.chaos.expected import CALL, JOB, TARIFFS, WEEK, Seat, Tariff, Tiers
 from tests.chaos.known import Fate, GrantAsked, Known
 
 CURRENCY = "USD"
-CUSTOMERS = 8
 SEATS_PER_CUSTOMER = (1, 1, 1, 2)  # Every fourth customer has two subscriptions.
 AMPLE_MINOR, SCARCE_MINOR = 10_000_000, 600
 
@@ -60,6 +59,7 @@ class World:
     start: datetime
     rng: random.Random
     client: SuiteClient
+    customers: int
     caller: Caller = field(default_factory=Caller)
     known: Known = field(default_factory=Known)
     seats: Sequence[Seat] = ()
@@ -100,7 +100,7 @@ async def furnish(world: World) -> None:
     """Create all that the round needs; nothing is killed yet."""
     await asyncio.gather(*(_create_meter(world, kind) for kind in (CALL, JOB)))
     await asyncio.gather(*(_create_plan(world, tariff) for tariff in TARIFFS.values()))
-    world.seats = _draw_seats(world.rng)
+    world.seats = _draw_seats(world.rng, world.customers)
     await asyncio.gather(*(_subscribe(world, seat) for seat in world.seats))
     customers = sorted({seat.customer_id for seat in world.seats})
     prepaid = customers[:: len(SEATS_PER_CUSTOMER) // 2]
@@ -109,9 +109,9 @@ async def furnish(world: World) -> None:
     )
 
 
-def _draw_seats(rng: random.Random) -> list[Seat]:
+def _draw_seats(rng: random.Random, customers: int) -> list[Seat]:
     seats = []
-    for place in range(CUSTOMERS):
+    for place in range(customers):
         customer = f"customer-{place}"
         for number in range(SEATS_PER_CUSTOMER[place % len(SEATS_PER_CUSTOMER)]):
             tariff = rng.choice(sorted(TARIFFS))
