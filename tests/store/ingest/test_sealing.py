@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from functools import partial
 
 import pytest
@@ -12,11 +11,11 @@ from sqlalchemy import text
 from libs import db
 from libs.driver import driver
 from libs.errors import Unavailable
-from services.ingest.domain.verdicts import Verdict, decide
+from services.ingest.domain.verdicts import decide
 from services.ingest.operations.sealing import SHARD, Sealed, encode
 from services.ingest.store import keys, segments
 from tests.store.ingest.conftest import Log
-from tests.unit.ingest.events import OTHER_TENANT, TENANT, event, ids, submission
+from tests.unit.ingest.events import OTHER_TENANT, TENANT, event, submission
 from tests.wait import until
 
 SEALERS = 3
@@ -76,40 +75,6 @@ async def test_slices_form_a_chain_without_the_segments_that_pass_by(log: Log) -
     for chain in chains.values():
         assert [previous for previous, _ in chain] == [0, *(number for _, number in chain[:-1])]
     assert sorted(number for chain in chains.values() for _, number in chain) == [1, 2, 3, 4, 5, 6]
-
-
-async def test_sealers_on_the_same_events_store_each_once_and_never_deadlock(log: Log) -> None:
-    """Three sealers get the same events in different orders and groups."""
-    shuffled = random.Random(7)
-    pool = [event(one) for one in ids(400)]
-
-    async def sealer() -> list[Sealed]:
-        sealed = []
-        for _ in range(GROUPS):
-            sent = shuffled.sample(pool, 150)
-            sealed.append(await log.seal(submission(*sent[:70]), submission(*sent[70:])))
-        return sealed
-
-    results = [
-        one for many in await asyncio.gather(*(sealer() for _ in range(SEALERS))) for one in many
-    ]
-    stored = await log.ids()
-    accepted = sum(
-        judged.verdict is Verdict.ACCEPTED
-        for sealed in results
-        for request in sealed.decision.judgements
-        for judged in request
-    )
-    assert len(stored) == len(set(stored)) == accepted
-    assert {judged for sealed in results for names in verdicts(sealed) for judged in names} <= {
-        "ACCEPTED",
-        "DUPLICATE",
-    }
-    [(keys_stored,)] = await log.fetch("SELECT count(*) FROM event_key")
-    assert keys_stored == len(stored)
-    numbers = [row[0] for row in await log.fetch("SELECT number FROM segment ORDER BY number")]
-    assert numbers == list(range(1, len(numbers) + 1))
-    assert await log.fetch("SELECT number FROM shard") == [(len(numbers),)]
 
 
 async def test_a_key_stored_between_probe_and_insert_is_found_by_the_next_probe(log: Log) -> None:

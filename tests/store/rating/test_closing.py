@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from decimal import Decimal
 from uuid import uuid4
 
@@ -132,38 +131,6 @@ async def test_what_is_frozen_cannot_be_changed(world: World) -> None:
         with pytest.raises(DBAPIError, match="written once"):
             async with begin(world.app, TENANT) as conn:
                 await conn.execute(text(statement))
-
-
-async def test_no_usage_is_lost_between_folds_and_closes(world: World) -> None:
-    """Each period is closed while its customer's events are being folded."""
-    customers = [f"c{n}" for n in range(20)]
-    for customer in customers:
-        await world.subscribe(customer)
-    await world.announce(FEBRUARY)
-    periods = {customer: await world.period_id(customer) for customer in customers}
-    pieces = [world.slice(*(an_event(customer, NOON) for customer in customers)) for _ in range(20)]
-
-    async def fold_all() -> None:
-        for piece in pieces:
-            await world.fold_slice(piece)
-
-    async def close_all() -> None:
-        for customer in customers:
-            await world.close(periods[customer], FEBRUARY)
-
-    await asyncio.gather(fold_all(), close_all())
-    for customer in customers:
-        closed = await world.close(periods[customer], FEBRUARY)
-        adjustment = await world.adjust(periods[customer], 1)
-        assert closed.amount.amount_minor + adjustment.amount.amount_minor == 20
-        late = [
-            row[0]
-            for row in await world.fetch(
-                "SELECT late_version FROM billing_periods WHERE period_id = :id",
-                id=periods[customer],
-            )
-        ]
-        assert late == [20], "every fold came after the announcement, and said so"
 
 
 async def test_usage_beyond_what_money_can_be_written_in_is_refused(world: World) -> None:

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from libs.errors import Exhausted
 from libs.requests import RequestIdReused
 from services.wallet.domain.hold import (
     AlreadyCaptured,
@@ -21,26 +20,6 @@ from services.wallet.loops import Expiry, idle
 from services.wallet.operations.holds import get_hold
 from tests.store.wallet.conftest import START, Counter, a_request
 from tests.wait import until
-
-CALLERS, PLACES = 200, 50
-
-
-async def test_two_hundred_callers_for_fifty_places_never_oversubscribe(counter: Counter) -> None:
-    wallet_id = await counter.filled(PLACES * 10)
-
-    async def call() -> bool:
-        while True:
-            try:
-                await counter.hold(wallet_id, 10)
-                return True
-            except InsufficientBalance:
-                return False
-            except Exhausted:  # Slow down: the pool is small, the caller comes again.
-                continue
-
-    placed = await asyncio.gather(*(call() for _ in range(CALLERS)))
-    assert sum(placed) == PLACES
-    assert await counter.standing(wallet_id) == (0, PLACES * 10, 0)
 
 
 async def test_captures_and_releases_that_race_resolve_a_hold_once(counter: Counter) -> None:
