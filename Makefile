@@ -8,7 +8,7 @@ BIN := .venv/bin
 CODE := services libs cli deploy demo tests tools
 CACHES := .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
-.PHONY: help setup runtime demo up down status test test-slow test-kill mutants bench sdk test-sdk \
+.PHONY: help setup runtime demo up down status test test-slow test-kill mutants bench fuzz sdk test-sdk \
 	deploy-check lint format proto lock released clean
 
 help: ## list the targets
@@ -42,6 +42,9 @@ test-kill: setup ## kill each process under load and compare: ROUNDS=3 of each, 
 
 mutants: setup ## plant one-line faults; each must turn the tests red
 	@$(BIN)/python -m tests.mutants $(ARGS)
+
+fuzz: setup ## throw bytes and made-up messages at every RPC: SECONDS=300, SEED=random
+	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),300) $(if $(SEED),--seed $(SEED))
 
 bench: setup ## measure speed and memory into build/bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)
