@@ -5,34 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 from click.testing import CliRunner
 
 from cli.__main__ import main
+from tests.readme import OWN_CODE, commands
 from tests.suite import Suite
 from tests.wait import until
 
-README = Path(__file__).parents[2] / "README.md"
 TOUR = "## From an event to an invoice in five calls"
 
 
-def commands() -> list[list[str]]:
-    """Return the tour's `tally` commands, split as a shell would."""
-    tour = README.read_text(encoding="utf-8").split(TOUR)[1].split("\n## ")[0]
-    blocks = re.findall(r"```\n(.*?)```", tour, flags=re.DOTALL)
-    lines = [line.strip() for block in blocks for line in block.splitlines()]
-    return [shlex.split(line) for line in lines if line.startswith("tally ")]
-
-
 async def test_the_tour_leads_from_an_event_to_an_invoice(suite: Suite, tmp_path: Path) -> None:
+    tenant = suite.new_tenant()
     env = {
         **os.environ,
         "TALLY_HOME": str(suite.stack.folder),
-        "TALLY_TOKEN": suite.token(1),
-        "TALLY_TENANT": "1",
+        "TALLY_TOKEN": suite.token(tenant),
+        "TALLY_TENANT": str(tenant),
     }
 
     async def tally(*arguments: str) -> str:
@@ -44,7 +38,7 @@ async def test_the_tour_leads_from_an_event_to_an_invoice(suite: Suite, tmp_path
     async def counted() -> bool:
         return "0.02" in await tally("usage", "acme-pro")
 
-    tour = commands()
+    tour = [shlex.split(line) for line in commands(TOUR, "tally")]
     assert len(tour) >= 8
     said = {}
     for _, *arguments in tour:
@@ -63,3 +57,26 @@ async def test_the_tour_leads_from_an_event_to_an_invoice(suite: Suite, tmp_path
     await tally("invoices", "pdf", number, "--output", str(document))
     assert document.read_bytes().startswith(b"%PDF-")
     assert json.loads(await tally("trace", number, "--json"))
+
+
+def test_a_service_answers_without_any_client(suite: Suite) -> None:
+    bin = Path(sys.executable).parent
+    addresses = {f"TALLY_{name.upper()}_ADDRESS": at for name, at in suite.stack.addresses.items()}
+    env = {
+        **os.environ,
+        **addresses,
+        "TALLY_TOKEN": suite.token(suite.new_tenant()),
+        "PATH": f"{bin}:{os.environ['PATH']}",
+    }
+
+    def shell(line: str) -> str:
+        ran = subprocess.run(
+            line, shell=True, env=env, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert ran.returncode == 0, f"{line}\n{ran.stdout}{ran.stderr}"
+        return ran.stdout
+
+    listed, recorded, meters = (shell(line) for line in commands(OWN_CODE, "buf"))
+    assert "tally.ingest.v1.IngestService/RecordEvents" in listed.split()
+    assert json.loads(recorded)["verdicts"] == [{"verdict": "VERDICT_ACCEPTED"}]
+    assert json.loads(meters) == {}

@@ -34,7 +34,7 @@ type Call<M> = M extends UnaryMethod
 
 /** What an answer lists: the type of its one repeated field. */
 type Item<Answer> = {
-  [K in keyof Answer]: K extends `$${string}`
+  [K in keyof Answer]-?: K extends `$${string}`
     ? never
     : Answer[K] extends readonly (infer Each)[]
       ? Each

@@ -1,4 +1,4 @@
-"""Both clients, from their packages, behave as the conformance cases say, against a live suite."""
+"""Both clients, from their packages, behave against a live suite as cases and documents say."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from cli.running import public_scopes
-from tests.slow.sdk.conftest import ROOT
+from tests.readme import OWN_CODE, blocks
+from tests.slow.sdk.conftest import ROOT, run
 from tests.slow.sdk.gate import Gate
 from tests.suite import Suite
 
@@ -57,6 +58,27 @@ async def test_a_client_passes_every_case(
 
 def test_each_case_has_a_name_of_its_own() -> None:
     assert len(set(NAMES)) == len(NAMES) > 30
+
+
+def test_the_example_in_python_works(suite: Suite, python: Path, tmp_path: Path) -> None:
+    (code,) = blocks(OWN_CODE, "python")
+    said = run([python, "-c", code], tmp_path, **_environment(suite))
+    assert "verdict: VERDICT_ACCEPTED" in said
+    assert "NOT_FOUND no subscription" in said
+
+
+def test_the_example_in_typescript_works(suite: Suite, node_folder: Path) -> None:
+    (code,) = blocks(OWN_CODE, "typescript")  # No types are written in it: it is JavaScript.
+    command = ["node", "--input-type=module", "--eval", code]
+    said = run(command, node_folder, **_environment(suite))
+    assert "[ 'ACCEPTED' ]" in said
+    assert "NOT_FOUND no subscription" in said
+
+
+def _environment(suite: Suite) -> dict[str, str]:
+    """Return what the README has its reader set."""
+    addresses = {f"TALLY_{name.upper()}_ADDRESS": at for name, at in suite.stack.addresses.items()}
+    return {**addresses, "TALLY_TOKEN": suite.token(suite.new_tenant())}
 
 
 def _run_of(case: dict[str, Any], suite: Suite, where: str | dict[str, str]) -> dict[str, Any]:
