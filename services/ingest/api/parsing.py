@@ -37,17 +37,21 @@ def make_candidates(events: Sequence[event_pb2.Event], rules: Rules) -> list[Can
 
 def read_event(message: event_pb2.Event) -> Event:
     """Read an event as it was sent; what breaks its grammar is Unreadable."""
-    time = message.time
+    time, amount = None, message.amount
+    if message.HasField("time"):
+        sent = message.time
+        time = parse_time(sent.seconds, sent.nanos)
     return Event(
-        id=message.id,
-        source=message.source,
-        type=message.type,
-        time=parse_time(time.seconds, time.nanos) if message.HasField("time") else None,
-        customer_id=message.customer_id,
-        subscription_id=message.subscription_id,
-        properties={key: _read_value(value) for key, value in message.properties.items()},
-        amount=_read_number(message.amount) if message.amount else None,
-        hold_id=message.hold_id,
+        message.id,
+        message.source,
+        message.type,
+        time,
+        message.customer_id,
+        message.subscription_id,
+        # A text that is not empty is the one kind that need not be asked for.
+        {key: one.text or _read_value(one) for key, one in message.properties.items()},
+        _read_number(amount) if amount else None,
+        message.hold_id,
     )
 
 

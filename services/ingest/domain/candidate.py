@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from libs.partition import partition_of
 from libs.tenant import Tenant
@@ -14,8 +15,7 @@ from services.ingest.domain.limits import Limits
 from services.ingest.domain.validation import Rejection, find_fault
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """An event on its way to the log. With a `fault`, key, digest and partition say nothing."""
 
     event: Event

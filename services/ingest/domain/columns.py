@@ -8,10 +8,11 @@ large for two machine words in canonical form.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from struct import pack, unpack
+from typing import Any
 
 from libs.tenant import Tenant
 from services.ingest.domain.event import Event, LoggedEvent, PropertyValue, Unreadable
@@ -84,34 +85,41 @@ class _Strings:
     def __init__(self) -> None:
         self._places = {"": 0}
 
-    def place(self, text: str) -> int:
-        return self._places.setdefault(text, len(self._places))
+    def places(self, column: Sequence[str]) -> bytes:
+        """Return the place of each string, as uint32."""
+        places = self._places
+        for text in dict.fromkeys(column):
+            if text not in places:
+                places[text] = len(places)
+        return pack(f"<{len(column)}I", *map(places.__getitem__, column))
 
     def all(self) -> tuple[str, ...]:
         return tuple(self._places)
 
 
 def encode(logged: Sequence[LoggedEvent]) -> Columns:
-    """Return the columns of `logged`, which is in the order of its indexes."""
+    """Return the columns of `logged`, one at least, in the order of their places."""
+    count = len(logged)
+    tenants, places, events, received = zip(*logged, strict=True)
+    (ids, sources, types, _, customers, subscriptions, properties, amounts, holds) = zip(
+        *events, strict=True
+    )
     strings = _Strings()
-    place = strings.place
-    events = [entry.event for entry in logged]
-    count = len(events)
     return Columns(
         event_count=count,
-        indexes=pack(f"<{count}i", *(entry.index for entry in logged)),
-        tenants=pack(f"<{count}i", *(entry.tenant for entry in logged)),
-        ids=tuple(event.id for event in events),
-        sources=pack(f"<{count}I", *(place(event.source) for event in events)),
-        types=pack(f"<{count}I", *(place(event.type) for event in events)),
-        customer_ids=pack(f"<{count}I", *(place(event.customer_id) for event in events)),
-        subscription_ids=pack(f"<{count}I", *(place(event.subscription_id) for event in events)),
-        amounts=pack(f"<{count}I", *(place(_amount_text(event)) for event in events)),
-        hold_ids=pack(f"<{count}I", *(place(event.hold_id) for event in events)),
+        indexes=pack(f"<{count}i", *places),
+        tenants=pack(f"<{count}i", *tenants),
+        ids=ids,
+        sources=strings.places(sources),
+        types=strings.places(types),
+        customer_ids=strings.places(customers),
+        subscription_ids=strings.places(subscriptions),
+        amounts=strings.places([_amount_text(amount) for amount in amounts]),
+        hold_ids=strings.places(holds),
         times=pack(f"<{count}q", *(entry.time for entry in logged)),
         times_given=bytes(event.time is not None for event in events),
-        received_times=pack(f"<{count}q", *(entry.received for entry in logged)),
-        properties=_encode_properties(events, strings),
+        received_times=pack(f"<{count}q", *received),
+        properties=_encode_properties(properties, strings),
         strings=strings.all(),  # Last: by now every string has its place.
     )
 
@@ -133,7 +141,7 @@ def decode(columns: Columns, selection: Selection | None = None) -> list[LoggedE
     return [
         LoggedEvent(
             tenant=Tenant(tenants[row]),
-            index=indexes[row],
+            place=indexes[row],
             received=received[row],
             event=Event(
                 id=columns.ids[row],
@@ -151,59 +159,66 @@ def decode(columns: Columns, selection: Selection | None = None) -> list[LoggedE
     ]
 
 
-def _amount_text(event: Event) -> str:
-    assert not isinstance(event.amount, Unreadable)
-    return "" if event.amount is None else event.amount.canonical()
+def _amount_text(amount: Number | Unreadable | None) -> str:
+    assert not isinstance(amount, Unreadable)
+    return "" if amount is None else amount.canonical()
 
 
-def _encode_properties(events: Sequence[Event], strings: _Strings) -> tuple[PropertyColumn, ...]:
-    cells: defaultdict[tuple[str, Kind], list[tuple[int, PropertyValue]]] = defaultdict(list)
-    for row, event in enumerate(events):
-        for name, value in event.properties.items():
-            cells[name, _kind_of(value)].append((row, value))
-    return tuple(
-        _encode_property(name, kind, cells[name, kind], strings) for name, kind in sorted(cells)
-    )
+def _encode_properties(
+    properties: Iterable[Mapping[str, PropertyValue]], strings: _Strings
+) -> tuple[PropertyColumn, ...]:
+    """Sort the values of all events by name and type, and then into columns."""
+    cells: defaultdict[tuple[str, type], tuple[list[int], list[Any]]]
+    cells = defaultdict(lambda: ([], []))
+    for row, of_event in enumerate(properties):
+        for name, value in of_event.items():
+            rows, values = cells[name, type(value)]
+            rows.append(row)
+            values.append(value)
+    columns: list[PropertyColumn] = []
+    for (name, kind), (rows, values) in sorted(cells.items(), key=_name_and_type):
+        if kind is Number:
+            columns += _encode_numbers(name, rows, values, strings)
+        elif kind is str:
+            columns.append(PropertyColumn(name, Kind.TEXT, _rows(rows), strings.places(values)))
+        else:
+            assert kind is bool, "an event at fault is in no segment"
+            columns.append(PropertyColumn(name, Kind.FLAG, _rows(rows), bytes(values)))
+    return tuple(columns)
 
 
-def _kind_of(value: PropertyValue) -> Kind:
-    match value:
-        case str():
-            return Kind.TEXT
-        case Number():
-            return Kind.LARGE_DECIMAL if value.fitting() is None else Kind.DECIMAL
-        case bool():
-            return Kind.FLAG
-        case Unreadable():
-            raise AssertionError("an event at fault is in no segment")
+TYPES = (str, Number, bool)  # In the order of their kinds.
 
 
-def _encode_property(
-    name: str, kind: Kind, cells: Sequence[tuple[int, PropertyValue]], strings: _Strings
-) -> PropertyColumn:
-    count = len(cells)
-    rows = pack(f"<{count}i", *(row for row, _ in cells))
-    match kind:
-        case Kind.TEXT:
-            values = pack(f"<{count}I", *(strings.place(str(value)) for _, value in cells))
-        case Kind.LARGE_DECIMAL:
-            texts = (value.canonical() for _, value in cells if isinstance(value, Number))
-            values = pack(f"<{count}I", *(strings.place(text) for text in texts))
-        case Kind.FLAG:
-            values = bytes(value is True for _, value in cells)
-        case Kind.DECIMAL:
-            numbers = [_fitting(value) for _, value in cells]
-            values = pack(f"<{count}q", *(number.mantissa for number in numbers))
-            exponents = pack(f"<{count}b", *(number.exponent for number in numbers))
-            return PropertyColumn(name, kind, rows, values, exponents)
-    return PropertyColumn(name, kind, rows, values)
+def _name_and_type(cell: tuple[tuple[str, type], Any]) -> tuple[str, int]:
+    (name, kind), _ = cell
+    return name, TYPES.index(kind)
 
 
-def _fitting(value: PropertyValue) -> Number:
-    assert isinstance(value, Number)
-    fitting = value.fitting()
-    assert fitting is not None
-    return fitting
+def _encode_numbers(
+    name: str, rows: Sequence[int], numbers: Sequence[Number], strings: _Strings
+) -> Iterator[PropertyColumn]:
+    fitting = [number.fitting() for number in numbers]
+    small = [(row, number) for row, number in zip(rows, fitting, strict=True) if number]
+    if small:
+        mantissas, exponents = zip(*(number for _, number in small), strict=True)
+        yield PropertyColumn(
+            name,
+            Kind.DECIMAL,
+            _rows([row for row, _ in small]),
+            pack(f"<{len(small)}q", *mantissas),
+            pack(f"<{len(small)}b", *exponents),
+        )
+    if len(small) < len(rows):
+        large = [place for place, number in enumerate(fitting) if not number]
+        texts = strings.places([numbers[place].canonical() for place in large])
+        yield PropertyColumn(
+            name, Kind.LARGE_DECIMAL, _rows([rows[place] for place in large]), texts
+        )
+
+
+def _rows(rows: Sequence[int]) -> bytes:
+    return pack(f"<{len(rows)}i", *rows)
 
 
 def _decode_properties(

@@ -30,15 +30,15 @@ def digest(event: Event, version: int = DIGEST_VERSION) -> int:
         "" if amount is None else amount.canonical(),
         event.hold_id,
     ]
-    for key, value in sorted(event.properties.items()):
-        parts += (key, _tagged(value))
+    properties = event.properties
+    for key in sorted(properties):
+        value = properties[key]
+        parts += (key, "t" + value if type(value) is str else _tagged(value))
     hashed = blake2b("\0".join(parts).encode(), digest_size=8).digest()
     return int.from_bytes(hashed, "big", signed=True)
 
 
 def _tagged(value: PropertyValue) -> str:
-    if isinstance(value, str):
-        return "t" + value
     if isinstance(value, Number):
         return "d" + value.canonical()
     assert isinstance(value, bool), "an event at fault has no digest"

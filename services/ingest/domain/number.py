@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 GRAMMAR = re.compile(r"([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d+))?", re.ASCII)
 CHARACTERS_MAX = 64
@@ -13,8 +13,7 @@ PLACES_MAX = 30
 INT64_MAX, INT8_MAX = 2**63 - 1, 127
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(NamedTuple):
     """mantissa * 10^exponent, with the digits that were sent: "1.50" is Number(150, -2)."""
 
     mantissa: int

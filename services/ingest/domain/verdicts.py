@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from libs.tenant import Tenant
 from services.ingest.domain.candidate import Candidate, Submission
@@ -40,8 +41,7 @@ class Judgement:
     number: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """An event that goes into the segment."""
 
     tenant: Tenant

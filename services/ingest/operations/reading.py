@@ -120,7 +120,7 @@ def _decode(parts: Sequence[LogPart], selection: Selection, after: Position | No
         chosen = replace(selection, after_index=after.index if after and resumed else -1)
         events += sorted(
             (
-                Found(Position(number, logged.index), logged)
+                Found(Position(number, logged.place), logged)
                 for part in slices
                 for logged in decode(unpack_content(part.content), chosen)
             ),

@@ -39,9 +39,9 @@ events = st.builds(
 
 @st.composite
 def segments(draw: st.DrawFn) -> list[LoggedEvent]:
-    """Events of a slice, by their places in the segment."""
-    indexes = sorted(draw(st.sets(st.integers(0, 9_999), max_size=12)))
+    """Events of a slice, by their places in the segment: one at least."""
+    places = sorted(draw(st.sets(st.integers(0, 9_999), min_size=1, max_size=12)))
     return [
-        LoggedEvent(Tenant(draw(st.integers(1, 3))), index, draw(events), draw(micros))
-        for index in indexes
+        LoggedEvent(Tenant(draw(st.integers(1, 3))), place, draw(events), draw(micros))
+        for place in places
     ]

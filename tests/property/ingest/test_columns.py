@@ -48,7 +48,7 @@ def test_a_selection_chooses_what_a_filter_would(
 def matches(entry: LoggedEvent, chosen: Selection) -> bool:
     return (
         entry.tenant == chosen.tenant
-        and entry.index > chosen.after_index
+        and entry.place > chosen.after_index
         and chosen.customer_id in (None, entry.event.customer_id)
         and chosen.type in (None, entry.event.type)
         and (chosen.start is None or entry.time >= chosen.start)
@@ -59,7 +59,7 @@ def matches(entry: LoggedEvent, chosen: Selection) -> bool:
 def comparable(logged: list[LoggedEvent]) -> list[object]:
     """Return `logged` with its numbers as values, whatever their digits."""
     return [
-        (entry.tenant, entry.index, entry.received, entry.time, fields(entry.event))
+        (entry.tenant, entry.place, entry.received, entry.time, fields(entry.event))
         for entry in logged
     ]
 

@@ -65,7 +65,7 @@ class Log:
             for number, content in rows
             for logged in decode(unpack_content(content))
         ]
-        return [logged for _, logged in sorted(numbered, key=lambda one: (one[0], one[1].index))]
+        return [logged for _, logged in sorted(numbered, key=lambda one: (one[0], one[1].place))]
 
     async def ids(self) -> Sequence[str]:
         return [logged.event.id for logged in await self.events()]

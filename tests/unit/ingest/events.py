@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from libs.tenant import Tenant
@@ -31,7 +30,7 @@ GOOD = Event(
 
 def event(event_id: str = "e1", **changes: Any) -> Event:
     """Return a good event with some of it changed."""
-    return replace(GOOD, id=event_id, **changes)
+    return GOOD._replace(id=event_id, **changes)
 
 
 def candidate(sent: Event, *, tenant: Tenant = TENANT, content: bytes = b"") -> Candidate:
