@@ -11,6 +11,7 @@ ENGINE_MAKERS = {"create_async_engine", "create_engine", "async_engine_from_conf
 
 # What the domain may import besides itself: it computes, and knows neither time nor place.
 DOMAIN_LIBS = {
+    "libs.difference",
     "libs.money",
     "libs.errors",
     "libs.partition",

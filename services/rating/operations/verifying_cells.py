@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from services.rating.store.applied import Lane, load_applied
 from services.rating.store.catalog import load_meters_by_type
 
 ROWS_MAX = 50_000  # Of cells and distinct values in memory, once as stored and once folded again.
+UNLIMITED = 2**62
 
 
 class LogUnreadable(Exception):
@@ -127,7 +127,7 @@ async def verify_cells(
         while shares:
             share = shares.pop()
             halves = share.halves()
-            rows_max = sys.maxsize if halves is None else ROWS_MAX
+            rows_max = UNLIMITED if halves is None else ROWS_MAX
             view = await _load_view(snapshots, share, rows_max)
             again = await _fold_again(log, shards, share, view, rows_max) if view else None
             if view is None or again is None:
