@@ -1,0 +1,1 @@
+"""Seeded faults: lines broken on purpose, each of which must turn the tests red."""
