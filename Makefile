@@ -8,8 +8,8 @@ BIN := .venv/bin
 CODE := services libs cli deploy demo tests tools
 CACHES := .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
-.PHONY: help setup runtime demo up down status test test-slow test-kill mutants bench fuzz sdk test-sdk \
-	deploy-check lint format proto lock released clean
+.PHONY: help setup runtime demo up down status test test-slow test-kill mutants bench fuzz sdk \
+	test-sdk deploy-check lint format proto lock released clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -17,18 +17,15 @@ from libs.period import DayPeriod
 from services.rating.domain.cell import Cell, merged, units
 from services.rating.domain.filters import choose_bucket
 from services.rating.domain.meter import Meter
-from services.rating.domain.plan import Charge, PlanVersion
+from services.rating.domain.plan import PERIOD_MINOR_MAX, Charge, PlanVersion
 from services.rating.domain.price import Price, Row, amount_of, rate
 
 ZERO, ONE = Decimal(0), Decimal(1)
 PLACES = Decimal("1e-30")  # As many as a decimal of the contract can have.
 
 
-MINOR_MAX = 2**63 - 1
-
-
 class AmountTooLarge(Refused):
-    """Fees cost more than money can be written in."""
+    """The fees of a period cost more than may be billed."""
 
     reason = "AMOUNT_TOO_LARGE"
 
@@ -159,14 +156,15 @@ def usage_fee(
 
 
 def check_amounts(fees: Sequence[Fee]) -> None:
-    """Check that `fees` and their sum can be written as money.
+    """Check that `fees`, all of one period, can be billed.
 
     Raises:
         AmountTooLarge: they cannot.
     """
     total = sum(abs(fee.amount_minor) for fee in fees)
-    if total > MINOR_MAX:
-        raise AmountTooLarge(f"the fees come to {total} minor units, at most {MINOR_MAX} can be")
+    if total > PERIOD_MINOR_MAX:
+        problem = f"the fees come to {total} minor units, at most {PERIOD_MINOR_MAX} can be"
+        raise AmountTooLarge(problem)
 
 
 def adjustments(now: Sequence[Fee], billed: Sequence[Fee]) -> list[Fee]:

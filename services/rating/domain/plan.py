@@ -10,12 +10,16 @@ from enum import StrEnum
 from uuid import UUID
 
 from libs.errors import AlreadyExists, FieldInvalid, FieldsInvalid, NotFound
+from libs.money import round_minor
 from services.rating.domain.filters import ANY, DimensionFilter
 from services.rating.domain.meter import Meter, MeterUnknown
 from services.rating.domain.price import Price
 
 CHARGES_MAX = 200
 BUCKETS_MAX = 100
+# Far beyond any use, and so far from what 64 bits hold that an invoice of hundreds of periods fits,
+# its taxes included.
+PERIOD_MINOR_MAX = 10**15
 
 
 class PlanNotFound(NotFound):
@@ -92,6 +96,20 @@ class PlanVersion:
     base_timing: Timing | None  # Not None where there is a base amount.
     charges: tuple[Charge, ...]
     created_at: datetime
+
+
+def check_base_amount(version: PlanVersion, currency: str) -> None:
+    """Check that the base fee of `version`, in a plan of `currency`, can be billed.
+
+    Raises:
+        FieldInvalid: it is too large.
+    """
+    if version.base_amount is None:
+        return
+    minor = round_minor(version.base_amount, currency)
+    if minor > PERIOD_MINOR_MAX:
+        problem = f"is {minor} minor units, at most {PERIOD_MINOR_MAX} can be billed"
+        raise FieldInvalid("version.base_amount", problem)
 
 
 def check_charges(charges: Sequence[Charge], meters: Mapping[str, Meter]) -> None:

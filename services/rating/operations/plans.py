@@ -11,7 +11,7 @@ from libs.db import begin
 from libs.requests import Request
 from libs.tenant import Tenant
 from libs.wire import Page, page_token, parse_page_token
-from services.rating.domain.plan import Plan, PlanVersion, check_charges
+from services.rating.domain.plan import Plan, PlanVersion, check_base_amount, check_charges
 from services.rating.operations.command import begin_command
 from services.rating.operations.messages import plan_message, version_message
 from services.rating.store import plans as store
@@ -31,6 +31,7 @@ async def create_plan(
     """Add `plan` with its first version.
 
     Raises:
+        FieldInvalid: the base fee is too large.
         MeterUnknown: a charge's meter does not exist.
         FieldsInvalid: a filter does not fit its meter.
         PlanCodeTaken: another plan has the code.
@@ -42,7 +43,7 @@ async def create_plan(
             earlier = await requests.claim(conn, tenant, request, pb.CreatePlanResponse)
             if earlier is not None:
                 return earlier
-        await _check_meters(conn, tenant, version)
+        await _check(conn, tenant, plan, version)
         await store.insert_plan(conn, tenant, plan)
         await store.insert_version(conn, tenant, plan, version)
         if not validate_only:
@@ -63,7 +64,7 @@ async def create_version(
 
     Raises:
         PlanNotFound: there is no such plan.
-        MeterUnknown, FieldsInvalid, RequestIdReused: as for `create_plan`.
+        FieldInvalid, MeterUnknown, FieldsInvalid, RequestIdReused: as for `create_plan`.
     """
     async with begin_command(engine, tenant, validate_only=validate_only) as conn:
         if not validate_only:
@@ -71,7 +72,7 @@ async def create_version(
             if earlier is not None:
                 return earlier
         plan = await store.lock_plan(conn, tenant, plan_code)
-        await _check_meters(conn, tenant, version)
+        await _check(conn, tenant, plan, version)
         newest = await store.load_newest_version(conn, tenant, plan_code)
         numbered = replace(version, version=newest + 1)
         await store.insert_version(conn, tenant, plan, numbered)
@@ -106,6 +107,7 @@ async def list_plans(engine: AsyncEngine, tenant: Tenant, page: Page) -> pb.List
     )
 
 
-async def _check_meters(conn: AsyncConnection, tenant: Tenant, version: PlanVersion) -> None:
+async def _check(conn: AsyncConnection, tenant: Tenant, plan: Plan, version: PlanVersion) -> None:
+    check_base_amount(version, plan.currency)
     codes = {charge.meter_code for charge in version.charges}
     check_charges(version.charges, await load_meters(conn, tenant, codes))

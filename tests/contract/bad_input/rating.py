@@ -39,7 +39,7 @@ VERSION: Fields = {
     "version.created_at": OUTPUT,
     "version.interval_unit": enum(),
     "version.interval_count": {"oversized": 2, "negative": -1},
-    "version.base_amount": OPTIONAL_PRICE,
+    "version.base_amount": {**OPTIONAL_PRICE, "above": "10000000000000.01"},
     "version.base_timing": enum(),
     "version.charges": {"oversized": Refusal([{}] * 201)},
     "version.charges[0].code": OPTIONAL_CODE,

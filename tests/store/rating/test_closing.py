@@ -133,11 +133,13 @@ async def test_what_is_frozen_cannot_be_changed(world: World) -> None:
                 await conn.execute(text(statement))
 
 
-async def test_usage_beyond_what_money_can_be_written_in_is_refused(world: World) -> None:
+@pytest.mark.parametrize("quantity", ["1e29", "1000000000000100"])
+async def test_usage_beyond_what_can_be_billed_is_refused(world: World, quantity: str) -> None:
+    """At a cent each, the second comes to 10^15 + 100 minor units."""
     await world.create_meter("stored", Aggregation.SUM, value="bytes")
     await world.create_plan("storage", [a_charge("stored", "0.01")])
     await world.subscribe("acme", plan="storage")
-    await world.fold(an_event("acme", NOON, type_="stored", bytes=Decimal("1e29")))
+    await world.fold(an_event("acme", NOON, type_="stored", bytes=Decimal(quantity)))
     await world.announce(FEBRUARY)
     with pytest.raises(AmountTooLarge):
         await world.close(await world.period_id("acme"), FEBRUARY)

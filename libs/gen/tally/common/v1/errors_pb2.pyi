@@ -101,7 +101,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CLOCK_BACKWARD: _ErrorReason.ValueType  # 89
     """FAILED_PRECONDITION: the test clock only moves forward."""
     ERROR_REASON_AMOUNT_TOO_LARGE: _ErrorReason.ValueType  # 90
-    """FAILED_PRECONDITION: the usage costs more than 64 bits of minor units can hold."""
+    """FAILED_PRECONDITION: the fees of a period come to more than 10^15 minor units."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 100
     """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
     ERROR_REASON_UNAVAILABLE: _ErrorReason.ValueType  # 101
@@ -195,7 +195,7 @@ ERROR_REASON_HOLD_EXPIRED: ErrorReason.ValueType  # 88
 ERROR_REASON_CLOCK_BACKWARD: ErrorReason.ValueType  # 89
 """FAILED_PRECONDITION: the test clock only moves forward."""
 ERROR_REASON_AMOUNT_TOO_LARGE: ErrorReason.ValueType  # 90
-"""FAILED_PRECONDITION: the usage costs more than 64 bits of minor units can hold."""
+"""FAILED_PRECONDITION: the fees of a period come to more than 10^15 minor units."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 100
 """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
 ERROR_REASON_UNAVAILABLE: ErrorReason.ValueType  # 101

@@ -131,7 +131,7 @@ class PlanVersion(_message.Message):
     interval_count: _builtins.int
     """How many units an interval has; only 1 for now."""
     base_amount: _builtins.str
-    """Decimal in currency units; empty: no base fee."""
+    """Decimal in currency units, at most 10^15 minor units; empty: no base fee."""
     base_timing: Global___Timing.ValueType
     """When the base fee is billed."""
     @_builtins.property
