@@ -4,10 +4,12 @@ What a cluster would do with names and ports is done by replacing them: each pod
 loopback port of its own.
 """
 
+import asyncio
 import base64
 import json
 import os
 import shutil
+import signal
 import subprocess
 import urllib.request
 from collections.abc import Iterable, Mapping
@@ -36,20 +38,27 @@ class Cluster:
     image: Image
     folder: Path
     postgres: Postgres
+    replicas: int = 1  # Several keep no test clock.
     running: dict[str, Process] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)  # By the name that manifests use.
-    metrics: dict[str, str] = field(default_factory=dict)
+    listening: dict[str, str] = field(default_factory=dict)  # By pod.
 
     def prepare(self) -> None:
         """Chooses ports, and puts the mounted secrets where processes find them."""
         for name in self.overlay.deployments:
-            self.addresses[f"{name}:50051"] = f"{HOST}:{choose_port(None)}"
-            self.metrics[name] = f"{HOST}:{choose_port(None)}"
+            own = {pod: f"{HOST}:{choose_port(None)}" for pod in self.pods_of(name)}
+            self.listening |= own
+            # What DNS would answer for a headless Service.
+            self.addresses[f"{name}:50051"] = f"ipv4:{','.join(own.values())}"
         credentials = self.folder / "credentials"
         credentials.mkdir()
         for secret, key in (("token-keys", "token-keys.json"), ("internal-token", "token")):
             name = "internal-token" if key == "token" else key
             (credentials / name).write_text(self.secret(secret)[key])
+
+    def pods_of(self, name: str) -> list[str]:
+        """Returns the names of a Deployment's pods."""
+        return [f"{name}-{index}" for index in range(self.replicas)]
 
     def secret(self, name: str) -> dict[str, str]:
         """Returns what the overlay's secret of that name holds."""
@@ -117,43 +126,70 @@ class Cluster:
 
         await until(healthy, seconds=SECONDS, describe=(self.folder / "nats.log").read_text)
 
-    def environment(self, workload: Workload) -> dict[str, str]:
+    def environment(self, workload: Workload, pod: str) -> dict[str, str]:
         """Returns the variables of a pod, and those of the image, with places that are here."""
-        service = workload.name
         places = {**self.addresses, "/run/tally": str(self.folder / "credentials")}
-        if service in self.metrics:
-            places["0.0.0.0:50051"] = self.addresses[f"{service}:50051"]
-            places["0.0.0.0:9090"] = self.metrics[service]
+        if pod in self.listening:
+            places["0.0.0.0:50051"] = self.listening[pod]
+            places["0.0.0.0:9090"] = f"{HOST}:{choose_port(None)}"
         found = {**self.image.environment, **self.overlay.environment(workload)}
         for name, value in found.items():
             for there, here in places.items():
                 value = value.replace(there, here)
             found[name] = value
+        if self.replicas > 1:
+            found |= {name: "0" for name in found if name.endswith("_TEST_CLOCK")}
         return {**found, "PATH": os.environ["PATH"]}
 
-    def start(self, workload: Workload) -> Process:
+    async def start_all(self) -> dict[str, Process]:
+        """Starts everything in the order of a rollout; returns the services' pods, ready."""
+        await asyncio.gather(asyncio.to_thread(self.start_postgres), self.start_nats())
+        jobs = {name: self.start(job, name) for name, job in self.overlay.migrations.items()}
+        for name, job in jobs.items():
+            assert await asyncio.to_thread(job.wait, SECONDS)
+            assert job.exit_status == 0, self.log(name).read_text()
+        pods = {
+            pod: self.start(deployment, pod)
+            for name, deployment in self.overlay.deployments.items()
+            for pod in self.pods_of(name)
+        }
+        await asyncio.gather(*(self.await_probe(pod) for pod in pods))
+        return pods
+
+    def start(self, workload: Workload, pod: str) -> Process:
         """Starts the container of a pod, as a user that is not root."""
         process = processes.start(
             self.image.command(workload.container["args"]),
-            name=workload.name,
+            name=pod,
             folder=self.folder,
-            log=self.log(workload.name),
-            env=self.environment(workload),
+            log=self.log(pod),
+            env=self.environment(workload, pod),
             identity=binaries.find_identity(),
             cwd=self.folder,
         )
-        self.running[workload.name] = process
+        self.running[pod] = process
         return process
 
-    async def await_probe(self, name: str) -> None:
-        """Waits until the probes of a Deployment would find it ready."""
-        address = self.addresses[f"{name}:50051"]
+    async def await_probe(self, pod: str) -> None:
+        """Waits until the probes of a pod would find it ready."""
 
-        def ready() -> bool:
-            assert self.running[name].alive
-            return service_health(address, seconds=1) == SERVING
+        async def ready() -> bool:
+            assert self.running[pod].alive
+            said = await asyncio.to_thread(service_health, self.listening[pod], seconds=1)
+            return said == SERVING
 
-        await until(ready, seconds=SECONDS, describe=self.log(name).read_text)
+        await until(ready, seconds=SECONDS, describe=self.log(pod).read_text)
+
+    async def end(self, pod: str) -> None:
+        """Ends a pod as a cluster does; fails if it had to be killed after its grace."""
+        workload = self.overlay.deployments[pod.rpartition("-")[0]]
+        process = self.running[pod]
+        process.send(signal.SIGTERM)
+        grace = workload.pod["terminationGracePeriodSeconds"]
+        assert await asyncio.to_thread(process.wait, grace), f"{pod} would be killed"
+        assert process.exit_status == 0, self.log(pod).read_text()
+        messages = [json.loads(line)["message"] for line in self.log(pod).read_text().splitlines()]
+        assert "draining" in messages and messages[-1] == "stopped"
 
     def log(self, name: str) -> Path:
         return self.folder / f"{name}.log"

@@ -3,17 +3,16 @@
 import re
 from importlib import import_module
 
-import kubernetes_validate
+import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 
 from deploy.embedded.databases import SERVICES
-from tests.slow.deploy.manifests import OVERLAYS, Overlay, walk
+from tests.slow.deploy.manifests import Overlay, walk
 from tests.tidy import tree
 
 VERSIONS = ("1.31", kubernetes_validate.latest_version())  # The oldest that README names.
 SCALED = {"ingest", "rating"}
 LOOPS_SECONDS = 10  # After the RPCs: the loops' steps, connections, spans.
-GIVEN = "(operator)"
 
 # What holds for the pods of third parties too.
 RESTRICTED = {
@@ -140,8 +139,7 @@ def test_production_brings_no_secrets_and_the_page_for_operators_names_each(
     assert named == wanted
 
 
-@pytest.mark.parametrize("name", OVERLAYS)
-def test_the_repository_holds_no_secret_value(name: str) -> None:
+def test_the_repository_holds_no_secret_value() -> None:
     for file in tree.matching("deploy/kustomize/**"):
         assert "/secrets/" not in file
         assert not re.search(r"^kind: Secret$", tree.read(file) or "", re.M), file
