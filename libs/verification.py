@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ Counts = Counter[str]  # How many things of each kind were compared, by the kind
 
 async def answers(
     response: Callable[..., Response], findings: AsyncGenerator[Finding, None], counts: Counts
-) -> AsyncIterator[Response]:
+) -> AsyncGenerator[Response, None]:
     """Give a `response` for each finding and, when they end, one with what `counts` has by then.
 
     `response` is a method's message: with `difference`, `verification` and, if it can have such a
