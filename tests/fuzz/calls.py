@@ -19,7 +19,8 @@ from tests.fuzz.known import Known
 from tests.fuzz.methods import Method
 
 PATIENT_SECONDS = 60.0  # Far above what a service allows itself: longer is a hang.
-WATCHED_SECONDS = 0.3  # Streams that end when their caller leaves.
+# What goes on until its caller leaves, or looks at all that there is.
+SHORT_SECONDS = {"Watch": 0.3, "Verify": 3.0}
 AHEAD_SECONDS = 3_600
 HEADERS_FIT = 6 * 1024  # What gRPC takes without asking.
 Metadata = tuple[tuple[str, str | bytes], ...]
@@ -97,7 +98,9 @@ def _made(
 ) -> Call:
     count = draw(st.integers(1, 3)) if method.descriptor.client_streaming else 1
     payloads = tuple(_tame(method, draw(contents), scene.now) for _ in range(count))
-    seconds = WATCHED_SECONDS if _endless(method) else PATIENT_SECONDS
+    name = method.descriptor.name
+    short = [seconds for start, seconds in SHORT_SECONDS.items() if name.startswith(start)]
+    seconds = short[0] if short else PATIENT_SECONDS
     return Call(method, payloads, good_metadata(method, scene.tokens), seconds, kind=kind)
 
 
@@ -203,11 +206,6 @@ def _tokens(tokens: Tokens) -> st.SearchStrategy[Metadata]:
 def _serialized(message: Any) -> bytes:
     content: bytes = message.SerializeToString()
     return content
-
-
-def _endless(method: Method) -> bool:
-    """Tell whether the method streams until its caller leaves."""
-    return method.descriptor.name.startswith("Watch")
 
 
 def _tame(method: Method, content: bytes, now: int) -> bytes:

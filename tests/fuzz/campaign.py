@@ -18,12 +18,16 @@ from libs.auth import INTERNAL_SCOPE
 from tests.contract.bad_input.world import make_worlds
 from tests.fuzz.caller import Caller, Outcome
 from tests.fuzz.calls import Call, Scene, Tokens, calls_of
+from tests.fuzz.found import found_calls
 from tests.fuzz.judge import find_fault
 from tests.fuzz.known import Known
 from tests.fuzz.methods import Method, methods_of
+from tests.fuzz.values import NOW
+from tests.fuzz.watch import vitals_of
 from tests.suite import Suite
 
 AT_ONCE = 16
+COMMANDS_TIMES = 3  # What changes something can break more.
 FAULTS_SHOWN = 40
 
 
@@ -67,12 +71,20 @@ class Campaign:
         self.tally = Tally()
         self.scene = _make_scene(suite)
 
+    def repeat_found(self) -> None:
+        """Make the calls that broke something once."""
+        asyncio.run(self._make(found_calls(self.methods, self.scene)))
+
     def run(self, seed_value: int, *, each: int) -> None:
         """Call every RPC about `each` times, as `seed_value` decides."""
         calls = [
             call
             for place, method in enumerate(self.methods)
-            for call in generated(calls_of(method, self.scene), each, seed_value * 1_000 + place)
+            for call in generated(
+                calls_of(method, self.scene),
+                each * (COMMANDS_TIMES if method.changes else 1),
+                seed_value * 1_000 + place,
+            )
         ]
         # In another order than that of the contracts, the same for the same seed.
         calls.sort(key=lambda call: hash((seed_value, call.payloads)) % 1_000_003)
@@ -84,7 +96,9 @@ class Campaign:
         while time.monotonic() < until:
             faults = len(self.tally.faults)
             self.run(seed_value, each=12)
-            say(f"seed {seed_value}: {self.tally}")
+            vitals = vitals_of(self._suite.stack)
+            memory = ", ".join(f"{name} {was.resident_mib:.0f}" for name, was in vitals.items())
+            say(f"seed {seed_value}: {self.tally}; MiB: {memory}")
             for fault in self.tally.faults[faults : faults + FAULTS_SHOWN]:
                 say(f"  {fault}")
             seed_value += 1
@@ -129,8 +143,11 @@ def generated(strategy: st.SearchStrategy[Call], count: int, seed_value: int) ->
 
 
 def _make_scene(suite: Suite) -> Scene:
-    """Set the clocks, so that they only go forward from here, and fill two tenants."""
-    now = datetime.now(UTC).replace(microsecond=0)
+    """Set the clocks, so that they only go forward from here, and fill two tenants.
+
+    They stand in the middle of a month, so that going on a little bills nobody.
+    """
+    now = datetime.fromtimestamp(NOW, UTC)
     asyncio.run(suite.set_time(now))
     worlds = make_worlds(suite)
     tokens = Tokens(

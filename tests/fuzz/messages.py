@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -30,11 +31,30 @@ Draw = Any  # What hypothesis calls a DrawFn, but callable with any strategy.
 @st.composite
 def touched(draw: Draw, method: Method, known: Known, world: World) -> Message:
     """A good request of the method, some of whose fields were set to something else."""
-    good = good_requests(world).get(method.key, {})
+    good = {**good_requests(world), **_deep_requests(world)}.get(method.key, {})
     request = method.request_type(**good)
     for _ in range(draw(TOUCHED)):
         _touch(draw, request, known)
     return request
+
+
+def _deep_requests(world: World) -> dict[str, dict[str, Any]]:
+    """Good requests that reach further than those of the table: to usage that is priced."""
+    event = {
+        "type": world["meter"],
+        "customer_id": world["customer"],
+        "properties": {"value": {"decimal": "1"}, "region": {"text": "eu"}},
+    }
+    subscription = {"customer_id": world["customer"], "plan_code": world["plan"]}
+    return {
+        "ingest.v1.IngestService.RecordEvents": {
+            "events": [{**event, "id": str(uuid4())} for _ in range(3)]
+        },
+        "rating.v1.SubscriptionService.CreateSubscription": {
+            "request_id": str(uuid4()),
+            "subscription": {**subscription, "subscription_id": str(uuid4())},
+        },
+    }
 
 
 @st.composite

@@ -50,6 +50,12 @@ class Method:
         return bool(self.descriptor.GetOptions().Extensions[scope] == SCOPE_INTERNAL)
 
     @property
+    def changes(self) -> bool:
+        """Whether it may store something."""
+        fields = self.descriptor.input_type.fields_by_name
+        return "request_id" in fields or self.descriptor.name in ("RecordEvents", "ApplyCredits")
+
+    @property
     def request_type(self) -> type[Message]:
         """The class of its requests."""
         return GetMessageClass(self.descriptor.input_type)

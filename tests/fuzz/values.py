@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -17,7 +16,8 @@ from tests.fuzz.known import Known
 
 MIB = 1024 * 1024
 NAMESPACE = UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
-NOW = int(time.time())
+# The middle of this month: where the suite's clock stands.
+NOW = int(datetime.now(UTC).replace(day=15, hour=12, minute=0, second=0).timestamp())
 YEAR = 365 * 86_400
 
 TEXTS = (

