@@ -10,9 +10,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 
 import { createRegistry, fromJson, toJson } from "@bufbuild/protobuf";
+import { credentials } from "@grpc/grpc-js";
 import { Tally, TallyError } from "tally-client";
 
 const EVENTUALLY_MS = 60_000;
+const DEADLINE_MS = 60_000; // Of a client whose case does not look at it, on a busy machine.
 
 /** An answer or an error is not what the case expects. */
 class Mismatch extends Error {}
@@ -24,9 +26,12 @@ class Case {
     this.variables = { ...run.variables };
     let taken = 0;
     const next = () => run.tokens[taken++ % run.tokens.length];
-    const options = { token: stated.token === "fresh" ? next : next() };
-    if (stated.deadlineMs !== undefined) {
-      options.deadlineMs = stated.deadlineMs;
+    const options = {
+      token: stated.token === "fresh" ? next : next(),
+      deadlineMs: stated.deadlineMs ?? DEADLINE_MS,
+    };
+    if (run.certificate !== undefined) {
+      options.credentials = credentials.createSsl(Buffer.from(run.certificate));
     }
     this.client = new Tally(run.addresses, options);
   }

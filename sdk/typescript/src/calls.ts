@@ -150,18 +150,18 @@ export class Calls {
   /** Returns the channel to the service of the suite that has the gRPC service. */
   #channel(grpcService: string): Client {
     const service = grpcService.split(".")[1] ?? "";
-    const open = this.#channels.get(service);
-    if (open) {
-      return open;
-    }
     const given = this.#addresses;
     const address = typeof given === "string" ? given : given[service];
     if (!address) {
       throw new Error(`no address of the service ${service} was given`);
     }
+    const open = this.#channels.get(address);
+    if (open) {
+      return open;
+    }
     const security = this.#options.credentials ?? credentials.createInsecure();
     const channel = new Client(address, security, CHANNEL_OPTIONS);
-    this.#channels.set(service, channel);
+    this.#channels.set(address, channel);
     return channel;
   }
 

@@ -13,7 +13,6 @@ export type { Services } from "./gen/services.js";
 export type { CallOptions, ServiceClient } from "./types.js";
 
 // The class below has the services as properties; the constructor puts them there.
-// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export interface Tally extends Services {}
 
 /**

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -39,10 +40,14 @@ class Gate(grpc.GenericRpcHandler):
     answered, each in turn: an error with `code`, `reason` and `retryDelayMs`, given instead of the
     service's answer or, with `after`, once the service has done its work; no answer (`hang`); or
     the connection is cut once the service has done its work (`hangUp`). Later calls are handed on.
+    With `tls` it speaks TLS only.
     """
 
-    def __init__(self, addresses: Mapping[str, str], script: Mapping[str, Any]) -> None:
+    def __init__(
+        self, addresses: Mapping[str, str], script: Mapping[str, Any], tls: ssl.SSLContext
+    ) -> None:
         self._addresses = addresses
+        self._tls = tls if script.get("tls") else None
         self._refusing: int = script.get("connectionsRefused", 0)
         self._answers: Iterator[dict[str, Any]] = iter(script.get("answers", []))
         self._channels: dict[str, grpc.aio.Channel] = {}
@@ -57,9 +62,10 @@ class Gate(grpc.GenericRpcHandler):
         server.add_generic_rpc_handlers((self,))
         self._inner_port = server.add_insecure_port(f"{HOST}:0")
         await server.start()
-        door = await asyncio.start_server(self._enter, HOST, 0)
+        door = await asyncio.start_server(self._enter, HOST, 0, ssl=self._tls)
         try:
-            yield f"{HOST}:{door.sockets[0].getsockname()[1]}"
+            host = "localhost" if self._tls else HOST  # Certificates are for names.
+            yield f"{host}:{door.sockets[0].getsockname()[1]}"
         finally:
             door.close()
             self._hang_up()

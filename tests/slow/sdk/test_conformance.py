@@ -14,6 +14,7 @@ import pytest
 
 from cli.running import public_scopes
 from tests.readme import OWN_CODE, blocks
+from tests.slow.sdk.certificate import make_certificate
 from tests.slow.sdk.conftest import ROOT, run
 from tests.slow.sdk.gate import Gate
 from tests.suite import Suite
@@ -37,14 +38,15 @@ async def test_a_client_passes_every_case(
         "python --sync": [str(python), str(CONFORMANCE / "runner.py"), "--sync"],
         "typescript": ["node", str(shutil.copy(CONFORMANCE / "runner.mjs", node_folder))],
     }[client]
-    gates = {case["name"]: Gate(suite.stack.addresses, case.get("gate", {})) for case in CASES}
+    tls, certificate = make_certificate(tmp_path)
+    gates = {case["name"]: Gate(suite.stack.addresses, case.get("gate", {}), tls) for case in CASES}
     async with AsyncExitStack() as open_gates:
         cases = {}
         for case in CASES:
             where: str | dict[str, str] = suite.stack.addresses
             if "gate" in case:
                 where = await open_gates.enter_async_context(gates[case["name"]].listening())
-            cases[case["name"]] = _run_of(case, suite, where)
+            cases[case["name"]] = _run_of(case, suite, where, certificate)
         stated = tmp_path / "run.json"
         stated.write_text(json.dumps({"files": [str(file) for file in FILES], "cases": cases}))
         said, errors, code = await _run([*command, str(stated)])
@@ -81,7 +83,9 @@ def _environment(suite: Suite) -> dict[str, str]:
     return {**addresses, "TALLY_TOKEN": suite.token(suite.new_tenant())}
 
 
-def _run_of(case: dict[str, Any], suite: Suite, where: str | dict[str, str]) -> dict[str, Any]:
+def _run_of(
+    case: dict[str, Any], suite: Suite, where: str | dict[str, str], certificate: str
+) -> dict[str, Any]:
     """Return what a case runs with: a tenant of its own, told by its tokens."""
     tenant, scopes = suite.new_tenant(), case.get("scopes", public_scopes())
     match case.get("token"):
@@ -94,7 +98,8 @@ def _run_of(case: dict[str, Any], suite: Suite, where: str | dict[str, str]) -> 
             lifetimes = [timedelta(hours=1, seconds=number) for number in range(FRESH_TOKENS)]
             tokens = [suite.stack.token(tenant, scopes, lifetime) for lifetime in lifetimes]
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
-    return {"addresses": where, "tokens": tokens, "variables": {"now": now}}
+    run = {"addresses": where, "tokens": tokens, "variables": {"now": now}}
+    return run | ({"certificate": certificate} if case.get("gate", {}).get("tls") else {})
 
 
 async def _run(command: list[str]) -> tuple[list[str], str, int | None]:

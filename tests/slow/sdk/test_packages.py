@@ -66,7 +66,7 @@ def test_typescript_has_a_class_for_every_reason(node_folder: Path) -> None:
 
 def test_the_python_client_is_typed(python: Path, tmp_path: Path) -> None:
     mypy = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache")]
-    run([*mypy, "src"], WORK / "python")
+    run([*mypy, "src", str(ROOT / "sdk" / "conformance" / "runner.py")], WORK / "python")
     for number, block in enumerate(python_examples()):
         (tmp_path / f"example_{number}.py").write_text(block)
     examples = sorted(str(file) for file in tmp_path.glob("example_*.py"))
@@ -88,6 +88,17 @@ def test_the_typescript_client_is_typed(node_folder: Path) -> None:
     (node_folder / "wrong.ts").write_text(wrong)
     with pytest.raises(AssertionError, match="'subscription' does not exist"):
         run([*compiler, "wrong.ts"], node_folder)
+
+
+def test_a_service_without_an_address_is_named(python: Path, node_folder: Path) -> None:
+    complaint = "no address of the service wallet was given"
+    code = "import tally_client as t, tally_client.wallet.v1 as v\nt.Tally({'ingest': 'x:1'})"
+    with pytest.raises(AssertionError, match=complaint):
+        run([python, "-c", f"{code}.wallet.list_wallets(v.ListWalletsRequest())"], node_folder)
+    code = 'import { Tally } from "tally-client"; await new Tally({ ingest: "x:1" })'
+    with pytest.raises(AssertionError, match=complaint):
+        script = f"{code}.wallet.listWallets({{}})"
+        run(["node", "--input-type=module", "--eval", script], node_folder)
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,23 @@ class Target:
     deadline_seconds: float
     credentials: grpc.ChannelCredentials | None
 
+    def known(self) -> set[str]:
+        """Return all addresses."""
+        given = self.addresses
+        return {given} if isinstance(given, str) else set(given.values()) - {""}
+
+    def address_of(self, path: str) -> str:
+        """Return the address of the service of the suite that has the method.
+
+        Raises:
+            LookupError: none was given.
+        """
+        service, given = path.split(".")[1], self.addresses
+        address = given if isinstance(given, str) else given.get(service)
+        if not address:
+            raise LookupError(f"no address of the service {service} was given")
+        return address
+
 
 class Calls:
     """Makes calls; channels connect at first use and again after a loss."""
@@ -56,7 +73,8 @@ class Calls:
     def __init__(self, target: Target, token: Token) -> None:
         self._target = target
         self._token = token
-        self._channels: dict[str, grpc.Channel] = {}
+        # All at once, so that threads need not agree on who makes one.
+        self._channels = {address: _open(target, address) for address in target.known()}
 
     def unary(
         self, path: str, request: Message, answer: type[Answer], wait: float | None
@@ -118,19 +136,11 @@ class Calls:
 
     def close(self) -> None:
         """Close the channels; calls in flight are cancelled."""
-        while self._channels:
-            self._channels.popitem()[1].close()
+        for channel in self._channels.values():
+            channel.close()
 
     def _channel(self, path: str) -> grpc.Channel:
-        service, address = _place(path, self._target.addresses)
-        if service not in self._channels:
-            credentials = self._target.credentials
-            self._channels[service] = (
-                grpc.insecure_channel(address, OPTIONS)
-                if credentials is None
-                else grpc.secure_channel(address, credentials, OPTIONS)
-            )
-        return self._channels[service]
+        return self._channels[self._target.address_of(path)]
 
     def _metadata(self) -> Metadata:
         return _bearer(self._token() if callable(self._token) else self._token)
@@ -197,15 +207,10 @@ class AsyncCalls:
             await self._channels.popitem()[1].close()
 
     def _channel(self, path: str) -> grpc.aio.Channel:
-        service, address = _place(path, self._target.addresses)
-        if service not in self._channels:
-            credentials = self._target.credentials
-            self._channels[service] = (
-                grpc.aio.insecure_channel(address, OPTIONS)
-                if credentials is None
-                else grpc.aio.secure_channel(address, credentials, OPTIONS)
-            )
-        return self._channels[service]
+        address = self._target.address_of(path)
+        if address not in self._channels:
+            self._channels[address] = _open_async(self._target, address)
+        return self._channels[address]
 
     async def _metadata(self) -> Metadata:
         token = self._token() if callable(self._token) else self._token
@@ -220,13 +225,16 @@ def _method(make: Any, path: str, request: Message, answer: type[Message]) -> An
     )
 
 
-def _place(path: str, addresses: Addresses) -> tuple[str, str]:
-    """Return the service of the suite that has the method, and its address."""
-    service = path.split(".")[1]
-    address = addresses if isinstance(addresses, str) else addresses.get(service)
-    if not address:
-        raise LookupError(f"no address of the service {service} was given")
-    return service, address
+def _open(target: Target, address: str) -> grpc.Channel:
+    if target.credentials is None:
+        return grpc.insecure_channel(address, OPTIONS)
+    return grpc.secure_channel(address, target.credentials, OPTIONS)
+
+
+def _open_async(target: Target, address: str) -> grpc.aio.Channel:
+    if target.credentials is None:
+        return grpc.aio.insecure_channel(address, OPTIONS)
+    return grpc.aio.secure_channel(address, target.credentials, OPTIONS)
 
 
 def _with_request_id(request: Request) -> tuple[Request, str]:
