@@ -17,8 +17,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from demo.runner import clear
 from deploy.embedded.stack import Stack
 from tests.chaos.killing import TARGETS
-from tests.chaos.outcome import describe
+from tests.chaos.outcome import SHOWN_MAX, describe
 from tests.chaos.rounds import Rounds
+from tests.chaos.verifying import verify
 from tests.suite import Suite
 
 FOLDER = Path("build/chaos")
@@ -80,7 +81,7 @@ def play_all(console: Console, plan: Sequence[Planned]) -> int:
 async def _play(
     console: Console, rounds: Rounds, left: deque[Planned], done: Callable[[], None]
 ) -> bool:
-    """Play rounds from `left` until there are none or one fails; return whether one has."""
+    """Play rounds from `left` until there are none or one fails; return whether any has."""
     while left:
         outcome = await rounds.play(*left.popleft())
         done()
@@ -89,7 +90,10 @@ async def _play(
         if outcome.differences:
             console.print(f"  logs: {rounds.suite.stack.logs}", markup=False)
             return True
-    return False
+    async with rounds.suite.internal() as client:
+        lines = await verify(client)  # A later kill must not take from an earlier round either.
+    console.print(f"verify all: {len(lines)} differences", *lines[:SHOWN_MAX], sep="\n  ")
+    return bool(lines)
 
 
 if __name__ == "__main__":

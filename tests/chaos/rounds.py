@@ -29,6 +29,7 @@ from tests.chaos.outcome import Outcome
 from tests.chaos.reading import read_books, read_log
 from tests.chaos.reporting import Reporter
 from tests.chaos.spending import Spender
+from tests.chaos.verifying import verify
 from tests.chaos.world import World, furnish
 from tests.suite import Suite
 
@@ -109,6 +110,7 @@ class Round:
         books = await read_books(world, await find_unbalanced(url, world.tenant))
         self.outcome.differences += compare_billing(world.terms, log, books)
         self.outcome.differences += compare_ledger(world.known, books)
+        self.outcome.differences += await verify(world.client)
         lines = [line for invoice in books.invoices for line in invoice.lines]
         late = sum(1 for line in lines if line.adjustment)
         self.outcome.counts = (
