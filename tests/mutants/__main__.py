@@ -100,7 +100,11 @@ def run_all(copies: Sequence[Copy], faults: Sequence[Fault], console: Console) -
     ):
         task = progress.add_task("", total=len(faults))
         with ThreadPoolExecutor(max_workers=len(copies)) as threads:
-            return list(threads.map(attempt, faults))
+            try:
+                return list(threads.map(attempt, faults))
+            except KeyboardInterrupt:  # The runs got it too, and stop their servers.
+                threads.shutdown(cancel_futures=True)
+                raise
 
 
 def try_fault(copy: Copy, fault: Fault) -> Verdict:

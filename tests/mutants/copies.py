@@ -100,15 +100,11 @@ class Copy:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=True,  # An interrupt from the terminal is for us to pass on.
         )
         try:
             output, _ = running.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             return Outcome(None, _interrupted(running))
-        except BaseException:
-            _interrupted(running)
-            raise
         return Outcome(running.returncode, output)
 
     def missing_services(self) -> list[str]:

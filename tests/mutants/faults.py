@@ -99,9 +99,9 @@ FAULTS = (
     ),
     Fault(
         "services/wallet/domain/grant.py",
-        "return self.effective_at <= instant and not self.lapsed(instant)",
-        "return self.effective_at <= instant",
-        "a grant that has expired pays nothing",
+        "return self.expires_at is not None and self.expires_at <= instant",
+        "return self.expires_at is not None and self.expires_at < instant",
+        "a grant pays nothing from the instant of its expiry on",
         ("tests/unit/wallet/test_apply_credits.py", "tests/unit/wallet/test_hold.py"),
     ),
     Fault(
