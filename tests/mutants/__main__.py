@@ -21,7 +21,7 @@ from tests.mutants.copies import GREEN, RED, Copy, LineNotFound, Outcome
 from tests.mutants.faults import FAULTS, Fault
 
 AT_ONCE = 2  # Runs have servers, ports and data of their own; two keep two cores busy.
-NAMED_SECONDS, WHOLE_SECONDS = 300.0, 1800.0
+NAMED_SECONDS, WHOLE_SECONDS = 600.0, 3600.0
 # In a copy with a fault these two would see the fault's line, and no test what it does.
 WHOLE = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--ignore=tests/slow"]
 WHOLE += ["--ignore=tests/tidy", "--ignore=tests/mutants"]
