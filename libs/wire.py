@@ -31,11 +31,13 @@ from tally.common.v1.period_pb2 import Period as PeriodMessage
 CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}", re.ASCII)
 PAGE_SIZE_MAX = 1_000
 PAGE_SIZE_DEFAULT = 100
+PAGE_BYTES_MAX = 3 * 1024 * 1024  # Below the 4 MiB that gRPC clients take by default.
 INT64_MAX = 2**63 - 1
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TIMESTAMP_SECONDS_MIN, TIMESTAMP_SECONDS_MAX = -62_135_596_800, 253_402_300_799
 
 Value = TypeVar("Value")
+Listed = TypeVar("Listed", bound=Message)
 
 
 class PageTokenInvalid(InvalidInput):
@@ -128,6 +130,12 @@ def parse_text(text: str, field: str, *, bytes_max: int = 255, required: bool = 
     if "\x00" in text:
         raise FieldInvalid(field, "holds a NUL character")
     return text
+
+
+def check_size(message: Message, field: str, *, bytes_max: int) -> None:
+    """Check that `message` has at most `bytes_max` bytes."""
+    if (size := message.ByteSize()) > bytes_max:
+        raise FieldInvalid(field, f"has {size} bytes, at most {bytes_max} are allowed")
 
 
 def parse_code(text: str, field: str) -> str:
@@ -249,6 +257,16 @@ def parse_page(page_size: int, token: str) -> Page:
     if not 0 <= page_size <= PAGE_SIZE_MAX:
         raise FieldInvalid("page_size", f"is {page_size}, must be 0 to {PAGE_SIZE_MAX}")
     return Page(size=page_size or PAGE_SIZE_DEFAULT, token=token)
+
+
+def fitting(messages: Sequence[Listed]) -> Sequence[Listed]:
+    """Return the first of `messages`, at least one, that an answer of 3 MiB holds together."""
+    size = 0
+    for place, message in enumerate(messages):
+        size += message.ByteSize()
+        if place and size > PAGE_BYTES_MAX:
+            return messages[:place]
+    return messages
 
 
 def page_token(*keys: object) -> str:

@@ -14,6 +14,7 @@ from libs.db import Snapshots
 from libs.errors import FieldInvalid
 from libs.verification import Counts, answers
 from libs.wire import (
+    fitting,
     page_token,
     parse_enum,
     parse_page,
@@ -70,11 +71,10 @@ class InvoiceServicer(InvoiceServiceServicer):
             before=parse_before(page.token),
             limit=page.size + 1,
         )
-        more = len(found) > page.size
-        shown = found[: page.size]
+        shown = fitting([invoice_message(invoice) for _, invoice in found[: page.size]])
+        more = len(found) > len(shown)
         return pb.ListInvoicesResponse(
-            invoices=[invoice_message(invoice) for _, invoice in shown],
-            next_page_token=page_token(shown[-1][0]) if more else "",
+            invoices=shown, next_page_token=page_token(found[len(shown) - 1][0]) if more else ""
         )
 
     async def RenderInvoice(

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.auth import tenant
 from libs.clock import Clock
-from libs.wire import page_token, parse_page, parse_request, parse_text
+from libs.wire import fitting, page_token, parse_page, parse_request, parse_text
 from services.invoicing.api.parsing import (
     parse_after,
     parse_customer,
@@ -92,11 +92,10 @@ class CustomerServicer(CustomerServiceServicer):
         found = await parties.list_customers(
             self._engine, tenant(), after=after, limit=page.size + 1
         )
-        more = len(found) > page.size
-        shown = found[: page.size]
+        shown = fitting([customer_message(one) for one in found[: page.size]])
+        more = len(found) > len(shown)
         return customer_pb.ListCustomersResponse(
-            customers=[customer_message(one) for one in shown],
-            next_page_token=page_token(shown[-1].profile.customer_id) if more else "",
+            customers=shown, next_page_token=page_token(shown[-1].customer_id) if more else ""
         )
 
 

@@ -10,7 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.auth import tenant
 from libs.clock import Clock
-from libs.wire import Faults, parse_code, parse_enum, parse_page, parse_request, parse_text
+from libs.wire import (
+    Faults,
+    check_size,
+    parse_code,
+    parse_enum,
+    parse_page,
+    parse_request,
+    parse_text,
+)
 from services.rating.domain.meter import Aggregation, Dimension, Meter, meter_faults
 from services.rating.operations import meters as operations
 from tally.rating.v1 import meter_service_pb2 as pb
@@ -20,6 +28,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 KEY_BYTES_MAX = 64  # As of the properties of an event.
 VALUE_BYTES_MAX = 1_024
+METER_BYTES_MAX = 256 * 1024
 
 
 class MeterServicer(meter_service_pb2_grpc.MeterServiceServicer):
@@ -58,6 +67,7 @@ class MeterServicer(meter_service_pb2_grpc.MeterServiceServicer):
             faults.add("meter", "is missing")
             faults.check()
         message = request.meter
+        check_size(message, "meter", bytes_max=METER_BYTES_MAX)
         with faults.gathered():
             code = parse_code(message.code, "meter.code")
         with faults.gathered():

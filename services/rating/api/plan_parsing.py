@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import uuid4
 
-from libs.wire import Faults, parse_code, parse_decimal, parse_enum, parse_text
+from libs.wire import Faults, check_size, parse_code, parse_decimal, parse_enum, parse_text
 from services.rating.domain.filters import ANY, DimensionFilter
 from services.rating.domain.meter import repeats
 from services.rating.domain.plan import (
@@ -34,6 +34,7 @@ from tally.rating.v1 import plan_service_pb2 as pb
 ZERO = Decimal(0)
 VALUE_BYTES_MAX = 1_024
 VALUES_MAX = 1_000
+VERSION_BYTES_MAX = 1024 * 1024
 
 
 def parse_version(message: pb.PlanVersion, now: datetime) -> PlanVersion:
@@ -42,6 +43,7 @@ def parse_version(message: pb.PlanVersion, now: datetime) -> PlanVersion:
     Raises:
         FieldInvalid, FieldsInvalid: with every fault.
     """
+    check_size(message, "version", bytes_max=VERSION_BYTES_MAX)
     faults = Faults()
     with faults.gathered():
         unit = parse_enum(

@@ -8,13 +8,15 @@ from libs import requests
 from libs.db import begin
 from libs.requests import Request
 from libs.tenant import Tenant
-from libs.wire import Page, page_token, parse_page_token
+from libs.wire import Page, fitting, page_token, parse_page_token
 from services.rating.domain.meter import Meter
 from services.rating.operations.command import begin_command
 from services.rating.operations.messages import meter_message
 from services.rating.store import meters as store
 from services.rating.store.catalog import change_catalog
 from tally.rating.v1 import meter_service_pb2 as pb
+
+LISTED_MAX = 100  # Each may have 256 KiB.
 
 
 async def create_meter(
@@ -46,13 +48,14 @@ async def get_meter(engine: AsyncEngine, tenant: Tenant, code: str) -> pb.GetMet
 
 
 async def list_meters(engine: AsyncEngine, tenant: Tenant, page: Page) -> pb.ListMetersResponse:
-    """Return a page of meters, by code."""
+    """Return a page of meters, by code: as many as were asked for and one answer holds."""
     keys = parse_page_token(page.token, str)
     after_code = str(keys[0]) if keys else ""
+    size = min(page.size, LISTED_MAX)
     async with begin(engine, tenant) as conn:
-        found = await store.list_meters(conn, tenant, after_code=after_code, limit=page.size + 1)
-    shown = found[: page.size]
+        found = await store.list_meters(conn, tenant, after_code=after_code, limit=size + 1)
+    shown = fitting([meter_message(meter) for meter in found[:size]])
+    more = len(found) > len(shown)
     return pb.ListMetersResponse(
-        meters=[meter_message(meter) for meter in shown],
-        next_page_token=page_token(shown[-1].code) if len(found) > page.size else "",
+        meters=shown, next_page_token=page_token(shown[-1].code) if more else ""
     )

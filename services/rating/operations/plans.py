@@ -10,13 +10,15 @@ from libs import requests
 from libs.db import begin
 from libs.requests import Request
 from libs.tenant import Tenant
-from libs.wire import Page, page_token, parse_page_token
+from libs.wire import Page, fitting, page_token, parse_page_token
 from services.rating.domain.plan import Plan, PlanVersion, check_base_amount, check_charges
 from services.rating.operations.command import begin_command
 from services.rating.operations.messages import plan_message, version_message
 from services.rating.store import plans as store
 from services.rating.store.meters import load_meters
 from tally.rating.v1 import plan_service_pb2 as pb
+
+LISTED_MAX = 50  # Each may have a mebibyte.
 
 
 async def create_plan(
@@ -92,18 +94,20 @@ async def get_plan(
 
 
 async def list_plans(engine: AsyncEngine, tenant: Tenant, page: Page) -> pb.ListPlansResponse:
-    """Return a page of plans by code, each with its newest version."""
+    """Return a page of plans by code, each with its newest version, as far as an answer holds."""
     keys = parse_page_token(page.token, str)
     after_code = str(keys[0]) if keys else ""
+    size = min(page.size, LISTED_MAX)
     async with begin(engine, tenant) as conn:
-        found = await store.list_plans(conn, tenant, after_code=after_code, limit=page.size + 1)
-    shown = found[: page.size]
+        found = await store.list_plans(conn, tenant, after_code=after_code, limit=size + 1)
+    entries = [
+        pb.PlanEntry(plan=plan_message(plan), version=version_message(version))
+        for plan, version in found[:size]
+    ]
+    shown = fitting(entries)
+    more = len(found) > len(shown)
     return pb.ListPlansResponse(
-        plans=[
-            pb.PlanEntry(plan=plan_message(plan), version=version_message(version))
-            for plan, version in shown
-        ],
-        next_page_token=page_token(shown[-1][0].code) if len(found) > page.size else "",
+        plans=shown, next_page_token=page_token(shown[-1].plan.code) if more else ""
     )
 
 

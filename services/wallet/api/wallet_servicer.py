@@ -15,6 +15,7 @@ from libs.clock import Clock
 from libs.errors import FieldInvalid
 from libs.wire import (
     Page,
+    fitting,
     page_token,
     parse_page,
     parse_page_token,
@@ -80,10 +81,11 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
             after=after or None,
             limit=page.size + 1,
         )
-        shown = found[: page.size]
+        shown = fitting([wallet_message(wallet) for wallet in found[: page.size]])
+        last = found[len(shown) - 1] if len(found) > len(shown) else None
         return pb.ListWalletsResponse(
-            wallets=[wallet_message(wallet) for wallet in shown],
-            next_page_token=_token(found, page, lambda w: (w.customer_id, *w.draw_key)),
+            wallets=shown,
+            next_page_token=page_token(last.customer_id, *last.draw_key) if last else "",
         )
 
     async def GrantCredits(

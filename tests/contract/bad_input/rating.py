@@ -33,7 +33,7 @@ from tests.contract.bad_input.rules import (
 )
 
 VERSION: Fields = {
-    "version": ABSENT,
+    "version": {**ABSENT, "oversized": {"charges": [{"display_name": "a" * 1_048_576}]}},
     "version.plan_version_id": OUTPUT,
     "version.version": OUTPUT,
     "version.created_at": OUTPUT,
@@ -80,7 +80,7 @@ RATING: Mapping[str, Fields] = {
     "tally.rating.v1.MeterService.CreateMeter": {
         "request_id": UUID,
         "validate_only": CHECK_ONLY,
-        "meter": ABSENT,
+        "meter": {**ABSENT, "oversized": {"dimensions": [{"values": ["a" * 262_144]}]}},
         "meter.meter_id": OUTPUT,
         "meter.created_at": OUTPUT,
         "meter.code": CODE,

@@ -189,3 +189,18 @@ async def test_a_token_needs_the_scope_of_the_method(suite: Suite) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await client.meters.CreateMeter(meter_request())
         assert refusal(refused.value).metadata == {"scope": "catalog:write"}
+
+
+async def test_a_page_of_large_meters_is_cut_to_what_a_client_takes(suite: Suite) -> None:
+    """Fourteen meters of 250 KiB: an answer holds twelve."""
+    codes = [f"m{number:02}" for number in range(14)]
+    async with suite.client(suite.new_tenant()) as client:
+        for code in codes:
+            request = meter_request(code)
+            request.meter.dimensions[0].values[:] = [f"{n:01000}" for n in range(250)]
+            await client.meters.CreateMeter(request)
+        first = await client.meters.ListMeters(ListMetersRequest())
+        rest = await client.meters.ListMeters(ListMetersRequest(page_token=first.next_page_token))
+    assert [meter.code for meter in first.meters] == codes[:12]
+    assert [meter.code for meter in rest.meters] == codes[12:]
+    assert rest.next_page_token == ""

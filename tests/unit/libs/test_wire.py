@@ -11,7 +11,7 @@ from libs import wire
 from libs.errors import FieldInvalid, FieldsInvalid
 from libs.quantity import decimal_text
 from tally.common.v1.money_pb2 import Money
-from tally.rating.v1.meter_service_pb2 import Aggregation
+from tally.rating.v1.meter_service_pb2 import Aggregation, Meter
 
 
 @pytest.mark.parametrize(
@@ -128,6 +128,16 @@ def test_page_tokens_come_back_with_their_types_or_are_refused() -> None:
         with pytest.raises(FieldInvalid):
             wire.parse_page(size, "")
     assert wire.parse_page(0, "").size == 100
+
+
+def test_a_page_holds_what_fits_into_an_answer_and_never_nothing() -> None:
+    """Two of 1 MiB and one of 2 MiB: the third no longer fits into 3 MiB."""
+    small, large = (Meter(name="a" * size * 1024 * 1024) for size in (1, 2))
+    assert wire.fitting([small, small, large]) == [small, small]
+    assert wire.fitting([Meter(name="a" * 4 * 1024 * 1024), small]) == [
+        Meter(name="a" * 4 * 1024 * 1024)
+    ]
+    assert wire.fitting([]) == []
 
 
 def test_all_faults_are_told_at_once() -> None:

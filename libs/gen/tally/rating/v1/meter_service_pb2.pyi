@@ -86,7 +86,7 @@ Global___Dimension: _TypeAlias = Dimension  # noqa: Y015
 
 @_typing.final
 class Meter(_message.Message):
-    """What is counted, and how."""
+    """What is counted, and how; at most 256 KiB."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -110,7 +110,7 @@ Global___Plan: _TypeAlias = Plan  # noqa: Y015
 
 @_typing.final
 class PlanVersion(_message.Message):
-    """The prices of a plan as of one edition; immutable."""
+    """The prices of a plan as of one edition; immutable. At most 1 MiB."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
