@@ -25,6 +25,7 @@ from tests.chaos.comparing_ledger import compare_ledger
 from tests.chaos.expected import WEEK
 from tests.chaos.killing import Killer
 from tests.chaos.ledger import find_unbalanced
+from tests.chaos.logs import find_errors, sizes
 from tests.chaos.outcome import Outcome
 from tests.chaos.reading import read_books, read_log
 from tests.chaos.reporting import Reporter
@@ -70,7 +71,7 @@ class Rounds:
     async def play(self, target: str, seed: int) -> Outcome:
         """Play one round; never raises for what the suite does."""
         outcome, begun = Outcome(target, seed), time.monotonic()
-        tenant = self.suite.new_tenant()
+        tenant, logged = self.suite.new_tenant(), sizes(self.suite.stack.logs)
         async with self.suite.client(tenant) as client, self.suite.internal() as internal:
             world = World(tenant, self.monday, random.Random(seed), client, self.customers)
             self.monday += 3 * WEEK
@@ -78,7 +79,7 @@ class Rounds:
                 await Round(self.suite, world, internal, outcome).play()
             except* FAILURES as failed:
                 outcome.differences += [f"{type(one).__name__}: {one}" for one in flat(failed)]
-            outcome.differences += world.caller.strange
+            outcome.differences += [*world.caller.strange, *find_errors(logged)]
         outcome.took = time.monotonic() - begun
         return outcome
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from tests.chaos.comparing import Terms, compare_billing, compare_log
 from tests.chaos.comparing_ledger import compare_ledger
 from tests.chaos.expected import CALL, JOB, TARIFFS, Seat, charge
 from tests.chaos.known import CaptureAsked, Fate, GrantAsked, HoldAsked, Known, Usage
+from tests.chaos.logs import find_errors, sizes
 from tests.chaos.seen import (
     Books,
     Charged,
@@ -256,6 +259,21 @@ def test_what_was_never_answered_may_have_happened_or_not() -> None:
 def test_the_comparison_finds(plant: Callable[[Case], Case], found: str) -> None:
     differences = plant(good()).differences()
     assert any(found in one for one in differences), differences
+
+
+def test_only_errors_of_ours_that_are_whole_count(tmp_path: Path) -> None:
+    log = tmp_path / "rating.jsonl"
+    error = {"level": "error", "logger": "libs.worker", "message": "loop step failed"}
+    log.write_text(json.dumps(error) + "\n")
+    before = sizes(tmp_path)
+    lines = [
+        json.dumps(error | {"level": "warning"}),
+        json.dumps(error | {"logger": "asyncio"}),
+        json.dumps(error)[:20] + json.dumps(error),
+        json.dumps(error | {"exception": "Traceback\n  ...\nKeyError: 7\n"}),
+    ]
+    log.write_text("\n".join([json.dumps(error), *lines]) + "\n")
+    assert find_errors(before) == ["rating logged: loop step failed: KeyError: 7 (1 times)"]
 
 
 @pytest.mark.parametrize(
