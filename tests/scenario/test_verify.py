@@ -8,44 +8,19 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from datetime import timedelta
 
 import pytest
 from click.testing import CliRunner, Result
 
 from cli.__main__ import main
 from cli.client import SuiteClient
-from tally.common.v1.money_pb2 import Money
 from tally.common.v1.verification_pb2 import Difference
-from tally.invoicing.v1.tax_service_pb2 import CreateTaxRequest, Tax
-from tally.invoicing.v1.tenant_service_pb2 import BillingEntity, UpdateBillingEntityRequest
-from tally.rating.v1.plan_service_pb2 import Price, Tier, TieredPrice
 from tally.rating.v1.usage_service_pb2 import VerifyUsageRequest
-from tally.wallet.v1.hold_service_pb2 import AuthorizeRequest, CaptureRequest
-from tally.wallet.v1.wallet_service_pb2 import (
-    CreateWalletRequest,
-    Grant,
-    GrantCreditsRequest,
-    GrantKind,
-    Wallet,
-    WalletScope,
-)
 from tests.corrupting import corrupt
-from tests.scenario.builders import invoices, record, sell, subscribe, usage
+from tests.scenario.billed import MAR_1, Told, tell
+from tests.scenario.builders import record, usage
 from tests.suite import Suite
-
-JAN_1, FEB_1, MAR_1 = (datetime(2026, month, 1, tzinfo=UTC) for month in (1, 2, 3))
-BILLED = timedelta(minutes=11)  # After the collection delay.
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """Two tenants who were billed; what stands of the second must not matter to the first."""
-
-    suite: Suite
-    tenant: int
-    other: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +82,17 @@ CORRUPTIONS = {
         "closed period",
         "invoices",
     ),
+    "an adjustment that waits": Corruption(
+        "invoices",
+        "invoicing",
+        "adjustments",
+        "UPDATE adjustments SET rated = jsonb_set(rated, '{fees,0,amount_minor}', '-1386')"
+        " WHERE invoice_id IS NULL",
+        "UPDATE adjustments SET rated = jsonb_set(rated, '{fees,0,amount_minor}', '-1387')"
+        " WHERE invoice_id IS NULL",
+        "adjustment",
+        "amount_minor",
+    ),
     "a balance": Corruption(
         "ledger",
         "wallet",
@@ -132,38 +118,21 @@ CORRUPTIONS = {
 def told(suite: Suite) -> Told:
     """A suite that has billed late usage, taxes, credits and holds for two tenants."""
 
-    async def tell() -> Told:
-        tenant, other = suite.new_tenant(), suite.new_tenant()
-        await suite.advance(JAN_1)
-        async with suite.client(tenant) as mine, suite.client(other) as theirs:
-            clients = (mine, theirs)
-            for client in clients:
-                await _set_up(client)
-            await _use_january(suite, clients)
-            for client in clients:
-                await record(client, [usage("acme", JAN_1 + timedelta(days=20), "7")])
-            await suite.settle()
-            await suite.advance(MAR_1 + BILLED)
-            # One of a period that no invoice adjusts any more, one of nobody, one of today.
-            await record(mine, [usage("acme", FEB_1 + timedelta(days=9), "2")])
-            await record(mine, [usage("nobody", MAR_1, "1"), usage("acme", MAR_1, "1")])
-            await suite.settle()
-            assert [len(one.lines) for one in await invoices(mine, "acme")] == [2, 2]
-        return Told(suite, tenant, other)
-
-    return asyncio.run(tell())
+    return asyncio.run(tell(suite))
 
 
 async def test_a_suite_that_was_left_alone_agrees_with_itself(told: Told) -> None:
     code, text = await _run(told.suite, "all", "--json")
     found = json.loads(text)
     assert (code, found["differences"]) == (0, [])
-    # Two customers in each of two tenants: a base fee and usage for January and February.
+    # In each of two tenants: three customers with a base fee and usage for January and February,
+    # and one with usage on another plan, whose January came on an invoice of its own.
     compared = found["compared"]
-    assert compared["events"] == 2 * 6 + 3
-    assert compared["closed periods"] == 2 * 2 * 4
-    assert compared["invoices"] == compared["invoices against the ledger"] == 2 * 2 * 2
-    assert compared["closes"] == compared["closed periods"] + 2
+    assert compared["events"] == 2 * 7 + 3
+    assert compared["closed periods"] == 2 * (3 * 4 + 2)
+    assert compared["invoices"] == compared["invoices against the ledger"] == 2 * (3 * 2 + 1)
+    # Usage of January that came late, and usage that went to the other plan.
+    assert compared["closes"] == compared["closed periods"] + 2 * 2
     for counted in ("cells", "closed fees", "lines", "ledger transactions", "ledger entries"):
         assert compared[counted] > 0, counted
     [late] = found["unverified"]
@@ -175,8 +144,8 @@ async def test_what_was_compared_is_a_short_table(told: Told) -> None:
     ran = await _tally(told.suite, "all", "--tenant", str(told.other))
     assert ran.exit_code == 0, ran.output
     lines = [line.split() for line in ran.stdout.splitlines()]
-    for row in (["events", "6"], ["closed", "periods", "8"], ["invoices", "4"], ["wallets", "1"]):
-        assert row in lines
+    for row in ("events 7", "closed periods 14", "invoices 7", "wallets 1"):
+        assert row.split() in lines
     assert len(lines) < 30
 
 
@@ -258,64 +227,6 @@ async def test_an_admins_token_verifies_its_own_tenant(told: Told) -> None:
     finally:
         await corrupt(owner, told.tenant, balance.table, balance.undo)
     assert codes == [1, 0]
-
-
-async def _set_up(client: SuiteClient) -> None:
-    """Sell to a customer who has paid ahead."""
-    tax = Tax(code="vat", name="VAT", rate_percent="7.5")
-    await client.taxes.CreateTax(CreateTaxRequest(request_id=str(uuid4()), tax=tax))
-    entity = BillingEntity(name="Seller", default_tax_codes=["vat"])
-    await client.tenants.UpdateBillingEntity(
-        UpdateBillingEntityRequest(request_id=str(uuid4()), billing_entity=entity)
-    )
-    tiers = [Tier(up_to="10", unit_amount="0.10"), Tier(unit_amount="0.013")]
-    price = Price(graduated=TieredPrice(tiers=tiers))
-    await sell(client, price=price, base_amount="9.99")
-    await subscribe(client, "acme", JAN_1)
-    await _prepay(client, "acme")
-
-
-async def _use_january(suite: Suite, clients: Sequence[SuiteClient]) -> None:
-    """Report usage of both customers; that of one is nobody's until it subscribes."""
-    third_day = JAN_1 + timedelta(days=3)
-    await suite.advance(third_day)
-    for client in clients:
-        values = (("acme", "3"), ("acme", "5"), ("late", "4"))
-        taken = await record(client, [usage(one, third_day, value) for one, value in values])
-        assert set(taken) == {"ACCEPTED"}
-    await suite.settle()
-    for client in clients:
-        await subscribe(client, "late", JAN_1)
-    last = FEB_1 - timedelta(seconds=1)
-    await suite.advance(last)
-    for client in clients:
-        await record(client, [usage("acme", last, "0.5"), usage("late", JAN_1, "1.25")])
-    await suite.advance(FEB_1 + BILLED)
-
-
-async def _prepay(client: SuiteClient, customer_id: str) -> None:
-    """Give the customer credit for usage, some of it held, some of it captured."""
-    wallet = Wallet(
-        customer_id=customer_id, currency_code="USD", scope=WalletScope(fee_kinds=["usage"])
-    )
-    made = await client.wallets.CreateWallet(
-        CreateWalletRequest(request_id=str(uuid4()), wallet=wallet)
-    )
-    wallet_id = made.wallet.wallet_id
-    grant = Grant(wallet_id=wallet_id, kind=GrantKind.GRANT_KIND_PURCHASED, amount=_usd(120))
-    await client.wallets.GrantCredits(GrantCreditsRequest(request_id=str(uuid4()), grant=grant))
-    for purpose in ({"standalone": True}, {"subscription_id": f"{customer_id}-pro"}):
-        asked = AuthorizeRequest(
-            request_id=str(uuid4()), wallet_id=wallet_id, amount=_usd(30), **purpose
-        )
-        hold = (await client.holds.Authorize(asked)).hold
-        await client.holds.Capture(
-            CaptureRequest(request_id=str(uuid4()), hold_id=hold.hold_id, amount=_usd(20))
-        )
-
-
-def _usd(amount_minor: int) -> Money:
-    return Money(currency_code="USD", amount_minor=amount_minor)
 
 
 async def _verified_events(client: SuiteClient) -> int:
