@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
@@ -28,15 +28,21 @@ def micros(instant: datetime) -> int:
 
 def make_candidates(events: Sequence[event_pb2.Event], rules: Rules) -> list[Candidate]:
     """Check every event of a request. Runs in a thread for a large one."""
-    return [
+    candidates = []
+    for event in events:
         # Deterministic, so that a rejected event is recognised when it is sent again.
-        make_candidate(read_event(event), event.SerializeToString(deterministic=True), rules)
-        for event in events
-    ]
+        content = event.SerializeToString(deterministic=True)
+        fits = len(content) <= rules.limits.event_bytes_max
+        # One that is too large may have a million properties: they are not looked at.
+        properties = event.properties if fits else {}
+        candidates.append(make_candidate(read_event(event, properties), content, rules))
+    return candidates
 
 
-def read_event(message: event_pb2.Event) -> Event:
-    """Read an event as it was sent; what breaks its grammar is Unreadable."""
+def read_event(
+    message: event_pb2.Event, properties: Mapping[str, event_pb2.PropertyValue]
+) -> Event:
+    """Read an event as it was sent, with `properties`; what breaks its grammar is Unreadable."""
     time, amount = None, message.amount
     if message.HasField("time"):
         sent = message.time
@@ -49,7 +55,7 @@ def read_event(message: event_pb2.Event) -> Event:
         message.customer_id,
         message.subscription_id,
         # A text that is not empty is the one kind that need not be asked for.
-        {key: one.text or _read_value(one) for key, one in message.properties.items()},
+        {key: one.text or _read_value(one) for key, one in properties.items()},
         _read_number(amount) if amount else None,
         message.hold_id,
     )

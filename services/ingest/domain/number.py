@@ -40,10 +40,15 @@ class Number(NamedTuple):
         return reduced if _fits(reduced) else None
 
 
-@lru_cache(maxsize=65_536)
 def parse_number(text: str) -> Number | None:
     """Read a decimal by the grammar in tally/common/v1/money.proto; None if it breaks it."""
-    match = GRAMMAR.fullmatch(text) if len(text) <= CHARACTERS_MAX else None
+    # Before the cache: what it keeps must be small.
+    return _parse(text) if len(text) <= CHARACTERS_MAX else None
+
+
+@lru_cache(maxsize=65_536)
+def _parse(text: str) -> Number | None:
+    match = GRAMMAR.fullmatch(text)
     if match is None:
         return None
     sign, whole, places, only_places, power = match.groups()

@@ -11,6 +11,7 @@ from services.ingest.domain.limits import Limits
 
 TEXT_BYTES_MAX = 255
 CHARACTER_BYTES_MAX = 4  # Of UTF-8.
+KEPT_CHARACTERS_MAX = 512  # Of what a verdict is remembered for: others may be mebibytes long.
 STANDALONE_HOLD = "std_"
 
 
@@ -85,17 +86,27 @@ def _fault_of_text(field: str, text: str) -> Rejection | None:
     return None
 
 
-@lru_cache(maxsize=16_384)
 def _fault_of_repeated(
     source: str, event_type: str, customer_id: str, subscription_id: str
 ) -> Rejection | None:
-    """Check the texts that many events share."""
+    """Check the texts that many events share; only short ones are worth keeping."""
+    length = len(source) + len(event_type) + len(customer_id) + len(subscription_id)
+    find = _find_fault_of_repeated if length > KEPT_CHARACTERS_MAX else _known_fault_of_repeated
+    return find(source, event_type, customer_id, subscription_id)
+
+
+def _find_fault_of_repeated(
+    source: str, event_type: str, customer_id: str, subscription_id: str
+) -> Rejection | None:
     return (
         _fault_of_text("source", source)
         or _fault_of_text("type", event_type)
         or _fault_of_text("customer_id", customer_id)
         or _fault_of_text("subscription_id", subscription_id)
     )
+
+
+_known_fault_of_repeated = lru_cache(maxsize=16_384)(_find_fault_of_repeated)
 
 
 def _fault_of_time(
@@ -127,7 +138,9 @@ def _fault_of_properties(event: Event, limits: Limits) -> Rejection | None:
         detail = f"{len(properties)} properties, properties_max is {limits.properties_max}"
         return Rejection(Reason.PROPERTIES_TOO_MANY, "properties", detail)
     for key, value in properties.items():
-        if (problem := _problem_of_key(key, limits.key_bytes_max)) is not None:
+        known = len(key) <= KEPT_CHARACTERS_MAX
+        find = _known_problem_of_key if known else _problem_of_key
+        if (problem := find(key, limits.key_bytes_max)) is not None:
             return Rejection(Reason.PROPERTY_KEY_INVALID, "properties", problem)
         if isinstance(value, str):
             if (size := _bytes_above(value, limits.value_bytes_max)) is not None:
@@ -141,13 +154,15 @@ def _fault_of_properties(event: Event, limits: Limits) -> Rejection | None:
     return None
 
 
-@lru_cache(maxsize=4_096)
 def _problem_of_key(key: str, bytes_max: int) -> str | None:
     if not key:
         return "the key is empty"
     if (size := _bytes_above(key, bytes_max)) is not None:
         return f"the key has {size} bytes, key_bytes_max is {bytes_max}"
     return "the key holds a NUL character" if "\0" in key else None
+
+
+_known_problem_of_key = lru_cache(maxsize=4_096)(_problem_of_key)
 
 
 def _fault_of_size(size: int, limits: Limits) -> Rejection | None:

@@ -20,6 +20,7 @@ from services.rating.domain.meter import Aggregation
 
 ZERO = Decimal(0)
 HASH_BYTES = 16
+KEPT_CHARACTERS_MAX = 512  # Of values whose key is remembered; they may have a KiB each.
 TIME_MIN = -(2**63)
 
 
@@ -121,15 +122,22 @@ def units(cell: Cell, aggregation: Aggregation) -> Decimal:
             assert_never(aggregation)
 
 
-@lru_cache(maxsize=65_536)
 def dimensions_key(dimensions: tuple[str, ...]) -> bytes:
     """Return 128 bits that stand for a combination of dimension values."""
+    kept = sum(map(len, dimensions)) <= KEPT_CHARACTERS_MAX
+    return _known_key(dimensions) if kept else _key_of(dimensions)
+
+
+def _key_of(dimensions: tuple[str, ...]) -> bytes:
     digest = blake2b(digest_size=HASH_BYTES)
     for value in dimensions:
         text = value.encode()
         digest.update(len(text).to_bytes(4, "big"))  # So that ("ab", "") is not ("a", "b").
         digest.update(text)
     return digest.digest()
+
+
+_known_key = lru_cache(maxsize=65_536)(_key_of)
 
 
 def value_key(value: str) -> bytes:
