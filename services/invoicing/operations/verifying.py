@@ -36,6 +36,7 @@ async def verify_invoices(
     Raises:
         Unavailable: rating or the database is away.
     """
+    counts.update({"invoices": 0, "lines": 0, "closes": 0})
     async for page in _pages(snapshots):
         period_ids = sorted({period_id for invoice in page for period_id, _ in invoice.closes})
         frozen = {
@@ -67,6 +68,7 @@ async def verify_credits(
     Raises:
         Unavailable: wallet or the database is away.
     """
+    counts.update({"invoices against the ledger": 0})
     async for page in _pages(snapshots):
         asked = [invoice.invoice_id for invoice in page]
         paid = {

@@ -119,6 +119,7 @@ async def verify_cells(
     Raises:
         Unavailable: the log or the database is away.
     """
+    counts.update({"events": 0, "cells": 0})
     heads = await log.heads()
     partitions = max((len(head.slice_numbers) for head in heads), default=0)
     shards = [head.shard for head in heads]

@@ -46,6 +46,7 @@ async def verify_fees(snapshots: Snapshots, counts: Counter[str]) -> AsyncGenera
     memory. A period with late usage that no adjustment covers yet cannot be compared, nor one
     whose usage is being attributed again.
     """
+    counts.update({"closed periods": 0, "closed fees": 0})
     async with snapshots.begin() as conn:
         unexpected = await store.find_closes_of_open_periods(conn)
     for tenant, period_id, status in unexpected:
