@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -33,6 +33,13 @@ async def stale(worker: AsyncEngine, tenant: Tenant) -> list[Reference]:
     """Return the tenant's drafts that wait for a refresh, an hour before they are due."""
     async with begin_worker(worker) as conn:
         found = await work.find_stale(conn, now=NOW - HOUR, limit=1_000)
+    return [one for one in found if one[0] == tenant]
+
+
+async def finalizable(worker: AsyncEngine, tenant: Tenant, now: datetime) -> list[Reference]:
+    """Return the tenant's invoices that the finalizer would take at `now`."""
+    async with begin_worker(worker) as conn:
+        found = await work.find_finalizable(conn, now=now, limit=1_000)
     return [one for one in found if one[0] == tenant]
 
 
@@ -166,7 +173,15 @@ async def test_grace_lets_a_draft_wait(
         await parties.save_entity(conn, tenant, BillingEntity(grace_days=3))
     await announce(engine, tenant, [rated([amount_fee(5)])])
     due = NOW + timedelta(days=3)
-    for now, expected in ((due - HOUR, 0), (due, 1)):
-        async with begin_worker(worker) as conn:
-            found = await work.find_finalizable(conn, now=now, limit=1_000)
-        assert len([one for one in found if one[0] == tenant]) == expected
+    assert await finalizable(worker, tenant, due - HOUR) == []
+    assert len(await finalizable(worker, tenant, due)) == 1
+
+
+async def test_an_invoice_that_was_left_half_way_is_found_until_it_is_complete(
+    engine: AsyncEngine, worker: AsyncEngine, tenant: Tenant
+) -> None:
+    """Whoever froze it may be gone: its time does not matter any more."""
+    invoice_id = await frozen(engine, tenant, [rated([amount_fee(5)])])
+    assert await finalizable(worker, tenant, NOW - HOUR) == [(tenant, invoice_id)]
+    await finalizing.complete(engine, tenant, invoice_id, [], now=NOW)
+    assert await finalizable(worker, tenant, NOW) == []
