@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from types import FrameType
 from typing import Any
 
 import click
@@ -43,12 +45,17 @@ SERVICE_MIB_MAX = 512
 def main(rounds: int, batches: int) -> None:
     """Measure how fast the suite is on this machine, the load generator included."""
     console = Console()
+    signal.signal(signal.SIGTERM, _leave)  # Else the suite would outlive us.
     with tempfile.TemporaryDirectory(prefix="tally-bench-") as folder:
         with Stack(Path(folder), test_clock=True, env={}) as stack:
             figures = asyncio.run(_measure(stack, console, rounds=rounds, batches=batches))
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_text(json.dumps(figures, indent=2) + "\n")
     _show(console, figures)
+
+
+def _leave(signum: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + signum)
 
 
 async def _measure(stack: Stack, console: Console, *, rounds: int, batches: int) -> dict[str, Any]:
