@@ -1,6 +1,7 @@
 """What the overlays render to is valid, hardened, and says what an operator is told."""
 
 import re
+from functools import cache
 from importlib import import_module
 
 import kubernetes_validate  # type: ignore[import-untyped]
@@ -23,7 +24,12 @@ RESTRICTED = {
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_every_resource_is_valid_to_the_letter(overlay: Overlay, version: str) -> None:
+def test_every_resource_is_valid_to_the_letter(
+    overlay: Overlay, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It would read all schemas of the version, a megabyte, for each resource again.
+    read_once = cache(kubernetes_validate.utils.schema_contents)
+    monkeypatch.setattr(kubernetes_validate.utils, "schema_contents", read_once)
     assert len(overlay.resources) > 30
     for resource in overlay.resources:
         kubernetes_validate.validate(resource, version, strict=True)
