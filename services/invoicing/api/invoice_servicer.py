@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import grpc
@@ -87,21 +87,19 @@ class InvoiceServicer(InvoiceServiceServicer):
             document=document, media_type="application/pdf", file_name=file_name(invoice)
         )
 
-    async def VerifyInvoices(
+    def VerifyInvoices(
         self, request: pb.VerifyInvoicesRequest, context: Context
-    ) -> AsyncIterator[pb.VerifyInvoicesResponse]:
+    ) -> AsyncGenerator[pb.VerifyInvoicesResponse, None]:
         counts = Counts()
         found = verify_invoices(self._snapshots(), self._rating, counts)
-        async for answer in answers(pb.VerifyInvoicesResponse, found, counts):
-            yield answer
+        return answers(pb.VerifyInvoicesResponse, found, counts)
 
-    async def VerifyCredits(
+    def VerifyCredits(
         self, request: pb.VerifyCreditsRequest, context: Context
-    ) -> AsyncIterator[pb.VerifyCreditsResponse]:
+    ) -> AsyncGenerator[pb.VerifyCreditsResponse, None]:
         counts = Counts()
         found = verify_credits(self._snapshots(), self._wallet, counts)
-        async for answer in answers(pb.VerifyCreditsResponse, found, counts):
-            yield answer
+        return answers(pb.VerifyCreditsResponse, found, counts)
 
     def _snapshots(self) -> Snapshots:
         """Return where to read: of the caller's tenant, or for an internal one without, of all."""

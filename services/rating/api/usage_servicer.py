@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -46,15 +47,17 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
         faults.check()
         return await operations.get_usage(self._engine, tenant(), subscription_id, at)
 
-    async def VerifyUsage(
+    def VerifyUsage(
         self, request: pb.VerifyUsageRequest, context: Context
-    ) -> AsyncIterator[pb.VerifyUsageResponse]:
+    ) -> AsyncGenerator[pb.VerifyUsageResponse, None]:
         counts = Counts()
-        async for answer in answers(pb.VerifyUsageResponse, self._verify(counts), counts):
-            yield answer
-
-    async def _verify(self, counts: Counter[str]) -> AsyncGenerator[Finding, None]:
         snapshots = Snapshots(self._engine, self._worker, caller().tenant)
+        return answers(pb.VerifyUsageResponse, self._verify(snapshots, counts), counts)
+
+    async def _verify(
+        self, snapshots: Snapshots, counts: Counter[str]
+    ) -> AsyncGenerator[Finding, None]:
         for level in (verify_cells(snapshots, self._log, counts), verify_fees(snapshots, counts)):
-            async for finding in level:
-                yield finding
+            async with aclosing(level):
+                async for finding in level:
+                    yield finding

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,14 +27,13 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
     engine: AsyncEngine
     worker: AsyncEngine
 
-    async def CheckInvariants(
+    def CheckInvariants(
         self, request: pb.CheckInvariantsRequest, context: Context
-    ) -> AsyncIterator[pb.CheckInvariantsResponse]:
+    ) -> AsyncGenerator[pb.CheckInvariantsResponse, None]:
         """Answer contradictions as they are found."""
         counts = Counts()
         found = verifying.check_invariants(self._snapshots(), counts)
-        async for answer in answers(pb.CheckInvariantsResponse, found, counts):
-            yield answer
+        return answers(pb.CheckInvariantsResponse, found, counts)
 
     async def ListApplications(
         self, request: pb.ListApplicationsRequest, context: Context
