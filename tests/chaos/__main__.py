@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from demo.runner import clear
+from deploy.embedded.record import find_holder
 from deploy.embedded.stack import Stack
 from tests.chaos.killing import TARGETS
 from tests.chaos.outcome import SHOWN_MAX, describe
@@ -71,6 +72,8 @@ def play_all(console: Console, plan: Sequence[Planned]) -> int:
         while left:
             folder = FOLDER / str(suites)
             suites += 1
+            if (pid := find_holder(folder)) is not None:
+                raise SystemExit(f"process {pid} plays rounds in {folder}")
             clear(folder)
             with Stack(folder, test_clock=True, env={}) as stack:
                 rounds = Rounds(Suite(stack))

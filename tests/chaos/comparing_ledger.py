@@ -16,6 +16,9 @@ INSIDE = {"HOLD", "RELEASE", "HOLD_EXPIRY", "RETURN"}
 def compare_ledger(known: Known, books: Books) -> Iterator[str]:
     """Give what is wrong with the wallets."""
     yield from books.unbalanced
+    opened = {grant.wallet_id for grant in known.grants}
+    for wallet_id in sorted(opened - {wallet.wallet_id for wallet in books.wallets}):
+        yield f"wallet {wallet_id} is not there"
     for wallet in books.wallets:
         yield from _compare_sums(wallet)
         yield from _compare_grants(wallet, _of(wallet, known.grants))

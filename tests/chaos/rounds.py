@@ -35,7 +35,7 @@ from tests.chaos.world import World, furnish
 from tests.suite import Suite
 
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
-CUSTOMERS = 8
+CUSTOMERS = 6
 REPORTERS, SPENDERS = 3, 3
 MINUTE = timedelta(minutes=1)
 BILLED = 11 * MINUTE  # After the longest collection delay of a world.
@@ -44,7 +44,7 @@ KILL_SECONDS = (0.15, 1.4)  # After the load began.
 BILLING_SECONDS = (0.1, 0.4)
 STEP_SECONDS = (0.05, 0.25)  # The clock moves so often, two minutes at a time.
 DOWN_SECONDS_MAX = 0.4
-AFTER_SECONDS = 0.3  # The load goes on once all is back.
+AFTER_SECONDS = 0.2  # The load goes on once all is back.
 ASK_SECONDS = 0.2
 
 

@@ -208,6 +208,10 @@ def half_release(case: Case) -> Case:
     return with_entries(case, *entries)
 
 
+def lose_wallet(case: Case) -> Case:
+    return replace(case, books=replace(case.books, wallets=[]))
+
+
 def unbalance(case: Case) -> Case:
     return replace(case, books=replace(case.books, unbalanced=["transaction t1 sums to 1"]))
 
@@ -230,6 +234,7 @@ FAULTS: list[tuple[Callable[[Case], Case], str]] = [
     (double_capture, "there without being asked for: [('h1', 60)]"),
     (hold_unasked, "nobody asked for holds of [100]"),
     (half_release, "the entries of t4 (RELEASE) sum to 40"),
+    (lose_wallet, "wallet w1 is not there"),
     (unbalance, "transaction t1 sums to 1"),
 ]
 
