@@ -261,10 +261,15 @@ async def _answering_anyone(context: Context) -> AsyncGenerator[None, None]:
     """Run an RPC of gRPC's own services, which know nothing of our errors."""
     try:
         yield
+    except grpc.aio.AbortError:
+        raise
     except Unreadable as error:
         await context.abort_with_status(rpc_status.to_status(status_of(error)))
-    except NotImplementedError:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this service does not have the method")
+    except Exception:
+        unimplemented = grpc.StatusCode.UNIMPLEMENTED
+        if context.code() not in (unimplemented, unimplemented.value[0]):  # As its base says.
+            raise
+        await context.abort(unimplemented, "this service does not have the method")
 
 
 def _start_span(method: str, metadata: dict[str, Any]) -> Span:

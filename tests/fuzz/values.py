@@ -40,7 +40,7 @@ ZONES = (
     + ["Asia/Kathmandu", "Antarctica/Troll", "America/Sao_Paulo", "Africa/Monrovia", "Etc/GMT+12"]
     + ["localtime", "Factory", "posixrules", "../UTC", "/etc/passwd", "utc", "posix/UTC", "UTC\x00"]
 )
-CURRENCIES = ["USD", "USD", "EUR", "JPY", "KWD", "XXX", "XAU", "CLF", "UYW", "usd", "ZZZ", "US", ""]
+CURRENCIES = ["USD", "USD", "EUR", "JPY", "KWD", "XTS", "XAU", "CLF", "UYW", "usd", "ZZZ", "US", ""]
 UUIDS = [
     "00000000-0000-0000-0000-000000000000",
     "ffffffff-ffff-ffff-ffff-ffffffffffff",
