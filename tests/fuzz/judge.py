@@ -11,7 +11,7 @@ WRITE_FAILED = "Internal error from Core"
 SLOW_SECONDS = 40.0  # More than a service gives a call of its own accord.
 TRAILING_BYTES_MAX = 6 * 1024  # gRPC clients take 8 KiB; a proxy may take less.
 REASONS = {name.removeprefix("ERROR_REASON_") for name in ErrorReason.keys()[1:]}
-# The codes of libs/status.py, but for those that must never come, or only when asked for.
+# The codes of libs/status.py, but for the one that tells of a hang.
 ANSWERS = {
     "INVALID_ARGUMENT",
     "UNAUTHENTICATED",
@@ -19,6 +19,8 @@ ANSWERS = {
     "NOT_FOUND",
     "ALREADY_EXISTS",
     "FAILED_PRECONDITION",
+    "UNAVAILABLE",  # While something else is under way; with our reason, so not a lost process.
+    "RESOURCE_EXHAUSTED",
 }
 # What gRPC itself says to messages and headers above its limits, and to strange compression.
 GRPC_SAYS = {"RESOURCE_EXHAUSTED", "UNIMPLEMENTED"}
@@ -48,6 +50,8 @@ def find_fault(call: Call, outcome: Outcome) -> str:
         return f"no ErrorInfo: {_said(outcome)}"
     if outcome.info.domain != "tally" or outcome.info.reason not in REASONS - {"INTERNAL"}:
         return f"ErrorInfo {outcome.info.domain!r} {outcome.info.reason!r}: {_said(outcome)}"
+    if outcome.code == "RESOURCE_EXHAUSTED" and not outcome.retry:
+        return f"does not say when to come again: {_said(outcome)}"
     if outcome.trailing_bytes > TRAILING_BYTES_MAX:
         return f"{outcome.trailing_bytes} bytes of trailing metadata: {_said(outcome)}"
     return ""
