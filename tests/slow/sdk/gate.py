@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from tests.wait import until
 
 Context = grpc.aio.ServicerContext[Any, Any]
 HOST = "127.0.0.1"
+HANG_SECONDS = 8  # Below the deadline that a client has by default.
 
 
 @dataclass(slots=True)
@@ -38,9 +39,9 @@ class Gate(grpc.GenericRpcHandler):
 
     `script` says how many connections are refused at first, and what the first calls are
     answered, each in turn: an error with `code`, `reason` and `retryDelayMs`, given instead of the
-    service's answer or, with `after`, once the service has done its work; no answer (`hang`); or
-    the connection is cut once the service has done its work (`hangUp`). Later calls are handed on.
-    With `tls` it speaks TLS only.
+    service's answer or, with `after`, once the service has done its work; a long silence (`hang`);
+    or the connection is cut once the service has done its work (`hangUp`). Later calls are handed
+    on. With `tls` it speaks TLS only.
     """
 
     def __init__(
@@ -87,7 +88,9 @@ class Gate(grpc.GenericRpcHandler):
         self._note(method, request, context)
         fault = next(self._answers, {})
         if fault.get("hang"):
-            await asyncio.Event().wait()  # Until the call is cancelled.
+            with suppress(TimeoutError):  # Before that, the call is cancelled by its deadline.
+                await asyncio.wait_for(asyncio.Event().wait(), HANG_SECONDS)
+            fault = {"code": "INTERNAL"}
         done = b""
         if not fault or fault.get("after") or fault.get("hangUp"):
             done = await self._hand_on(method, request, context)
