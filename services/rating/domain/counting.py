@@ -167,7 +167,7 @@ def _count_distinct(chosen: Rows, meter: Meter, add: Add) -> int:
         text = batch.text(int(values[last]))
         operation = Operation(batch.moment(int(chosen.rows[last])), not removed[last])
         _, cell = by_code[int(codes[last])]
-        cell.values[_value_key(text)] = operation
+        cell.values[value_key(text)] = operation
     for key, cell in cells:
         add(key, cell)
     return without_value
@@ -227,4 +227,3 @@ def _key(tenant: int, term: Term, meter: Meter, day: int, dimensions: tuple[str,
 
 
 _date = lru_cache(maxsize=4_096)(date.fromordinal)
-_value_key = lru_cache(maxsize=65_536)(value_key)
