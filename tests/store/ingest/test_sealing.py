@@ -100,6 +100,21 @@ async def test_a_key_stored_between_probe_and_insert_is_found_by_the_next_probe(
     assert sealed.number == 2
 
 
+async def test_keys_are_inserted_in_their_order_so_that_no_two_sealers_deadlock(log: Log) -> None:
+    """Ours waits for the other's lower key, and must not hold the higher one already."""
+    both = decide([submission(event("a"), event("b"))], {}).accepted
+    low, high = sorted(both, key=lambda one: one.candidate.key)
+    async with db.begin_worker(log.worker) as other:
+        opened = await segments.open_segment(other, SHARD, alone=False)
+        assert await keys.insert_keys(other, [low], opened)
+        sent = (high.candidate.event, low.candidate.event)
+        ours = asyncio.create_task(log.seal(submission(*sent)))
+        await until(partial(someone_waits, log), describe="our COPY to wait for the key")
+        assert await keys.insert_keys(other, [high], opened)
+        await other.rollback()
+    assert verdicts(await ours) == [["ACCEPTED", "ACCEPTED"]]
+
+
 async def test_a_lost_connection_is_unavailable_and_leaves_nothing(log: Log) -> None:
     killing = "SELECT pg_terminate_backend(pg_backend_pid())"
     with pytest.raises(Unavailable):
