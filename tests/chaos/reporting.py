@@ -19,7 +19,7 @@ from tests.chaos.world import World, new_id
 SIZES = (1, 1, 2, 5, 20, 60)
 REPEATS = 0.2  # Of the batches hold events that were sent before.
 IMPATIENT = 0.15  # Of the batches are never sent again when the answer stays away.
-PAUSE_SECONDS_MAX = 0.08
+PAUSE_SECONDS_MAX = 0.15
 SUCCESSES = {Verdict.VERDICT_ACCEPTED, Verdict.VERDICT_DUPLICATE}
 
 

@@ -14,7 +14,7 @@ from tests.chaos.world import Purse, World, grant_credits, money, new_id
 
 GRANTS = 0.25  # Of what is done.
 IMPATIENT = 0.1  # Of the requests are never sent again when the answer stays away.
-PAUSE_SECONDS_MAX = 0.08
+PAUSE_SECONDS_MAX = 0.1
 AMOUNT_MAX = 60
 TTL_SECONDS = (900, 20 * 86_400)  # Some lapse during the round.
 EMPTY = frozenset({"INSUFFICIENT_BALANCE"})
