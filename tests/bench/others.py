@@ -24,7 +24,7 @@ from tests.bench.workload import START
 
 MONTH_END = datetime(2026, 4, 1, tzinfo=START.tzinfo)
 HOLD_SECONDS = 4.0
-CALLERS = 64
+CALLERS = 16
 CREDIT_MINOR = 1_000_000_000
 
 
@@ -47,7 +47,7 @@ async def invoices_per_s(client: SuiteClient, internal: SuiteClient, *, expected
 
 
 async def hold_capture_per_s(client: SuiteClient) -> float:
-    """Authorize and capture a cent on one wallet, 64 callers at a time."""
+    """Authorize and capture a cent on one wallet, 16 callers at a time."""
     wallet_id = await _open_wallet(client)
     cent = Money(currency_code="USD", amount_minor=1)
     started = time.perf_counter()

@@ -155,9 +155,10 @@ async def test_what_runs_can_be_asked_what_it_is(tiny: Tiny) -> None:
 async def test_whoever_asks_for_health_in_no_words_is_refused(tiny: Tiny) -> None:
     """These need no token, so anyone may send anything."""
     said = []
+    channel: Any
     async with grpc.aio.insecure_channel(tiny.address) as channel:
         reflection = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
-        calls: list[Any] = [
+        calls = [
             channel.unary_unary("/grpc.health.v1.Health/Check")(b"\xff"),
             channel.unary_unary("/grpc.health.v1.Health/List")(b""),
             channel.unary_stream("/grpc.health.v1.Health/Watch")(b"\xff"),
