@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.bus import Subscribes
 from libs.db import begin_worker
 from libs.errors import DeadlineExceeded, Exhausted, Unavailable
-from libs.worker import Loop
+from libs.worker import Loop, wait
 from services.rating.domain.columns import Slice
 from services.rating.events import IngestLog, read_slice
 from services.rating.operations.folding import Catalogs, Fenced, fold_slices
@@ -34,6 +34,7 @@ PASSING = (Unavailable, Exhausted, DeadlineExceeded)
 # In one fold, where the slice that passes it is the last; and waiting in memory for the next one,
 # where slices beyond it are dropped and streamed as a gap.
 EVENTS_MAX = 50_000
+EVENTS_ENOUGH = 20_000  # No pause before or after so many: more would share few cells more.
 HEADS_SECONDS = 1.0  # How often ingest is asked for what NATS may have lost.
 PAUSE_SECONDS_MIN = 0.02
 PAUSE_FACTOR = 3  # A fold starts so many times the length of the last one after it.
@@ -67,6 +68,7 @@ class Folder:
         self._positions: dict[Lane, int] = {}
         self._waiting: dict[Lane, dict[int, segment_pb2.Slice]] = {}
         self._waiting_events = 0
+        self._enough = asyncio.Event()
         self._behind: set[Lane] = set()  # Lanes to catch up with in the next step.
         self._stopped: dict[Lane, float] = {}
         self._heads_at = 0.0  # When ingest was asked last; 0: ask now.
@@ -83,7 +85,7 @@ class Folder:
 
     async def step(self) -> bool:
         """Fold what has come; True if there was anything."""
-        await asyncio.sleep(max(self._resume_at - time.monotonic(), 0))
+        await self._pause()
         gaps, self._behind = self._behind, set()
         batch = self._take_arrived(gaps)
         if not batch and self._asks_heads():
@@ -94,12 +96,20 @@ class Folder:
         if readable:
             started = time.monotonic()
             await self._fold(readable)
-            ended = time.monotonic()
-            self._resume_at = ended + max(PAUSE_SECONDS_MIN, PAUSE_FACTOR * (ended - started))
+            ended = self._resume_at = time.monotonic()
+            if sum(len(piece.columns) for piece in readable) < EVENTS_ENOUGH:
+                self._resume_at += max(PAUSE_SECONDS_MIN, PAUSE_FACTOR * (ended - started))
             self._folded.set()
             if self._asks_heads():  # A lane's tail may be lost while others go on and on.
                 self._behind = await self._find_behind()
         return bool(readable)
+
+    async def _pause(self) -> None:
+        """Let events gather for a while after a fold: those of one cell are written once."""
+        seconds = self._resume_at - time.monotonic()
+        if seconds > 0:
+            await wait(self._enough, seconds)
+        self._enough.clear()
 
     def _asks_heads(self) -> bool:
         return time.monotonic() - self._heads_at >= HEADS_SECONDS
@@ -110,6 +120,8 @@ class Folder:
         if self._owns(lane) and self._waiting_events < EVENTS_MAX:
             self._waiting.setdefault(lane, {})[piece.number] = piece
             self._waiting_events += piece.event_count
+            if self._waiting_events >= EVENTS_ENOUGH:
+                self._enough.set()
             self.loop.kick()
 
     def _owns(self, lane: Lane) -> bool:
