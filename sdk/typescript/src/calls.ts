@@ -18,11 +18,10 @@ import {
   type ClientOptions,
   credentials,
   Metadata,
-  type ServiceError,
 } from "@grpc/grpc-js";
 
 import { serviceConfig } from "./gen/service_config.js";
-import { errorOf } from "./status.js";
+import { errorOf, isStatus } from "./status.js";
 import type { TallyError } from "./error.js";
 import type { CallOptions } from "./types.js";
 
@@ -78,7 +77,10 @@ export class Calls {
       try {
         return await this.#attempt(method, sent, deadline);
       } catch (failed) {
-        const error = errorOf(failed as ServiceError, requestId);
+        if (!isStatus(failed)) {
+          throw failed;
+        }
+        const error = errorOf(failed, requestId);
         const pause = pauseBeforeRetry(error, attempt, deadline);
         if (pause === undefined) {
           throw error;
@@ -123,7 +125,7 @@ export class Calls {
     try {
       yield* answers as AsyncIterable<Message>;
     } catch (failed) {
-      throw errorOf(failed as ServiceError, requestId);
+      throw isStatus(failed) ? errorOf(failed, requestId) : failed;
     } finally {
       answers.cancel();
     }

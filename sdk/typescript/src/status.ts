@@ -18,6 +18,11 @@ import { StatusSchema } from "./gen/google/rpc/status_pb.js";
 const DOMAIN = "tally";
 const DETAILS_KEY = "grpc-status-details-bin";
 
+/** Tells whether gRPC itself says so: else the call was never made, and what was thrown stands. */
+export function isStatus(failed: unknown): failed is ServiceError {
+  return failed instanceof Error && "code" in failed && "metadata" in failed;
+}
+
 /** Returns the error that a failed call means; `requestId` is the one that was sent. */
 export function errorOf(failed: ServiceError, requestId: string): TallyError {
   const details = detailsOf(failed);
