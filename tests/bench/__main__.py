@@ -8,6 +8,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from types import FrameType
@@ -15,7 +16,7 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from cli.client import SuiteClient
@@ -63,77 +64,117 @@ async def _measure(stack: Stack, console: Console, *, rounds: int, batches: int)
     client = SuiteClient(stack.addresses, token=stack.token(TENANT, public_scopes()))
     internal = SuiteClient(stack.addresses, token=stack.token(None, [INTERNAL_SCOPE]))
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("")
-
-        def say(doing: str) -> None:
-            progress.update(task, description=doing)
-
         async with client, internal:
-            figures = await _run(stack, client, internal, say, rounds=rounds, batches=batches)
-    return figures
+            bench = Bench(stack, client, internal, progress, progress.add_task(""))
+            return _figures(await bench.measure(rounds=rounds, batches=batches))
 
 
-async def _run(
-    stack: Stack, client: SuiteClient, internal: SuiteClient, say: Any, *, rounds: int, batches: int
-) -> dict[str, Any]:
-    say(f"{SUBSCRIPTIONS:,} subscriptions")
-    for clock in internal.clocks.values():
-        await clock.SetTime(SetTimeRequest(now=timestamp(START)))
-    await pipeline.prepare(client, SUBSCRIPTIONS)
-    workload = Workload(SUBSCRIPTIONS, seed=1)
-    await pipeline.send_all(client, internal, workload.batches(WARM_UP_BATCHES))
-    plain_url = stack.url("ingest", "owner").replace("+asyncpg", "")
-    copy: list[float] = []
-    naive: list[float] = []
-    rows: list[float] = []
-    acks: list[float] = []
-    costs: list[dict[str, float]] = []
-    for number in range(1, rounds + 1):
-        say(f"run {number} of {rounds}: bare COPY")
-        copy.append(await baselines.raw_copy_rows_per_s(plain_url))
-        say(f"run {number} of {rounds}: one call and INSERT an event")
-        naive.append(await baselines.naive_events_per_s(plain_url))
-        before, events = workload.sent, batches * BATCH_EVENTS
-        say(f"run {number} of {rounds}: making {events:,} events")
-        requests = workload.batches(batches)
-        say(f"run {number} of {rounds}: RecordEvents until all is usage")
-        before_cpu = _cpu_seconds(stack)
-        sent = await pipeline.send_all(client, internal, requests)
-        taken = _cpu_seconds(stack)
-        costs.append({name: (taken[name] - before_cpu[name]) * MICROS / events for name in taken})
-        await pipeline.check_usage(client, workload)
-        pipeline.check_verdicts(sent.answers, fresh=workload.sent - before, events=events)
-        rows.append(events / sent.seconds)
-        acks += sent.acks
-    half = median(rows) / 2
-    say(f"waits at half of that load, {half:,.0f} events a second")
-    paced = workload.batches(int(half * PACED_SECONDS / BATCH_EVENTS))
-    waits = await pipeline.watch_waits(client, workload, paced, events_per_s=half)
-    await pipeline.settle_and_check(client, internal, workload)
-    say("holds and captures on one wallet")
-    hold_capture = await others.hold_capture_per_s(client)
-    say("the end of the month")
-    invoices = await others.invoices_per_s(client, internal, expected=SUBSCRIPTIONS)
-    return _figures(
-        {
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A running suite, measured from outside."""
+
+    stack: Stack
+    client: SuiteClient
+    internal: SuiteClient
+    progress: Progress
+    task: TaskID
+    workload: Workload = field(default_factory=lambda: Workload(SUBSCRIPTIONS, seed=1))
+
+    async def measure(self, *, rounds: int, batches: int) -> dict[str, Any]:
+        """Return all figures."""
+        self._say(f"{SUBSCRIPTIONS:,} subscriptions")
+        for clock in self.internal.clocks.values():
+            await clock.SetTime(SetTimeRequest(now=timestamp(START)))
+        await pipeline.prepare(self.client, SUBSCRIPTIONS)
+        warm_up = self.workload.batches(WARM_UP_BATCHES)
+        await pipeline.send_all(self.client, self.internal, warm_up)
+        rows = await self._measure_rows(rounds, batches)
+        waits = await self._measure_waits(rows["rows_events_per_s"] / 2)
+        self._say("holds and captures on one wallet")
+        hold_capture = await others.hold_capture_per_s(self.client)
+        self._say("the end of the month")
+        invoices = await others.invoices_per_s(self.client, self.internal, expected=SUBSCRIPTIONS)
+        return {
+            **rows,
+            **waits,
+            "invoices_per_s": round(invoices),
+            "hold_capture_per_s": round(hold_capture),
+            "peak_mib": _peaks(self.stack),
+            "machine": machine.describe(),
+        }
+
+    async def _measure_rows(self, rounds: int, batches: int) -> dict[str, Any]:
+        """Let a bare COPY, the naive service and the suite take turns; return the medians."""
+        plain_url = self.stack.url("ingest", "owner").replace("+asyncpg", "")
+        copy: list[float] = []
+        naive: list[float] = []
+        runs: list[Run] = []
+        for number in range(1, rounds + 1):
+            self._say(f"run {number} of {rounds}: bare COPY")
+            copy.append(await baselines.raw_copy_rows_per_s(plain_url))
+            self._say(f"run {number} of {rounds}: one call and INSERT an event")
+            naive.append(await baselines.naive_events_per_s(plain_url))
+            self._say(f"run {number} of {rounds}: RecordEvents until all is usage")
+            runs.append(await self._run(batches))
+            self.progress.console.print(
+                f"run {number}, a second: {copy[-1]:,.0f} rows by COPY, "
+                f"{naive[-1]:,.0f} events one by one, {runs[-1].events_per_s:,.0f} into usage; "
+                + ", ".join(f"{name} {cost:.0f} µs" for name, cost in runs[-1].cpu_us.items())
+            )
+        acks = [seconds for run in runs for seconds in run.acks]
+        return {
             "raw_copy_rows_per_s": round(median(copy)),
             "naive_events_per_s": round(median(naive)),
-            "rows_events_per_s": round(median(rows)),
+            "rows_events_per_s": round(median(run.events_per_s for run in runs)),
+            "cpu_us_per_event": {
+                name: round(median(run.cpu_us[name] for run in runs), 1) for name in runs[0].cpu_us
+            },
             "full_load_ack_p50_ms": _millis(acks, 0.5),
             "full_load_ack_p99_ms": _millis(acks, 0.99),
+        }
+
+    async def _run(self, batches: int) -> Run:
+        """Send so many requests as fast as they are taken, and check what became of them."""
+        before, events = self.workload.sent, batches * BATCH_EVENTS
+        requests = self.workload.batches(batches)
+        cpu_before = _cpu_seconds(self.stack)
+        sent = await pipeline.send_all(self.client, self.internal, requests)
+        cpu_after = _cpu_seconds(self.stack)
+        await pipeline.check_usage(self.client, self.workload)
+        pipeline.check_verdicts(sent.answers, fresh=self.workload.sent - before, events=events)
+        spent = {name: cpu_after[name] - cpu_before[name] for name in cpu_after}
+        return Run(
+            events_per_s=events / sent.seconds,
+            acks=sent.acks,
+            cpu_us={name: seconds * MICROS / events for name, seconds in spent.items()},
+        )
+
+    async def _measure_waits(self, events_per_s: float) -> dict[str, Any]:
+        """Send at a steady pace, and watch single events on their way into usage."""
+        self._say(f"waits at half of that load, {events_per_s:,.0f} events a second")
+        requests = self.workload.batches(int(events_per_s * PACED_SECONDS / BATCH_EVENTS))
+        waits = await pipeline.watch_waits(
+            self.client, self.workload, requests, events_per_s=events_per_s
+        )
+        await pipeline.settle_and_check(self.client, self.internal, self.workload)
+        return {
             "ack_p50_ms": _millis(waits.acks, 0.5),
             "ack_p99_ms": _millis(waits.acks, 0.99),
             "visible_p50_ms": _millis(waits.visible, 0.5),
             "visible_p99_ms": _millis(waits.visible, 0.99),
-            "invoices_per_s": round(invoices),
-            "hold_capture_per_s": round(hold_capture),
-            "cpu_us_per_event": {
-                name: round(median(run[name] for run in costs), 1) for name in costs[0]
-            },
-            "peak_mib": _peaks(stack),
-            "machine": machine.describe(),
         }
-    )
+
+    def _say(self, doing: str) -> None:
+        self.progress.update(self.task, description=doing)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run gave; the processor time is that of each process for one event."""
+
+    events_per_s: float
+    acks: Sequence[float]
+    cpu_us: Mapping[str, float]
 
 
 def _figures(measured: dict[str, Any]) -> dict[str, Any]:
