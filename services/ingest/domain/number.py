@@ -10,6 +10,7 @@ GRAMMAR = re.compile(r"([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d+))?",
 CHARACTERS_MAX = 64
 WHOLE_DIGITS_MAX = 30  # The value is below 10^30.
 PLACES_MAX = 30
+PLAIN_DIGITS_MAX = 18
 INT64_MAX, INT8_MAX = 2**63 - 1, 127
 
 
@@ -42,8 +43,15 @@ class Number(NamedTuple):
 
 def parse_number(text: str) -> Number | None:
     """Read a decimal by the grammar in tally/common/v1/money.proto; None if it breaks it."""
-    # Before the cache: what it keeps must be small.
-    return _parse(text) if len(text) <= CHARACTERS_MAX else None
+    if len(text) > CHARACTERS_MAX:  # Before the cache: what it keeps must be small.
+        return None
+    whole, _, places = text.partition(".")
+    digits = whole + places
+    # Most are plain and short. No bound can be passed with 18 digits, nor 64 bits.
+    if len(digits) <= PLAIN_DIGITS_MAX and digits.isascii() and digits.isdigit():
+        mantissa = int(digits)
+        return Number(mantissa, -len(places) if mantissa else 0)
+    return _parse(text)
 
 
 @lru_cache(maxsize=65_536)

@@ -137,11 +137,9 @@ def _fault_of_properties(event: Event, limits: Limits) -> Rejection | None:
     if len(properties) > limits.properties_max:
         detail = f"{len(properties)} properties, properties_max is {limits.properties_max}"
         return Rejection(Reason.PROPERTIES_TOO_MANY, "properties", detail)
+    if (problem := _problem_of_keys(tuple(properties), limits.key_bytes_max)) is not None:
+        return Rejection(Reason.PROPERTY_KEY_INVALID, "properties", problem)
     for key, value in properties.items():
-        known = len(key) <= KEPT_CHARACTERS_MAX
-        find = _known_problem_of_key if known else _problem_of_key
-        if (problem := find(key, limits.key_bytes_max)) is not None:
-            return Rejection(Reason.PROPERTY_KEY_INVALID, "properties", problem)
         if isinstance(value, str):
             if (size := _bytes_above(value, limits.value_bytes_max)) is not None:
                 detail = f"the value has {size} bytes, value_bytes_max is {limits.value_bytes_max}"
@@ -154,15 +152,27 @@ def _fault_of_properties(event: Event, limits: Limits) -> Rejection | None:
     return None
 
 
+def _problem_of_keys(keys: tuple[str, ...], bytes_max: int) -> str | None:
+    """Check keys that many events share; only short ones are worth keeping."""
+    length = sum(map(len, keys))
+    find = _find_problem_of_keys if length > KEPT_CHARACTERS_MAX else _known_problem_of_keys
+    return find(keys, bytes_max)
+
+
+def _find_problem_of_keys(keys: tuple[str, ...], bytes_max: int) -> str | None:
+    problems = (_problem_of_key(key, bytes_max) for key in keys)
+    return next((problem for problem in problems if problem is not None), None)
+
+
+_known_problem_of_keys = lru_cache(maxsize=4_096)(_find_problem_of_keys)
+
+
 def _problem_of_key(key: str, bytes_max: int) -> str | None:
     if not key:
         return "the key is empty"
     if (size := _bytes_above(key, bytes_max)) is not None:
         return f"the key has {size} bytes, key_bytes_max is {bytes_max}"
     return "the key holds a NUL character" if "\0" in key else None
-
-
-_known_problem_of_key = lru_cache(maxsize=4_096)(_problem_of_key)
 
 
 def _fault_of_size(size: int, limits: Limits) -> Rejection | None:

@@ -99,7 +99,7 @@ def decide(group: Sequence[Submission], stored: Mapping[Identity, Stored]) -> De
         decision.refused.extend(
             Refused(submission.tenant, candidate, judged.rejection)
             for candidate, judged in zip(submission.candidates, judgements, strict=True)
-            if judged.rejection is not None
+            if judged is not ACCEPTED and judged.rejection is not None
         )
     return decision
 
