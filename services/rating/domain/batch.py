@@ -54,6 +54,10 @@ class Batch:
     types: Ints
     times: Ints
     properties: dict[str, list[PropertyColumn]]
+    # Where each event stands in the log: shard, number of the segment, place there.
+    log_places: tuple[Ints, Ints, Ints]
+    ranked: Sequence[Slice]  # The slices by number.
+    ranks: Ints  # The place of each row's slice in `ranked`.
     _offsets: Ints  # The first row of each slice.
     _listed: list[str] = field(default_factory=list)
     _texts: dict[str, Ints] = field(default_factory=dict)
@@ -105,23 +109,6 @@ class Batch:
         at = self.slices[piece]
         within = row - int(self._offsets[piece])
         return event_at(at.columns, within, shard=at.shard, number=at.number)
-
-    def log_places(self) -> tuple[Ints, Ints, Ints]:
-        """Return where each event stands in the log: shard, number of the segment, place there."""
-        shards = ints(each.shard for each in self.slices)[self.pieces]
-        numbers = ints(each.number for each in self.slices)[self.pieces]
-        return shards, numbers, np.concatenate([each.columns.indexes for each in self.slices])
-
-    def ranks(self) -> Ints:
-        """Return the rank of each event's slice among all, by number."""
-        return np.argsort(self._by_number())[self.pieces]
-
-    def ranked(self) -> list[Slice]:
-        """Return the slices by rank."""
-        return [self.slices[piece] for piece in self._by_number().tolist()]
-
-    def _by_number(self) -> Ints:
-        return np.argsort(ints(each.number for each in self.slices), kind="stable")
 
     def _column_texts(self, column: PropertyColumn) -> Ints:
         if column.kind is Kind.TEXT or column.kind is Kind.LARGE_DECIMAL:
@@ -180,6 +167,9 @@ def join(slices: Sequence[Slice]) -> Batch:
     moved = [ints(map(strings.place, each.columns.strings)) for each in slices]
     parts = [each.columns for each in slices]
     zipped = list(zip(parts, moved, strict=True))
+    pieces = np.repeat(np.arange(len(slices)), counts)
+    numbers = ints(each.number for each in slices)
+    by_number = np.argsort(numbers, kind="stable")
     properties: dict[str, list[PropertyColumn]] = {}
     for (part, places), offset in zip(zipped, offsets.tolist(), strict=True):
         for column in part.properties:
@@ -187,13 +177,20 @@ def join(slices: Sequence[Slice]) -> Batch:
     return Batch(
         slices=slices,
         strings=strings,
-        pieces=np.repeat(np.arange(len(slices)), counts),
+        pieces=pieces,
         tenants=_joined([part.tenants for part in parts]),
         customers=_joined([places[part.customers] for part, places in zipped]),
         subscriptions=_joined([places[part.subscriptions] for part, places in zipped]),
         types=_joined([places[part.types] for part, places in zipped]),
         times=_joined([part.times for part in parts]),
         properties=properties,
+        log_places=(
+            ints(each.shard for each in slices)[pieces],
+            numbers[pieces],
+            _joined([part.indexes for part in parts]),
+        ),
+        ranked=[slices[piece] for piece in by_number.tolist()],
+        ranks=np.argsort(by_number)[pieces],
         _offsets=offsets,
     )
 

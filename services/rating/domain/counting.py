@@ -175,7 +175,7 @@ def _count_distinct(chosen: Rows, meter: Meter, add: Add) -> int:
 
 def _latest(batch: Batch, rows: Ints, codes: Ints) -> Ints:
     """Return the place in `rows` of the latest event of each code, by ascending code."""
-    shards, numbers, places = (column[rows] for column in batch.log_places())
+    shards, numbers, places = (column[rows] for column in batch.log_places)
     return group(codes, then_by=[batch.times[rows], shards, numbers, places]).lasts()
 
 
@@ -200,15 +200,14 @@ def _cells(chosen: Rows, meter: Meter, groups: Groups) -> Iterator[tuple[CellKey
         [batch.text(place) for place in batch.texts(each.key)[rows].tolist()]
         for each in meter.dimensions
     ]
-    newest = groups.maxima(batch.ranks()[chosen.rows]).tolist()
-    ranked = batch.ranked()
+    newest = groups.maxima(batch.ranks[chosen.rows]).tolist()
     columns = zip(
         chosen.of_row[firsts].tolist(),
         chosen.days[firsts].tolist(),
         zip(*dimensions, strict=True) if dimensions else [()] * len(groups),
         groups.sizes(),
         groups.maxima(batch.times[chosen.rows]).tolist(),
-        [ranked[rank] for rank in newest],
+        [batch.ranked[rank] for rank in newest],
         strict=True,
     )
     for term, day, values, size, last_time, piece in columns:
