@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -51,6 +51,10 @@ outbox = Table(
     Index("outbox_by_seq", "seq", postgresql_where=text("seq IS NOT NULL")),
 )
 
+INSERT = insert(outbox)
+
+Announcement = tuple[Tenant, Message, Mapping[str, str]]  # Whose, what, and the trace's headers.
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -61,21 +65,29 @@ class Head:
 
 
 async def append(conn: AsyncConnection, tenant: Tenant, event: Message) -> None:
-    """Add `event` to the outbox in the caller's transaction, with the current trace context.
-
-    Its subject is its protobuf full name, so a message type has one name everywhere.
-    """
+    """Add `event` to the outbox in the caller's transaction, with the current trace context."""
     headers: dict[str, str] = {}
     propagate.inject(headers)
-    await conn.execute(
-        insert(outbox).values(
-            tenant=tenant,
-            event_id=uuid4(),
-            subject=event.DESCRIPTOR.full_name,
-            headers=headers,
-            payload=event.SerializeToString(),
-        )
-    )
+    await append_all(conn, [(tenant, event, headers)])
+
+
+async def append_all(conn: AsyncConnection, events: Sequence[Announcement]) -> None:
+    """Add events to the outbox in the caller's transaction, in that order.
+
+    The subject is the protobuf full name, so a message type has one name everywhere.
+    """
+    if events:
+        rows = [
+            {
+                "tenant": tenant,
+                "event_id": uuid4(),
+                "subject": event.DESCRIPTOR.full_name,
+                "headers": dict(headers),
+                "payload": event.SerializeToString(),
+            }
+            for tenant, event, headers in events
+        ]
+        await conn.execute(INSERT, rows)
 
 
 async def number_waiting(conn: AsyncConnection, *, batch_max: int) -> None:

@@ -1,10 +1,11 @@
-"""What the schemas of the services share: tables that each has, and ways to write a column."""
+"""What the schemas of the services share: tables that each has, ways to write and ask a column."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Column, MetaData
+from sqlalchemy import ARRAY, Column, ColumnElement, MetaData, any_, literal
 
 from libs.clock import clock
 from libs.inbox import dead_letter, inbox_head
@@ -23,3 +24,8 @@ def shared_tables(metadata: MetaData) -> None:
 def required(name: str, kind: Any, *, default: str | None = None) -> Column[Any]:
     """Return a column that is never null."""
     return Column(name, kind, nullable=False, server_default=default)
+
+
+def among(column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
+    """Return whether `column` is one of `values`, as one array: one statement for any number."""
+    return column == any_(literal(list(values), ARRAY(column.type)))

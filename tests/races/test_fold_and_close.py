@@ -48,7 +48,7 @@ async def billings(world: World) -> Sequence[Billing]:
         group.customer_id: group for group in await announcing.load_due_groups(world.worker, DUE)
     }
     for customer in customers[::2]:
-        assert await announcing.announce(world.worker, groups[customer], DUE)
+        assert await announcing.announce(world.worker, [groups[customer]], DUE)
     await world.catalogs.load_customers(world.worker, {(TENANT, one) for one in customers})
     return [Billing(one, periods[one], groups[one]) for one in customers]
 
@@ -85,7 +85,7 @@ async def race(world: World, billings: Sequence[Billing]) -> None:
 
     async def close(billing: Billing) -> None:
         await barrier.wait()
-        await announcing.announce(world.worker, billing.group, DUE)
+        await announcing.announce(world.worker, [billing.group], DUE)
         await world.close(billing.period_id, DUE)
 
     await asyncio.gather(fold(), *(close(one) for one in billings))

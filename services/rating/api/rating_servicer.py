@@ -40,6 +40,13 @@ class RatingServicer(rating_service_pb2_grpc.RatingServiceServicer):
         now = self._clock.now()
         return await operations.close_period(self._engine, tenant(), period_id, now=now)
 
+    async def ClosePeriods(
+        self, request: pb.ClosePeriodsRequest, context: Context
+    ) -> pb.ClosePeriodsResponse:
+        period_ids = parse_uuids(request.period_ids, "period_ids")
+        now = self._clock.now()
+        return await operations.close_periods(self._engine, tenant(), period_ids, now=now)
+
     async def CloseAdjustment(
         self, request: pb.CloseAdjustmentRequest, context: Context
     ) -> pb.CloseAdjustmentResponse:

@@ -67,16 +67,15 @@ class Calendar:
 
     async def _announce(self, groups: Sequence[DueGroup]) -> int:
         """Announce those of `groups` that may be; return how many. Base fees need no watermark."""
+        base = [group for group in groups if group.usage_end is None]
+        usage = [group for group in groups if group.usage_end is not None]
         announced = 0
-        for group in groups:
-            if group.usage_end is None:
-                announced += await announcing.announce(self._worker, group, None)
-        ends = [group.usage_end for group in groups if group.usage_end is not None]
-        if ends:
+        if base:
+            announced += await announcing.announce(self._worker, base, None)
+        if usage:
+            ends = (group.usage_end for group in usage if group.usage_end is not None)
             watermark = await self._watermark.load(max(ends))
-            for group in groups:
-                if group.usage_end is not None:
-                    announced += await announcing.announce(self._worker, group, watermark)
+            announced += await announcing.announce(self._worker, usage, watermark)
         if announced:
             ANNOUNCED.inc(announced)
             self._committed()

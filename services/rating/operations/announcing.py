@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from uuid import UUID
 
+from opentelemetry.context import Context
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs import outbox
 from libs.db import begin_worker
-from libs.telemetry import tracer
+from libs.telemetry import headers, tracer
+from libs.tenant import Tenant
 from libs.wire import timestamp
 from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
 from services.rating.operations.messages import billing_period_message
-from services.rating.store.due import DueGroup, find_due_groups, lock_group
+from services.rating.store.due import DueGroup, find_due_groups, lock_groups
 from services.rating.store.periods import set_status
-from services.rating.store.reattributions import find_job
+from services.rating.store.reattributions import find_jobs
 from tally.rating.v1 import events_pb2
 
-GROUPS_MAX = 500
+GROUPS_MAX = 200  # In one transaction.
 
 spans = tracer(__name__)
 
@@ -30,28 +33,40 @@ async def load_due_groups(worker: AsyncEngine, now: datetime) -> Sequence[DueGro
         return await find_due_groups(conn, now, limit=GROUPS_MAX)
 
 
-async def announce(worker: AsyncEngine, group: DueGroup, watermark: datetime | None) -> bool:
-    """Announce the open periods of `group`; return whether there were any that may be.
+async def announce(
+    worker: AsyncEngine, groups: Sequence[DueGroup], watermark: datetime | None
+) -> int:
+    """Announce the open periods of those of `groups` that may be; return how many groups.
 
-    Every event acknowledged before `watermark` is in the cells; None: nothing is known.
+    Every event acknowledged before `watermark` is in the cells; None: nothing is known. Each
+    announcement begins a trace of its own.
     """
-    with spans.start_as_current_span("announce billing periods"):
-        async with begin_worker(worker) as conn:
-            periods = await lock_group(conn, group)
-            if not periods or not is_complete(periods, watermark):
-                return False
-            if await find_job(conn, group.tenant, group.customer_id) is not None:
-                return False  # Its cells are not whole.
-            for period in periods:
-                await set_status(conn, group.tenant, period.period_id, PeriodStatus.DUE)
-            await outbox.append(conn, group.tenant, _billing_period_due(group, periods))
-    return True
+    async with begin_worker(worker) as conn:
+        locked = await lock_groups(conn, groups)
+        customers = {(group.tenant, group.customer_id) for group in locked}
+        partial = await find_jobs(conn, customers)  # Whose cells are not whole.
+        chosen = {
+            group: periods
+            for group, periods in locked.items()
+            if is_complete(periods, watermark) and (group.tenant, group.customer_id) not in partial
+        }
+        announced: dict[Tenant, list[UUID]] = {}
+        for group, periods in chosen.items():
+            announced.setdefault(group.tenant, []).extend(one.period_id for one in periods)
+        await set_status(conn, announced, PeriodStatus.DUE)
+        await outbox.append_all(conn, [_announcement(*one) for one in chosen.items()])
+    return len(chosen)
 
 
 def is_complete(periods: Sequence[BillingPeriod], watermark: datetime | None) -> bool:
     """Tell whether the usage of `periods` is in the cells; base fees have none."""
     ends = [period.usage.end for period in periods if period.kind is PeriodKind.USAGE]
     return not ends or (watermark is not None and max(ends) <= watermark)
+
+
+def _announcement(group: DueGroup, periods: Sequence[BillingPeriod]) -> outbox.Announcement:
+    with spans.start_as_current_span("announce billing periods", context=Context()):
+        return group.tenant, _billing_period_due(group, periods), headers()
 
 
 def _billing_period_due(

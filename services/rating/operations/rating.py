@@ -32,10 +32,15 @@ from services.rating.operations.messages import billing_period_message, fee_mess
 from services.rating.operations.reattributing import check_not_reattributing
 from services.rating.store.applied import load_applied
 from services.rating.store.cells import load_cells
-from services.rating.store.closes import CLOSE, Close, insert_close, load_closes
+from services.rating.store.closes import CLOSE, Close, insert_closes, list_closes, load_closes
 from services.rating.store.meters import load_meters
-from services.rating.store.periods import load_period, load_usage_period, set_status
-from services.rating.store.plans import load_version
+from services.rating.store.periods import (
+    load_period,
+    load_usage_period,
+    lock_periods,
+    set_status,
+)
+from services.rating.store.plans import load_versions
 from services.rating.store.subscriptions import load_newest
 from tally.common.v1 import money_pb2 as money_pb
 from tally.rating.v1 import rating_service_pb2 as pb
@@ -62,7 +67,7 @@ async def rate_period(
     """
     async with begin(engine, tenant) as conn:
         period = await load_period(conn, tenant, period_id)
-        rated = await _rate(conn, tenant, period)
+        [rated] = await _rate(conn, tenant, [period])
     return pb.RatePeriodResponse(rated=_rated_message(period, rated))
 
 
@@ -78,7 +83,7 @@ async def get_usage(
     async with begin(engine, tenant) as conn:
         subscription = await load_newest(conn, tenant, subscription_id)
         period = await load_usage_period(conn, tenant, subscription, at)
-        rated = await _rate(conn, tenant, period)
+        [rated] = await _rate(conn, tenant, [period])
     return usage_pb.GetUsageResponse(
         period=period_message(period.usage.start, period.usage.end),
         fees=[fee_message(fee, period.currency) for fee in rated.fees],
@@ -89,30 +94,59 @@ async def get_usage(
 async def close_period(
     engine: AsyncEngine, tenant: Tenant, period_id: UUID, *, now: datetime
 ) -> pb.ClosePeriodResponse:
-    """Freeze what a due period costs; a repeat gets the first answer.
-
-    The lock keeps folds from its cells until the fees are stored: usage is either in them, or
-    comes to a closed period and is announced as late.
-
-    Raises:
-        PeriodNotFound: there is none.
-        PeriodNotDue: it was not announced as due.
-        Unavailable: its usage is being attributed again.
-    """
-    async with begin(engine, tenant) as conn:
-        period = await load_period(conn, tenant, period_id, lock=True)
-        if period.status is PeriodStatus.OPEN:
-            raise PeriodNotDue(f"the billing period {period_id} is due at {period.due_at}")
-        if period.status is PeriodStatus.CLOSED:
-            close = (await load_closes(conn, tenant, period_id))[CLOSE]
-        else:
-            await check_not_reattributing(conn, tenant, period)
-            rated = await _rate(conn, tenant, period)
-            close = _close(CLOSE, period, rated)
-            await _freeze(conn, tenant, period, close, now=now)
-            await set_status(conn, tenant, period_id, PeriodStatus.CLOSED)
+    """Freeze what a due period costs; a repeat gets the first answer. Errors: `close_periods`."""
+    [(period, close)] = await _close_all(engine, tenant, [period_id], now=now)
     _link(close.usage_traceparents)
     return pb.ClosePeriodResponse(rated=close_message(period, close))
+
+
+async def close_periods(
+    engine: AsyncEngine, tenant: Tenant, period_ids: Sequence[UUID], *, now: datetime
+) -> pb.ClosePeriodsResponse:
+    """Freeze what due periods cost, all or none of them; repeats get the first answers.
+
+    Raises:
+        FieldInvalid: one is named twice.
+        PeriodNotFound: one does not exist.
+        PeriodNotDue: one was not announced as due.
+        Unavailable: the usage of one is being attributed again.
+    """
+    if len(set(period_ids)) < len(period_ids):
+        raise FieldInvalid("period_ids", "name a period twice")
+    closed = await _close_all(engine, tenant, period_ids, now=now)
+    return pb.ClosePeriodsResponse(rated=[close_message(*one) for one in closed])
+
+
+async def _close_all(
+    engine: AsyncEngine, tenant: Tenant, period_ids: Sequence[UUID], *, now: datetime
+) -> list[tuple[BillingPeriod, Close]]:
+    """Return what was frozen of periods, now or before, in their order.
+
+    The locks keep folds from their cells until the fees are stored: usage is either in them, or
+    comes to a closed period and is announced as late.
+    """
+    async with begin(engine, tenant) as conn:
+        periods = await lock_periods(conn, tenant, period_ids)
+        for period in periods.values():
+            if period.status is PeriodStatus.OPEN:
+                raise PeriodNotDue(
+                    f"the billing period {period.period_id} is due at {period.due_at}"
+                )
+        due = [one for one in periods.values() if one.status is PeriodStatus.DUE]
+        await check_not_reattributing(conn, tenant, due)
+        rated = await _rate(conn, tenant, due)
+        frozen = {
+            period.period_id: _close(CLOSE, period, price)
+            for period, price in zip(due, rated, strict=True)
+        }
+        await _freeze(conn, tenant, frozen, now=now)
+        await set_status(conn, {tenant: frozen.keys()}, PeriodStatus.CLOSED)
+        before = periods.keys() - frozen.keys()
+        if before:
+            for (_, period_id, sequence), close in await list_closes(conn, period_ids=before):
+                if sequence == CLOSE:
+                    frozen[period_id] = close
+    return [(periods[period_id], frozen[period_id]) for period_id in period_ids]
 
 
 async def close_adjustment(
@@ -142,12 +176,12 @@ async def close_adjustment(
         if sequence < len(frozen):
             close = frozen[sequence]
         else:
-            await check_not_reattributing(conn, tenant, period)
-            rated = await _rate(conn, tenant, period)
+            await check_not_reattributing(conn, tenant, [period])
+            [rated] = await _rate(conn, tenant, [period])
             billed = [fee for each in frozen for fee in each.fees]
             difference = replace(rated, fees=tuple(adjustments(rated.fees, billed)))
             close = _close(sequence, period, difference)
-            await _freeze(conn, tenant, period, close, now=now)
+            await _freeze(conn, tenant, {period_id: close}, now=now)
     _link(close.usage_traceparents)
     return pb.CloseAdjustmentResponse(adjustment=close_message(period, close))
 
@@ -181,13 +215,22 @@ def close_message(period: BillingPeriod, close: Close) -> pb.RatedPeriod:
     return _rated_message(as_frozen, Rated(close.fees, close.usage_traceparents))
 
 
-async def _rate(conn: AsyncConnection, tenant: Tenant, period: BillingPeriod) -> Rated:
-    version = await load_version(conn, tenant, period.plan_version_id)
-    if period.kind is PeriodKind.BASE:
-        return price_period(period, version, {}, {})
-    meters = await load_meters(conn, tenant, (charge.meter_code for charge in version.charges))
-    found = await load_cells(conn, tenant, period.term_id, period.fee_days)
-    return price_period(period, version, meters, found)
+async def _rate(
+    conn: AsyncConnection, tenant: Tenant, periods: Sequence[BillingPeriod]
+) -> list[Rated]:
+    """Price periods as of their cells, in their order."""
+    versions = await load_versions(conn, [tenant], {one.plan_version_id for one in periods})
+    usage = [period for period in periods if period.kind is PeriodKind.USAGE]
+    charged = {one.plan_version_id for one in usage}
+    codes = {charge.meter_code for one in charged for charge in versions[one].charges}
+    meters = await load_meters(conn, tenant, codes) if codes else {}
+    found = await load_cells(conn, tenant, usage)
+    return [
+        price_period(
+            period, versions[period.plan_version_id], meters, found.get(period.period_id, {})
+        )
+        for period in periods
+    ]
 
 
 def _base_fee(period: BillingPeriod, version: PlanVersion) -> Fee:
@@ -218,11 +261,11 @@ def _close(sequence: int, period: BillingPeriod, rated: Rated) -> Close:
 
 
 async def _freeze(
-    conn: AsyncConnection, tenant: Tenant, period: BillingPeriod, close: Close, *, now: datetime
+    conn: AsyncConnection, tenant: Tenant, frozen: Mapping[UUID, Close], *, now: datetime
 ) -> None:
-    # Read under the period's lock: no fold that touches it can move them meanwhile.
+    # Read under the periods' locks: no fold that touches them can move them meanwhile.
     positions = await load_applied(conn)
-    await insert_close(conn, tenant, period.period_id, close, applied=positions, closed_at=now)
+    await insert_closes(conn, tenant, frozen, applied=positions, closed_at=now)
 
 
 def _rated_message(period: BillingPeriod, rated: Rated) -> pb.RatedPeriod:

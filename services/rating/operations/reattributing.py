@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 
@@ -61,15 +61,16 @@ async def reattribute_from(
 
 
 async def check_not_reattributing(
-    conn: AsyncConnection, tenant: Tenant, period: BillingPeriod
+    conn: AsyncConnection, tenant: Tenant, periods: Iterable[BillingPeriod]
 ) -> None:
-    """Check that the usage of a locked period is whole.
+    """Check that the usage of locked periods is whole.
 
     Raises:
-        Unavailable: it is being computed again.
+        Unavailable: that of one of them is being computed again.
     """
-    if await store.find_job(conn, tenant, period.customer_id) is not None:
-        raise Unavailable(f"the usage of {period.customer_id} is being attributed again")
+    found = await store.find_jobs(conn, {(tenant, period.customer_id) for period in periods})
+    for _, customer_id in found:
+        raise Unavailable(f"the usage of {customer_id} is being attributed again")
 
 
 async def reattribute_next(worker: AsyncEngine, log: Log) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
 from uuid import UUID
@@ -16,33 +17,44 @@ from services.rating.domain.period import PlannedPeriod, planned_periods
 from services.rating.domain.plan import PlanVersion
 from services.rating.domain.subscription import Subscription
 from services.rating.store import periods
-from services.rating.store.subscriptions import Extent, load_extent, save_extent
+from services.rating.store.subscriptions import Extent, load_extents, save_extents
+
+
+@dataclass(frozen=True, slots=True)
+class Unwritten:
+    """A locked subscription whose next billing periods are to be written, with its one term."""
+
+    tenant: Tenant
+    subscription: Subscription
+    version: PlanVersion
+    term_id: UUID
 
 
 async def write_periods(
-    conn: AsyncConnection,
-    tenant: Tenant,
-    subscription: Subscription,
-    version: PlanVersion,
-    *,
-    term_id: UUID,
-    now: datetime,
+    conn: AsyncConnection, unwritten: Sequence[Unwritten], *, now: datetime
 ) -> None:
-    """Write the periods of a locked subscription up to the one that follows the present one."""
-    extent = await load_extent(conn, tenant, subscription.subscription_uid)
-    ahead = stretches_after(
-        version.interval_unit,
-        ZoneInfo(subscription.time_zone),
-        start=subscription.start,
-        end=subscription.end,
-        after=extent.written_day,
-    )
-    chosen = list(through(ahead, now))
-    planned = _planned(chosen, subscription, version)
-    await periods.insert_periods(conn, tenant, subscription, planned, term_id=term_id)
-    await save_extent(
-        conn, tenant, subscription.subscription_uid, _extent(chosen, subscription, extent)
-    )
+    """Write the periods of locked subscriptions up to the ones that follow the present ones."""
+    uids = [each.subscription.subscription_uid for each in unwritten]
+    before = await load_extents(conn, {each.tenant for each in unwritten}, uids)
+    planned: list[periods.Planned] = []
+    after: list[tuple[Tenant, UUID, Extent]] = []
+    for each in unwritten:
+        subscription, uid = each.subscription, each.subscription.subscription_uid
+        ahead = stretches_after(
+            each.version.interval_unit,
+            ZoneInfo(subscription.time_zone),
+            start=subscription.start,
+            end=subscription.end,
+            after=before[uid].written_day,
+        )
+        chosen = list(through(ahead, now))
+        planned += [
+            periods.Planned(each.tenant, subscription, each.term_id, one)
+            for one in _planned(chosen, subscription, each.version)
+        ]
+        after.append((each.tenant, uid, _extent(chosen, subscription, before[uid])))
+    await periods.insert_periods(conn, planned)
+    await save_extents(conn, after)
 
 
 async def cut_periods(
@@ -58,8 +70,7 @@ async def cut_periods(
     One that has not `started` by then never bills anything.
     """
     uid = subscription.subscription_uid
-    extent = await load_extent(conn, tenant, uid)
-    written = extent.written_day
+    written = (await load_extents(conn, {tenant}, [uid]))[uid].written_day
     if written is None:
         return
     every = stretches(
@@ -70,7 +81,8 @@ async def cut_periods(
     )
     chosen = [*takewhile(lambda each: started and each.whole.first_day <= written, every)]
     await periods.cut_periods(conn, tenant, subscription, _planned(chosen, subscription, version))
-    await save_extent(conn, tenant, uid, _extent(chosen, subscription, Extent(written, None)))
+    extent = _extent(chosen, subscription, Extent(written, None))
+    await save_extents(conn, [(tenant, uid, extent)])
 
 
 def _planned(

@@ -24,7 +24,7 @@ from services.rating.domain.subscription import (
 from services.rating.operations.command import begin_command
 from services.rating.operations.messages import billing_period_message, subscription_message
 from services.rating.operations.reattributing import reattribute_from
-from services.rating.operations.schedule import cut_periods, write_periods
+from services.rating.operations.schedule import Unwritten, cut_periods, write_periods
 from services.rating.store import periods as period_store
 from services.rating.store import plans as plan_store
 from services.rating.store import subscriptions as store
@@ -76,7 +76,8 @@ async def create_subscription(
         await change_catalog(conn, tenant)
         term_id = uuid4()
         await store.insert_subscription(conn, tenant, subscription, term_id=term_id)
-        await write_periods(conn, tenant, subscription, version, term_id=term_id, now=now)
+        unwritten = Unwritten(tenant, subscription, version, term_id)
+        await write_periods(conn, [unwritten], now=now)
         await reattribute_from(conn, tenant, subscription.customer_id, subscription.start)
         message = subscription_message(subscription)
         await outbox.append(conn, tenant, events_pb2.SubscriptionActivated(subscription=message))

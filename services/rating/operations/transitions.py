@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs import outbox
 from services.rating.domain.subscription import SubscriptionStatus
 from services.rating.operations.messages import subscription_message
-from services.rating.operations.schedule import write_periods
+from services.rating.operations.schedule import Unwritten, write_periods
 from services.rating.store import plans as plan_store
 from services.rating.store import subscriptions as store
 from tally.rating.v1 import events_pb2
@@ -43,8 +43,25 @@ async def end_due(conn: AsyncConnection, now: datetime) -> int:
 async def extend_due(conn: AsyncConnection, now: datetime) -> int:
     """Write the next billing periods where they are needed; return for how many."""
     due = await store.lock_to_extend(conn, now)
-    for tenant, subscription in due:
-        version = await plan_store.load_version(conn, tenant, subscription.plan_version_id)
-        term_id = await store.load_term_id(conn, tenant, subscription.subscription_uid)
-        await write_periods(conn, tenant, subscription, version, term_id=term_id, now=now)
+    if due:
+        versions = await plan_store.load_versions(
+            conn,
+            {tenant for tenant, _ in due},
+            {subscription.plan_version_id for _, subscription in due},
+        )
+        uids = [subscription.subscription_uid for _, subscription in due]
+        term_ids = await store.load_term_ids(conn, {tenant for tenant, _ in due}, uids)
+        await write_periods(
+            conn,
+            [
+                Unwritten(
+                    tenant,
+                    subscription,
+                    versions[subscription.plan_version_id],
+                    term_ids[subscription.subscription_uid],
+                )
+                for tenant, subscription in due
+            ],
+            now=now,
+        )
     return len(due)

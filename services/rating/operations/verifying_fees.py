@@ -22,6 +22,7 @@ from services.rating.operations.rating import price_period
 from services.rating.store import verification as store
 from services.rating.store.catalog import load_meters_by_type
 from services.rating.store.closes import Close, list_closes
+from services.rating.store.plans import load_versions
 
 PERIODS_AT_ONCE = 200
 
@@ -79,7 +80,7 @@ async def _load_books(conn: AsyncConnection, page: Sequence[Owned]) -> Books:
     usage = [(tenant, period) for tenant, period in page if period.kind is PeriodKind.USAGE]
     return Books(
         closes=closes,
-        versions=await store.load_versions(conn, {one.plan_version_id for _, one in page}),
+        versions=await load_versions(conn, tenants, {one.plan_version_id for _, one in page}),
         meters={
             tenant: {meter.code: meter for of_type in types.values() for meter in of_type}
             for tenant, types in by_type.items()

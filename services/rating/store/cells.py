@@ -6,17 +6,31 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Table, TableClause, case, column, func, select, text, tuple_
+from sqlalchemy import (
+    ARRAY,
+    Date,
+    Row,
+    Table,
+    TableClause,
+    Uuid,
+    case,
+    column,
+    func,
+    literal,
+    select,
+    text,
+    tuple_,
+)
 from sqlalchemy import table as table_clause
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.driver import driver
-from libs.period import DayPeriod
 from libs.tenant import Tenant
 from services.rating.domain.cell import Cell, CellKey, Operation
 from services.rating.domain.event import Moment
 from services.rating.domain.folding import Unattributed
+from services.rating.domain.period import BillingPeriod
 from services.rating.store.usage_schema import CELL_KEY, cell_values, cells, unattributed
 
 LATEST = ("latest_time_us", "latest_shard", "latest_number", "latest_place")
@@ -73,25 +87,24 @@ async def count_unattributed(conn: AsyncConnection, counts: Mapping[Unattributed
 
 
 async def load_cells(
-    conn: AsyncConnection, tenant: Tenant, term_id: UUID, days: DayPeriod
-) -> dict[UUID, list[Cell]]:
-    """Return the cells of a term on `days`, by meter."""
-    query = select(cells).where(
-        cells.c.tenant == tenant,
-        cells.c.term_id == term_id,
-        cells.c.day >= days.first_day,
-        cells.c.day < days.end_day,
-    )
-    found: dict[UUID, list[Cell]] = {}
-    unique: dict[tuple[UUID, bytes], Cell] = {}
+    conn: AsyncConnection, tenant: Tenant, periods: Sequence[BillingPeriod]
+) -> dict[UUID, dict[UUID, list[Cell]]]:
+    """Return the cells of usage `periods`, by period and meter."""
+    found: dict[UUID, dict[UUID, list[Cell]]] = {}
+    if not periods:
+        return found
+    asked = _asked(periods)
+    unique: dict[tuple[UUID, UUID, bytes], Cell] = {}
+    query = select(cells, asked.c.period_id).join(asked, _on_days(cells, tenant, asked))
     for row in await conn.execute(query):
         cell = read_cell(row)
-        found.setdefault(row.meter_id, []).append(cell)
-        unique[row.meter_id, bytes(row.dimensions_key)] = cell
-    for value in await conn.execute(_last_operations(tenant, term_id, days)):
+        found.setdefault(row.period_id, {}).setdefault(row.meter_id, []).append(cell)
+        unique[row.period_id, row.meter_id, bytes(row.dimensions_key)] = cell
+    for value in await conn.execute(_last_operations(tenant, asked)):
         # Which day's cell takes it does not matter: all of them are merged. One that a fold has
         # added since the first query is left for the next reading.
-        holder = unique.get((value.meter_id, bytes(value.dimensions_key)))
+        key = (value.period_id, value.meter_id, bytes(value.dimensions_key))
+        holder = unique.get(key)
         if holder is not None:
             moment = Moment(value.time_us, value.shard, value.number, value.place)
             holder.values[bytes(value.value_key)] = Operation(moment, value.present)
@@ -116,21 +129,39 @@ def read_cell(row: Row[Any]) -> Cell:
     )
 
 
-def _last_operations(tenant: Tenant, term_id: UUID, days: DayPeriod) -> Any:
-    """Query the last operation on each distinct value within `days`."""
+def _last_operations(tenant: Tenant, asked: Any) -> Any:
+    """Query the last operation on each distinct value within each period that is `asked`."""
     columns = cell_values.c
-    value = (columns.meter_id, columns.dimensions_key, columns.value_key)
+    value = (asked.c.period_id, columns.meter_id, columns.dimensions_key, columns.value_key)
     moment = [columns[name].desc() for name in MOMENT]
     return (
         select(*value, columns.present, *(columns[name] for name in MOMENT))
-        .where(
-            columns.tenant == tenant,
-            columns.term_id == term_id,
-            columns.day >= days.first_day,
-            columns.day < days.end_day,
-        )
+        .join(asked, _on_days(cell_values, tenant, asked))
         .distinct(*value)
         .order_by(*value, *moment)
+    )
+
+
+def _asked(periods: Sequence[BillingPeriod]) -> Any:
+    """Return `periods` as a table of their ids, terms and days."""
+    return (
+        func.unnest(
+            literal([period.period_id for period in periods], ARRAY(Uuid)),
+            literal([period.term_id for period in periods], ARRAY(Uuid)),
+            literal([period.fee_days.first_day for period in periods], ARRAY(Date)),
+            literal([period.fee_days.end_day for period in periods], ARRAY(Date)),
+        )
+        .table_valued("period_id", "term_id", "first_day", "end_day", name="asked")
+        .render_derived()
+    )
+
+
+def _on_days(table: Table, tenant: Tenant, asked: Any) -> Any:
+    return (
+        (table.c.tenant == tenant)
+        & (table.c.term_id == asked.c.term_id)
+        & (table.c.day >= asked.c.first_day)
+        & (table.c.day < asked.c.end_day)
     )
 
 

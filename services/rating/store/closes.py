@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -32,45 +32,37 @@ class Close:
     fees: tuple[Fee, ...]
 
 
-async def insert_close(
+async def insert_closes(
     conn: AsyncConnection,
     tenant: Tenant,
-    period_id: UUID,
-    close: Close,
+    frozen: Mapping[UUID, Close],
     *,
     applied: Mapping[Lane, int],
     closed_at: datetime,
 ) -> None:
-    """Freeze `close` of a locked period, with how far the log was in the cells."""
-    key = {"tenant": tenant, "period_id": period_id, "sequence": close.sequence}
-    await conn.execute(
-        insert(closes).values(
-            **key,
-            closed_at=closed_at,
-            late_version=close.late_version,
-            applied=[[*lane, number] for lane, number in sorted(applied.items())],
-            usage_traceparents=list(close.usage_traceparents),
-        )
-    )
+    """Freeze a close of each locked period, with how far the log was in the cells."""
+    positions = [[*lane, number] for lane, number in sorted(applied.items())]
     rows = [
         {
-            **key,
-            "kind": fee.key.kind,
-            "charge_code": fee.key.charge_code,
-            "filter_code": fee.key.filter_code,
-            "place": place,
-            "meter_code": fee.meter_code,
-            "display_name": fee.display_name,
-            "units": fee.units,
-            "event_count": fee.event_count,
-            "exact_amount": fee.exact_amount,
-            "amount_minor": fee.amount_minor,
-            "breakdown": write_rows(fee.rows),
+            "tenant": tenant,
+            "period_id": period_id,
+            "sequence": close.sequence,
+            "closed_at": closed_at,
+            "late_version": close.late_version,
+            "applied": positions,
+            "usage_traceparents": list(close.usage_traceparents),
         }
-        for place, fee in enumerate(close.fees)
+        for period_id, close in frozen.items()
     ]
     if rows:
-        await conn.execute(insert(closed_fees), rows)
+        await conn.execute(insert(closes), rows)
+    fees = [
+        {"tenant": tenant, "period_id": period_id, **row}
+        for period_id, close in frozen.items()
+        for row in _fee_rows(close)
+    ]
+    if fees:
+        await conn.execute(insert(closed_fees), fees)
 
 
 async def load_closes(conn: AsyncConnection, tenant: Tenant, period_id: UUID) -> Sequence[Close]:
@@ -111,6 +103,24 @@ async def list_closes(
         (of_row, _read_close(row, fees.get(of_row, ())))
         for of_row, row in zip(keys, found, strict=True)
     ]
+
+
+def _fee_rows(close: Close) -> Iterator[dict[str, Any]]:
+    for place, fee in enumerate(close.fees):
+        yield {
+            "sequence": close.sequence,
+            "kind": fee.key.kind,
+            "charge_code": fee.key.charge_code,
+            "filter_code": fee.key.filter_code,
+            "place": place,
+            "meter_code": fee.meter_code,
+            "display_name": fee.display_name,
+            "units": fee.units,
+            "event_count": fee.event_count,
+            "exact_amount": fee.exact_amount,
+            "amount_minor": fee.amount_minor,
+            "breakdown": write_rows(fee.rows),
+        }
 
 
 def _read_close(row: Row[Any], fees: Sequence[Fee]) -> Close:

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import func, select, union_all
+from sqlalchemy import ARRAY, Integer, Text, and_, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.tenant import Tenant
 from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
 from services.rating.domain.subscription import SubscriptionStatus
+from services.rating.store.base import INSTANT
 from services.rating.store.periods import read_period, select_periods
 from services.rating.store.schema import billing_periods, subscriptions
+
+GROUP = ("tenant", "customer_id", "currency", "due_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +68,34 @@ async def find_due_groups(
     ]
 
 
-async def lock_group(conn: AsyncConnection, group: DueGroup) -> Sequence[BillingPeriod]:
-    """Lock the periods of `group` that are still open, in the order of their ids."""
+async def lock_groups(
+    conn: AsyncConnection, groups: Sequence[DueGroup]
+) -> dict[DueGroup, list[BillingPeriod]]:
+    """Lock the periods of `groups` that are still open, in the order of their ids."""
+    asked = (
+        func.unnest(
+            literal([group.tenant for group in groups], ARRAY(Integer)),
+            literal([group.customer_id for group in groups], ARRAY(Text)),
+            literal([group.currency for group in groups], ARRAY(Text)),
+            literal([group.due_at for group in groups], ARRAY(INSTANT)),
+        )
+        .table_valued(*GROUP, name="asked")
+        .render_derived()
+    )
+    same = and_(*(billing_periods.c[name] == asked.c[name] for name in GROUP))
     query = (
         select_periods()
-        .where(
-            billing_periods.c.tenant == group.tenant,
-            billing_periods.c.customer_id == group.customer_id,
-            billing_periods.c.currency == group.currency,
-            billing_periods.c.due_at == group.due_at,
-            billing_periods.c.status == PeriodStatus.OPEN,
-        )
+        .where(billing_periods.c.status == PeriodStatus.OPEN)
+        .where(select(1).select_from(asked).where(same).exists())
         .order_by(billing_periods.c.period_id)
         .with_for_update(of=billing_periods, key_share=True)
     )
-    return [read_period(row) for row in await conn.execute(query)]
+    place = {(one.tenant, one.customer_id, one.currency, one.due_at): one for one in groups}
+    found: dict[DueGroup, list[BillingPeriod]] = {}
+    for row in await conn.execute(query):
+        group = place[Tenant(row.tenant), row.customer_id, row.currency, row.due_at]
+        found.setdefault(group, []).append(read_period(row))
+    return found
 
 
 async def count_waiting(conn: AsyncConnection, now: datetime) -> Waiting:

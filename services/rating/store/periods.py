@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -25,6 +26,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.period import DayPeriod, Period
+from libs.schema import among
 from libs.tenant import Tenant
 from services.rating.domain.period import (
     BillingPeriod,
@@ -37,29 +39,32 @@ from services.rating.domain.subscription import Subscription
 from services.rating.store.schema import billing_periods, plan_versions, plans
 
 
-async def insert_periods(
-    conn: AsyncConnection,
-    tenant: Tenant,
-    subscription: Subscription,
-    planned: Iterable[PlannedPeriod],
-    *,
-    term_id: UUID,
-) -> None:
-    """Add the open billing periods `planned` for `subscription`."""
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """An open billing period that is to be written."""
+
+    tenant: Tenant
+    subscription: Subscription
+    term_id: UUID
+    period: PlannedPeriod
+
+
+async def insert_periods(conn: AsyncConnection, planned: Iterable[Planned]) -> None:
+    """Add the open billing periods `planned`."""
     rows = [
         {
-            "tenant": tenant,
+            "tenant": each.tenant,
             "period_id": uuid4(),
-            "kind": each.kind,
-            "subscription_uid": subscription.subscription_uid,
-            "subscription_id": subscription.subscription_id,
-            "customer_id": subscription.customer_id,
-            "term_id": term_id,
-            "plan_version_id": subscription.plan_version_id,
-            "currency": subscription.currency,
-            "time_zone": subscription.time_zone,
+            "kind": each.period.kind,
+            "subscription_uid": each.subscription.subscription_uid,
+            "subscription_id": each.subscription.subscription_id,
+            "customer_id": each.subscription.customer_id,
+            "term_id": each.term_id,
+            "plan_version_id": each.subscription.plan_version_id,
+            "currency": each.subscription.currency,
+            "time_zone": each.subscription.time_zone,
             "status": PeriodStatus.OPEN,
-            **_windows(each),
+            **_windows(each.period),
         }
         for each in planned
     ]
@@ -113,6 +118,27 @@ async def load_period(
     if row is None:
         raise PeriodNotFound(f"no billing period {period_id}")
     return read_period(row)
+
+
+async def lock_periods(
+    conn: AsyncConnection, tenant: Tenant, period_ids: Collection[UUID]
+) -> dict[UUID, BillingPeriod]:
+    """Return billing periods by id, locked as by `load_period`, in the order of their ids.
+
+    Raises:
+        PeriodNotFound: one of them does not exist.
+    """
+    query = (
+        select_periods()
+        .where(billing_periods.c.tenant == tenant, among(billing_periods.c.period_id, period_ids))
+        .order_by(billing_periods.c.period_id)
+        .with_for_update(of=billing_periods, key_share=True)
+    )
+    found = {row.period_id: read_period(row) for row in await conn.execute(query)}
+    for period_id in period_ids:
+        if period_id not in found:
+            raise PeriodNotFound(f"no billing period {period_id}")
+    return found
 
 
 async def load_periods(
@@ -223,12 +249,14 @@ async def raise_late_version(conn: AsyncConnection, tenant: Tenant, period_id: U
 
 
 async def set_status(
-    conn: AsyncConnection, tenant: Tenant, period_id: UUID, status: PeriodStatus
+    conn: AsyncConnection, period_ids: Mapping[Tenant, Collection[UUID]], status: PeriodStatus
 ) -> None:
-    """Write the status of a locked period."""
-    await conn.execute(
-        update(billing_periods).filter_by(tenant=tenant, period_id=period_id).values(status=status)
-    )
+    """Write the status of locked periods, given by tenant."""
+    for tenant, of_tenant in period_ids.items():
+        if of_tenant:
+            changing = update(billing_periods).filter_by(tenant=tenant)
+            which = among(billing_periods.c.period_id, of_tenant)
+            await conn.execute(changing.where(which).values(status=status))
 
 
 def select_periods() -> Select[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from sqlalchemy import Row, Select, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.schema import among
 from libs.tenant import Tenant
 from services.rating.domain.plan import (
     Plan,
@@ -105,6 +106,17 @@ async def load_version(conn: AsyncConnection, tenant: Tenant, plan_version_id: U
     """Return a plan version that is known to exist."""
     query = select(plan_versions).filter_by(tenant=tenant, plan_version_id=plan_version_id)
     return read_body((await conn.execute(query)).one())
+
+
+async def load_versions(
+    conn: AsyncConnection, tenants: Collection[int], version_ids: Collection[UUID]
+) -> dict[UUID, PlanVersion]:
+    """Return plan versions of `tenants` by id."""
+    columns = plan_versions.c
+    query = select(plan_versions).where(
+        among(columns.tenant, tenants), among(columns.plan_version_id, version_ids)
+    )
+    return {row.plan_version_id: read_body(row) for row in await conn.execute(query)}
 
 
 async def list_plans(

@@ -7,7 +7,7 @@ folder never waits for the job.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid4
@@ -16,6 +16,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.schema import among
 from libs.tenant import Tenant
 from services.rating.domain.attribution import Term
 from services.rating.domain.event import micros
@@ -43,6 +44,19 @@ async def find_job(conn: AsyncConnection, tenant: Tenant, customer_id: str) -> J
     """Return the job of a customer, if there is one."""
     jobs = await _find(conn, tenant=tenant, customer_id=customer_id)
     return jobs[0] if jobs else None
+
+
+async def find_jobs(
+    conn: AsyncConnection, customers: Collection[tuple[Tenant, str]]
+) -> set[tuple[Tenant, str]]:
+    """Return those of `customers`, given by tenant and id, that have a job."""
+    columns = reattributions.c
+    query = select(columns.tenant, columns.customer_id).where(
+        among(columns.tenant, {tenant for tenant, _ in customers}),
+        among(columns.customer_id, {customer_id for _, customer_id in customers}),
+    )
+    found = {(Tenant(row.tenant), row.customer_id) for row in await conn.execute(query)}
+    return found & set(customers)
 
 
 async def find_any_job(conn: AsyncConnection) -> Job | None:

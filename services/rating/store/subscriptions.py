@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, select, tuple_, update
+from sqlalchemy import Row, Select, bindparam, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.schema import among
 from libs.tenant import Tenant
 from services.rating.domain.subscription import (
     Subscription,
@@ -149,28 +150,52 @@ async def set_status(
     )
 
 
-async def load_term_id(conn: AsyncConnection, tenant: Tenant, uid: UUID) -> UUID:
-    """Return the term of a subscription."""
-    query = select(terms.c.term_id).filter_by(tenant=tenant, subscription_uid=uid)
-    found: UUID = (await conn.execute(query)).scalar_one()
-    return found
-
-
-async def load_extent(conn: AsyncConnection, tenant: Tenant, uid: UUID) -> Extent:
-    """Return how far the billing periods of a subscription are written."""
-    query = select(subscriptions.c.written_day, subscriptions.c.extend_at).filter_by(
-        tenant=tenant, subscription_uid=uid
+async def load_term_ids(
+    conn: AsyncConnection, tenants: Collection[Tenant], uids: Collection[UUID]
+) -> dict[UUID, UUID]:
+    """Return the terms of subscriptions of `tenants`, by uid."""
+    query = select(terms.c.subscription_uid, terms.c.term_id).where(
+        among(terms.c.tenant, tenants), among(terms.c.subscription_uid, uids)
     )
-    row = (await conn.execute(query)).one()
-    return Extent(row.written_day, row.extend_at)
+    return {row.subscription_uid: row.term_id for row in await conn.execute(query)}
 
 
-async def save_extent(conn: AsyncConnection, tenant: Tenant, uid: UUID, extent: Extent) -> None:
-    """Write how far the billing periods of a locked subscription are written."""
+async def load_extents(
+    conn: AsyncConnection, tenants: Collection[Tenant], uids: Collection[UUID]
+) -> dict[UUID, Extent]:
+    """Return how far the billing periods of subscriptions of `tenants` are written, by uid."""
+    columns = subscriptions.c
+    query = select(columns.subscription_uid, columns.written_day, columns.extend_at).where(
+        among(columns.tenant, tenants), among(columns.subscription_uid, uids)
+    )
+    return {
+        row.subscription_uid: Extent(row.written_day, row.extend_at)
+        for row in await conn.execute(query)
+    }
+
+
+async def save_extents(
+    conn: AsyncConnection, extents: Iterable[tuple[Tenant, UUID, Extent]]
+) -> None:
+    """Write how far the billing periods of locked subscriptions are written."""
+    columns = subscriptions.c
+    rows = [
+        {
+            "of_tenant": tenant,
+            "of_uid": uid,
+            "written": extent.written_day,
+            "extend": extent.extend_at,
+        }
+        for tenant, uid, extent in extents
+    ]
     await conn.execute(
         update(subscriptions)
-        .filter_by(tenant=tenant, subscription_uid=uid)
-        .values(written_day=extent.written_day, extend_at=extent.extend_at)
+        .where(
+            columns.tenant == bindparam("of_tenant"),
+            columns.subscription_uid == bindparam("of_uid"),
+        )
+        .values(written_day=bindparam("written"), extend_at=bindparam("extend")),
+        rows,
     )
 
 

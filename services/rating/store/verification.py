@@ -5,7 +5,7 @@ The connection is a snapshot (`libs.db.Snapshots`), and decides of whose rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -30,11 +30,9 @@ from services.rating.domain.cell import Cell, CellKey, Operation
 from services.rating.domain.event import Moment
 from services.rating.domain.folding import Unattributed
 from services.rating.domain.period import BillingPeriod, PeriodStatus
-from services.rating.domain.plan import PlanVersion
 from services.rating.store.catalog import read_term, select_terms
 from services.rating.store.cells import MOMENT, read_cell
 from services.rating.store.periods import read_period, select_periods
-from services.rating.store.plan_body import read_body
 from services.rating.store.schema import (
     billing_periods,
     closes,
@@ -150,14 +148,6 @@ async def load_closed_periods(
         query = query.where(key > after)
     rows = await conn.execute(query.order_by(*key.clauses).limit(limit))
     return [(Tenant(row.tenant), read_period(row)) for row in rows]
-
-
-async def load_versions(
-    conn: AsyncConnection, version_ids: Collection[UUID]
-) -> dict[UUID, PlanVersion]:
-    """Return plan versions by id."""
-    query = select(plan_versions).where(plan_versions.c.plan_version_id.in_(version_ids))
-    return {row.plan_version_id: read_body(row) for row in await conn.execute(query)}
 
 
 async def load_cells_of_periods(

@@ -166,6 +166,7 @@ RATING: Mapping[str, Fields] = {
     "tally.rating.v1.RatingService.ClosePeriod": {
         "period_id": uuid_of("period", "PERIOD_NOT_FOUND"),
     },
+    "tally.rating.v1.RatingService.ClosePeriods": {"period_ids": uuids("period_ids")},
     "tally.rating.v1.RatingService.CloseAdjustment": {
         "period_id": uuid_of("period", "PERIOD_NOT_FOUND"),
         "sequence": {

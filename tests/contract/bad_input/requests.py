@@ -115,6 +115,7 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "rating.v1.UsageService.GetUsage": of_subscription,
         "rating.v1.RatingService.RatePeriod": {"period_id": world["period"]},
         "rating.v1.RatingService.ClosePeriod": {"period_id": world["period"]},
+        "rating.v1.RatingService.ClosePeriods": {"period_ids": [world["period"]]},
         "rating.v1.RatingService.CloseAdjustment": {"period_id": world["period"], "sequence": 1},
         "rating.v1.RatingService.ListCloses": {"period_ids": [world["period"]]},
         "invoicing.v1.TenantService.GetBillingEntity": {},

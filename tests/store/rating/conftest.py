@@ -189,7 +189,7 @@ class World:
         self.through = now
         groups = await announcing.load_due_groups(self.worker, now)
         watermark = await Watermark(self.worker, self).load(now)
-        return sum([await announcing.announce(self.worker, group, watermark) for group in groups])
+        return await announcing.announce(self.worker, groups, watermark)
 
     async def close(self, period_id: UUID, now: datetime) -> rating_pb.RatedPeriod:
         answer = await rating.close_period(self.app, TENANT, period_id, now=now)

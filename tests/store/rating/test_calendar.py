@@ -104,7 +104,7 @@ async def test_nothing_is_announced_before_the_cells_have_all_that_was_acknowled
     await world.fold_slice(piece)
     groups = await announcing.load_due_groups(world.worker, due_at)
     early = instant("2024-01-31 23:59")
-    assert not await announcing.announce(world.worker, groups[0], early), "the log may still grow"
+    assert not await announcing.announce(world.worker, [groups[0]], early), "the log may still grow"
     assert await world.announce(due_at) == 1
 
 
@@ -113,7 +113,7 @@ async def test_a_base_fee_alone_needs_no_watermark(world: World) -> None:
     await world.subscribe("acme", plan="base")
     groups = await announcing.load_due_groups(world.worker, JANUARY)
     assert [group.usage_end for group in groups] == [None]
-    assert await announcing.announce(world.worker, groups[0], None)
+    assert await announcing.announce(world.worker, [groups[0]], None)
 
 
 async def test_a_termination_cuts_the_present_period_and_drops_the_next(world: World) -> None:

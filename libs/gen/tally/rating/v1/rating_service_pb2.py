@@ -27,7 +27,7 @@ from tally.common.v1 import options_pb2 as tally_dot_common_dot_v1_dot_options__
 from tally.rating.v1 import billing_period_pb2 as tally_dot_rating_dot_v1_dot_billing__period__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tally/rating/v1/rating_service.proto\x12\x0ftally.rating.v1\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\x1a$tally/rating/v1/billing_period.proto\"\xbe\x01\n\x0bRatedPeriod\x12.\n\x06period\x18\x01 \x01(\x0b\x32\x1e.tally.rating.v1.BillingPeriod\x12\"\n\x04\x66\x65\x65s\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x17\n\x0fplan_version_id\x18\x04 \x01(\t\x12\x1a\n\x12usage_traceparents\x18\x05 \x03(\t\"&\n\x11RatePeriodRequest\x12\x11\n\tperiod_id\x18\x01 \x01(\t\"A\n\x12RatePeriodResponse\x12+\n\x05rated\x18\x01 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\"\'\n\x12\x43losePeriodRequest\x12\x11\n\tperiod_id\x18\x01 \x01(\t\"B\n\x13\x43losePeriodResponse\x12+\n\x05rated\x18\x01 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\"=\n\x16\x43loseAdjustmentRequest\x12\x11\n\tperiod_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x05\"K\n\x17\x43loseAdjustmentResponse\x12\x30\n\nadjustment\x18\x01 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\"N\n\x11ListClosesRequest\x12\x12\n\nperiod_ids\x18\x01 \x03(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x12ListClosesResponse\x12&\n\x06\x63loses\x18\x01 \x03(\x0b\x32\x16.tally.rating.v1.Close\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"V\n\x05\x43lose\x12\x0e\n\x06tenant\x18\x01 \x01(\x05\x12\x10\n\x08sequence\x18\x02 \x01(\x05\x12+\n\x05rated\x18\x03 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod2\x95\x03\n\rRatingService\x12[\n\nRatePeriod\x12\".tally.rating.v1.RatePeriodRequest\x1a#.tally.rating.v1.RatePeriodResponse\"\x04\xe0\xe0\x18\x07\x12^\n\x0b\x43losePeriod\x12#.tally.rating.v1.ClosePeriodRequest\x1a$.tally.rating.v1.ClosePeriodResponse\"\x04\xe0\xe0\x18\x11\x12j\n\x0f\x43loseAdjustment\x12\'.tally.rating.v1.CloseAdjustmentRequest\x1a(.tally.rating.v1.CloseAdjustmentResponse\"\x04\xe0\xe0\x18\x11\x12[\n\nListCloses\x12\".tally.rating.v1.ListClosesRequest\x1a#.tally.rating.v1.ListClosesResponse\"\x04\xe0\xe0\x18\x11\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tally/rating/v1/rating_service.proto\x12\x0ftally.rating.v1\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\x1a$tally/rating/v1/billing_period.proto\"\xbe\x01\n\x0bRatedPeriod\x12.\n\x06period\x18\x01 \x01(\x0b\x32\x1e.tally.rating.v1.BillingPeriod\x12\"\n\x04\x66\x65\x65s\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x17\n\x0fplan_version_id\x18\x04 \x01(\t\x12\x1a\n\x12usage_traceparents\x18\x05 \x03(\t\"&\n\x11RatePeriodRequest\x12\x11\n\tperiod_id\x18\x01 \x01(\t\"A\n\x12RatePeriodResponse\x12+\n\x05rated\x18\x01 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\"\'\n\x12\x43losePeriodRequest\x12\x11\n\tperiod_id\x18\x01 \x01(\t\"B\n\x13\x43losePeriodResponse\x12+\n\x05rated\x18\x01 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\")\n\x13\x43losePeriodsRequest\x12\x12\n\nperiod_ids\x18\x01 \x03(\t\"C\n\x14\x43losePeriodsResponse\x12+\n\x05rated\x18\x01 \x03(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\"=\n\x16\x43loseAdjustmentRequest\x12\x11\n\tperiod_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x05\"K\n\x17\x43loseAdjustmentResponse\x12\x30\n\nadjustment\x18\x01 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\"N\n\x11ListClosesRequest\x12\x12\n\nperiod_ids\x18\x01 \x03(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x12ListClosesResponse\x12&\n\x06\x63loses\x18\x01 \x03(\x0b\x32\x16.tally.rating.v1.Close\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"V\n\x05\x43lose\x12\x0e\n\x06tenant\x18\x01 \x01(\x05\x12\x10\n\x08sequence\x18\x02 \x01(\x05\x12+\n\x05rated\x18\x03 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod2\xf8\x03\n\rRatingService\x12[\n\nRatePeriod\x12\".tally.rating.v1.RatePeriodRequest\x1a#.tally.rating.v1.RatePeriodResponse\"\x04\xe0\xe0\x18\x07\x12^\n\x0b\x43losePeriod\x12#.tally.rating.v1.ClosePeriodRequest\x1a$.tally.rating.v1.ClosePeriodResponse\"\x04\xe0\xe0\x18\x11\x12\x61\n\x0c\x43losePeriods\x12$.tally.rating.v1.ClosePeriodsRequest\x1a%.tally.rating.v1.ClosePeriodsResponse\"\x04\xe0\xe0\x18\x11\x12j\n\x0f\x43loseAdjustment\x12\'.tally.rating.v1.CloseAdjustmentRequest\x1a(.tally.rating.v1.CloseAdjustmentResponse\"\x04\xe0\xe0\x18\x11\x12[\n\nListCloses\x12\".tally.rating.v1.ListClosesRequest\x1a#.tally.rating.v1.ListClosesResponse\"\x04\xe0\xe0\x18\x11\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,6 +38,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RATINGSERVICE'].methods_by_name['RatePeriod']._serialized_options = b'\340\340\030\007'
   _globals['_RATINGSERVICE'].methods_by_name['ClosePeriod']._loaded_options = None
   _globals['_RATINGSERVICE'].methods_by_name['ClosePeriod']._serialized_options = b'\340\340\030\021'
+  _globals['_RATINGSERVICE'].methods_by_name['ClosePeriods']._loaded_options = None
+  _globals['_RATINGSERVICE'].methods_by_name['ClosePeriods']._serialized_options = b'\340\340\030\021'
   _globals['_RATINGSERVICE'].methods_by_name['CloseAdjustment']._loaded_options = None
   _globals['_RATINGSERVICE'].methods_by_name['CloseAdjustment']._serialized_options = b'\340\340\030\021'
   _globals['_RATINGSERVICE'].methods_by_name['ListCloses']._loaded_options = None
@@ -52,16 +54,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLOSEPERIODREQUEST']._serialized_end=494
   _globals['_CLOSEPERIODRESPONSE']._serialized_start=496
   _globals['_CLOSEPERIODRESPONSE']._serialized_end=562
-  _globals['_CLOSEADJUSTMENTREQUEST']._serialized_start=564
-  _globals['_CLOSEADJUSTMENTREQUEST']._serialized_end=625
-  _globals['_CLOSEADJUSTMENTRESPONSE']._serialized_start=627
-  _globals['_CLOSEADJUSTMENTRESPONSE']._serialized_end=702
-  _globals['_LISTCLOSESREQUEST']._serialized_start=704
-  _globals['_LISTCLOSESREQUEST']._serialized_end=782
-  _globals['_LISTCLOSESRESPONSE']._serialized_start=784
-  _globals['_LISTCLOSESRESPONSE']._serialized_end=869
-  _globals['_CLOSE']._serialized_start=871
-  _globals['_CLOSE']._serialized_end=957
-  _globals['_RATINGSERVICE']._serialized_start=960
-  _globals['_RATINGSERVICE']._serialized_end=1365
+  _globals['_CLOSEPERIODSREQUEST']._serialized_start=564
+  _globals['_CLOSEPERIODSREQUEST']._serialized_end=605
+  _globals['_CLOSEPERIODSRESPONSE']._serialized_start=607
+  _globals['_CLOSEPERIODSRESPONSE']._serialized_end=674
+  _globals['_CLOSEADJUSTMENTREQUEST']._serialized_start=676
+  _globals['_CLOSEADJUSTMENTREQUEST']._serialized_end=737
+  _globals['_CLOSEADJUSTMENTRESPONSE']._serialized_start=739
+  _globals['_CLOSEADJUSTMENTRESPONSE']._serialized_end=814
+  _globals['_LISTCLOSESREQUEST']._serialized_start=816
+  _globals['_LISTCLOSESREQUEST']._serialized_end=894
+  _globals['_LISTCLOSESRESPONSE']._serialized_start=896
+  _globals['_LISTCLOSESRESPONSE']._serialized_end=981
+  _globals['_CLOSE']._serialized_start=983
+  _globals['_CLOSE']._serialized_end=1069
+  _globals['_RATINGSERVICE']._serialized_start=1072
+  _globals['_RATINGSERVICE']._serialized_end=1576
 # @@protoc_insertion_point(module_scope)

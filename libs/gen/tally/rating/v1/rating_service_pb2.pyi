@@ -159,6 +159,54 @@ class ClosePeriodResponse(_message.Message):
 Global___ClosePeriodResponse: _TypeAlias = ClosePeriodResponse  # noqa: Y015
 
 @_typing.final
+class ClosePeriodsRequest(_message.Message):
+    """Freezes periods."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERIOD_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def period_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """UUIDs, at most 1,000, each once."""
+
+    def __init__(
+        self,
+        *,
+        period_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["period_ids", b"period_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClosePeriodsRequest: _TypeAlias = ClosePeriodsRequest  # noqa: Y015
+
+@_typing.final
+class ClosePeriodsResponse(_message.Message):
+    """What was frozen."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RATED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rated(self) -> _containers.RepeatedCompositeFieldContainer[Global___RatedPeriod]:
+        """In the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        rated: _abc.Iterable[Global___RatedPeriod] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rated", b"rated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClosePeriodsResponse: _TypeAlias = ClosePeriodsResponse  # noqa: Y015
+
+@_typing.final
 class CloseAdjustmentRequest(_message.Message):
     """Freezes what changed in a closed period."""
 

@@ -45,6 +45,11 @@ class RatingServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ClosePeriodRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ClosePeriodResponse.FromString,
                 _registered_method=True)
+        self.ClosePeriods = channel.unary_unary(
+                '/tally.rating.v1.RatingService/ClosePeriods',
+                request_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ClosePeriodsRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ClosePeriodsResponse.FromString,
+                _registered_method=True)
         self.CloseAdjustment = channel.unary_unary(
                 '/tally.rating.v1.RatingService/CloseAdjustment',
                 request_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.CloseAdjustmentRequest.SerializeToString,
@@ -74,6 +79,14 @@ class RatingServiceServicer:
         """Prices a due period and freezes its fees. The first answer is the answer to every repeat.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
         FAILED_PRECONDITION/PERIOD_NOT_DUE, FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClosePeriods(self, request, context):
+        """Closes many periods at once, as ClosePeriod does each: all of them, or none if one is refused.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID; for any of them those of ClosePeriod.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -111,6 +124,11 @@ def add_RatingServiceServicer_to_server(servicer, server):
                     servicer.ClosePeriod,
                     request_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ClosePeriodRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ClosePeriodResponse.SerializeToString,
+            ),
+            'ClosePeriods': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClosePeriods,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ClosePeriodsRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ClosePeriodsResponse.SerializeToString,
             ),
             'CloseAdjustment': grpc.unary_unary_rpc_method_handler(
                     servicer.CloseAdjustment,
@@ -178,6 +196,33 @@ class RatingService:
             '/tally.rating.v1.RatingService/ClosePeriod',
             tally_dot_rating_dot_v1_dot_rating__service__pb2.ClosePeriodRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_rating__service__pb2.ClosePeriodResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClosePeriods(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.RatingService/ClosePeriods',
+            tally_dot_rating_dot_v1_dot_rating__service__pb2.ClosePeriodsRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_rating__service__pb2.ClosePeriodsResponse.FromString,
             options,
             channel_credentials,
             insecure,

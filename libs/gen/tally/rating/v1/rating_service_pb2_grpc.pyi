@@ -43,6 +43,10 @@ class RatingServiceStub:
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
     FAILED_PRECONDITION/PERIOD_NOT_DUE, FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
     """
+    ClosePeriods: _grpc.UnaryUnaryMultiCallable[_rating_service_pb2.ClosePeriodsRequest, _rating_service_pb2.ClosePeriodsResponse]
+    """Closes many periods at once, as ClosePeriod does each: all of them, or none if one is refused.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID; for any of them those of ClosePeriod.
+    """
     CloseAdjustment: _grpc.UnaryUnaryMultiCallable[_rating_service_pb2.CloseAdjustmentRequest, _rating_service_pb2.CloseAdjustmentResponse]
     """Prices a closed period again and freezes the differences to what was frozen before. A fee of
     an adjustment may be negative. The first answer for a sequence is that to every repeat.
@@ -70,6 +74,10 @@ class RatingServiceAsyncStub(RatingServiceStub):
     """Prices a due period and freezes its fees. The first answer is the answer to every repeat.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
     FAILED_PRECONDITION/PERIOD_NOT_DUE, FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+    """
+    ClosePeriods: _aio.UnaryUnaryMultiCallable[_rating_service_pb2.ClosePeriodsRequest, _rating_service_pb2.ClosePeriodsResponse]  # type: ignore[assignment]
+    """Closes many periods at once, as ClosePeriod does each: all of them, or none if one is refused.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID; for any of them those of ClosePeriod.
     """
     CloseAdjustment: _aio.UnaryUnaryMultiCallable[_rating_service_pb2.CloseAdjustmentRequest, _rating_service_pb2.CloseAdjustmentResponse]  # type: ignore[assignment]
     """Prices a closed period again and freezes the differences to what was frozen before. A fee of
@@ -107,6 +115,16 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Prices a due period and freezes its fees. The first answer is the answer to every repeat.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
         FAILED_PRECONDITION/PERIOD_NOT_DUE, FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+        """
+
+    @_abc_1.abstractmethod
+    def ClosePeriods(
+        self,
+        request: _rating_service_pb2.ClosePeriodsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rating_service_pb2.ClosePeriodsResponse, _abc.Awaitable[_rating_service_pb2.ClosePeriodsResponse]]:
+        """Closes many periods at once, as ClosePeriod does each: all of them, or none if one is refused.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID; for any of them those of ClosePeriod.
         """
 
     @_abc_1.abstractmethod
