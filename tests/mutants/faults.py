@@ -22,15 +22,15 @@ class Fault:
 FAULTS = (
     Fault(
         "services/ingest/operations/sealing.py",
-        "stored = await keys.find_stored(conn, SHARD, identities) if identities else {}",
+        "stored = await keys.find_stored(conn, SHARD, candidates, distinct)",
         "stored = {}",
         "an event that is stored is a duplicate",
         ("tests/store/ingest/test_sealing.py",),
     ),
     Fault(
         "services/ingest/domain/verdicts.py",
-        "if _digest_at(candidate, known.digest_version) == known.digest:",
-        "if _digest_at(candidate, known.digest_version):",
+        "if known.digest == candidates.digests[row]:",
+        "if known.digest:",
         "a known id with other content is a conflict, no duplicate",
         ("tests/unit/ingest/test_verdicts.py", "tests/races/test_sealers.py"),
     ),

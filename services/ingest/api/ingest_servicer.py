@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from libs.errors import FieldInvalid
 from libs.partition import partition_of
 from libs.wire import page_token, parse_page, parse_text
 from services.ingest.api import answers, parsing
-from services.ingest.domain.candidate import Rules, Submission
+from services.ingest.domain.candidates import Rules, Submission
 from services.ingest.domain.columns import Selection
 from services.ingest.domain.limits import check_batch
 from services.ingest.operations import heads, reading
@@ -30,7 +29,6 @@ from tally.ingest.v1 import ingest_service_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-THREAD_EVENTS_MIN = 200  # Fewer are read faster than a thread is reached.
 PAGE_BYTES_MAX = 3 * 1024 * 1024  # Below the 4 MiB that gRPC clients take by default.
 
 
@@ -56,11 +54,10 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         limits = await self.limits.load(tenant)
         check_batch(limits, events=len(request.events), size=request.ByteSize())
         rules = Rules(tenant, limits, received, self.topology.partitions, self.topology.key_secret)
-        if len(request.events) < THREAD_EVENTS_MIN:
-            candidates = parsing.make_candidates(request.events, rules)
-        else:
-            candidates = await asyncio.to_thread(parsing.make_candidates, request.events, rules)
-        submission = Submission(tenant, request.atomic, candidates)
+        request.DiscardUnknownFields()
+        # Deterministic, so that a rejected event is recognised when it is sent again.
+        content = request.SerializeToString(deterministic=True)
+        submission = Submission(rules, request.atomic, len(request.events), content)
         return answers.recorded_message(await self.recorder.record(submission))
 
     async def GetEvent(self, request: pb.GetEventRequest, context: Context) -> pb.GetEventResponse:

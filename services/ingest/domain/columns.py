@@ -1,21 +1,20 @@
 """Events as columns: the form in which a slice is stored, sent and folded.
 
-The fields are those of tally.ingest.v1.SliceContent, which says what each holds. Encoding the
-same events gives the same bytes; decoding gives the events back, with amounts and numbers too
-large for two machine words in canonical form.
+The fields are those of tally.ingest.v1.SliceContent, which says what each holds. `encoding` makes
+them; decoding gives the events back, with amounts and numbers too large for two machine words in
+canonical form.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from struct import pack, unpack
-from typing import Any
+from struct import unpack
 
 from libs.tenant import Tenant
-from services.ingest.domain.event import Event, LoggedEvent, PropertyValue, Unreadable
+from services.ingest.domain.event import Event, LoggedEvent, PropertyValue
 from services.ingest.domain.number import INT64_MAX, Number, parse_number
 
 
@@ -79,51 +78,6 @@ class Selection:
     rows_max: int | None = None
 
 
-class _Strings:
-    """Gives each string its place; the first one is "" """
-
-    def __init__(self) -> None:
-        self._places = {"": 0}
-
-    def places(self, column: Sequence[str]) -> bytes:
-        """Return the place of each string, as uint32."""
-        places = self._places
-        for text in dict.fromkeys(column):
-            if text not in places:
-                places[text] = len(places)
-        return pack(f"<{len(column)}I", *map(places.__getitem__, column))
-
-    def all(self) -> tuple[str, ...]:
-        return tuple(self._places)
-
-
-def encode(logged: Sequence[LoggedEvent]) -> Columns:
-    """Return the columns of `logged`, one at least, in the order of their places."""
-    count = len(logged)
-    tenants, places, events, received = zip(*logged, strict=True)
-    (ids, sources, types, _, customers, subscriptions, properties, amounts, holds) = zip(
-        *events, strict=True
-    )
-    strings = _Strings()
-    return Columns(
-        event_count=count,
-        indexes=pack(f"<{count}i", *places),
-        tenants=pack(f"<{count}i", *tenants),
-        ids=ids,
-        sources=strings.places(sources),
-        types=strings.places(types),
-        customer_ids=strings.places(customers),
-        subscription_ids=strings.places(subscriptions),
-        amounts=strings.places([_amount_text(amount) for amount in amounts]),
-        hold_ids=strings.places(holds),
-        times=pack(f"<{count}q", *(entry.time for entry in logged)),
-        times_given=bytes(event.time is not None for event in events),
-        received_times=pack(f"<{count}q", *received),
-        properties=_encode_properties(properties, strings),
-        strings=strings.all(),  # Last: by now every string has its place.
-    )
-
-
 def decode(columns: Columns, selection: Selection | None = None) -> list[LoggedEvent]:
     """Return the events of `columns`, or those of them that `selection` chooses."""
     rows: Sequence[int] = range(columns.event_count)
@@ -157,68 +111,6 @@ def decode(columns: Columns, selection: Selection | None = None) -> list[LoggedE
         )
         for row in rows
     ]
-
-
-def _amount_text(amount: Number | Unreadable | None) -> str:
-    assert not isinstance(amount, Unreadable)
-    return "" if amount is None else amount.canonical()
-
-
-def _encode_properties(
-    properties: Iterable[Mapping[str, PropertyValue]], strings: _Strings
-) -> tuple[PropertyColumn, ...]:
-    """Sort the values of all events by name and type, and then into columns."""
-    cells: defaultdict[tuple[str, type], tuple[list[int], list[Any]]]
-    cells = defaultdict(lambda: ([], []))
-    for row, of_event in enumerate(properties):
-        for name, value in of_event.items():
-            rows, values = cells[name, type(value)]
-            rows.append(row)
-            values.append(value)
-    columns: list[PropertyColumn] = []
-    for (name, kind), (rows, values) in sorted(cells.items(), key=_name_and_type):
-        if kind is Number:
-            columns += _encode_numbers(name, rows, values, strings)
-        elif kind is str:
-            columns.append(PropertyColumn(name, Kind.TEXT, _rows(rows), strings.places(values)))
-        else:
-            assert kind is bool, "an event at fault is in no segment"
-            columns.append(PropertyColumn(name, Kind.FLAG, _rows(rows), bytes(values)))
-    return tuple(columns)
-
-
-TYPES = (str, Number, bool)  # In the order of their kinds.
-
-
-def _name_and_type(cell: tuple[tuple[str, type], Any]) -> tuple[str, int]:
-    (name, kind), _ = cell
-    return name, TYPES.index(kind)
-
-
-def _encode_numbers(
-    name: str, rows: Sequence[int], numbers: Sequence[Number], strings: _Strings
-) -> Iterator[PropertyColumn]:
-    fitting = [number.fitting() for number in numbers]
-    small = [(row, number) for row, number in zip(rows, fitting, strict=True) if number]
-    if small:
-        mantissas, exponents = zip(*(number for _, number in small), strict=True)
-        yield PropertyColumn(
-            name,
-            Kind.DECIMAL,
-            _rows([row for row, _ in small]),
-            pack(f"<{len(small)}q", *mantissas),
-            pack(f"<{len(small)}b", *exponents),
-        )
-    if len(small) < len(rows):
-        large = [place for place, number in enumerate(fitting) if not number]
-        texts = strings.places([numbers[place].canonical() for place in large])
-        yield PropertyColumn(
-            name, Kind.LARGE_DECIMAL, _rows([rows[place] for place in large]), texts
-        )
-
-
-def _rows(rows: Sequence[int]) -> bytes:
-    return pack(f"<{len(rows)}i", *rows)
 
 
 def _decode_properties(

@@ -2,44 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 
-from services.ingest.domain.event import Event, PropertyValue, Unreadable
-from services.ingest.domain.number import Number
+import numpy as np
+from numpy.typing import NDArray
+
+from services.ingest.domain.columns import Kind
+from services.ingest.domain.properties import Properties
+from services.ingest.domain.wire import Ints
 
 DIGEST_VERSION = 1  # Stored beside each digest; a changed canonical form gets the next one.
+NO_TIME = -(2**63)
+WORDS_OF_PROPERTY = 3
 
 
-def digest(event: Event, version: int = DIGEST_VERSION) -> int:
-    """Return 64 bits, signed, over what the client sent: equal for equal content only.
+def text_words(texts: Sequence[bytes]) -> Ints:
+    """Return 64 bits for each text: what stands for it in a digest."""
+    digests = b"".join([blake2b(text, digest_size=8).digest() for text in texts])
+    return np.frombuffer(digests, "<i8").astype(np.int64)
 
-    What is absent stays absent, properties are sorted and tagged with their kind, decimals are in
-    canonical form: neither the order of properties nor "1.50" for "1.5" matters. Only for events
-    without a fault: as no text of theirs holds a NUL, it can stand between the parts.
+
+def digests(heads: Sequence[Ints], properties: Properties, words: Ints) -> Ints:
+    """Return 64 bits an event, signed: equal for equal content only.
+
+    `heads` are words of every event: its texts, its time. Its properties follow by the bytes of
+    their names, three words each: the name; the kind and, of a decimal, the exponent; the value,
+    as `words` has it for a text. Decimals are without superfluous zeros, so that neither the order
+    of properties nor "1.50" for "1.5" matters. The identity is not part of it: digests are
+    compared where it is the same.
     """
-    assert version == DIGEST_VERSION
-    amount = event.amount
-    assert not isinstance(amount, Unreadable)
-    parts = [
-        event.source,
-        event.id,
-        event.type,
-        "" if event.time is None else str(event.time),
-        event.customer_id,
-        event.subscription_id,
-        "" if amount is None else amount.canonical(),
-        event.hold_id,
+    count = len(heads[0])
+    counts = np.bincount(properties.rows, minlength=count)
+    sizes = len(heads) + WORDS_OF_PROPERTY * counts
+    ends = np.cumsum(sizes)
+    starts = ends - sizes
+    record = np.empty(ends[-1], np.int64)
+    for place, head in enumerate(heads):
+        record[starts + place] = head
+    before = np.arange(len(properties.rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    at = starts[properties.rows] + len(heads) + WORDS_OF_PROPERTY * before
+    mantissas, exponents = _reduced(properties)
+    is_text = properties.are_texts
+    record[at] = words[properties.names]
+    record[at + 1] = properties.kinds << 8 | (exponents & 0xFF)
+    record[at + 2] = np.where(is_text, words[np.where(is_text, properties.values, 0)], mantissas)
+    return _hash(record, starts, ends)
+
+
+def _reduced(properties: Properties) -> tuple[Ints, Ints]:
+    """Return values and exponents, those of decimals without superfluous zeros."""
+    mantissas, exponents = properties.values.copy(), properties.exponents.copy()
+    decimals = properties.kinds == Kind.DECIMAL
+    exponents[decimals & (mantissas == 0)] = 0
+    longer = np.flatnonzero(decimals & (mantissas != 0) & (mantissas % 10 == 0))
+    while len(longer):
+        mantissas[longer] //= 10
+        exponents[longer] += 1
+        longer = longer[mantissas[longer] % 10 == 0]
+    return mantissas, exponents
+
+
+def _hash(record: NDArray[np.int64], starts: Ints, ends: Ints) -> Ints:
+    content = record.astype("<i8").tobytes()
+    hashed = [
+        blake2b(content[8 * start : 8 * end], digest_size=8).digest()
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
     ]
-    properties = event.properties
-    for key in sorted(properties):
-        value = properties[key]
-        parts += (key, "t" + value if type(value) is str else _tagged(value))
-    hashed = blake2b("\0".join(parts).encode(), digest_size=8).digest()
-    return int.from_bytes(hashed, "big", signed=True)
-
-
-def _tagged(value: PropertyValue) -> str:
-    if isinstance(value, Number):
-        return "d" + value.canonical()
-    assert isinstance(value, bool), "an event at fault has no digest"
-    return "f1" if value else "f0"
+    return np.frombuffer(b"".join(hashed), "<i8").astype(np.int64)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import NamedTuple
 
 GRAMMAR = re.compile(r"([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d+))?", re.ASCII)
 CHARACTERS_MAX = 64
 WHOLE_DIGITS_MAX = 30  # The value is below 10^30.
 PLACES_MAX = 30
-PLAIN_DIGITS_MAX = 18
 INT64_MAX, INT8_MAX = 2**63 - 1, 127
 
 
@@ -25,7 +23,15 @@ class Number(NamedTuple):
 
         Number(150, -2) gives "1.5", Number(3, 2) gives "300".
         """
-        return _canonical(self.mantissa, self.exponent)
+        if self.mantissa == 0:
+            return "0"
+        digits = str(abs(self.mantissa))
+        if self.exponent >= 0:
+            plain = digits + "0" * self.exponent
+        else:
+            digits = digits.rjust(1 - self.exponent, "0")
+            plain = f"{digits[: self.exponent]}.{digits[self.exponent :]}".rstrip("0").rstrip(".")
+        return f"-{plain}" if self.mantissa < 0 else plain
 
     def fitting(self) -> Number | None:
         """Return this value in 64 bits of mantissa and 8 of exponent, if it has such a form.
@@ -43,19 +49,8 @@ class Number(NamedTuple):
 
 def parse_number(text: str) -> Number | None:
     """Read a decimal by the grammar in tally/common/v1/money.proto; None if it breaks it."""
-    if len(text) > CHARACTERS_MAX:  # Before the cache: what it keeps must be small.
+    if len(text) > CHARACTERS_MAX:
         return None
-    whole, _, places = text.partition(".")
-    digits = whole + places
-    # Most are plain and short. No bound can be passed with 18 digits, nor 64 bits.
-    if len(digits) <= PLAIN_DIGITS_MAX and digits.isascii() and digits.isdigit():
-        mantissa = int(digits)
-        return Number(mantissa, -len(places) if mantissa else 0)
-    return _parse(text)
-
-
-@lru_cache(maxsize=65_536)
-def _parse(text: str) -> Number | None:
     match = GRAMMAR.fullmatch(text)
     if match is None:
         return None
@@ -74,16 +69,3 @@ def _parse(text: str) -> Number | None:
 
 def _fits(number: Number) -> bool:
     return abs(number.mantissa) <= INT64_MAX and -INT8_MAX <= number.exponent <= INT8_MAX
-
-
-@lru_cache(maxsize=65_536)
-def _canonical(mantissa: int, exponent: int) -> str:
-    if mantissa == 0:
-        return "0"
-    digits = str(abs(mantissa))
-    if exponent >= 0:
-        plain = digits + "0" * exponent
-    else:
-        digits = digits.rjust(1 - exponent, "0")
-        plain = f"{digits[:exponent]}.{digits[exponent:]}".rstrip("0").rstrip(".")
-    return f"-{plain}" if mantissa < 0 else plain

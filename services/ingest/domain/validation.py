@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
 
-from services.ingest.domain.event import MICROS_PER_SECOND, Event, Unreadable
+from services.ingest.domain.event import MICROS_PER_SECOND, Event, PropertyValue, Unreadable
 from services.ingest.domain.limits import Limits
 
 TEXT_BYTES_MAX = 255
-CHARACTER_BYTES_MAX = 4  # Of UTF-8.
-KEPT_CHARACTERS_MAX = 512  # Of what a verdict is remembered for: others may be mebibytes long.
 STANDALONE_HOLD = "std_"
 
 
@@ -51,12 +49,22 @@ def find_fault(event: Event, size: int, *, received: int, limits: Limits) -> Rej
     `received` is business time in microseconds since 1970: ages are measured from there.
     """
     return (
-        _fault_of_texts(event)
+        _fault_of_size(event, size, limits)  # First: what is too large was not read to its end.
+        or _fault_of_texts(event)
         or _fault_of_time(event.time, received, limits)
         or _fault_of_amount(event)
-        or _fault_of_properties(event, limits)
-        or _fault_of_size(size, limits)
+        or _fault_of_properties(event.properties, limits)
     )
+
+
+def _fault_of_size(event: Event, size: int, limits: Limits) -> Rejection | None:
+    if size > limits.event_bytes_max:
+        detail = f"the event has {size} bytes, event_bytes_max is {limits.event_bytes_max}"
+        return Rejection(Reason.EVENT_TOO_LARGE, "", detail)
+    if len(event.properties) > limits.properties_max:
+        detail = f"more properties than properties_max, which is {limits.properties_max}"
+        return Rejection(Reason.PROPERTIES_TOO_MANY, "properties", detail)
+    return None
 
 
 def _fault_of_texts(event: Event) -> Rejection | None:
@@ -66,11 +74,16 @@ def _fault_of_texts(event: Event) -> Rejection | None:
         return Rejection(Reason.TYPE_MISSING, "type", "type is missing")
     if not event.customer_id:
         return Rejection(Reason.CUSTOMER_MISSING, "customer_id", "customer_id is missing")
-    fault = (
-        _fault_of_text("id", event.id)
-        or _fault_of_repeated(event.source, event.type, event.customer_id, event.subscription_id)
-        or _fault_of_text("hold_id", event.hold_id)
+    texts = (
+        ("id", event.id),
+        ("source", event.source),
+        ("type", event.type),
+        ("customer_id", event.customer_id),
+        ("subscription_id", event.subscription_id),
+        ("hold_id", event.hold_id),
     )
+    faults = (_fault_of_text(field, text) for field, text in texts)
+    fault = next((fault for fault in faults if fault is not None), None)
     if fault is None and event.hold_id.startswith(STANDALONE_HOLD):
         detail = f"hold {event.hold_id} is a standalone one: its capture was the sale"
         return Rejection(Reason.ALREADY_PAID, "hold_id", detail)
@@ -84,29 +97,6 @@ def _fault_of_text(field: str, text: str) -> Rejection | None:
     if "\0" in text:
         return Rejection(Reason.TEXT_INVALID, field, f"{field} holds a NUL character")
     return None
-
-
-def _fault_of_repeated(
-    source: str, event_type: str, customer_id: str, subscription_id: str
-) -> Rejection | None:
-    """Check the texts that many events share; only short ones are worth keeping."""
-    length = len(source) + len(event_type) + len(customer_id) + len(subscription_id)
-    find = _find_fault_of_repeated if length > KEPT_CHARACTERS_MAX else _known_fault_of_repeated
-    return find(source, event_type, customer_id, subscription_id)
-
-
-def _find_fault_of_repeated(
-    source: str, event_type: str, customer_id: str, subscription_id: str
-) -> Rejection | None:
-    return (
-        _fault_of_text("source", source)
-        or _fault_of_text("type", event_type)
-        or _fault_of_text("customer_id", customer_id)
-        or _fault_of_text("subscription_id", subscription_id)
-    )
-
-
-_known_fault_of_repeated = lru_cache(maxsize=16_384)(_find_fault_of_repeated)
 
 
 def _fault_of_time(
@@ -132,13 +122,12 @@ def _fault_of_amount(event: Event) -> Rejection | None:
     return None
 
 
-def _fault_of_properties(event: Event, limits: Limits) -> Rejection | None:
-    properties = event.properties
-    if len(properties) > limits.properties_max:
-        detail = f"{len(properties)} properties, properties_max is {limits.properties_max}"
-        return Rejection(Reason.PROPERTIES_TOO_MANY, "properties", detail)
-    if (problem := _problem_of_keys(tuple(properties), limits.key_bytes_max)) is not None:
-        return Rejection(Reason.PROPERTY_KEY_INVALID, "properties", problem)
+def _fault_of_properties(
+    properties: Mapping[str, PropertyValue], limits: Limits
+) -> Rejection | None:
+    for key in properties:
+        if (problem := _problem_of_key(key, limits.key_bytes_max)) is not None:
+            return Rejection(Reason.PROPERTY_KEY_INVALID, "properties", problem)
     for key, value in properties.items():
         if isinstance(value, str):
             if (size := _bytes_above(value, limits.value_bytes_max)) is not None:
@@ -152,21 +141,6 @@ def _fault_of_properties(event: Event, limits: Limits) -> Rejection | None:
     return None
 
 
-def _problem_of_keys(keys: tuple[str, ...], bytes_max: int) -> str | None:
-    """Check keys that many events share; only short ones are worth keeping."""
-    length = sum(map(len, keys))
-    find = _find_problem_of_keys if length > KEPT_CHARACTERS_MAX else _known_problem_of_keys
-    return find(keys, bytes_max)
-
-
-def _find_problem_of_keys(keys: tuple[str, ...], bytes_max: int) -> str | None:
-    problems = (_problem_of_key(key, bytes_max) for key in keys)
-    return next((problem for problem in problems if problem is not None), None)
-
-
-_known_problem_of_keys = lru_cache(maxsize=4_096)(_find_problem_of_keys)
-
-
 def _problem_of_key(key: str, bytes_max: int) -> str | None:
     if not key:
         return "the key is empty"
@@ -175,17 +149,8 @@ def _problem_of_key(key: str, bytes_max: int) -> str | None:
     return "the key holds a NUL character" if "\0" in key else None
 
 
-def _fault_of_size(size: int, limits: Limits) -> Rejection | None:
-    if size > limits.event_bytes_max:
-        detail = f"the event has {size} bytes, event_bytes_max is {limits.event_bytes_max}"
-        return Rejection(Reason.EVENT_TOO_LARGE, "", detail)
-    return None
-
-
 def _bytes_above(text: str, bytes_max: int) -> int | None:
     """Return the size of `text` in UTF-8 if it is above `bytes_max`."""
-    if len(text) * CHARACTER_BYTES_MAX <= bytes_max:
-        return None
     size = len(text.encode())
     return size if size > bytes_max else None
 

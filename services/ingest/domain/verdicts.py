@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
 
-from libs.tenant import Tenant
-from services.ingest.domain.candidate import Candidate, Submission
-from services.ingest.domain.digest import DIGEST_VERSION, digest
+import numpy as np
+
+from services.ingest.domain.candidates import Candidates, Submission
+from services.ingest.domain.digest import DIGEST_VERSION
+from services.ingest.domain.sent import text
 from services.ingest.domain.validation import Reason, Rejection
+from services.ingest.domain.wire import Field, Flags, Ints
 
 
 class Verdict(Enum):
@@ -41,107 +43,156 @@ class Judgement:
     number: int = 0
 
 
-class Accepted(NamedTuple):
-    """An event that goes into the segment."""
-
-    tenant: Tenant
-    candidate: Candidate
-
-
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An event that is kept beside the log, with the reason."""
+    """An event, by row, that is kept beside the log, with the reason."""
 
-    tenant: Tenant
-    candidate: Candidate
+    row: int
     rejection: Rejection
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What happens to a group: `judgements` by request and event, and what is written."""
+    """What happens to a group: `judgements` by request and event, and what is written.
+
+    `accepted` are the rows that go into the segment, in their order.
+    """
 
     judgements: list[list[Judgement]]
-    accepted: list[Accepted]
+    accepted: Ints
     refused: list[Refused]
 
-
-Identity = tuple[Tenant, bytes]
 
 ACCEPTED = Judgement(Verdict.ACCEPTED)
 REPEATED_IN_GROUP = Judgement(Verdict.DUPLICATE)
 NOT_STORED = Judgement(Verdict.NOT_STORED)
 
 
-def decide(group: Sequence[Submission], stored: Mapping[Identity, Stored]) -> Decision:
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """Who the events of a group are.
+
+    `first_rows` names the first row of each row's identity, -1 for an event at fault; `distinct`
+    are these rows, each once, by tenant and key.
+    """
+
+    first_rows: Ints
+    distinct: Ints
+
+    def sort(self, rows: Ints) -> Ints:
+        """Return `rows`, none of them at fault, by tenant and key."""
+        ranks = np.zeros(len(self.first_rows), np.int64)
+        ranks[self.distinct] = np.arange(len(self.distinct))
+        return rows[np.argsort(ranks[self.first_rows[rows]], kind="stable")]
+
+
+def find_identities(candidates: Candidates) -> Identities:
+    """Sort the events of a group by who they are."""
+    words = candidates.keys.view(">u8")
+    tenants = candidates.tenants
+    # Stable: of one identity the first row stays the first.
+    order = np.lexsort((words[:, 1], words[:, 0], tenants))
+    order = order[~np.isin(order, list(candidates.faults))] if candidates.faults else order
+    new = np.ones(len(order), np.bool_)
+    words, tenants = words[order], tenants[order]
+    new[1:] = (words[1:] != words[:-1]).any(axis=1) | (tenants[1:] != tenants[:-1])
+    distinct = order[new]
+    first_rows = np.full(len(candidates.ids), -1, np.int64)
+    first_rows[order] = distinct[np.cumsum(new) - 1]
+    return Identities(first_rows, distinct)
+
+
+def decide(
+    group: Sequence[Submission],
+    candidates: Candidates,
+    identities: Identities,
+    stored: Mapping[int, Stored],
+) -> Decision:
     """Judge every event of `group`, earlier requests first, then by place in the request.
 
-    The first event of an identity wins, in the log, in the group and in a request alike: an equal
-    one after it is a DUPLICATE, another one a CONFLICT. Of an atomic request with a CONFLICT or
-    REJECTED nothing is accepted, and its other events are NOT_STORED.
+    `stored` is by the first row of an identity. The first event of an identity wins, in the log,
+    in the group and in a request alike: an equal one after it is a DUPLICATE, another one a
+    CONFLICT. Of an atomic request with a CONFLICT or REJECTED nothing is accepted, and its other
+    events are NOT_STORED.
     """
-    decision = Decision([], [], [])
-    taken: dict[Identity, Candidate] = {}
+    first_rows = identities.first_rows
+    accepted = ~_may_differ(first_rows, stored)
+    special = np.flatnonzero(~accepted)  # All others are new, and nothing can be said of them.
+    judgements: list[list[Judgement]] = []
+    refused: list[Refused] = []
+    taken: dict[int, int] = {}
+    start = 0
     for submission in group:
-        own: dict[Identity, Candidate] = {}
-        judgements = [
-            _judge(submission.tenant, candidate, stored, taken, own)
-            for candidate in submission.candidates
+        rows = special[slice(*np.searchsorted(special, [start, start + submission.events]))]
+        own: dict[int, int] = {}
+        judged = {
+            row: _judge(candidates, row, int(first_rows[row]), stored, taken, own)
+            for row in rows.tolist()
+        }
+        refusals = [
+            Refused(row, one.rejection) for row, one in judged.items() if one.rejection is not None
         ]
-        if submission.atomic and any(judged.rejection is not None for judged in judgements):
-            judgements = _withdrawn(submission, judgements, own)
+        refused += refusals
+        others = ACCEPTED
+        if submission.atomic and refusals:
+            others = NOT_STORED
+            accepted[start : start + submission.events] = False
+            judged = {
+                row: NOT_STORED if _withdrawn(one, int(first_rows[row]), own) else one
+                for row, one in judged.items()
+            }
         else:
             taken |= own
-            decision.accepted.extend(
-                Accepted(submission.tenant, candidate) for candidate in own.values()
-            )
-        decision.judgements.append(judgements)
-        decision.refused.extend(
-            Refused(submission.tenant, candidate, judged.rejection)
-            for candidate, judged in zip(submission.candidates, judgements, strict=True)
-            if judged is not ACCEPTED and judged.rejection is not None
-        )
-    return decision
+            accepted[list(own.values())] = True
+        of_request = [others] * submission.events
+        for row, one in judged.items():
+            of_request[row - start] = one
+        judgements.append(of_request)
+        start += submission.events
+    return Decision(judgements, np.flatnonzero(accepted), refused)
+
+
+def _may_differ(first_rows: Ints, stored: Mapping[int, Stored]) -> Flags:
+    """Tell which events are at fault, or share their identity with one stored or sent."""
+    at_fault = first_rows < 0
+    is_stored = np.isin(first_rows, np.array(list(stored), np.int64))
+    times_sent = np.bincount(first_rows[~at_fault], minlength=len(first_rows))
+    return at_fault | is_stored | (times_sent[first_rows] > 1)
 
 
 def _judge(
-    tenant: Tenant,
-    candidate: Candidate,
-    stored: Mapping[Identity, Stored],
-    taken: Mapping[Identity, Candidate],
-    own: dict[Identity, Candidate],
+    candidates: Candidates,
+    row: int,
+    first_row: int,
+    stored: Mapping[int, Stored],
+    taken: Mapping[int, int],
+    own: dict[int, int],
 ) -> Judgement:
-    if candidate.fault is not None:
-        return Judgement(Verdict.REJECTED, candidate.fault)
-    identity = (tenant, candidate.key)
-    if (known := stored.get(identity)) is not None:
-        if _digest_at(candidate, known.digest_version) == known.digest:
+    """Judge one event; `taken` and `own` hold the row that took an identity, by its first row."""
+    if (fault := candidates.faults.get(row)) is not None:
+        return Judgement(Verdict.REJECTED, fault)
+    if (known := stored.get(first_row)) is not None:
+        assert known.digest_version == DIGEST_VERSION
+        if known.digest == candidates.digests[row]:
             return Judgement(Verdict.DUPLICATE, number=known.number)
-        return _conflict(candidate)
-    first = taken.get(identity) or own.setdefault(identity, candidate)
-    if first is candidate:
+        return _conflict(candidates, row)
+    taker = taken.get(first_row)
+    if taker is None:
+        taker = own.setdefault(first_row, row)
+    if taker == row:
         return ACCEPTED
-    return REPEATED_IN_GROUP if first.digest == candidate.digest else _conflict(candidate)
+    if candidates.digests[taker] == candidates.digests[row]:
+        return REPEATED_IN_GROUP
+    return _conflict(candidates, row)
 
 
-def _withdrawn(
-    submission: Submission, judgements: list[Judgement], own: Mapping[Identity, Candidate]
-) -> list[Judgement]:
-    """Take back what an atomic request would have stored, repeats of its own events too."""
-    return [
-        NOT_STORED
-        if judged is ACCEPTED
-        or (judged is REPEATED_IN_GROUP and (submission.tenant, candidate.key) in own)
-        else judged
-        for candidate, judged in zip(submission.candidates, judgements, strict=True)
-    ]
+def _withdrawn(judged: Judgement, first_row: int, own: Mapping[int, int]) -> bool:
+    """Tell whether an atomic request takes this back: what it stored, and repeats of that."""
+    return judged is ACCEPTED or (judged is REPEATED_IN_GROUP and first_row in own)
 
 
-def _digest_at(candidate: Candidate, version: int) -> int:
-    return candidate.digest if version == DIGEST_VERSION else digest(candidate.event, version)
-
-
-def _conflict(candidate: Candidate) -> Judgement:
-    event = candidate.event
-    detail = f"source {event.source!r}, id {event.id!r} came before with other content"
+def _conflict(candidates: Candidates, row: int) -> Judgement:
+    source = text(candidates.fields, Field.SOURCE, row)
+    event_id = text(candidates.fields, Field.ID, row)
+    detail = f"source {source!r}, id {event_id!r} came before with other content"
     return Judgement(Verdict.CONFLICT, Rejection(Reason.CONFLICT, "id", detail))

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -18,8 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs import telemetry
 from libs.clock import Clock
 from libs.worker import wait
-from services.ingest.domain.candidate import Submission
-from services.ingest.domain.verdicts import Judgement, Verdict
+from services.ingest.domain.candidates import Submission
+from services.ingest.domain.verdicts import ACCEPTED, Judgement, Verdict
 from services.ingest.operations import metrics
 from services.ingest.operations.sealing import SHARD, Sealed, seal
 from services.ingest.operations.turns import Turns
@@ -44,12 +45,11 @@ class Recorded:
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     submission: Submission
-    size: int
     span: SpanContext
     answer: asyncio.Future[Recorded]
 
     def load(self) -> tuple[int, int]:
-        return len(self.submission.candidates), self.size
+        return self.submission.events, len(self.submission.content)
 
 
 class Recorder:
@@ -78,11 +78,10 @@ class Recorder:
         """
         waiting = _Waiting(
             submission,
-            sum(len(candidate.content) for candidate in submission.candidates),
             trace.get_current_span().get_span_context(),
             asyncio.get_running_loop().create_future(),
         )
-        self._turns.add(submission.tenant, waiting)
+        self._turns.add(submission.rules.tenant, waiting)
         self.in_flight += 1
         waiting.answer.add_done_callback(self._answered)
         if self._turns.fills_a_group:
@@ -122,7 +121,7 @@ class Recorder:
 
     async def _seal(self, group: Sequence[_Waiting]) -> Sealed:
         started = time.perf_counter()
-        events = sum(len(one.submission.candidates) for one in group)
+        events = sum(one.submission.events for one in group)
         context, links = causes([one.span for one in group])
         attributes = {"tally.requests": len(group), "tally.events": events}
         with tracer.start_as_current_span(
@@ -148,24 +147,20 @@ def causes(requests: Sequence[SpanContext]) -> tuple[Context, list[Link]]:
 
 def _answer(group: Sequence[_Waiting], sealed: Sealed) -> None:
     for one, judgements in zip(group, sealed.decision.judgements, strict=True):
-        _count(judgements)
-        if not one.answer.done():
-            one.answer.set_result(Recorded(judgements, SHARD, _number(judgements, sealed)))
-
-
-def _count(judgements: Sequence[Judgement]) -> None:
-    for verdict in Verdict:
-        if count := sum(judged.verdict is verdict for judged in judgements):
+        # Nearly all are the same object: what is left is counted one by one.
+        others = [judged for judged in judgements if judged is not ACCEPTED]
+        counts = Counter(judged.verdict for judged in others)
+        counts[Verdict.ACCEPTED] += len(judgements) - len(others)
+        for verdict, count in counts.items():
             metrics.EVENTS.labels(verdict.value).inc(count)
+        if not one.answer.done():
+            number = _number(others, sealed, accepted=counts[Verdict.ACCEPTED] > 0)
+            one.answer.set_result(Recorded(judgements, SHARD, number))
 
 
-def _number(judgements: Sequence[Judgement], sealed: Sealed) -> int:
+def _number(others: Sequence[Judgement], sealed: Sealed, *, accepted: bool) -> int:
     """Return the newest segment that holds an event of the request, 0 for none."""
-    return max(
-        (
-            judged.number or sealed.number
-            for judged in judgements
-            if judged.verdict is Verdict.ACCEPTED or judged.verdict is Verdict.DUPLICATE
-        ),
-        default=0,
-    )
+    if accepted:
+        return sealed.number
+    repeated = (judged for judged in others if judged.verdict is Verdict.DUPLICATE)
+    return max((judged.number or sealed.number for judged in repeated), default=0)

@@ -7,29 +7,32 @@ the shard's counter row, so that sealers run side by side up to the two inserts 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import ParamSpec, TypeVar
 
+import numpy as np
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs import db, telemetry
 from libs.clock import Clock
-from libs.tenant import Tenant
-from services.ingest.domain import columns
-from services.ingest.domain.candidate import Submission
-from services.ingest.domain.event import LoggedEvent
-from services.ingest.domain.verdicts import Accepted, Decision, Identity, decide
+from services.ingest.domain.candidates import Candidates, Submission, read_candidates
+from services.ingest.domain.encoding import encode
+from services.ingest.domain.verdicts import Decision, Identities, decide, find_identities
+from services.ingest.domain.wire import Ints
 from services.ingest.operations import metrics
 from services.ingest.store import keys, rejected, segments
 from services.ingest.store.segments import SliceContent
 from services.ingest.store.slice_content import pack_content
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 SHARD = 0  # One shard; the count is stored and checked at start.
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ROUNDS_MAX = 5  # Then the group is sealed alone.
-THREAD_EVENTS_MIN = 200  # Fewer are encoded faster than a thread is reached.
+THREAD_EVENTS_MIN = 200  # Fewer are done faster than a thread is reached.
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +43,22 @@ class Sealed:
     number: int
 
 
-async def seal(engine: AsyncEngine, clock: Clock, group: Sequence[Submission]) -> Sealed:
-    """Store what is new in `group` and judge every event of it. `engine` is the worker's.
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """What is sealed: requests, their events, and who these are."""
+
+    requests: Sequence[Submission]
+    candidates: Candidates
+    identities: Identities
+
+
+async def seal(engine: AsyncEngine, clock: Clock, requests: Sequence[Submission]) -> Sealed:
+    """Store what is new in `requests` and judge every event. `engine` is the worker's.
 
     Raises:
         Unavailable: the database is away. Whether it committed is not known: a repeat finds out.
     """
+    group = await _in_thread(sum(one.events for one in requests), _read_group, requests)
     try:
         return await _seal(engine, clock, group, alone=False)
     except _Contended:
@@ -56,26 +69,34 @@ class _Contended(Exception):
     """Other sealers stored events of this group first, time and again."""
 
 
-async def _seal(
-    engine: AsyncEngine, clock: Clock, group: Sequence[Submission], *, alone: bool
-) -> Sealed:
+def _read_group(requests: Sequence[Submission]) -> _Group:
+    candidates = read_candidates(requests)
+    return _Group(requests, candidates, find_identities(candidates))
+
+
+async def _in_thread(events: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Do `work` beside the event loop if there is much of it."""
+    if events < THREAD_EVENTS_MIN:
+        return work(*args, **kwargs)
+    return await asyncio.to_thread(work, *args, **kwargs)
+
+
+async def _seal(engine: AsyncEngine, clock: Clock, group: _Group, *, alone: bool) -> Sealed:
     async with db.begin_worker(engine) as conn:
         opened_id = await segments.open_segment(conn, SHARD, alone=alone)
         return await _seal_opened(conn, clock, group, opened_id)
 
 
 async def _seal_opened(
-    conn: AsyncConnection, clock: Clock, group: Sequence[Submission], opened_id: int
+    conn: AsyncConnection, clock: Clock, group: _Group, opened_id: int
 ) -> Sealed:
     decision = await _store_keys(conn, group, opened_id)
     if decision.refused:
-        await rejected.keep_refused(conn, decision.refused)
-    if not decision.accepted:
+        await rejected.keep_refused(conn, group.candidates, decision.refused)
+    accepted = decision.accepted
+    if not len(accepted):
         return Sealed(decision, 0)
-    if len(decision.accepted) < THREAD_EVENTS_MIN:
-        slices = encode(decision.accepted)
-    else:
-        slices = await asyncio.to_thread(encode, decision.accepted)
+    slices = await _in_thread(len(accepted), encode_slices, group.candidates, accepted)
     number = await segments.take_number(conn, SHARD)
     await segments.insert_segment(
         conn,
@@ -89,50 +110,36 @@ async def _seal_opened(
     return Sealed(decision, number)
 
 
-async def _store_keys(
-    conn: AsyncConnection, group: Sequence[Submission], opened_id: int
-) -> Decision:
+async def _store_keys(conn: AsyncConnection, group: _Group, opened_id: int) -> Decision:
     """Probe, decide and insert keys, again whenever another sealer stored one in between."""
-    identities = _identities(group)
+    candidates, distinct = group.candidates, group.identities.distinct
     for _ in range(ROUNDS_MAX):
-        stored = await keys.find_stored(conn, SHARD, identities) if identities else {}
-        decision = decide(group, stored)
-        if not decision.accepted or await keys.insert_keys(conn, decision.accepted, opened_id):
+        stored = await keys.find_stored(conn, SHARD, candidates, distinct)
+        decision = decide(group.requests, candidates, group.identities, stored)
+        rows = group.identities.sort(decision.accepted)
+        if not len(rows) or await keys.insert_keys(conn, candidates, rows, opened_id):
             return decision
         metrics.KEY_RACES.inc()
     raise _Contended
 
 
-def _identities(group: Sequence[Submission]) -> list[Identity]:
-    """Return the identities in `group`, each once and sorted: the index is read in order."""
-    return sorted(
-        {
-            (submission.tenant, candidate.key)
-            for submission in group
-            for candidate in submission.candidates
-            if candidate.fault is None
-        }
-    )
+def encode_slices(candidates: Candidates, accepted: Ints) -> list[SliceContent]:
+    """Return the slices of a segment of the rows `accepted`, by partition. Runs in a thread."""
+    partitions = candidates.partitions[accepted]
+    slices = []
+    for partition in np.unique(partitions).tolist():
+        indexes = np.flatnonzero(partitions == partition)
+        slices.append(_slice_of(candidates, partition, accepted[indexes], indexes))
+    return slices
 
 
-def encode(accepted: Sequence[Accepted]) -> list[SliceContent]:
-    """Return the slices of a segment of `accepted`, by partition. Runs in a thread."""
-    parts: defaultdict[int, list[LoggedEvent]] = defaultdict(list)
-    for index, one in enumerate(accepted):
-        candidate = one.candidate
-        logged = LoggedEvent(one.tenant, index, candidate.event, candidate.received)
-        parts[candidate.partition].append(logged)
-    return [_slice_of(partition, parts[partition]) for partition in sorted(parts)]
-
-
-def _slice_of(partition: int, logged: Sequence[LoggedEvent]) -> SliceContent:
-    times = [entry.time for entry in logged]
-    tenants: set[Tenant] = {entry.tenant for entry in logged}
+def _slice_of(candidates: Candidates, partition: int, rows: Ints, indexes: Ints) -> SliceContent:
+    times = candidates.times[rows]
     return SliceContent(
         partition=partition,
-        event_count=len(logged),
-        time_min=EPOCH + timedelta(microseconds=min(times)),
-        time_max=EPOCH + timedelta(microseconds=max(times)),
-        tenants=sorted(tenants),
-        content=pack_content(columns.encode(logged)),
+        event_count=len(rows),
+        time_min=EPOCH + timedelta(microseconds=int(times.min())),
+        time_max=EPOCH + timedelta(microseconds=int(times.max())),
+        tenants=np.unique(candidates.tenants[rows]).tolist(),
+        content=pack_content(encode(candidates, rows, indexes)),
     )

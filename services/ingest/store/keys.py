@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from io import BytesIO
 
 import asyncpg
+import numpy as np
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.driver import driver
 from libs.tenant import Tenant
+from services.ingest.domain.candidates import Candidates
 from services.ingest.domain.digest import DIGEST_VERSION
-from services.ingest.domain.verdicts import Accepted, Identity, Stored
+from services.ingest.domain.verdicts import Stored
+from services.ingest.domain.wire import Ints
 from services.ingest.store.schema import event_key, segment
 
 # A statement of its own: one that also inserts could not see the row it lost to.
@@ -22,46 +25,81 @@ FIND_STORED = """
     JOIN segment s ON s.shard = $1 AND s.segment_id = k.segment_id
 """
 COLUMNS = ("segment_id", "digest", "tenant", "digest_version", "key")
+COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+COPY_TRAILER = b"\xff\xff"
+COPY_ROW = np.dtype(
+    [
+        ("fields", ">i2"),
+        ("segment_id_size", ">i4"),
+        ("segment_id", ">i8"),
+        ("digest_size", ">i4"),
+        ("digest", ">i8"),
+        ("tenant_size", ">i4"),
+        ("tenant", ">i4"),
+        ("digest_version_size", ">i4"),
+        ("digest_version", ">i2"),
+        ("key_size", ">i4"),
+        ("key", "u1", 16),
+    ]
+)
 
 
 async def find_stored(
-    conn: AsyncConnection, shard: int, identities: Sequence[Identity]
-) -> dict[Identity, Stored]:
-    """Return those of `identities` that are stored. Worker role; a statement ran before."""
-    tenants = [tenant for tenant, _ in identities]
-    keys = [key for _, key in identities]
+    conn: AsyncConnection, shard: int, candidates: Candidates, rows: Ints
+) -> dict[int, Stored]:
+    """Return which events in `rows` are stored, by row. Worker role; a statement ran before.
+
+    `rows` are sorted by tenant and key: the index is read in order.
+    """
+    if not len(rows):
+        return {}
+    tenants = candidates.tenants[rows].tolist()
+    keys = [key.tobytes() for key in candidates.keys[rows]]
     async with driver(conn) as raw:
-        rows = await raw.fetch(FIND_STORED, shard, tenants, keys)
-    return {
-        (Tenant(row["tenant"]), row["key"]): Stored(
-            row["digest"], row["digest_version"], row["number"]
-        )
-        for row in rows
+        found = await raw.fetch(FIND_STORED, shard, tenants, keys)
+    known = {
+        (row["tenant"], row["key"]): Stored(row["digest"], row["digest_version"], row["number"])
+        for row in found
     }
+    if not known:
+        return {}
+    identities = zip(rows.tolist(), zip(tenants, keys, strict=True), strict=True)
+    return {row: known[identity] for row, identity in identities if identity in known}
 
 
 async def insert_keys(
-    conn: AsyncConnection, accepted: Iterable[Accepted], segment_number_id: int
+    conn: AsyncConnection, candidates: Candidates, rows: Ints, opened_id: int
 ) -> bool:
-    """COPY the keys of `accepted`; False, with nothing written, if one is there by now.
+    """COPY the keys of `rows`; False, with nothing written, if one is there by now.
 
-    They are sorted, so that two transactions wait for each other and never deadlock. When another
-    one holds an equal key, this waits for its end first: a False means that it has committed, and
-    its key can be read. Worker role only: COPY FROM fails under row-level security.
+    `rows` are sorted by tenant and key, so that two transactions wait for each other and never
+    deadlock. When another one holds an equal key, this waits for its end first: a False means that
+    it has committed, and its key can be read. Worker role only: COPY FROM fails under row-level
+    security.
     """
-    records = sorted(
-        (
-            (segment_number_id, one.candidate.digest, one.tenant, DIGEST_VERSION, one.candidate.key)
-            for one in accepted
-        ),
-        key=_identity,
-    )
+    content = _copy_content(candidates, rows, opened_id)
     try:
         async with conn.begin_nested(), driver(conn) as raw:
-            await raw.copy_records_to_table("event_key", records=records, columns=COLUMNS)
+            await raw.copy_to_table(
+                "event_key", source=BytesIO(content), columns=COLUMNS, format="binary"
+            )
     except asyncpg.UniqueViolationError:
         return False
     return True
+
+
+def _copy_content(candidates: Candidates, rows: Ints, opened_id: int) -> bytes:
+    """Return the keys in PostgreSQL's binary COPY format: every row has the same size."""
+    copied = np.zeros(len(rows), COPY_ROW)
+    copied["fields"] = len(COLUMNS)
+    for name in COLUMNS:
+        copied[f"{name}_size"] = COPY_ROW[name].itemsize
+    copied["segment_id"] = opened_id
+    copied["digest"] = candidates.digests[rows]
+    copied["tenant"] = candidates.tenants[rows]
+    copied["digest_version"] = DIGEST_VERSION
+    copied["key"] = candidates.keys[rows]
+    return COPY_HEADER + copied.tobytes() + COPY_TRAILER
 
 
 async def find_segment(conn: AsyncConnection, tenant: Tenant, shard: int, key: bytes) -> int | None:
@@ -73,7 +111,3 @@ async def find_segment(conn: AsyncConnection, tenant: Tenant, shard: int, key: b
     )
     number: int | None = (await conn.execute(query)).scalar_one_or_none()
     return number
-
-
-def _identity(record: tuple[int, int, int, int, bytes]) -> tuple[int, bytes]:
-    return record[2], record[4]

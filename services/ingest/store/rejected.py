@@ -14,8 +14,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.tenant import Tenant
+from services.ingest.domain.candidates import Candidates
+from services.ingest.domain.sent import text
 from services.ingest.domain.validation import Reason, Rejection
 from services.ingest.domain.verdicts import Refused
+from services.ingest.domain.wire import Field
 from services.ingest.store.schema import rejected_event
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -45,15 +48,17 @@ class RejectedPage:
     bytes_max: int
 
 
-async def keep_refused(conn: AsyncConnection, refused: Sequence[Refused]) -> None:
+async def keep_refused(
+    conn: AsyncConnection, candidates: Candidates, refused: Sequence[Refused]
+) -> None:
     """Keep `refused`; one that is there already only counts up.
 
     In the order of their ids, so that two transactions wait for each other and never deadlock.
     """
     rows: dict[tuple[int, UUID], dict[str, Any]] = {}
     for one in refused:
-        row = _row(one)
-        first = rows.setdefault((one.tenant, row["rejected_event_id"]), row)
+        row = _row(candidates, one)
+        first = rows.setdefault((row["tenant"], row["rejected_event_id"]), row)
         if first is not row:
             first["times_sent"] += 1
     ordered = [rows[identity] for identity in sorted(rows)]
@@ -112,19 +117,19 @@ def _page_query(tenant: Tenant, page: RejectedPage) -> Any:
     return joined.where(fits).order_by(*newest)
 
 
-def _row(one: Refused) -> dict[str, Any]:
-    rejection = one.rejection
+def _row(candidates: Candidates, one: Refused) -> dict[str, Any]:
+    rejection, content = one.rejection, candidates.content(one.row)
     # No two reasons share a row: limits change, and the same event may break another one.
-    identity = blake2b(one.candidate.content, digest_size=16, key=rejection.reason.value.encode())
+    identity = blake2b(content, digest_size=16, key=rejection.reason.value.encode())
     return {
-        "tenant": one.tenant,
+        "tenant": int(candidates.tenants[one.row]),
         "rejected_event_id": UUID(bytes=identity.digest()),
-        "customer_id": _storable(one.candidate.event.customer_id),
+        "customer_id": _storable(text(candidates.fields, Field.CUSTOMER_ID, one.row)),
         "reason": rejection.reason.value,
         "field": _storable(rejection.field),
         "detail": _storable(rejection.detail),
-        "content": one.candidate.content,
-        "received_at": EPOCH + timedelta(microseconds=one.candidate.received),
+        "content": content,
+        "received_at": EPOCH + timedelta(microseconds=int(candidates.received[one.row])),
         "times_sent": 1,
     }
 

@@ -1,10 +1,14 @@
 """Events as hypothesis makes them."""
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import strategies as st
 
 from libs.tenant import Tenant
 from services.ingest.domain.event import Event, LoggedEvent
 from services.ingest.domain.number import Number, parse_number
+from tally.ingest.v1 import event_pb2 as pb
+from tally.ingest.v1.event_pb2 import PropertyValue
+from tests.unit.ingest.events import NOW, SECOND
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 micros = st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999)
@@ -45,3 +49,36 @@ def segments(draw: st.DrawFn) -> list[LoggedEvent]:
         LoggedEvent(Tenant(draw(st.integers(1, 3))), place, draw(events), draw(micros))
         for place in places
     ]
+
+
+anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)  # NUL, too.
+sent_texts = st.one_of(anything, st.sampled_from(["", "x" * 256, "é" * 128, "std_1", "a" * 255]))
+sent_values = st.one_of(
+    st.just(PropertyValue()),
+    st.builds(PropertyValue, text=st.one_of(anything, st.just("v" * 1_025))),
+    st.builds(PropertyValue, decimal=st.one_of(decimal_texts, anything)),
+    st.builds(PropertyValue, flag=st.booleans()),
+)
+sent_times = st.builds(
+    Timestamp,
+    seconds=st.one_of(
+        st.integers(-(2**63), 2**63 - 1), st.integers(NOW // SECOND - 10**8, NOW // SECOND + 10**4)
+    ),
+    nanos=st.one_of(st.integers(-(2**31), 2**31 - 1), st.just(0), st.just(1_000)),
+)
+sent_properties = st.one_of(
+    st.dictionaries(sent_texts, sent_values, max_size=4),
+    st.integers(3, 65).map(lambda count: {f"p{n}": PropertyValue(flag=True) for n in range(count)}),
+)
+sent_events = st.builds(
+    pb.Event,
+    id=sent_texts | st.uuids(version=4).map(str),
+    source=st.just("") | sent_texts,
+    type=sent_texts,
+    time=st.none() | sent_times,
+    customer_id=sent_texts,
+    subscription_id=sent_texts,
+    properties=sent_properties,
+    amount=st.just("") | anything | decimal_texts,
+    hold_id=sent_texts,
+)

@@ -4,23 +4,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.tenant import Tenant
-from services.ingest.domain.columns import Selection, decode, encode
+from services.ingest.domain.columns import Selection, decode
 from services.ingest.domain.event import Event, LoggedEvent
 from services.ingest.domain.number import Number
 from services.ingest.store.slice_content import pack_content, unpack_content
 from tests.property.ingest.strategies import micros, segments
+from tests.unit.ingest.events import columns_of
 
 
 @given(segments())
 def test_encoding_loses_nothing(logged: list[LoggedEvent]) -> None:
-    packed = pack_content(encode(logged))
+    packed = pack_content(columns_of(logged))
     assert comparable(decode(unpack_content(packed))) == comparable(logged)
 
 
 @given(segments())
 def test_the_same_events_give_the_same_bytes(logged: list[LoggedEvent]) -> None:
-    packed = pack_content(encode(logged))
-    assert pack_content(encode(decode(unpack_content(packed)))) == packed
+    packed = pack_content(columns_of(logged))
+    assert pack_content(columns_of(decode(unpack_content(packed)))) == packed
 
 
 @given(segments(), st.data())
@@ -42,7 +43,7 @@ def test_a_selection_chooses_what_a_filter_would(
         rows_max=data.draw(st.none() | st.integers(1, 3)),
     )
     expected = [entry for entry in logged if matches(entry, chosen)][: chosen.rows_max]
-    assert comparable(decode(encode(logged), chosen)) == comparable(expected)
+    assert comparable(decode(columns_of(logged), chosen)) == comparable(expected)
 
 
 def matches(entry: LoggedEvent, chosen: Selection) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs import db
 from libs.clock import SystemClock
-from services.ingest.domain.candidate import Submission
+from services.ingest.domain.candidates import Submission
 from services.ingest.domain.columns import decode
 from services.ingest.domain.event import LoggedEvent
 from services.ingest.operations.sealing import Sealed, seal

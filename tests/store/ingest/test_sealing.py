@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+import numpy as np
 import pytest
 from sqlalchemy import text
 
 from libs import db
 from libs.driver import driver
 from libs.errors import Unavailable
-from services.ingest.domain.verdicts import decide
-from services.ingest.operations.sealing import SHARD, Sealed, encode
+from services.ingest.domain.verdicts import find_identities
+from services.ingest.operations.sealing import SHARD, Sealed, encode_slices
 from services.ingest.store import keys, segments
 from tests.store.ingest.conftest import Log
-from tests.unit.ingest.events import OTHER_TENANT, TENANT, event, submission
+from tests.unit.ingest.events import OTHER_TENANT, TENANT, event, read, submission
 from tests.wait import until
 
 SEALERS = 3
@@ -81,8 +82,8 @@ async def test_a_key_stored_between_probe_and_insert_is_found_by_the_next_probe(
     """The other transaction holds the key while ours probes, so that COPY has to wait for it."""
     async with db.begin_worker(log.worker) as other:
         opened = await segments.open_segment(other, SHARD, alone=False)
-        accepted = decide([submission(event("a"))], {}).accepted
-        assert await keys.insert_keys(other, accepted, opened)
+        theirs = read(submission(event("a")))
+        assert await keys.insert_keys(other, theirs, np.array([0]), opened)
         ours = asyncio.create_task(log.seal(submission(event("a", type="ours"), event("b"))))
         await until(partial(someone_waits, log), describe="our COPY to wait for the key")
         number = await segments.take_number(other, SHARD)
@@ -93,7 +94,7 @@ async def test_a_key_stored_between_probe_and_insert_is_found_by_the_next_probe(
             opened_id=opened,
             sealed_at=log.clock.now(),
             traceparent="",
-            slices=encode(accepted),
+            slices=encode_slices(theirs, np.array([0])),
         )
     sealed = await ours
     assert verdicts(sealed) == [["CONFLICT", "ACCEPTED"]]
@@ -102,15 +103,15 @@ async def test_a_key_stored_between_probe_and_insert_is_found_by_the_next_probe(
 
 async def test_keys_are_inserted_in_their_order_so_that_no_two_sealers_deadlock(log: Log) -> None:
     """Ours waits for the other's lower key, and must not hold the higher one already."""
-    both = decide([submission(event("a"), event("b"))], {}).accepted
-    low, high = sorted(both, key=lambda one: one.candidate.key)
+    sent = [event("a"), event("b")]
+    both = read(submission(*sent))
+    low, high = find_identities(both).distinct.tolist()
     async with db.begin_worker(log.worker) as other:
         opened = await segments.open_segment(other, SHARD, alone=False)
-        assert await keys.insert_keys(other, [low], opened)
-        sent = (high.candidate.event, low.candidate.event)
-        ours = asyncio.create_task(log.seal(submission(*sent)))
+        assert await keys.insert_keys(other, both, np.array([low]), opened)
+        ours = asyncio.create_task(log.seal(submission(sent[high], sent[low])))
         await until(partial(someone_waits, log), describe="our COPY to wait for the key")
-        assert await keys.insert_keys(other, [high], opened)
+        assert await keys.insert_keys(other, both, np.array([high]), opened)
         await other.rollback()
     assert verdicts(await ours) == [["ACCEPTED", "ACCEPTED"]]
 

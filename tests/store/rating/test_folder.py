@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import zstandard
 
 from libs.tenant import Tenant
-from services.ingest.domain.columns import encode
 from services.ingest.domain.event import Event, LoggedEvent
 from services.ingest.store.slice_content import pack_content
 from services.rating.domain.event import ShardHead, micros
@@ -19,6 +18,7 @@ from services.rating.operations.log import Watermark
 from services.rating.store.applied import Lane
 from tally.ingest.v1 import events_pb2, segment_pb2
 from tests.store.rating.conftest import JANUARY, TENANT, World, instant
+from tests.unit.ingest.events import columns_of
 
 NOON = instant("2024-01-10 12:00")
 BROKEN = zstandard.compress(segment_pb2.SliceContent(format=99).SerializeToString())
@@ -59,7 +59,7 @@ class Peer(IngestLog):
                 number=self.number,
                 previous_number=slices[-1].number if slices else 0,
                 event_count=1,
-                content=pack_content(encode([logged])) if content is None else content,
+                content=pack_content(columns_of([logged])) if content is None else content,
             )
         )
         return slices[-1]

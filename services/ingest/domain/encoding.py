@@ -1,0 +1,99 @@
+"""Candidates as the columns of slices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+
+from services.ingest.domain.candidates import Candidates
+from services.ingest.domain.columns import Columns, Kind, PropertyColumn
+from services.ingest.domain.properties import Properties
+from services.ingest.domain.wire import Field, Ints
+
+
+def encode(candidates: Candidates, rows: Ints, indexes: Ints) -> Columns:
+    """Return the columns of the events in `rows`, one at least; none of them is at fault.
+
+    `indexes` are their places in the segment, ascending. The same events give the same columns.
+    """
+    properties = _properties_of(candidates, rows)
+    strings = _Strings(candidates, rows, properties)
+
+    def places(field: Field) -> bytes:
+        return strings.places(candidates.places[field][rows])
+
+    return Columns(
+        event_count=len(rows),
+        strings=strings.texts,
+        indexes=indexes.astype("<i4").tobytes(),
+        tenants=candidates.tenants[rows].astype("<i4").tobytes(),
+        ids=tuple(candidates.ids[row].decode() for row in rows.tolist()),
+        sources=places(Field.SOURCE),
+        types=places(Field.TYPE),
+        customer_ids=places(Field.CUSTOMER_ID),
+        subscription_ids=places(Field.SUBSCRIPTION_ID),
+        amounts=places(Field.AMOUNT),
+        hold_ids=places(Field.HOLD_ID),
+        times=candidates.times[rows].astype("<i8").tobytes(),
+        times_given=candidates.fields.times.given[rows].tobytes(),
+        received_times=candidates.received[rows].astype("<i8").tobytes(),
+        properties=tuple(_property_columns(candidates, properties, strings)),
+    )
+
+
+class _Strings:
+    """The texts of a slice by their places in it: "" first, the others in the group's order."""
+
+    def __init__(self, candidates: Candidates, rows: Ints, properties: Properties) -> None:
+        used = np.zeros(len(candidates.texts), np.bool_)
+        used[0] = True
+        for of_field in candidates.places.values():
+            used[of_field[rows]] = True
+        used[properties.values[properties.are_texts]] = True
+        self._places = (np.cumsum(used) - 1).astype("<u4")
+        self.texts = tuple(
+            candidates.texts[place].decode() for place in np.flatnonzero(used).tolist()
+        )
+
+    def places(self, of_group: Ints) -> bytes:
+        """Return the places in the slice, as uint32, of places in the group."""
+        return self._places[of_group].tobytes()
+
+
+def _properties_of(candidates: Candidates, rows: Ints) -> Properties:
+    """Return the properties of `rows`, by name, kind and event; their rows are places in `rows`."""
+    properties = candidates.properties
+    positions = np.full(len(candidates.ids), -1, np.int64)
+    positions[rows] = np.arange(len(rows))
+    owners = positions[properties.rows]
+    chosen = np.flatnonzero(owners >= 0)
+    column = properties.ranks * len(Kind) + properties.kinds - 1
+    chosen = chosen[np.argsort(column[chosen], kind="stable")]
+    return replace(properties.at(chosen), rows=owners[chosen])
+
+
+def _property_columns(
+    candidates: Candidates, properties: Properties, strings: _Strings
+) -> Iterator[PropertyColumn]:
+    """Cut at every new name or kind."""
+    names, kinds = properties.names, properties.kinds
+    new = (names[1:] != names[:-1]) | (kinds[1:] != kinds[:-1])
+    cuts = [0, *(np.flatnonzero(new) + 1).tolist(), len(names)]
+    for first, after in pairwise(cuts):
+        run = properties.at(np.arange(first, after))
+        if not len(run.rows):
+            return  # There are no properties at all.
+        name = candidates.texts[run.names[0]].decode()
+        kind, rows = Kind(run.kinds[0]), run.rows.astype("<i4").tobytes()
+        match kind:
+            case Kind.TEXT | Kind.LARGE_DECIMAL:
+                yield PropertyColumn(name, kind, rows, strings.places(run.values))
+            case Kind.DECIMAL:
+                mantissas = run.values.astype("<i8").tobytes()
+                exponents = run.exponents.astype("i1").tobytes()
+                yield PropertyColumn(name, kind, rows, mantissas, exponents)
+            case Kind.FLAG:
+                yield PropertyColumn(name, kind, rows, run.values.astype("u1").tobytes())

@@ -1,0 +1,68 @@
+"""One event as it was sent, out of the fields of many."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from services.ingest.domain.event import Event, PropertyValue, Unreadable, parse_time
+from services.ingest.domain.number import Number, parse_number
+from services.ingest.domain.wire import Field, Fields, Kind, Spans
+
+NO_DECIMAL = "is not a decimal of at most 64 characters, below 10^30 with at most 30 places"
+
+
+def sent_event(fields: Fields, row: int) -> Event:
+    """Return the event in `row`; what breaks its grammar is Unreadable.
+
+    Of an event with more properties than anyone may send, only the first ones are there. They are
+    sorted by name: of several that are at fault, it is always the same one that is named.
+    """
+    times = fields.times
+    time = None
+    if times.given[row]:
+        time = parse_time(int(times.seconds[row]), int(times.nanos[row]))
+    amount = text(fields, Field.AMOUNT, row)
+    return Event(
+        id=text(fields, Field.ID, row),
+        source=text(fields, Field.SOURCE, row),
+        type=text(fields, Field.TYPE, row),
+        time=time,
+        customer_id=text(fields, Field.CUSTOMER_ID, row),
+        subscription_id=text(fields, Field.SUBSCRIPTION_ID, row),
+        properties=_properties(fields, row),
+        amount=_number(amount) if amount else None,
+        hold_id=text(fields, Field.HOLD_ID, row),
+    )
+
+
+def text(fields: Fields, field: Field, row: int) -> str:
+    """Return one text of the event in `row`."""
+    return _cut(fields, fields.texts[field], row)
+
+
+def _properties(fields: Fields, row: int) -> dict[str, PropertyValue]:
+    entries = fields.properties
+    first, after = np.searchsorted(entries.rows, [row, row + 1]).tolist()
+    places = {_cut(fields, entries.keys, place): place for place in range(first, after)}
+    return {key: _value(fields, places[key]) for key in sorted(places)}
+
+
+def _value(fields: Fields, place: int) -> PropertyValue:
+    values = fields.properties.values
+    match Kind(fields.properties.kinds[place]):
+        case Kind.NONE:
+            return Unreadable("the property has no value")
+        case Kind.TEXT:
+            return _cut(fields, values, place)
+        case Kind.DECIMAL:
+            return _number(_cut(fields, values, place))
+        case Kind.FLAG:
+            return bool(fields.octets[values.starts[place]])
+
+
+def _number(sent: str) -> Number | Unreadable:
+    return parse_number(sent) or Unreadable(f"{sent[:70]!r} {NO_DECIMAL}")
+
+
+def _cut(fields: Fields, spans: Spans, place: int) -> str:
+    return fields.data[spans.starts[place] : spans.ends[place]].decode()

@@ -1,0 +1,88 @@
+"""Texts by their places in a dictionary: what repeats is looked at once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+
+from services.ingest.domain.wire import Ints, Octets, Spans
+
+GROUPED_MIN = 64  # Fewer are looked up sooner than they are grouped.
+WORD_BYTES = 8
+WORDS = 3
+SHORT_BYTES_MAX = WORDS * WORD_BYTES
+KEPT = np.array([(1 << 8 * size) - 1 for size in range(WORD_BYTES + 1)], np.uint64)
+FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
+BUCKET_BITS = 16
+
+
+class Texts:
+    """Gives each text, as UTF-8, its place in the order in which they came; the first is b""."""
+
+    def __init__(self) -> None:
+        self._places: defaultdict[bytes, int] = defaultdict()
+        self._places.default_factory = self._places.__len__
+        self.place(b"")
+
+    def place(self, text: bytes) -> int:
+        """Return the place of `text`, a new one if it has none yet."""
+        return self._places[text]
+
+    def places(self, data: bytes, octets: Octets, spans: Spans) -> Ints:
+        """Return the place of the text in each span."""
+        if len(spans.starts) < GROUPED_MIN:
+            return self._look_up(data, spans)
+        likes = first_of_equals(octets, spans)
+        firsts = np.flatnonzero(likes == np.arange(len(likes)))
+        places = np.empty_like(likes)
+        places[firsts] = self._look_up(data, spans.at(firsts))
+        return places[likes]
+
+    def all(self) -> list[bytes]:
+        """Return the texts by place."""
+        return list(self._places)
+
+    def _look_up(self, data: bytes, spans: Spans) -> Ints:
+        found = map(self._places.__getitem__, cut(data, spans))
+        return np.fromiter(found, np.int64, len(spans.starts))
+
+
+def cut(data: bytes, spans: Spans) -> list[bytes]:
+    """Return the bytes in each span."""
+    return [
+        data[start:end]
+        for start, end in zip(spans.starts.tolist(), spans.ends.tolist(), strict=True)
+    ]
+
+
+def first_of_equals(octets: Octets, spans: Spans) -> Ints:
+    """Return for each span the place of another with the same bytes, for all of these the same.
+
+    Most spans with equal bytes are found, not all: long ones are left alone, and one that meets
+    another in its bucket of a hash table without collision lists.
+    """
+    lengths = spans.lengths
+    words = _words(octets, spans.starts, lengths)
+    hashed = lengths.astype(np.uint64)
+    for word, factor in zip(words, FACTORS, strict=True):
+        hashed = (hashed ^ word) * factor
+    buckets = (hashed >> np.uint64(64 - BUCKET_BITS)).astype(np.int64)
+    places = np.arange(len(lengths))
+    table = np.empty(1 << BUCKET_BITS, np.int64)
+    table[buckets] = places  # The last one of a bucket stays.
+    likes = table[buckets]
+    same = (lengths == lengths[likes]) & (lengths <= SHORT_BYTES_MAX)
+    for word in words:
+        same &= word == word[likes]
+    return np.where(same, likes, places)
+
+
+def _words(octets: Octets, starts: Ints, lengths: Ints) -> list[np.ndarray]:
+    """Return the first 24 bytes of each span as three words, zero after its end."""
+    every = np.ndarray((len(octets) - WORD_BYTES + 1,), "<u8", octets, strides=(1,))
+    words = []
+    for place in range(WORDS):
+        left = np.clip(lengths - place * WORD_BYTES, 0, WORD_BYTES)
+        words.append(every[starts + place * WORD_BYTES] & KEPT[left])
+    return words
