@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
@@ -17,11 +18,13 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    any_,
+    bindparam,
     func,
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.errors import AlreadyExists
@@ -34,6 +37,9 @@ class RequestIdReused(AlreadyExists):
     reason = "REQUEST_ID_REUSED"
 
 
+Key = tuple[str, UUID]  # Method and id.
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One intent of a caller: `method` and `request_id` name it, `digest` is of its content."""
@@ -41,6 +47,10 @@ class Request:
     method: str
     request_id: UUID
     digest: bytes
+
+    @property
+    def key(self) -> Key:
+        return (self.method, self.request_id)
 
 
 requests = Table(
@@ -54,6 +64,23 @@ requests = Table(
     Column("claimed_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     PrimaryKeyConstraint("tenant", "method", "request_id"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a request got: `digest` is of the content that it came with."""
+
+    digest: bytes
+    answer: bytes
+
+    def check_same(self, request: Request) -> None:
+        """Refuse a repeat that is none.
+
+        Raises:
+            RequestIdReused: `request` has other content.
+        """
+        if self.digest != request.digest:
+            raise RequestIdReused(f"request_id {request.request_id} came before with other content")
 
 
 async def claim(
@@ -73,8 +100,7 @@ async def claim(
         return None
     # A statement of its own: the insert's snapshot is older than the row it lost to.
     earlier = (await conn.execute(select(requests).filter_by(**key))).one()
-    if earlier.digest != request.digest:
-        raise RequestIdReused(f"request_id {request.request_id} came before with other content")
+    Answered(earlier.digest, earlier.answer).check_same(request)
     return answer_type.FromString(earlier.answer)
 
 
@@ -87,3 +113,62 @@ async def save_answer(
         .filter_by(tenant=tenant, method=request.method, request_id=request.request_id)
         .values(answer=answer.SerializeToString())
     )
+
+
+_given = (
+    func.unnest(
+        bindparam("methods", type_=ARRAY(Text)),
+        bindparam("ids", type_=ARRAY(Uuid)),
+        bindparam("digests", type_=ARRAY(LargeBinary)),
+        bindparam("answers", type_=ARRAY(LargeBinary)),
+    )
+    .table_valued("method", "request_id", "digest", "answer")
+    .render_derived()
+)
+FIND = select(requests).where(
+    requests.c.tenant == bindparam("of_tenant"),
+    requests.c.method == any_(bindparam("methods", type_=ARRAY(Text))),
+    requests.c.request_id == any_(bindparam("ids", type_=ARRAY(Uuid))),
+)
+STORE = (
+    insert(requests)
+    .from_select(
+        ["tenant", *_given.c.keys()],
+        select(bindparam("of_tenant", type_=Integer), _given).order_by(
+            _given.c.method, _given.c.request_id
+        ),
+    )
+    .on_conflict_do_nothing()
+)
+
+
+async def find_answers(
+    conn: AsyncConnection, tenant: Tenant, keys: Collection[Key]
+) -> dict[Key, Answered]:
+    """Return the answers that requests got before, of those that did."""
+    values = {
+        "of_tenant": tenant,
+        "methods": sorted({method for method, _ in keys}),
+        "ids": [request_id for _, request_id in keys],
+    }
+    found = await conn.execute(FIND, values)
+    return {(row.method, row.request_id): Answered(row.digest, row.answer) for row in found}
+
+
+async def store_answers(
+    conn: AsyncConnection, tenant: Tenant, answered: Mapping[Key, Answered]
+) -> bool:
+    """Store answers for every repeat, in the order of their ids; False: one is taken by now.
+
+    The other way to be idempotent: with what they change locked, `find_answers`, do what has none,
+    and store last. Two first attempts wait for each other at the lock, or else one of them here:
+    after False roll back and begin anew, and the answer will be found.
+    """
+    values = {
+        "of_tenant": tenant,
+        "methods": [method for method, _ in answered],
+        "ids": [request_id for _, request_id in answered],
+        "digests": [one.digest for one in answered.values()],
+        "answers": [one.answer for one in answered.values()],
+    }
+    return (await conn.execute(STORE, values)).rowcount == len(answered)

@@ -18,6 +18,7 @@ from services.wallet.api.hold_servicer import HoldServicer
 from services.wallet.api.ledger_servicer import LedgerServicer
 from services.wallet.api.wallet_servicer import WalletServicer
 from services.wallet.loops import Expiry, idle
+from services.wallet.operations.clerk import Clerk
 from services.wallet.settings import Settings
 from tally.internal.v1 import fact_service_pb2_grpc
 from tally.wallet.v1 import (
@@ -52,8 +53,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         clock = await open_clock(worker, test=common.test_clock)
         relay = Relay(worker, Stream(nats, STREAM, ["tally.wallet.v1.>"]))
         expiry = Loop("expiry", Expiry(engine, worker, clock, relay.kick).step)
-        wallets = WalletServicer(engine, clock, relay.kick)
-        holds = HoldServicer(engine, clock, relay.kick)
+        clerk = Clerk(engine, clock, relay.kick)
+        wallets = WalletServicer(engine, clock, clerk, relay.kick)
+        holds = HoldServicer(engine, clock, clerk)
         ledger = LedgerServicer(engine, worker)
         facts = FactServicer(worker)
         await serve_grpc(
@@ -66,7 +68,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             ],
             loops=[expiry, relay],
             clock=clock,
-            idle=partial(idle, worker, clock),
+            idle=partial(idle, worker, clock, clerk),
             engine=worker,
             stopping=stopping,
         )

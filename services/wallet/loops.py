@@ -11,6 +11,7 @@ from libs import outbox
 from libs.clock import Clock
 from libs.db import begin_worker
 from libs.idle import Idle
+from services.wallet.operations.clerk import Clerk
 from services.wallet.operations.desk import Desk
 from services.wallet.operations.lapsing import settle
 from services.wallet.store import wallets as wallet_store
@@ -55,14 +56,16 @@ class Expiry:
         return bool(due)
 
 
-async def idle(worker: AsyncEngine, clock: Clock) -> Idle:
+async def idle(worker: AsyncEngine, clock: Clock, clerk: Clerk) -> Idle:
     """Tell what is left to do at this instant of business time."""
+    serving = clerk.busy  # Before looking: what it commits meanwhile is seen there.
     async with begin_worker(worker) as conn:
         due = await wallet_store.load_due(conn, clock.now())
         head = await outbox.load_head(conn)
     reasons = {"wallets are due": due.count, "facts are unpublished": head.waiting}
+    busy = [f"{count} {what}" for what, count in reasons.items() if count]
     return Idle(
-        busy=[f"{count} {what}" for what, count in reasons.items() if count],
+        busy=[*busy, *(["orders are being done"] if serving else [])],
         marks={"outbox": head.seq},
         next_due_at=due.next_at,
     )

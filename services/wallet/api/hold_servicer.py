@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +18,11 @@ from services.wallet.api.parsing import (
     parse_purpose,
     parse_ttl,
 )
-from services.wallet.operations import holds
+from services.wallet.operations.clerk import Clerk
 from services.wallet.operations.desk import Desk
+from services.wallet.operations.holds import get_hold
 from services.wallet.operations.messages import hold_message
+from services.wallet.operations.orders import Authorize, Capture, Release
 from tally.wallet.v1 import hold_service_pb2 as pb
 from tally.wallet.v1 import hold_service_pb2_grpc
 
@@ -34,7 +35,7 @@ class HoldServicer(hold_service_pb2_grpc.HoldServiceServicer):
 
     engine: AsyncEngine
     clock: Clock
-    committed: Callable[[], None]  # Called after each commit that may have announced facts.
+    clerk: Clerk
 
     async def Authorize(
         self, request: pb.AuthorizeRequest, context: Context
@@ -47,16 +48,13 @@ class HoldServicer(hold_service_pb2_grpc.HoldServiceServicer):
             lambda: parse_ttl(request),
             lambda: parse_purpose(request),
         )
-        answer = await holds.authorize(
-            self._desk(),
-            identity,
+        order = Authorize(
             wallet_id=parse_uuid(request.wallet_id, "wallet_id"),
             amount=parse_amount(request, at_least=1),
             ttl=parse_ttl(request),
             subscription_id=parse_purpose(request),
         )
-        self.committed()
-        return answer
+        return await self.clerk.do(auth.tenant(), identity, order)
 
     async def Capture(self, request: pb.CaptureRequest, context: Context) -> pb.CaptureResponse:
         """Take all or part of a hold."""
@@ -64,28 +62,21 @@ class HoldServicer(hold_service_pb2_grpc.HoldServiceServicer):
         check_each(
             lambda: parse_hold_id(request.hold_id), lambda: parse_amount(request, at_least=0)
         )
-        answer = await holds.capture(
-            self._desk(),
-            identity,
+        order = Capture(
             hold_id=parse_hold_id(request.hold_id),
             amount=parse_amount(request, at_least=0),
             final=request.final,
         )
-        self.committed()
-        return answer
+        return await self.clerk.do(auth.tenant(), identity, order)
 
     async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:
         """Give back what is left of a hold."""
         identity = parse_request(request, request.request_id)
-        hold_id = parse_hold_id(request.hold_id)
-        answer = await holds.release(self._desk(), identity, hold_id)
-        self.committed()
-        return answer
+        order = Release(hold_id=parse_hold_id(request.hold_id))
+        return await self.clerk.do(auth.tenant(), identity, order)
 
     async def GetHold(self, request: pb.GetHoldRequest, context: Context) -> pb.GetHoldResponse:
         """Return a hold."""
-        hold = await holds.get_hold(self._desk(), parse_hold_id(request.hold_id))
+        desk = Desk(self.engine, self.clock, auth.tenant())
+        hold = await get_hold(desk, parse_hold_id(request.hold_id))
         return pb.GetHoldResponse(hold=hold_message(hold))
-
-    def _desk(self) -> Desk:
-        return Desk(self.engine, self.clock, auth.tenant())

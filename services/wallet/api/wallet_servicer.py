@@ -26,6 +26,7 @@ from libs.wire import (
 from services.wallet.api.invoice_parsing import parse_as_of, parse_invoice
 from services.wallet.api.parsing import parse_grant, parse_wallet
 from services.wallet.operations import paying, wallets
+from services.wallet.operations.clerk import Clerk
 from services.wallet.operations.desk import Desk
 from services.wallet.operations.messages import (
     balance_message,
@@ -33,6 +34,7 @@ from services.wallet.operations.messages import (
     grant_message,
     wallet_message,
 )
+from services.wallet.operations.orders import GrantCredits
 from tally.wallet.v1 import wallet_service_pb2 as pb
 from tally.wallet.v1 import wallet_service_pb2_grpc
 
@@ -45,6 +47,7 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
 
     engine: AsyncEngine
     clock: Clock
+    clerk: Clerk
     committed: Callable[[], None]  # Called after each commit that may have announced facts.
 
     async def CreateWallet(
@@ -96,9 +99,7 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
         if not request.HasField("grant"):
             raise FieldInvalid("grant", "is missing")
         order = parse_grant(request.grant)
-        answer = await wallets.grant_credits(self._desk(), identity, order)
-        self.committed()
-        return answer
+        return await self.clerk.do(auth.tenant(), identity, GrantCredits(order=order))
 
     async def GetBalance(
         self, request: pb.GetBalanceRequest, context: Context

@@ -109,6 +109,7 @@ class Book:
     wallet: Wallet
     grants: dict[UUID, Grant]
     postings: list[Posting] = field(default_factory=list)
+    due_at: datetime | None = None  # When its next hold or grant lapses; None: none will.
 
     def post(self, reason: Reason, reference: str, at: datetime, *movements: Movement) -> None:
         """Move money at `at`; movements of nothing are left out, and with them the posting."""

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs import outbox
+from libs import outbox, telemetry
 from libs.money import Money
 from libs.tenant import Tenant
 from libs.wire import money_message
@@ -44,15 +44,19 @@ async def lapse(
     conn: AsyncConnection, tenant: Tenant, books: Sequence[Book], now: datetime
 ) -> None:
     """Post to locked books what is due by `now`; `save` writes it with what comes after."""
-    wallet_ids = [book.wallet.wallet_id for book in books]
+    lapsing = [book for book in books if book.due_at is not None and book.due_at <= now]
+    if not lapsing:
+        return
+    wallet_ids = [book.wallet.wallet_id for book in lapsing]
     due = await hold_store.find_due(conn, tenant, wallet_ids, now)
     expired = []
-    for book in books:
+    for book in lapsing:
         mine = [hold for hold in due if hold.wallet_id == book.wallet.wallet_id]
         expired += expiry.expire_due(book, mine, now)
     await hold_store.save_holds(conn, tenant, expired)
-    for hold in expired:
-        await outbox.append(conn, tenant, events_pb2.HoldExpired(hold=hold_message(hold)))
+    facts = [events_pb2.HoldExpired(hold=hold_message(hold)) for hold in expired]
+    headers = telemetry.headers()
+    await outbox.append_all(conn, [(tenant, fact, headers) for fact in facts])
 
 
 async def save(conn: AsyncConnection, tenant: Tenant, books: Sequence[Book]) -> None:
@@ -61,9 +65,9 @@ async def save(conn: AsyncConnection, tenant: Tenant, books: Sequence[Book]) -> 
     Save holds before it, so that it sees which of them is due next.
     """
     await book_store.save_books(conn, tenant, books)
-    for book in books:
-        for expired in credits_expired(book):
-            await outbox.append(conn, tenant, expired)
+    headers = telemetry.headers()
+    facts = [(tenant, fact, headers) for book in books for fact in credits_expired(book)]
+    await outbox.append_all(conn, facts)
 
 
 def credits_expired(book: Book) -> list[events_pb2.CreditsExpired]:

@@ -1,27 +1,25 @@
-"""Opening wallets, putting credit in, and reading them."""
+"""Opening wallets, and reading them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from libs import outbox, requests
 from libs.requests import Request
-from services.wallet.domain import burn_down
-from services.wallet.domain.grant import Grant, GrantOrder
+from services.wallet.domain.grant import Grant
 from services.wallet.domain.ledger import Entry
-from services.wallet.domain.wallet import Balance, Wallet, check_currency
+from services.wallet.domain.wallet import Balance, Wallet
 from services.wallet.operations.desk import Desk
-from services.wallet.operations.lapsing import catch_up, lapse, save
-from services.wallet.operations.messages import balance_message, grant_message, wallet_message
-from services.wallet.store import books as book_store
+from services.wallet.operations.lapsing import catch_up
+from services.wallet.operations.messages import wallet_message
 from services.wallet.store import grants as grant_store
 from services.wallet.store import ledger as ledger_store
 from services.wallet.store import wallets as wallet_store
 from services.wallet.store.grants import BurnKey
 from services.wallet.store.wallets import DrawKey
 from tally.wallet.v1 import events_pb2
-from tally.wallet.v1.wallet_service_pb2 import CreateWalletResponse, GrantCreditsResponse
+from tally.wallet.v1.wallet_service_pb2 import CreateWalletResponse
 
 
 async def create_wallet(desk: Desk, request: Request, wallet: Wallet) -> CreateWalletResponse:
@@ -34,34 +32,6 @@ async def create_wallet(desk: Desk, request: Request, wallet: Wallet) -> CreateW
         answer = CreateWalletResponse(wallet=wallet_message(wallet))
         opened = events_pb2.WalletOpened(wallet=answer.wallet)
         await outbox.append(conn, desk.tenant, opened)
-        await requests.save_answer(conn, desk.tenant, request, answer)
-    return answer
-
-
-async def grant_credits(desk: Desk, request: Request, order: GrantOrder) -> GrantCreditsResponse:
-    """Put credit into a wallet; a repeated `request` gets its first answer again.
-
-    Raises:
-        WalletNotFound, CurrencyMismatch.
-        FieldInvalid: it has lapsed already, or is more than a wallet can count.
-    """
-    async with desk.begin() as conn:
-        earlier = await requests.claim(conn, desk.tenant, request, GrantCreditsResponse)
-        if earlier is not None:
-            return earlier
-        book = await book_store.lock_book(conn, desk.tenant, order.wallet_id)
-        check_currency(book.wallet, order.amount)
-        now = desk.now()
-        await lapse(conn, desk.tenant, [book], now)
-        grant = order.opened(uuid4(), now)
-        burn_down.put_in(book, grant, now)
-        await save(conn, desk.tenant, [book])
-        answer = GrantCreditsResponse(
-            grant=grant_message(book.grants[grant.grant_id], book.wallet.currency),
-            balance=balance_message(book.balance(now)),
-        )
-        granted = events_pb2.CreditsGranted(customer_id=book.wallet.customer_id, grant=answer.grant)
-        await outbox.append(conn, desk.tenant, granted)
         await requests.save_answer(conn, desk.tenant, request, answer)
     return answer
 

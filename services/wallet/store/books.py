@@ -6,55 +6,94 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Select, bindparam, func, insert, select, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Select,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    func,
+    insert,
+    select,
+    union,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.tenant import Tenant
-from services.wallet.domain.hold import HoldNotFound
 from services.wallet.domain.ledger import WALLET_ACCOUNTS, Book
 from services.wallet.domain.wallet import WalletNotFound
-from services.wallet.store.grants import LEFT, grant_of, grant_row
+from services.wallet.store.grants import ANY_LEFT, grant_of, grant_row
+from services.wallet.store.holds import IS_OPEN, OF_TENANT
 from services.wallet.store.ledger import save_postings
 from services.wallet.store.schema import grants, holds, wallets
 from services.wallet.store.wallets import wallet_of
 
+# Built once: SQLAlchemy takes longer to build such a statement than PostgreSQL to execute it.
+WANTED = union(
+    select(func.unnest(bindparam("wallet_ids", type_=ARRAY(Uuid)))),
+    select(holds.c.wallet_id).where(
+        holds.c.tenant == OF_TENANT,
+        holds.c.hold_id == any_(bindparam("hold_ids", type_=ARRAY(Text))),
+    ),
+)
+SELECT_WANTED = select(wallets).where(
+    wallets.c.tenant == OF_TENANT, wallets.c.wallet_id.in_(WANTED)
+)
+SELECT_LEFT = select(grants).where(
+    grants.c.tenant == OF_TENANT,
+    grants.c.wallet_id == any_(bindparam("wallet_ids", type_=ARRAY(Uuid))),
+    ANY_LEFT,
+)
+INSERT_GRANTS = insert(grants)
+UPDATE_GRANTS = (
+    update(grants)
+    .where(grants.c.tenant == OF_TENANT, grants.c.grant_id == bindparam("moved"))
+    .values({f"{name}_minor": bindparam(name.value) for name in WALLET_ACCOUNTS})
+)
+
 
 async def lock_book(conn: AsyncConnection, tenant: Tenant, wallet_id: UUID) -> Book:
-    """Read a wallet and its grants, locked until the caller's transaction ends.
-
-    The lock makes check-then-write safe: two holds on one wallet wait for each other, holds on
-    different wallets do not. Take it before any other read of that wallet.
+    """Lock one wallet as `lock_books` does.
 
     Raises:
         WalletNotFound: the tenant has no such wallet.
     """
-    wanted = select(wallets).filter_by(tenant=tenant, wallet_id=wallet_id)
-    [*found] = await _lock_books(conn, tenant, wanted)
+    found = await lock_books(conn, tenant, wallet_ids=[wallet_id])
     if not found:
         raise WalletNotFound(f"there is no wallet {wallet_id}")
     return found[0]
 
 
-async def lock_book_of_hold(conn: AsyncConnection, tenant: Tenant, hold_id: str) -> Book:
-    """Lock the wallet that a hold is on, as `lock_book` does.
+async def lock_books(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    *,
+    wallet_ids: Sequence[UUID] = (),
+    hold_ids: Sequence[str] = (),
+) -> list[Book]:
+    """Read wallets, and those of holds, with their grants, locked until the transaction ends.
 
-    Raises:
-        HoldNotFound: the tenant has no such hold.
+    The lock makes check-then-write safe: two holds on one wallet wait for each other, holds on
+    different wallets do not. Take it before any other read of those wallets. What the tenant does
+    not have is left out.
     """
-    hold = select(holds.c.wallet_id).filter_by(tenant=tenant, hold_id=hold_id).scalar_subquery()
-    wanted = select(wallets).where(wallets.c.tenant == tenant, wallets.c.wallet_id == hold)
-    [*found] = await _lock_books(conn, tenant, wanted)
-    if not found:
-        raise HoldNotFound(f"there is no hold {hold_id}")
-    return found[0]
+    wanted = {"wallet_ids": wallet_ids, "hold_ids": hold_ids}
+    return await _lock_books(conn, tenant, SELECT_WANTED, wanted)
 
 
 async def lock_books_of_customer(
     conn: AsyncConnection, tenant: Tenant, customer_id: str, currency: str
 ) -> list[Book]:
     """Lock the customer's wallets of one currency, in the order of their ids."""
-    wanted = select(wallets).filter_by(tenant=tenant, customer_id=customer_id, currency=currency)
-    return await _lock_books(conn, tenant, wanted)
+    wanted = select(wallets).where(
+        wallets.c.tenant == OF_TENANT,
+        wallets.c.customer_id == customer_id,
+        wallets.c.currency == currency,
+    )
+    return await _lock_books(conn, tenant, wanted, {})
 
 
 async def save_books(conn: AsyncConnection, tenant: Tenant, books: Sequence[Book]) -> None:
@@ -70,32 +109,30 @@ async def save_books(conn: AsyncConnection, tenant: Tenant, books: Sequence[Book
     await _save_balances(conn, tenant, changed)
 
 
-async def _lock_books(conn: AsyncConnection, tenant: Tenant, wanted: Select[Any]) -> list[Book]:
+async def _lock_books(
+    conn: AsyncConnection, tenant: Tenant, wanted: Select[Any], values: dict[str, Any]
+) -> list[Book]:
     locking = wanted.order_by(wallets.c.wallet_id).with_for_update(of=wallets)
-    locked = [wallet_of(row) for row in await conn.execute(locking)]
-    # A statement of its own: it sees what the transactions we waited for have committed.
-    wallet_ids = [wallet.wallet_id for wallet in locked]
-    left = select(grants).where(
-        grants.c.tenant == tenant, grants.c.wallet_id.in_(wallet_ids), LEFT > 0
-    )
-    found = [grant_of(row) for row in await conn.execute(left)] if locked else []
-    return [
-        Book(wallet, {g.grant_id: g for g in found if g.wallet_id == wallet.wallet_id})
-        for wallet in locked
-    ]
+    rows = await conn.execute(locking, {"of_tenant": tenant, **values})
+    books = {row.wallet_id: Book(wallet_of(row), {}, due_at=row.due_at) for row in rows}
+    if books:
+        # A statement of its own: it sees what the transactions we waited for have committed.
+        left = {"of_tenant": tenant, "wallet_ids": list(books)}
+        for row in await conn.execute(SELECT_LEFT, left):
+            books[row.wallet_id].grants[row.grant_id] = grant_of(row)
+    return list(books.values())
 
 
 async def _save_grants(conn: AsyncConnection, tenant: Tenant, books: Sequence[Book]) -> None:
     moved = [book.grants[grant_id] for book in books for grant_id in sorted(book.moved_grants())]
     if opened := [grant for grant in moved if not grant.number]:
-        await conn.execute(insert(grants), [grant_row(tenant, grant) for grant in opened])
+        await conn.execute(INSERT_GRANTS, [grant_row(tenant, grant) for grant in opened])
     if changed := [grant for grant in moved if grant.number]:
         await conn.execute(
-            update(grants)
-            .where(grants.c.tenant == tenant, grants.c.grant_id == bindparam("moved"))
-            .values({f"{name}_minor": bindparam(name.value) for name in WALLET_ACCOUNTS}),
+            UPDATE_GRANTS,
             [
                 {
+                    "of_tenant": tenant,
                     "moved": grant.grant_id,
                     "available": grant.available_minor,
                     "held": grant.held_minor,
@@ -111,19 +148,12 @@ async def _save_balances(conn: AsyncConnection, tenant: Tenant, books: Sequence[
 
     It comes last: what lapses next is read from holds and grants as they are by now.
     """
-    changes = [(book.wallet.wallet_id, book.changes()) for book in books]
-    added = {
-        f"{account}_minor": wallets.c[f"{account}_minor"]
-        + bindparam(account.value, type_=BigInteger)
-        for account in WALLET_ACCOUNTS
-    }
     await conn.execute(
-        update(wallets)
-        .where(wallets.c.tenant == tenant, wallets.c.wallet_id == bindparam("changed"))
-        .values(**added, due_at=next_due()),
+        UPDATE_WALLETS,
         [
-            {"changed": wallet_id} | {name.value: change.get(name, 0) for name in WALLET_ACCOUNTS}
-            for wallet_id, change in changes
+            {"of_tenant": tenant, "changed": book.wallet.wallet_id}
+            | {name.value: change.get(name, 0) for name in WALLET_ACCOUNTS}
+            for book, change in ((book, book.changes()) for book in books)
         ],
     )
 
@@ -133,13 +163,26 @@ def next_due() -> Any:
     hold = select(func.min(holds.c.expires_at)).where(
         holds.c.tenant == wallets.c.tenant,
         holds.c.wallet_id == wallets.c.wallet_id,
-        holds.c.status == "open",
+        IS_OPEN,
     )
-    # What is held or captured is pinned: it lapses when it is given back. LEFT names the index.
+    # What is held or captured is pinned: it lapses when it is given back. ANY_LEFT: the index.
     grant = select(func.min(grants.c.expires_at)).where(
         grants.c.tenant == wallets.c.tenant,
         grants.c.wallet_id == wallets.c.wallet_id,
-        LEFT > 0,
+        ANY_LEFT,
         grants.c.available_minor > 0,
     )
     return func.least(hold.scalar_subquery(), grant.scalar_subquery())
+
+
+UPDATE_WALLETS = (
+    update(wallets)
+    .where(wallets.c.tenant == OF_TENANT, wallets.c.wallet_id == bindparam("changed"))
+    .values(
+        {
+            f"{name}_minor": wallets.c[f"{name}_minor"] + bindparam(name.value, type_=BigInteger)
+            for name in WALLET_ACCOUNTS
+        }
+        | {"due_at": next_due()}
+    )
+)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, literal, select
+from sqlalchemy import Row, func, literal, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.tenant import Tenant
@@ -15,7 +15,10 @@ from services.wallet.domain.grant import NEVER, Grant, GrantKind
 from services.wallet.store.keyset import behind
 from services.wallet.store.schema import AT, grants
 
-LEFT = grants.c.available_minor + grants.c.held_minor + grants.c.captured_minor
+# As the index says it, in no parameter: a plan that is kept must know that the index fits.
+ANY_LEFT = (
+    grants.c.available_minor + grants.c.held_minor + grants.c.captured_minor
+) > literal_column("0")
 
 BurnKey = tuple[int, datetime, str, int]  # As Grant.burn_key: priority, expiry, kind, number.
 

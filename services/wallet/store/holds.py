@@ -7,7 +7,22 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Integer,
+    Row,
+    Select,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    delete,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +32,40 @@ from services.wallet.domain.hold import Hold, HoldNotFound, HoldStatus, Lot
 from services.wallet.domain.ledger import Use
 from services.wallet.store.schema import hold_parts, holds, lots
 
+# As the index says it, in no parameter: a plan that is kept must know that the index fits.
+IS_OPEN = holds.c.status == literal_column("'open'")
+# Built once: SQLAlchemy takes longer to build such a statement than PostgreSQL to execute it.
+OF_TENANT = bindparam("of_tenant", type_=Integer)
+
+
+def _select_holds(wanted: ColumnElement[bool]) -> Select[Any]:
+    of_hold = (hold_parts.c.tenant == holds.c.tenant) & (hold_parts.c.hold_id == holds.c.hold_id)
+    return (
+        select(holds, hold_parts.c.grant_id, hold_parts.c.held_minor)
+        .join_from(holds, hold_parts, of_hold, isouter=True)
+        .where(holds.c.tenant == OF_TENANT, wanted)
+        .order_by(holds.c.hold_id, hold_parts.c.place)
+    )
+
+
+SELECT_HOLDS = _select_holds(holds.c.hold_id == any_(bindparam("hold_ids", type_=ARRAY(Text))))
+SELECT_DUE = _select_holds(
+    (holds.c.wallet_id == any_(bindparam("wallet_ids", type_=ARRAY(Uuid))))
+    & IS_OPEN
+    & (holds.c.expires_at <= bindparam("now"))
+)
+INSERT_HOLDS = insert(holds)
+INSERT_PARTS = insert(hold_parts)
+UPDATE_HOLDS = (
+    update(holds)
+    .where(holds.c.tenant == OF_TENANT, holds.c.hold_id == bindparam("changed"))
+    .values(status=bindparam("now"), captured_minor=bindparam("captured"))
+)
+DELETE_PARTS = delete(hold_parts).where(
+    hold_parts.c.tenant == OF_TENANT,
+    hold_parts.c.hold_id == any_(bindparam("hold_ids", type_=ARRAY(Text))),
+)
+
 
 async def load_hold(conn: AsyncConnection, tenant: Tenant, hold_id: str) -> Hold:
     """Read a hold. To change it, lock its wallet before.
@@ -24,37 +73,49 @@ async def load_hold(conn: AsyncConnection, tenant: Tenant, hold_id: str) -> Hold
     Raises:
         HoldNotFound: the tenant has no such hold.
     """
-    found = await _load(conn, tenant, holds.c.hold_id == hold_id)
+    found = await find_holds(conn, tenant, [hold_id])
     if not found:
         raise HoldNotFound(f"there is no hold {hold_id}")
     return found[0]
+
+
+async def find_holds(conn: AsyncConnection, tenant: Tenant, hold_ids: Sequence[str]) -> list[Hold]:
+    """Read those of the holds that the tenant has. To change them, lock their wallets before."""
+    if not hold_ids:
+        return []
+    return await _load(conn, tenant, SELECT_HOLDS, hold_ids=hold_ids)
 
 
 async def find_due(
     conn: AsyncConnection, tenant: Tenant, wallet_ids: Sequence[UUID], now: datetime
 ) -> list[Hold]:
     """Return the open holds of locked wallets whose deadline has passed."""
-    due = holds.c.wallet_id.in_(wallet_ids) & (holds.c.expires_at <= now)
-    return await _load(conn, tenant, due & (holds.c.status == HoldStatus.OPEN.value))
+    return await _load(conn, tenant, SELECT_DUE, wallet_ids=wallet_ids, now=now)
 
 
-async def insert_hold(conn: AsyncConnection, tenant: Tenant, hold: Hold) -> None:
-    """Store a new hold. Its wallet is locked by `conn`."""
+async def insert_holds(conn: AsyncConnection, tenant: Tenant, placed: Sequence[Hold]) -> None:
+    """Store new holds. Their wallets are locked by `conn`."""
+    if not placed:
+        return
     await conn.execute(
-        insert(holds).values(
-            tenant=tenant,
-            hold_id=hold.hold_id,
-            wallet_id=hold.wallet_id,
-            subscription_id=hold.subscription_id,
-            currency=hold.amount.currency,
-            amount_minor=hold.amount.amount_minor,
-            captured_minor=hold.captured_minor,
-            status=hold.status.value,
-            expires_at=hold.expires_at,
-            created_at=hold.created_at,
-        )
+        INSERT_HOLDS,
+        [
+            {
+                "tenant": tenant,
+                "hold_id": hold.hold_id,
+                "wallet_id": hold.wallet_id,
+                "subscription_id": hold.subscription_id,
+                "currency": hold.amount.currency,
+                "amount_minor": hold.amount.amount_minor,
+                "captured_minor": hold.captured_minor,
+                "status": hold.status.value,
+                "expires_at": hold.expires_at,
+                "created_at": hold.created_at,
+            }
+            for hold in placed
+        ],
     )
-    await _insert_parts(conn, tenant, [hold])
+    await _insert_parts(conn, tenant, placed)
 
 
 async def save_holds(conn: AsyncConnection, tenant: Tenant, changed: Sequence[Hold]) -> None:
@@ -62,18 +123,19 @@ async def save_holds(conn: AsyncConnection, tenant: Tenant, changed: Sequence[Ho
     if not changed:
         return
     await conn.execute(
-        update(holds)
-        .where(holds.c.tenant == tenant, holds.c.hold_id == bindparam("changed"))
-        .values(status=bindparam("now"), captured_minor=bindparam("captured")),
+        UPDATE_HOLDS,
         [
-            {"changed": hold.hold_id, "now": hold.status.value, "captured": hold.captured_minor}
+            {
+                "of_tenant": tenant,
+                "changed": hold.hold_id,
+                "now": hold.status.value,
+                "captured": hold.captured_minor,
+            }
             for hold in changed
         ],
     )
-    ids = [hold.hold_id for hold in changed]
-    await conn.execute(
-        delete(hold_parts).where(hold_parts.c.tenant == tenant, hold_parts.c.hold_id.in_(ids))
-    )
+    hold_ids = [hold.hold_id for hold in changed]
+    await conn.execute(DELETE_PARTS, {"of_tenant": tenant, "hold_ids": hold_ids})
     await _insert_parts(conn, tenant, changed)
 
 
@@ -168,23 +230,14 @@ async def _insert_parts(conn: AsyncConnection, tenant: Tenant, of: Sequence[Hold
         for place, part in enumerate(hold.parts)
     ]
     if rows:
-        await conn.execute(insert(hold_parts), rows)
+        await conn.execute(INSERT_PARTS, rows)
 
 
-async def _load(conn: AsyncConnection, tenant: Tenant, wanted: ColumnElement[bool]) -> list[Hold]:
-    query = (
-        select(holds, hold_parts.c.grant_id, hold_parts.c.held_minor)
-        .join_from(
-            holds,
-            hold_parts,
-            (hold_parts.c.tenant == holds.c.tenant) & (hold_parts.c.hold_id == holds.c.hold_id),
-            isouter=True,
-        )
-        .where(holds.c.tenant == tenant, wanted)
-        .order_by(holds.c.hold_id, hold_parts.c.place)
-    )
+async def _load(
+    conn: AsyncConnection, tenant: Tenant, query: Select[Any], **values: object
+) -> list[Hold]:
     rows_of: dict[str, list[Row[Any]]] = {}
-    for row in await conn.execute(query):
+    for row in await conn.execute(query, {"of_tenant": tenant, **values}):
         rows_of.setdefault(row.hold_id, []).append(row)
     return [_hold_of(rows) for rows in rows_of.values()]
 

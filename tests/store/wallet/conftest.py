@@ -19,8 +19,17 @@ from libs.requests import Request
 from libs.tenant import Tenant
 from services.wallet.domain.grant import GrantKind, GrantOrder
 from services.wallet.domain.wallet import Balance, Scope, Wallet
-from services.wallet.operations import holds, wallets
+from services.wallet.operations import wallets
+from services.wallet.operations.clerk import Clerk
 from services.wallet.operations.desk import Desk
+from services.wallet.operations.orders import (
+    Answer,
+    Authorize,
+    Capture,
+    GrantCredits,
+    Order,
+    Release,
+)
 from tally.wallet.v1.hold_service_pb2 import AuthorizeResponse, CaptureResponse, ReleaseResponse
 from tests.servers import Database
 
@@ -50,6 +59,7 @@ class Counter:
     desk: Desk
     clock: StandingClock
     worker: AsyncEngine
+    clerk: Clerk
     customer_id: str = field(default_factory=lambda: f"customer-{uuid4()}")
 
     async def open(self, *, priority: int = 50, scope: Scope | None = None) -> UUID:
@@ -67,7 +77,7 @@ class Counter:
         order = GrantOrder(
             wallet_id, GrantKind.PURCHASED, usd(amount_minor), 50, None, expires_at, ""
         )
-        answer = await wallets.grant_credits(self.desk, a_request(), order)
+        answer = await self.do(GrantCredits(order=order))
         return UUID(answer.grant.grant_id)
 
     async def filled(self, amount_minor: int) -> UUID:
@@ -85,24 +95,25 @@ class Counter:
         minutes: int = 15,
         request: Request | None = None,
     ) -> AuthorizeResponse:
-        return await holds.authorize(
-            self.desk,
-            request or a_request(),
+        order = Authorize(
             wallet_id=wallet_id,
             amount=usd(amount_minor),
             ttl=timedelta(minutes=minutes),
             subscription_id=subscription,
         )
+        return await self.do(order, request)
 
     async def capture(
         self, hold_id: str, amount_minor: int, *, final: bool = True
     ) -> CaptureResponse:
-        return await holds.capture(
-            self.desk, a_request(), hold_id=hold_id, amount=usd(amount_minor), final=final
-        )
+        return await self.do(Capture(hold_id=hold_id, amount=usd(amount_minor), final=final))
 
     async def release(self, hold_id: str) -> ReleaseResponse:
-        return await holds.release(self.desk, a_request(), hold_id)
+        return await self.do(Release(hold_id=hold_id))
+
+    async def do(self, order: Order[Answer], request: Request | None = None) -> Answer:
+        """Have an order done by the clerk."""
+        return await self.clerk.do(self.desk.tenant, request or a_request(), order)
 
     async def standing(self, wallet_id: UUID) -> tuple[int, int, int]:
         """Return what the wallet has available, held and captured."""
@@ -151,6 +162,7 @@ async def counter(wallet_database: Database) -> AsyncIterator[Counter]:
     engine = connect(wallet_database.app_url, connections_max=8)
     worker = connect(wallet_database.worker_url, connections_max=2)
     clock = StandingClock()
-    yield Counter(Desk(engine, clock, Tenant(next(tenants))), clock, worker)
+    clerk = Clerk(engine, clock, lambda: None)
+    yield Counter(Desk(engine, clock, Tenant(next(tenants))), clock, worker, clerk)
     await engine.dispose()
     await worker.dispose()

@@ -92,10 +92,13 @@ async def test_the_loop_expires_what_nobody_touches(counter: Counter) -> None:
     await counter.hold(wallet_id, 60, minutes=10)
     kicks: list[int] = []
     loop = Expiry(counter.desk.engine, counter.worker, counter.clock, lambda: kicks.append(1))
-    before = await idle(counter.worker, counter.clock)
+    before = await idle(counter.worker, counter.clock, counter.clerk)
     assert before.next_due_at is not None and before.next_due_at <= START.replace(minute=10)
     counter.clock.move(days=1)
-    assert any("due" in reason for reason in (await idle(counter.worker, counter.clock)).busy)
+    assert any(
+        "due" in reason
+        for reason in (await idle(counter.worker, counter.clock, counter.clerk)).busy
+    )
 
     async def settled() -> bool:
         return not await loop.step()
