@@ -18,7 +18,6 @@ from sqlalchemy import (
     any_,
     bindparam,
     delete,
-    insert,
     literal_column,
     select,
     update,
@@ -30,12 +29,14 @@ from libs.money import Money
 from libs.tenant import Tenant
 from services.wallet.domain.hold import Hold, HoldNotFound, HoldStatus, Lot
 from services.wallet.domain.ledger import Use
+from services.wallet.store.rows import columns_of, given, insert_rows
 from services.wallet.store.schema import hold_parts, holds, lots
 
 # As the index says it, in no parameter: a plan that is kept must know that the index fits.
 IS_OPEN = holds.c.status == literal_column("'open'")
 # Built once: SQLAlchemy takes longer to build such a statement than PostgreSQL to execute it.
 OF_TENANT = bindparam("of_tenant", type_=Integer)
+OF_HOLDS = any_(bindparam("each_hold_id", type_=ARRAY(Text)))
 
 
 def _select_holds(wanted: ColumnElement[bool]) -> Select[Any]:
@@ -48,22 +49,25 @@ def _select_holds(wanted: ColumnElement[bool]) -> Select[Any]:
     )
 
 
-SELECT_HOLDS = _select_holds(holds.c.hold_id == any_(bindparam("hold_ids", type_=ARRAY(Text))))
+SELECT_HOLDS = _select_holds(holds.c.hold_id == OF_HOLDS)
 SELECT_DUE = _select_holds(
     (holds.c.wallet_id == any_(bindparam("wallet_ids", type_=ARRAY(Uuid))))
     & IS_OPEN
     & (holds.c.expires_at <= bindparam("now"))
 )
-INSERT_HOLDS = insert(holds)
-INSERT_PARTS = insert(hold_parts)
+_changed = given(holds, "hold_id", "status", "captured_minor")
 UPDATE_HOLDS = (
     update(holds)
-    .where(holds.c.tenant == OF_TENANT, holds.c.hold_id == bindparam("changed"))
-    .values(status=bindparam("now"), captured_minor=bindparam("captured"))
+    .where(
+        holds.c.tenant == OF_TENANT,
+        holds.c.hold_id == OF_HOLDS,  # Else a plan made for few holds may read them all.
+        holds.c.hold_id == _changed.c.hold_id,
+    )
+    .values(status=_changed.c.status, captured_minor=_changed.c.captured_minor)
 )
 DELETE_PARTS = delete(hold_parts).where(
     hold_parts.c.tenant == OF_TENANT,
-    hold_parts.c.hold_id == any_(bindparam("hold_ids", type_=ARRAY(Text))),
+    hold_parts.c.hold_id == OF_HOLDS,
 )
 
 
@@ -83,7 +87,7 @@ async def find_holds(conn: AsyncConnection, tenant: Tenant, hold_ids: Sequence[s
     """Read those of the holds that the tenant has. To change them, lock their wallets before."""
     if not hold_ids:
         return []
-    return await _load(conn, tenant, SELECT_HOLDS, hold_ids=hold_ids)
+    return await _load(conn, tenant, SELECT_HOLDS, each_hold_id=hold_ids)
 
 
 async def find_due(
@@ -95,10 +99,9 @@ async def find_due(
 
 async def insert_holds(conn: AsyncConnection, tenant: Tenant, placed: Sequence[Hold]) -> None:
     """Store new holds. Their wallets are locked by `conn`."""
-    if not placed:
-        return
-    await conn.execute(
-        INSERT_HOLDS,
+    await insert_rows(
+        conn,
+        holds,
         [
             {
                 "tenant": tenant,
@@ -122,20 +125,18 @@ async def save_holds(conn: AsyncConnection, tenant: Tenant, changed: Sequence[Ho
     """Write holds after a change. Their wallets are locked by `conn`."""
     if not changed:
         return
-    await conn.execute(
-        UPDATE_HOLDS,
-        [
-            {
-                "of_tenant": tenant,
-                "changed": hold.hold_id,
-                "now": hold.status.value,
-                "captured": hold.captured_minor,
-            }
-            for hold in changed
-        ],
-    )
-    hold_ids = [hold.hold_id for hold in changed]
-    await conn.execute(DELETE_PARTS, {"of_tenant": tenant, "hold_ids": hold_ids})
+    rows = [
+        {
+            "hold_id": hold.hold_id,
+            "status": hold.status.value,
+            "captured_minor": hold.captured_minor,
+        }
+        for hold in changed
+    ]
+    values = columns_of(rows)
+    await conn.execute(UPDATE_HOLDS, {"of_tenant": tenant, **values})
+    of_holds = {"of_tenant": tenant, "each_hold_id": values["each_hold_id"]}
+    await conn.execute(DELETE_PARTS, of_holds)
     await _insert_parts(conn, tenant, changed)
 
 
@@ -229,8 +230,7 @@ async def _insert_parts(conn: AsyncConnection, tenant: Tenant, of: Sequence[Hold
         for hold in of
         for place, part in enumerate(hold.parts)
     ]
-    if rows:
-        await conn.execute(INSERT_PARTS, rows)
+    await insert_rows(conn, hold_parts, rows)
 
 
 async def _load(

@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.money import Money
 from libs.tenant import Tenant
 from services.wallet.domain.ledger import WALLET_ACCOUNTS, Account, Book, Entry, Posting
+from services.wallet.store.rows import insert_rows
 from services.wallet.store.schema import entries, grant_uses, transactions
-
-INSERT_TRANSACTIONS, INSERT_ENTRIES, INSERT_USES = map(insert, (transactions, entries, grant_uses))
 
 
 async def save_postings(conn: AsyncConnection, tenant: Tenant, books: Sequence[Book]) -> None:
     """Write the transactions that were posted to `books`, with entries and grant uses."""
     posted = [(uuid4(), book, posting) for book in books for posting in book.postings]
-    await conn.execute(
-        INSERT_TRANSACTIONS,
+    await insert_rows(
+        conn,
+        transactions,
         [
             {
                 "tenant": tenant,
@@ -34,8 +34,8 @@ async def save_postings(conn: AsyncConnection, tenant: Tenant, books: Sequence[B
             for transaction_id, book, posting in posted
         ],
     )
-    await conn.execute(INSERT_ENTRIES, [row for one in posted for row in _entry_rows(tenant, *one)])
-    await conn.execute(INSERT_USES, [row for one in posted for row in _use_rows(tenant, *one)])
+    await insert_rows(conn, entries, [row for one in posted for row in _entry_rows(tenant, *one)])
+    await insert_rows(conn, grant_uses, [row for one in posted for row in _use_rows(tenant, *one)])
 
 
 def _entry_rows(
