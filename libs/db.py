@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import asyncpg
-from sqlalchemy import func, select, text
+from sqlalchemy import Text, bindparam, func, select, text
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -20,6 +20,7 @@ POOL_TIMEOUT_S = 5
 # too many connections: the transaction is gone and the same call may work.
 TRANSIENT_STATES = {"40001", "40P01", "57014", "57P01", "57P02", "57P03", "53300", "25P03"}
 
+SET_TENANT = select(func.set_config("tally.tenant", bindparam("tenant", type_=Text), True))
 SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 SNAPSHOT_TIMEOUT = "SET LOCAL statement_timeout = '10min'"
 
@@ -52,7 +53,7 @@ async def begin(engine: AsyncEngine, tenant: Tenant) -> AsyncIterator[AsyncConne
     """
     with transient_errors():
         async with engine.begin() as conn:
-            await conn.execute(select(func.set_config("tally.tenant", str(tenant), True)))
+            await conn.execute(SET_TENANT, {"tenant": str(tenant)})
             yield conn
 
 
@@ -84,8 +85,7 @@ class Snapshots:
                 await conn.execute(text(SNAPSHOT))
                 await conn.execute(text(SNAPSHOT_TIMEOUT))
                 if self.tenant is not None:
-                    named = func.set_config("tally.tenant", str(self.tenant), True)
-                    await conn.execute(select(named))
+                    await conn.execute(SET_TENANT, {"tenant": str(self.tenant)})
                 yield conn
 
 

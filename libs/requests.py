@@ -115,16 +115,6 @@ async def save_answer(
     )
 
 
-_given = (
-    func.unnest(
-        bindparam("methods", type_=ARRAY(Text)),
-        bindparam("ids", type_=ARRAY(Uuid)),
-        bindparam("digests", type_=ARRAY(LargeBinary)),
-        bindparam("answers", type_=ARRAY(LargeBinary)),
-    )
-    .table_valued("method", "request_id", "digest", "answer")
-    .render_derived()
-)
 FIND = select(requests).where(
     requests.c.tenant == bindparam("of_tenant"),
     requests.c.method == any_(bindparam("methods", type_=ARRAY(Text))),
@@ -133,9 +123,13 @@ FIND = select(requests).where(
 STORE = (
     insert(requests)
     .from_select(
-        ["tenant", *_given.c.keys()],
-        select(bindparam("of_tenant", type_=Integer), _given).order_by(
-            _given.c.method, _given.c.request_id
+        ["tenant", "method", "request_id", "digest", "answer"],
+        select(
+            bindparam("of_tenant", type_=Integer),
+            func.unnest(bindparam("methods", type_=ARRAY(Text))),
+            func.unnest(bindparam("ids", type_=ARRAY(Uuid))),
+            func.unnest(bindparam("digests", type_=ARRAY(LargeBinary))),
+            func.unnest(bindparam("answers", type_=ARRAY(LargeBinary))),
         ),
     )
     .on_conflict_do_nothing()
@@ -164,11 +158,12 @@ async def store_answers(
     and store last. Two first attempts wait for each other at the lock, or else one of them here:
     after False roll back and begin anew, and the answer will be found.
     """
+    keys = sorted(answered)  # Else two of us could wait for each other.
     values = {
         "of_tenant": tenant,
-        "methods": [method for method, _ in answered],
-        "ids": [request_id for _, request_id in answered],
-        "digests": [one.digest for one in answered.values()],
-        "answers": [one.answer for one in answered.values()],
+        "methods": [method for method, _ in keys],
+        "ids": [request_id for _, request_id in keys],
+        "digests": [answered[key].digest for key in keys],
+        "answers": [answered[key].answer for key in keys],
     }
-    return (await conn.execute(STORE, values)).rowcount == len(answered)
+    return (await conn.execute(STORE, values)).rowcount == len(keys)

@@ -15,7 +15,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     func,
-    insert,
+    literal_column,
     select,
     union,
     update,
@@ -28,6 +28,7 @@ from services.wallet.domain.wallet import WalletNotFound
 from services.wallet.store.grants import ANY_LEFT, grant_of, grant_row
 from services.wallet.store.holds import IS_OPEN, OF_TENANT
 from services.wallet.store.ledger import save_postings
+from services.wallet.store.rows import insert_rows, write
 from services.wallet.store.schema import grants, holds, wallets
 from services.wallet.store.wallets import wallet_of
 
@@ -47,8 +48,7 @@ SELECT_LEFT = select(grants).where(
     grants.c.wallet_id == any_(bindparam("wallet_ids", type_=ARRAY(Uuid))),
     ANY_LEFT,
 )
-INSERT_GRANTS = insert(grants)
-UPDATE_GRANTS = (
+UPDATE_GRANT = (
     update(grants)
     .where(grants.c.tenant == OF_TENANT, grants.c.grant_id == bindparam("moved"))
     .values({f"{name}_minor": bindparam(name.value) for name in WALLET_ACCOUNTS})
@@ -125,22 +125,20 @@ async def _lock_books(
 
 async def _save_grants(conn: AsyncConnection, tenant: Tenant, books: Sequence[Book]) -> None:
     moved = [book.grants[grant_id] for book in books for grant_id in sorted(book.moved_grants())]
-    if opened := [grant for grant in moved if not grant.number]:
-        await conn.execute(INSERT_GRANTS, [grant_row(tenant, grant) for grant in opened])
-    if changed := [grant for grant in moved if grant.number]:
-        await conn.execute(
-            UPDATE_GRANTS,
-            [
-                {
-                    "of_tenant": tenant,
-                    "moved": grant.grant_id,
-                    "available": grant.available_minor,
-                    "held": grant.held_minor,
-                    "captured": grant.captured_minor,
-                }
-                for grant in changed
-            ],
-        )
+    opened = [grant_row(tenant, grant) for grant in moved if not grant.number]
+    await insert_rows(conn, grants, opened)
+    changed = [
+        {
+            "of_tenant": tenant,
+            "moved": grant.grant_id,
+            "available": grant.available_minor,
+            "held": grant.held_minor,
+            "captured": grant.captured_minor,
+        }
+        for grant in moved
+        if grant.number
+    ]
+    await write(conn, UPDATE_GRANT, changed)
 
 
 async def _save_balances(conn: AsyncConnection, tenant: Tenant, books: Sequence[Book]) -> None:
@@ -148,14 +146,12 @@ async def _save_balances(conn: AsyncConnection, tenant: Tenant, books: Sequence[
 
     It comes last: what lapses next is read from holds and grants as they are by now.
     """
-    await conn.execute(
-        UPDATE_WALLETS,
-        [
-            {"of_tenant": tenant, "changed": book.wallet.wallet_id}
-            | {name.value: change.get(name, 0) for name in WALLET_ACCOUNTS}
-            for book, change in ((book, book.changes()) for book in books)
-        ],
-    )
+    added = [
+        {"of_tenant": tenant, "changed": book.wallet.wallet_id}
+        | {name.value: change.get(name, 0) for name in WALLET_ACCOUNTS}
+        for book, change in ((book, book.changes()) for book in books)
+    ]
+    await write(conn, UPDATE_WALLET, added)
 
 
 def next_due() -> Any:
@@ -170,12 +166,12 @@ def next_due() -> Any:
         grants.c.tenant == wallets.c.tenant,
         grants.c.wallet_id == wallets.c.wallet_id,
         ANY_LEFT,
-        grants.c.available_minor > 0,
+        grants.c.available_minor > literal_column("0"),
     )
     return func.least(hold.scalar_subquery(), grant.scalar_subquery())
 
 
-UPDATE_WALLETS = (
+UPDATE_WALLET = (
     update(wallets)
     .where(wallets.c.tenant == OF_TENANT, wallets.c.wallet_id == bindparam("changed"))
     .values(

@@ -29,7 +29,7 @@ from libs.money import Money
 from libs.tenant import Tenant
 from services.wallet.domain.hold import Hold, HoldNotFound, HoldStatus, Lot
 from services.wallet.domain.ledger import Use
-from services.wallet.store.rows import columns_of, given, insert_rows
+from services.wallet.store.rows import columns_of, given, insert_rows, write
 from services.wallet.store.schema import hold_parts, holds, lots
 
 # As the index says it, in no parameter: a plan that is kept must know that the index fits.
@@ -133,10 +133,9 @@ async def save_holds(conn: AsyncConnection, tenant: Tenant, changed: Sequence[Ho
         }
         for hold in changed
     ]
-    values = columns_of(rows)
-    await conn.execute(UPDATE_HOLDS, {"of_tenant": tenant, **values})
-    of_holds = {"of_tenant": tenant, "each_hold_id": values["each_hold_id"]}
-    await conn.execute(DELETE_PARTS, of_holds)
+    values = {"of_tenant": tenant, **columns_of(rows)}
+    await write(conn, UPDATE_HOLDS, [values])
+    await write(conn, DELETE_PARTS, [values])
     await _insert_parts(conn, tenant, changed)
 
 
