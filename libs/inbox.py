@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -72,13 +73,15 @@ async def open_source(conn: AsyncConnection, source: str) -> None:
     await conn.execute(insert(inbox_head).values(source=source, seq=0).on_conflict_do_nothing())
 
 
-async def claim(conn: AsyncConnection, fact: Fact) -> bool:
-    """Move the cursor to `fact` in the caller's transaction; False if it is not the next one.
+async def claim(conn: AsyncConnection, facts: Sequence[Fact]) -> bool:
+    """Move the cursor over consecutive `facts` in the caller's transaction.
 
-    The same fact in another transaction waits here until that one has ended.
+    False if the first is not the next one. The same facts in another transaction wait here until
+    that one has ended.
     """
+    first, last = facts[0], facts[-1]
     moved = await conn.execute(
-        update(inbox_head).filter_by(source=fact.source, seq=fact.seq - 1).values(seq=fact.seq)
+        update(inbox_head).filter_by(source=first.source, seq=first.seq - 1).values(seq=last.seq)
     )
     return moved.rowcount == 1
 

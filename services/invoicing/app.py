@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs import db, peer
 from libs.auth import InternalToken
-from libs.bus import Bus, FactConsumer, Stream
+from libs.bus import Bus, Stream
 from libs.clock import open_clock
+from libs.consumer import FactConsumer
 from libs.facts import FactClient, FactServicer
 from libs.relay import Relay
 from libs.serve import Servicer

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.bus import Handler
 from libs.clock import Clock
+from libs.consumer import Handler
 from libs.inbox import Fact
+from libs.tenant import Tenant
 from libs.wire import parse_currency, parse_timestamp, parse_uuid, parse_zone
 from services.invoicing.operations import drafting
-from services.invoicing.operations.drafting import DuePeriods
+from services.invoicing.operations.drafting import ChangedUsage, DuePeriods
 from services.invoicing.operations.peers import read_usage_period
 from tally.rating.v1.events_pb2 import BillingPeriodDue, PeriodUsageChanged
 
@@ -17,9 +20,9 @@ from tally.rating.v1.events_pb2 import BillingPeriodDue, PeriodUsageChanged
 def handlers(clock: Clock) -> dict[str, Handler]:
     """Return the handlers by the facts' full names."""
 
-    async def take_due(conn: AsyncConnection, fact: Fact) -> None:
-        due = parse_due(BillingPeriodDue.FromString(fact.payload))
-        await drafting.draft_periods(conn, fact.tenant, due, now=clock.now())
+    async def take_due(conn: AsyncConnection, tenant: Tenant, facts: Sequence[Fact]) -> None:
+        dues = [parse_due(fact) for fact in facts]
+        await drafting.draft_periods(conn, tenant, dues, now=clock.now())
 
     return {
         BillingPeriodDue.DESCRIPTOR.full_name: take_due,
@@ -27,22 +30,14 @@ def handlers(clock: Clock) -> dict[str, Handler]:
     }
 
 
-async def take_usage_changed(conn: AsyncConnection, fact: Fact) -> None:
-    """Refresh the period's draft, or remember that an adjustment is due."""
-    changed = PeriodUsageChanged.FromString(fact.payload)
-    await drafting.note_changed_usage(
-        conn,
-        fact.tenant,
-        period_id=parse_uuid(changed.period_id, "period_id"),
-        customer_id=changed.customer_id,
-        currency=parse_currency(changed.currency_code, "currency_code"),
-        late_version=changed.late_version,
-        closed=changed.closed,
-    )
+async def take_usage_changed(conn: AsyncConnection, tenant: Tenant, facts: Sequence[Fact]) -> None:
+    """Refresh the periods' drafts, or remember that adjustments are due."""
+    await drafting.note_changed_usage(conn, tenant, [parse_changed(fact) for fact in facts])
 
 
-def parse_due(message: BillingPeriodDue) -> DuePeriods:
+def parse_due(fact: Fact) -> DuePeriods:
     """Read a BillingPeriodDue."""
+    message = BillingPeriodDue.FromString(fact.payload)
     return DuePeriods(
         customer_id=message.customer_id,
         currency=parse_currency(message.currency_code, "currency_code"),
@@ -52,4 +47,17 @@ def parse_due(message: BillingPeriodDue) -> DuePeriods:
             (parse_uuid(period.period_id, "periods.period_id"), read_usage_period(period))
             for period in message.periods
         ),
+        headers=fact.headers,
+    )
+
+
+def parse_changed(fact: Fact) -> ChangedUsage:
+    """Read a PeriodUsageChanged."""
+    message = PeriodUsageChanged.FromString(fact.payload)
+    return ChangedUsage(
+        period_id=parse_uuid(message.period_id, "period_id"),
+        customer_id=message.customer_id,
+        currency=parse_currency(message.currency_code, "currency_code"),
+        late_version=message.late_version,
+        closed=message.closed,
     )

@@ -7,35 +7,33 @@ goes on with. No question to a peer is asked while a lock is held.
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs import outbox, telemetry
-from libs.bus import FactConsumer
 from libs.clock import Clock
+from libs.consumer import FactConsumer
 from libs.db import begin_worker
 from libs.idle import Idle
 from libs.tenant import Tenant
-from libs.worker import PASSING, retry_seconds
-from services.invoicing.domain.invoice import Status
+from services.invoicing.batches import Batches
+from services.invoicing.domain.invoice import Credit, Status
 from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.operations import drafting, finalizing
-from services.invoicing.operations.finalizing import Claim
+from services.invoicing.operations.finalizing import Claim, Priced
 from services.invoicing.operations.peers import Rating, Wallet
 from services.invoicing.store import work
-from services.invoicing.store.work import Reference
 
-log = logging.getLogger(__name__)
 tracer = telemetry.tracer(__name__)
 
-PARALLEL = 4  # Invoices worked on at once: each takes a connection now and then.
-BATCH_MAX = 200
+PAYING = 16  # Invoices whose credits the wallet is asked for at once.
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,57 +48,12 @@ class Parts:
     committed: Callable[[], None]  # Called after each commit that may have announced facts.
 
 
-class Batches:
-    """Does `one` for many invoices, a few at a time; an invoice that fails waits on its own.
-
-    So a single invoice that a peer refuses neither stops the others nor is asked for in a hurry.
-    """
-
-    def __init__(self, name: str, one: Callable[[Tenant, UUID], Awaitable[bool]]) -> None:
-        self._name = name
-        self._one = one
-        self._slots = asyncio.Semaphore(PARALLEL)
-        self._failing: dict[Reference, tuple[int, float]] = {}  # How often, and until when.
-
-    @property
-    def limit(self) -> int:
-        """How many invoices to look for, so that those that wait never hide the others."""
-        return BATCH_MAX + len(self._failing)
-
-    async def run(self, found: list[Reference]) -> bool:
-        """Work on what was found and does not wait; return whether any of it got done."""
-        self._failing = {key: kept for key, kept in self._failing.items() if key in set(found)}
-        now = time.monotonic()
-        ready = [one for one in found if self._failing.get(one, (0, 0.0))[1] <= now]
-        return any(await asyncio.gather(*(self._attempt(one) for one in ready)))
-
-    async def _attempt(self, reference: Reference) -> bool:
-        async with self._slots:
-            try:
-                done = await self._one(*reference)
-            except Exception as error:
-                self._note(reference, error)
-                return False
-        self._failing.pop(reference, None)
-        return done
-
-    def _note(self, reference: Reference, error: Exception) -> None:
-        failures = self._failing.get(reference, (0, 0.0))[0] + 1
-        self._failing[reference] = failures, time.monotonic() + retry_seconds(failures)
-        tenant, invoice_id = reference
-        fields = {"work": self._name, "tenant": tenant, "invoice_id": str(invoice_id)}
-        if isinstance(error, PASSING):
-            log.warning("invoice waits for a peer", extra=fields | {"error": str(error)})
-        else:
-            log.error("invoice cannot go on", extra=fields, exc_info=error)
-
-
 class Drafter:
     """Rates drafts that wait for their grace, so that they show what they would bill today."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._batches = Batches("drafts", self._refresh)
+        self._batches = Batches("drafts", self._refresh, batch_max=1)
 
     async def step(self) -> bool:
         """Refresh drafts that are fresh or stale; those that are due are left to the finalizer."""
@@ -109,7 +62,8 @@ class Drafter:
             found = await work.find_stale(conn, now=now, limit=self._batches.limit)
         return await self._batches.run(found)
 
-    async def _refresh(self, tenant: Tenant, invoice_id: UUID) -> bool:
+    async def _refresh(self, tenant: Tenant, invoice_ids: Sequence[UUID]) -> bool:
+        [invoice_id] = invoice_ids
         draft = await drafting.load_draft(self._parts.engine, tenant, invoice_id)
         if draft.invoice.status is not Status.DRAFT:
             return True
@@ -125,6 +79,7 @@ class Finalizer:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._batches = Batches("finalizer", self.finalize)
+        self._paying = asyncio.Semaphore(PAYING)
 
     async def step(self) -> bool:
         """Finalize what is due by now."""
@@ -133,59 +88,100 @@ class Finalizer:
             found = await work.find_finalizable(conn, now=now, limit=self._batches.limit)
         return await self._batches.run(found)
 
-    async def finalize(self, tenant: Tenant, invoice_id: UUID) -> bool:
-        """Take one invoice as far as it goes, in the trace that announced it as due.
+    async def finalize(self, tenant: Tenant, invoice_ids: Sequence[UUID]) -> bool:
+        """Take invoices as far as they go, each in the trace that announced it as due.
 
-        False says that its draft was changed in between, by a period that joined it.
+        False says that all their drafts were changed in between, by periods that joined them.
         """
-        claim = await finalizing.claim(self._parts.engine, tenant, invoice_id)
-        context = telemetry.context_from(claim.invoice.trace_headers)
-        attributes: dict[str, str | int] = {"invoice_id": str(invoice_id), "tenant": tenant}
-        with tracer.start_as_current_span(
-            "invoicing finalize", context=context, attributes=attributes
-        ):
-            if claim.invoice.status is Status.DRAFT:
-                if not await self._freeze(tenant, claim):
-                    return False
-                claim = await finalizing.claim(self._parts.engine, tenant, invoice_id)
-            if claim.invoice.status is Status.FINALIZING:
-                await self._complete(tenant, claim)
-        return True
+        claims = await finalizing.claim(self._parts.engine, tenant, invoice_ids)
+        with invoice_spans(tenant, claims) as spans:
+            drafts = [one for one in claims if one.invoice.status is Status.DRAFT]
+            frozen = [one for one in claims if one.invoice.status is Status.FINALIZING]
+            if drafts:
+                frozen += await self._freeze(tenant, drafts, spans)
+            if frozen:
+                await self._complete(tenant, frozen, spans)
+        return bool(frozen) or not claims
 
-    async def _freeze(self, tenant: Tenant, claim: Claim) -> bool:
-        with tracer.start_as_current_span("invoicing close periods"):
-            closed = [await self._parts.rating.close(tenant, one) for one in claim.period_ids]
-            adjusted = [
-                one.rated or await self._parts.rating.adjust(tenant, one.period_id, one.sequence)
-                for one in claim.adjustments
-            ]
-        link_usage([*closed, *adjusted])
-        with tracer.start_as_current_span("invoicing freeze"):
-            return await finalizing.freeze(
-                self._parts.engine,
-                tenant,
-                claim.invoice.invoice_id,
-                closed=closed,
-                adjusted=adjusted,
+    async def _freeze(
+        self, tenant: Tenant, drafts: Sequence[Claim], spans: Mapping[UUID, Span]
+    ) -> list[Claim]:
+        # A trace of its own, that those of its invoices link to.
+        with tracer.start_as_current_span("invoicing close periods", context=Context()) as closing:
+            period_ids = [period_id for draft in drafts for period_id in draft.period_ids]
+            closed = await self._parts.rating.close(tenant, period_ids)
+        priced: list[Priced] = []
+        for draft in drafts:
+            span = spans[draft.invoice.invoice_id]
+            span.add_link(closing.get_span_context())
+            with trace.use_span(span):
+                priced.append(await self._price(tenant, draft, closed))
+        return await finalizing.freeze(self._parts.engine, tenant, priced)
+
+    async def _price(
+        self, tenant: Tenant, draft: Claim, closed: Mapping[UUID, RatedPeriod]
+    ) -> Priced:
+        """Return what rating answers for a draft; the present trace is its invoice's."""
+        trace_id = telemetry.trace_id()
+        mine = [replace(closed[one], trace_id=trace_id) for one in draft.period_ids]
+        adjusted = [
+            one.rated or await self._parts.rating.adjust(tenant, one.period_id, one.sequence)
+            for one in draft.adjustments
+        ]
+        link_usage([*mine, *adjusted])
+        return Priced(draft.invoice.invoice_id, mine, adjusted, trace_id)
+
+    async def _complete(
+        self, tenant: Tenant, frozen: Sequence[Claim], spans: Mapping[UUID, Span]
+    ) -> None:
+        """Complete what the wallet answers for; then raise, if there is another."""
+        asking = (self._pay(tenant, one, spans[one.invoice.invoice_id]) for one in frozen)
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+        paid = {
+            one.invoice.invoice_id: answer
+            for one, answer in zip(frozen, answers, strict=True)
+            if not isinstance(answer, BaseException)
+        }
+        if paid:
+            numbers = await finalizing.complete(
+                self._parts.engine, tenant, paid, now=self._parts.clock.now()
             )
+            for invoice_id, number in numbers.items():
+                # The number is how people ask for the trace: `tally trace INV-202601-001`.
+                spans[invoice_id].set_attribute("invoice_number", number)
+            self._parts.committed()
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
 
-    async def _complete(self, tenant: Tenant, claim: Claim) -> None:
-        with tracer.start_as_current_span("invoicing apply credits"):
-            credits = await self._parts.wallet.apply_credits(
-                tenant, claim.invoice, claim.settled, now=self._parts.clock.now()
-            )
-        with tracer.start_as_current_span("invoicing complete"):
-            await finalizing.complete(
-                self._parts.engine,
-                tenant,
-                claim.invoice.invoice_id,
-                credits,
-                now=self._parts.clock.now(),
-            )
-        self._parts.committed()
+    async def _pay(self, tenant: Tenant, claim: Claim, span: Span) -> list[Credit]:
+        now = self._parts.clock.now()
+        async with self._paying:
+            with trace.use_span(span):
+                return await self._parts.wallet.apply_credits(
+                    tenant, claim.invoice, claim.settled, now=now
+                )
 
 
-def link_usage(rated: list[RatedPeriod]) -> None:
+@contextmanager
+def invoice_spans(tenant: Tenant, claims: Sequence[Claim]) -> Iterator[dict[UUID, Span]]:
+    """Give each invoice a span in the trace that announced it as due."""
+    spans = {
+        claim.invoice.invoice_id: tracer.start_span(
+            "invoicing finalize",
+            context=telemetry.context_from(claim.invoice.trace_headers),
+            attributes={"invoice_id": str(claim.invoice.invoice_id), "tenant": tenant},
+        )
+        for claim in claims
+    }
+    try:
+        yield spans
+    finally:
+        for span in spans.values():
+            span.end()
+
+
+def link_usage(rated: Sequence[RatedPeriod]) -> None:
     """Link the present span to those that folded the usage which is billed."""
     span = trace.get_current_span()
     causes = (traceparent for period in rated for traceparent in period.usage_traceparents)

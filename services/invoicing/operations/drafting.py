@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs import outbox, telemetry
+from libs import outbox
 from libs.db import begin
 from libs.period import Period
 from libs.tenant import Tenant
@@ -18,18 +18,34 @@ from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.domain.tax import Tax
 from services.invoicing.operations.messages import invoice_message
 from services.invoicing.store import invoices, late, parties, parts, taxes
+from services.invoicing.store.late import LateUsage
 from tally.invoicing.v1.events_pb2 import InvoiceDrafted
 
 
 @dataclass(frozen=True, slots=True)
 class DuePeriods:
-    """Periods of one customer and currency that became due at once."""
+    """Periods of one customer and currency that became due at once.
+
+    `headers` hold the trace that announced them, which their invoice continues.
+    """
 
     customer_id: str
     currency: str
     due_at: datetime
     time_zone: str  # Of the customer, if nothing else is known of it.
     periods: tuple[tuple[UUID, Period], ...]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedUsage:
+    """A period whose usage changed after it became due, `closed` if its fees were frozen."""
+
+    period_id: UUID
+    customer_id: str
+    currency: str
+    late_version: int
+    closed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,109 +57,126 @@ class DraftWork:
 
 
 async def draft_periods(
-    conn: AsyncConnection, tenant: Tenant, due: DuePeriods, *, now: datetime
+    conn: AsyncConnection, tenant: Tenant, dues: Sequence[DuePeriods], *, now: datetime
 ) -> None:
-    """Put due periods on their group's draft, a new one if it has none; a repeat does nothing.
+    """Put due periods on the drafts of their groups, new ones where there are none.
 
-    The draft keeps the present trace, which its finalization continues.
+    A repeat does nothing.
     """
-    customer = await parties.open_customer(
-        conn, tenant, due.customer_id, time_zone=due.time_zone, now=now
-    )
-    billed = await invoices.find_billed(conn, tenant, [one for one, _ in due.periods])
-    fresh = [(one, period) for one, period in due.periods if one not in billed]
-    if not fresh:
-        return
+    zones = {due.customer_id: due.time_zone for due in reversed(dues)}  # The first one counts.
+    customers = await parties.open_customers(conn, tenant, zones, now=now)
     entity = await parties.load_entity(conn, tenant)
-    zone = customer.zone_name(entity)
-    group = group_of(due.customer_id, due.currency, due_at=due.due_at, zone=zone)
-    finalize_at = due.due_at + timedelta(days=entity.grace_days)
-    invoice_id = await invoices.find_draft(conn, tenant, group)
-    joins = invoice_id is not None
-    if invoice_id is None:
-        invoice_id = await create_draft(conn, tenant, group, zone, finalize_at, now)
+    asked = {period_id for due in dues for period_id, _ in due.periods}
+    billed = await invoices.find_billed(conn, tenant, asked)
+    joining: dict[Group, list[DuePeriods]] = {}
+    for due in dues:
+        fresh = tuple(one for one in due.periods if one[0] not in billed)
+        billed |= {period_id for period_id, _ in fresh}
+        if fresh:
+            zone = customers[due.customer_id].zone_name(entity)
+            group = group_of(due.customer_id, due.currency, due_at=due.due_at, zone=zone)
+            joining.setdefault(group, []).append(replace(due, time_zone=zone, periods=fresh))
+    standing = await invoices.find_drafts(conn, tenant, joining.keys())
+    drafts = [
+        draft_of(group, due, standing.get(group) or uuid4(), entity.grace_days)
+        for group, due in joining.items()
+    ]
+    created = [draft for draft in drafts if draft.group not in standing]
+    await invoices.create_drafts(conn, tenant, created, created_at=now)
+    await invoices.extend_drafts(conn, tenant, [one for one in drafts if one.group in standing])
     await invoices.bill_periods(
-        conn, tenant, invoice_id, [(one, invoices.CLOSE) for one, _ in fresh]
-    )
-    span = Period(min(each.start for _, each in fresh), max(each.end for _, each in fresh))
-    await invoices.extend_draft(conn, tenant, invoice_id, period=span, finalize_at=finalize_at)
-    if not joins:
-        drafted = await invoices.load_invoice(conn, tenant, invoice_id=invoice_id)
-        await outbox.append(conn, tenant, InvoiceDrafted(invoice=invoice_message(drafted)))
-
-
-async def create_draft(
-    conn: AsyncConnection,
-    tenant: Tenant,
-    group: Group,
-    zone: str,
-    finalize_at: datetime,
-    now: datetime,
-) -> UUID:
-    invoice_id = uuid4()
-    await invoices.create_draft(
         conn,
         tenant,
-        invoice_id,
-        group,
-        time_zone=zone,
-        finalize_at=finalize_at,
-        created_at=now,
-        headers=telemetry.headers(),
+        [
+            (draft.invoice_id, period_id, invoices.CLOSE)
+            for draft in drafts
+            for due in joining[draft.group]
+            for period_id, _ in due.periods
+        ],
     )
-    return invoice_id
+    await announce_drafts(conn, tenant, [draft.invoice_id for draft in created])
+
+
+def draft_of(
+    group: Group, dues: Sequence[DuePeriods], invoice_id: UUID, grace_days: int
+) -> invoices.Draft:
+    """Return the draft that bills `dues`, in the trace of the first of them."""
+    spans = [period for due in dues for _, period in due.periods]
+    return invoices.Draft(
+        invoice_id=invoice_id,
+        group=group,
+        time_zone=dues[0].time_zone,
+        period=Period(min(each.start for each in spans), max(each.end for each in spans)),
+        finalize_at=max(due.due_at for due in dues) + timedelta(days=grace_days),
+        headers=dues[0].headers,
+    )
+
+
+async def announce_drafts(
+    conn: AsyncConnection, tenant: Tenant, invoice_ids: Sequence[UUID]
+) -> None:
+    if invoice_ids:
+        drafted = await invoices.load_invoices(conn, tenant, invoice_ids)
+        await outbox.append_all(
+            conn,
+            [
+                (tenant, InvoiceDrafted(invoice=invoice_message(one)), one.trace_headers)
+                for one in (drafted[invoice_id] for invoice_id in invoice_ids)
+            ],
+        )
 
 
 async def note_changed_usage(
-    conn: AsyncConnection,
-    tenant: Tenant,
-    *,
-    period_id: UUID,
-    customer_id: str,
-    currency: str,
-    late_version: int,
-    closed: bool,
+    conn: AsyncConnection, tenant: Tenant, changed: Sequence[ChangedUsage]
 ) -> None:
-    """Mark the period's draft for a refresh or, when its fees were frozen, an adjustment as due.
+    """Mark the periods' drafts for a refresh or, where fees were frozen, adjustments as due.
 
     A draft of a closed period is in the finalizer's hands: its fees no longer change.
     """
-    if closed:
-        await late.note_late_usage(
-            conn,
-            tenant,
-            period_id=period_id,
-            customer_id=customer_id,
-            currency=currency,
-            late_version=late_version,
-        )
-    else:
-        await invoices.mark_stale(conn, tenant, period_id=period_id)
+    open_ids = {one.period_id for one in changed if not one.closed}
+    if open_ids:
+        await invoices.mark_stale(conn, tenant, open_ids)
+    newest: dict[UUID, LateUsage] = {}
+    for one in sorted(changed, key=lambda one: one.late_version):
+        if one.closed:
+            newest[one.period_id] = LateUsage(
+                one.period_id, one.customer_id, one.currency, one.late_version
+            )
+    await late.note_late_usage(conn, tenant, newest.values())
 
 
 async def load_draft(engine: AsyncEngine, tenant: Tenant, invoice_id: UUID) -> DraftWork:
     """Return what a draft bills, before its periods are rated."""
     async with begin(engine, tenant) as conn:
-        invoice = await invoices.load_invoice(conn, tenant, invoice_id=invoice_id)
-        return DraftWork(invoice, await invoices.load_period_ids(conn, tenant, invoice_id))
+        found = await invoices.load_invoices(conn, tenant, [invoice_id])
+        period_ids = await invoices.load_period_ids(conn, tenant, [invoice_id])
+        return DraftWork(found[invoice_id], period_ids[invoice_id])
 
 
 async def refresh_draft(
     engine: AsyncEngine, tenant: Tenant, work: DraftWork, rated: Sequence[RatedPeriod]
 ) -> bool:
     """Show `rated` on a draft; False if the draft has moved on since `work` was loaded."""
+    invoice_id = work.invoice.invoice_id
     async with begin(engine, tenant) as conn:
-        invoice = await invoices.lock_invoice(conn, tenant, work.invoice.invoice_id)
+        invoice = (await invoices.lock_invoices(conn, tenant, [invoice_id]))[invoice_id]
         if invoice.status is not Status.DRAFT or invoice.revision != work.invoice.revision:
             return False
-        applying = await load_taxes(conn, tenant, invoice)
-        content = compose(invoice.invoice_id, rated, applying)
-        await parts.replace_content(conn, tenant, invoice, content)
+        applying = await load_taxes(conn, tenant, [invoice])
+        content = compose(invoice_id, rated, applying[invoice.customer_id])
+        await parts.replace_contents(conn, tenant, [(invoice, content)])
     return True
 
 
-async def load_taxes(conn: AsyncConnection, tenant: Tenant, invoice: Invoice) -> list[Tax]:
-    """Return the taxes that apply to an invoice today."""
-    customer = await parties.load_customer(conn, tenant, invoice.customer_id)
+async def load_taxes(
+    conn: AsyncConnection, tenant: Tenant, billed: Collection[Invoice]
+) -> dict[str, list[Tax]]:
+    """Return the taxes that apply to invoices today, by customer."""
+    customers = await parties.find_customers(conn, tenant, {one.customer_id for one in billed})
     entity = await parties.load_entity(conn, tenant)
-    return await taxes.load_taxes(conn, tenant, customer.tax_codes(entity))
+    codes = {customer_id: one.tax_codes(entity) for customer_id, one in customers.items()}
+    known = await taxes.load_taxes(conn, tenant, {code for each in codes.values() for code in each})
+    return {
+        customer_id: [known[code] for code in of_customer]
+        for customer_id, of_customer in codes.items()
+    }

@@ -1,20 +1,20 @@
-"""Finalizing an invoice: three transactions, with questions to peers between them.
+"""Finalizing invoices of a tenant: three transactions, with questions to peers between them.
 
 claim → (rating closes the periods) → freeze → (wallet pays) → complete. Each may be repeated by
-anyone at any time: the invoice's row is locked, and its status tells what is done already.
+anyone at any time: the invoices' rows are locked, in the order of their ids, and their statuses
+tell what is done already. Each takes many invoices at once, all or none of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from opentelemetry import trace
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs import outbox, telemetry
+from libs import outbox
 from libs.db import begin
 from libs.tenant import Tenant
 from services.invoicing.domain.content_hash import content_hash
@@ -29,6 +29,7 @@ from services.invoicing.domain.invoice import (
     dates,
 )
 from services.invoicing.domain.line import RatedPeriod
+from services.invoicing.domain.numbering import Sequence as NumberSequence
 from services.invoicing.domain.numbering import invoice_number
 from services.invoicing.domain.party import BillingEntity, ZeroInvoices
 from services.invoicing.operations.drafting import load_taxes
@@ -52,149 +53,201 @@ class Claim:
     settled: list[SettledPeriod]
 
 
-async def claim(engine: AsyncEngine, tenant: Tenant, invoice_id: UUID) -> Claim:
-    """Return an invoice and all it bills; what rating is asked for is written down first."""
-    async with begin(engine, tenant) as conn:
-        invoice = await invoices.lock_invoice(conn, tenant, invoice_id)
-        period_ids = await invoices.load_period_ids(conn, tenant, invoice_id)
-        if invoice.status is Status.DRAFT:
-            claimed = await late.claim_adjustments(conn, tenant, invoice)
-            return Claim(invoice, period_ids, claimed, [])
-        settled = await invoices.load_settled(conn, tenant, invoice_id)
-        return Claim(await parts.with_parts(conn, tenant, invoice), period_ids, [], settled)
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """What rating answered for a draft, and the trace in which it was asked."""
+
+    invoice_id: UUID
+    closed: Sequence[RatedPeriod]
+    adjusted: Sequence[RatedPeriod]
+    trace_id: str
 
 
-async def freeze(
-    engine: AsyncEngine,
-    tenant: Tenant,
-    invoice_id: UUID,
-    *,
-    closed: Sequence[RatedPeriod],
-    adjusted: Sequence[RatedPeriod],
-) -> bool:
-    """Freeze a draft with the fees of its closed periods, and the adjustments that fit on it.
+async def claim(engine: AsyncEngine, tenant: Tenant, invoice_ids: Sequence[UUID]) -> list[Claim]:
+    """Return those of the invoices that are not closed, in their order, and all they bill.
 
-    Those that would take its subtotal below zero wait for the customer's next invoice. False
-    says that the draft bills something else by now: claim it again. Frozen before is True.
+    What rating is asked for is written down first.
     """
     async with begin(engine, tenant) as conn:
-        invoice = await invoices.lock_invoice(conn, tenant, invoice_id)
-        if invoice.status is not Status.DRAFT:
-            return True
-        period_ids = await invoices.load_period_ids(conn, tenant, invoice_id)
-        claimed = await late.load_claimed(conn, tenant, invoice_id)
-        if period_ids != sorted(one.period_id for one in closed):
-            return False
-        if {(one.period_id, one.sequence) for one in claimed} != {
-            (one.period_id, one.sequence) for one in adjusted
-        }:
-            return False
-        subtotal_minor = sum(one.amount_minor for one in closed)
-        taken, waiting = choose_adjustments(subtotal_minor, adjusted)
-        await keep_adjustments(conn, tenant, invoice_id, taken=taken, waiting=waiting)
-        applying = await load_taxes(conn, tenant, invoice)
-        content = compose(invoice_id, [*closed, *taken], applying)
-        settled = [SettledPeriod(one.period_id, one.subscription_id, one.period) for one in closed]
-        await invoices.save_settled(conn, tenant, invoice_id, settled)
-        await freeze_content(conn, tenant, invoice, content, period_ids)
-    return True
+        locked = await invoices.lock_invoices(conn, tenant, invoice_ids)
+        drafts = [one for one in map(locked.get, invoice_ids) if one and one.status is Status.DRAFT]
+        frozen = [one for one in locked.values() if one.status is Status.FINALIZING]
+        draft_ids = [draft.invoice_id for draft in drafts]
+        period_ids = await invoices.load_period_ids(conn, tenant, draft_ids)
+        adjustments = await late.claim_adjustments(conn, tenant, drafts)
+        settled = await invoices.load_settled(conn, tenant, [one.invoice_id for one in frozen])
+        whole = await parts.with_parts(conn, tenant, frozen)
+    claims = {
+        draft.invoice_id: Claim(
+            draft, period_ids[draft.invoice_id], adjustments.get(draft.invoice_id, []), []
+        )
+        for draft in drafts
+    }
+    claims |= {one.invoice_id: Claim(one, [], [], settled[one.invoice_id]) for one in whole}
+    return [claims[invoice_id] for invoice_id in invoice_ids if invoice_id in claims]
 
 
-async def keep_adjustments(
-    conn: AsyncConnection,
-    tenant: Tenant,
-    invoice_id: UUID,
-    *,
-    taken: Sequence[RatedPeriod],
-    waiting: Sequence[RatedPeriod],
-) -> None:
-    """Store what rating answered, and bill what is taken."""
-    await late.save_adjustments(conn, tenant, taken, invoice_id=invoice_id)
+async def freeze(engine: AsyncEngine, tenant: Tenant, priced: Sequence[Priced]) -> list[Claim]:
+    """Freeze drafts with the fees of their closed periods, and the adjustments that fit on them.
+
+    Those that would take a subtotal below zero wait for the customer's next invoice. Returns what
+    was frozen: not what was frozen before, nor a draft that bills something else by now.
+    """
+    invoice_ids = [one.invoice_id for one in priced]
+    async with begin(engine, tenant) as conn:
+        locked = await invoices.lock_invoices(conn, tenant, invoice_ids)
+        period_ids = await invoices.load_period_ids(conn, tenant, invoice_ids)
+        claimed = await late.load_claimed(conn, tenant, invoice_ids)
+        unchanged = [
+            one
+            for one in priced
+            if locked[one.invoice_id].status is Status.DRAFT
+            and bills(one, period_ids[one.invoice_id], claimed[one.invoice_id])
+        ]
+        taxes = await load_taxes(conn, tenant, [locked[one.invoice_id] for one in unchanged])
+        contents: list[tuple[Invoice, Content]] = []
+        settled: dict[UUID, list[SettledPeriod]] = {}
+        for one in unchanged:
+            invoice = locked[one.invoice_id]
+            taken = await take_adjustments(conn, tenant, one)
+            content = compose(one.invoice_id, [*one.closed, *taken], taxes[invoice.customer_id])
+            contents.append((frozen_invoice(invoice, content, one), content))
+            settled[one.invoice_id] = settled_periods(one)
+        if contents:
+            await invoices.save_settled(conn, tenant, settled)
+            await parts.replace_contents(conn, tenant, contents)
+            await parts.freeze(conn, tenant, [invoice for invoice, _ in contents])
+    return [Claim(invoice, [], [], settled[invoice.invoice_id]) for invoice, _ in contents]
+
+
+def bills(priced: Priced, period_ids: Sequence[UUID], claimed: Sequence[Adjustment]) -> bool:
+    """Tell whether a draft still bills what rating was asked for."""
+    if sorted(period_ids) != sorted(one.period_id for one in priced.closed):
+        return False
+    asked = {(one.period_id, one.sequence) for one in priced.adjusted}
+    return asked == {(one.period_id, one.sequence) for one in claimed}
+
+
+async def take_adjustments(
+    conn: AsyncConnection, tenant: Tenant, priced: Priced
+) -> list[RatedPeriod]:
+    """Store what rating answered of late usage, and bill and return what fits on the invoice."""
+    if not priced.adjusted:
+        return []
+    subtotal_minor = sum(one.amount_minor for one in priced.closed)
+    taken, waiting = choose_adjustments(subtotal_minor, priced.adjusted)
+    await late.save_adjustments(conn, tenant, taken, invoice_id=priced.invoice_id)
     await late.save_adjustments(conn, tenant, waiting, invoice_id=None)
-    billed = [(one.period_id, invoices.adjustment_purpose(one.sequence)) for one in taken]
-    await invoices.bill_periods(conn, tenant, invoice_id, billed)
-
-
-async def freeze_content(
-    conn: AsyncConnection,
-    tenant: Tenant,
-    invoice: Invoice,
-    content: Content,
-    period_ids: Sequence[UUID],
-) -> None:
-    await parts.replace_content(conn, tenant, invoice, content)
-    digest = content_hash(
-        invoice.invoice_id,
-        content,
-        customer_id=invoice.customer_id,
-        currency=invoice.currency,
-        period_ids=period_ids,
+    await invoices.bill_periods(
+        conn,
+        tenant,
+        [
+            (priced.invoice_id, one.period_id, invoices.adjustment_purpose(one.sequence))
+            for one in taken
+        ],
     )
-    await parts.freeze(conn, tenant, invoice, content_hash=digest, trace_id=telemetry.trace_id())
+    return taken
+
+
+def frozen_invoice(invoice: Invoice, content: Content, priced: Priced) -> Invoice:
+    """Return a draft as it is from now on, until it is paid."""
+    return replace(
+        invoice,
+        status=Status.FINALIZING,
+        lines=content.lines,
+        taxes=content.taxes,
+        subtotal_minor=content.subtotal_minor,
+        tax_minor=content.tax_minor,
+        total_minor=content.gross_minor,
+        trace_id=priced.trace_id,
+        content_hash=content_hash(
+            invoice.invoice_id,
+            content,
+            customer_id=invoice.customer_id,
+            currency=invoice.currency,
+            period_ids=[one.period_id for one in priced.closed],
+        ),
+    )
+
+
+def settled_periods(priced: Priced) -> list[SettledPeriod]:
+    """Return whose time an invoice settles, in the order of the periods' ids."""
+    ordered = sorted(priced.closed, key=lambda one: one.period_id)
+    return [SettledPeriod(one.period_id, one.subscription_id, one.period) for one in ordered]
 
 
 async def complete(
     engine: AsyncEngine,
     tenant: Tenant,
-    invoice_id: UUID,
-    credits: Sequence[Credit],
+    paid: Mapping[UUID, Sequence[Credit]],
     *,
     now: datetime,
-) -> None:
-    """Close a frozen invoice with what wallets paid; its number is taken last, and announced.
+) -> dict[UUID, str]:
+    """Close frozen invoices with what wallets paid, and announce them; return their numbers.
 
-    An invoice of nothing is skipped without a number where the billing entity wants that.
+    The numbers are taken last, in this order. An invoice of nothing is skipped without a number
+    where the billing entity wants that. What is closed already stays as it is.
     """
     async with begin(engine, tenant) as conn:
-        invoice = await invoices.lock_invoice(conn, tenant, invoice_id)
-        if invoice.status is not Status.FINALIZING:
-            return
-        await parts.save_credits(conn, tenant, invoice_id, credits)
+        locked = await invoices.lock_invoices(conn, tenant, paid.keys())
+        frozen = [locked[one] for one in paid if locked[one].status is Status.FINALIZING]
+        if not frozen:
+            return {}
+        await parts.save_credits(
+            conn, tenant, {one.invoice_id: paid[one.invoice_id] for one in frozen}
+        )
         entity = await parties.load_entity(conn, tenant)
-        credits_minor = sum(credit.amount_minor for credit in credits)
-        if is_skipped(invoice, entity):
-            await parts.close(
-                conn,
-                tenant,
-                invoice_id,
-                status=Status.SKIPPED,
-                credits_minor=credits_minor,
+        numbered = [one for one in frozen if not is_skipped(one, entity)]
+        numbers = await take_numbers(conn, tenant, numbered, entity, now)
+        closed: dict[UUID, parts.Closed] = {}
+        for invoice in frozen:
+            sequence, number = numbers.get(invoice.invoice_id, (None, None))
+            closed[invoice.invoice_id] = parts.Closed(
+                status=Status.FINALIZED if number else Status.SKIPPED,
+                credits_minor=sum(credit.amount_minor for credit in paid[invoice.invoice_id]),
                 dates=dates(now, invoice.time_zone, entity.net_terms_days),
-                finalized_at=now,
+                sequence=sequence,
+                number=number,
             )
-            return
-        await close_numbered(conn, tenant, invoice, entity, credits_minor, now)
-        closed = await invoices.load_invoice(conn, tenant, invoice_id=invoice_id)
-        whole = await parts.with_parts(conn, tenant, closed)
-        await outbox.append(conn, tenant, InvoiceFinalized(invoice=invoice_message(whole)))
+        await parts.close(conn, tenant, closed, finalized_at=now)
+        await announce_finalized(conn, tenant, list(numbers))
+    return {invoice_id: number for invoice_id, (_, number) in numbers.items()}
 
 
-async def close_numbered(
+async def take_numbers(
     conn: AsyncConnection,
     tenant: Tenant,
-    invoice: Invoice,
+    numbered: Sequence[Invoice],
     entity: BillingEntity,
-    credits_minor: int,
     now: datetime,
+) -> dict[UUID, tuple[NumberSequence, str]]:
+    """Return the places and numbers of invoices, which they take in their order."""
+    customers = await parties.find_customers(conn, tenant, {one.customer_id for one in numbered})
+    places = await series.take_sequences(conn, tenant, [one.customer_id for one in numbered])
+    return {
+        invoice.invoice_id: (
+            place,
+            invoice_number(
+                entity,
+                sequence=place,
+                customer_number=customers[invoice.customer_id].number,
+                finalized_at=now,
+            ),
+        )
+        for invoice, place in zip(numbered, places, strict=True)
+    }
+
+
+async def announce_finalized(
+    conn: AsyncConnection, tenant: Tenant, invoice_ids: Sequence[UUID]
 ) -> None:
-    customer = await parties.load_customer(conn, tenant, invoice.customer_id)
-    sequence = await series.take_invoice_sequence(conn, tenant, invoice.customer_id)
-    number = invoice_number(
-        entity, sequence=sequence, customer_number=customer.number, finalized_at=now
-    )
-    # The number is how people ask for the trace: `tally trace INV-202601-001`.
-    trace.get_current_span().set_attribute("invoice_number", number)
-    await parts.close(
-        conn,
-        tenant,
-        invoice.invoice_id,
-        status=Status.FINALIZED,
-        credits_minor=credits_minor,
-        dates=dates(now, invoice.time_zone, entity.net_terms_days),
-        finalized_at=now,
-        sequence=sequence,
-        number=number,
-    )
+    closed = await invoices.load_invoices(conn, tenant, invoice_ids)
+    whole = await parts.with_parts(conn, tenant, closed.values())
+    finalized = {
+        one.invoice_id: (tenant, InvoiceFinalized(invoice=invoice_message(one)), one.trace_headers)
+        for one in whole
+    }
+    await outbox.append_all(conn, [finalized[invoice_id] for invoice_id in invoice_ids])
 
 
 def is_skipped(invoice: Invoice, entity: BillingEntity) -> bool:

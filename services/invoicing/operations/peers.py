@@ -30,6 +30,7 @@ FEE_KIND = {
 
 
 PAGE_SIZE = 100  # Of the lists that a verification reads.
+CLOSED_AT_ONCE = 100  # Periods: folds of their usage wait meanwhile.
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,16 @@ class Rating:
         answer = await call(self._stub.RatePeriod, request, tenant=tenant)
         return read_rated(answer.rated)
 
-    async def close(self, tenant: Tenant, period_id: UUID) -> RatedPeriod:
-        """Freeze the fees of a due period and return them; a repeat returns the same."""
-        request = rating_service_pb2.ClosePeriodRequest(period_id=str(period_id))
-        answer = await call(self._stub.ClosePeriod, request, tenant=tenant)
-        return read_rated(answer.rated)
+    async def close(self, tenant: Tenant, period_ids: Sequence[UUID]) -> dict[UUID, RatedPeriod]:
+        """Freeze the fees of due periods and return them, by id; a repeat returns the same."""
+        closed: dict[UUID, RatedPeriod] = {}
+        for at in range(0, len(period_ids), CLOSED_AT_ONCE):
+            asked = [str(one) for one in period_ids[at : at + CLOSED_AT_ONCE]]
+            request = rating_service_pb2.ClosePeriodsRequest(period_ids=asked)
+            answer = await call(self._stub.ClosePeriods, request, tenant=tenant)
+            for one in map(read_rated, answer.rated):
+                closed[one.period_id] = one
+        return closed
 
     async def adjust(self, tenant: Tenant, period_id: UUID, sequence: int) -> RatedPeriod:
         """Freeze what changed in a closed period and return it; a repeat returns the same."""

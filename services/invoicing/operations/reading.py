@@ -21,8 +21,10 @@ async def get_invoice(
         InvoiceNotFound: the tenant has no such invoice.
     """
     async with begin(engine, tenant) as conn:
-        invoice = await invoices.load_invoice(conn, tenant, invoice_id=invoice_id, number=number)
-        return await parts.with_parts(conn, tenant, invoice)
+        which = invoice_id or await invoices.find_invoice_id(conn, tenant, number)
+        found = await invoices.load_invoices(conn, tenant, [which])
+        [whole] = await parts.with_parts(conn, tenant, found.values())
+        return whole
 
 
 async def list_invoices(

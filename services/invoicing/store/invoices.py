@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Row, Select, bindparam, func, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.period import Period
+from libs.schema import among
 from libs.tenant import Tenant
 from services.invoicing.domain.invoice import (
     Group,
@@ -33,187 +35,229 @@ def adjustment_purpose(sequence: int) -> str:
     return f"adjustment {sequence}"
 
 
-async def find_draft(conn: AsyncConnection, tenant: Tenant, group: Group) -> UUID | None:
-    """Return the group's draft, locked to the end of the transaction."""
-    query = select(invoices.c.invoice_id).filter_by(
-        tenant=tenant,
-        status=Status.DRAFT,
-        customer_id=group.customer_id,
-        currency=group.currency,
-        group_day=group.day,
-    )
-    return (await conn.execute(query.with_for_update())).scalar_one_or_none()
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An invoice that is to bill what becomes due for its group.
+
+    `period` spans what it bills so far; `headers` hold the trace that its finalization continues.
+    """
+
+    invoice_id: UUID
+    group: Group
+    time_zone: str
+    period: Period
+    finalize_at: datetime
+    headers: Mapping[str, str]
 
 
-async def create_draft(
-    conn: AsyncConnection,
-    tenant: Tenant,
-    invoice_id: UUID,
-    group: Group,
-    *,
-    time_zone: str,
-    finalize_at: datetime,
-    created_at: datetime,
-    headers: dict[str, str],
-) -> None:
-    """Store an empty draft. `headers` hold the trace that its finalization continues."""
-    await conn.execute(
-        insert(invoices).values(
-            tenant=tenant,
-            invoice_id=invoice_id,
-            status=Status.DRAFT,
-            customer_id=group.customer_id,
-            currency=group.currency,
-            group_day=group.day,
-            time_zone=time_zone,
-            finalize_at=finalize_at,
-            created_at=created_at,
-            trace_headers=headers,
+async def find_drafts(
+    conn: AsyncConnection, tenant: Tenant, groups: Collection[Group]
+) -> dict[Group, UUID]:
+    """Return the drafts of `groups` that exist, locked in the order of their ids."""
+    columns = invoices.c
+    query = (
+        select(columns.invoice_id, columns.customer_id, columns.currency, columns.group_day)
+        .filter_by(tenant=tenant, status=Status.DRAFT)
+        .where(
+            among(columns.customer_id, {group.customer_id for group in groups}),
+            among(columns.group_day, {group.day for group in groups}),
         )
+        .order_by(columns.invoice_id)
     )
+    found = {
+        Group(row.customer_id, row.currency, row.group_day): row.invoice_id
+        for row in await conn.execute(query.with_for_update())
+    }
+    return {group: found[group] for group in groups if group in found}
 
 
-async def extend_draft(
-    conn: AsyncConnection,
-    tenant: Tenant,
-    invoice_id: UUID,
-    *,
-    period: Period,
-    finalize_at: datetime,
+async def create_drafts(
+    conn: AsyncConnection, tenant: Tenant, drafts: Sequence[Draft], *, created_at: datetime
 ) -> None:
-    """Widen a draft to `period`, let it wait until `finalize_at`, and mark it for a refresh."""
-    await conn.execute(
-        update(invoices)
-        .filter_by(tenant=tenant, invoice_id=invoice_id)
-        .values(
-            # least and greatest pass over nulls.
-            period_start=func.least(invoices.c.period_start, period.start),
-            period_end=func.greatest(invoices.c.period_end, period.end),
-            finalize_at=func.greatest(invoices.c.finalize_at, finalize_at),
-            revision=invoices.c.revision + 1,
+    """Store new drafts, without lines."""
+    if drafts:
+        await conn.execute(
+            insert(invoices),
+            [
+                {
+                    "tenant": tenant,
+                    "invoice_id": draft.invoice_id,
+                    "status": Status.DRAFT,
+                    "customer_id": draft.group.customer_id,
+                    "currency": draft.group.currency,
+                    "group_day": draft.group.day,
+                    "time_zone": draft.time_zone,
+                    "period_start": draft.period.start,
+                    "period_end": draft.period.end,
+                    "finalize_at": draft.finalize_at,
+                    "created_at": created_at,
+                    "trace_headers": dict(draft.headers),
+                }
+                for draft in drafts
+            ],
         )
-    )
+
+
+async def extend_drafts(conn: AsyncConnection, tenant: Tenant, drafts: Sequence[Draft]) -> None:
+    """Widen stored, locked drafts to the periods and waits of `drafts`, to be rated again."""
+    if drafts:
+        columns = invoices.c
+        await conn.execute(
+            update(invoices)
+            .filter_by(tenant=tenant)
+            .where(columns.invoice_id == bindparam("of_invoice"))
+            .values(
+                # least and greatest pass over nulls.
+                period_start=func.least(columns.period_start, bindparam("start")),
+                period_end=func.greatest(columns.period_end, bindparam("end")),
+                finalize_at=func.greatest(columns.finalize_at, bindparam("until")),
+                revision=columns.revision + 1,
+            ),
+            [
+                {
+                    "of_invoice": draft.invoice_id,
+                    "start": draft.period.start,
+                    "end": draft.period.end,
+                    "until": draft.finalize_at,
+                }
+                for draft in drafts
+            ],
+        )
 
 
 async def find_billed(
-    conn: AsyncConnection, tenant: Tenant, period_ids: Sequence[UUID]
+    conn: AsyncConnection, tenant: Tenant, period_ids: Collection[UUID]
 ) -> set[UUID]:
     """Return those of `period_ids` that a live invoice bills already."""
     query = select(invoice_periods.c.period_id).filter_by(tenant=tenant, purpose=CLOSE, live=True)
-    billed = query.where(invoice_periods.c.period_id.in_(period_ids))
+    billed = query.where(among(invoice_periods.c.period_id, period_ids))
     return set((await conn.execute(billed)).scalars())
 
 
 async def bill_periods(
-    conn: AsyncConnection, tenant: Tenant, invoice_id: UUID, billed: Sequence[tuple[UUID, str]]
+    conn: AsyncConnection, tenant: Tenant, billed: Sequence[tuple[UUID, UUID, str]]
 ) -> None:
-    """Put periods on an invoice, each with its purpose.
+    """Put periods on invoices, given as invoice, period and purpose.
 
     Raises:
         IntegrityError: a live invoice bills one of them for that purpose already.
     """
     if billed:
-        key = {"tenant": tenant, "invoice_id": invoice_id}
-        rows = [{**key, "period_id": period, "purpose": purpose} for period, purpose in billed]
+        rows = [
+            {"tenant": tenant, "invoice_id": invoice, "period_id": period, "purpose": purpose}
+            for invoice, period, purpose in billed
+        ]
         await conn.execute(insert(invoice_periods), rows)
 
 
-async def load_period_ids(conn: AsyncConnection, tenant: Tenant, invoice_id: UUID) -> list[UUID]:
-    """Return the periods that an invoice bills for the first time, in id order."""
-    query = select(invoice_periods.c.period_id).filter_by(
-        tenant=tenant, invoice_id=invoice_id, purpose=CLOSE
-    )
-    return list((await conn.execute(query.order_by(invoice_periods.c.period_id))).scalars())
+async def load_period_ids(
+    conn: AsyncConnection, tenant: Tenant, invoice_ids: Collection[UUID]
+) -> dict[UUID, list[UUID]]:
+    """Return the periods that invoices bill for the first time, in id order, by invoice."""
+    found: dict[UUID, list[UUID]] = {invoice_id: [] for invoice_id in invoice_ids}
+    for row in await conn.execute(_first_billed(tenant, invoice_ids)):
+        found[row.invoice_id].append(row.period_id)
+    return found
 
 
 async def save_settled(
-    conn: AsyncConnection, tenant: Tenant, invoice_id: UUID, settled: Sequence[SettledPeriod]
+    conn: AsyncConnection, tenant: Tenant, settled: Mapping[UUID, Sequence[SettledPeriod]]
 ) -> None:
-    """Note whose time the periods settle that an invoice bills."""
-    if settled:
+    """Note whose time the periods settle that invoices bill."""
+    rows = [
+        {
+            "on": invoice_id,
+            "settled": one.period_id,
+            "of": one.subscription_id,
+            "start": one.period.start,
+            "end": one.period.end,
+        }
+        for invoice_id, of_invoice in settled.items()
+        for one in of_invoice
+    ]
+    if rows:
         await conn.execute(
             update(invoice_periods)
-            .filter_by(tenant=tenant, invoice_id=invoice_id, purpose=CLOSE)
-            .where(invoice_periods.c.period_id == bindparam("settled"))
+            .filter_by(tenant=tenant, purpose=CLOSE)
+            .where(
+                invoice_periods.c.invoice_id == bindparam("on"),
+                invoice_periods.c.period_id == bindparam("settled"),
+            )
             .values(
                 subscription_id=bindparam("of"),
                 period_start=bindparam("start"),
                 period_end=bindparam("end"),
             ),
-            [
-                {
-                    "settled": one.period_id,
-                    "of": one.subscription_id,
-                    "start": one.period.start,
-                    "end": one.period.end,
-                }
-                for one in settled
-            ],
+            rows,
         )
 
 
 async def load_settled(
-    conn: AsyncConnection, tenant: Tenant, invoice_id: UUID
-) -> list[SettledPeriod]:
-    """Return the periods that a frozen invoice settles, in id order."""
-    query = select(invoice_periods).filter_by(tenant=tenant, invoice_id=invoice_id, purpose=CLOSE)
-    return [
-        SettledPeriod(
-            row.period_id,
-            row.subscription_id,
-            Period(row.period_start.astimezone(UTC), row.period_end.astimezone(UTC)),
-        )
-        for row in await conn.execute(query.order_by(invoice_periods.c.period_id))
-    ]
+    conn: AsyncConnection, tenant: Tenant, invoice_ids: Collection[UUID]
+) -> dict[UUID, list[SettledPeriod]]:
+    """Return the periods that frozen invoices settle, in id order, by invoice."""
+    found: dict[UUID, list[SettledPeriod]] = {invoice_id: [] for invoice_id in invoice_ids}
+    for row in await conn.execute(_first_billed(tenant, invoice_ids)):
+        period = Period(row.period_start.astimezone(UTC), row.period_end.astimezone(UTC))
+        found[row.invoice_id].append(SettledPeriod(row.period_id, row.subscription_id, period))
+    return found
 
 
-async def mark_stale(conn: AsyncConnection, tenant: Tenant, *, period_id: UUID) -> None:
-    """Mark the draft that bills a period for a refresh, if there is one."""
-    billing = select(invoice_periods.c.invoice_id).filter_by(
-        tenant=tenant, period_id=period_id, live=True
-    )
-    await conn.execute(
-        update(invoices)
-        .filter_by(tenant=tenant, status=Status.DRAFT)
-        .where(invoices.c.invoice_id.in_(billing))
-        .values(revision=invoices.c.revision + 1)
-    )
+async def mark_stale(conn: AsyncConnection, tenant: Tenant, period_ids: Collection[UUID]) -> None:
+    """Mark the drafts that bill periods for a refresh, where there are any."""
+    billing = select(invoice_periods.c.invoice_id).filter_by(tenant=tenant, live=True)
+    of_periods = billing.where(among(invoice_periods.c.period_id, period_ids))
+    await _raise_revisions(conn, tenant, invoices.c.invoice_id.in_(of_periods))
 
 
 async def mark_drafts_stale(
     conn: AsyncConnection, tenant: Tenant, *, customer_id: str | None = None
 ) -> None:
     """Mark the drafts of a customer, or all of the tenant's, for a refresh."""
-    changed = update(invoices).filter_by(tenant=tenant, status=Status.DRAFT)
-    if customer_id is not None:
-        changed = changed.filter_by(customer_id=customer_id)
-    await conn.execute(changed.values(revision=invoices.c.revision + 1))
+    every = customer_id is None
+    await _raise_revisions(conn, tenant, true() if every else invoices.c.customer_id == customer_id)
 
 
-async def lock_invoice(conn: AsyncConnection, tenant: Tenant, invoice_id: UUID) -> Invoice:
-    """Return an invoice without its lines, locked to the end of the transaction."""
-    query = select(invoices).filter_by(tenant=tenant, invoice_id=invoice_id)
-    await conn.execute(query.with_for_update())
-    return await load_invoice(conn, tenant, invoice_id=invoice_id)
+async def lock_invoices(
+    conn: AsyncConnection, tenant: Tenant, invoice_ids: Collection[UUID]
+) -> dict[UUID, Invoice]:
+    """Return invoices without their lines, locked in id order to the end of the transaction."""
+    which = among(invoices.c.invoice_id, invoice_ids)
+    query = select(invoices.c.invoice_id).filter_by(tenant=tenant).where(which)
+    await conn.execute(query.order_by(invoices.c.invoice_id).with_for_update())
+    return await load_invoices(conn, tenant, invoice_ids)
 
 
-async def load_invoice(
-    conn: AsyncConnection, tenant: Tenant, *, invoice_id: UUID | None = None, number: str = ""
-) -> Invoice:
-    """Return an invoice, by its id or its number, without its lines.
+async def load_invoices(
+    conn: AsyncConnection, tenant: Tenant, invoice_ids: Collection[UUID]
+) -> dict[UUID, Invoice]:
+    """Return invoices by id, without their lines.
 
     Raises:
-        InvoiceNotFound: the tenant has no such invoice.
+        InvoiceNotFound: the tenant does not have one of them.
     """
-    query = with_customer(tenant)
-    if invoice_id is not None:
-        query = query.where(invoices.c.invoice_id == invoice_id)
-    else:
-        query = query.where(invoices.c.number == number)
-    row = (await conn.execute(query)).one_or_none()
-    if row is None:
-        raise InvoiceNotFound(f"no invoice {invoice_id or number}")
-    return await invoice_of(conn, tenant, row)
+    query = with_customer(tenant).where(among(invoices.c.invoice_id, invoice_ids))
+    rows = {row.invoice_id: row for row in await conn.execute(query)}
+    for invoice_id in invoice_ids:
+        if invoice_id not in rows:
+            raise InvoiceNotFound(f"no invoice {invoice_id}")
+    seller = Party(name="")
+    if not all(row.seller for row in rows.values()):
+        seller = seller_of(await parties.load_entity(conn, tenant))
+    return {invoice_id: read_invoice(row, seller) for invoice_id, row in rows.items()}
+
+
+async def find_invoice_id(conn: AsyncConnection, tenant: Tenant, number: str) -> UUID:
+    """Return the invoice that has a number.
+
+    Raises:
+        InvoiceNotFound: the tenant has none.
+    """
+    query = select(invoices.c.invoice_id).filter_by(tenant=tenant, number=number)
+    found: UUID | None = (await conn.execute(query)).scalar_one_or_none()
+    if found is None:
+        raise InvoiceNotFound(f"no invoice {number}")
+    return found
 
 
 async def list_invoices(
@@ -251,11 +295,6 @@ def with_customer(tenant: Tenant) -> Select[Any]:
         & (customers.c.customer_id == invoices.c.customer_id),
     )
     return select(invoices, *buyer).select_from(joined).where(invoices.c.tenant == tenant)
-
-
-async def invoice_of(conn: AsyncConnection, tenant: Tenant, row: Row[Any]) -> Invoice:
-    seller = Party(name="") if row.seller else seller_of(await parties.load_entity(conn, tenant))
-    return read_invoice(row, seller)
 
 
 def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
@@ -303,3 +342,27 @@ def period_of(start: datetime | None, end: datetime | None) -> Period | None:
     if start is None or end is None:
         return None
     return Period(start.astimezone(UTC), end.astimezone(UTC))
+
+
+def _first_billed(tenant: Tenant, invoice_ids: Collection[UUID]) -> Select[Any]:
+    return (
+        select(invoice_periods)
+        .filter_by(tenant=tenant, purpose=CLOSE)
+        .where(among(invoice_periods.c.invoice_id, invoice_ids))
+        .order_by(invoice_periods.c.period_id)
+    )
+
+
+async def _raise_revisions(
+    conn: AsyncConnection, tenant: Tenant, which: ColumnElement[bool]
+) -> None:
+    """Mark drafts for a refresh, locked in the order of their ids as everyone locks them."""
+    of_drafts = {"tenant": tenant, "status": Status.DRAFT}
+    locked = select(invoices.c.invoice_id).filter_by(**of_drafts).where(which)
+    ordered = locked.order_by(invoices.c.invoice_id).with_for_update().cte("locked")
+    await conn.execute(
+        update(invoices)
+        .filter_by(**of_drafts)
+        .where(invoices.c.invoice_id == ordered.c.invoice_id)
+        .values(revision=invoices.c.revision + 1)
+    )

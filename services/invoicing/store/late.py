@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from sqlalchemy import Row, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.schema import among
 from libs.tenant import Tenant
 from services.invoicing.domain.invoice import Invoice
 from services.invoicing.domain.line import RatedPeriod
@@ -27,48 +28,67 @@ class Adjustment:
     rated: RatedPeriod | None
 
 
+@dataclass(frozen=True, slots=True)
+class LateUsage:
+    """A closed period whose usage changed; the versions of a period only grow."""
+
+    period_id: UUID
+    customer_id: str
+    currency: str
+    late_version: int
+
+
 async def note_late_usage(
-    conn: AsyncConnection,
-    tenant: Tenant,
-    *,
-    period_id: UUID,
-    customer_id: str,
-    currency: str,
-    late_version: int,
+    conn: AsyncConnection, tenant: Tenant, changed: Collection[LateUsage]
 ) -> None:
-    """Remember that a closed period's usage changed; an older version changes nothing."""
-    row = insert(late_periods).values(
-        tenant=tenant,
-        period_id=period_id,
-        customer_id=customer_id,
-        currency=currency,
-        late_version=late_version,
-    )
+    """Remember that closed periods' usage changed; an older version changes nothing."""
+    if not changed:
+        return
+    row = insert(late_periods)
     newest = func.greatest(late_periods.c.late_version, row.excluded.late_version)
     await conn.execute(
         row.on_conflict_do_update(
             index_elements=["tenant", "period_id"], set_={"late_version": newest}
-        )
+        ),
+        [
+            {
+                "tenant": tenant,
+                "period_id": one.period_id,
+                "customer_id": one.customer_id,
+                "currency": one.currency,
+                "late_version": one.late_version,
+            }
+            for one in sorted(changed, key=lambda one: one.period_id)
+        ],
     )
 
 
 async def claim_adjustments(
-    conn: AsyncConnection, tenant: Tenant, invoice: Invoice
-) -> list[Adjustment]:
-    """Give the locked draft `invoice` what its customer's late usage still owes, or is owed.
+    conn: AsyncConnection, tenant: Tenant, drafts: Sequence[Invoice]
+) -> dict[UUID, list[Adjustment]]:
+    """Give locked drafts what their customers' late usage still owes, or is owed.
 
-    Returns all that it has claimed, now or in an attempt before: so a retry asks rating for the
-    same sequences. What another unfinished invoice asks for is left to it.
+    Returns all that each has claimed, now or in an attempt before: so a retry asks rating for the
+    same sequences. What another unfinished invoice asks for is left to it. Of two drafts of one
+    customer the first takes all.
     """
-    of_customer = {
-        "tenant": tenant,
-        "customer_id": invoice.customer_id,
-        "currency": invoice.currency,
-    }
-    late = select(late_periods).filter_by(**of_customer).order_by(late_periods.c.period_id)
-    periods = (await conn.execute(late.with_for_update())).all()
-    if not periods:
-        return []
+    customers = {draft.customer_id for draft in drafts}
+    late = select(late_periods).filter_by(tenant=tenant)
+    of_customers = late.where(among(late_periods.c.customer_id, customers))
+    ordered = of_customers.order_by(late_periods.c.period_id).with_for_update()
+    periods: dict[tuple[str, str], list[Row[Any]]] = {}
+    for row in await conn.execute(ordered):
+        periods.setdefault((row.customer_id, row.currency), []).append(row)
+    claiming = [draft for draft in drafts if (draft.customer_id, draft.currency) in periods]
+    for draft in claiming:  # Few customers have late usage.
+        await _claim(conn, tenant, draft, periods.pop((draft.customer_id, draft.currency), []))
+    return await load_claimed(conn, tenant, [one.invoice_id for one in claiming])
+
+
+async def _claim(
+    conn: AsyncConnection, tenant: Tenant, draft: Invoice, periods: Sequence[Row[Any]]
+) -> None:
+    of_customer = {"tenant": tenant, "customer_id": draft.customer_id, "currency": draft.currency}
     known = (await conn.execute(select(adjustments).filter_by(**of_customer))).all()
     asked = {row.period_id for row in known if row.rated is None}
     fresh = [
@@ -79,22 +99,31 @@ async def claim_adjustments(
     await conn.execute(
         update(adjustments)
         .filter_by(**of_customer, invoice_id=None)
-        .values(invoice_id=invoice.invoice_id)
+        .values(invoice_id=draft.invoice_id)
     )
     if fresh:
-        await ask(conn, of_customer, invoice.invoice_id, fresh)
-    return await load_claimed(conn, tenant, invoice.invoice_id)
+        await ask(conn, of_customer, draft.invoice_id, fresh)
 
 
-async def load_claimed(conn: AsyncConnection, tenant: Tenant, invoice_id: UUID) -> list[Adjustment]:
-    """Return the adjustments that an invoice has claimed, by period and sequence."""
-    mine = select(adjustments).filter_by(tenant=tenant, invoice_id=invoice_id)
-    order = mine.order_by(adjustments.c.period_id, adjustments.c.sequence)
-    return [adjustment_of(row) for row in await conn.execute(order)]
+async def load_claimed(
+    conn: AsyncConnection, tenant: Tenant, invoice_ids: Collection[UUID]
+) -> dict[UUID, list[Adjustment]]:
+    """Return the adjustments that invoices have claimed, by period and sequence."""
+    found: dict[UUID, list[Adjustment]] = {invoice_id: [] for invoice_id in invoice_ids}
+    if not found:
+        return found
+    mine = select(adjustments).filter_by(tenant=tenant)
+    theirs = mine.where(among(adjustments.c.invoice_id, invoice_ids))
+    for row in await conn.execute(theirs.order_by(adjustments.c.period_id, adjustments.c.sequence)):
+        found[row.invoice_id].append(adjustment_of(row))
+    return found
 
 
 async def ask(
-    conn: AsyncConnection, of_customer: dict[str, Any], invoice_id: UUID, periods: list[Row[Any]]
+    conn: AsyncConnection,
+    of_customer: dict[str, Any],
+    invoice_id: UUID,
+    periods: Sequence[Row[Any]],
 ) -> None:
     """Write down the next adjustment of each period, before rating is asked for it."""
     await conn.execute(

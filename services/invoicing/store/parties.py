@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from sqlalchemy import Row, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.schema import among
 from libs.tenant import Tenant
 from services.invoicing.domain.party import (
     ENTITY_CODE,
@@ -63,13 +65,13 @@ async def save_entity(conn: AsyncConnection, tenant: Tenant, entity: BillingEnti
     await conn.execute(row.on_conflict_do_update(index_elements=["tenant", "code"], set_=values))
 
 
-async def find_customer(
-    conn: AsyncConnection, tenant: Tenant, customer_id: str
-) -> KnownCustomer | None:
-    """Return a customer, None if it was never met."""
-    query = select(customers).filter_by(tenant=tenant, customer_id=customer_id)
-    row = (await conn.execute(query)).one_or_none()
-    return None if row is None else customer_of(row)
+async def find_customers(
+    conn: AsyncConnection, tenant: Tenant, customer_ids: Collection[str]
+) -> dict[str, KnownCustomer]:
+    """Return those of the customers that were met before, by id."""
+    which = among(customers.c.customer_id, customer_ids)
+    query = select(customers).filter_by(tenant=tenant).where(which)
+    return {row.customer_id: customer_of(row) for row in await conn.execute(query)}
 
 
 async def load_customer(conn: AsyncConnection, tenant: Tenant, customer_id: str) -> KnownCustomer:
@@ -78,10 +80,10 @@ async def load_customer(conn: AsyncConnection, tenant: Tenant, customer_id: str)
     Raises:
         CustomerNotFound: the tenant has none of that id.
     """
-    found = await find_customer(conn, tenant, customer_id)
-    if found is None:
+    found = await find_customers(conn, tenant, [customer_id])
+    if not found:
         raise CustomerNotFound(f"no customer {customer_id}")
-    return found
+    return found[customer_id]
 
 
 async def list_customers(
@@ -102,47 +104,54 @@ async def save_customer(
     row = (await conn.execute(changed.values(**columns_of(profile)).returning(customers))).first()
     if row is not None:
         return customer_of(row)
-    created = await create_customer(conn, tenant, profile, now=now)
-    if created is not None:
-        return created
+    if await create_customers(conn, tenant, [profile], now=now):
+        return await load_customer(conn, tenant, profile.customer_id)
     # Another transaction created it between the two statements; now it can be changed.
     return await save_customer(conn, tenant, profile, now=now)
 
 
-async def open_customer(
-    conn: AsyncConnection, tenant: Tenant, customer_id: str, *, time_zone: str, now: datetime
-) -> KnownCustomer:
-    """Return a customer, a stub of it if it was never met."""
-    stub = Customer(customer_id=customer_id, time_zone=time_zone, stub=True)
-    return (
-        await find_customer(conn, tenant, customer_id)
-        or await create_customer(conn, tenant, stub, now=now)
-        or await load_customer(conn, tenant, customer_id)
-    )
+async def open_customers(
+    conn: AsyncConnection, tenant: Tenant, time_zones: Mapping[str, str], *, now: datetime
+) -> dict[str, KnownCustomer]:
+    """Return customers by id, with stubs of those, in these zones, that were never met."""
+    while True:
+        known = await find_customers(conn, tenant, time_zones.keys())
+        stubs = [
+            Customer(customer_id=customer_id, time_zone=zone, stub=True)
+            for customer_id, zone in time_zones.items()
+            if customer_id not in known
+        ]
+        if not stubs:
+            return known
+        # If another transaction meets one of them first, all are looked for again.
+        await create_customers(conn, tenant, stubs, now=now)
 
 
-async def create_customer(
-    conn: AsyncConnection, tenant: Tenant, profile: Customer, *, now: datetime
-) -> KnownCustomer | None:
-    """Insert a customer; None if another transaction did so first.
+async def create_customers(
+    conn: AsyncConnection, tenant: Tenant, profiles: Sequence[Customer], *, now: datetime
+) -> bool:
+    """Insert customers with the next numbers; False, and none, if another was there first.
 
-    The number comes before the row, as nobody may see a customer without one. The savepoint
-    gives it back to the series when the row was there already.
+    The numbers come before the rows, as nobody may see a customer without one. The savepoint
+    gives them back to the series when a row was there already.
     """
     async with conn.begin_nested() as savepoint:
-        number = await series.take(conn, tenant, series.CUSTOMERS)
-        row = insert(customers).values(
-            tenant=tenant,
-            customer_id=profile.customer_id,
-            number=number,
-            created_at=now,
-            **columns_of(profile),
-        )
-        inserted = await conn.execute(row.on_conflict_do_nothing())
-        if inserted.rowcount == 1:
-            return KnownCustomer(profile, number, now)
+        first = await series.take(conn, tenant, series.CUSTOMERS, count=len(profiles))
+        rows = [
+            {
+                "tenant": tenant,
+                "customer_id": profile.customer_id,
+                "number": number,
+                "created_at": now,
+                **columns_of(profile),
+            }
+            for number, profile in enumerate(profiles, start=first)
+        ]
+        adding = insert(customers).on_conflict_do_nothing().returning(customers.c.customer_id)
+        if len((await conn.execute(adding, rows)).all()) == len(rows):
+            return True
         await savepoint.rollback()
-    return None
+    return False
 
 
 def columns_of(profile: Customer) -> dict[str, Any]:

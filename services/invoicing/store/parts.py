@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy import Row, Select, Table, Update, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.period import Period
+from libs.schema import among
 from libs.tenant import Tenant
 from services.invoicing.domain.invoice import Content, Credit, Invoice, Status
 from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, Line
@@ -27,126 +28,166 @@ from services.invoicing.store.schema import (
 )
 
 
-async def with_parts(conn: AsyncConnection, tenant: Tenant, invoice: Invoice) -> Invoice:
-    """Return `invoice` with its lines and taxes."""
-    key = {"tenant": tenant, "invoice_id": invoice.invoice_id}
-    lines = select(invoice_lines).filter_by(**key).order_by(invoice_lines.c.position)
-    taxes = select(invoice_taxes).filter_by(**key).order_by(invoice_taxes.c.position)
-    return replace(
-        invoice,
-        lines=tuple(line_of(row) for row in await conn.execute(lines)),
-        taxes=tuple(tax_of(row) for row in await conn.execute(taxes)),
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """How a frozen invoice ends: finalized, with its places and its number, or skipped."""
+
+    status: Status
+    credits_minor: int
+    dates: tuple[date, date]
+    sequence: NumberSequence | None = None
+    number: str | None = None
+
+
+async def with_parts(
+    conn: AsyncConnection, tenant: Tenant, bare: Collection[Invoice]
+) -> list[Invoice]:
+    """Return invoices with their lines and taxes."""
+    invoice_ids = [invoice.invoice_id for invoice in bare]
+    lines: dict[UUID, list[Line]] = {invoice_id: [] for invoice_id in invoice_ids}
+    for row in await conn.execute(_parts_of(invoice_lines, tenant, invoice_ids)):
+        lines[row.invoice_id].append(line_of(row))
+    taxes: dict[UUID, list[TaxAmount]] = {invoice_id: [] for invoice_id in invoice_ids}
+    for row in await conn.execute(_parts_of(invoice_taxes, tenant, invoice_ids)):
+        taxes[row.invoice_id].append(tax_of(row))
+    return [
+        replace(one, lines=tuple(lines[one.invoice_id]), taxes=tuple(taxes[one.invoice_id]))
+        for one in bare
+    ]
+
+
+async def replace_contents(
+    conn: AsyncConnection, tenant: Tenant, contents: Collection[tuple[Invoice, Content]]
+) -> None:
+    """Put contents on locked drafts, as of their revisions, in place of what they showed before."""
+    invoice_ids = [invoice.invoice_id for invoice, _ in contents]
+    for table in (invoice_lines, invoice_taxes):
+        which = among(table.c.invoice_id, invoice_ids)
+        await conn.execute(delete(table).filter_by(tenant=tenant).where(which))
+    lines: list[dict[str, Any]] = []
+    taxes: list[dict[str, Any]] = []
+    for invoice, content in contents:
+        key = {"tenant": tenant, "invoice_id": invoice.invoice_id}
+        for place, line in enumerate(content.lines):
+            lines.append({**key, "position": place, **columns_of(line)})
+        for place, tax in enumerate(content.taxes):
+            taxes.append({**key, "position": place, **columns_of_tax(tax)})
+    for table, rows in ((invoice_lines, lines), (invoice_taxes, taxes)):
+        if rows:
+            await conn.execute(insert(table), rows)
+    await conn.execute(
+        _update_each(tenant).values(
+            subtotal_minor=bindparam("subtotal"),
+            tax_minor=bindparam("tax"),
+            total_minor=bindparam("gross"),
+            refreshed_revision=bindparam("shown_revision"),
+        ),
+        [
+            {
+                "of_invoice": invoice.invoice_id,
+                "subtotal": content.subtotal_minor,
+                "tax": content.tax_minor,
+                "gross": content.gross_minor,
+                "shown_revision": invoice.revision,
+            }
+            for invoice, content in contents
+        ],
     )
 
 
-async def replace_content(
-    conn: AsyncConnection, tenant: Tenant, invoice: Invoice, content: Content
-) -> None:
-    """Put `content` on a locked draft, as of its revision, in place of what it showed before."""
-    key = {"tenant": tenant, "invoice_id": invoice.invoice_id}
-    await conn.execute(delete(invoice_lines).filter_by(**key))
-    await conn.execute(delete(invoice_taxes).filter_by(**key))
-    if content.lines:
-        rows = [columns_of(line) for line in content.lines]
-        placed = [{**key, **row, "position": place} for place, row in enumerate(rows)]
-        await conn.execute(insert(invoice_lines), placed)
-    if content.taxes:
-        await conn.execute(
-            insert(invoice_taxes),
-            [
-                {
-                    **key,
-                    "position": place,
-                    "tax_code": tax.tax.code,
-                    "name": tax.tax.name,
-                    "rate_percent": tax.tax.rate_percent,
-                    "base_minor": tax.base_minor,
-                    "amount_minor": tax.amount_minor,
-                }
-                for place, tax in enumerate(content.taxes)
-            ],
-        )
+async def freeze(conn: AsyncConnection, tenant: Tenant, frozen: Collection[Invoice]) -> None:
+    """Set locked drafts finalizing: from now on their lines, taxes and parties stand."""
     await conn.execute(
-        update(invoices)
-        .filter_by(**key)
-        .values(
-            subtotal_minor=content.subtotal_minor,
-            tax_minor=content.tax_minor,
-            total_minor=content.gross_minor,
-            refreshed_revision=invoice.revision,
-        )
-    )
-
-
-async def freeze(
-    conn: AsyncConnection, tenant: Tenant, invoice: Invoice, *, content_hash: bytes, trace_id: str
-) -> None:
-    """Set a locked draft finalizing: from now on its lines, taxes and parties stand."""
-    await conn.execute(
-        update(invoices)
-        .filter_by(tenant=tenant, invoice_id=invoice.invoice_id)
-        .values(
+        _update_each(tenant).values(
             status=Status.FINALIZING,
-            content_hash=content_hash,
-            trace_id=trace_id,
-            seller=to_json(invoice.seller),
-            buyer=to_json(invoice.buyer),
-        )
+            content_hash=bindparam("digest"),
+            trace_id=bindparam("trace"),
+            seller=bindparam("seller_today"),
+            buyer=bindparam("buyer_today"),
+        ),
+        [
+            {
+                "of_invoice": invoice.invoice_id,
+                "digest": invoice.content_hash,
+                "trace": invoice.trace_id,
+                "seller_today": to_json(invoice.seller),
+                "buyer_today": to_json(invoice.buyer),
+            }
+            for invoice in frozen
+        ],
     )
 
 
 async def save_credits(
-    conn: AsyncConnection, tenant: Tenant, invoice_id: UUID, credits: Sequence[Credit]
+    conn: AsyncConnection, tenant: Tenant, credits: Mapping[UUID, Sequence[Credit]]
 ) -> None:
-    """Store what wallets paid, and each line's part of it, on a locked frozen invoice."""
-    if not credits:
+    """Store what wallets paid, and each line's part of it, on locked frozen invoices."""
+    rows: list[dict[str, Any]] = []
+    of_lines: Counter[tuple[UUID, UUID]] = Counter()
+    for invoice_id, of_invoice in credits.items():
+        for place, credit in enumerate(of_invoice):
+            key = {"tenant": tenant, "invoice_id": invoice_id, "position": place}
+            rows.append({**key, **to_row(credit)})
+            of_lines[invoice_id, credit.line_id] += credit.amount_minor
+    if not rows:
         return
-    key = {"tenant": tenant, "invoice_id": invoice_id}
-    await conn.execute(
-        insert(invoice_credits),
-        [{**key, **to_row(credit), "position": place} for place, credit in enumerate(credits)],
-    )
-    of_line: Counter[UUID] = Counter()
-    for credit in credits:
-        of_line[credit.line_id] += credit.amount_minor
+    await conn.execute(insert(invoice_credits), rows)
     await conn.execute(
         update(invoice_lines)
-        .filter_by(**key)
-        .where(invoice_lines.c.line_id == bindparam("of_line"))
+        .filter_by(tenant=tenant)
+        .where(
+            invoice_lines.c.invoice_id == bindparam("of_invoice"),
+            invoice_lines.c.line_id == bindparam("of_line"),
+        )
         .values(credits_minor=bindparam("paid_minor")),
-        [{"of_line": line_id, "paid_minor": paid} for line_id, paid in of_line.items()],
+        [
+            {"of_invoice": invoice_id, "of_line": line_id, "paid_minor": paid}
+            for (invoice_id, line_id), paid in of_lines.items()
+        ],
     )
 
 
 async def close(
-    conn: AsyncConnection,
-    tenant: Tenant,
-    invoice_id: UUID,
-    *,
-    status: Status,
-    credits_minor: int,
-    dates: tuple[date, date],
-    finalized_at: datetime,
-    sequence: NumberSequence | None = None,
-    number: str | None = None,
+    conn: AsyncConnection, tenant: Tenant, closed: Mapping[UUID, Closed], *, finalized_at: datetime
 ) -> None:
-    """Set a frozen invoice finalized, with its number, or skipped, without one."""
-    issue_date, due_date = dates
+    """Set frozen invoices finalized, with their numbers, or skipped, without one."""
     await conn.execute(
-        update(invoices)
-        .filter_by(tenant=tenant, invoice_id=invoice_id)
-        .values(
-            status=status,
-            number=number,
-            entity_sequence=sequence and sequence.of_entity,
-            customer_sequence=sequence and sequence.of_customer,
-            credits_minor=credits_minor,
-            total_minor=invoices.c.subtotal_minor + invoices.c.tax_minor - credits_minor,
-            issue_date=issue_date,
-            due_date=due_date,
+        _update_each(tenant).values(
+            status=bindparam("new_status"),
+            number=bindparam("new_number"),
+            entity_sequence=bindparam("of_entity"),
+            customer_sequence=bindparam("of_customer"),
+            credits_minor=bindparam("paid"),
+            total_minor=invoices.c.subtotal_minor + invoices.c.tax_minor - bindparam("paid"),
+            issue_date=bindparam("issued"),
+            due_date=bindparam("due"),
             finalized_at=finalized_at,
-        )
+        ),
+        [
+            {
+                "of_invoice": invoice_id,
+                "new_status": one.status,
+                "new_number": one.number,
+                "of_entity": one.sequence and one.sequence.of_entity,
+                "of_customer": one.sequence and one.sequence.of_customer,
+                "paid": one.credits_minor,
+                "issued": one.dates[0],
+                "due": one.dates[1],
+            }
+            for invoice_id, one in closed.items()
+        ],
     )
+
+
+def _update_each(tenant: Tenant) -> Update:
+    """Return an update of the invoice that each row of parameters names as `of_invoice`."""
+    which = invoices.c.invoice_id == bindparam("of_invoice")
+    return update(invoices).filter_by(tenant=tenant).where(which)
+
+
+def _parts_of(table: Table, tenant: Tenant, invoice_ids: Collection[UUID]) -> Select[Any]:
+    query = select(table).filter_by(tenant=tenant)
+    return query.where(among(table.c.invoice_id, invoice_ids)).order_by(table.c.position)
 
 
 def to_row(credit: Credit) -> dict[str, Any]:
@@ -156,6 +197,16 @@ def to_row(credit: Credit) -> dict[str, Any]:
         "grant_id": credit.grant_id,
         "amount_minor": credit.amount_minor,
         "captured": credit.captured,
+    }
+
+
+def columns_of_tax(tax: TaxAmount) -> dict[str, Any]:
+    return {
+        "tax_code": tax.tax.code,
+        "name": tax.tax.name,
+        "rate_percent": tax.tax.rate_percent,
+        "base_minor": tax.base_minor,
+        "amount_minor": tax.amount_minor,
     }
 
 

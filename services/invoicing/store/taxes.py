@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.schema import among
 from libs.tenant import Tenant
 from services.invoicing.domain.tax import KnownTax, Tax, TaxCodeTaken, TaxNotFound
 from services.invoicing.store.schema import taxes
@@ -28,17 +29,21 @@ async def create_tax(conn: AsyncConnection, tenant: Tenant, tax: Tax, *, now: da
         raise TaxCodeTaken(f"there is a tax {tax.code} already")
 
 
-async def load_taxes(conn: AsyncConnection, tenant: Tenant, codes: Sequence[str]) -> list[Tax]:
-    """Return the taxes `codes`, in that order.
+async def load_taxes(
+    conn: AsyncConnection, tenant: Tenant, codes: Collection[str]
+) -> dict[str, Tax]:
+    """Return the taxes `codes`, by code.
 
     Raises:
         TaxNotFound: the tenant has no tax of one of the codes.
     """
-    query = select(taxes).filter_by(tenant=tenant).where(taxes.c.code.in_(codes))
+    if not codes:
+        return {}
+    query = select(taxes).filter_by(tenant=tenant).where(among(taxes.c.code, codes))
     found = {row.code: tax_of(row).tax for row in await conn.execute(query)}
     if missing := [code for code in codes if code not in found]:
         raise TaxNotFound(f"no tax {', '.join(missing)}", metadata={"tax_code": missing[0]})
-    return [found[code] for code in codes]
+    return found
 
 
 async def list_taxes(

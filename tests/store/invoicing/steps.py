@@ -14,6 +14,7 @@ from services.invoicing.domain.invoice import Credit, Invoice
 from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.operations import drafting, finalizing, reading
 from services.invoicing.operations.drafting import DuePeriods
+from services.invoicing.operations.finalizing import Claim, Priced
 from tests.unit.invoicing.samples import amount_fee, rated
 
 NOW = datetime(2014, 1, 31, 13, 10, tzinfo=UTC)
@@ -33,7 +34,7 @@ async def announce(
         customer, currency, due_at, "UTC", tuple((one.period_id, one.period) for one in periods)
     )
     async with begin(engine, tenant) as conn:
-        await drafting.draft_periods(conn, tenant, due, now=due_at)
+        await drafting.draft_periods(conn, tenant, [due], now=due_at)
 
 
 async def newest(engine: AsyncEngine, tenant: Tenant, *, customer: str = "c1") -> Invoice:
@@ -55,11 +56,35 @@ async def frozen(
     """Bring periods to a frozen invoice and return its id."""
     await announce(engine, tenant, periods, customer=customer)
     draft = await newest(engine, tenant, customer=customer)
-    await finalizing.claim(engine, tenant, draft.invoice_id)
-    assert await finalizing.freeze(
-        engine, tenant, draft.invoice_id, closed=periods, adjusted=adjusted
-    )
+    await claim_one(engine, tenant, draft.invoice_id)
+    assert await freeze_one(engine, tenant, draft.invoice_id, closed=periods, adjusted=adjusted)
     return draft.invoice_id
+
+
+async def claim_one(engine: AsyncEngine, tenant: Tenant, invoice_id: UUID) -> Claim:
+    """Claim one invoice that is not closed."""
+    [claimed] = await finalizing.claim(engine, tenant, [invoice_id])
+    return claimed
+
+
+async def freeze_one(
+    engine: AsyncEngine,
+    tenant: Tenant,
+    invoice_id: UUID,
+    *,
+    closed: Sequence[RatedPeriod],
+    adjusted: Sequence[RatedPeriod] = (),
+) -> bool:
+    """Freeze one draft; tell whether that was done."""
+    priced = Priced(invoice_id, closed, adjusted, trace_id="")
+    return bool(await finalizing.freeze(engine, tenant, [priced]))
+
+
+async def complete_one(
+    engine: AsyncEngine, tenant: Tenant, invoice_id: UUID, credits: Sequence[Credit] = ()
+) -> None:
+    """Complete one frozen invoice."""
+    await finalizing.complete(engine, tenant, {invoice_id: credits}, now=NOW)
 
 
 async def finalized(
@@ -73,5 +98,5 @@ async def finalized(
     """Bring one fee to a numbered invoice."""
     period = rated([amount_fee(amount_minor)], period=uuid4().int)
     invoice_id = await frozen(engine, tenant, [period], customer=customer)
-    await finalizing.complete(engine, tenant, invoice_id, credits, now=NOW)
+    await complete_one(engine, tenant, invoice_id, credits)
     return await reading.get_invoice(engine, tenant, invoice_id=invoice_id)

@@ -10,10 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.db import begin
 from libs.tenant import Tenant
 from services.invoicing.domain.party import BillingEntity, ZeroInvoices
-from services.invoicing.operations import finalizing
 from services.invoicing.store import parties
 from tally.invoicing.v1.events_pb2 import InvoiceFinalized
-from tests.store.invoicing.steps import NOW, finalized
+from tests.store.invoicing.steps import complete_one, finalized
 
 
 async def announced(engine: AsyncEngine, tenant: Tenant) -> list[InvoiceFinalized]:
@@ -28,7 +27,7 @@ async def test_a_finalized_invoice_is_announced_once_and_whole(
     engine: AsyncEngine, tenant: Tenant
 ) -> None:
     made = await finalized(engine, tenant, 100)
-    await finalizing.complete(engine, tenant, made.invoice_id, [], now=NOW)
+    await complete_one(engine, tenant, made.invoice_id)
     [fact] = await announced(engine, tenant)
     invoice = fact.invoice
     assert (UUID(invoice.invoice_id), invoice.number) == (made.invoice_id, made.number)

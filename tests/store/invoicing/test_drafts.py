@@ -13,10 +13,20 @@ from libs.db import begin, begin_worker
 from libs.tenant import Tenant
 from services.invoicing.domain.invoice import SettledPeriod, Status
 from services.invoicing.domain.party import BillingEntity, Customer
-from services.invoicing.operations import drafting, finalizing, reading
+from services.invoicing.operations import drafting, reading
+from services.invoicing.operations.drafting import ChangedUsage, DuePeriods
+from services.invoicing.store import invoices as store
 from services.invoicing.store import parties, taxes, work
 from services.invoicing.store.work import Reference
-from tests.store.invoicing.steps import NOW, announce, frozen, newest
+from tests.store.invoicing.steps import (
+    NOW,
+    announce,
+    claim_one,
+    complete_one,
+    freeze_one,
+    frozen,
+    newest,
+)
 from tests.unit.invoicing.samples import GST, amount_fee, base_fee, rated
 
 HOUR = timedelta(hours=1)
@@ -129,15 +139,42 @@ async def test_a_refresh_that_was_overtaken_changes_nothing(
         await drafting.note_changed_usage(
             conn,
             tenant,
-            period_id=period.period_id,
-            customer_id="c1",
-            currency="USD",
-            late_version=1,
-            closed=False,
+            [ChangedUsage(period.period_id, "c1", "USD", late_version=1, closed=False)],
         )
     assert not await drafting.refresh_draft(engine, tenant, draft, [period])
     assert (await newest(engine, tenant)).lines == ()
     assert len(await stale(worker, tenant)) == 1
+
+
+async def test_facts_taken_together_join_as_one_by_one(engine: AsyncEngine, tenant: Tenant) -> None:
+    """Two days of one customer and one of another, of which one period comes twice."""
+    periods = [rated([], period=place) for place in range(1, 5)]
+    dues = [
+        DuePeriods(customer, "USD", due_at, "UTC", tuple((one.period_id, one.period) for one in of))
+        for customer, due_at, of in (
+            ("c1", NOW, periods[:1]),
+            ("c2", NOW, periods[1:2]),
+            ("c1", NOW + HOUR, [periods[0], periods[2]]),
+            ("c1", NOW + timedelta(days=1), periods[3:]),
+        )
+    ]
+    for _ in range(2):
+        async with begin(engine, tenant) as conn:
+            await drafting.draft_periods(conn, tenant, dues, now=NOW)
+    async with begin(engine, tenant) as conn:
+        found = await store.list_invoices(
+            conn, tenant, customer_id="", status=None, before=None, limit=9
+        )
+        billed = await store.load_period_ids(conn, tenant, [one.invoice_id for _, one in found])
+    drafts = {
+        (one.customer_id, one.finalize_at): [each.int for each in billed[one.invoice_id]]
+        for _, one in found
+    }
+    assert drafts == {
+        ("c1", NOW + HOUR): [1, 3],
+        ("c2", NOW): [2],
+        ("c1", NOW + timedelta(days=1)): [4],
+    }
 
 
 async def test_a_freeze_that_misses_a_period_is_not_made(
@@ -146,12 +183,10 @@ async def test_a_freeze_that_misses_a_period_is_not_made(
     first = rated([amount_fee(5)], period=1)
     await announce(engine, tenant, [first])
     draft = await newest(engine, tenant)
-    claim = await finalizing.claim(engine, tenant, draft.invoice_id)
+    claim = await claim_one(engine, tenant, draft.invoice_id)
     assert claim.period_ids == [UUID(int=1)]
     await announce(engine, tenant, [rated([amount_fee(7)], period=2)])
-    assert not await finalizing.freeze(
-        engine, tenant, draft.invoice_id, closed=[first], adjusted=[]
-    )
+    assert not await freeze_one(engine, tenant, draft.invoice_id, closed=[first], adjusted=[])
     assert (await newest(engine, tenant)).status is Status.DRAFT
 
 
@@ -159,7 +194,7 @@ async def test_a_frozen_invoice_names_what_it_settles_with_lines_or_without(
     engine: AsyncEngine, tenant: Tenant
 ) -> None:
     periods = [rated([], period=1, subscription="s"), rated([amount_fee(5)], period=2)]
-    claim = await finalizing.claim(engine, tenant, await frozen(engine, tenant, periods))
+    claim = await claim_one(engine, tenant, await frozen(engine, tenant, periods))
     assert claim.settled == [
         SettledPeriod(one.period_id, one.subscription_id, one.period) for one in periods
     ]
@@ -183,5 +218,5 @@ async def test_an_invoice_that_was_left_half_way_is_found_until_it_is_complete(
     """Whoever froze it may be gone: its time does not matter any more."""
     invoice_id = await frozen(engine, tenant, [rated([amount_fee(5)])])
     assert await finalizable(worker, tenant, NOW - HOUR) == [(tenant, invoice_id)]
-    await finalizing.complete(engine, tenant, invoice_id, [], now=NOW)
+    await complete_one(engine, tenant, invoice_id)
     assert await finalizable(worker, tenant, NOW) == []

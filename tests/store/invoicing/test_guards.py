@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.db import begin, begin_worker
 from libs.tenant import Tenant
 from services.invoicing.domain.invoice import Credit
-from services.invoicing.operations import finalizing
 from services.invoicing.store import invoices as store
 from services.invoicing.store.schema import (
     invoice_credits,
@@ -21,7 +20,7 @@ from services.invoicing.store.schema import (
     invoice_taxes,
     invoices,
 )
-from tests.store.invoicing.steps import NOW, announce, finalized, frozen, newest
+from tests.store.invoicing.steps import NOW, announce, complete_one, finalized, frozen, newest
 from tests.unit.invoicing.samples import amount_fee, rated
 
 PARTS = [invoice_lines, invoice_taxes, invoice_credits]
@@ -82,7 +81,7 @@ async def test_credits_of_lines_and_of_the_invoice_agree(
     invoice_id = await frozen(engine, tenant, [rated([amount_fee(100)])])
     line_id = (await newest(engine, tenant)).lines[0].line_id
     paid = [Credit(line_id, uuid4(), uuid4(), part, False) for part in (30, 45)]
-    await finalizing.complete(engine, tenant, invoice_id, paid, now=NOW)
+    await complete_one(engine, tenant, invoice_id, paid)
     invoice = await newest(engine, tenant)
     assert (invoice.credits_minor, invoice.total_minor) == (75, 25)
     assert [line.credits_minor for line in invoice.lines] == [75]
@@ -95,13 +94,13 @@ async def test_one_live_invoice_bills_a_period_for_a_purpose(
     await frozen(engine, tenant, [period])
     await announce(engine, tenant, [rated([amount_fee(5)], period=2)])
     other = (await newest(engine, tenant)).invoice_id
-    billing = [(period.period_id, store.CLOSE)]
+    billing = [(other, period.period_id, store.CLOSE)]
     with pytest.raises(IntegrityError, match="one_live"):
         async with begin(engine, tenant) as conn:
-            await store.bill_periods(conn, tenant, other, billing)
+            await store.bill_periods(conn, tenant, billing)
     async with begin(engine, tenant) as conn:
         await conn.execute(update(invoice_periods).filter_by(**{"live": True}).values(live=False))
-        await store.bill_periods(conn, tenant, other, billing)
+        await store.bill_periods(conn, tenant, billing)
 
 
 async def test_a_group_has_one_draft(engine: AsyncEngine, tenant: Tenant) -> None:

@@ -11,9 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.db import begin
 from libs.tenant import Tenant
 from services.invoicing.domain.line import RatedPeriod
-from services.invoicing.operations import drafting, finalizing
+from services.invoicing.operations import drafting
+from services.invoicing.operations.drafting import ChangedUsage
 from services.invoicing.operations.finalizing import Claim
-from tests.store.invoicing.steps import NOW, announce, frozen, newest
+from tests.store.invoicing.steps import NOW, announce, claim_one, freeze_one, frozen, newest
 from tests.unit.invoicing.samples import amount_fee, rated
 
 DAY = timedelta(days=1)
@@ -23,16 +24,9 @@ async def late(
     engine: AsyncEngine, tenant: Tenant, period: int, *, version: int, currency: str = "USD"
 ) -> None:
     """Take the fact that a closed period's usage changed."""
+    changed = ChangedUsage(UUID(int=period), "c1", currency, late_version=version, closed=True)
     async with begin(engine, tenant) as conn:
-        await drafting.note_changed_usage(
-            conn,
-            tenant,
-            period_id=UUID(int=period),
-            customer_id="c1",
-            currency=currency,
-            late_version=version,
-            closed=True,
-        )
+        await drafting.note_changed_usage(conn, tenant, [changed])
 
 
 async def claimed(
@@ -42,7 +36,7 @@ async def claimed(
     closed = rated([amount_fee(100)], period=period)
     await announce(engine, tenant, [closed], due_at=NOW + day * DAY)
     draft = await newest(engine, tenant)
-    return await finalizing.claim(engine, tenant, draft.invoice_id), closed
+    return await claim_one(engine, tenant, draft.invoice_id), closed
 
 
 def sequences(claim: Claim) -> list[tuple[int, int]]:
@@ -55,7 +49,7 @@ async def test_the_next_invoice_takes_the_adjustment(engine: AsyncEngine, tenant
     claim, closed = await claimed(engine, tenant, 2, day=30)
     assert sequences(claim) == [(1, 1)]
     difference = rated([amount_fee(-40)], period=1, sequence=1, late_version=1)
-    await finalizing.freeze(
+    await freeze_one(
         engine, tenant, claim.invoice.invoice_id, closed=[closed], adjusted=[difference]
     )
     invoice = await newest(engine, tenant)
@@ -69,7 +63,7 @@ async def test_a_retry_asks_for_the_same_sequence(engine: AsyncEngine, tenant: T
     await late(engine, tenant, 1, version=1)
     claim, _ = await claimed(engine, tenant, 2)
     again = await asyncio.gather(
-        *(finalizing.claim(engine, tenant, claim.invoice.invoice_id) for _ in range(3))
+        *(claim_one(engine, tenant, claim.invoice.invoice_id) for _ in range(3))
     )
     assert [sequences(one) for one in again] == [[(1, 1)]] * 3
 
@@ -87,9 +81,7 @@ async def test_what_does_not_fit_waits_with_its_answer(engine: AsyncEngine, tena
     await late(engine, tenant, 1, version=1)
     claim, closed = await claimed(engine, tenant, 2)
     too_much = rated([amount_fee(-130)], period=1, sequence=1, late_version=1)
-    await finalizing.freeze(
-        engine, tenant, claim.invoice.invoice_id, closed=[closed], adjusted=[too_much]
-    )
+    await freeze_one(engine, tenant, claim.invoice.invoice_id, closed=[closed], adjusted=[too_much])
     assert (await newest(engine, tenant)).subtotal_minor == 100
     await late(engine, tenant, 1, version=2)
     claim, _ = await claimed(engine, tenant, 3, day=1)
@@ -104,9 +96,7 @@ async def test_usage_that_an_adjustment_covers_is_not_asked_for_again(
     await late(engine, tenant, 1, version=1)
     claim, closed = await claimed(engine, tenant, 2)
     covering = rated([amount_fee(5)], period=1, sequence=1, late_version=2)
-    await finalizing.freeze(
-        engine, tenant, claim.invoice.invoice_id, closed=[closed], adjusted=[covering]
-    )
+    await freeze_one(engine, tenant, claim.invoice.invoice_id, closed=[closed], adjusted=[covering])
     await late(engine, tenant, 1, version=2)
     await late(engine, tenant, 1, version=1)
     assert sequences((await claimed(engine, tenant, 3, day=1))[0]) == []
@@ -119,8 +109,8 @@ async def test_a_freeze_that_misses_an_adjustment_is_not_made(
 ) -> None:
     claim, closed = await claimed(engine, tenant, 2)
     await late(engine, tenant, 1, version=1)
-    await finalizing.claim(engine, tenant, claim.invoice.invoice_id)
-    assert not await finalizing.freeze(
+    await claim_one(engine, tenant, claim.invoice.invoice_id)
+    assert not await freeze_one(
         engine, tenant, claim.invoice.invoice_id, closed=[closed], adjusted=[]
     )
 

@@ -16,7 +16,7 @@ from services.invoicing.domain.invoice import Credit, Status
 from services.invoicing.domain.party import BillingEntity, Customer, Numbering, ZeroInvoices
 from services.invoicing.operations import finalizing
 from services.invoicing.store import parties
-from tests.store.invoicing.steps import NOW, finalized, frozen, newest
+from tests.store.invoicing.steps import NOW, complete_one, finalized, frozen, newest
 from tests.unit.invoicing.samples import amount_fee, rated
 
 
@@ -38,11 +38,26 @@ async def test_two_finalizers_of_one_invoice_take_one_number(
     engine: AsyncEngine, tenant: Tenant
 ) -> None:
     invoice_id = await frozen(engine, tenant, [rated([amount_fee(100)])])
-    await asyncio.gather(
-        *(finalizing.complete(engine, tenant, invoice_id, [], now=NOW) for _ in range(4))
-    )
+    await asyncio.gather(*(complete_one(engine, tenant, invoice_id) for _ in range(4)))
     assert (await newest(engine, tenant)).number == "INV-201401-001"
     assert (await finalized(engine, tenant)).number == "INV-201401-002"
+
+
+async def test_invoices_completed_together_take_their_numbers_in_order(
+    engine: AsyncEngine, tenant: Tenant
+) -> None:
+    customers = ["c2", "c1", "c2"]
+    set_up = BillingEntity(number_prefix="B", numbering=Numbering.PER_CUSTOMER)
+    await set_entity(engine, tenant, set_up)
+    ids = [
+        await frozen(engine, tenant, [rated([amount_fee(1)], period=place)], customer=customer)
+        for place, customer in enumerate(customers, start=1)
+    ]
+    await complete_one(engine, tenant, ids[1])
+    numbers = await finalizing.complete(engine, tenant, {one: [] for one in ids}, now=NOW)
+    assert numbers == {ids[0]: "B-001-001", ids[2]: "B-001-002"}, "what is closed stays as it is"
+    await set_entity(engine, tenant, replace(set_up, numbering=Numbering.PER_ENTITY))
+    assert (await finalized(engine, tenant)).number == "B-201401-004"
 
 
 async def test_a_rollback_gives_the_number_back(engine: AsyncEngine, tenant: Tenant) -> None:
@@ -50,10 +65,10 @@ async def test_a_rollback_gives_the_number_back(engine: AsyncEngine, tenant: Ten
     line_id = (await newest(engine, tenant)).lines[0].line_id
     too_much = Credit(line_id, uuid4(), uuid4(), 101, False)
     with pytest.raises(IntegrityError):
-        await finalizing.complete(engine, tenant, invoice_id, [too_much], now=NOW)
+        await complete_one(engine, tenant, invoice_id, [too_much])
     assert (await newest(engine, tenant)).status is Status.FINALIZING
     assert (await finalized(engine, tenant, customer="c2")).number == "INV-201401-001"
-    await finalizing.complete(engine, tenant, invoice_id, [], now=NOW)
+    await complete_one(engine, tenant, invoice_id)
     assert (await newest(engine, tenant)).number == "INV-201401-002"
 
 
@@ -88,10 +103,9 @@ async def test_customers_are_counted_without_gaps_however_they_are_met(
 
     async def meet(place: int) -> int:
         async with begin(engine, tenant) as conn:
-            known = await parties.open_customer(
-                conn, tenant, f"c{place % 4}", time_zone="UTC", now=NOW
-            )
-            return known.number
+            customer_id = f"c{place % 4}"
+            known = await parties.open_customers(conn, tenant, {customer_id: "UTC"}, now=NOW)
+            return known[customer_id].number
 
     both = [upsert(place) for place in range(8)] + [meet(place) for place in range(8)]
     assert set(await asyncio.gather(*both)) == {1, 2, 3, 4}

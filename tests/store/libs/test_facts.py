@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs import bus, inbox, outbox
 from libs.auth import InternalToken
-from libs.bus import FactConsumer, Handler
+from libs.consumer import BATCH_MAX, FactConsumer, Handler
 from libs.db import begin, begin_worker
 from libs.errors import InvalidInput
 from libs.facts import FactClient, FactServicer
@@ -42,12 +42,14 @@ class Effects:
     """What the facts did: the amounts, in the order in which they took effect."""
 
     amounts: list[int] = field(default_factory=list)
+    batches: list[list[int]] = field(default_factory=list)
 
-    async def add(self, conn: AsyncConnection, fact: Fact) -> None:
-        amount = Money.FromString(fact.payload).amount_minor
-        if amount < 0:
+    async def add(self, conn: AsyncConnection, tenant: Tenant, facts: Sequence[Fact]) -> None:
+        amounts = [Money.FromString(fact.payload).amount_minor for fact in facts]
+        if min(amounts) < 0:
             raise Indigestible("below zero")
-        self.amounts.append(amount)
+        self.amounts += amounts
+        self.batches.append(amounts)
 
 
 @pytest.fixture
@@ -152,6 +154,23 @@ async def test_facts_take_effect_once_and_in_order(
     assert effects.amounts == list(range(31))
 
 
+async def test_facts_that_wait_take_effect_at_once(
+    nats_url: str,
+    app: AsyncEngine,
+    worker: AsyncEngine,
+    stream: JetStreamContext,
+    upstream: FactClient,
+) -> None:
+    effects = Effects()
+    await announce(app, list(range(BATCH_MAX + 2)))
+    async with begin_worker(worker) as conn:
+        await outbox.number_waiting(conn, batch_max=BATCH_MAX + 2)
+    async with consuming(nats_url, app, worker, upstream, effects.add) as consumer:
+        await until(lambda: len(effects.amounts) == BATCH_MAX + 2)
+        assert await consumer.lag() == 0
+    assert effects.batches == [list(range(BATCH_MAX)), [BATCH_MAX, BATCH_MAX + 1]]
+
+
 async def test_what_nats_lost_is_pulled_from_the_source(
     nats_url: str,
     app: AsyncEngine,
@@ -208,6 +227,7 @@ async def test_a_fact_that_cannot_be_handled_is_kept_and_passed(
             await until(lambda: effects.amounts == [1, 2])
     async with begin_worker(worker) as conn:
         [buried] = (await conn.execute(select(inbox.dead_letter))).all()
+    assert effects.batches == [[1], [2]]
     assert (buried.seq, Money.FromString(buried.payload).amount_minor) == (2, -1)
     assert "below zero" in buried.error
 

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from libs.db import begin
+from libs.errors import FieldInvalid
 from libs.tenant import Tenant
 from services.rating.domain.fee import AmountTooLarge
 from services.rating.domain.meter import Aggregation
@@ -19,7 +20,7 @@ from services.rating.domain.period import (
     PeriodNotDue,
     PeriodNotFound,
 )
-from services.rating.operations.rating import close_period
+from services.rating.operations.rating import close_period, close_periods
 from tally.rating.v1 import events_pb2
 from tests.store.rating.conftest import TENANT, TRACEPARENT, World, a_charge, an_event, instant
 
@@ -57,6 +58,26 @@ async def test_a_repeated_close_gives_the_first_answer(world: World) -> None:
     first = await world.close(period_id, FEBRUARY)
     await world.fold(an_event("acme", NOON))
     assert await world.close(period_id, instant("2024-03-05")) == first
+
+
+async def test_periods_are_closed_together_or_not_at_all(world: World) -> None:
+    for customer in ("acme", "zeta"):
+        await world.subscribe(customer)
+    await world.fold(*[an_event("acme", NOON)] * 2, *[an_event("zeta", NOON)] * 3)
+    acme, zeta = [await world.period_id(customer) for customer in ("acme", "zeta")]
+    with pytest.raises(PeriodNotDue):
+        await close_periods(world.app, TENANT, [acme, zeta], now=FEBRUARY)
+    await world.announce(FEBRUARY)
+    with pytest.raises(PeriodNotFound):
+        await close_periods(world.app, TENANT, [acme, zeta, uuid4()], now=FEBRUARY)
+    with pytest.raises(FieldInvalid, match="twice"):
+        await close_periods(world.app, TENANT, [acme, acme], now=FEBRUARY)
+    assert await world.fetch("SELECT * FROM closes") == []
+    first = await world.close(acme, FEBRUARY)
+    await world.fold(an_event("acme", NOON), an_event("zeta", NOON))
+    answer = await close_periods(world.app, TENANT, [zeta, acme], now=FEBRUARY)
+    assert [one.amount.amount_minor for one in answer.rated] == [4, 2]
+    assert answer.rated[1] == first, "what was closed before stays as it was"
 
 
 async def test_a_period_that_is_not_due_is_not_closed(world: World) -> None:
