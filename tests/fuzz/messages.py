@@ -15,7 +15,7 @@ from tests.fuzz.known import Known
 from tests.fuzz.methods import Method
 
 DEPTH_MAX = 5
-BYTES_MAX = 2 * 1024 * 1024  # Of what repeating an element may come to.
+BYTES_MAX = 6 * 1024 * 1024  # Of what repeating an element may come to.
 COUNTS = [0, 1, 1, 2, 3, 5, 11, 101, 201, 1_001, 10_001]
 TOUCHED = st.sampled_from([0, 1, 1, 1, 2, 2, 3, 6])
 COUNT = st.sampled_from(COUNTS)
