@@ -20,9 +20,12 @@ from sqlalchemy import (
     MetaData,
     PrimaryKeyConstraint,
     Row,
+    Select,
     Table,
     Text,
+    Update,
     Uuid,
+    bindparam,
     func,
     insert,
     select,
@@ -90,12 +93,7 @@ async def append_all(conn: AsyncConnection, events: Sequence[Announcement]) -> N
         await conn.execute(INSERT, rows)
 
 
-async def number_waiting(conn: AsyncConnection, *, batch_max: int) -> None:
-    """Give up to `batch_max` waiting events the next numbers. Only the leading relay may.
-
-    They are found by having no number, never by "id above the last one seen": ids become
-    visible in commit order. Pruning leaves the newest row, so numbers never start over.
-    """
+def _number_waiting() -> Update:
     numbered = outbox.alias()
     head = select(func.coalesce(func.max(numbered.c.seq), 0)).scalar_subquery()
     place = func.row_number().over(order_by=outbox.c.id).label("place")
@@ -103,25 +101,53 @@ async def number_waiting(conn: AsyncConnection, *, batch_max: int) -> None:
         select(outbox.c.tenant, outbox.c.event_id, place)
         .where(outbox.c.seq.is_(None))
         .order_by(outbox.c.id)
-        .limit(batch_max)
+        .limit(bindparam("batch_max", type_=Integer))
         .subquery()
     )
-    await conn.execute(
+    return (
         update(outbox)
         .where(outbox.c.tenant == waiting.c.tenant, outbox.c.event_id == waiting.c.event_id)
         .values(seq=head + waiting.c.place)
     )
 
 
+def _load_head() -> Select[Any]:
+    newest = select(func.coalesce(func.max(outbox.c.seq), 0)).scalar_subquery()
+    waiting = (
+        select(func.count()).where(outbox.c.published_at.is_(None)).select_from(outbox)
+    ).scalar_subquery()
+    return select(newest.label("seq"), waiting.label("waiting"))
+
+
+# Made once: a relay that has nothing to do asks five times a second.
+IS_WAITING = select(select(1).where(outbox.c.published_at.is_(None)).exists())
+NUMBER_WAITING = _number_waiting()
+FIND_UNPUBLISHED = (
+    select(outbox)
+    .where(outbox.c.published_at.is_(None), outbox.c.seq.is_not(None))
+    .order_by(outbox.c.seq)
+    .limit(bindparam("batch_max", type_=Integer))
+)
+LOAD_HEAD = _load_head()
+
+
+async def is_waiting(conn: AsyncConnection) -> bool:
+    """Tell whether there is an event that no one has confirmed to be published."""
+    return bool((await conn.execute(IS_WAITING)).scalar_one())
+
+
+async def number_waiting(conn: AsyncConnection, *, batch_max: int) -> None:
+    """Give up to `batch_max` waiting events the next numbers. Only the leading relay may.
+
+    They are found by having no number, never by "id above the last one seen": ids become
+    visible in commit order. Pruning leaves the newest row, so numbers never start over.
+    """
+    await conn.execute(NUMBER_WAITING, {"batch_max": batch_max})
+
+
 async def find_unpublished(conn: AsyncConnection, *, batch_max: int) -> Sequence[Row[Any]]:
     """Return numbered events that no one has confirmed to be published, in order."""
-    query = (
-        select(outbox)
-        .where(outbox.c.published_at.is_(None), outbox.c.seq.is_not(None))
-        .order_by(outbox.c.seq)
-        .limit(batch_max)
-    )
-    return (await conn.execute(query)).all()
+    return (await conn.execute(FIND_UNPUBLISHED, {"batch_max": batch_max})).all()
 
 
 async def mark_published(conn: AsyncConnection, *, first: int, last: int) -> None:
@@ -139,9 +165,5 @@ async def load_after(conn: AsyncConnection, seq: int, *, batch_max: int) -> Sequ
 
 async def load_head(conn: AsyncConnection) -> Head:
     """Return how far the outbox has come, over all tenants: `conn` is the worker's."""
-    newest = select(func.coalesce(func.max(outbox.c.seq), 0)).scalar_subquery()
-    waiting = (
-        select(func.count()).where(outbox.c.published_at.is_(None)).select_from(outbox)
-    ).scalar_subquery()
-    row = (await conn.execute(select(newest.label("seq"), waiting.label("waiting")))).one()
+    row = (await conn.execute(LOAD_HEAD)).one()
     return Head(seq=row.seq, waiting=row.waiting)

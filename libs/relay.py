@@ -68,6 +68,8 @@ class Relay:
         they been rolled back, the next attempt could give the same ones to other events.
         """
         async with conn.begin():
+            if not await outbox.is_waiting(conn):
+                return 0
             await outbox.number_waiting(conn, batch_max=BATCH_MAX)
         async with conn.begin():
             events = await outbox.find_unpublished(conn, batch_max=BATCH_MAX)
