@@ -22,7 +22,7 @@ from tally.rating.v1.meter_service_pb2 import (
     ListMetersRequest,
     Meter,
 )
-from tally.wallet.v1.hold_service_pb2 import AuthorizeRequest
+from tally.wallet.v1.hold_service_pb2 import AuthorizeRequest, CaptureRequest
 from tally.wallet.v1.wallet_service_pb2 import (
     CreateWalletRequest,
     GetBalanceRequest,
@@ -62,6 +62,23 @@ async def test_two_hundred_callers_for_fifty_places_get_fifty(client: SuiteClien
     balance = (await client.wallets.GetBalance(GetBalanceRequest(wallet_id=wallet_id))).balance
     figures = (balance.posted, balance.held, balance.available)
     assert figures == (usd(PLACES * PLACE_MINOR), usd(PLACES * PLACE_MINOR), usd(0))
+
+
+async def test_two_hundred_callers_on_one_wallet_are_all_answered(client: SuiteClient) -> None:
+    wallet_id = await filled_wallet(client, CALLERS * PLACE_MINOR)
+
+    async def spend() -> None:
+        wanted = AuthorizeRequest(
+            request_id=str(uuid4()), wallet_id=wallet_id, amount=usd(PLACE_MINOR), standalone=True
+        )
+        hold = (await client.holds.Authorize(wanted)).hold
+        await client.holds.Capture(
+            CaptureRequest(request_id=str(uuid4()), hold_id=hold.hold_id, amount=hold.amount)
+        )
+
+    await asyncio.gather(*(spend() for _ in range(CALLERS)))
+    balance = (await client.wallets.GetBalance(GetBalanceRequest(wallet_id=wallet_id))).balance
+    assert (balance.posted, balance.held) == (usd(0), usd(0))
 
 
 @dataclass(frozen=True, slots=True)
