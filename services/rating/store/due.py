@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, Integer, Text, and_, func, literal, select, union_all
+from sqlalchemy import (
+    ARRAY,
+    Integer,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    func,
+    literal,
+    select,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.tenant import Tenant
@@ -100,6 +111,18 @@ async def lock_groups(
 
 async def count_waiting(conn: AsyncConnection, now: datetime) -> Waiting:
     """Count what is due by `now` and not done."""
+    row = (await conn.execute(COUNT_WAITING, {"now": now})).one()
+    return Waiting(periods=row[0], subscriptions=row[1])
+
+
+async def find_next_due(conn: AsyncConnection) -> datetime | None:
+    """Return the earliest instant at which something becomes due; None: nothing will."""
+    earliest = (await conn.execute(FIND_NEXT_DUE)).scalar_one_or_none()
+    return None if earliest is None else earliest.astimezone(UTC)
+
+
+def _count_waiting() -> Select[Any]:
+    now = bindparam("now", type_=INSTANT)
     periods = select(func.count()).where(
         billing_periods.c.status == PeriodStatus.OPEN, billing_periods.c.due_at <= now
     )
@@ -109,13 +132,10 @@ async def count_waiting(conn: AsyncConnection, now: datetime) -> Waiting:
         | ((columns.status != SubscriptionStatus.TERMINATED) & (columns.ends_at <= now))
         | (columns.extend_at <= now)
     )
-    query = select(periods.scalar_subquery(), changes.scalar_subquery())
-    row = (await conn.execute(query)).one()
-    return Waiting(periods=row[0], subscriptions=row[1])
+    return select(periods.scalar_subquery(), changes.scalar_subquery())
 
 
-async def find_next_due(conn: AsyncConnection) -> datetime | None:
-    """Return the earliest instant at which something becomes due; None: nothing will."""
+def _find_next_due() -> Select[Any]:
     columns = subscriptions.c
     candidates: list[Any] = [
         select(func.min(billing_periods.c.due_at).label("instant")).where(
@@ -125,6 +145,9 @@ async def find_next_due(conn: AsyncConnection) -> datetime | None:
         select(func.min(columns.ends_at)).where(columns.status != SubscriptionStatus.TERMINATED),
         select(func.min(columns.extend_at)),
     ]
-    instants = union_all(*candidates).subquery()
-    earliest = (await conn.execute(select(func.min(instants.c.instant)))).scalar_one_or_none()
-    return None if earliest is None else earliest.astimezone(UTC)
+    return select(func.min(union_all(*candidates).subquery().c.instant))
+
+
+# Made once: whoever waits for a suite to come to rest asks again and again.
+COUNT_WAITING = _count_waiting()
+FIND_NEXT_DUE = _find_next_due()
