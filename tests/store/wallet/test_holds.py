@@ -17,6 +17,7 @@ from services.wallet.domain.hold import (
 )
 from services.wallet.domain.wallet import WalletNotFound
 from services.wallet.loops import Expiry, idle
+from services.wallet.operations.clerk import Clerk
 from services.wallet.operations.holds import get_hold
 from tests.store.wallet.conftest import START, Counter, a_request
 from tests.wait import until
@@ -34,6 +35,21 @@ async def test_captures_and_releases_that_race_resolve_a_hold_once(counter: Coun
     assert {type(one) for one in refused} in ({AlreadyCaptured}, {AlreadyReleased})
     available = 40 if isinstance(refused[0], AlreadyCaptured) else 100
     assert await counter.standing(wallet_id) == (available, 0, 0)
+
+
+async def test_two_processes_give_no_more_than_a_wallet_has(counter: Counter) -> None:
+    wallet_id = await counter.filled(100)
+    another = Clerk(counter.desk.engine, counter.clock, lambda: None)
+    processes = [counter, replace(counter, clerk=another)]
+    for _ in range(10):
+        outcomes = await asyncio.gather(
+            *(process.hold(wallet_id, 60) for process in processes), return_exceptions=True
+        )
+        [hold] = [one.hold for one in outcomes if not isinstance(one, BaseException)]
+        [refused] = [one for one in outcomes if isinstance(one, BaseException)]
+        assert isinstance(refused, InsufficientBalance)
+        assert await counter.standing(wallet_id) == (40, 60, 0)
+        await counter.release(hold.hold_id)
 
 
 async def test_one_request_id_from_many_callers_gives_one_hold(counter: Counter) -> None:
