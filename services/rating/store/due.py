@@ -82,7 +82,7 @@ async def find_due_groups(
 async def lock_groups(
     conn: AsyncConnection, groups: Sequence[DueGroup]
 ) -> dict[DueGroup, list[BillingPeriod]]:
-    """Lock the periods of `groups` that are still open, in the order of their ids."""
+    """Return the periods of `groups` that are still open, locked in the order of their ids."""
     asked = (
         func.unnest(
             literal([group.tenant for group in groups], ARRAY(Integer)),
@@ -106,7 +106,7 @@ async def lock_groups(
     for row in await conn.execute(query):
         group = place[Tenant(row.tenant), row.customer_id, row.currency, row.due_at]
         found.setdefault(group, []).append(read_period(row))
-    return found
+    return {group: found[group] for group in groups if group in found}
 
 
 async def count_waiting(conn: AsyncConnection, now: datetime) -> Waiting:
