@@ -37,10 +37,6 @@ def cell_key() -> tuple[Column[Any], ...]:
 
 CELL_KEY = ("tenant", "term_id", "meter_id", "day", "dimensions_key")
 
-# Room on each page for the next version of its rows: an update that stays on the page writes no
-# index. A fold that touches 20,000 cells costs PostgreSQL a quarter less.
-HALF_FULL, MOSTLY_FULL = {"fillfactor": 50}, {"fillfactor": 70}
-
 # No foreign key: it would cost a look-up for each cell that a fold touches.
 cells = Table(
     "cells",
@@ -62,7 +58,6 @@ cells = Table(
     PrimaryKeyConstraint(*CELL_KEY),
     CheckConstraint("event_count > 0", name="has_events"),
     CheckConstraint("octet_length(dimensions_key) = 16", name="key_has_16_bytes"),
-    postgresql_with=HALF_FULL,
 )
 
 # The distinct values of a UNIQUE_COUNT cell: the last operation on each.
@@ -78,7 +73,6 @@ cell_values = Table(
     required("place", Integer),
     PrimaryKeyConstraint(*CELL_KEY, "value_key"),
     CheckConstraint("octet_length(value_key) = 16", name="key_has_16_bytes"),
-    postgresql_with=MOSTLY_FULL,
 )
 
 # Events that no plan charged when they were folded, so that operators can see them.
