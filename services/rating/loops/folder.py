@@ -36,8 +36,8 @@ PASSING = (Unavailable, Exhausted, DeadlineExceeded)
 EVENTS_MAX = 50_000
 EVENTS_ENOUGH = 20_000  # No pause before or after so many: more would share few cells more.
 HEADS_SECONDS = 1.0  # How often ingest is asked for what NATS may have lost.
-PAUSE_SECONDS_MIN = 0.02
-PAUSE_FACTOR = 3  # A fold starts so many times the length of the last one after it.
+PAUSE_SECONDS_MIN = 0.05
+PAUSE_FACTOR = 1  # A fold starts so many times the length of the last one after it.
 RETRY_STOPPED_SECONDS = 30.0
 
 STOPPED = Gauge(
