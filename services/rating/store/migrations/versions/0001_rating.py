@@ -23,8 +23,8 @@ FILL_FACTORS = {"cells": 50, "cell_values": 70}
 
 def upgrade() -> None:
     metadata.create_all(op.get_bind())
-    for table, percent in FILL_FACTORS.items():
-        op.execute(f"ALTER TABLE {table} SET (fillfactor = {percent})")
+    for name, percent in FILL_FACTORS.items():
+        op.execute(f"ALTER TABLE {name} SET (fillfactor = {percent})")
     for name in (*(table.name for table in OWN_TENANT_TABLES), *TENANT_TABLES):
         force_row_security(op, name)
     op.execute(REFUSE_CHANGE)
