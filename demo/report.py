@@ -91,7 +91,7 @@ def show_trace(console: Console, invoice: Invoice, spans: Spans) -> None:
     story = spans.story(invoice.trace_id)
     if not story:
         raise DemoFailed(f"{invoice.number} names the trace {invoice.trace_id}, which has no spans")
-    console.print(trace_tree(story, invoice.trace_id, causes_max=1))
+    console.print(trace_tree(story, invoice.trace_id, causes_max=2))
     again = f"`.venv/bin/tally trace {invoice.number}` shows all of it."
     console.print(again, style="dim", highlight=False)
 

@@ -36,8 +36,8 @@ FAULTS = (
     ),
     Fault(
         "services/rating/store/periods.py",
-        ".with_for_update(of=billing_periods, key_share=True)",
-        "",
+        "return ordered.with_for_update(of=billing_periods, key_share=True)",
+        "return ordered",
         "a fold and a close of one period wait for each other",
         ("tests/races/test_fold_and_close.py",),
     ),
@@ -141,8 +141,8 @@ FAULTS = (
     ),
     Fault(
         "libs/requests.py",
-        "if earlier.digest != request.digest:",
-        "if earlier.digest is None:",
+        "if self.digest != request.digest:",
+        "if self.digest is None:",
         "a request id that comes again with other content is refused",
         ("tests/store/libs/test_requests.py", "tests/races/test_callers.py"),
     ),

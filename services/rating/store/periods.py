@@ -112,9 +112,7 @@ async def load_period(
     query = select_periods().where(
         billing_periods.c.tenant == tenant, billing_periods.c.period_id == period_id
     )
-    if lock:
-        query = query.with_for_update(of=billing_periods, key_share=True)
-    row = (await conn.execute(query)).one_or_none()
+    row = (await conn.execute(_locked(query) if lock else query)).one_or_none()
     if row is None:
         raise PeriodNotFound(f"no billing period {period_id}")
     return read_period(row)
@@ -128,13 +126,10 @@ async def lock_periods(
     Raises:
         PeriodNotFound: one of them does not exist.
     """
-    query = (
-        select_periods()
-        .where(billing_periods.c.tenant == tenant, among(billing_periods.c.period_id, period_ids))
-        .order_by(billing_periods.c.period_id)
-        .with_for_update(of=billing_periods, key_share=True)
+    query = select_periods().where(
+        billing_periods.c.tenant == tenant, among(billing_periods.c.period_id, period_ids)
     )
-    found = {row.period_id: read_period(row) for row in await conn.execute(query)}
+    found = {row.period_id: read_period(row) for row in await conn.execute(_locked(query))}
     for period_id in period_ids:
         if period_id not in found:
             raise PeriodNotFound(f"no billing period {period_id}")
@@ -224,17 +219,18 @@ async def lock_touched(
         )
         .exists()
     )
-    query = (
-        select_periods()
-        .where(
-            columns.kind == PeriodKind.USAGE,
-            columns.term_id.in_(sorted({term for _, term, _ in asked})),
-            holds_day,
-        )
-        .order_by(columns.period_id)
-        .with_for_update(of=billing_periods, key_share=True)
+    query = select_periods().where(
+        columns.kind == PeriodKind.USAGE,
+        columns.term_id.in_(sorted({term for _, term, _ in asked})),
+        holds_day,
     )
-    return [(Tenant(row.tenant), read_period(row)) for row in await conn.execute(query)]
+    return [(Tenant(row.tenant), read_period(row)) for row in await conn.execute(_locked(query))]
+
+
+def _locked(query: Select[Any]) -> Select[Any]:
+    """Lock the periods that `query` finds, in the order of their ids."""
+    ordered = query.order_by(billing_periods.c.period_id)
+    return ordered.with_for_update(of=billing_periods, key_share=True)
 
 
 async def raise_late_version(conn: AsyncConnection, tenant: Tenant, period_id: UUID) -> int:
