@@ -56,7 +56,13 @@ class Call:
         return self.seconds < PATIENT_SECONDS
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.method} {_shown(self)} {_short(self.metadata)}"
+        rest = {
+            "seconds": self.seconds if self.hasty else None,
+            "cancel_after": self.cancel_after,
+            "compression": self.compression,
+        }
+        odd = " ".join(f"{name}={value}" for name, value in rest.items() if value is not None)
+        return f"{self.kind} {self.method} {_shown(self)} {_short(self.metadata)} {odd}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
