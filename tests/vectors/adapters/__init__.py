@@ -1,0 +1,11 @@
+"""Adapters by topic."""
+
+from tests.vectors.adapters import charges
+from tests.vectors.running import Adapter
+
+ADAPTERS: dict[str, Adapter] = {
+    "charge_graduated": charges.price_charge,
+    "charge_package": charges.price_charge,
+    "charge_standard": charges.price_charge,
+    "charge_volume": charges.price_charge,
+}
