@@ -10,8 +10,11 @@ from tests.vectors.cases import load
 from tests.vectors.running import run
 
 DONE = [
+    "charge_dynamic",
     "charge_graduated",
+    "charge_graduated_percentage",
     "charge_package",
+    "charge_percentage",
     "charge_standard",
     "charge_volume",
 ]

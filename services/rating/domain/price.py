@@ -111,6 +111,11 @@ def amount_of(rows: Sequence[Row]) -> Decimal:
     return total
 
 
+def factor_of(percent: Decimal) -> Decimal:
+    """Return 0.013 for 1.3 %."""
+    return EXACT.scaleb(percent, -2)
+
+
 def flat_row(label: str, amount: Decimal, *, up_to: Decimal | None = None) -> Row:
     """Return a step of `amount` whatever the units are; below zero it takes off."""
     return Row(label, ZERO, ZERO, amount, amount, up_to)
@@ -130,29 +135,32 @@ def row_of(
 
 
 def tier_faults(tiers: Sequence[Tier], path: str) -> list[FieldInvalid]:
-    """Return every rule that a tier table breaks.
-
-    There are 1 to 100 tiers, they ascend, only the last is open, and no amount is below zero.
-    """
-    if not tiers:
-        return [FieldInvalid(path, "is missing")]
-    if len(tiers) > TIERS_MAX:
-        return [FieldInvalid(path, f"are {len(tiers)}, at most {TIERS_MAX} are allowed")]
-    faults = []
-    below = ZERO
-    for place, tier in enumerate(tiers[:-1]):
-        if tier.up_to is None:
-            faults.append(FieldInvalid(f"{path}[{place}].up_to", "only the last tier is open"))
-        elif tier.up_to <= below:
-            problem = f"{tier.up_to} is not above {below}"
-            faults.append(FieldInvalid(f"{path}[{place}].up_to", problem))
-        below = tier.up_to or below
-    if tiers[-1].up_to is not None:
-        last = len(tiers) - 1
-        faults.append(FieldInvalid(f"{path}[{last}].up_to", "the last tier must be open"))
-    for place, tier in enumerate(tiers):
+    """Return every rule that a tier table breaks: those of bands, and no amount is below zero."""
+    faults = band_faults([tier.up_to for tier in tiers], path)
+    for place, tier in enumerate(tiers[:TIERS_MAX]):
         for name in ("unit_amount", "flat_amount", "flat_cap"):
             faults += negative_faults(getattr(tier, name), f"{path}[{place}].{name}")
+    return faults
+
+
+def band_faults(bounds: Sequence[Decimal | None], path: str) -> list[FieldInvalid]:
+    """Return every rule that tiers break by `bounds`: 1 to 100, ascending, only the last open."""
+    if not bounds:
+        return [FieldInvalid(path, "is missing")]
+    if len(bounds) > TIERS_MAX:
+        return [FieldInvalid(path, f"are {len(bounds)}, at most {TIERS_MAX} are allowed")]
+    faults = []
+    below = ZERO
+    for place, up_to in enumerate(bounds[:-1]):
+        if up_to is None:
+            faults.append(FieldInvalid(f"{path}[{place}].up_to", "only the last tier is open"))
+        elif up_to <= below:
+            problem = f"{up_to} is not above {below}"
+            faults.append(FieldInvalid(f"{path}[{place}].up_to", problem))
+        below = up_to or below
+    if bounds[-1] is not None:
+        last = len(bounds) - 1
+        faults.append(FieldInvalid(f"{path}[{last}].up_to", "the last tier must be open"))
     return faults
 
 

@@ -6,7 +6,19 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from libs.money import round_minor
+from libs.money import exponent, round_minor
+from services.rating.domain.dynamic import DynamicPrice, rate_dynamic
+from services.rating.domain.graduated_percentage import (
+    GraduatedPercentagePrice,
+    RateTier,
+    rate_graduated_percentage,
+)
+from services.rating.domain.percentage import (
+    PercentagePrice,
+    event_amounts,
+    free_of,
+    rate_events,
+)
 from services.rating.domain.price import (
     GraduatedPrice,
     PackagePrice,
@@ -39,6 +51,45 @@ def price_charge(given: Given) -> dict[str, Any]:
     }
 
 
+def price_percentage(given: Given) -> dict[str, Any]:
+    """Price events, each by its value, in time order."""
+    charge = given.inner("charge")
+    if charge.text("model") != "percentage":
+        raise ValueError(f"the model {charge.text('model')} has no events")
+    price = PercentagePrice(
+        rate_percent=charge.decimal("rate_percent"),
+        fixed_amount=charge.decimal("fixed_amount"),
+        free_events=int(charge.find_decimal("free_units_per_events") or 0),
+        free_amount=charge.find_decimal("free_units_per_total_aggregation") or ZERO,
+        event_minimum=charge.find_decimal("per_transaction_min_amount"),
+        event_maximum=charge.find_decimal("per_transaction_max_amount"),
+    )
+    values = given.decimals("event_values")
+    rows = rate_events(price, values)
+    amount = amount_of(rows)
+    steps = {row.label: row for row in rows}
+    return {
+        "amount": amount,
+        "unit_amount": per_unit(amount, total_of(values)),
+        "free_units": steps["free"].units if "free" in steps else ZERO,
+        "free_events": free_of(price, values).events,
+        "percentage_amount": steps["percentage"].amount,
+        "fixed_total": steps["fixed"].amount if "fixed" in steps else ZERO,
+        "event_amounts": event_amounts(price, values),
+    }
+
+
+def _rate_tiers(charge: Given) -> tuple[RateTier, ...]:
+    return tuple(
+        RateTier(
+            up_to=tier.find_decimal("up_to"),
+            rate_percent=tier.decimal("rate_percent"),
+            flat_amount=tier.decimal("flat_amount"),
+        )
+        for tier in charge.each("tiers")
+    )
+
+
 def _priced(charge: Given, given: Given) -> dict[str, Any]:
     if given.has("events_count"):
         given.value("events_count")  # For people: no model of these depends on it.
@@ -60,6 +111,12 @@ def _priced(charge: Given, given: Given) -> dict[str, Any]:
             )
             rows = rate(package, units)
             billed -= package.free_units
+        case "graduated_percentage":
+            price = GraduatedPercentagePrice(_rate_tiers(charge))
+            rows = rate_graduated_percentage(price, units)
+        case "dynamic":
+            amount = given.decimal("precise_total_amount_cents").scaleb(-exponent(CURRENCY))
+            rows = rate_dynamic(DynamicPrice(), units, amount)
         case model:
             raise ValueError(f"the model {model} is unknown")
     return _shown(rows, units, billed)
