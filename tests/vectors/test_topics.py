@@ -13,10 +13,18 @@ DONE = [
     "charge_dynamic",
     "charge_graduated",
     "charge_graduated_percentage",
+    "charge_minimum_true_up",
     "charge_package",
     "charge_percentage",
     "charge_standard",
     "charge_volume",
+    "meteroid_pricing",
+    "openmeter_discounts",
+    "openmeter_dynamic",
+    "openmeter_graduated",
+    "openmeter_package",
+    "openmeter_unit",
+    "openmeter_volume",
 ]
 
 
