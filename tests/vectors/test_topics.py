@@ -18,6 +18,7 @@ DONE = [
     "charge_percentage",
     "charge_standard",
     "charge_volume",
+    "meteroid_discounts",
     "meteroid_pricing",
     "openmeter_discounts",
     "openmeter_dynamic",

@@ -12,6 +12,7 @@ ADAPTERS: dict[str, Adapter] = {
     "charge_percentage": charges.price_percentage,
     "charge_standard": charges.price_charge,
     "charge_volume": charges.price_charge,
+    "meteroid_discounts": meteroid.discount,
     "meteroid_pricing": meteroid.price_units,
     "openmeter_discounts": openmeter.discount,
     "openmeter_dynamic": openmeter.price_line,

@@ -1,4 +1,4 @@
-"""Prices of Meteroid: tables of first units."""
+"""Prices of Meteroid, which are tables of first units, and its discounts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ from itertools import zip_longest
 from typing import Any
 
 from libs.money import Money, round_minor, to_decimal
+from services.rating.domain.discounts import (
+    AmountOff,
+    Discount,
+    PercentOff,
+    discount_minor,
+    spread_minor,
+)
 from services.rating.domain.price import (
     GraduatedPrice,
     Price,
@@ -27,6 +34,27 @@ def price_units(given: Given) -> dict[str, Any]:
     """Price units and round to cents."""
     amount = amount_of(rate(_price(given.inner("price")), given.decimal("units")))
     return {"amount": to_decimal(Money(CURRENCY, round_minor(amount, CURRENCY)))}
+
+
+def discount(given: Given) -> dict[str, Any]:
+    """Take coupons off of a subtotal, percentages first; or spread a discount over lines."""
+    if given.has("coupons"):
+        coupons = [_coupon(coupon) for coupon in given.each("coupons")]
+        coupons.sort(key=lambda coupon: isinstance(coupon, AmountOff))
+        return {"discount_cents": discount_minor(int(given.text("subtotal_cents")), coupons)}
+    lines = [int(line) for line in given.value("line_cents")]
+    parts = spread_minor(int(given.text("discount_cents")), lines)
+    return {"taxable_cents": [line - part for line, part in zip(lines, parts, strict=True)]}
+
+
+def _coupon(coupon: Given) -> Discount:
+    match coupon.text("type"):
+        case "percentage":
+            return PercentOff(coupon.decimal("percent"))
+        case "fixed":
+            return AmountOff(int(coupon.text("amount_cents")))
+        case other:
+            raise ValueError(f"the coupon {other} is unknown")
 
 
 def _price(price: Given) -> Price:
