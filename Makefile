@@ -8,7 +8,7 @@ BIN := .venv/bin
 CODE := services libs cli deploy demo tests tools
 CACHES := .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
-.PHONY: help setup runtime demo up down status test test-slow test-kill mutants bench fuzz sdk \
+.PHONY: help setup runtime demo up down status test test-slow test-kill mutants bench fuzz vectors sdk \
 	test-sdk deploy-check lint format proto lock released clean
 
 help: ## list the targets
@@ -45,6 +45,9 @@ mutants: setup ## plant one-line faults; each must turn the tests red
 
 fuzz: setup ## throw bytes and made-up messages at every RPC: SECONDS=300, SEED=random
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),300) $(if $(SEED),--seed $(SEED))
+
+vectors: setup ## run the cases of other billing systems: TOPICS="folders or files", VECTORS_DIR=path
+	@$(BIN)/python -m tests.vectors $(if $(VECTORS_DIR),--dir "$(VECTORS_DIR)") $(TOPICS)
 
 bench: setup ## measure speed and memory into build/bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)

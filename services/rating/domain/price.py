@@ -26,6 +26,7 @@ class Tier:
     up_to: Decimal | None
     unit_amount: Decimal
     flat_amount: Decimal
+    flat_cap: Decimal | None = None  # The most that the tier costs, its flat amount included.
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,10 @@ Price = StandardPrice | PackagePrice | GraduatedPrice | VolumePrice
 class Row:
     """A step of a price, in currency units."""
 
-    label: str  # tier, package, free, units, proration or billed.
+    # The row of a price is called tier, package, units, percentage, fixed or dynamic; what is free
+    # or changes its amount: free, cap, discount, minimum or maximum; what is not usage: proration
+    # or billed.
+    label: str
     units: Decimal
     unit_amount: Decimal
     flat_amount: Decimal
@@ -78,16 +82,25 @@ def rate(price: Price, units: Decimal) -> tuple[Row, ...]:
     billed = max(units, ZERO)
     match price:
         case StandardPrice():
-            return (_row("units", billed, price.unit_amount),)
+            return (row_of("units", billed, price.unit_amount),)
         case PackagePrice():
             return _package_rows(price, billed)
         case GraduatedPrice():
             return _graduated_rows(price.tiers, billed)
         case VolumePrice():
-            tier = next(t for t in price.tiers if t.up_to is None or billed <= t.up_to)
-            return (_tier_row(tier, billed),)
+            return rate_volume(price, billed, full_units=billed)
         case _:
             assert_never(price)
+
+
+def rate_volume(price: VolumePrice, units: Decimal, *, full_units: Decimal) -> tuple[Row, ...]:
+    """Price prorated `units` by the tier that the `full_units` fall into.
+
+    With 2 each up to 100 and 1 each above, 60 of 120 units cost 60, not 120.
+    """
+    billed = max(full_units, ZERO)
+    tier = next(t for t in price.tiers if t.up_to is None or billed <= t.up_to)
+    return _tier_rows(tier, max(units, ZERO))
 
 
 def amount_of(rows: Sequence[Row]) -> Decimal:
@@ -98,52 +111,17 @@ def amount_of(rows: Sequence[Row]) -> Decimal:
     return total
 
 
-def tier_faults(tiers: Sequence[Tier], path: str) -> list[FieldInvalid]:
-    """Return every rule that a tier table breaks: 1 to 100, ascending, only the last open."""
-    if not tiers:
-        return [FieldInvalid(path, "is missing")]
-    if len(tiers) > TIERS_MAX:
-        return [FieldInvalid(path, f"are {len(tiers)}, at most {TIERS_MAX} are allowed")]
-    faults = []
-    below = ZERO
-    for place, tier in enumerate(tiers[:-1]):
-        if tier.up_to is None:
-            faults.append(FieldInvalid(f"{path}[{place}].up_to", "only the last tier is open"))
-        elif tier.up_to <= below:
-            problem = f"{tier.up_to} is not above {below}"
-            faults.append(FieldInvalid(f"{path}[{place}].up_to", problem))
-        below = tier.up_to or below
-    if tiers[-1].up_to is not None:
-        last = len(tiers) - 1
-        faults.append(FieldInvalid(f"{path}[{last}].up_to", "the last tier must be open"))
-    return faults
+def factor_of(percent: Decimal) -> Decimal:
+    """Return 0.013 for 1.3 %."""
+    return EXACT.scaleb(percent, -2)
 
 
-def _package_rows(price: PackagePrice, units: Decimal) -> tuple[Row, ...]:
-    free = min(units, price.free_units)
-    rest = Fraction(units) - Fraction(free)
-    packages = -(-rest // Fraction(price.package_size))
-    rows = (_row("package", Decimal(packages), price.amount),)
-    return (_row("free", free, ZERO), *rows) if free else rows
+def flat_row(label: str, amount: Decimal, *, up_to: Decimal | None = None) -> Row:
+    """Return a step of `amount` whatever the units are; below zero it takes off."""
+    return Row(label, ZERO, ZERO, amount, amount, up_to)
 
 
-def _graduated_rows(tiers: Sequence[Tier], units: Decimal) -> tuple[Row, ...]:
-    rows = []
-    below = ZERO
-    for place, tier in enumerate(tiers):
-        if place and units <= below:
-            break
-        upper = units if tier.up_to is None else min(tier.up_to, units)
-        rows.append(_tier_row(tier, EXACT.subtract(upper, below)))
-        below = upper
-    return tuple(rows)
-
-
-def _tier_row(tier: Tier, units: Decimal) -> Row:
-    return _row("tier", units, tier.unit_amount, flat=tier.flat_amount, up_to=tier.up_to)
-
-
-def _row(
+def row_of(
     label: str,
     units: Decimal,
     unit_amount: Decimal,
@@ -151,5 +129,70 @@ def _row(
     flat: Decimal = ZERO,
     up_to: Decimal | None = None,
 ) -> Row:
+    """Return a step of units x unit_amount + flat."""
     amount = EXACT.add(EXACT.multiply(units, unit_amount), flat)
     return Row(label, units, unit_amount, flat, amount, up_to)
+
+
+def tier_faults(tiers: Sequence[Tier], path: str) -> list[FieldInvalid]:
+    """Return every rule that a tier table breaks: those of bands, and no amount is below zero."""
+    faults = band_faults([tier.up_to for tier in tiers], path)
+    for place, tier in enumerate(tiers[:TIERS_MAX]):
+        for name in ("unit_amount", "flat_amount", "flat_cap"):
+            faults += negative_faults(getattr(tier, name), f"{path}[{place}].{name}")
+    return faults
+
+
+def band_faults(bounds: Sequence[Decimal | None], path: str) -> list[FieldInvalid]:
+    """Return every rule that tiers break by `bounds`: 1 to 100, ascending, only the last open."""
+    if not bounds:
+        return [FieldInvalid(path, "is missing")]
+    if len(bounds) > TIERS_MAX:
+        return [FieldInvalid(path, f"are {len(bounds)}, at most {TIERS_MAX} are allowed")]
+    faults = []
+    below = ZERO
+    for place, up_to in enumerate(bounds[:-1]):
+        if up_to is None:
+            faults.append(FieldInvalid(f"{path}[{place}].up_to", "only the last tier is open"))
+        elif up_to <= below:
+            problem = f"{up_to} is not above {below}"
+            faults.append(FieldInvalid(f"{path}[{place}].up_to", problem))
+        below = up_to or below
+    if bounds[-1] is not None:
+        last = len(bounds) - 1
+        faults.append(FieldInvalid(f"{path}[{last}].up_to", "the last tier must be open"))
+    return faults
+
+
+def negative_faults(value: Decimal | None, path: str) -> list[FieldInvalid]:
+    """Return that `value` is below zero, if it is."""
+    if value is None or value >= 0:
+        return []
+    return [FieldInvalid(path, f"{value} is below 0")]
+
+
+def _package_rows(price: PackagePrice, units: Decimal) -> tuple[Row, ...]:
+    free = min(units, price.free_units)
+    rest = Fraction(units) - Fraction(free)
+    packages = -(-rest // Fraction(price.package_size))
+    rows = (row_of("package", Decimal(packages), price.amount),)
+    return (row_of("free", free, ZERO), *rows) if free else rows
+
+
+def _graduated_rows(tiers: Sequence[Tier], units: Decimal) -> tuple[Row, ...]:
+    rows: list[Row] = []
+    below = ZERO
+    for place, tier in enumerate(tiers):
+        if place and units <= below:
+            break
+        upper = units if tier.up_to is None else min(tier.up_to, units)
+        rows += _tier_rows(tier, EXACT.subtract(upper, below))
+        below = upper
+    return tuple(rows)
+
+
+def _tier_rows(tier: Tier, units: Decimal) -> tuple[Row, ...]:
+    row = row_of("tier", units, tier.unit_amount, flat=tier.flat_amount, up_to=tier.up_to)
+    if tier.flat_cap is None or row.amount <= tier.flat_cap:
+        return (row,)
+    return (row, flat_row("cap", EXACT.subtract(tier.flat_cap, row.amount), up_to=tier.up_to))

@@ -18,6 +18,7 @@ from services.rating.domain.price import (
     VolumePrice,
     amount_of,
     rate,
+    rate_volume,
 )
 
 prices = st.decimals(min_value=0, max_value=1_000, places=6)
@@ -29,7 +30,8 @@ fine_quantities = st.decimals(min_value=0, max_value=10**12, places=12)
 @st.composite
 def tier_tables(draw: st.DrawFn) -> tuple[Tier, ...]:
     bounds = [Decimal(bound) for bound in accumulate(draw(widths))]
-    return tuple(Tier(up_to, draw(prices), draw(prices)) for up_to in [*bounds, None])
+    caps = st.none() | prices
+    return tuple(Tier(up_to, draw(prices), draw(prices), draw(caps)) for up_to in [*bounds, None])
 
 
 models: st.SearchStrategy[Price] = st.one_of(
@@ -50,11 +52,18 @@ def place_of(tiers: tuple[Tier, ...], unit: int) -> int:
     return next(place for place, up_to in bounds if up_to is None or unit <= up_to)
 
 
+def capped(tier: Tier, cost: Decimal) -> Decimal:
+    return cost if tier.flat_cap is None else min(cost, tier.flat_cap)
+
+
 @given(tier_tables(), quantities)
 def test_graduated_equals_pricing_one_unit_at_a_time(tiers: tuple[Tier, ...], units: int) -> None:
-    reached = [place_of(tiers, unit) for unit in range(1, units + 1)]
-    total = sum((tiers[place].unit_amount for place in reached), Decimal(0))
-    total += sum((tiers[place].flat_amount for place in {0, *reached}), Decimal(0))
+    costs = {0: tiers[0].flat_amount}
+    for unit in range(1, units + 1):
+        place = place_of(tiers, unit)
+        costs.setdefault(place, tiers[place].flat_amount)
+        costs[place] += tiers[place].unit_amount
+    total = sum((capped(tiers[place], cost) for place, cost in costs.items()), Decimal(0))
     assert amount_of(rate(GraduatedPrice(tiers), Decimal(units))) == total
 
 
@@ -64,7 +73,17 @@ def test_volume_prices_every_unit_by_the_last_ones_tier(
 ) -> None:
     tier = tiers[place_of(tiers, units)]
     total = sum((tier.unit_amount for _ in range(units)), tier.flat_amount)
-    assert amount_of(rate(VolumePrice(tiers), Decimal(units))) == total
+    assert amount_of(rate(VolumePrice(tiers), Decimal(units))) == capped(tier, total)
+
+
+@given(tier_tables(), quantities, st.integers(0, 250))
+def test_prorated_volume_prices_each_unit_by_the_tier_of_all(
+    tiers: tuple[Tier, ...], units: int, more: int
+) -> None:
+    tier = tiers[place_of(tiers, units + more)]
+    total = sum((tier.unit_amount for _ in range(units)), tier.flat_amount)
+    rows = rate_volume(VolumePrice(tiers), Decimal(units), full_units=Decimal(units + more))
+    assert amount_of(rows) == capped(tier, total)
 
 
 @given(prices, st.integers(1, 20), st.integers(0, 60), quantities)

@@ -15,6 +15,7 @@ from services.rating.domain.price import (
     VolumePrice,
     amount_of,
     rate,
+    rate_volume,
     tier_faults,
 )
 
@@ -74,6 +75,48 @@ def test_free_units_of_a_package_are_a_row() -> None:
     ]
 
 
+CAPPED = (Tier(D(10), D(1), D(2), flat_cap=D(5)), Tier(None, D(1), D(0), flat_cap=D(0)))
+
+
+@pytest.mark.parametrize(
+    ("units", "amount"), [("0", "2"), ("3", "5"), ("4", "5"), ("10", "5"), ("12", "5")]
+)
+def test_a_tier_costs_at_most_its_cap(units: str, amount: str) -> None:
+    assert amount_of(rate(GraduatedPrice(CAPPED), D(units))) == D(amount)
+
+
+def test_what_the_cap_takes_off_is_a_row() -> None:
+    rows = rate(GraduatedPrice(CAPPED), D(7))
+    assert [(row.label, row.amount, row.up_to) for row in rows] == [
+        ("tier", D(9), D(10)),
+        ("cap", D(-4), D(10)),
+    ]
+
+
+def test_a_cap_of_a_volume_tier_holds_for_all_units() -> None:
+    assert amount_of(rate(VolumePrice(CAPPED), D(7))) == D(5)
+
+
+@pytest.mark.parametrize(
+    ("units", "full_units", "amount"),
+    [
+        ("198.6", "300", "149.3"),  # 198.6 x 0.5 + 50: the tier of 300, the price of 198.6.
+        ("50", "100", "110"),
+        ("50", "101", "50"),
+        ("-1", "101", "0"),
+        ("0", "-5", "10"),
+    ],
+)
+def test_prorated_volume_is_priced_by_the_tier_of_the_full_units(
+    units: str, full_units: str, amount: str
+) -> None:
+    rows = rate_volume(VolumePrice(BANDS), D(units), full_units=D(full_units))
+    assert amount_of(rows) == D(amount)
+
+
+ALL_WRONG = ["t[1].up_to", "t[0].unit_amount", "t[0].flat_amount", "t[1].flat_cap"]
+
+
 @pytest.mark.parametrize(
     ("table", "fields"),
     [
@@ -83,6 +126,7 @@ def test_free_units_of_a_package_are_a_row() -> None:
         (tiers(("10", "1", "0"), ("10", "1", "0"), (None, "1", "0")), ["t[1].up_to"]),
         (tiers(("0", "1", "0"), (None, "1", "0")), ["t[0].up_to"]),
         (tiers(*[(str(n), "1", "0") for n in range(1, 102)]), ["t"]),
+        ((Tier(D(1), D(-1), D(-2)), Tier(D(2), D(1), D(1), D(-3))), ALL_WRONG),
         (STEPS, []),
     ],
 )

@@ -1,0 +1,23 @@
+"""Adapters by topic."""
+
+from tests.vectors.adapters import charges, meteroid, minimums, openmeter
+from tests.vectors.running import Adapter
+
+ADAPTERS: dict[str, Adapter] = {
+    "charge_dynamic": charges.price_charge,
+    "charge_graduated": charges.price_charge,
+    "charge_graduated_percentage": charges.price_charge,
+    "charge_minimum_true_up": minimums.true_up,
+    "charge_package": charges.price_charge,
+    "charge_percentage": charges.price_percentage,
+    "charge_standard": charges.price_charge,
+    "charge_volume": charges.price_charge,
+    "meteroid_discounts": meteroid.discount,
+    "meteroid_pricing": meteroid.price_units,
+    "openmeter_discounts": openmeter.discount,
+    "openmeter_dynamic": openmeter.price_line,
+    "openmeter_graduated": openmeter.price_line,
+    "openmeter_package": openmeter.price_line,
+    "openmeter_unit": openmeter.price_line,
+    "openmeter_volume": openmeter.price_line,
+}

@@ -1,0 +1,39 @@
+"""What other systems state comes out here, too: a test for each topic that is done."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.vectors import exceptions
+from tests.vectors.adapters import ADAPTERS
+from tests.vectors.cases import load
+from tests.vectors.running import run
+
+DONE = [
+    "charge_dynamic",
+    "charge_graduated",
+    "charge_graduated_percentage",
+    "charge_minimum_true_up",
+    "charge_package",
+    "charge_percentage",
+    "charge_standard",
+    "charge_volume",
+    "meteroid_discounts",
+    "meteroid_pricing",
+    "openmeter_discounts",
+    "openmeter_dynamic",
+    "openmeter_graduated",
+    "openmeter_package",
+    "openmeter_unit",
+    "openmeter_volume",
+]
+
+
+@pytest.mark.parametrize("topic", DONE)
+def test_every_case_of_the_topic_comes_out_as_stated(topic: str) -> None:
+    outcome = run(load(names=[topic]), ADAPTERS, exceptions.load())
+    assert not outcome.failures, "\n" + "\n".join(outcome.failures)
+
+
+def test_a_topic_with_an_adapter_is_done() -> None:
+    assert sorted(ADAPTERS) == sorted(DONE)
