@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import Any
 
 from libs.money import Money, round_minor, to_decimal
-from services.rating.domain.discounts import (
+from services.invoicing.domain.discounts import (
     AmountOff,
     Discount,
     PercentOff,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.rating.domain.discounts import AmountOff, PercentOff, discount_minor, spread_minor
+from services.invoicing.domain.discounts import AmountOff, PercentOff, discount_minor, spread_minor
 
 lines = st.lists(st.integers(-500, 500), max_size=6)
 discounts = st.lists(

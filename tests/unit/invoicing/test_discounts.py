@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from services.rating.domain.discounts import (
+from services.invoicing.domain.discounts import (
     AmountOff,
     Discount,
     PercentOff,
