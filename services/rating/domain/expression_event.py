@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
-from libs.quantity import find_quantity
+from libs.quantity import MAGNITUDE_MAX, find_quantity
 from services.rating.domain.event import PropertyValue
 from services.rating.domain.expression_tree import PropertyRead
 from services.rating.domain.value import text_of
 
 PLACE = Decimal("1e-30")  # The last one that counts.
 WITHIN = Context(prec=60, traps=[Inexact, InvalidOperation])
-# What is surely below 10^30 with at most 30 places: nearly every number that is sent.
-SHORT = re.compile(r"[+-]?\d{1,30}(?:\.\d{1,30})?", re.ASCII).fullmatch
 FLAGS = {"true": True, "false": False}
 
 
@@ -121,13 +118,19 @@ def read_flag(node: PropertyRead) -> Step[bool]:
 def _find_number(value: PropertyValue | None) -> Decimal | None:
     """Return what `parse_value` returns, sooner for what is usual."""
     if isinstance(value, str):
-        return Decimal(value) if SHORT(value) else find_quantity(value)
+        return Decimal(value) if _is_short(value) else find_quantity(value)
     if not isinstance(value, Decimal):
         return None
     try:
         return WITHIN.quantize(value, PLACE)
     except (Inexact, InvalidOperation):
         return None
+
+
+def _is_short(text: str) -> bool:
+    """Tell whether `text` is surely a number within bounds, as nearly all that are sent are."""
+    digits = text.removeprefix("-").replace(".", "", 1)
+    return len(text) <= MAGNITUDE_MAX and digits.isascii() and digits.isdecimal()
 
 
 def _missing(node: PropertyRead) -> Failed:
