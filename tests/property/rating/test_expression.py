@@ -100,7 +100,7 @@ def printed(tree: Tree, level: int = 0) -> str:
         case Tree("number", (value,)):
             return f"{value:f}"
         case Tree("text", (value,)):
-            return "'" + value.replace("'", "''") + "'"
+            return "'" + str(value).replace("'", "''") + "'"
         case Tree("property", (name,)):
             return f"event.properties.{name}"
         case Tree("event.time", ()):

@@ -11,6 +11,7 @@ from services.rating.domain.expression import evaluate, parse_expression
 from services.rating.domain.expression_event import Cause, Failure, Readable
 from services.rating.domain.expression_parsing import CHARACTERS_MAX, DEPTH_MAX, NODES_MAX
 from services.rating.domain.expression_tree import ExpressionInvalid, Refusal
+from services.rating.domain.value import parse_value, text_of
 
 PROPERTIES: dict[str, PropertyValue] = {
     "n": "12.34",
@@ -119,6 +120,7 @@ def test_a_number_is_computed(text: str, number: str) -> None:
         ("concat('a', 1 / 4, -0, 1e3)", "a0.2501000"),
         ("Concat(event.properties.sku, event.properties.d)", "0072.5"),
         ("concat(if(1 < 2, event.properties.sku, 0), event.properties.flag)", "007true"),
+        ("concat('\ud800')", "\ud800"),
         ("concat(event.time)", "1700000000.25"),
     ],
 )
@@ -154,6 +156,28 @@ def test_a_condition_chooses(condition: str) -> None:
     assert valued(swapped) == "yes"
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "5", "-5", "+5", "5.", ".5", "-.5", "0.10", "1e-7", "0e99", "9" * 30, "-" + "9" * 30,
+        "0." + "1" * 30, "0." + "1" * 31, "1.0" + "0" * 40, "1" + "0" * 30, "", ".", "-", "--5",
+        "1_0", " 5", "5\n", "١", "²", "NaN", "1e99999999999999999999", "true",
+        Decimal("1.50"), Decimal("1e30"), Decimal("1e-30"), Decimal("1e-31"), Decimal("0e99"),
+        Decimal("-9e29"), True, False,
+    ],
+)  # fmt: skip
+def test_a_property_counts_as_it_does_for_a_meter(value: PropertyValue) -> None:
+    event = Readable("", 0, {"v": value})
+    number = parse_value(value)
+    alone = evaluate(parse_expression("event.properties.v"), event)
+    assert alone == (text_of(value) if number is None else number)
+    needed = evaluate(parse_expression("event.properties.v + 0"), event)
+    if number is None:
+        assert isinstance(needed, Failure) and needed.cause is Cause.NOT_A_NUMBER
+    else:
+        assert needed == number
+
+
 def test_only_the_branch_that_is_taken_is_evaluated() -> None:
     assert valued("if(event.properties.n = 0, 1 / 0, 5)") == 5
     assert valued("if(1 = 1, 5, event.properties.none)") == 5
@@ -172,6 +196,7 @@ def test_only_the_branch_that_is_taken_is_evaluated() -> None:
         ("-event.properties.huge", Cause.NOT_A_NUMBER, 2, "'1e30'"),
         ("-event.properties.fine", Cause.NOT_A_NUMBER, 2, "'1e-31'"),
         ("if(event.properties.region > 1, 1, 2)", Cause.NOT_A_NUMBER, 4, "'eu'"),
+        ("if(event.properties.region = 5, 1, 2)", Cause.NOT_A_NUMBER, 4, "'eu'"),
         ("if(event.properties.region, 1, 2)", Cause.NOT_A_CONDITION, 4, "'eu'"),
         ("if(event.properties.n, 1, 2)", Cause.NOT_A_CONDITION, 4, "'12.34'"),
         ("1 / 0", Cause.DIVISION_BY_ZERO, 3, "zero"),
@@ -276,6 +301,7 @@ def test_it_tells_the_properties_it_reads() -> None:
     text = "if(event.properties.a = 'x', round(-event.properties.b), event.type) "
     assert parse_expression(text).properties == {"a", "b"}
     assert parse_expression("event.properties.a / event.properties.a").properties == {"a"}
+    assert parse_expression("1 - event.properties.c_1").properties == {"c_1"}
     assert parse_expression("1 + event.time").properties == set()
 
 
