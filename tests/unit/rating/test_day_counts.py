@@ -43,6 +43,7 @@ def instant(text: str, zone: str) -> datetime:
         # In Santiago the clock jumped over midnight: the day began at 01:00.
         ("2023-09-02T00:00", "2023-09-03T01:00", "America/Santiago", 2, 2),
         ("2023-09-02T00:00", "2023-09-03T01:30", "America/Santiago", 2, 2),
+        ("2023-09-01T12:00", "2023-09-03T01:00", "America/Santiago", 3, 3),
         ("2023-09-03T01:00", "2023-09-03T23:59:59", "America/Santiago", 1, 1),
     ],
 )
