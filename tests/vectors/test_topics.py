@@ -10,6 +10,7 @@ from tests.vectors.cases import load
 from tests.vectors.running import run
 
 DONE = [
+    "agg_rounding",
     "charge_dynamic",
     "charge_graduated",
     "charge_graduated_percentage",
@@ -18,6 +19,8 @@ DONE = [
     "charge_percentage",
     "charge_standard",
     "charge_volume",
+    "days_between",
+    "expression",
     "meteroid_discounts",
     "meteroid_pricing",
     "openmeter_discounts",

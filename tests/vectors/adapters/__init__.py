@@ -1,9 +1,10 @@
 """Adapters by topic."""
 
-from tests.vectors.adapters import charges, meteroid, minimums, openmeter
+from tests.vectors.adapters import charges, expression, meteroid, minimums, openmeter, units
 from tests.vectors.running import Adapter
 
 ADAPTERS: dict[str, Adapter] = {
+    "agg_rounding": units.round_one,
     "charge_dynamic": charges.price_charge,
     "charge_graduated": charges.price_charge,
     "charge_graduated_percentage": charges.price_charge,
@@ -12,6 +13,8 @@ ADAPTERS: dict[str, Adapter] = {
     "charge_percentage": charges.price_percentage,
     "charge_standard": charges.price_charge,
     "charge_volume": charges.price_charge,
+    "days_between": units.count_days,
+    "expression": expression.evaluate_one,
     "meteroid_discounts": meteroid.discount,
     "meteroid_pricing": meteroid.price_units,
     "openmeter_discounts": openmeter.discount,
