@@ -143,10 +143,9 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
             code = context.code().name
             raise
         except Exception as error:
-            status = _status(error, method)
-            answer = rpc_status.to_status(status)
+            answer = rpc_status.to_status(_status(error, method))
             code = answer.code.name
-            await context.abort_with_status(answer)
+            await _abort(context, answer)
         finally:
             ANSWERED.labels(method, code).inc()
             SECONDS.labels(method).observe(time.perf_counter() - started)
@@ -226,7 +225,7 @@ def _refusing(method: str, calls_max: int) -> Handler[Any, Any]:
         message = f"{calls_max} calls are being answered; come again in {RETRY_SECONDS:g} s"
         ANSWERED.labels(method, "RESOURCE_EXHAUSTED").inc()
         status = status_of(Exhausted(message, retry_after=RETRY_SECONDS))
-        await context.abort_with_status(rpc_status.to_status(status))
+        await _abort(context, rpc_status.to_status(status))
 
     return grpc.stream_unary_rpc_method_handler(refuse)
 
@@ -264,12 +263,22 @@ async def _answering_anyone(context: Context) -> AsyncGenerator[None, None]:
     except grpc.aio.AbortError:
         raise
     except Unreadable as error:
-        await context.abort_with_status(rpc_status.to_status(status_of(error)))
+        await _abort(context, rpc_status.to_status(status_of(error)))
     except Exception:
         unimplemented = grpc.StatusCode.UNIMPLEMENTED
         if context.code() not in (unimplemented, unimplemented.value[0]):  # As its base says.
             raise
         await context.abort(unimplemented, "this service does not have the method")
+
+
+async def _abort(context: Context, status: grpc.Status) -> None:
+    """End the RPC with `status`. To a caller who has left there is nothing more to say."""
+    try:
+        await context.abort_with_status(status)
+    except grpc.aio.InternalError as error:
+        if not context.done():
+            raise
+        raise asyncio.CancelledError from error
 
 
 def _start_span(method: str, metadata: dict[str, Any]) -> Span:

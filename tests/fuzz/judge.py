@@ -46,8 +46,10 @@ def find_fault(call: Call, outcome: Outcome) -> str:
         return _said(outcome) if strange else ""
     if outcome.code not in ANSWERS:
         return _said(outcome)
-    if outcome.info is None:
+    if outcome.info is None and not (call.hasty or call.cancel_after is not None):
         return f"no ErrorInfo: {_said(outcome)}"
+    if outcome.info is None:
+        return ""  # gRPC's client gave the call up just as the answer came, and lost its details.
     if outcome.info.domain != "tally" or outcome.info.reason not in REASONS - {"INTERNAL"}:
         return f"ErrorInfo {outcome.info.domain!r} {outcome.info.reason!r}: {_said(outcome)}"
     if outcome.code == "RESOURCE_EXHAUSTED" and not outcome.retry:
