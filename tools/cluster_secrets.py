@@ -49,7 +49,8 @@ def write_server_secrets(folder: Path) -> None:
         if name != "nats"
     }
     write_environment(folder / "postgres-server.env", roles)
-    write_environment(folder / "nats-server.env", {"NATS_PASSWORD": passwords["nats"]})
+    # In quotes: nats-server reads a variable as it does its file, and -r1 as a broken number.
+    write_environment(folder / "nats-server.env", {"NATS_PASSWORD": f'"{passwords["nats"]}"'})
 
 
 def write_environment(path: Path, variables: dict[str, str]) -> None:
