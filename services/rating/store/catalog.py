@@ -85,7 +85,6 @@ async def load_terms(
         )
         .table_valued("tenant", "customer_id", name="wanted")
         .render_derived()
-        .render_derived()
     )
     found: dict[tuple[int, str], list[Term]] = {customer: [] for customer in asked}
     for row in await conn.execute(select_terms(_of_wanted(wanted))):

@@ -205,7 +205,6 @@ async def lock_touched(
         )
         .table_valued("tenant", "term_id", "day", name="touched")
         .render_derived()
-        .render_derived()
     )
     columns = billing_periods.c
     holds_day = (
