@@ -1,6 +1,8 @@
 """What tests run against: a real PostgreSQL and NATS, and the whole suite."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -36,8 +38,22 @@ def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def suite(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """A fresh suite for the tests of a module: four services, a test clock, no data."""
+    with _started(postgres, tmp_path_factory.mktemp("suite")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def standing_suite(
+    postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Suite]:
+    """A suite for all modules whose tests have tenants of their own and leave the clock alone."""
+    with _started(postgres, tmp_path_factory.mktemp("suite")) as started:
+        yield started
+
+
+@contextmanager
+def _started(postgres: TestPostgres, folder: Path) -> Iterator[Suite]:
     name = postgres.suite_name()
-    folder = tmp_path_factory.mktemp("suite")
     with Stack(folder, test_clock=True, postgres=postgres.server, suite=name, env={}) as stack:
         yield Suite(stack)
     postgres.drop(name)
