@@ -55,6 +55,7 @@ class Cell:
     last_time: int = TIME_MIN  # Of its events.
     slice_number: int = 0  # Of the latest slice that changed it, and that slice's trace.
     traceparent: str = ""
+    amount: Decimal | None = None  # Sum of the events' own amounts; None if none has any.
 
     def add_number(self, aggregation: Aggregation, value: Decimal, moment: Moment) -> None:
         """Count an event with `value`."""
@@ -98,6 +99,8 @@ def merged(cells: Iterable[Cell]) -> Cell:
             earlier = whole.values.get(key)
             if earlier is None or operation.moment > earlier.moment:
                 whole.values[key] = operation
+        if cell.amount is not None:
+            whole.amount = EXACT.add(whole.amount or ZERO, cell.amount)
         whole.mark(cell.last_time, cell.slice_number, cell.traceparent)
     return whole
 
