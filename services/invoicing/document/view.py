@@ -8,19 +8,27 @@ from datetime import date
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
+from libs.money import EXACT
 from libs.period import local_day
 from libs.quantity import decimal_text
 from services.invoicing.document import formats
 from services.invoicing.domain.invoice import Invoice, Status
-from services.invoicing.domain.line import BreakdownRow, FeeKind, Line
+from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, Line
 from services.invoicing.domain.party import Party
 
 TIER = "tier"
 LABELS = {
+    "billed": "Billed before",
+    "cap": "Above the cap",
+    "converted": "Converted units",
+    "custom": "By formula",
+    "dynamic": "Amounts reported",
+    "fixed": "For each event",
     "free": "Included",
     "package": "Packages",
     "proration": "Share of the period",
     "units": "Units",
+    "used": "Charged for usage",
 }
 
 
@@ -154,12 +162,19 @@ def row_of(line: Line, currency: str) -> RowView:
     named = fee.description or fee.charge_code or "Base fee"
     return RowView(
         description=named,
-        note=fee.filter_code if fee.filter_code.lower() not in named.lower() else "",
+        note=note_of(fee, named),
         units=formats.quantity(fee.units) if fee.kind is FeeKind.USAGE else "",
         price=price_of(line, currency),
         amount=formats.plain(fee.amount_minor, currency),
         parts=tuple(parts_of(fee.breakdown, currency)) if several else (),
     )
+
+
+def note_of(fee: Fee, named: str) -> str:
+    """Return what tells a line from others of the same name."""
+    if fee.kind is FeeKind.MINIMUM:
+        return "minimum"
+    return fee.filter_code if fee.filter_code.lower() not in named.lower() else ""
 
 
 def price_of(line: Line, currency: str) -> str:
@@ -170,12 +185,8 @@ def price_of(line: Line, currency: str) -> str:
     if line.fee.kind is FeeKind.BASE or not rows:
         return ""
     [row] = rows
-    price = formats.exact(row.unit_amount, currency)
-    if row.label == "package":
-        price += " a package"
-    if row.flat_amount:
-        price += f" + {formats.exact(row.flat_amount, currency)}"
-    return price
+    price = step_price(row, currency)
+    return f"{price} a package" if row.label == "package" else price
 
 
 def parts_of(rows: Sequence[BreakdownRow], currency: str) -> Iterator[tuple[str, str, str, str]]:
@@ -187,10 +198,25 @@ def parts_of(rows: Sequence[BreakdownRow], currency: str) -> Iterator[tuple[str,
             up_to = "" if row.up_to is None else formats.quantity(row.up_to)
             what = tier_name(below, up_to)
             below = up_to
-        price = formats.exact(row.unit_amount, currency)
-        if row.flat_amount:
-            price += f" + {formats.exact(row.flat_amount, currency)}"
-        yield what, formats.quantity(row.units), price, formats.exact(row.amount, currency)
+        flat = not row.units and not row.unit_amount and row.label != TIER
+        units, price = formats.quantity(row.units), step_price(row, currency)
+        amount = formats.exact(row.amount, currency)
+        yield what, "" if flat else units, "" if flat else price, amount
+
+
+def step_price(row: BreakdownRow, currency: str) -> str:
+    """Return what a unit of one step costs, and its flat part: "0.05 + 10.00", "1.5%"."""
+    match row.label:
+        case "percentage":
+            return f"{formats.quantity(EXACT.scaleb(row.unit_amount, 2))}%"
+        case "dynamic":
+            return f"\N{MULTIPLICATION SIGN} {formats.quantity(row.unit_amount)}"
+        case "custom" | "converted":
+            return ""
+        case _:
+            price = formats.exact(row.unit_amount, currency)
+            flat = formats.exact(row.flat_amount, currency)
+            return f"{price} + {flat}" if row.flat_amount else price
 
 
 def tier_name(below: str, up_to: str) -> str:

@@ -17,6 +17,7 @@ class FeeKind(StrEnum):
 
     BASE = "base"
     USAGE = "usage"
+    MINIMUM = "minimum"  # What the usage of a charge lacks of its minimum.
 
 
 @dataclass(frozen=True, slots=True)

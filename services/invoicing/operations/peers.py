@@ -26,6 +26,13 @@ from tally.wallet.v1.wallet_service_pb2_grpc import WalletServiceStub
 FEE_KIND = {
     billing_period_pb2.FEE_KIND_BASE: FeeKind.BASE,
     billing_period_pb2.FEE_KIND_USAGE: FeeKind.USAGE,
+    billing_period_pb2.FEE_KIND_MINIMUM: FeeKind.MINIMUM,
+}
+# What wallets know a fee as: credits for usage pay its minimum, too.
+PAID_AS = {
+    FeeKind.BASE: FeeKind.BASE,
+    FeeKind.USAGE: FeeKind.USAGE,
+    FeeKind.MINIMUM: FeeKind.USAGE,
 }
 
 
@@ -127,7 +134,7 @@ class Wallet:
             lines=[
                 wallet_service_pb2.CreditLine(
                     line_id=str(line.line_id),
-                    fee_kind=line.fee.kind,
+                    fee_kind=PAID_AS[line.fee.kind],
                     meter_code=line.fee.meter_code,
                     amount_minor=line.gross_minor,
                     period=period_message(line.period.start, line.period.end),

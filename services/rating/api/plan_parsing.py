@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 from uuid import uuid4
 
-from libs.wire import Faults, check_size, parse_code, parse_decimal, parse_enum, parse_text
+from libs.wire import Faults, check_size, parse_code, parse_enum, parse_text
+from services.rating.api.price_parsing import parse_optional, parse_options, parse_price
 from services.rating.domain.filters import ANY, DimensionFilter
 from services.rating.domain.meter import repeats
 from services.rating.domain.plan import (
@@ -19,19 +19,8 @@ from services.rating.domain.plan import (
     PlanVersion,
     Timing,
 )
-from services.rating.domain.price import (
-    TIERS_MAX,
-    GraduatedPrice,
-    PackagePrice,
-    Price,
-    StandardPrice,
-    Tier,
-    VolumePrice,
-    tier_faults,
-)
 from tally.rating.v1 import plan_service_pb2 as pb
 
-ZERO = Decimal(0)
 VALUE_BYTES_MAX = 1_024
 VALUES_MAX = 1_000
 VERSION_BYTES_MAX = 1024 * 1024
@@ -52,7 +41,7 @@ def parse_version(message: pb.PlanVersion, now: datetime) -> PlanVersion:
     if message.interval_count not in (0, 1):
         faults.add("version.interval_count", f"is {message.interval_count}, must be 1")
     with faults.gathered():
-        base_amount = _optional(message.base_amount, "version.base_amount")
+        base_amount = parse_optional(message.base_amount, "version.base_amount")
     timing: Timing | None = None
     if message.base_amount or message.base_timing:
         with faults.gathered():
@@ -82,14 +71,19 @@ def _parse_charges(messages: Sequence[pb.Charge]) -> tuple[Charge, ...]:
     charges: list[Charge] = []
     for place, message in enumerate(messages):
         with faults.gathered():
-            charges.append(_parse_charge(message, f"{path}[{place}]"))
+            charges.append(parse_charge(message, f"{path}[{place}]"))
     codes = [message.code or message.meter_code for message in messages]
     _add_repeats(faults, codes, path + "[{}].code")
     faults.check()
     return tuple(charges)
 
 
-def _parse_charge(message: pb.Charge, path: str) -> Charge:
+def parse_charge(message: pb.Charge, path: str) -> Charge:
+    """Read a charge.
+
+    Raises:
+        FieldInvalid, FieldsInvalid: with every fault, below `path`.
+    """
     faults = Faults()
     with faults.gathered():
         meter_code = parse_code(message.meter_code, f"{path}.meter_code")
@@ -98,7 +92,9 @@ def _parse_charge(message: pb.Charge, path: str) -> Charge:
     with faults.gathered():
         name = parse_text(message.display_name, f"{path}.display_name", required=False)
     with faults.gathered():
-        price = _parse_price(message.price, f"{path}.price")
+        price = parse_price(message.price, f"{path}.price")
+    with faults.gathered():
+        options = parse_options(message, path)
     buckets: list[FilterBucket] = []
     if len(message.buckets) > BUCKETS_MAX:
         problem = f"are {len(message.buckets)}, at most {BUCKETS_MAX} are allowed"
@@ -110,7 +106,7 @@ def _parse_charge(message: pb.Charge, path: str) -> Charge:
     codes = [bucket.code for bucket in message.buckets]
     _add_repeats(faults, codes, path + ".buckets[{}].code")
     faults.check()
-    return Charge(code, meter_code, name, price, tuple(buckets))
+    return Charge(code, meter_code, name, price, tuple(buckets), options)
 
 
 def _parse_bucket(message: pb.FilterBucket, path: str) -> FilterBucket:
@@ -125,7 +121,7 @@ def _parse_bucket(message: pb.FilterBucket, path: str) -> FilterBucket:
             filters.append(_parse_filter(each, f"{path}.filters[{place}]"))
     _add_repeats(faults, [each.key for each in message.filters], path + ".filters[{}].key")
     with faults.gathered():
-        price = _parse_price(message.price, f"{path}.price")
+        price = parse_price(message.price, f"{path}.price")
     faults.check()
     return FilterBucket(code, tuple(filters), price)
 
@@ -148,76 +144,6 @@ def _parse_filter(message: pb.DimensionFilter, path: str) -> DimensionFilter:
     _add_repeats(faults, message.values, path + ".values[{}]")
     faults.check()
     return DimensionFilter(message.key, frozenset(message.values))
-
-
-def _parse_price(message: pb.Price, path: str) -> Price:
-    faults = Faults()
-    model = message.WhichOneof("model")
-    price: Price | None = None
-    with faults.gathered():
-        match model:
-            case "standard":
-                at = f"{path}.standard.unit_amount"
-                price = StandardPrice(
-                    parse_decimal(message.standard.unit_amount, at, at_least=ZERO)
-                )
-            case "package":
-                price = _parse_package(message.package, f"{path}.package")
-            case "graduated":
-                price = GraduatedPrice(_parse_tiers(message.graduated, f"{path}.graduated.tiers"))
-            case "volume":
-                price = VolumePrice(_parse_tiers(message.volume, f"{path}.volume.tiers"))
-            case _:
-                faults.add(path, "is missing")
-    faults.check()
-    assert price is not None
-    return price
-
-
-def _parse_package(message: pb.PackagePrice, path: str) -> PackagePrice:
-    faults = Faults()
-    with faults.gathered():
-        amount = parse_decimal(message.amount, f"{path}.amount", at_least=ZERO)
-    with faults.gathered():
-        size = parse_decimal(message.package_size, f"{path}.package_size", above=ZERO)
-    with faults.gathered():
-        free_units = _optional(message.free_units, f"{path}.free_units") or ZERO
-    faults.check()
-    return PackagePrice(amount, size, free_units)
-
-
-def _parse_tiers(message: pb.TieredPrice, path: str) -> tuple[Tier, ...]:
-    faults = Faults()
-    tiers: list[Tier] = []
-    if len(message.tiers) <= TIERS_MAX:
-        for place, each in enumerate(message.tiers):
-            with faults.gathered():
-                tiers.append(_parse_tier(each, f"{path}[{place}]"))
-    else:
-        problem = f"are {len(message.tiers)}, at most {TIERS_MAX} are allowed"
-        faults.add(path, problem)
-    faults.check()
-    for fault in tier_faults(tiers, path):
-        faults.add(fault.field, fault.problem)
-    faults.check()
-    return tuple(tiers)
-
-
-def _parse_tier(message: pb.Tier, path: str) -> Tier:
-    faults = Faults()
-    with faults.gathered():
-        up_to = _optional(message.up_to, f"{path}.up_to")
-    with faults.gathered():
-        unit_amount = _optional(message.unit_amount, f"{path}.unit_amount") or ZERO
-    with faults.gathered():
-        flat_amount = _optional(message.flat_amount, f"{path}.flat_amount") or ZERO
-    faults.check()
-    return Tier(up_to, unit_amount, flat_amount)
-
-
-def _optional(text: str, path: str) -> Decimal | None:
-    """Read a decimal that is not negative; None if it is left out."""
-    return parse_decimal(text, path, at_least=ZERO) if text else None
 
 
 def _add_repeats(faults: Faults, values: Sequence[str], path: str) -> None:

@@ -16,7 +16,7 @@ from decimal import Decimal
 
 from services.rating.domain.expression_arithmetic import canonical
 from services.rating.domain.expression_event import Failed, Failure, Readable, Step
-from services.rating.domain.expression_parsing import parse_tree
+from services.rating.domain.expression_parsing import Names, parse_tree
 from services.rating.domain.expression_steps import properties_of, value_step
 
 
@@ -29,14 +29,16 @@ class Expression:
     step: Step[Decimal | str] = field(repr=False, compare=False)
 
 
-def parse_expression(text: str) -> Expression:
+def parse_expression(text: str, names: Names | None = None) -> Expression:
     """Return the expression that `text` is, to be evaluated for many events.
+
+    It reads events, or what `names` are.
 
     Raises:
         ExpressionInvalid: it is none, is too long, deep or costly, or a text or a condition
             stands where no event could make it a number.
     """
-    tree = parse_tree(text)
+    tree = parse_tree(text, names)
     return Expression(text, frozenset(properties_of(tree)), value_step(tree))
 
 

@@ -4,11 +4,11 @@
     sum        := product {("+" | "-") product}
     product    := factor {("*" | "/") factor}
     factor     := {"-"} primary
-    primary    := number | 'text' | event.… | "(" comparison ")"
+    primary    := number | 'text' | what is read | "(" comparison ")"
                 | function "(" comparison {"," comparison} ")"
 
-A text holds an apostrophe as two. Names of functions are written in lower, UPPER or Capitalized
-form.
+What is read is event.… for meters; `Names` are what others read. A text holds an apostrophe as
+two. Names of functions are written in lower, UPPER or Capitalized form.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ DEPTH_MAX = 32  # Of parentheses and calls in one another.
 NODES_MAX = 200  # What evaluating costs: literals, what is read, operators and calls.
 
 READS = "event.type, event.code, event.time, event.timestamp or event.properties.NAME"
-VALUE = "a number, a 'text', event.…, a function or '('"
 TOKEN = re.compile(
     r"(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)"
     r"|(?P<text>'(?:[^']|'')*')"
@@ -92,8 +91,20 @@ class Token(NamedTuple):
     position: int
 
 
-def parse_tree(text: str) -> Node:
-    """Return the tree that `text` is.
+class Names(NamedTuple):
+    """What an expression may read: `read` returns None for a name that is none of its own."""
+
+    short: str  # For people: "event.…".
+    read: Callable[[Token], Node | None]
+
+    @property
+    def value(self) -> str:
+        """What may stand where a value is needed, for people."""
+        return f"a number, a 'text', {self.short}, a function or '('"
+
+
+def parse_tree(text: str, names: Names | None = None) -> Node:
+    """Return the tree that `text` is; it reads events, or what `names` are.
 
     "1 + 2 * 3" gives Operation("+") of 1 and Operation("*").
 
@@ -103,14 +114,15 @@ def parse_tree(text: str) -> Node:
     if len(text) > CHARACTERS_MAX:
         expected, found = f"at most {CHARACTERS_MAX} characters", f"{len(text)}"
         raise ExpressionInvalid(Refusal.TOO_LONG, CHARACTERS_MAX + 1, expected, found)
-    parser = _Parser(list(_tokens(text)))
+    names = names or EVENT
+    parser = _Parser(list(_tokens(text, names)), names)
     tree = parser.comparison()
     if parser.next.kind != "end":
         raise _unexpected(parser.next, "an operator or the end")
     return tree
 
 
-def _tokens(text: str) -> Iterator[Token]:
+def _tokens(text: str, names: Names) -> Iterator[Token]:
     place, end = 0, len(text)
     while True:
         blank = BLANK.match(text, place)
@@ -123,7 +135,7 @@ def _tokens(text: str) -> Iterator[Token]:
             raise ExpressionInvalid(Refusal.TEXT_UNCLOSED, place + 1, "a closing '", "the end")
         if token is None:
             found = repr(text[place])
-            raise ExpressionInvalid(Refusal.CHARACTER_UNKNOWN, place + 1, VALUE, found)
+            raise ExpressionInvalid(Refusal.CHARACTER_UNKNOWN, place + 1, names.value, found)
         yield Token(token.lastgroup or "", token[0], place + 1)
         place = token.end()
 
@@ -138,6 +150,7 @@ class _Parser:
     """Reads tokens from left to right; each method takes what it is named after."""
 
     tokens: list[Token]
+    names: Names
     place: int = 0
     depth: int = 0
     nodes: int = 0
@@ -184,7 +197,7 @@ class _Parser:
             self.ascend()
             return inner
         if token.kind not in {"number", "text", "name"}:
-            raise _unexpected(token, VALUE)
+            raise _unexpected(token, self.names.value)
         self.place += 1
         match token.kind:
             case "number":
@@ -192,12 +205,12 @@ class _Parser:
             case "text":
                 return Text(token.position, token.text[1:-1].replace("''", "'"))
             case _:
-                return _read(token) if token.text.startswith("event") else self.call(token)
+                return self.names.read(token) or self.call(token)
 
     def call(self, token: Token) -> Node:
         function = SPELLINGS.get(token.text)
         if function is None:
-            expected = "event.… or one of the functions " + ", ".join(FUNCTIONS)
+            expected = f"{self.names.short} or one of the functions " + ", ".join(FUNCTIONS)
             raise ExpressionInvalid(
                 Refusal.NAME_UNKNOWN, token.position, expected, repr(token.text[:50])
             )
@@ -246,7 +259,9 @@ def _number(token: Token) -> Node:
     return Number(token.position, value)
 
 
-def _read(token: Token) -> Node:
+def _read_event(token: Token) -> Node | None:
+    if not token.text.startswith("event"):
+        return None
     if token.text in EVENT_READS:
         return EVENT_READS[token.text](token.position)
     head, _, name = token.text.rpartition(".")
@@ -263,3 +278,6 @@ def _check_count(token: Token, function: Function, count: int) -> None:
     counts = f"{least}" if least == most else f"{least} to {most}"
     found = f"{count}"
     raise ExpressionInvalid(Refusal.ARGUMENT_COUNT, token.position, f"{counts} arguments", found)
+
+
+EVENT = Names("event.…", _read_event)

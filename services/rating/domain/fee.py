@@ -5,7 +5,7 @@ A pure function of cells, plan version and period. An amount is exact and rounde
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
@@ -14,14 +14,9 @@ from fractions import Fraction
 from libs.errors import Refused
 from libs.money import DIVIDING, EXACT, round_minor
 from libs.period import DayPeriod
-from services.rating.domain.cell import Cell
-from services.rating.domain.filters import choose_bucket
-from services.rating.domain.meter import Meter
-from services.rating.domain.plan import PERIOD_MINOR_MAX, Charge, PlanVersion
-from services.rating.domain.price import Price, Row, amount_of, rate
-from services.rating.domain.usage import Span, units, whole_usage
+from services.rating.domain.plan import PERIOD_MINOR_MAX
+from services.rating.domain.price import ONE, ZERO, Row
 
-ZERO, ONE = Decimal(0), Decimal(1)
 PLACES = Decimal("1e-30")  # As many as a decimal of the contract can have.
 
 
@@ -36,6 +31,7 @@ class FeeKind(StrEnum):
 
     BASE = "base"
     USAGE = "usage"
+    MINIMUM = "minimum"  # What the usage fees of a charge lack of its minimum.
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,99 +65,32 @@ def base_fee(
     It is amount x days / days of the whole, computed exactly and rounded once: 31.00 for 10 of
     31 days is 10.00. The row of a part holds the days in `units`, of the days in `up_to`.
     """
-    days, of_days = fee_days.days, whole.days
-    if days == of_days:
-        exact, rounded = amount, round_minor(amount, currency)
-        row = Row("units", ONE, amount, ZERO, amount)
-    else:
-        rounded = round_minor(Fraction(amount) * days / of_days, currency)
-        part = DIVIDING.divide(EXACT.multiply(amount, Decimal(days)), Decimal(of_days))
-        exact = part.quantize(PLACES, rounding=ROUND_HALF_UP, context=DIVIDING).normalize(DIVIDING)
-        row = Row("proration", Decimal(days), amount, ZERO, exact, Decimal(of_days))
+    row = share_of_days(amount, fee_days, whole)
     return Fee(
         key=FeeKey(FeeKind.BASE, "", ""),
         meter_code="",
         display_name=name,
         units=ONE,
         event_count=0,
-        exact_amount=exact,
-        amount_minor=rounded,
+        exact_amount=row.amount,
+        amount_minor=round_minor(Fraction(amount) * fee_days.days / whole.days, currency),
         rows=(row,),
     )
 
 
-def usage_fees(
-    version: PlanVersion,
-    meters: Mapping[str, Meter],
-    cells: Mapping[str, Sequence[Cell]],
-    *,
-    currency: str,
-    span: Span | None = None,
-) -> list[Fee]:
-    """Return the fees of all charges, in the plan's order, buckets before the default bucket.
+def share_of_days(
+    amount: Decimal, fee_days: DayPeriod, whole: DayPeriod, *, label: str = "units"
+) -> Row:
+    """Return amount x days / days of the whole, rounded to 30 places where it does not end.
 
-    `meters` and `cells` are by meter code; meters that weigh levels over time need the `span`. A
-    bucket without events makes no fee; a charge without any makes one on the default bucket if
-    nothing costs something: a first tier's flat amount.
+    The row of a part is a "proration", that of the whole is called `label`.
     """
-    fees = []
-    for charge in version.charges:
-        meter = meters[charge.meter_code]
-        by_bucket = buckets_of(charge, meter, cells.get(charge.meter_code, ()))
-        priced: list[tuple[str, Price, Cell]] = [
-            (bucket.code, bucket.price, by_bucket[place])
-            for place, bucket in enumerate(charge.buckets)
-            if place in by_bucket
-        ]
-        if None in by_bucket:
-            priced.append(("", charge.price, by_bucket[None]))
-        elif not priced and amount_of(rate(charge.price, ZERO)) > 0:
-            priced.append(("", charge.price, Cell()))
-        fees += [
-            usage_fee(charge, meter, code, price, usage=usage, currency=currency, span=span)
-            for code, price, usage in priced
-        ]
-    return fees
-
-
-def buckets_of(charge: Charge, meter: Meter, cells: Sequence[Cell]) -> dict[int | None, Cell]:
-    """Return the usage of each bucket of `charge` that has events; None is the default bucket."""
-    filters = [bucket.filters for bucket in charge.buckets]
-    keys = [dimension.key for dimension in meter.dimensions]
-    sorted_out: dict[int | None, list[Cell]] = {}
-    chosen: dict[tuple[str, ...], int | None] = {}
-    for cell in cells:
-        if cell.dimensions not in chosen:
-            values = dict(zip(keys, cell.dimensions, strict=True))
-            chosen[cell.dimensions] = choose_bucket(filters, values)
-        sorted_out.setdefault(chosen[cell.dimensions], []).append(cell)
-    return {bucket: whole_usage(inside, meter) for bucket, inside in sorted_out.items()}
-
-
-def usage_fee(
-    charge: Charge,
-    meter: Meter,
-    filter_code: str,
-    price: Price,
-    *,
-    usage: Cell,
-    currency: str,
-    span: Span | None = None,
-) -> Fee:
-    """Return the fee for the `usage` of one bucket."""
-    quantity = units(usage, meter, span=span)
-    rows = rate(price, quantity)
-    exact = amount_of(rows)
-    return Fee(
-        key=FeeKey(FeeKind.USAGE, charge.code, filter_code),
-        meter_code=charge.meter_code,
-        display_name=charge.display_name or meter.name,
-        units=quantity,
-        event_count=usage.event_count,
-        exact_amount=exact,
-        amount_minor=round_minor(exact, currency),
-        rows=rows,
-    )
+    days, of_days = Decimal(fee_days.days), Decimal(whole.days)
+    if days == of_days:
+        return Row(label, ONE, amount, ZERO, amount)
+    part = DIVIDING.divide(EXACT.multiply(amount, days), of_days)
+    exact = part.quantize(PLACES, rounding=ROUND_HALF_UP, context=DIVIDING).normalize(DIVIDING)
+    return Row("proration", days, amount, ZERO, exact, of_days)
 
 
 def check_amounts(fees: Sequence[Fee]) -> None:

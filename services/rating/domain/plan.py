@@ -11,9 +11,15 @@ from uuid import UUID
 
 from libs.errors import AlreadyExists, FieldInvalid, FieldsInvalid, NotFound
 from libs.money import round_minor
+from services.rating.domain.charge_price import (
+    NO_OPTIONS,
+    ChargePrice,
+    conversion_faults,
+    meter_faults,
+)
 from services.rating.domain.filters import ANY, DimensionFilter
 from services.rating.domain.meter import Meter, MeterUnknown
-from services.rating.domain.price import Price
+from services.rating.domain.price_options import PriceOptions
 
 CHARGES_MAX = 200
 BUCKETS_MAX = 100
@@ -60,7 +66,7 @@ class FilterBucket:
 
     code: str
     filters: tuple[DimensionFilter, ...]
-    price: Price
+    price: ChargePrice
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +76,9 @@ class Charge:
     code: str
     meter_code: str
     display_name: str
-    price: Price
+    price: ChargePrice
     buckets: tuple[FilterBucket, ...]
+    options: PriceOptions = NO_OPTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +124,8 @@ def check_charges(charges: Sequence[Charge], meters: Mapping[str, Meter]) -> Non
 
     Raises:
         MeterUnknown: a charge's meter is not among them.
-        FieldsInvalid: a filter names a key or value that its meter does not have.
+        FieldsInvalid: a filter names a key or value that its meter does not have, or a price does
+            not fit what it counts.
     """
     for place, charge in enumerate(charges):
         if charge.meter_code not in meters:
@@ -128,14 +136,15 @@ def check_charges(charges: Sequence[Charge], meters: Mapping[str, Meter]) -> Non
     faults = [
         fault
         for place, charge in enumerate(charges)
-        for fault in _charge_faults(charge, meters[charge.meter_code], f"version.charges[{place}]")
+        for fault in charge_faults(charge, meters[charge.meter_code], f"version.charges[{place}]")
     ]
     if faults:
         raise FieldsInvalid(faults)
 
 
-def _charge_faults(charge: Charge, meter: Meter, path: str) -> list[FieldInvalid]:
-    faults = []
+def charge_faults(charge: Charge, meter: Meter, path: str) -> list[FieldInvalid]:
+    """Return every way in which `charge` does not fit its meter, by field below `path`."""
+    faults = _price_faults(charge, meter, path)
     for place, bucket in enumerate(charge.buckets):
         for index, each in enumerate(bucket.filters):
             at = f"{path}.buckets[{place}].filters[{index}]"
@@ -148,3 +157,13 @@ def _charge_faults(charge: Charge, meter: Meter, path: str) -> list[FieldInvalid
                 problem = f"{strange[0]!r} is not among the values of {each.key!r}"
                 faults.append(FieldInvalid(f"{at}.values", problem))
     return faults
+
+
+def _price_faults(charge: Charge, meter: Meter, path: str) -> list[FieldInvalid]:
+    prices = {f"{path}.price": charge.price} | {
+        f"{path}.buckets[{place}].price": bucket.price
+        for place, bucket in enumerate(charge.buckets)
+    }
+    faults = [fault for at, price in prices.items() for fault in meter_faults(price, meter, at)]
+    refused = (conversion_faults(price, charge.options, path) for price in prices.values())
+    return faults + next((of_price for of_price in refused if of_price), [])

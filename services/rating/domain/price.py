@@ -15,7 +15,7 @@ from typing import assert_never
 from libs.errors import FieldInvalid
 from libs.money import EXACT
 
-ZERO = Decimal(0)
+ZERO, ONE = Decimal(0), Decimal(1)
 TIERS_MAX = 100
 
 
@@ -66,9 +66,9 @@ Price = StandardPrice | PackagePrice | GraduatedPrice | VolumePrice
 class Row:
     """A step of a price, in currency units."""
 
-    # The row of a price is called tier, package, units, percentage, fixed or dynamic; what is free
-    # or changes its amount: free, cap, discount, minimum or maximum; what is not usage: proration
-    # or billed.
+    # The row of a price is called tier, package, units, percentage, fixed, dynamic or custom; what
+    # tells of units: converted or free; what changes the amount: cap, discount, minimum, maximum
+    # or used; what is not usage: proration or billed.
     label: str
     units: Decimal
     unit_amount: Decimal

@@ -30,7 +30,7 @@ ONE, HALF, HUNDRED = Decimal(1), Fraction(1, 2), Decimal(100)
 PLACES = 30  # As many as a decimal of the contract can have.
 
 
-class Rounding(StrEnum):
+class ConversionRounding(StrEnum):
     """How converted units become whole."""
 
     NONE = "none"
@@ -45,7 +45,7 @@ class Conversion:
 
     multiplier: Decimal = ONE
     divisor: Decimal = ONE
-    rounding: Rounding = Rounding.NONE
+    rounding: ConversionRounding = ConversionRounding.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +86,13 @@ def convert(conversion: Conversion, units: Decimal) -> Decimal:
     """Return `units` in the unit that is priced; what does not end is rounded to 30 places."""
     exact = Fraction(units) * Fraction(conversion.multiplier) / Fraction(conversion.divisor)
     match conversion.rounding:
-        case Rounding.UP:
+        case ConversionRounding.UP:
             return Decimal(ceil(exact))
-        case Rounding.DOWN:
+        case ConversionRounding.DOWN:
             return Decimal(floor(exact))
-        case Rounding.HALF_UP:
+        case ConversionRounding.HALF_UP:
             return _half_up(exact, 0)
-        case Rounding.NONE:
+        case ConversionRounding.NONE:
             return _half_up(exact, PLACES)
         case _:
             assert_never(conversion.rounding)

@@ -11,8 +11,8 @@ from libs.money import EXACT
 from libs.partition import partition_of
 from services.rating.domain.cell import Cell, CellKey
 from services.rating.domain.event import instant_of
-from services.rating.domain.fee import ZERO, Fee, FeeKey, adjustments
-from services.rating.domain.price import amount_of
+from services.rating.domain.fee import Fee, FeeKey, adjustments
+from services.rating.domain.price import ZERO, amount_of
 
 RANGES = 4096
 

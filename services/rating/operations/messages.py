@@ -12,15 +12,9 @@ from services.rating.domain.fee import PLACES, Fee, FeeKind
 from services.rating.domain.filters import DimensionFilter
 from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
 from services.rating.domain.plan import Charge, IntervalUnit, Plan, PlanVersion, Timing
-from services.rating.domain.price import (
-    GraduatedPrice,
-    PackagePrice,
-    Price,
-    Row,
-    StandardPrice,
-    VolumePrice,
-)
+from services.rating.domain.price import Row
 from services.rating.domain.subscription import Subscription, SubscriptionStatus
+from services.rating.operations.price_messages import options_fields, price_message
 from tally.rating.v1 import billing_period_pb2 as period_pb
 from tally.rating.v1 import plan_service_pb2 as plan_pb
 from tally.rating.v1 import subscription_service_pb2 as subscription_pb
@@ -148,52 +142,21 @@ def _charge_message(charge: Charge) -> plan_pb.Charge:
         code=charge.code,
         meter_code=charge.meter_code,
         display_name=charge.display_name,
-        price=_price_message(charge.price),
+        price=price_message(charge.price),
         buckets=[
             plan_pb.FilterBucket(
                 code=bucket.code,
                 filters=_filter_messages(bucket.filters),
-                price=_price_message(bucket.price),
+                price=price_message(bucket.price),
             )
             for bucket in charge.buckets
         ],
+        **options_fields(charge.options),
     )
 
 
 def _filter_messages(filters: Iterable[DimensionFilter]) -> list[plan_pb.DimensionFilter]:
     return [plan_pb.DimensionFilter(key=each.key, values=sorted(each.values)) for each in filters]
-
-
-def _price_message(price: Price) -> plan_pb.Price:
-    match price:
-        case StandardPrice():
-            unit_amount = decimal_text(price.unit_amount)
-            return plan_pb.Price(standard=plan_pb.StandardPrice(unit_amount=unit_amount))
-        case PackagePrice():
-            return plan_pb.Price(
-                package=plan_pb.PackagePrice(
-                    amount=decimal_text(price.amount),
-                    package_size=decimal_text(price.package_size),
-                    free_units=decimal_text(price.free_units),
-                )
-            )
-        case GraduatedPrice():
-            return plan_pb.Price(graduated=_tiers_message(price))
-        case VolumePrice():
-            return plan_pb.Price(volume=_tiers_message(price))
-
-
-def _tiers_message(price: GraduatedPrice | VolumePrice) -> plan_pb.TieredPrice:
-    return plan_pb.TieredPrice(
-        tiers=[
-            plan_pb.Tier(
-                up_to=_optional(tier.up_to),
-                unit_amount=decimal_text(tier.unit_amount),
-                flat_amount=decimal_text(tier.flat_amount),
-            )
-            for tier in price.tiers
-        ]
-    )
 
 
 def _optional(value: Decimal | None) -> str:

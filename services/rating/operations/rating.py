@@ -17,7 +17,7 @@ from libs.telemetry import links_from
 from libs.tenant import Tenant
 from libs.wire import money_message, period_message
 from services.rating.domain.cell import Cell
-from services.rating.domain.fee import Fee, adjustments, base_fee, check_amounts, usage_fees
+from services.rating.domain.fee import Fee, adjustments, base_fee, check_amounts
 from services.rating.domain.meter import Meter
 from services.rating.domain.period import (
     AdjustmentOutOfOrder,
@@ -29,6 +29,7 @@ from services.rating.domain.period import (
 )
 from services.rating.domain.plan import PlanVersion
 from services.rating.domain.usage import span_of
+from services.rating.domain.usage_fees import Events, usage_fees, with_minimums
 from services.rating.operations.messages import billing_period_message, fee_message
 from services.rating.operations.reattributing import check_not_reattributing
 from services.rating.store.applied import load_applied
@@ -84,7 +85,7 @@ async def get_usage(
     async with begin(engine, tenant) as conn:
         subscription = await load_newest(conn, tenant, subscription_id)
         period = await load_usage_period(conn, tenant, subscription, at)
-        [rated] = await _rate(conn, tenant, [period])
+        [rated] = await _rate(conn, tenant, [period], closing=False)
     return usage_pb.GetUsageResponse(
         period=period_message(period.usage.start, period.usage.end),
         fees=[fee_message(fee, period.currency) for fee in rated.fees],
@@ -192,11 +193,19 @@ def price_period(
     version: PlanVersion,
     meters: Mapping[str, Meter],
     found: Mapping[UUID, Sequence[Cell]],
+    *,
+    events: Events | None = None,
+    closing: bool = True,
 ) -> Rated:
     """Price a period of `version`, with its meters by code and the cells `found` by meter.
 
+    `events` are those that prices look at, by meter code. Minimums belong to a period that closes,
+    or is looked at as if it did; what it has cost so far has none.
+
     Raises:
         AmountTooLarge: it costs more than money can be written in.
+        PriceNotComputable: a custom price has no value.
+        EventsNotRead: a price looks at events, and they are not those of the cells.
     """
     if period.kind is PeriodKind.BASE:
         base = _base_fee(period, version)
@@ -204,8 +213,11 @@ def price_period(
         return Rated((base,), ())
     codes = {charge.meter_code for charge in version.charges}
     cells = {code: found.get(meters[code].meter_id, ()) for code in meters.keys() & codes}
-    span = span_of(period)
-    fees = usage_fees(version, meters, cells, currency=period.currency, span=span)
+    fees = usage_fees(
+        version, meters, cells, currency=period.currency, span=span_of(period), events=events
+    )
+    if closing:
+        fees = with_minimums(version, meters, fees, period)
     check_amounts(fees)
     priced = (cell for of_meter in cells.values() for cell in of_meter)
     return Rated(tuple(fees), latest_traceparents(priced))
@@ -218,7 +230,11 @@ def close_message(period: BillingPeriod, close: Close) -> pb.RatedPeriod:
 
 
 async def _rate(
-    conn: AsyncConnection, tenant: Tenant, periods: Sequence[BillingPeriod]
+    conn: AsyncConnection,
+    tenant: Tenant,
+    periods: Sequence[BillingPeriod],
+    *,
+    closing: bool = True,
 ) -> list[Rated]:
     """Price periods as of their cells, in their order."""
     versions = await load_versions(conn, [tenant], {one.plan_version_id for one in periods})
@@ -229,7 +245,11 @@ async def _rate(
     found = await load_cells(conn, tenant, usage)
     return [
         price_period(
-            period, versions[period.plan_version_id], meters, found.get(period.period_id, {})
+            period,
+            versions[period.plan_version_id],
+            meters,
+            found.get(period.period_id, {}),
+            closing=closing,
         )
         for period in periods
     ]

@@ -53,6 +53,27 @@ VERSION: dict[str, Any] = {
             "meter_code": "",
             "price": {"volume": {"tiers": [{"unit_amount": "1"}]}},
         },
+        {
+            "code": "percentage",
+            "meter_code": "",
+            "price": {"percentage": {"rate_percent": "1.5", "event_maximum": "5"}},
+            "minimum_amount": "1",
+            "maximum_amount": "99",
+        },
+        {
+            "code": "rates",
+            "meter_code": "",
+            "price": {
+                "graduated_percentage": {"tiers": [{"up_to": "10", "rate_percent": "1"}, {}]}
+            },
+            "conversion": {"divisor": "1000", "rounding": "CONVERSION_ROUNDING_UP"},
+        },
+        {"code": "dynamic", "meter_code": "", "price": {"dynamic": {}}},
+        {
+            "code": "custom",
+            "meter_code": "",
+            "price": {"custom": {"expression": "units * 2 + if(dimensions.region = 'eu', 1, 0)"}},
+        },
     ],
 }
 ADDRESS = {"lines": ["1 Main St"], "city": "Melbourne", "country_code": "AU"}

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from services.rating.domain.price import Price, amount_of, flat_row, rate
 from services.rating.domain.price_options import (
     Conversion,
+    ConversionRounding,
     PriceOptions,
-    Rounding,
     adjust,
     convert,
     units_to_price,
@@ -70,10 +70,14 @@ def test_a_conversion_is_exact_up_to_its_rounding(units: Decimal, times: int, by
     exact = Fraction(units) * times / by
     found = {
         rounding: Fraction(convert(Conversion(Decimal(times), Decimal(by), rounding), units))
-        for rounding in Rounding
+        for rounding in ConversionRounding
     }
-    assert abs(found[Rounding.NONE] - exact) <= Fraction(1, 2 * 10**30)
-    assert 0 <= found[Rounding.UP] - exact < 1
-    assert 0 <= exact - found[Rounding.DOWN] < 1
-    assert -Fraction(1, 2) < found[Rounding.HALF_UP] - exact <= Fraction(1, 2)
-    assert all(found[each].denominator == 1 for each in Rounding if each is not Rounding.NONE)
+    assert abs(found[ConversionRounding.NONE] - exact) <= Fraction(1, 2 * 10**30)
+    assert 0 <= found[ConversionRounding.UP] - exact < 1
+    assert 0 <= exact - found[ConversionRounding.DOWN] < 1
+    assert -Fraction(1, 2) < found[ConversionRounding.HALF_UP] - exact <= Fraction(1, 2)
+    assert all(
+        found[each].denominator == 1
+        for each in ConversionRounding
+        if each is not ConversionRounding.NONE
+    )

@@ -10,11 +10,12 @@ import pytest
 
 from libs.period import DayPeriod
 from services.rating.domain.cell import Cell
-from services.rating.domain.fee import Fee, adjustments, base_fee, usage_fees
+from services.rating.domain.fee import Fee, adjustments, base_fee
 from services.rating.domain.filters import DimensionFilter
 from services.rating.domain.meter import Aggregation, Dimension, Meter
 from services.rating.domain.plan import Charge, FilterBucket, IntervalUnit, PlanVersion
 from services.rating.domain.price import GraduatedPrice, Price, StandardPrice, Tier, amount_of
+from services.rating.domain.usage_fees import usage_fees
 
 D = Decimal
 NOW = datetime(2024, 1, 1, tzinfo=UTC)

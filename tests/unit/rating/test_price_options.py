@@ -19,9 +19,9 @@ from services.rating.domain.price import (
 )
 from services.rating.domain.price_options import (
     Conversion,
+    ConversionRounding,
     Discounted,
     PriceOptions,
-    Rounding,
     adjust,
     convert,
     option_faults,
@@ -37,17 +37,17 @@ STEPS = (Tier(D(10), D(2), D(5)), Tier(D(20), D(1), D(3)), Tier(None, D(0), D(0)
 @pytest.mark.parametrize(
     ("rounding", "units", "converted"),
     [
-        (Rounding.NONE, "1400", "1.4"),
-        (Rounding.UP, "1001", "2"),
-        (Rounding.UP, "1000", "1"),
-        (Rounding.DOWN, "1999", "1"),
-        (Rounding.HALF_UP, "1500", "2"),
-        (Rounding.HALF_UP, "1499", "1"),
-        (Rounding.HALF_UP, "-1500", "-2"),
+        (ConversionRounding.NONE, "1400", "1.4"),
+        (ConversionRounding.UP, "1001", "2"),
+        (ConversionRounding.UP, "1000", "1"),
+        (ConversionRounding.DOWN, "1999", "1"),
+        (ConversionRounding.HALF_UP, "1500", "2"),
+        (ConversionRounding.HALF_UP, "1499", "1"),
+        (ConversionRounding.HALF_UP, "-1500", "-2"),
     ],
 )
 def test_units_are_converted_and_rounded_as_asked(
-    rounding: Rounding, units: str, converted: str
+    rounding: ConversionRounding, units: str, converted: str
 ) -> None:
     assert convert(Conversion(divisor=D(1000), rounding=rounding), D(units)) == D(converted)
 
@@ -78,7 +78,9 @@ def test_free_units_are_taken_off_of_what_came_first(
 
 
 def test_units_are_converted_before_some_are_free() -> None:
-    options = PriceOptions(Conversion(divisor=D(10), rounding=Rounding.UP), usage_discount=D(3))
+    options = PriceOptions(
+        Conversion(divisor=D(10), rounding=ConversionRounding.UP), usage_discount=D(3)
+    )
     assert units_to_price(options, D(45), before=D(11)) == Discounted(D(0), D(4), D(1))
 
 

@@ -22,9 +22,9 @@ from services.rating.domain.price import (
 )
 from services.rating.domain.price_options import (
     Conversion,
+    ConversionRounding,
     Discounted,
     PriceOptions,
-    Rounding,
     adjust,
     units_to_price,
 )
@@ -35,10 +35,10 @@ from tests.vectors.given import Given
 
 CURRENCY = "USD"
 ROUNDINGS = {
-    "ceiling": Rounding.UP,
-    "floor": Rounding.DOWN,
-    "half_up": Rounding.HALF_UP,
-    "none": Rounding.NONE,
+    "ceiling": ConversionRounding.UP,
+    "floor": ConversionRounding.DOWN,
+    "half_up": ConversionRounding.HALF_UP,
+    "none": ConversionRounding.NONE,
 }
 
 

@@ -88,6 +88,8 @@ class _LineKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LineKind.Val
     """Usage."""
     LINE_KIND_ADJUSTMENT: _LineKind.ValueType  # 3
     """What changed in a period that was invoiced before."""
+    LINE_KIND_MINIMUM: _LineKind.ValueType  # 4
+    """What the usage of a charge lacks of its minimum."""
 
 class LineKind(_LineKind, metaclass=_LineKindEnumTypeWrapper):
     """What a line shows."""
@@ -100,6 +102,8 @@ LINE_KIND_USAGE: LineKind.ValueType  # 2
 """Usage."""
 LINE_KIND_ADJUSTMENT: LineKind.ValueType  # 3
 """What changed in a period that was invoiced before."""
+LINE_KIND_MINIMUM: LineKind.ValueType  # 4
+"""What the usage of a charge lacks of its minimum."""
 Global___LineKind: _TypeAlias = LineKind  # noqa: Y015
 
 @_typing.final
@@ -335,7 +339,7 @@ class LineBreakdownRow(_message.Message):
     AMOUNT_FIELD_NUMBER: _builtins.int
     UP_TO_FIELD_NUMBER: _builtins.int
     label: _builtins.str
-    """What it is: "tier", "package", "free", "units", "proration"."""
+    """What it is: "tier", "package", "free", "units", "proration", …, as in a fee of rating."""
     units: _builtins.str
     """Decimal: units in this row."""
     unit_amount: _builtins.str

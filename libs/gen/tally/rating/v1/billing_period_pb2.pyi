@@ -86,6 +86,8 @@ class _FeeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FeeKind.Value
     """The base fee of a plan."""
     FEE_KIND_USAGE: _FeeKind.ValueType  # 2
     """Usage."""
+    FEE_KIND_MINIMUM: _FeeKind.ValueType  # 3
+    """What the usage of a charge lacks of its minimum."""
 
 class FeeKind(_FeeKind, metaclass=_FeeKindEnumTypeWrapper):
     """What a fee is for."""
@@ -96,6 +98,8 @@ FEE_KIND_BASE: FeeKind.ValueType  # 1
 """The base fee of a plan."""
 FEE_KIND_USAGE: FeeKind.ValueType  # 2
 """Usage."""
+FEE_KIND_MINIMUM: FeeKind.ValueType  # 3
+"""What the usage of a charge lacks of its minimum."""
 Global___FeeKind: _TypeAlias = FeeKind  # noqa: Y015
 
 @_typing.final
@@ -244,7 +248,11 @@ Global___Fee: _TypeAlias = Fee  # noqa: Y015
 class BreakdownRow(_message.Message):
     """One step of a price: amount is units * unit_amount + flat_amount. A "proration" has the days
     billed as units and those of the whole period as up_to: amount is unit_amount * units / up_to.
-    A row "billed", in an adjustment, takes off what was frozen before.
+    A row "billed", in an adjustment, takes off what was frozen before. "converted" and "free" tell
+    of units only. "percentage" and "dynamic" have money as units, "fixed" events. "cap" takes off
+    what a tier costs above its cap; "minimum" and "maximum" what events, or the charge, cost above
+    or below their bounds; "discount" is a share. In a fee of the kind MINIMUM "used" takes off what
+    the charge's usage costs.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -256,7 +264,9 @@ class BreakdownRow(_message.Message):
     AMOUNT_FIELD_NUMBER: _builtins.int
     UP_TO_FIELD_NUMBER: _builtins.int
     label: _builtins.str
-    """What it is: "tier", "package", "free", "units", "proration", "billed"."""
+    """What it is: "tier", "package", "units", "percentage", "fixed", "dynamic", "custom"; "converted",
+    "free", "cap", "discount", "maximum", "minimum", "used"; "proration", "billed".
+    """
     units: _builtins.str
     """Decimal: units in this row."""
     unit_amount: _builtins.str

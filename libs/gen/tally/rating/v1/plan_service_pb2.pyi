@@ -68,6 +68,34 @@ TIMING_IN_ADVANCE: Timing.ValueType  # 2
 """When the period starts."""
 Global___Timing: _TypeAlias = Timing  # noqa: Y015
 
+class _ConversionRounding:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ConversionRoundingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ConversionRounding.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONVERSION_ROUNDING_UNSPECIFIED: _ConversionRounding.ValueType  # 0
+    """They stay as they are; what does not end is rounded at the 30th place."""
+    CONVERSION_ROUNDING_UP: _ConversionRounding.ValueType  # 1
+    """Up: -2.5 gives -2."""
+    CONVERSION_ROUNDING_DOWN: _ConversionRounding.ValueType  # 2
+    """Down: -2.5 gives -3."""
+    CONVERSION_ROUNDING_HALF_UP: _ConversionRounding.ValueType  # 3
+    """To the nearest, a half away from zero: -2.5 gives -3."""
+
+class ConversionRounding(_ConversionRounding, metaclass=_ConversionRoundingEnumTypeWrapper):
+    """How converted units become whole."""
+
+CONVERSION_ROUNDING_UNSPECIFIED: ConversionRounding.ValueType  # 0
+"""They stay as they are; what does not end is rounded at the 30th place."""
+CONVERSION_ROUNDING_UP: ConversionRounding.ValueType  # 1
+"""Up: -2.5 gives -2."""
+CONVERSION_ROUNDING_DOWN: ConversionRounding.ValueType  # 2
+"""Down: -2.5 gives -3."""
+CONVERSION_ROUNDING_HALF_UP: ConversionRounding.ValueType  # 3
+"""To the nearest, a half away from zero: -2.5 gives -3."""
+Global___ConversionRounding: _TypeAlias = ConversionRounding  # noqa: Y015
+
 @_typing.final
 class Plan(_message.Message):
     """A sellable set of charges."""
@@ -173,12 +201,33 @@ class Charge(_message.Message):
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     PRICE_FIELD_NUMBER: _builtins.int
     BUCKETS_FIELD_NUMBER: _builtins.int
+    CONVERSION_FIELD_NUMBER: _builtins.int
+    USAGE_DISCOUNT_FIELD_NUMBER: _builtins.int
+    PERCENTAGE_DISCOUNT_FIELD_NUMBER: _builtins.int
+    MAXIMUM_AMOUNT_FIELD_NUMBER: _builtins.int
+    MINIMUM_AMOUNT_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Chosen by the client, unique in the version; empty on creation: the meter's code."""
     meter_code: _builtins.str
     """The meter."""
     display_name: _builtins.str
     """For people; shown on invoices. Empty: the meter's name."""
+    usage_discount: _builtins.str
+    """Decimal, not negative: units of each period that are free, after the conversion, in each bucket
+    for itself; empty: 0. Not where a conversion is refused.
+    """
+    percentage_discount: _builtins.str
+    """Decimal from 0 to 100, taken off what the units cost; empty: 0."""
+    maximum_amount: _builtins.str
+    """Decimal in currency units, not negative: the most that the charge costs in a period, all its
+    buckets together in their order, the default bucket last; empty: no maximum. It is that of a
+    part of a period, too.
+    """
+    minimum_amount: _builtins.str
+    """Decimal in currency units, not negative and not above maximum_amount: the least that the charge
+    costs in a period, all its buckets together. What they lack is a fee of its own; of a part of a
+    period it is the share of its days. Empty: no minimum.
+    """
     @_builtins.property
     def price(self) -> Global___Price:
         """The price of usage that no bucket takes."""
@@ -186,6 +235,12 @@ class Charge(_message.Message):
     @_builtins.property
     def buckets(self) -> _containers.RepeatedCompositeFieldContainer[Global___FilterBucket]:
         """Usage with prices of its own, at most 100."""
+
+    @_builtins.property
+    def conversion(self) -> Global___UnitConversion:
+        """How units are converted before anything else; absent: not at all. Not with a dynamic or custom
+        price, nor with a percentage that looks at single events.
+        """
 
     def __init__(
         self,
@@ -195,14 +250,49 @@ class Charge(_message.Message):
         display_name: _builtins.str = ...,
         price: Global___Price | None = ...,
         buckets: _abc.Iterable[Global___FilterBucket] | None = ...,
+        conversion: Global___UnitConversion | None = ...,
+        usage_discount: _builtins.str = ...,
+        percentage_discount: _builtins.str = ...,
+        maximum_amount: _builtins.str = ...,
+        minimum_amount: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["price", b"price"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conversion", b"conversion", "price", b"price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "code", b"code", "display_name", b"display_name", "meter_code", b"meter_code", "price", b"price"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "code", b"code", "conversion", b"conversion", "display_name", b"display_name", "maximum_amount", b"maximum_amount", "meter_code", b"meter_code", "minimum_amount", b"minimum_amount", "percentage_discount", b"percentage_discount", "price", b"price", "usage_discount", b"usage_discount"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Charge: _TypeAlias = Charge  # noqa: Y015
+
+@_typing.final
+class UnitConversion(_message.Message):
+    """Units × multiplier ÷ divisor, then rounded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MULTIPLIER_FIELD_NUMBER: _builtins.int
+    DIVISOR_FIELD_NUMBER: _builtins.int
+    ROUNDING_FIELD_NUMBER: _builtins.int
+    multiplier: _builtins.str
+    """Decimal above 0; empty: 1."""
+    divisor: _builtins.str
+    """Decimal above 0; empty: 1."""
+    rounding: Global___ConversionRounding.ValueType
+    """How the result becomes whole."""
+    def __init__(
+        self,
+        *,
+        multiplier: _builtins.str = ...,
+        divisor: _builtins.str = ...,
+        rounding: Global___ConversionRounding.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["divisor", b"divisor", "multiplier", b"multiplier", "rounding", b"rounding"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnitConversion: _TypeAlias = UnitConversion  # noqa: Y015
 
 @_typing.final
 class FilterBucket(_message.Message):
@@ -278,6 +368,10 @@ class Price(_message.Message):
     PACKAGE_FIELD_NUMBER: _builtins.int
     GRADUATED_FIELD_NUMBER: _builtins.int
     VOLUME_FIELD_NUMBER: _builtins.int
+    PERCENTAGE_FIELD_NUMBER: _builtins.int
+    GRADUATED_PERCENTAGE_FIELD_NUMBER: _builtins.int
+    DYNAMIC_FIELD_NUMBER: _builtins.int
+    CUSTOM_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def standard(self) -> Global___StandardPrice:
         """Units × unit_amount."""
@@ -294,6 +388,22 @@ class Price(_message.Message):
     def volume(self) -> Global___TieredPrice:
         """All units by the tier that the total falls into."""
 
+    @_builtins.property
+    def percentage(self) -> Global___PercentagePrice:
+        """A share of money that the events report."""
+
+    @_builtins.property
+    def graduated_percentage(self) -> Global___GraduatedPercentagePrice:
+        """Each part of the money by the rate of its tier."""
+
+    @_builtins.property
+    def dynamic(self) -> Global___DynamicPrice:
+        """What the events say themselves."""
+
+    @_builtins.property
+    def custom(self) -> Global___CustomPrice:
+        """What an expression gives."""
+
     def __init__(
         self,
         *,
@@ -301,12 +411,16 @@ class Price(_message.Message):
         package: Global___PackagePrice | None = ...,
         graduated: Global___TieredPrice | None = ...,
         volume: Global___TieredPrice | None = ...,
+        percentage: Global___PercentagePrice | None = ...,
+        graduated_percentage: Global___GraduatedPercentagePrice | None = ...,
+        dynamic: Global___DynamicPrice | None = ...,
+        custom: Global___CustomPrice | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["graduated", b"graduated", "model", b"model", "package", b"package", "standard", b"standard", "volume", b"volume"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["custom", b"custom", "dynamic", b"dynamic", "graduated", b"graduated", "graduated_percentage", b"graduated_percentage", "model", b"model", "package", b"package", "percentage", b"percentage", "standard", b"standard", "volume", b"volume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["graduated", b"graduated", "model", b"model", "package", b"package", "standard", b"standard", "volume", b"volume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["custom", b"custom", "dynamic", b"dynamic", "graduated", b"graduated", "graduated_percentage", b"graduated_percentage", "model", b"model", "package", b"package", "percentage", b"percentage", "standard", b"standard", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_model: _TypeAlias = _typing.Literal["standard", "package", "graduated", "volume"]  # noqa: Y015
+    _WhichOneofReturnType_model: _TypeAlias = _typing.Literal["standard", "package", "graduated", "volume", "percentage", "graduated_percentage", "dynamic", "custom"]  # noqa: Y015
     _WhichOneofArgType_model: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_model) -> _WhichOneofReturnType_model | None: ...
 
@@ -397,26 +511,191 @@ class Tier(_message.Message):
     UP_TO_FIELD_NUMBER: _builtins.int
     UNIT_AMOUNT_FIELD_NUMBER: _builtins.int
     FLAT_AMOUNT_FIELD_NUMBER: _builtins.int
+    FLAT_CAP_FIELD_NUMBER: _builtins.int
     up_to: _builtins.str
     """Decimal, the last unit of the band, included; empty: open."""
     unit_amount: _builtins.str
     """Decimal in currency units, not negative; empty: 0."""
     flat_amount: _builtins.str
     """Decimal in currency units, not negative; empty: 0. Due once the band is reached."""
+    flat_cap: _builtins.str
+    """Decimal in currency units, not negative: the most that the band costs, its flat amount
+    included; empty: no such bound.
+    """
     def __init__(
         self,
         *,
         up_to: _builtins.str = ...,
         unit_amount: _builtins.str = ...,
         flat_amount: _builtins.str = ...,
+        flat_cap: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["flat_amount", b"flat_amount", "unit_amount", b"unit_amount", "up_to", b"up_to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flat_amount", b"flat_amount", "flat_cap", b"flat_cap", "unit_amount", b"unit_amount", "up_to", b"up_to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Tier: _TypeAlias = Tier  # noqa: Y015
+
+@_typing.final
+class PercentagePrice(_message.Message):
+    """(units − free) × rate_percent ÷ 100 + events that pay × fixed_amount. Free are the first
+    free_events events, or the first events up to free_amount in sum; if both are given, what both
+    leave free. An event that reaches free_amount pays for what is above it, and the whole fixed
+    amount. Without units in sum nothing is paid. The order is that of the events' times, then that
+    of the log. Not for a LATEST meter; what looks at single events (the free parts and the bounds)
+    only for COUNT, where each is 1, and SUM.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RATE_PERCENT_FIELD_NUMBER: _builtins.int
+    FIXED_AMOUNT_FIELD_NUMBER: _builtins.int
+    FREE_EVENTS_FIELD_NUMBER: _builtins.int
+    FREE_AMOUNT_FIELD_NUMBER: _builtins.int
+    EVENT_MINIMUM_FIELD_NUMBER: _builtins.int
+    EVENT_MAXIMUM_FIELD_NUMBER: _builtins.int
+    rate_percent: _builtins.str
+    """Decimal, not negative: 1.5 is 1.5 %."""
+    fixed_amount: _builtins.str
+    """Decimal in currency units, not negative: for each event that pays; empty: 0."""
+    free_events: _builtins.int
+    """How many of the first events are free; 0: none is for its place."""
+    free_amount: _builtins.str
+    """Decimal, not negative: what of the sum of the first events is free; empty: nothing is."""
+    event_minimum: _builtins.str
+    """Decimal in currency units, not negative: the least that an event costs that is not free as a
+    whole. With a bound each event is priced alone. Empty: no such bound.
+    """
+    event_maximum: _builtins.str
+    """Decimal in currency units, not below event_minimum: the most that an event costs; empty: no
+    such bound.
+    """
+    def __init__(
+        self,
+        *,
+        rate_percent: _builtins.str = ...,
+        fixed_amount: _builtins.str = ...,
+        free_events: _builtins.int = ...,
+        free_amount: _builtins.str = ...,
+        event_minimum: _builtins.str = ...,
+        event_maximum: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_maximum", b"event_maximum", "event_minimum", b"event_minimum", "fixed_amount", b"fixed_amount", "free_amount", b"free_amount", "free_events", b"free_events", "rate_percent", b"rate_percent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PercentagePrice: _TypeAlias = PercentagePrice  # noqa: Y015
+
+@_typing.final
+class GraduatedPercentagePrice(_message.Message):
+    """Sum over the tiers reached: flat_amount + units in the tier × rate_percent ÷ 100. Not for a
+    LATEST meter.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___RateTier]:
+        """Ascending by up_to, the last one open; 1 to 100."""
+
+    def __init__(
+        self,
+        *,
+        tiers: _abc.Iterable[Global___RateTier] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tiers", b"tiers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GraduatedPercentagePrice: _TypeAlias = GraduatedPercentagePrice  # noqa: Y015
+
+@_typing.final
+class RateTier(_message.Message):
+    """A band of money."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UP_TO_FIELD_NUMBER: _builtins.int
+    RATE_PERCENT_FIELD_NUMBER: _builtins.int
+    FLAT_AMOUNT_FIELD_NUMBER: _builtins.int
+    up_to: _builtins.str
+    """Decimal, the last unit of the band, included; empty: open."""
+    rate_percent: _builtins.str
+    """Decimal, not negative; empty: 0."""
+    flat_amount: _builtins.str
+    """Decimal in currency units, not negative; empty: 0. Due once the band is reached."""
+    def __init__(
+        self,
+        *,
+        up_to: _builtins.str = ...,
+        rate_percent: _builtins.str = ...,
+        flat_amount: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flat_amount", b"flat_amount", "rate_percent", b"rate_percent", "up_to", b"up_to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RateTier: _TypeAlias = RateTier  # noqa: Y015
+
+@_typing.final
+class DynamicPrice(_message.Message):
+    """Sum of the events' own amounts × multiplier; nothing where their units sum to nothing. Only for
+    COUNT and SUM meters.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MULTIPLIER_FIELD_NUMBER: _builtins.int
+    multiplier: _builtins.str
+    """Decimal, not negative; empty: 1."""
+    def __init__(
+        self,
+        *,
+        multiplier: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["multiplier", b"multiplier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DynamicPrice: _TypeAlias = DynamicPrice  # noqa: Y015
+
+@_typing.final
+class CustomPrice(_message.Message):
+    """What an expression gives, in currency units; below 0 it is 0."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPRESSION_FIELD_NUMBER: _builtins.int
+    expression: _builtins.str
+    """In the language of meters, at most 4,000 characters, but that it reads `units`, `events` (their
+    count) and `dimensions.NAME` of the meter. One that reads dimensions is evaluated once for each
+    combination of the values that it reads, with the units and events of that combination alone,
+    and the amounts add up. Otherwise it is evaluated once, without events as well, and must have a
+    value then: "if(events = 0, 0, units / events)". Where it has none, the period is not rated.
+    """
+    def __init__(
+        self,
+        *,
+        expression: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expression", b"expression"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CustomPrice: _TypeAlias = CustomPrice  # noqa: Y015
 
 @_typing.final
 class CreatePlanRequest(_message.Message):

@@ -1,0 +1,79 @@
+"""Single events of a period, for prices that look at each of them in its order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from uuid import UUID
+
+from libs.errors import Unavailable
+from libs.period import Period
+from services.rating.domain.attribution import Catalog, Stretch, attribute
+from services.rating.domain.event import Moment, UsageEvent, micros
+from services.rating.domain.meter import Aggregation, Meter
+from services.rating.domain.price import ONE
+from services.rating.domain.reading import number_of
+from services.rating.domain.value import text_of
+
+
+class EventsNotRead(Unavailable):
+    """A price looks at single events, and those at hand are not the ones that were counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class SingleEvent:
+    """What an event counts for a meter."""
+
+    moment: Moment
+    dimensions: tuple[str, ...]
+    value: Decimal
+
+
+def single_events(
+    events: Iterable[UsageEvent],
+    catalog: Catalog,
+    meters: Sequence[Meter],
+    *,
+    term_id: UUID,
+    window: Period,
+) -> dict[str, list[SingleEvent]]:
+    """Return what `events` of a customer count for `meters` in the `window` of a term's days.
+
+    They are by meter code, in the order given. It is what folding them adds to the cells.
+    """
+
+    @cache
+    def stretches_of(customer_id: str, subscription_id: str, event_type: str) -> list[Stretch]:
+        return attribute(
+            catalog,
+            customer_id=customer_id,
+            subscription_id=subscription_id,
+            event_type=event_type,
+        )
+
+    found: dict[str, list[SingleEvent]] = {meter.code: [] for meter in meters}
+    start, end = micros(window.start), micros(window.end)
+    for event in events:
+        counting = [meter for meter in meters if meter.event_type == event.type]
+        if not counting or not start <= event.moment.time < end:
+            continue
+        stretches = stretches_of(event.customer_id, event.subscription_id, event.type)
+        term = next(one for one in reversed(stretches) if one.start <= event.moment.time).term
+        if term is None or term.term_id != term_id:
+            continue
+        for meter in counting:
+            value = _value(event, meter)
+            if value is not None:
+                found[meter.code].append(SingleEvent(event.moment, _of(event, meter), value))
+    return found
+
+
+def _value(event: UsageEvent, meter: Meter) -> Decimal | None:
+    return ONE if meter.aggregation is Aggregation.COUNT else number_of(event, meter)
+
+
+def _of(event: UsageEvent, meter: Meter) -> tuple[str, ...]:
+    """Return the event's values of the meter's dimensions."""
+    return tuple(text_of(event.properties.get(each.key)) for each in meter.dimensions)
