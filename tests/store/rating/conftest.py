@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -71,12 +71,21 @@ class World:
     log: list[UsageEvent] = field(default_factory=list)
 
     async def events(
-        self, tenant: Tenant, customer_id: str, *, start: datetime
-    ) -> AsyncIterator[Sequence[UsageEvent]]:
+        self,
+        tenant: Tenant,
+        customer_id: str,
+        *,
+        start: datetime,
+        end: datetime | None = None,
+        event_type: str = "",
+    ) -> AsyncGenerator[Sequence[UsageEvent], None]:
         """Give a customer's events as ingest does."""
         for event in self.log:
             own = (event.tenant, event.customer_id) == (tenant, customer_id)
-            if own and event.moment.time >= micros(start):
+            late = end is not None and event.moment.time >= micros(end)
+            if not own or late or event.moment.time < micros(start):
+                continue
+            if event_type in ("", event.type):
                 yield [event]
 
     async def heads(self) -> Sequence[ShardHead]:
