@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -271,14 +272,19 @@ def a_bucket(code: str, key: str, values: Sequence[str], price: str) -> FilterBu
 @pytest.fixture
 async def world(database: Callable[[str], Database]) -> AsyncIterator[World]:
     """A world with the meter `calls`, and the plan `calls` at $0.01 a call, a month."""
-    opened = database("rating")
+    async with opened_world(database("rating")) as made:
+        async with db.begin_worker(made.worker) as conn:
+            await open_lanes(conn, [LANE])
+        await made.create_meter("calls", Aggregation.COUNT)
+        await made.create_plan("calls", [a_charge("calls", "0.01")])
+        yield made
+
+
+@asynccontextmanager
+async def opened_world(opened: Database) -> AsyncIterator[World]:
+    """Open a database for as long as the block lasts."""
     app = db.connect(opened.app_url, connections_max=4)
     worker = db.connect(opened.worker_url, connections_max=4)
-    made = World(app, worker)
-    async with db.begin_worker(worker) as conn:
-        await open_lanes(conn, [LANE])
-    await made.create_meter("calls", Aggregation.COUNT)
-    await made.create_plan("calls", [a_charge("calls", "0.01")])
-    yield made
+    yield World(app, worker)
     await app.dispose()
     await worker.dispose()
