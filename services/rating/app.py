@@ -24,7 +24,9 @@ from services.rating.events import IngestLog
 from services.rating.loops.calendar import Calendar
 from services.rating.loops.folder import Folder
 from services.rating.loops.reattributor import Reattributor
+from services.rating.operations.acks import Acks, Positions
 from services.rating.operations.idling import check_idle
+from services.rating.operations.watching import Watches
 from services.rating.settings import Settings
 from tally.internal.v1 import fact_service_pb2_grpc
 from tally.rating.v1 import (
@@ -83,6 +85,15 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 folder.ask()
             return found
 
+        positions = Positions(worker)
+        usage = UsageServicer(
+            engine=engine,
+            worker=worker,
+            log=events,
+            clock=clock,
+            acks=Acks(engine, positions, events, folder.ask),
+            watches=Watches(engine, events, clock, positions=positions, stopping=stopping),
+        )
         plans = PlanServicer(engine, clock)
         subscriptions = SubscriptionServicer(engine, clock, subscribed)
         await serve_rpcs(
@@ -99,7 +110,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 ),
                 Servicer(
                     usage_service_pb2_grpc.add_UsageServiceServicer_to_server,
-                    UsageServicer(engine, worker, events, clock),
+                    usage,
                 ),
                 Servicer(
                     rating_service_pb2_grpc.add_RatingServiceServicer_to_server,

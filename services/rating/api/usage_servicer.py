@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import grpc
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -15,49 +16,94 @@ from libs.clock import Clock
 from libs.db import Snapshots
 from libs.difference import Finding
 from libs.verification import Counts, answers
-from libs.wire import Faults, parse_text, parse_timestamp
-from services.rating.operations import rating as operations
+from services.rating.api.usage_parsing import parse_query, parse_usage, parse_watch
+from services.rating.operations.acks import Ack, Acks
+from services.rating.operations.log import Log
+from services.rating.operations.querying import query_usage
+from services.rating.operations.usage import (
+    UsageReader,
+    find_customer,
+    get_usage,
+    get_usage_before,
+)
 from services.rating.operations.verifying_cells import LogPages, verify_cells
 from services.rating.operations.verifying_fees import verify_fees
+from services.rating.operations.watching import Watched, Watches
 from tally.rating.v1 import usage_service_pb2 as pb
 from tally.rating.v1 import usage_service_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+ACK_SECONDS_MAX = 10.0
+ACK_SHARE = 0.8  # Of what is left of the caller's deadline.
 
+
+class IngestLog(Log, LogPages, Protocol):
+    """The log, by customer and by lane."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
     """Answers for usage."""
 
-    def __init__(
-        self, engine: AsyncEngine, worker: AsyncEngine, log: LogPages, clock: Clock
-    ) -> None:
-        self._engine = engine
-        self._worker = worker
-        self._log = log
-        self._clock = clock
+    engine: AsyncEngine
+    worker: AsyncEngine
+    log: IngestLog
+    clock: Clock
+    acks: Acks
+    watches: Watches
 
     async def GetUsage(self, request: pb.GetUsageRequest, context: Context) -> pb.GetUsageResponse:
-        faults = Faults()
-        with faults.gathered():
-            subscription_id = parse_text(request.subscription_id, "subscription_id")
-        at = self._clock.now()
-        with faults.gathered():
-            if request.HasField("at"):
-                at = parse_timestamp(request.at, "at")
-        faults.check()
-        return await operations.get_usage(self._engine, tenant(), subscription_id, at)
+        """Return the usage of a period, priced."""
+        asked = parse_usage(request, self.clock.now())
+        await self._wait(asked.ack, asked.subscription_id, context)
+        if asked.as_of is None:
+            return await get_usage(self.engine, tenant(), asked.subscription_id, asked.at)
+        reader = self._reader()
+        return await get_usage_before(reader, asked.subscription_id, asked.at, asked.as_of)
+
+    async def QueryUsage(
+        self, request: pb.QueryUsageRequest, context: Context
+    ) -> pb.QueryUsageResponse:
+        """Return usage by windows and groups."""
+        query, ack = parse_query(request)
+        await self._wait(ack, query.subscription_id, context)
+        return await query_usage(self._reader(), query)
+
+    async def WatchUsage(
+        self, request: pb.WatchUsageRequest, context: Context
+    ) -> AsyncGenerator[pb.WatchUsageResponse, None]:
+        """Stream the usage of the current period as it changes."""
+        asked = parse_watch(request)
+        await self._wait(asked.ack, asked.subscription_id, context)
+        watched = Watched(tenant(), asked.subscription_id, asked.resumed)
+        async with aclosing(self.watches.follow(watched)) as answers:
+            async for answer in answers:
+                yield answer
+
+    async def _wait(self, ack: Ack | None, subscription_id: str, context: Context) -> None:
+        """Wait for the usage of what was recorded, so long that an answer can follow in time."""
+        if ack is None:
+            return
+        customer_id = await find_customer(self.engine, tenant(), subscription_id)
+        left = context.time_remaining()
+        seconds = ACK_SECONDS_MAX if left is None else min(ACK_SECONDS_MAX, ACK_SHARE * left)
+        await self.acks.wait(tenant(), customer_id, ack, seconds=seconds)
+
+    def _reader(self) -> UsageReader:
+        return UsageReader(self.engine, self.worker, self.log, tenant())
 
     def VerifyUsage(
         self, request: pb.VerifyUsageRequest, context: Context
     ) -> AsyncGenerator[pb.VerifyUsageResponse, None]:
         counts = Counts()
-        snapshots = Snapshots(self._engine, self._worker, caller().tenant)
+        snapshots = Snapshots(self.engine, self.worker, caller().tenant)
         return answers(pb.VerifyUsageResponse, self._verify(snapshots, counts), counts)
 
     async def _verify(
         self, snapshots: Snapshots, counts: Counter[str]
     ) -> AsyncGenerator[Finding, None]:
-        for level in (verify_cells(snapshots, self._log, counts), verify_fees(snapshots, counts)):
+        for level in (verify_cells(snapshots, self.log, counts), verify_fees(snapshots, counts)):
             async with aclosing(level):
                 async for finding in level:
                     yield finding

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from services.rating.domain.days import local_days, utc_days
 from services.rating.domain.grouping import combine, group
 
 NOBODY = -1  # In place of a term.
+
+Days = Callable[[Ints, ZoneInfo], Ints]  # Of times in microseconds and a zone, as ordinals.
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +75,23 @@ class _Attributed:
 
 
 def fold(
-    slices: Sequence[Slice], catalogs: Mapping[int, Catalog], *, into: Folded | None = None
+    slices: Sequence[Slice],
+    catalogs: Mapping[int, Catalog],
+    *,
+    into: Folded | None = None,
+    days: Days = local_days,
 ) -> Folded:
     """Fold `slices`, with the catalog of every tenant in them, and add to `into` if it is given.
 
     The result does not depend on the order of events or slices, nor on how they are batched.
+    `days` may part the time otherwise than into the local days of terms.
     """
     folded = Folded() if into is None else into
     batch = join(slices)
     folded.event_count += len(batch)
     if not len(batch):
         return folded
-    attributed = _attribute(batch, catalogs)
+    attributed = _attribute(batch, catalogs, days)
     folded.ambiguous += attributed.ambiguous
     _count_unattributed(folded, batch, np.flatnonzero(attributed.of_row == NOBODY))
     rows = np.flatnonzero(attributed.of_row != NOBODY)
@@ -98,7 +106,7 @@ def fold(
     return folded
 
 
-def _attribute(batch: Batch, catalogs: Mapping[int, Catalog]) -> _Attributed:
+def _attribute(batch: Batch, catalogs: Mapping[int, Catalog], days: Days) -> _Attributed:
     """Find the term of every event: once for those that only differ in time."""
     found = _Attributed(np.full(len(batch), NOBODY, dtype=np.int64), np.zeros_like(batch.times))
     columns = [batch.tenants, batch.customers, batch.subscriptions, batch.types]
@@ -114,18 +122,18 @@ def _attribute(batch: Batch, catalogs: Mapping[int, Catalog]) -> _Attributed:
         at = np.searchsorted(starts, batch.times[rows], side="right") - 1
         found.of_row[rows] = ints(found.place(each.term) for each in stretches)[at]
         found.ambiguous += int(ints(each.ambiguous for each in stretches)[at].sum())
-    _place_days(batch, found)
+    _place_days(batch, found, days)
     return found
 
 
-def _place_days(batch: Batch, found: _Attributed) -> None:
+def _place_days(batch: Batch, found: _Attributed, days: Days) -> None:
     zones = list({term.zone: None for term in found.terms})
     zone_of_term = ints(zones.index(term.zone) for term in found.terms)
     rows = np.flatnonzero(found.of_row != NOBODY)
     zone_of_row = zone_of_term[found.of_row[rows]]
     for place, zone in enumerate(zones):
         of_zone = rows[zone_of_row == place]
-        found.days[of_zone] = local_days(batch.times[of_zone], zone)
+        found.days[of_zone] = days(batch.times[of_zone], zone)
 
 
 def _count_unattributed(folded: Folded, batch: Batch, rows: Ints) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.db import begin_worker
+from libs.telemetry import headers
 from libs.tenant import Tenant
+from services.rating.domain.columns import Slice, columns_of
 from services.rating.domain.event import ShardHead, UsageEvent
 from services.rating.store.applied import Lane, load_applied
 
@@ -25,9 +28,17 @@ class Log(Protocol):
         """
 
     def events(
-        self, tenant: Tenant, customer_id: str, *, start: datetime
-    ) -> AsyncIterator[Sequence[UsageEvent]]:
+        self,
+        tenant: Tenant,
+        customer_id: str,
+        *,
+        start: datetime,
+        end: datetime | None = None,
+        event_type: str = "",
+    ) -> AsyncGenerator[Sequence[UsageEvent], None]:
         """Give a customer's events at and after `start`, page by page in log order.
+
+        Only those before `end`, and of one type, if these are given.
 
         Raises:
             Unavailable: a shard is away.
@@ -41,6 +52,19 @@ def head_numbers(heads: Sequence[ShardHead]) -> dict[Lane, int]:
         for head in heads
         for partition, number in enumerate(head.slice_numbers)
     }
+
+
+def applied_slices(
+    events: Sequence[UsageEvent], applied: Mapping[Lane, int], partition: int
+) -> list[Slice]:
+    """Return those `events` of a customer of `partition` that are `applied`, as slices."""
+    traceparent = headers().get("traceparent", "")
+    slices = []
+    for (shard, number), part in groupby(events, key=lambda e: (e.moment.shard, e.moment.number)):
+        if number <= applied.get(Lane(shard, partition), 0):
+            columns = columns_of(list(part))
+            slices.append(Slice(shard, partition, number, 0, traceparent, columns))
+    return slices
 
 
 class Watermark:

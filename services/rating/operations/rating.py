@@ -15,7 +15,7 @@ from libs.errors import FieldInvalid
 from libs.money import Money
 from libs.telemetry import links_from
 from libs.tenant import Tenant
-from libs.wire import money_message, period_message
+from libs.wire import money_message
 from services.rating.domain.cell import Cell
 from services.rating.domain.fee import Fee, adjustments, base_fee, check_amounts
 from services.rating.domain.meter import Meter
@@ -38,15 +38,12 @@ from services.rating.store.closes import CLOSE, Close, insert_closes, list_close
 from services.rating.store.meters import load_meters
 from services.rating.store.periods import (
     load_period,
-    load_usage_period,
     lock_periods,
     set_status,
 )
 from services.rating.store.plans import load_versions
-from services.rating.store.subscriptions import load_newest
 from tally.common.v1 import money_pb2 as money_pb
 from tally.rating.v1 import rating_service_pb2 as pb
-from tally.rating.v1 import usage_service_pb2 as usage_pb
 
 TRACEPARENTS_MAX = 32
 
@@ -59,6 +56,21 @@ class Rated:
     usage_traceparents: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class LoadedUsage:
+    """What prices periods: plan versions by id, meters by code, cells by period and meter."""
+
+    versions: Mapping[UUID, PlanVersion]
+    meters: Mapping[str, Meter]
+    cells: Mapping[UUID, Mapping[UUID, Sequence[Cell]]]
+
+    def price(self, period: BillingPeriod, *, closing: bool = True) -> Rated:
+        """Price one of the periods. Errors as in `price_period`."""
+        version = self.versions[period.plan_version_id]
+        cells = self.cells.get(period.period_id, {})
+        return price_period(period, version, self.meters, cells, closing=closing)
+
+
 async def rate_period(
     engine: AsyncEngine, tenant: Tenant, period_id: UUID
 ) -> pb.RatePeriodResponse:
@@ -69,28 +81,8 @@ async def rate_period(
     """
     async with begin(engine, tenant) as conn:
         period = await load_period(conn, tenant, period_id)
-        [rated] = await _rate(conn, tenant, [period])
+        [rated] = await rate_periods(conn, tenant, [period])
     return pb.RatePeriodResponse(rated=_rated_message(period, rated))
-
-
-async def get_usage(
-    engine: AsyncEngine, tenant: Tenant, subscription_id: str, at: datetime
-) -> usage_pb.GetUsageResponse:
-    """Price the usage period of the newest life of a subscription that holds `at`.
-
-    Raises:
-        SubscriptionNotFound: there is none of that id.
-        PeriodNotFound: no usage period holds `at`.
-    """
-    async with begin(engine, tenant) as conn:
-        subscription = await load_newest(conn, tenant, subscription_id)
-        period = await load_usage_period(conn, tenant, subscription, at)
-        [rated] = await _rate(conn, tenant, [period], closing=False)
-    return usage_pb.GetUsageResponse(
-        period=period_message(period.usage.start, period.usage.end),
-        fees=[fee_message(fee, period.currency) for fee in rated.fees],
-        amount=_total(rated.fees, period.currency),
-    )
 
 
 async def close_period(
@@ -136,7 +128,7 @@ async def _close_all(
                 )
         due = [one for one in periods.values() if one.status is PeriodStatus.DUE]
         await check_not_reattributing(conn, tenant, due)
-        rated = await _rate(conn, tenant, due)
+        rated = await rate_periods(conn, tenant, due)
         frozen = {
             period.period_id: _close(CLOSE, period, price)
             for period, price in zip(due, rated, strict=True)
@@ -179,7 +171,7 @@ async def close_adjustment(
             close = frozen[sequence]
         else:
             await check_not_reattributing(conn, tenant, [period])
-            [rated] = await _rate(conn, tenant, [period])
+            [rated] = await rate_periods(conn, tenant, [period])
             billed = [fee for each in frozen for fee in each.fees]
             difference = replace(rated, fees=tuple(adjustments(rated.fees, billed)))
             close = _close(sequence, period, difference)
@@ -229,30 +221,28 @@ def close_message(period: BillingPeriod, close: Close) -> pb.RatedPeriod:
     return _rated_message(as_frozen, Rated(close.fees, close.usage_traceparents))
 
 
-async def _rate(
+async def rate_periods(
     conn: AsyncConnection,
     tenant: Tenant,
     periods: Sequence[BillingPeriod],
     *,
     closing: bool = True,
 ) -> list[Rated]:
-    """Price periods as of their cells, in their order."""
+    """Price periods as of their cells, in their order; nothing is stored."""
+    loaded = await load_usage(conn, tenant, periods)
+    return [loaded.price(period, closing=closing) for period in periods]
+
+
+async def load_usage(
+    conn: AsyncConnection, tenant: Tenant, periods: Sequence[BillingPeriod]
+) -> LoadedUsage:
+    """Return what pricing periods needs."""
     versions = await load_versions(conn, [tenant], {one.plan_version_id for one in periods})
     usage = [period for period in periods if period.kind is PeriodKind.USAGE]
     charged = {one.plan_version_id for one in usage}
     codes = {charge.meter_code for one in charged for charge in versions[one].charges}
     meters = await load_meters(conn, tenant, codes) if codes else {}
-    found = await load_cells(conn, tenant, usage)
-    return [
-        price_period(
-            period,
-            versions[period.plan_version_id],
-            meters,
-            found.get(period.period_id, {}),
-            closing=closing,
-        )
-        for period in periods
-    ]
+    return LoadedUsage(versions, meters, await load_cells(conn, tenant, usage))
 
 
 def _base_fee(period: BillingPeriod, version: PlanVersion) -> Fee:
@@ -294,13 +284,14 @@ def _rated_message(period: BillingPeriod, rated: Rated) -> pb.RatedPeriod:
     return pb.RatedPeriod(
         period=billing_period_message(period),
         fees=[fee_message(fee, period.currency) for fee in rated.fees],
-        amount=_total(rated.fees, period.currency),
+        amount=total(rated.fees, period.currency),
         plan_version_id=str(period.plan_version_id),
         usage_traceparents=rated.usage_traceparents,
     )
 
 
-def _total(fees: Sequence[Fee], currency: str) -> money_pb.Money:
+def total(fees: Sequence[Fee], currency: str) -> money_pb.Money:
+    """Write the sum of the amounts of fees."""
     return money_message(Money(currency, sum(fee.amount_minor for fee in fees)))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from itertools import groupby
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -13,18 +12,16 @@ from libs.db import begin_worker
 from libs.errors import Unavailable
 from libs.partition import partition_of
 from libs.period import local_midnight
-from libs.telemetry import headers, tracer
+from libs.telemetry import tracer
 from libs.tenant import Tenant
 from services.rating.domain.attribution import Catalog, Term
-from services.rating.domain.columns import Slice, columns_of
-from services.rating.domain.event import UsageEvent
 from services.rating.domain.folding import Folded, fold
 from services.rating.domain.period import BillingPeriod
 from services.rating.operations.folding import Catalogs, announce_late
-from services.rating.operations.log import Log
+from services.rating.operations.log import Log, applied_slices
 from services.rating.store import catalog as catalog_store
 from services.rating.store import reattributions as store
-from services.rating.store.applied import Lane, load_applied
+from services.rating.store.applied import load_applied
 from services.rating.store.cells import count_unattributed, merge_cells
 from services.rating.store.reattributions import Job, first_days_of
 
@@ -99,7 +96,7 @@ async def _fold_again(log: Log, job: Job, catalog: Catalog) -> Folded:
     partition = partition_of(job.tenant, job.customer_id, partitions)
     folded = Folded()
     async for events in log.events(job.tenant, job.customer_id, start=_window_start(job, terms)):
-        slices = _as_slices(events, job, partition)
+        slices = applied_slices(events, job.applied, partition)
         await asyncio.to_thread(fold, slices, {job.tenant: catalog}, into=folded)
     first_days = first_days_of(terms, job.from_at)
     for key in [key for key in folded.cells if key.day < first_days[key.term_id]]:
@@ -135,14 +132,3 @@ def _window_start(job: Job, terms: Sequence[Term]) -> datetime:
     days = [(job.from_at.astimezone(term.zone).date(), term.zone) for term in terms]
     midnights = [local_midnight(day, zone) for day, zone in days]
     return min([job.from_at.replace(hour=0, minute=0, second=0, microsecond=0), *midnights])
-
-
-def _as_slices(events: Sequence[UsageEvent], job: Job, partition: int) -> list[Slice]:
-    """Return the events of slices that had been folded, as slices."""
-    traceparent = headers().get("traceparent", "")
-    slices = []
-    for (shard, number), part in groupby(events, key=lambda e: (e.moment.shard, e.moment.number)):
-        if number <= job.applied.get(Lane(shard, partition), 0):
-            columns = columns_of(list(part))
-            slices.append(Slice(shard, partition, number, 0, traceparent, columns))
-    return slices

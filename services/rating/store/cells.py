@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from sqlalchemy import (
@@ -27,11 +27,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.driver import driver
+from libs.period import DayPeriod
 from libs.tenant import Tenant
 from services.rating.domain.cell import Cell, CellKey
 from services.rating.domain.event import Moment
 from services.rating.domain.folding import Unattributed
-from services.rating.domain.period import BillingPeriod
 from services.rating.store.cell_parts import MOMENT, PARTS, add_part, part_rows
 from services.rating.store.schema import meters
 from services.rating.store.usage_schema import (
@@ -44,6 +44,17 @@ from services.rating.store.usage_schema import (
 )
 
 LATEST = ("latest_time_us", "latest_shard", "latest_number", "latest_place")
+
+
+class Asked(Protocol):
+    """Days of a term whose cells are asked for, by an id: a billing period is one."""
+
+    @property
+    def period_id(self) -> UUID: ...
+    @property
+    def term_id(self) -> UUID: ...
+    @property
+    def fee_days(self) -> DayPeriod: ...
 
 
 async def merge_cells(conn: AsyncConnection, deltas: Mapping[CellKey, Cell]) -> None:
@@ -92,9 +103,9 @@ async def count_unattributed(conn: AsyncConnection, counts: Mapping[Unattributed
 
 
 async def load_cells(
-    conn: AsyncConnection, tenant: Tenant, periods: Sequence[BillingPeriod]
+    conn: AsyncConnection, tenant: Tenant, periods: Sequence[Asked]
 ) -> dict[UUID, dict[UUID, list[Cell]]]:
-    """Return the cells of usage `periods`, by period and meter."""
+    """Return the cells of usage `periods`, or other days of terms, by period and meter."""
     found: dict[UUID, dict[UUID, list[Cell]]] = {}
     if not periods:
         return found
@@ -156,7 +167,7 @@ def _last_operations(tenant: Tenant, asked: Any) -> Any:
     )
 
 
-def _asked(periods: Sequence[BillingPeriod]) -> Any:
+def _asked(periods: Sequence[Asked]) -> Any:
     """Return `periods` as a table of their ids, terms and days."""
     return (
         func.unnest(

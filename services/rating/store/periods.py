@@ -168,6 +168,25 @@ async def load_usage_period(
     return read_period(row)
 
 
+async def list_usage_periods(
+    conn: AsyncConnection, tenant: Tenant, subscription_uid: UUID, within: Period
+) -> Sequence[BillingPeriod]:
+    """Return the usage periods of a subscription that overlap `within`, in their order."""
+    columns = billing_periods.c
+    query = (
+        select_periods()
+        .where(
+            columns.tenant == tenant,
+            columns.subscription_uid == subscription_uid,
+            columns.kind == PeriodKind.USAGE,
+            columns.usage_start < within.end,
+            columns.usage_end > within.start,
+        )
+        .order_by(columns.usage_start)
+    )
+    return [read_period(row) for row in await conn.execute(query)]
+
+
 async def list_periods(
     conn: AsyncConnection,
     tenant: Tenant,

@@ -117,6 +117,13 @@ VERSION: Fields = {
     },
 }
 
+ACK_TOKEN: Mapping[str, object] = {
+    "malformed": "%%%",
+    "oversized": "MDox" * 20,
+    "of no place": "eDp5",  # x:y
+    "of no segment": "MDo5OTk5OTk5",  # 0:9999999
+    "of no shard": "NzoxMjM",  # 7:123
+}
 
 RATING: Mapping[str, Fields] = {
     "tally.rating.v1.MeterService.CreateMeter": {
@@ -229,6 +236,41 @@ RATING: Mapping[str, Fields] = {
     "tally.rating.v1.UsageService.GetUsage": {
         "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),
         "at": {**INSTANT, "outside": Refusal({"seconds": 1}, NOT_FOUND, "PERIOD_NOT_FOUND", "")},
+        "ack_token": ACK_TOKEN,
+        "as_of": {
+            **INSTANT,
+            "outside": Refusal({"seconds": 1}, NOT_FOUND, "PERIOD_NOT_FOUND", ""),
+        },
+    },
+    "tally.rating.v1.UsageService.QueryUsage": {
+        "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),
+        "meter_code": named(CODE, "meter", "METER_NOT_FOUND"),
+        "start": {**INSTANT, "absent": None},
+        "end": {
+            **INSTANT,
+            "absent": None,
+            "before start": {"seconds": 1},
+            "too late": {"seconds": 4_000_000_000},
+        },
+        "window": enum(),
+        "group_by": {
+            "absent": Refusal([""], field="group_by[0]"),
+            "malformed": Refusal(["a", "b\x00"], field="group_by[1]"),
+            "oversized": [f"k{n}" for n in range(9)],
+            "too long": Refusal(["k" * 65], field="group_by[0]"),
+            "twice": Refusal(["a", "a"], field="group_by[1]"),
+        },
+        "filters": {"oversized": [{"key": f"k{n}", "values": ["v"]} for n in range(9)]},
+        "filters[0].key": {"absent": "", "malformed": "\x00", "oversized": "k" * 65},
+        "filters[0].values": {
+            "absent": None,
+            "oversized": [f"v{n}" for n in range(1_001)],
+            "malformed": Refusal(["v\x00"], field="filters[0].values[0]"),
+            "too long": Refusal(["v" * 1_025], field="filters[0].values[0]"),
+            "not alone": ["*", "v"],
+        },
+        "time_zone": ZONE,
+        "ack_token": ACK_TOKEN,
     },
     "tally.rating.v1.RatingService.RatePeriod": {
         "period_id": uuid_of("period", "PERIOD_NOT_FOUND"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -71,12 +72,21 @@ class World:
     log: list[UsageEvent] = field(default_factory=list)
 
     async def events(
-        self, tenant: Tenant, customer_id: str, *, start: datetime
-    ) -> AsyncIterator[Sequence[UsageEvent]]:
+        self,
+        tenant: Tenant,
+        customer_id: str,
+        *,
+        start: datetime,
+        end: datetime | None = None,
+        event_type: str = "",
+    ) -> AsyncGenerator[Sequence[UsageEvent], None]:
         """Give a customer's events as ingest does."""
         for event in self.log:
             own = (event.tenant, event.customer_id) == (tenant, customer_id)
-            if own and event.moment.time >= micros(start):
+            late = end is not None and event.moment.time >= micros(end)
+            if not own or late or event.moment.time < micros(start):
+                continue
+            if event_type in ("", event.type):
                 yield [event]
 
     async def heads(self) -> Sequence[ShardHead]:
@@ -257,14 +267,19 @@ def a_bucket(code: str, key: str, values: Sequence[str], price: str) -> FilterBu
 @pytest.fixture
 async def world(database: Callable[[str], Database]) -> AsyncIterator[World]:
     """A world with the meter `calls`, and the plan `calls` at $0.01 a call, a month."""
-    opened = database("rating")
+    async with opened_world(database("rating")) as made:
+        async with db.begin_worker(made.worker) as conn:
+            await open_lanes(conn, [LANE])
+        await made.create_meter("calls", Aggregation.COUNT)
+        await made.create_plan("calls", [a_charge("calls", "0.01")])
+        yield made
+
+
+@asynccontextmanager
+async def opened_world(opened: Database) -> AsyncIterator[World]:
+    """Open a database for as long as the block lasts."""
     app = db.connect(opened.app_url, connections_max=4)
     worker = db.connect(opened.worker_url, connections_max=4)
-    made = World(app, worker)
-    async with db.begin_worker(worker) as conn:
-        await open_lanes(conn, [LANE])
-    await made.create_meter("calls", Aggregation.COUNT)
-    await made.create_plan("calls", [a_charge("calls", "0.01")])
-    yield made
+    yield World(app, worker)
     await app.dispose()
     await worker.dispose()

@@ -12,7 +12,7 @@ import pytest
 from services.rating.domain.meter import Aggregation, DayBucket, ValueInput
 from services.rating.domain.rounding import Rounding, RoundingMode
 from services.rating.operations.folding import Catalogs, Fenced, fold_slices
-from services.rating.operations.rating import get_usage
+from services.rating.operations.usage import get_usage
 from tests.store.rating.conftest import (
     JANUARY,
     LANE,

@@ -106,6 +106,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the expression of a custom price has no value for the usage of a period;
     metadata: charge_code.
     """
+    ERROR_REASON_USAGE_QUERY_TOO_LARGE: _ErrorReason.ValueType  # 97
+    """FAILED_PRECONDITION: the answer would read more events, or have more rows, than one may;
+    metadata: limit.
+    """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 100
     """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
     ERROR_REASON_UNAVAILABLE: _ErrorReason.ValueType  # 101
@@ -114,6 +118,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """DEADLINE_EXCEEDED: the call took too long."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 103
     """INTERNAL: our own mistake; the log has it under the trace id."""
+    ERROR_REASON_USAGE_NOT_YET_APPLIED: _ErrorReason.ValueType  # 107
+    """UNAVAILABLE: the events that an ack token stands for are not in the usage yet: ask again."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every reason that ErrorInfo.reason can hold, as the value's name without ERROR_REASON_. The
@@ -204,6 +210,10 @@ ERROR_REASON_PRICE_NOT_COMPUTABLE: ErrorReason.ValueType  # 98
 """FAILED_PRECONDITION: the expression of a custom price has no value for the usage of a period;
 metadata: charge_code.
 """
+ERROR_REASON_USAGE_QUERY_TOO_LARGE: ErrorReason.ValueType  # 97
+"""FAILED_PRECONDITION: the answer would read more events, or have more rows, than one may;
+metadata: limit.
+"""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 100
 """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
 ERROR_REASON_UNAVAILABLE: ErrorReason.ValueType  # 101
@@ -212,4 +222,6 @@ ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 102
 """DEADLINE_EXCEEDED: the call took too long."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 103
 """INTERNAL: our own mistake; the log has it under the trace id."""
+ERROR_REASON_USAGE_NOT_YET_APPLIED: ErrorReason.ValueType  # 107
+"""UNAVAILABLE: the events that an ack token stands for are not in the usage yet: ask again."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

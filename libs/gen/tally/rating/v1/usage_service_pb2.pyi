@@ -8,10 +8,12 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tally.common.v1 import money_pb2 as _money_pb2
 from tally.common.v1 import period_pb2 as _period_pb2
 from tally.common.v1 import verification_pb2 as _verification_pb2
 from tally.rating.v1 import billing_period_pb2 as _billing_period_pb2
+from tally.rating.v1 import plan_service_pb2 as _plan_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -23,6 +25,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _UsageWindow:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UsageWindowEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UsageWindow.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    USAGE_WINDOW_UNSPECIFIED: _UsageWindow.ValueType  # 0
+    """Refused."""
+    USAGE_WINDOW_HOUR: _UsageWindow.ValueType  # 1
+    """An hour of the wall clock; shorter where the clock changes within it."""
+    USAGE_WINDOW_DAY: _UsageWindow.ValueType  # 2
+    """A day of the calendar."""
+    USAGE_WINDOW_PERIOD: _UsageWindow.ValueType  # 3
+    """A usage period of the subscription, whatever the zone of the question."""
+
+class UsageWindow(_UsageWindow, metaclass=_UsageWindowEnumTypeWrapper):
+    """How long a stretch of time is that usage is shown for."""
+
+USAGE_WINDOW_UNSPECIFIED: UsageWindow.ValueType  # 0
+"""Refused."""
+USAGE_WINDOW_HOUR: UsageWindow.ValueType  # 1
+"""An hour of the wall clock; shorter where the clock changes within it."""
+USAGE_WINDOW_DAY: UsageWindow.ValueType  # 2
+"""A day of the calendar."""
+USAGE_WINDOW_PERIOD: UsageWindow.ValueType  # 3
+"""A usage period of the subscription, whatever the zone of the question."""
+Global___UsageWindow: _TypeAlias = UsageWindow  # noqa: Y015
+
 @_typing.final
 class GetUsageRequest(_message.Message):
     """Asks for usage."""
@@ -31,21 +61,35 @@ class GetUsageRequest(_message.Message):
 
     SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    ACK_TOKEN_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
     subscription_id: _builtins.str
     """The subscription."""
+    ack_token: _builtins.str
+    """From RecordEvents: the answer waits up to 10 s, or for most of the call's deadline if that is
+    less, until these events are in it. Then USAGE_NOT_YET_APPLIED: ask again.
+    """
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
-        """An instant in the period wanted; absent: now."""
+        """An instant in the period wanted; absent: `as_of` if that is given, else now."""
+
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """An instant of the period, from its start to its end: events dated at or after it do not count.
+        Absent: all of the period's events count, also those dated later than now.
+        """
 
     def __init__(
         self,
         *,
         subscription_id: _builtins.str = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        ack_token: _builtins.str = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "at", b"at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "subscription_id", b"subscription_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_token", b"ack_token", "as_of", b"as_of", "at", b"at", "subscription_id", b"subscription_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -88,6 +132,208 @@ class GetUsageResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetUsageResponse: _TypeAlias = GetUsageResponse  # noqa: Y015
+
+@_typing.final
+class QueryUsageRequest(_message.Message):
+    """Asks for the usage of a meter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    METER_CODE_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    GROUP_BY_FIELD_NUMBER: _builtins.int
+    FILTERS_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    ACK_TOKEN_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.str
+    """The subscription."""
+    meter_code: _builtins.str
+    """The meter. Whether the plan charges it does not matter; it counts the events of types that the
+    plan charges.
+    """
+    window: Global___UsageWindow.ValueType
+    """The windows."""
+    time_zone: _builtins.str
+    """IANA name of the zone of hours and days; empty: the subscription's."""
+    ack_token: _builtins.str
+    """As in GetUsageRequest."""
+    @_builtins.property
+    def start(self) -> _timestamp_pb2.Timestamp:
+        """The first instant of what is asked for."""
+
+    @_builtins.property
+    def end(self) -> _timestamp_pb2.Timestamp:
+        """The first instant after it."""
+
+    @_builtins.property
+    def group_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Up to 8 property keys: each combination of their values is a row of its own. A missing value
+        is "".
+        """
+
+    @_builtins.property
+    def filters(self) -> _containers.RepeatedCompositeFieldContainer[_plan_service_pb2.DimensionFilter]:
+        """Up to 8: events count that match all of them, as in a charge's buckets."""
+
+    def __init__(
+        self,
+        *,
+        subscription_id: _builtins.str = ...,
+        meter_code: _builtins.str = ...,
+        start: _timestamp_pb2.Timestamp | None = ...,
+        end: _timestamp_pb2.Timestamp | None = ...,
+        window: Global___UsageWindow.ValueType = ...,
+        group_by: _abc.Iterable[_builtins.str] | None = ...,
+        filters: _abc.Iterable[_plan_service_pb2.DimensionFilter] | None = ...,
+        time_zone: _builtins.str = ...,
+        ack_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_token", b"ack_token", "end", b"end", "filters", b"filters", "group_by", b"group_by", "meter_code", b"meter_code", "start", b"start", "subscription_id", b"subscription_id", "time_zone", b"time_zone", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueryUsageRequest: _TypeAlias = QueryUsageRequest  # noqa: Y015
+
+@_typing.final
+class QueryUsageResponse(_message.Message):
+    """Usage by windows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageRow]:
+        """By window, then by group values; windows and groups without events have none. At most 10,000,
+        and 3 MiB.
+        """
+
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___UsageRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueryUsageResponse: _TypeAlias = QueryUsageResponse  # noqa: Y015
+
+@_typing.final
+class UsageRow(_message.Message):
+    """What a meter counted in a window, of events with the same values."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOW_FIELD_NUMBER: _builtins.int
+    GROUP_VALUES_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    EVENT_COUNT_FIELD_NUMBER: _builtins.int
+    units: _builtins.str
+    """Decimal: as the meter counts it, of the events of this window alone."""
+    event_count: _builtins.int
+    """How many events it counts."""
+    @_builtins.property
+    def window(self) -> _period_pb2.Period:
+        """The window, as far as it lies within what was asked for."""
+
+    @_builtins.property
+    def group_values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """One for each key of `group_by`, in that order; "" for a missing one."""
+
+    def __init__(
+        self,
+        *,
+        window: _period_pb2.Period | None = ...,
+        group_values: _abc.Iterable[_builtins.str] | None = ...,
+        units: _builtins.str = ...,
+        event_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_count", b"event_count", "group_values", b"group_values", "units", b"units", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsageRow: _TypeAlias = UsageRow  # noqa: Y015
+
+@_typing.final
+class WatchUsageRequest(_message.Message):
+    """Asks to follow usage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    ACK_TOKEN_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.str
+    """The subscription."""
+    resume_token: _builtins.str
+    """From the last answer that the caller has: the first answer then comes only when the usage is
+    another than that one said. Empty: it comes at once.
+    """
+    ack_token: _builtins.str
+    """As in GetUsageRequest, for the first answer."""
+    def __init__(
+        self,
+        *,
+        subscription_id: _builtins.str = ...,
+        resume_token: _builtins.str = ...,
+        ack_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_token", b"ack_token", "resume_token", b"resume_token", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchUsageRequest: _TypeAlias = WatchUsageRequest  # noqa: Y015
+
+@_typing.final
+class WatchUsageResponse(_message.Message):
+    """Usage, as it has become."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERIOD_FIELD_NUMBER: _builtins.int
+    FEES_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """Stands for this answer; opaque."""
+    @_builtins.property
+    def period(self) -> _period_pb2.Period:
+        """The current usage period."""
+
+    @_builtins.property
+    def fees(self) -> _containers.RepeatedCompositeFieldContainer[_billing_period_pb2.Fee]:
+        """As in GetUsageResponse."""
+
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """The sum of the fees' amounts."""
+
+    def __init__(
+        self,
+        *,
+        period: _period_pb2.Period | None = ...,
+        fees: _abc.Iterable[_billing_period_pb2.Fee] | None = ...,
+        amount: _money_pb2.Money | None = ...,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "period", b"period"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "fees", b"fees", "period", b"period", "resume_token", b"resume_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchUsageResponse: _TypeAlias = WatchUsageResponse  # noqa: Y015
 
 @_typing.final
 class VerifyUsageRequest(_message.Message):

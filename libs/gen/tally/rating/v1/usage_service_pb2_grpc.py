@@ -40,6 +40,16 @@ class UsageServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.GetUsageRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.GetUsageResponse.FromString,
                 _registered_method=True)
+        self.QueryUsage = channel.unary_unary(
+                '/tally.rating.v1.UsageService/QueryUsage',
+                request_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.QueryUsageRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.QueryUsageResponse.FromString,
+                _registered_method=True)
+        self.WatchUsage = channel.unary_stream(
+                '/tally.rating.v1.UsageService/WatchUsage',
+                request_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.WatchUsageRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.WatchUsageResponse.FromString,
+                _registered_method=True)
         self.VerifyUsage = channel.unary_stream(
                 '/tally.rating.v1.UsageService/VerifyUsage',
                 request_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.VerifyUsageRequest.SerializeToString,
@@ -55,7 +65,37 @@ class UsageServiceServicer:
         """Returns the usage of a subscription in its current or another usage period, priced.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
         NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
-        FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED,
+        FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE when more than 10 million events lie in the day in
+        which `as_of` cuts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def QueryUsage(self, request, context):
+        """Returns what a meter counted of a subscription's newest life, by windows of time and by
+        properties of the events. Days and billing periods in the subscription's zone come from what
+        is stored, whatever their number; hours, days of other zones, keys that the meter has no
+        dimension for, and the parts of days at both ends are read from the event log: at most 35
+        days and 10 million events.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, also for more than 35 days to read from the log or
+        more than 10,000 windows, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, NOT_FOUND/METER_NOT_FOUND,
+        FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchUsage(self, request, context):
+        """Answers the priced usage of a subscription in its current period: at once and then after each
+        change, at most twice a second, changes in between taken together. When the next period
+        begins, its usage follows. The stream ends when the subscription has ended, and with
+        UNAVAILABLE when the process stops: watch again with the last resume token.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        NOT_FOUND/PERIOD_NOT_FOUND when it has no usage period now,
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED,
+        RESOURCE_EXHAUSTED/OVERLOADED for more than 1,000 streams to one process.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -79,6 +119,16 @@ def add_UsageServiceServicer_to_server(servicer, server):
                     servicer.GetUsage,
                     request_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.GetUsageRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.GetUsageResponse.SerializeToString,
+            ),
+            'QueryUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.QueryUsage,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.QueryUsageRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.QueryUsageResponse.SerializeToString,
+            ),
+            'WatchUsage': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchUsage,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.WatchUsageRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.WatchUsageResponse.SerializeToString,
             ),
             'VerifyUsage': grpc.unary_stream_rpc_method_handler(
                     servicer.VerifyUsage,
@@ -114,6 +164,60 @@ class UsageService:
             '/tally.rating.v1.UsageService/GetUsage',
             tally_dot_rating_dot_v1_dot_usage__service__pb2.GetUsageRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_usage__service__pb2.GetUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QueryUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.UsageService/QueryUsage',
+            tally_dot_rating_dot_v1_dot_usage__service__pb2.QueryUsageRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_usage__service__pb2.QueryUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tally.rating.v1.UsageService/WatchUsage',
+            tally_dot_rating_dot_v1_dot_usage__service__pb2.WatchUsageRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_usage__service__pb2.WatchUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,7 +37,29 @@ class UsageServiceStub:
     """Returns the usage of a subscription in its current or another usage period, priced.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
     NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
-    FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED,
+    FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE when more than 10 million events lie in the day in
+    which `as_of` cuts.
+    """
+    QueryUsage: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.QueryUsageRequest, _usage_service_pb2.QueryUsageResponse]
+    """Returns what a meter counted of a subscription's newest life, by windows of time and by
+    properties of the events. Days and billing periods in the subscription's zone come from what
+    is stored, whatever their number; hours, days of other zones, keys that the meter has no
+    dimension for, and the parts of days at both ends are read from the event log: at most 35
+    days and 10 million events.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, also for more than 35 days to read from the log or
+    more than 10,000 windows, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, NOT_FOUND/METER_NOT_FOUND,
+    FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED.
+    """
+    WatchUsage: _grpc.UnaryStreamMultiCallable[_usage_service_pb2.WatchUsageRequest, _usage_service_pb2.WatchUsageResponse]
+    """Answers the priced usage of a subscription in its current period: at once and then after each
+    change, at most twice a second, changes in between taken together. When the next period
+    begins, its usage follows. The stream ends when the subscription has ended, and with
+    UNAVAILABLE when the process stops: watch again with the last resume token.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    NOT_FOUND/PERIOD_NOT_FOUND when it has no usage period now,
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED,
+    RESOURCE_EXHAUSTED/OVERLOADED for more than 1,000 streams to one process.
     """
     VerifyUsage: _grpc.UnaryStreamMultiCallable[_usage_service_pb2.VerifyUsageRequest, _usage_service_pb2.VerifyUsageResponse]
     """Computes usage again from the event log, and what closed periods cost again from the usage,
@@ -56,7 +78,29 @@ class UsageServiceAsyncStub(UsageServiceStub):
     """Returns the usage of a subscription in its current or another usage period, priced.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
     NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
-    FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED,
+    FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE when more than 10 million events lie in the day in
+    which `as_of` cuts.
+    """
+    QueryUsage: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.QueryUsageRequest, _usage_service_pb2.QueryUsageResponse]  # type: ignore[assignment]
+    """Returns what a meter counted of a subscription's newest life, by windows of time and by
+    properties of the events. Days and billing periods in the subscription's zone come from what
+    is stored, whatever their number; hours, days of other zones, keys that the meter has no
+    dimension for, and the parts of days at both ends are read from the event log: at most 35
+    days and 10 million events.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, also for more than 35 days to read from the log or
+    more than 10,000 windows, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, NOT_FOUND/METER_NOT_FOUND,
+    FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED.
+    """
+    WatchUsage: _aio.UnaryStreamMultiCallable[_usage_service_pb2.WatchUsageRequest, _usage_service_pb2.WatchUsageResponse]  # type: ignore[assignment]
+    """Answers the priced usage of a subscription in its current period: at once and then after each
+    change, at most twice a second, changes in between taken together. When the next period
+    begins, its usage follows. The stream ends when the subscription has ended, and with
+    UNAVAILABLE when the process stops: watch again with the last resume token.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    NOT_FOUND/PERIOD_NOT_FOUND when it has no usage period now,
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED,
+    RESOURCE_EXHAUSTED/OVERLOADED for more than 1,000 streams to one process.
     """
     VerifyUsage: _aio.UnaryStreamMultiCallable[_usage_service_pb2.VerifyUsageRequest, _usage_service_pb2.VerifyUsageResponse]  # type: ignore[assignment]
     """Computes usage again from the event log, and what closed periods cost again from the usage,
@@ -78,7 +122,41 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns the usage of a subscription in its current or another usage period, priced.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
         NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
-        FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED,
+        FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE when more than 10 million events lie in the day in
+        which `as_of` cuts.
+        """
+
+    @_abc_1.abstractmethod
+    def QueryUsage(
+        self,
+        request: _usage_service_pb2.QueryUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_usage_service_pb2.QueryUsageResponse, _abc.Awaitable[_usage_service_pb2.QueryUsageResponse]]:
+        """Returns what a meter counted of a subscription's newest life, by windows of time and by
+        properties of the events. Days and billing periods in the subscription's zone come from what
+        is stored, whatever their number; hours, days of other zones, keys that the meter has no
+        dimension for, and the parts of days at both ends are read from the event log: at most 35
+        days and 10 million events.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, also for more than 35 days to read from the log or
+        more than 10,000 windows, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, NOT_FOUND/METER_NOT_FOUND,
+        FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchUsage(
+        self,
+        request: _usage_service_pb2.WatchUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_usage_service_pb2.WatchUsageResponse], _abc.AsyncIterator[_usage_service_pb2.WatchUsageResponse]]:
+        """Answers the priced usage of a subscription in its current period: at once and then after each
+        change, at most twice a second, changes in between taken together. When the next period
+        begins, its usage follows. The stream ends when the subscription has ended, and with
+        UNAVAILABLE when the process stops: watch again with the last resume token.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        NOT_FOUND/PERIOD_NOT_FOUND when it has no usage period now,
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED,
+        RESOURCE_EXHAUSTED/OVERLOADED for more than 1,000 streams to one process.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,133 @@
+"""Reading usage, priced: of a period, or of its part before an instant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs.db import Snapshots, begin
+from libs.errors import FieldInvalid
+from libs.period import Period
+from libs.tenant import Tenant
+from libs.wire import period_message
+from services.rating.domain.attribution import Term
+from services.rating.domain.cell import Cell
+from services.rating.domain.event import micros
+from services.rating.domain.folding import Folded
+from services.rating.domain.period import BillingPeriod
+from services.rating.domain.usage_query import split_sources
+from services.rating.operations.log import Log
+from services.rating.operations.messages import fee_message
+from services.rating.operations.rating import Rated, load_usage, rate_periods, total
+from services.rating.operations.refolding import fold_again, load_refolding
+from services.rating.store.periods import load_usage_period
+from services.rating.store.subscriptions import load_newest
+from tally.rating.v1 import usage_service_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReader:
+    """Where one tenant's usage is read: cells, and the log that they were folded from."""
+
+    app: AsyncEngine
+    worker: AsyncEngine
+    log: Log
+    tenant: Tenant
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """Transactions that see everything as of one instant."""
+        return Snapshots(self.app, self.worker, self.tenant)
+
+
+async def find_customer(app: AsyncEngine, tenant: Tenant, subscription_id: str) -> str:
+    """Return whose the newest life of a subscription is.
+
+    Raises:
+        SubscriptionNotFound: there is none of that id.
+    """
+    async with begin(app, tenant) as conn:
+        return (await load_newest(conn, tenant, subscription_id)).customer_id
+
+
+async def get_usage(
+    app: AsyncEngine, tenant: Tenant, subscription_id: str, at: datetime
+) -> pb.GetUsageResponse:
+    """Price the usage period of the newest life of a subscription that holds `at`.
+
+    Raises:
+        SubscriptionNotFound: there is none of that id.
+        PeriodNotFound: no usage period holds `at`.
+    """
+    async with begin(app, tenant) as conn:
+        subscription = await load_newest(conn, tenant, subscription_id)
+        period = await load_usage_period(conn, tenant, subscription, at)
+        [rated] = await rate_periods(conn, tenant, [period], closing=False)
+    return usage_answer(period, rated)
+
+
+async def get_usage_before(
+    reader: UsageReader, subscription_id: str, at: datetime, as_of: datetime
+) -> pb.GetUsageResponse:
+    """Price the events dated before `as_of` of the usage period that holds `at`.
+
+    Whole days come from the cells; the day in which `as_of` lies is folded again from the log, up
+    to where the cells are.
+
+    Raises:
+        SubscriptionNotFound: there is none of that id.
+        PeriodNotFound: no usage period holds `at`.
+        FieldInvalid: `as_of` lies outside of the period.
+        UsageQueryTooLarge: that day has more than 10 million events of the customer.
+        Unavailable: a shard of the log is away.
+    """
+    tenant = reader.tenant
+    async with reader.snapshots.begin() as conn:
+        subscription = await load_newest(conn, tenant, subscription_id)
+        period = await load_usage_period(conn, tenant, subscription, at)
+        before = _before(period, as_of)
+        refolding = await load_refolding(conn, tenant, period.customer_id)
+        terms = refolding.catalog.terms[period.customer_id]
+        [term] = [one for one in terms if one.term_id == period.term_id]
+        sources = split_sources(_bounded(term, period), before)
+        loaded = await load_usage(conn, tenant, [replace(period, fee_days=sources.days)])
+    folded = await fold_again(reader.log, refolding, sources.parts, terms={period.term_id})
+    stored = loaded.cells.get(period.period_id, {})
+    cut = replace(loaded, cells={period.period_id: _together(stored, folded)})
+    return usage_answer(period, cut.price(period, closing=False))
+
+
+def _before(period: BillingPeriod, as_of: datetime) -> Period:
+    start, end = period.usage.start, period.usage.end
+    if not start <= as_of <= end:
+        problem = f"is not within the period, {start.isoformat()} to {end.isoformat()}"
+        raise FieldInvalid("as_of", problem)
+    return Period(start, as_of)
+
+
+def _bounded(term: Term, period: BillingPeriod) -> Term:
+    """Return `term` as if it were no longer than `period`, so that the last day is a whole one."""
+    return replace(term, start=micros(period.usage.start), end=micros(period.usage.end))
+
+
+def _together(
+    stored: Mapping[UUID, Sequence[Cell]], folded: Folded
+) -> Mapping[UUID, Sequence[Cell]]:
+    """Return stored cells and those folded again, by meter."""
+    found = {meter_id: list(cells) for meter_id, cells in stored.items()}
+    for key, cell in folded.cells.items():
+        found.setdefault(key.meter_id, []).append(replace(cell, day=key.day))
+    return found
+
+
+def usage_answer(period: BillingPeriod, rated: Rated) -> pb.GetUsageResponse:
+    """Write what a period costs so far."""
+    return pb.GetUsageResponse(
+        period=period_message(period.usage.start, period.usage.end),
+        fees=[fee_message(fee, period.currency) for fee in rated.fees],
+        amount=total(rated.fees, period.currency),
+    )

@@ -1,0 +1,61 @@
+"""What is stored of usage, looked at without reading all of it."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Text, cast, func, literal_column, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.period import DayPeriod
+from libs.tenant import Tenant
+from services.rating.store.schema import catalog_versions
+from services.rating.store.usage_schema import cells
+
+
+class UsageMark(NamedTuple):
+    """What differs whenever the usage of some days of a term, or the catalog, does."""
+
+    catalog_version: int
+    cell_count: int
+    cells_hash: int
+
+
+async def count_cells(
+    conn: AsyncConnection, tenant: Tenant, term_id: UUID, meter_id: UUID, days: DayPeriod
+) -> dict[date, int]:
+    """Return how many cells a meter has of each day of a term that has any, by day."""
+    columns = cells.c
+    query = (
+        select(columns.day, func.count().label("cell_count"))
+        .where(
+            columns.tenant == tenant,
+            columns.term_id == term_id,
+            columns.meter_id == meter_id,
+            columns.day >= days.first_day,
+            columns.day < days.end_day,
+        )
+        .group_by(columns.day)
+        .order_by(columns.day)
+    )
+    return {row.day: row.cell_count for row in await conn.execute(query)}
+
+
+async def load_mark(
+    conn: AsyncConnection, tenant: Tenant, term_id: UUID, days: DayPeriod
+) -> UsageMark:
+    """Return the mark of a term's usage on `days`: two are equal only if the usage is the same."""
+    columns = cells.c
+    row_hash = func.hashtextextended(cast(literal_column("cells.*"), Text), 0)
+    query = select(func.count(), func.coalesce(func.sum(row_hash), 0)).where(
+        columns.tenant == tenant,
+        columns.term_id == term_id,
+        columns.day >= days.first_day,
+        columns.day < days.end_day,
+    )
+    cell_count, cells_hash = (await conn.execute(query.select_from(cells))).one()
+    version = select(catalog_versions.c.version).where(catalog_versions.c.tenant == tenant)
+    catalog_version = (await conn.execute(version)).scalar_one_or_none()
+    return UsageMark(catalog_version or 0, cell_count, int(cells_hash))
