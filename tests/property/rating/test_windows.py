@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from libs.period import Period, local_day
 from services.rating.domain.attribution import Catalog, Term
-from services.rating.domain.cell import Cell, merged, units
+from services.rating.domain.cell import Cell, merged
 from services.rating.domain.columns import Slice, columns_of
 from services.rating.domain.event import Moment, UsageEvent, instant_of, micros
 from services.rating.domain.folding import fold
 from services.rating.domain.meter import Aggregation, Meter
+from services.rating.domain.usage import units
 from services.rating.domain.windows import FIRST_ORDINAL, Window, Windows, make_windows
 
 # In 2026 the clocks of these change within the ten days of events, or their hours do not begin
@@ -77,9 +78,9 @@ def test_hours_add_up_to_days_and_days_to_the_whole(
             day = days.find(hours.periods[place].start)
             assert day is not None
             of_days[day].append(cell)
-        added = {day: units(merged(cells), meter.aggregation) for day, cells in of_days.items()}
+        added = {day: units(merged(cells), meter) for day, cells in of_days.items()}
         counted = by_day[meter.meter_id]
-        assert added == {day: units(each, meter.aggregation) for day, each in counted.items()}
+        assert added == {day: units(each, meter) for day, each in counted.items()}
         values = [Decimal(1) if meter is METERS[0] else value for _, value in events]
         assert sum(added.values()) == sum(values)
 
