@@ -12,6 +12,7 @@ from tests.vectors.running import run
 DONE = [
     "agg_rounding",
     "charge_dynamic",
+    "charge_filters",
     "charge_graduated",
     "charge_graduated_percentage",
     "charge_minimum_true_up",

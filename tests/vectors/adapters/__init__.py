@@ -1,11 +1,20 @@
 """Adapters by topic."""
 
-from tests.vectors.adapters import charges, expression, meteroid, minimums, openmeter, units
+from tests.vectors.adapters import (
+    charges,
+    expression,
+    filters,
+    meteroid,
+    minimums,
+    openmeter,
+    units,
+)
 from tests.vectors.running import Adapter
 
 ADAPTERS: dict[str, Adapter] = {
     "agg_rounding": units.round_one,
     "charge_dynamic": charges.price_charge,
+    "charge_filters": filters.charge_by_filter,
     "charge_graduated": charges.price_charge,
     "charge_graduated_percentage": charges.price_charge,
     "charge_minimum_true_up": minimums.true_up,
