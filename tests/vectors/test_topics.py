@@ -30,6 +30,7 @@ DONE = [
     "openmeter_package",
     "openmeter_unit",
     "openmeter_volume",
+    "prorated_sum",
 ]
 
 

@@ -7,6 +7,7 @@ from tests.vectors.adapters import (
     meteroid,
     minimums,
     openmeter,
+    proration,
     units,
 )
 from tests.vectors.running import Adapter
@@ -32,4 +33,5 @@ ADAPTERS: dict[str, Adapter] = {
     "openmeter_package": openmeter.price_line,
     "openmeter_unit": openmeter.price_line,
     "openmeter_volume": openmeter.price_line,
+    "prorated_sum": proration.sum_usage,
 }
