@@ -31,6 +31,7 @@ DONE = [
     "openmeter_unit",
     "openmeter_volume",
     "prorated_sum",
+    "prorated_unique_count",
 ]
 
 

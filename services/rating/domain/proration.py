@@ -36,7 +36,10 @@ class BilledDays:
     of_days: int
 
     def left(self, day: date) -> int:
-        """Return the days from `day` to the last one, both included; 0 for a later one."""
+        """Return the days from `day` to the last one, both included.
+
+        All of them for a day before, 0 for one behind the last.
+        """
         return max((self.days.end_day - max(day, self.days.first_day)).days, 0)
 
     def weight(self, day: date) -> int:
@@ -81,7 +84,7 @@ def billed_days(
     return BilledDays(fee_days, days_between(usage.start, last_instant, zone), of_days)
 
 
-def prorate(weighted: Decimal | int, of_days: int) -> Decimal:
+def prorate(weighted: Decimal | Fraction | int, of_days: int) -> Decimal:
     """Return units x days over the days of the period, rounded up to 5 places.
 
     24.8 unit-days of 31 days are 0.8; 10 are 0.32259.

@@ -34,4 +34,5 @@ ADAPTERS: dict[str, Adapter] = {
     "openmeter_unit": openmeter.price_line,
     "openmeter_volume": openmeter.price_line,
     "prorated_sum": proration.sum_usage,
+    "prorated_unique_count": proration.unique_usage,
 }

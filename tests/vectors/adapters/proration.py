@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from libs.period import local_day
+from services.rating.domain.cell import Operation
 from services.rating.domain.day_counts import days_between
+from services.rating.domain.filters import DimensionFilter
 from services.rating.domain.high_water import HighWater, instant_usage, prorated_rise
 from services.rating.domain.prorated_sum import prorated_sum, sum_entries
-from services.rating.domain.proration import BilledDays, billed_days
+from services.rating.domain.prorated_unique import (
+    DayOperation,
+    day_operations,
+    prorated_unique_count,
+    unique_entries,
+)
+from services.rating.domain.proration import BilledDays, billed_days, prorate
+from services.rating.domain.value import text_of
 from tests.vectors.adapters.recorded import (
     Metric,
     Recorded,
@@ -35,6 +44,11 @@ def sum_usage(given: Given) -> Outcome:
     return _prorated(given, _sum, lambda event: event.decimal("event_value"))
 
 
+def unique_usage(given: Given) -> Outcome:
+    """Prorate counts of distinct values."""
+    return _prorated(given, _unique_count, _unique_change)
+
+
 def _prorated(given: Given, usage: Usage, change: Change) -> Outcome:
     if given.has("current_usage_state"):
         return {"prorated_units": _so_far(given)}
@@ -47,7 +61,7 @@ def _prorated(given: Given, usage: Usage, change: Change) -> Outcome:
         rise = _high_water(event).rise(change(event))
         billable = prorated_rise(rise, days=days, of_days=of_days)
         return {"billable_units": billable, "full_units": rise}
-    events = [event for event in events_of(given.each("events")) if event.time < within.end]
+    events = [event for event in _matching(given) if event.time < within.end]
     billed = billed_days(within, UTC_ZONE, of_days=of_days)
     if given.has("group_by"):
         keys = given.value("group_by")
@@ -77,6 +91,29 @@ def _high_water(event: Given) -> HighWater:
     return HighWater(state.decimal("current"), state.decimal("max"))
 
 
+def _unique_change(event: Given) -> Decimal:
+    """Return by how much an operation changes the count; some change nothing."""
+    present = bool(event.value("value_active"))
+    match event.text("operation"):
+        case "add":
+            return Decimal(not present)
+        case "remove":
+            return -Decimal(present)
+        case operation:
+            raise ValueError(f"the operation {operation} is unknown")
+
+
+def _matching(given: Given) -> list[Recorded]:
+    """Read the events that the filters, if there are any, let through."""
+    named = given.inner("filters").value("match") if given.has("filters") else {}
+    filters = [DimensionFilter(key, frozenset(values)) for key, values in named.items()]
+    return [
+        event
+        for event in events_of(given.each("events"))
+        if all(each.matches(text_of(event.properties.get(each.key))) for each in filters)
+    ]
+
+
 def _groups(
     events: Sequence[Recorded], keys: Sequence[str]
 ) -> Mapping[tuple[tuple[str, str], ...], list[Recorded]]:
@@ -103,3 +140,27 @@ def _sum(events: Sequence[Recorded], metric: Metric, billed: BilledDays) -> Outc
             "prorated": [entry.prorated for entry in entries],
         },
     }
+
+
+def _unique_count(events: Sequence[Recorded], metric: Metric, billed: BilledDays) -> Outcome:
+    histories = histories_of(events, metric)
+    usage, entries = prorated_unique_count(histories, billed), unique_entries(histories, billed)
+    return {
+        "prorated_units": usage.units,
+        "full_units": usage.full_units,
+        "per_event": {
+            "full": [entry.units for entry in entries],
+            "prorated": [prorate(entry.prorated, 1) for entry in entries],
+        },
+    }
+
+
+def histories_of(events: Sequence[Recorded], metric: Metric) -> list[list[DayOperation]]:
+    """Return what happened to each distinct value, day by day."""
+    operations: dict[str, list[tuple[date, Operation]]] = {}
+    for event in sorted(events, key=lambda event: event.moment):
+        if event.text(metric):
+            operation = Operation(event.moment, not event.removes)
+            day = local_day(event.time, UTC_ZONE)
+            operations.setdefault(event.text(metric), []).append((day, operation))
+    return [day_operations(of_value) for of_value in operations.values()]
