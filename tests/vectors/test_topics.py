@@ -30,6 +30,7 @@ DONE = [
     "openmeter_package",
     "openmeter_unit",
     "openmeter_volume",
+    "prorated_graduated",
     "prorated_sum",
     "prorated_unique_count",
 ]

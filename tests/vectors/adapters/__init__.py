@@ -33,6 +33,7 @@ ADAPTERS: dict[str, Adapter] = {
     "openmeter_package": openmeter.price_line,
     "openmeter_unit": openmeter.price_line,
     "openmeter_volume": openmeter.price_line,
+    "prorated_graduated": proration.graduated_price,
     "prorated_sum": proration.sum_usage,
     "prorated_unique_count": proration.unique_usage,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,6 +14,8 @@ from services.rating.domain.cell import Operation
 from services.rating.domain.day_counts import days_between
 from services.rating.domain.filters import DimensionFilter
 from services.rating.domain.high_water import HighWater, instant_usage, prorated_rise
+from services.rating.domain.price import GraduatedPrice, amount_of
+from services.rating.domain.prorated_graduated import rate_prorated_graduated
 from services.rating.domain.prorated_sum import prorated_sum, sum_entries
 from services.rating.domain.prorated_unique import (
     DayOperation,
@@ -20,8 +23,9 @@ from services.rating.domain.prorated_unique import (
     prorated_unique_count,
     unique_entries,
 )
-from services.rating.domain.proration import BilledDays, billed_days, prorate
+from services.rating.domain.proration import BilledDays, Entry, billed_days, prorate
 from services.rating.domain.value import text_of
+from tests.vectors.adapters.prices import per_unit, tiers_of, total_of
 from tests.vectors.adapters.recorded import (
     Metric,
     Recorded,
@@ -47,6 +51,18 @@ def sum_usage(given: Given) -> Outcome:
 def unique_usage(given: Given) -> Outcome:
     """Prorate counts of distinct values."""
     return _prorated(given, _unique_count, _unique_change)
+
+
+def graduated_price(given: Given) -> Outcome:
+    """Price entries of units, given in full and weighed, by tiers."""
+    charge = given.inner("charge")
+    if charge.text("model") != "graduated":
+        raise ValueError(f"the model {charge.text('model')} is unknown here")
+    pairs = zip(given.decimals("full"), given.decimals("prorated"), strict=True)
+    entries = [Entry(full, Fraction(part) / Fraction(full)) for full, part in pairs]
+    amount = amount_of(rate_prorated_graduated(GraduatedPrice(tiers_of(charge)), entries))
+    units = total_of([entry.units for entry in entries])
+    return {"amount": amount, "unit_amount": per_unit(amount, units)}
 
 
 def _prorated(given: Given, usage: Usage, change: Change) -> Outcome:
