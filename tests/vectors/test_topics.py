@@ -11,6 +11,7 @@ from tests.vectors.running import run
 
 DONE = [
     "agg_rounding",
+    "anniversary_periods",
     "charge_dynamic",
     "charge_filters",
     "charge_graduated",

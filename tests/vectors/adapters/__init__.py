@@ -1,6 +1,7 @@
 """Adapters by topic."""
 
 from tests.vectors.adapters import (
+    anniversaries,
     charges,
     expression,
     filters,
@@ -14,6 +15,7 @@ from tests.vectors.running import Adapter
 
 ADAPTERS: dict[str, Adapter] = {
     "agg_rounding": units.round_one,
+    "anniversary_periods": anniversaries.find_period,
     "charge_dynamic": charges.price_charge,
     "charge_filters": filters.charge_by_filter,
     "charge_graduated": charges.price_charge,
