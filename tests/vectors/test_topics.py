@@ -25,6 +25,7 @@ DONE = [
     "expression",
     "meteroid_discounts",
     "meteroid_pricing",
+    "meteroid_proration",
     "openmeter_discounts",
     "openmeter_dynamic",
     "openmeter_graduated",

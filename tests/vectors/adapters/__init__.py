@@ -8,6 +8,7 @@ from tests.vectors.adapters import (
     meteroid,
     minimums,
     openmeter,
+    plan_changes,
     proration,
     units,
 )
@@ -29,6 +30,7 @@ ADAPTERS: dict[str, Adapter] = {
     "expression": expression.evaluate_one,
     "meteroid_discounts": meteroid.discount,
     "meteroid_pricing": meteroid.price_units,
+    "meteroid_proration": plan_changes.change_plan,
     "openmeter_discounts": openmeter.discount,
     "openmeter_dynamic": openmeter.price_line,
     "openmeter_graduated": openmeter.price_line,
