@@ -15,7 +15,14 @@ import zstandard
 from libs.peer import call, stream
 from libs.tenant import Tenant
 from libs.wire import parse_timestamp, timestamp
-from services.rating.domain.columns import EventColumns, Ints, Kind, PropertyColumn, Slice
+from services.rating.domain.columns import (
+    EventColumns,
+    Ints,
+    Kind,
+    PropertyColumn,
+    Slice,
+    read_amount,
+)
 from services.rating.domain.event import Moment, PropertyValue, ShardHead, UsageEvent, micros
 from services.rating.operations.verifying_cells import LogUnreadable
 from services.rating.store.applied import Lane
@@ -134,6 +141,7 @@ def _read_columns(content: segment_pb2.SliceContent) -> EventColumns:
         types=_numbers(UINT32, content.types),
         times=_numbers(INT64, content.times),
         indexes=_numbers(INT32, content.indexes),
+        amounts=_numbers(UINT32, content.amounts),
         properties=[_read_property_column(column) for column in content.properties],
     )
 
@@ -175,6 +183,7 @@ def _read_stored(tenant: Tenant, stored: event_pb2.StoredEvent) -> UsageEvent:
         type=event.type,
         moment=Moment(time, position.shard, position.number, position.index),
         properties={name: _read_property(value) for name, value in event.properties.items()},
+        amount=read_amount(event.amount),
     )
 
 

@@ -53,6 +53,7 @@ class Batch:
     subscriptions: Ints
     types: Ints
     times: Ints
+    amounts: Ints
     properties: dict[str, list[PropertyColumn]]
     # Where each event stands in the log: shard, number of the segment, place there.
     log_places: tuple[Ints, Ints, Ints]
@@ -68,33 +69,45 @@ class Batch:
 
     def text(self, place: int) -> str:
         """Return a string by its place."""
-        if place >= len(self._listed):
+        return (self._listed if place < len(self._listed) else self.listed())[place]
+
+    def listed(self) -> Sequence[str]:
+        """Return all strings there are so far, each at its place."""
+        if len(self._listed) < len(self.strings.places):
             self._listed = list(self.strings.places)
-        return self._listed[place]
+        return self._listed
 
     def texts(self, name: str) -> Ints:
         """Return a property as `text_of` gives it, one a row: places in the strings."""
         if name not in self._texts:
-            found = np.zeros(len(self), dtype=np.int64)  # Where there is none, it is "".
-            for column in self.properties.get(name, ()):
-                found[column.rows] = self._column_texts(column)
-            self._texts[name] = found
+            self._texts[name] = self.texts_in(self.properties.get(name, ()))
         return self._texts[name]
+
+    def texts_in(self, columns: Sequence[PropertyColumn]) -> Ints:
+        """Return the `columns` of one property as texts, one a row."""
+        found = np.zeros(len(self), dtype=np.int64)  # Where there is none, it is "".
+        for column in columns:
+            found[column.rows] = self._column_texts(column)
+        return found
 
     def numbers(self, name: str) -> Numbers:
         """Return a property as `parse_value` gives it, one a row."""
         if name not in self._numbers:
-            count = len(self)
-            numbers = Numbers(
-                np.zeros(count, dtype=np.int64),
-                np.zeros(count, dtype=np.int64),
-                np.zeros(count, dtype=np.bool_),
-                np.zeros(count, dtype=np.bool_),
-            )
-            for column in self.properties.get(name, ()):
-                self._add_numbers(numbers, column)
-            self._numbers[name] = numbers
+            self._numbers[name] = self.numbers_in(self.properties.get(name, ()))
         return self._numbers[name]
+
+    def numbers_in(self, columns: Sequence[PropertyColumn]) -> Numbers:
+        """Return the `columns` of one property as numbers, one a row."""
+        count = len(self)
+        numbers = Numbers(
+            np.zeros(count, dtype=np.int64),
+            np.zeros(count, dtype=np.int64),
+            np.zeros(count, dtype=np.bool_),
+            np.zeros(count, dtype=np.bool_),
+        )
+        for column in columns:
+            self._add_numbers(numbers, column)
+        return numbers
 
     def moment(self, row: int) -> Moment:
         """Return where an event stands among all."""
@@ -183,6 +196,7 @@ def join(slices: Sequence[Slice]) -> Batch:
         subscriptions=_joined([places[part.subscriptions] for part, places in zipped]),
         types=_joined([places[part.types] for part, places in zipped]),
         times=_joined([part.times for part in parts]),
+        amounts=_joined([places[part.amounts] for part, places in zipped]),
         properties=properties,
         log_places=(
             ints(each.shard for each in slices)[pieces],

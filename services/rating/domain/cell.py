@@ -5,18 +5,17 @@ A cell holds exact aggregates that merge in any order, and knows no prices.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2b
-from typing import NamedTuple, assert_never
+from typing import NamedTuple
 from uuid import UUID
 
 from libs.money import EXACT
 from services.rating.domain.event import Moment
-from services.rating.domain.meter import Aggregation
 
 ZERO = Decimal(0)
 HASH_BYTES = 16
@@ -41,6 +40,13 @@ class Operation(NamedTuple):
     present: bool  # False: it was removed.
 
 
+class Level(NamedTuple):
+    """What the level of a WEIGHTED_SUM was set to."""
+
+    moment: Moment
+    value: Decimal
+
+
 @dataclass(slots=True)
 class Cell:
     """Usage, growing while a batch of events is folded; only what its meter needs is set."""
@@ -55,24 +61,34 @@ class Cell:
     last_time: int = TIME_MIN  # Of its events.
     slice_number: int = 0  # Of the latest slice that changed it, and that slice's trace.
     traceparent: str = ""
-
-    def add_number(self, aggregation: Aggregation, value: Decimal, moment: Moment) -> None:
-        """Count an event with `value`."""
-        self.event_count += 1
-        if aggregation is Aggregation.SUM:
-            self.total = value if self.total is None else EXACT.add(self.total, value)
-        elif aggregation is Aggregation.MAX:
-            self.greatest = value if self.greatest is None else max(self.greatest, value)
-        elif aggregation is Aggregation.LATEST:
-            if self.latest_moment is None or moment > self.latest_moment:
-                self.latest, self.latest_moment = value, moment
+    least: Decimal | None = None
+    weighted: Decimal | None = None  # Sum of value x time, in microseconds since 1970.
+    levels: dict[int, Level] | None = None  # By time; of equal times, the last in the log.
+    counts: dict[Decimal, int] | None = None  # How many events have the value.
+    amount: Decimal | None = None  # Sum of the events' own amounts; None if none has any.
+    day: date | None = None  # Where it was read from the store.
+    days: tuple[Cell, ...] = ()  # Of a whole period, where its days count each for itself.
 
     def add_value(self, key: bytes, operation: Operation) -> None:
-        """Count an event that adds or removes a distinct value."""
-        self.event_count += 1
+        """Keep the last operation on a distinct value."""
         earlier = self.values.get(key)
         if earlier is None or operation.moment > earlier.moment:
             self.values[key] = operation
+
+    def add_level(self, level: Level) -> None:
+        """Keep the last level of an instant."""
+        if self.levels is None:
+            self.levels = {}
+        earlier = self.levels.get(level.moment.time)
+        if earlier is None or level.moment > earlier.moment:
+            self.levels[level.moment.time] = level
+
+    def add_counts(self, counts: Mapping[Decimal, int]) -> None:
+        """Count events by their values."""
+        known = {} if self.counts is None else self.counts
+        for value, count in counts.items():
+            known[value] = known.get(value, 0) + count
+        self.counts = known
 
     def mark(self, last_time: int, slice_number: int, traceparent: str) -> None:
         """Note the time of an event, and the latest slice that changed the cell."""
@@ -86,40 +102,44 @@ def merged(cells: Iterable[Cell]) -> Cell:
     whole = Cell()
     for cell in cells:
         whole.event_count += cell.event_count
-        if cell.total is not None:
-            whole.total = EXACT.add(whole.total or ZERO, cell.total)
-        if cell.greatest is not None:
-            known = whole.greatest
-            whole.greatest = cell.greatest if known is None else max(known, cell.greatest)
-        if cell.latest_moment is not None:
-            if whole.latest_moment is None or cell.latest_moment > whole.latest_moment:
-                whole.latest, whole.latest_moment = cell.latest, cell.latest_moment
+        _merge_numbers(whole, cell)
         for key, operation in cell.values.items():
-            earlier = whole.values.get(key)
-            if earlier is None or operation.moment > earlier.moment:
-                whole.values[key] = operation
+            whole.add_value(key, operation)
+        if cell.levels is not None:
+            for level in cell.levels.values():
+                whole.add_level(level)
+        if cell.counts is not None:
+            whole.add_counts(cell.counts)
         whole.mark(cell.last_time, cell.slice_number, cell.traceparent)
     return whole
 
 
-def units(cell: Cell, aggregation: Aggregation) -> Decimal:
-    """Return the usage that `cell` holds, as its meter counts it.
+def _merge_numbers(whole: Cell, cell: Cell) -> None:
+    """Merge what is one number each into `whole`."""
+    whole.total = added(whole.total, cell.total)
+    whole.weighted = added(whole.weighted, cell.weighted)
+    whole.amount = added(whole.amount, cell.amount)
+    if cell.greatest is not None:
+        known = whole.greatest
+        whole.greatest = cell.greatest if known is None else max(known, cell.greatest)
+    if cell.least is not None:
+        known = whole.least
+        whole.least = cell.least if known is None else min(known, cell.least)
+    if cell.latest_moment is not None:
+        if whole.latest_moment is None or cell.latest_moment > whole.latest_moment:
+            whole.latest, whole.latest_moment = cell.latest, cell.latest_moment
 
-    Without events it is 0, and so is a negative latest value.
-    """
-    match aggregation:
-        case Aggregation.COUNT:
-            return Decimal(cell.event_count)
-        case Aggregation.SUM:
-            return cell.total or ZERO
-        case Aggregation.MAX:
-            return cell.greatest or ZERO
-        case Aggregation.LATEST:
-            return max(cell.latest or ZERO, ZERO)
-        case Aggregation.UNIQUE_COUNT:
-            return Decimal(sum(operation.present for operation in cell.values.values()))
-        case _:
-            assert_never(aggregation)
+
+def part_count(cell: Cell) -> int:
+    """Return how many rows of their own the parts of `cell` take."""
+    return len(cell.values) + len(cell.levels or ()) + len(cell.counts or ())
+
+
+def added(one: Decimal | None, other: Decimal | None) -> Decimal | None:
+    """Return the sum, exactly; None where there is nothing."""
+    if one is None or other is None:
+        return other if one is None else one
+    return EXACT.add(one, other)
 
 
 def dimensions_key(dimensions: tuple[str, ...]) -> bytes:

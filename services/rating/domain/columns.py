@@ -45,7 +45,8 @@ class PropertyColumn:
 class EventColumns:
     """Events in log order, one a row; texts by their place in `strings`, whose first one is "".
 
-    `times` are microseconds since 1970, `indexes` places in the segment.
+    `times` are microseconds since 1970, `indexes` places in the segment, `amounts` places of
+    canonical decimals, of "" where an event has none.
     """
 
     strings: Sequence[str]
@@ -55,6 +56,7 @@ class EventColumns:
     types: Ints
     times: Ints
     indexes: Ints
+    amounts: Ints
     properties: Sequence[PropertyColumn]
 
     def __len__(self) -> int:
@@ -107,7 +109,7 @@ def columns_of(events: Sequence[UsageEvent]) -> EventColumns:
     cells: dict[tuple[str, Kind], list[tuple[int, int, int]]] = {}
     for row, event in enumerate(events):
         for name, value in event.properties.items():
-            kind, number, exponent = _encode(value, strings)
+            kind, number, exponent = encode(value, strings)
             cells.setdefault((name, kind), []).append((row, number, exponent))
     return EventColumns(
         tenants=ints(event.tenant for event in events),
@@ -116,6 +118,7 @@ def columns_of(events: Sequence[UsageEvent]) -> EventColumns:
         types=ints(strings.place(event.type) for event in events),
         times=ints(event.moment.time for event in events),
         indexes=ints(event.moment.place for event in events),
+        amounts=ints(strings.place(_amount_text(event.amount)) for event in events),
         properties=[
             PropertyColumn(name, kind, *(ints(column) for column in zip(*rows, strict=True)))
             for (name, kind), rows in cells.items()
@@ -170,10 +173,21 @@ def event_at(columns: EventColumns, row: int, *, shard: int, number: int) -> Usa
         type=strings[columns.types[row]],
         moment=Moment(int(columns.times[row]), shard, number, int(columns.indexes[row])),
         properties=properties,
+        amount=read_amount(strings[columns.amounts[row]]),
     )
 
 
-def _encode(value: PropertyValue, strings: Strings) -> tuple[Kind, int, int]:
+def read_amount(text: str) -> Decimal | None:
+    """Return the amount that an event carries, None if it carries none."""
+    return Decimal(text) if text else None
+
+
+def _amount_text(amount: Decimal | None) -> str:
+    return "" if amount is None else decimal_text(amount)
+
+
+def encode(value: PropertyValue, strings: Strings) -> tuple[Kind, int, int]:
+    """Return the kind of column that `value` belongs in, its number there, and exponent."""
     if isinstance(value, bool):
         return Kind.FLAG, int(value), 0
     if isinstance(value, str):

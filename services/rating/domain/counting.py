@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from functools import lru_cache
 
 import numpy as np
 
-from libs.money import EXACT
 from services.rating.domain.attribution import Term
-from services.rating.domain.batch import Batch
-from services.rating.domain.cell import Cell, CellKey, Operation, dimensions_key, value_key
-from services.rating.domain.columns import Ints, join_decimal
+from services.rating.domain.batch import Batch, Numbers
+from services.rating.domain.cell import (
+    Cell,
+    CellKey,
+    Level,
+    Operation,
+    added,
+    dimensions_key,
+    value_key,
+)
+from services.rating.domain.columns import Ints, read_amount
 from services.rating.domain.event import UsageEvent
 from services.rating.domain.grouping import Groups, combine, group
-from services.rating.domain.meter import Aggregation, Meter
-from services.rating.domain.value import parse_value, text_of
+from services.rating.domain.meter import Aggregation, Meter, ValueInput
+from services.rating.domain.reading import number_of, numbers_of, text_for, texts_of
+from services.rating.domain.reducing import Seen, count_values, reduce, take_one
+from services.rating.domain.value import text_of
 
 OPERATION_PROPERTY = "operation_type"
 REMOVE = "remove"
@@ -85,79 +94,71 @@ def count_singly(chosen: Rows, meter: Meter, add: Add) -> int:
 def _cell_of(event: UsageEvent, meter: Meter) -> Cell | None:
     """Return a cell of one event, None if it has no value."""
     properties = event.properties
-    cell = Cell(dimensions=tuple(text_of(properties.get(each.key)) for each in meter.dimensions))
-    if meter.aggregation is Aggregation.COUNT:
-        cell.event_count = 1
-    elif meter.aggregation is Aggregation.UNIQUE_COUNT:
-        text = text_of(properties.get(meter.value_property))
+    cell = Cell(
+        dimensions=tuple(text_of(properties.get(each.key)) for each in meter.dimensions),
+        event_count=1,
+        amount=event.amount,
+    )
+    if meter.aggregation is Aggregation.UNIQUE_COUNT:
+        text = text_for(event, meter)
         if not text:
             return None
         present = properties.get(OPERATION_PROPERTY) != REMOVE
         cell.add_value(value_key(text), Operation(event.moment, present))
-    else:
-        value = parse_value(properties.get(meter.value_property))
+    elif meter.aggregation is not Aggregation.COUNT:
+        value = number_of(event, meter)
         if value is None:
             return None
-        cell.add_number(meter.aggregation, value, event.moment)
+        take_one(cell, meter, value, event.moment)
     return cell
 
 
 def _count_numbers(chosen: Rows, meter: Meter, add: Add) -> int:
     """Count numbers; those too large for a column one by one."""
-    numbers = chosen.batch.numbers(meter.value_property)
+    numbers = numbers_of(chosen.batch, chosen.rows, meter)
     known = np.flatnonzero(numbers.known[chosen.rows])
     odd = np.flatnonzero(numbers.odd[chosen.rows])
     without_value = len(chosen.rows) - len(known) - len(odd)
     without_value += count_singly(chosen.take(odd), meter, add)
     if len(known):
-        _add_numbers(chosen.take(known), meter, add)
+        _add_numbers(chosen.take(known), numbers, meter, add)
     return without_value
 
 
-def _add_numbers(chosen: Rows, meter: Meter, add: Add) -> None:
-    numbers = chosen.batch.numbers(meter.value_property)
-    mantissas, exponents = numbers.mantissas[chosen.rows], numbers.exponents[chosen.rows]
+def _add_numbers(chosen: Rows, numbers: Numbers, meter: Meter, add: Add) -> None:
+    batch, rows = chosen.batch, chosen.rows
     codes = _cell_codes(chosen, meter)
-    cells = _cells(chosen, meter, group(codes))
-    if meter.aggregation is Aggregation.LATEST:
-        for (key, cell), row in zip(cells, _latest(chosen.batch, chosen.rows, codes), strict=True):
-            cell.latest = join_decimal(int(mantissas[row]), int(exponents[row]))
-            cell.latest_moment = chosen.batch.moment(int(chosen.rows[row]))
-            add(key, cell)
-        return
-    # Mantissas compare and add up only among those of one power of ten.
-    alike = group(combine([codes, exponents - exponents.min()]))
-    reduced = (
-        alike.sums(mantissas)
-        if meter.aggregation is Aggregation.SUM
-        else alike.maxima(mantissas).tolist()
-    )
-    firsts = alike.firsts()
-    powers = zip(codes[firsts].tolist(), reduced, exponents[firsts].tolist(), strict=True)
-    code, mantissa, exponent = next(powers)
-    for (key, cell), own in zip(cells, np.unique(codes).tolist(), strict=True):
-        while code == own:
-            _take(cell, meter.aggregation, join_decimal(mantissa, exponent))
-            code, mantissa, exponent = next(powers, (-1, 0, 0))
+    cells = list(_cells(chosen, meter, group(codes)))
+    by_code = {code: cell for code, (_, cell) in zip(np.unique(codes).tolist(), cells, strict=True)}
+    seen = Seen(codes, numbers.mantissas[rows], numbers.exponents[rows], batch.times[rows])
+    match meter.aggregation:
+        case Aggregation.LATEST:
+            for last in _latest(batch, rows, codes).tolist():
+                cell, moment = by_code[int(codes[last])], batch.moment(int(rows[last]))
+                cell.latest, cell.latest_moment = seen.value(last), moment
+        case Aggregation.PERCENTILE:
+            count_values(seen, by_code)
+        case Aggregation.WEIGHTED_SUM if meter.value_input is ValueInput.LEVEL:
+            times = np.unique(seen.times, return_inverse=True)[1]
+            for last in _latest(batch, rows, combine([codes, times])).tolist():
+                level = Level(batch.moment(int(rows[last])), seen.value(last))
+                by_code[int(codes[last])].add_level(level)
+        case _:
+            reduce(seen, by_code, meter)
+    for key, cell in cells:
         add(key, cell)
-
-
-def _take(cell: Cell, aggregation: Aggregation, value: Decimal) -> None:
-    if aggregation is Aggregation.SUM:
-        cell.total = value if cell.total is None else EXACT.add(cell.total, value)
-    else:
-        cell.greatest = value if cell.greatest is None else max(cell.greatest, value)
 
 
 def _count_distinct(chosen: Rows, meter: Meter, add: Add) -> int:
     """Keep the last operation on each distinct value."""
     batch = chosen.batch
-    has_value = np.flatnonzero(batch.texts(meter.value_property)[chosen.rows])
+    texts = texts_of(batch, chosen.rows, meter)
+    has_value = np.flatnonzero(texts[chosen.rows])
     without_value = len(chosen.rows) - len(has_value)
     if not len(has_value):
         return without_value
     chosen = chosen.take(has_value)
-    values = batch.texts(meter.value_property)[chosen.rows]
+    values = texts[chosen.rows]
     removed = batch.texts(OPERATION_PROPERTY)[chosen.rows] == batch.strings.place(REMOVE)
     codes = _cell_codes(chosen, meter)
     lasts = _latest(batch, chosen.rows, combine([codes, values]))
@@ -208,21 +209,35 @@ def _cells(chosen: Rows, meter: Meter, groups: Groups) -> Iterator[tuple[CellKey
         groups.sizes(),
         groups.maxima(batch.times[chosen.rows]).tolist(),
         [batch.ranked[rank] for rank in newest],
+        _amounts(chosen, groups),
         strict=True,
     )
-    for term, day, values, size, last_time, piece in columns:
+    for term, day, values, size, last_time, piece, amount in columns:
         cell = Cell(
             dimensions=values,
             event_count=size,
             last_time=last_time,
             slice_number=piece.number,
             traceparent=piece.traceparent,
+            amount=amount,
         )
         yield _key(tenant, chosen.terms[term], meter, day, values), cell
+
+
+def _amounts(chosen: Rows, groups: Groups) -> list[Decimal | None]:
+    """Return the sum of the events' own amounts in each group, None where no event has one."""
+    places = chosen.batch.amounts[chosen.rows]
+    if not places.any():
+        return [None] * len(groups)
+    texts = (chosen.batch.text(place) for place in places[groups.order].tolist())
+    amounts = [read_amount(text) for text in texts]
+    ends = [*groups.starts[1:].tolist(), len(amounts)]
+    parts = zip(groups.starts.tolist(), ends, strict=True)
+    return [functools.reduce(added, amounts[start:end]) for start, end in parts]
 
 
 def _key(tenant: int, term: Term, meter: Meter, day: int, dimensions: tuple[str, ...]) -> CellKey:
     return CellKey(tenant, term.term_id, meter.meter_id, _date(day), dimensions_key(dimensions))
 
 
-_date = lru_cache(maxsize=4_096)(date.fromordinal)
+_date = functools.lru_cache(maxsize=4_096)(date.fromordinal)

@@ -33,6 +33,7 @@ class UsageEvent:
     type: str
     moment: Moment
     properties: Mapping[str, PropertyValue]
+    amount: Decimal | None = None  # Currency units that the event itself says it costs.
 
 
 @dataclass(frozen=True, slots=True)

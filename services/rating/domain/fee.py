@@ -14,11 +14,12 @@ from fractions import Fraction
 from libs.errors import Refused
 from libs.money import DIVIDING, EXACT, round_minor
 from libs.period import DayPeriod
-from services.rating.domain.cell import Cell, merged, units
+from services.rating.domain.cell import Cell
 from services.rating.domain.filters import choose_bucket
 from services.rating.domain.meter import Meter
 from services.rating.domain.plan import PERIOD_MINOR_MAX, Charge, PlanVersion
 from services.rating.domain.price import Price, Row, amount_of, rate
+from services.rating.domain.usage import Span, units, whole_usage
 
 ZERO, ONE = Decimal(0), Decimal(1)
 PLACES = Decimal("1e-30")  # As many as a decimal of the contract can have.
@@ -95,12 +96,13 @@ def usage_fees(
     cells: Mapping[str, Sequence[Cell]],
     *,
     currency: str,
+    span: Span | None = None,
 ) -> list[Fee]:
     """Return the fees of all charges, in the plan's order, buckets before the default bucket.
 
-    `meters` and `cells` are by meter code. A bucket without events makes no fee; a charge
-    without any makes one on the default bucket if nothing costs something: a first tier's flat
-    amount.
+    `meters` and `cells` are by meter code; meters that weigh levels over time need the `span`. A
+    bucket without events makes no fee; a charge without any makes one on the default bucket if
+    nothing costs something: a first tier's flat amount.
     """
     fees = []
     for charge in version.charges:
@@ -116,7 +118,7 @@ def usage_fees(
         elif not priced and amount_of(rate(charge.price, ZERO)) > 0:
             priced.append(("", charge.price, Cell()))
         fees += [
-            usage_fee(charge, meter, code, price, usage=usage, currency=currency)
+            usage_fee(charge, meter, code, price, usage=usage, currency=currency, span=span)
             for code, price, usage in priced
         ]
     return fees
@@ -133,14 +135,21 @@ def buckets_of(charge: Charge, meter: Meter, cells: Sequence[Cell]) -> dict[int 
             values = dict(zip(keys, cell.dimensions, strict=True))
             chosen[cell.dimensions] = choose_bucket(filters, values)
         sorted_out.setdefault(chosen[cell.dimensions], []).append(cell)
-    return {bucket: merged(inside) for bucket, inside in sorted_out.items()}
+    return {bucket: whole_usage(inside, meter) for bucket, inside in sorted_out.items()}
 
 
 def usage_fee(
-    charge: Charge, meter: Meter, filter_code: str, price: Price, *, usage: Cell, currency: str
+    charge: Charge,
+    meter: Meter,
+    filter_code: str,
+    price: Price,
+    *,
+    usage: Cell,
+    currency: str,
+    span: Span | None = None,
 ) -> Fee:
     """Return the fee for the `usage` of one bucket."""
-    quantity = units(usage, meter.aggregation)
+    quantity = units(usage, meter, span=span)
     rows = rate(price, quantity)
     exact = amount_of(rows)
     return Fee(

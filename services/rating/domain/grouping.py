@@ -42,6 +42,17 @@ class Groups:
         greatest: Ints = np.maximum.reduceat(column[self.order], self.starts)
         return greatest
 
+    def minima(self, column: Ints) -> Ints:
+        """Return the least value of each group."""
+        least: Ints = np.minimum.reduceat(column[self.order], self.starts)
+        return least
+
+    def products(self, column: Ints, other: Ints) -> list[int]:
+        """Return the sum of the products of each group, exactly: no number is too large."""
+        multiplied = column[self.order].astype(object) * other[self.order].astype(object)
+        sums: list[int] = np.add.reduceat(multiplied, self.starts).tolist()
+        return sums
+
     def sums(self, column: Ints) -> list[int]:
         """Return the sum of each group, exactly: in halves, as 64 bits would overflow."""
         ordered = column[self.order]

@@ -9,9 +9,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from libs.errors import AlreadyExists, FieldInvalid, InvalidInput, NotFound
-
-DIMENSIONS_MAX = 8
-DIMENSION_VALUES_MAX = 1_000
+from services.rating.domain.rounding import Rounding
 
 
 class MeterNotFound(NotFound):
@@ -40,6 +38,24 @@ class Aggregation(StrEnum):
     MAX = "max"
     LATEST = "latest"
     UNIQUE_COUNT = "unique_count"
+    MIN = "min"
+    AVG = "avg"
+    WEIGHTED_SUM = "weighted_sum"
+    PERCENTILE = "percentile"
+
+
+class ValueInput(StrEnum):
+    """What the values of a WEIGHTED_SUM are."""
+
+    DELTA = "delta"  # By how much the level rises, or falls.
+    LEVEL = "level"  # The level from then on.
+
+
+class DayBucket(StrEnum):
+    """How the results of the local days of a period become one."""
+
+    SUM = "sum"
+    MAX = "max"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,42 +68,26 @@ class Dimension:
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """Counts the events of `event_type`."""
+    """Counts the events of `event_type`, by the value of a property or of an expression."""
 
     meter_id: UUID
     code: str
     name: str
     event_type: str
     aggregation: Aggregation
-    value_property: str  # "" for COUNT only.
+    value_property: str  # "" for COUNT, and where there is an expression.
     dimensions: tuple[Dimension, ...]
     created_at: datetime
+    expression: str = ""
+    rounding: Rounding | None = None  # Of the usage of a period, for each bucket.
+    value_input: ValueInput | None = None  # Of WEIGHTED_SUM only.
+    percentile: int = 0  # Of PERCENTILE only: 50, 90, 95 or 99.
+    recurring: bool = False  # The level at the end of a period carries over to the next.
+    day_bucket: DayBucket | None = None  # Days are aggregated first, each for itself.
 
     def dimension(self, key: str) -> Dimension | None:
         """Return the dimension named `key`, if the meter has it."""
         return next((dimension for dimension in self.dimensions if dimension.key == key), None)
-
-
-def meter_faults(meter: Meter, path: str) -> list[FieldInvalid]:
-    """Return every rule that `meter` breaks, by field."""
-    faults = []
-    counts = meter.aggregation is Aggregation.COUNT
-    if counts and meter.value_property:
-        faults.append(FieldInvalid(f"{path}.value_property", "COUNT takes none"))
-    if not counts and not meter.value_property:
-        faults.append(FieldInvalid(f"{path}.value_property", "is missing"))
-    if len(meter.dimensions) > DIMENSIONS_MAX:
-        problem = f"are {len(meter.dimensions)}, at most {DIMENSIONS_MAX} are allowed"
-        faults.append(FieldInvalid(f"{path}.dimensions", problem))
-    keys = [dimension.key for dimension in meter.dimensions]
-    faults += repeats(keys, path + ".dimensions[{}].key")
-    for place, dimension in enumerate(meter.dimensions):
-        at = f"{path}.dimensions[{place}].values"
-        if len(dimension.values) > DIMENSION_VALUES_MAX:
-            problem = f"are {len(dimension.values)}, at most {DIMENSION_VALUES_MAX} are allowed"
-            faults.append(FieldInvalid(at, problem))
-        faults += repeats(dimension.values, at + "[{}]")
-    return faults
 
 
 def repeats(values: Sequence[str], path: str) -> list[FieldInvalid]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from enum import StrEnum
+from fractions import Fraction
+from math import ceil, floor
 
 from libs.errors import FieldInvalid
 
 PLACES_MAX = 30
 ZERO = Decimal(0)
+HALF = Fraction(1, 2)
 DIGITS = 300  # Far more than the usage of any period has.
 
 
@@ -29,6 +32,7 @@ class Rounding:
     places: int = 0
 
 
+AT_LAST_PLACE = Rounding(RoundingMode.ROUND, PLACES_MAX)
 CONTEXTS = {
     RoundingMode.ROUND: Context(prec=DIGITS, rounding=ROUND_HALF_UP, traps=[InvalidOperation]),
     RoundingMode.CEIL: Context(prec=DIGITS, rounding=ROUND_CEILING, traps=[InvalidOperation]),
@@ -36,17 +40,33 @@ CONTEXTS = {
 }
 
 
-def round_units(units: Decimal, rounding: Rounding | None) -> Decimal:
-    """Return `units` rounded; None leaves them as they are.
+def round_units(units: Decimal | Fraction, rounding: Rounding | None) -> Decimal:
+    """Return `units` rounded; None leaves them as they are, but for a fraction that does not end.
 
-    123.456 to -2 places gives 100, to 2 places 123.46, up to 0 places 124. It is applied to what
-    was aggregated for a period, for each group, after proration; not to single events.
+    123.456 to -2 places gives 100, to 2 places 123.46, up to 0 places 124. A third, without a
+    rounding, is rounded at the 30th place. It is applied to what was aggregated for a period, for
+    each group, after proration; not to single events.
     """
+    if isinstance(units, Fraction):
+        return _round_fraction(units, rounding or AT_LAST_PLACE)
     if rounding is None:
         return units
     unit = Decimal((0, (1,), -rounding.places))
     # Without the sign of a zero, and with its exponent plain.
     return CONTEXTS[rounding.mode].quantize(units, unit) or ZERO
+
+
+def _round_fraction(units: Fraction, rounding: Rounding) -> Decimal:
+    scaled = units * Fraction(10) ** rounding.places
+    match rounding.mode:
+        case RoundingMode.ROUND:
+            nearest = floor(abs(scaled) + HALF)
+            whole = nearest if scaled >= 0 else -nearest
+        case RoundingMode.CEIL:
+            whole = ceil(scaled)
+        case RoundingMode.FLOOR:
+            whole = floor(scaled)
+    return Decimal(whole).scaleb(-rounding.places, context=CONTEXTS[rounding.mode]) or ZERO
 
 
 def rounding_faults(rounding: Rounding, path: str) -> list[FieldInvalid]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from libs.difference import Difference, Names, compared
 from libs.money import EXACT
@@ -62,9 +63,14 @@ def cell_differences(
         greatest=(stored.greatest, fresh.greatest),
         latest=(stored.latest, fresh.latest),
         latest_moment=(stored.latest_moment, fresh.latest_moment),
+        least=(stored.least, fresh.least),
+        weighted=(stored.weighted, fresh.weighted),
+        amount=(stored.amount, fresh.amount),
         last_time=(instant_of(stored.last_time), instant_of(fresh.last_time)),
         slice_number=(stored.slice_number, fresh.slice_number),
-        distinct_values=_distinct(stored, fresh),
+        distinct_values=_described(stored.values, fresh.values),
+        levels=_described(stored.levels or {}, fresh.levels or {}),
+        counts_of_values=_described(stored.counts or {}, fresh.counts or {}),
     )
 
 
@@ -148,13 +154,9 @@ def _events(cell: Cell | None) -> int | None:
     return None if cell is None else cell.event_count
 
 
-def _distinct(stored: Cell, fresh: Cell) -> tuple[str, str]:
-    """Describe distinct values so that two descriptions are equal exactly if the values are."""
-    if stored.values == fresh.values:
+def _described(stored: Mapping[Any, Any], fresh: Mapping[Any, Any]) -> tuple[str, str]:
+    """Describe parts of cells so that two descriptions are equal exactly if the parts are."""
+    if stored == fresh:
         return "", ""
-    differing = stored.values.items() ^ fresh.values.items()
-    keys = {key for key, _ in differing}
-    return (
-        f"{len(stored.values)}, {len(keys)} of them otherwise",
-        f"{len(fresh.values)}",
-    )
+    keys = {key for key, _ in stored.items() ^ fresh.items()}
+    return f"{len(stored)}, {len(keys)} of them otherwise", f"{len(fresh)}"

@@ -10,7 +10,6 @@ from libs.quantity import decimal_text
 from libs.wire import day_period, money_message, period_message, timestamp
 from services.rating.domain.fee import PLACES, Fee, FeeKind
 from services.rating.domain.filters import DimensionFilter
-from services.rating.domain.meter import Aggregation, Meter
 from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
 from services.rating.domain.plan import Charge, IntervalUnit, Plan, PlanVersion, Timing
 from services.rating.domain.price import (
@@ -23,13 +22,9 @@ from services.rating.domain.price import (
 )
 from services.rating.domain.subscription import Subscription, SubscriptionStatus
 from tally.rating.v1 import billing_period_pb2 as period_pb
-from tally.rating.v1 import meter_service_pb2 as meter_pb
 from tally.rating.v1 import plan_service_pb2 as plan_pb
 from tally.rating.v1 import subscription_service_pb2 as subscription_pb
 
-AGGREGATIONS = {
-    each: meter_pb.Aggregation.Value(f"AGGREGATION_{each.name}") for each in Aggregation
-}
 INTERVAL_UNITS = {
     each: plan_pb.IntervalUnit.Value(f"INTERVAL_UNIT_{each.name}") for each in IntervalUnit
 }
@@ -43,22 +38,6 @@ PERIOD_STATUSES = {
     each: period_pb.PeriodStatus.Value(f"PERIOD_STATUS_{each.name}") for each in PeriodStatus
 }
 FEE_KINDS = {each: period_pb.FeeKind.Value(f"FEE_KIND_{each.name}") for each in FeeKind}
-
-
-def meter_message(meter: Meter) -> meter_pb.Meter:
-    """Write a meter."""
-    return meter_pb.Meter(
-        meter_id=str(meter.meter_id),
-        code=meter.code,
-        name=meter.name,
-        event_type=meter.event_type,
-        aggregation=AGGREGATIONS[meter.aggregation],
-        value_property=meter.value_property,
-        dimensions=[
-            meter_pb.Dimension(key=each.key, values=each.values) for each in meter.dimensions
-        ],
-        created_at=timestamp(meter.created_at),
-    )
 
 
 def plan_message(plan: Plan) -> plan_pb.Plan:

@@ -11,7 +11,7 @@ from libs.tenant import Tenant
 from libs.wire import Page, fitting, page_token, parse_page_token
 from services.rating.domain.meter import Meter
 from services.rating.operations.command import begin_command
-from services.rating.operations.messages import meter_message
+from services.rating.operations.meter_messages import meter_message
 from services.rating.store import meters as store
 from services.rating.store.catalog import change_catalog
 from tally.rating.v1 import meter_service_pb2 as pb

@@ -28,6 +28,7 @@ from services.rating.domain.period import (
     PeriodStatus,
 )
 from services.rating.domain.plan import PlanVersion
+from services.rating.domain.usage import span_of
 from services.rating.operations.messages import billing_period_message, fee_message
 from services.rating.operations.reattributing import check_not_reattributing
 from services.rating.store.applied import load_applied
@@ -203,7 +204,8 @@ def price_period(
         return Rated((base,), ())
     codes = {charge.meter_code for charge in version.charges}
     cells = {code: found.get(meters[code].meter_id, ()) for code in meters.keys() & codes}
-    fees = usage_fees(version, meters, cells, currency=period.currency)
+    span = span_of(period)
+    fees = usage_fees(version, meters, cells, currency=period.currency, span=span)
     check_amounts(fees)
     priced = (cell for of_meter in cells.values() for cell in of_meter)
     return Rated(tuple(fees), latest_traceparents(priced))

@@ -12,7 +12,7 @@ from uuid import UUID
 from libs.db import Snapshots
 from libs.difference import Difference, Finding, Names, Unverified, compared
 from services.rating.domain.attribution import Catalog, Term
-from services.rating.domain.cell import Cell, CellKey
+from services.rating.domain.cell import Cell, CellKey, part_count
 from services.rating.domain.columns import Slice
 from services.rating.domain.event import ShardHead
 from services.rating.domain.folding import Folded, Unattributed, fold
@@ -72,8 +72,8 @@ class View:
         ]
         for which in strangers:
             del folded.unattributed[which]
-        values = sum(len(cell.values) for cell in folded.cells.values())
-        return len(folded.cells) + len(folded.unattributed) + values
+        parts = sum(map(part_count, folded.cells.values()))
+        return len(folded.cells) + len(folded.unattributed) + parts
 
 
 @dataclass(frozen=True, slots=True)

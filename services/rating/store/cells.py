@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -27,14 +28,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.driver import driver
 from libs.tenant import Tenant
-from services.rating.domain.cell import Cell, CellKey, Operation
+from services.rating.domain.cell import Cell, CellKey
 from services.rating.domain.event import Moment
 from services.rating.domain.folding import Unattributed
 from services.rating.domain.period import BillingPeriod
-from services.rating.store.usage_schema import CELL_KEY, cell_values, cells, unattributed
+from services.rating.store.cell_parts import MOMENT, PARTS, add_part, part_rows
+from services.rating.store.schema import meters
+from services.rating.store.usage_schema import (
+    CELL_KEY,
+    cell_counts,
+    cell_levels,
+    cell_values,
+    cells,
+    unattributed,
+)
 
 LATEST = ("latest_time_us", "latest_shard", "latest_number", "latest_place")
-MOMENT = ("time_us", "shard", "number", "place")
 
 
 async def merge_cells(conn: AsyncConnection, deltas: Mapping[CellKey, Cell]) -> None:
@@ -44,12 +53,8 @@ async def merge_cells(conn: AsyncConnection, deltas: Mapping[CellKey, Cell]) -> 
     row-level security. One statement then merges them, at a third of the cost of one for each.
     """
     await _merge(conn, cells, _MERGE_CELLS, [_cell_row(key, deltas[key]) for key in deltas])
-    values = [
-        (*key, value, operation.present, *operation.moment)
-        for key, cell in deltas.items()
-        for value, operation in cell.values.items()
-    ]
-    await _merge(conn, cell_values, _MERGE_VALUES, values)
+    for table, merging in _MERGE_PARTS:
+        await _merge(conn, table, merging, part_rows(table, deltas))
 
 
 async def _merge(
@@ -94,20 +99,19 @@ async def load_cells(
     if not periods:
         return found
     asked = _asked(periods)
-    unique: dict[tuple[UUID, UUID, bytes], Cell] = {}
+    holders: dict[tuple[UUID, UUID, date, bytes], Cell] = {}
     query = select(cells, asked.c.period_id).join(asked, _on_days(cells, tenant, asked))
     for row in await conn.execute(query):
         cell = read_cell(row)
         found.setdefault(row.period_id, {}).setdefault(row.meter_id, []).append(cell)
-        unique[row.period_id, row.meter_id, bytes(row.dimensions_key)] = cell
-    for value in await conn.execute(_last_operations(tenant, asked)):
-        # Which day's cell takes it does not matter: all of them are merged. One that a fold has
-        # added since the first query is left for the next reading.
-        key = (value.period_id, value.meter_id, bytes(value.dimensions_key))
-        holder = unique.get(key)
-        if holder is not None:
-            moment = Moment(value.time_us, value.shard, value.number, value.place)
-            holder.values[bytes(value.value_key)] = Operation(moment, value.present)
+        holders[row.period_id, row.meter_id, row.day, bytes(row.dimensions_key)] = cell
+    for table in PARTS:
+        parts = select(table, asked.c.period_id).join(asked, _on_days(table, tenant, asked))
+        query = _last_operations(tenant, asked) if table is cell_values else parts
+        for row in await conn.execute(query):
+            # One that a fold has added since the first query is left for the next reading.
+            key = (row.period_id, row.meter_id, row.day, bytes(row.dimensions_key))
+            add_part(table, holders.get(key), row)
     return found
 
 
@@ -126,19 +130,29 @@ def read_cell(row: Row[Any]) -> Cell:
         latest_moment=latest,
         slice_number=row.slice_number,
         traceparent=row.traceparent,
+        least=row.least,
+        weighted=row.weighted,
+        amount=row.amount,
+        day=row.day,
     )
 
 
 def _last_operations(tenant: Tenant, asked: Any) -> Any:
-    """Query the last operation on each distinct value within each period that is `asked`."""
+    """Query the last operation on each distinct value within each period that is `asked`.
+
+    Which day's cell takes it does not matter, as all of them are merged; but where the meter
+    counts day by day, it is the last one of each day.
+    """
     columns = cell_values.c
-    value = (asked.c.period_id, columns.meter_id, columns.dimensions_key, columns.value_key)
-    moment = [columns[name].desc() for name in MOMENT]
+    day = case((meters.c.day_bucket.is_not(None), columns.day))
+    value = (asked.c.period_id, columns.meter_id, columns.dimensions_key, columns.value_key, day)
+    of_meter = (meters.c.tenant == columns.tenant) & (meters.c.meter_id == columns.meter_id)
     return (
-        select(*value, columns.present, *(columns[name] for name in MOMENT))
+        select(cell_values, asked.c.period_id)
         .join(asked, _on_days(cell_values, tenant, asked))
+        .outerjoin(meters, of_meter)
         .distinct(*value)
-        .order_by(*value, *moment)
+        .order_by(*value, *(columns[name].desc() for name in MOMENT))
     )
 
 
@@ -176,6 +190,9 @@ def _cell_row(key: CellKey, cell: Cell) -> tuple[Any, ...]:
         cell.greatest,
         cell.latest,
         *(cell.latest_moment or (None,) * len(LATEST)),
+        cell.least,
+        cell.weighted,
+        cell.amount,
         cell.slice_number,
         cell.traceparent,
     )
@@ -204,6 +221,9 @@ def _merge_cells() -> Any:
             "last_time_us": func.greatest(cells.c.last_time_us, new.last_time_us),
             "total": cells.c.total + new.total,
             "greatest": func.greatest(cells.c.greatest, new.greatest),
+            "least": func.least(cells.c.least, new.least),
+            "weighted": cells.c.weighted + new.weighted,
+            "amount": func.coalesce(cells.c.amount + new.amount, cells.c.amount, new.amount),
             **{name: case((later, new[name]), else_=cells.c[name]) for name in ("latest", *LATEST)},
             "slice_number": func.greatest(cells.c.slice_number, new.slice_number),
             "traceparent": case((newer, new.traceparent), else_=cells.c.traceparent),
@@ -212,17 +232,36 @@ def _merge_cells() -> Any:
 
 
 def _merge_values() -> Any:
-    adding = _insert_added(cell_values)
+    return _keep_latest(cell_values, MOMENT, ("present", *MOMENT))
+
+
+def _merge_levels() -> Any:
+    # Those of one instant are of one time.
+    return _keep_latest(cell_levels, MOMENT[1:], (*MOMENT[1:], "value"))
+
+
+def _keep_latest(table: Table, moment: Sequence[str], written: Sequence[str]) -> Any:
+    adding = _insert_added(table)
     new = adding.excluded
-    later = tuple_(*(new[name] for name in MOMENT)) > tuple_(
-        *(cell_values.c[name] for name in MOMENT)
-    )
+    later = tuple_(*(new[name] for name in moment)) > tuple_(*(table.c[name] for name in moment))
     return adding.on_conflict_do_update(
-        index_elements=(*CELL_KEY, "value_key"),
-        set_={name: new[name] for name in ("present", *MOMENT)},
+        index_elements=[each.name for each in table.primary_key],
+        set_={name: new[name] for name in written},
         where=later,
     )
 
 
+def _merge_counts() -> Any:
+    adding = _insert_added(cell_counts)
+    total = cell_counts.c.event_count + adding.excluded.event_count
+    return adding.on_conflict_do_update(
+        index_elements=(*CELL_KEY, "value"), set_={"event_count": total}
+    )
+
+
 _MERGE_CELLS = _merge_cells()
-_MERGE_VALUES = _merge_values()
+_MERGE_PARTS = (
+    (cell_values, _merge_values()),
+    (cell_levels, _merge_levels()),
+    (cell_counts, _merge_counts()),
+)

@@ -12,11 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.tenant import Tenant
 from services.rating.domain.meter import (
     Aggregation,
+    DayBucket,
     Dimension,
     Meter,
     MeterCodeTaken,
     MeterNotFound,
+    ValueInput,
 )
+from services.rating.domain.rounding import Rounding, RoundingMode
 from services.rating.store.schema import meters
 
 
@@ -36,6 +39,13 @@ async def insert_meter(conn: AsyncConnection, tenant: Tenant, meter: Meter) -> N
         value_property=meter.value_property,
         dimensions=[[each.key, list(each.values)] for each in meter.dimensions],
         created_at=meter.created_at,
+        expression=meter.expression,
+        rounding_mode=meter.rounding and meter.rounding.mode,
+        rounding_places=meter.rounding and meter.rounding.places,
+        value_input=meter.value_input,
+        percentile=meter.percentile,
+        recurring=meter.recurring,
+        day_bucket=meter.day_bucket,
     )
     added = await conn.execute(adding.on_conflict_do_nothing(index_elements=["tenant", "code"]))
     if added.rowcount == 0:
@@ -86,4 +96,16 @@ def read_meter(row: Row[Any]) -> Meter:
         value_property=row.value_property,
         dimensions=tuple(Dimension(key, tuple(values)) for key, values in row.dimensions),
         created_at=row.created_at,
+        expression=row.expression,
+        rounding=_read_rounding(row),
+        value_input=ValueInput(row.value_input) if row.value_input else None,
+        percentile=row.percentile,
+        recurring=row.recurring,
+        day_bucket=DayBucket(row.day_bucket) if row.day_bucket else None,
     )
+
+
+def _read_rounding(row: Row[Any]) -> Rounding | None:
+    if row.rounding_mode is None:
+        return None
+    return Rounding(RoundingMode(row.rounding_mode), row.rounding_places)

@@ -22,9 +22,10 @@ from services.rating.domain.attribution import Term
 from services.rating.domain.event import micros
 from services.rating.domain.period import BillingPeriod, PeriodKind
 from services.rating.store.applied import Lane
+from services.rating.store.cell_parts import PARTS
 from services.rating.store.periods import read_period, select_periods
 from services.rating.store.schema import billing_periods
-from services.rating.store.usage_schema import cell_values, cells, reattributions, unattributed
+from services.rating.store.usage_schema import cells, reattributions, unattributed
 
 DAY = timedelta(days=1)
 
@@ -146,7 +147,7 @@ async def empty_cells(
 ) -> None:
     """Forget the usage of terms from their `first_days` on. Their periods are locked."""
     for term_id, first_day in sorted(first_days.items()):
-        for table in (cells, cell_values):
+        for table in (cells, *PARTS):
             await conn.execute(
                 delete(table).where(
                     table.c.tenant == tenant,

@@ -28,7 +28,15 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from libs.schema import required, shared_tables
 from services.rating.store.base import INSTANT
 from services.rating.store.base import metadata as metadata
-from services.rating.store.usage_schema import cell_values, cells, reattributions, unattributed
+from services.rating.store.meter_schema import meters as meters
+from services.rating.store.usage_schema import (
+    cell_counts,
+    cell_levels,
+    cell_values,
+    cells,
+    reattributions,
+    unattributed,
+)
 
 # Raised by every command that changes which cells an event counts in: a fold holds it shared.
 catalog_versions = Table(
@@ -37,29 +45,6 @@ catalog_versions = Table(
     Column("tenant", Integer),
     required("version", BigInteger),
     PrimaryKeyConstraint("tenant"),
-)
-
-meters = Table(
-    "meters",
-    metadata,
-    Column("tenant", Integer),
-    Column("code", Text),
-    required("meter_id", Uuid),
-    required("name", Text),
-    required("event_type", Text),
-    required("aggregation", Text),
-    required("value_property", Text),
-    required("dimensions", JSONB),
-    required("created_at", INSTANT),
-    PrimaryKeyConstraint("tenant", "code"),
-    UniqueConstraint("tenant", "meter_id"),
-    CheckConstraint(
-        "aggregation IN ('count', 'sum', 'max', 'latest', 'unique_count')",
-        name="aggregation_is_known",
-    ),
-    CheckConstraint(
-        "(aggregation = 'count') = (value_property = '')", name="all_but_count_have_a_value"
-    ),
 )
 
 plans = Table(
@@ -260,6 +245,8 @@ OWN_TENANT_TABLES = (
     terms,
     cells,
     cell_values,
+    cell_levels,
+    cell_counts,
     unattributed,
     reattributions,
     billing_periods,

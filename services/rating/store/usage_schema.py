@@ -53,6 +53,9 @@ cells = Table(
     Column("latest_shard", Integer),
     Column("latest_number", BigInteger),
     Column("latest_place", Integer),
+    Column("least", Numeric),
+    Column("weighted", Numeric),  # Sum of value x time, in microseconds since 1970.
+    Column("amount", Numeric),  # Sum of the events' own amounts, in currency units.
     required("slice_number", BigInteger),  # Of the latest slice that changed it.
     required("traceparent", Text),  # Of that slice.
     PrimaryKeyConstraint(*CELL_KEY),
@@ -73,6 +76,30 @@ cell_values = Table(
     required("place", Integer),
     PrimaryKeyConstraint(*CELL_KEY, "value_key"),
     CheckConstraint("octet_length(value_key) = 16", name="key_has_16_bytes"),
+)
+
+# The levels of a WEIGHTED_SUM cell whose events set them: of each instant the last in the log.
+cell_levels = Table(
+    "cell_levels",
+    metadata,
+    *cell_key(),
+    Column("time_us", BigInteger),
+    required("shard", Integer),
+    required("number", BigInteger),
+    required("place", Integer),
+    required("value", Numeric),
+    PrimaryKeyConstraint(*CELL_KEY, "time_us"),
+)
+
+# How many events of a PERCENTILE cell have a value.
+cell_counts = Table(
+    "cell_counts",
+    metadata,
+    *cell_key(),
+    Column("value", Numeric),
+    required("event_count", BigInteger),
+    PrimaryKeyConstraint(*CELL_KEY, "value"),
+    CheckConstraint("event_count > 0", name="has_events"),
 )
 
 # Events that no plan charged when they were folded, so that operators can see them.

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ARRAY,
     Date,
     Integer,
+    Table,
     Uuid,
     exists,
     func,
@@ -26,12 +27,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.tenant import Tenant
 from services.rating.domain.attribution import Term
-from services.rating.domain.cell import Cell, CellKey, Operation
-from services.rating.domain.event import Moment
+from services.rating.domain.cell import Cell, CellKey, part_count
 from services.rating.domain.folding import Unattributed
 from services.rating.domain.period import BillingPeriod, PeriodStatus
 from services.rating.store.catalog import read_term, select_terms
-from services.rating.store.cells import MOMENT, read_cell
+from services.rating.store.cell_parts import PARTS, add_part
+from services.rating.store.cells import read_cell
 from services.rating.store.periods import read_period, select_periods
 from services.rating.store.schema import (
     billing_periods,
@@ -43,7 +44,6 @@ from services.rating.store.schema import (
 )
 from services.rating.store.usage_schema import (
     CELL_KEY,
-    cell_values,
     cells,
     reattributions,
     unattributed,
@@ -106,14 +106,15 @@ async def load_cells_of(
     on = (cells.c.tenant == asked.c.tenant) & (cells.c.term_id == asked.c.term_id)
     query = select(cells).join(asked, on).limit(rows_max + 1)
     found = {_key_of(row): read_cell(row) for row in await conn.execute(query)}
-    on = (cell_values.c.tenant == asked.c.tenant) & (cell_values.c.term_id == asked.c.term_id)
-    left = rows_max - len(found)
-    if left < 0:
-        return None
-    rows = (await conn.execute(select(cell_values).join(asked, on).limit(left + 1))).all()
-    if len(rows) > left:
-        return None
-    _add_values(found, rows)
+    for table in PARTS:
+        on = (table.c.tenant == asked.c.tenant) & (table.c.term_id == asked.c.term_id)
+        left = rows_max - len(found) - sum(map(part_count, found.values()))
+        if left < 0:
+            return None
+        rows = (await conn.execute(select(table).join(asked, on).limit(left + 1))).all()
+        if len(rows) > left:
+            return None
+        _add_parts(table, found, rows)
     return found
 
 
@@ -156,7 +157,7 @@ async def load_cells_of_periods(
     """Return the cells of each period, by its id and by meter."""
     asked = _days_of(periods)
     found: dict[UUID, dict[CellKey, Cell]] = {}
-    for table in (cells, cell_values):
+    for table in (cells, *PARTS):
         on = (
             (table.c.tenant == asked.c.tenant)
             & (table.c.term_id == asked.c.term_id)
@@ -170,7 +171,7 @@ async def load_cells_of_periods(
             if table is cells:
                 found[period_id] = {_key_of(row): read_cell(row) for row in rows}
             else:
-                _add_values(found.get(period_id, {}), rows)
+                _add_parts(table, found.get(period_id, {}), rows)
     return {period_id: _by_meter(of_period) for period_id, of_period in found.items()}
 
 
@@ -206,13 +207,9 @@ def _key_of(row: Any) -> CellKey:
     return CellKey(row.tenant, row.term_id, row.meter_id, row.day, bytes(row.dimensions_key))
 
 
-def _add_values(found: Mapping[CellKey, Cell], rows: Iterable[Any]) -> None:
-    """Put distinct values into their cells; one without a cell is of no cell's usage."""
+def _add_parts(table: Table, found: Mapping[CellKey, Cell], rows: Iterable[Any]) -> None:
     for row in rows:
-        cell = found.get(_key_of(row))
-        if cell is not None:
-            moment = Moment(*(getattr(row, name) for name in MOMENT))
-            cell.values[bytes(row.value_key)] = Operation(moment, row.present)
+        add_part(table, found.get(_key_of(row)), row)
 
 
 def _by_meter(of_period: Mapping[CellKey, Cell]) -> dict[UUID, list[Cell]]:

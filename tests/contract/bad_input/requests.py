@@ -75,6 +75,7 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "aggregation": "AGGREGATION_SUM",
         "value_property": "value",
         "dimensions": [{"key": "region", "values": ["eu", "us"]}],
+        "rounding": {"mode": "ROUNDING_MODE_CEIL", "places": 2},
     }
     plan = {"code": fresh, "name": "New", "currency_code": "USD"}
     subscription = {"subscription_id": fresh, "customer_id": "new", "plan_code": world["plan"]}
@@ -93,6 +94,7 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "rating.v1.MeterService.CreateMeter": {**command, "meter": meter},
         "rating.v1.MeterService.GetMeter": {"code": world["meter"]},
         "rating.v1.MeterService.ListMeters": {},
+        "rating.v1.MeterService.EvaluateExpression": {"expression": "1 + event.properties.v"},
         "rating.v1.PlanService.CreatePlan": {**command, "plan": plan, "version": version(world)},
         "rating.v1.PlanService.CreatePlanVersion": {
             **command,

@@ -8,13 +8,20 @@ import grpc
 import pytest
 
 from cli.client import SuiteClient, refusal
+from tally.ingest.v1.event_pb2 import PropertyValue
 from tally.rating.v1.meter_service_pb2 import (
     Aggregation,
     CreateMeterRequest,
+    DayBucket,
     Dimension,
+    EvaluateExpressionRequest,
+    ExpressionFailureCause,
     GetMeterRequest,
     ListMetersRequest,
     Meter,
+    Rounding,
+    RoundingMode,
+    ValueInput,
 )
 from tally.rating.v1.plan_service_pb2 import (
     Charge,
@@ -76,6 +83,57 @@ async def test_what_is_only_checked_is_not_stored(suite: Suite) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await client.meters.CreateMeter(meter_request(validate_only=True))
         assert refusal(refused.value).reason == "METER_CODE_TAKEN"
+
+
+async def test_a_meter_comes_back_as_it_was_sent(suite: Suite) -> None:
+    meters = [
+        Meter(
+            code="gb",
+            name="GB",
+            event_type="read",
+            aggregation=Aggregation.AGGREGATION_WEIGHTED_SUM,
+            expression="event.properties.bytes / 1e9",
+            rounding=Rounding(mode=RoundingMode.ROUNDING_MODE_FLOOR, places=-2),
+            value_input=ValueInput.VALUE_INPUT_LEVEL,
+            recurring=True,
+        ),
+        Meter(
+            code="slow",
+            name="Slow",
+            event_type="read",
+            aggregation=Aggregation.AGGREGATION_PERCENTILE,
+            value_property="ms",
+            percentile=95,
+            day_bucket=DayBucket.DAY_BUCKET_MAX,
+        ),
+    ]
+    async with suite.client(suite.new_tenant()) as client:
+        for meter in meters:
+            await client.meters.CreateMeter(
+                CreateMeterRequest(request_id=str(uuid4()), meter=meter)
+            )
+            found = (await client.meters.GetMeter(GetMeterRequest(code=meter.code))).meter
+            for name in ("meter_id", "created_at"):
+                found.ClearField(name)
+            assert found == meter
+
+
+async def test_an_expression_is_tried_on_an_event(suite: Suite) -> None:
+    text = (
+        "if(event.properties.n > 1, event.properties.n / 3, concat(event.type, event.properties.a))"
+    )
+    properties = {"n": PropertyValue(decimal="10"), "a": PropertyValue(flag=True)}
+    asked = EvaluateExpressionRequest(expression=text, event_type="read", properties=properties)
+    async with suite.client(suite.new_tenant()) as client:
+        answer = await client.meters.EvaluateExpression(asked)
+        assert answer.number == "3.333333333333333333333333333333"
+        asked.properties["n"].decimal = "1"
+        assert (await client.meters.EvaluateExpression(asked)).text == "readtrue"
+        del asked.properties["a"]
+        failure = (await client.meters.EvaluateExpression(asked)).failure
+        cause = ExpressionFailureCause.EXPRESSION_FAILURE_CAUSE_PROPERTY_MISSING
+        assert (failure.cause, failure.position) == (cause, text.index("event.properties.a") + 1)
+        assert failure.problem == "the event has no property a"
 
 
 async def test_lists_page_by_code(suite: Suite) -> None:

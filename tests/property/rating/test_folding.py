@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from fractions import Fraction
+from math import ceil, floor
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -12,31 +16,55 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.money import EXACT
 from libs.period import local_day
 from services.rating.domain.attribution import Catalog, Term
 from services.rating.domain.batch import join
-from services.rating.domain.cell import Cell, CellKey, merged, units
+from services.rating.domain.cell import Cell, CellKey, merged
 from services.rating.domain.columns import Slice, columns_of, event_at, ints
 from services.rating.domain.counting import Rows, count_columns, count_singly
 from services.rating.domain.event import Moment, PropertyValue, UsageEvent, instant_of
 from services.rating.domain.folding import Folded, fold
-from services.rating.domain.meter import Aggregation, Dimension, Meter
+from services.rating.domain.meter import Aggregation, Dimension, Meter, ValueInput
+from services.rating.domain.usage import Span, units
 
 DAY_US = 86_400_000_000
 START = datetime(2024, 3, 30, tzinfo=UTC)
 ZONE = ZoneInfo("Europe/Berlin")  # Its clocks change within the days of these events.
-METERS = [
-    Meter(
+VALUE = "event.properties.v"
+WORDS = "concat(event.properties.v, 'x')"
+DOUBLE = "if(event.properties.v > 50, 100 / event.properties.v, event.properties.v * 1e29)"
+
+
+def a_meter(place: int, aggregation: Aggregation, **options: Any) -> Meter:
+    counts = aggregation is Aggregation.COUNT or "expression" in options
+    return Meter(
         meter_id=UUID(int=place),
-        code=aggregation,
+        code=f"{aggregation} {place}",
         name=aggregation,
         event_type="used",
         aggregation=aggregation,
-        value_property="" if aggregation is Aggregation.COUNT else "v",
+        value_property="" if counts else "v",
         dimensions=(Dimension("region", ()),),
         created_at=START,
+        **options,
     )
-    for place, aggregation in enumerate(Aggregation, start=1)
+
+
+PERCENTILES = (50, 90, 95, 99)
+UNIQUE, WEIGHTED = Aggregation.UNIQUE_COUNT, Aggregation.WEIGHTED_SUM
+PLAIN = [each for each in Aggregation if each not in (WEIGHTED, Aggregation.PERCENTILE)]
+OPTIONS: list[tuple[Aggregation, dict[str, Any]]] = [
+    *((each, {}) for each in PLAIN),
+    *((WEIGHTED, {"value_input": each}) for each in ValueInput),
+    *((Aggregation.PERCENTILE, {"percentile": each}) for each in PERCENTILES),
+]
+METERS = [a_meter(place, each, **more) for place, (each, more) in enumerate(OPTIONS, start=1)]
+# Of the same values, but computed; of large ones; and of texts.
+COMPUTED = [
+    *(replace(each, expression=VALUE, value_property="") for each in METERS[1:]),
+    *(replace(each, expression=DOUBLE, value_property="") for each in METERS[1:]),
+    a_meter(99, UNIQUE, expression=WORDS),
 ]
 TERM = Term(
     term_id=UUID(int=9),
@@ -49,6 +77,7 @@ TERM = Term(
     event_types=frozenset({"used"}),
 )
 CATALOG = Catalog(1, {"used": METERS}, {"acme": [TERM]})
+SPAN = Span(end=int(START.timestamp()) * 1_000_000 + 2 * DAY_US, whole=30 * DAY_US)
 
 plain_values: st.SearchStrategy[PropertyValue] = st.one_of(
     st.decimals(min_value=-100, max_value=100, places=3),
@@ -79,7 +108,8 @@ def logs(
         if draw(st.booleans()):
             properties["operation_type"] = draw(st.sampled_from(["add", "remove"]))
         moment = Moment(base + days * DAY_US // 4 + DAY_US // 24 * 22, 0, number, 0)
-        events.append(UsageEvent(1, "acme", "", "used", moment, properties))
+        amount = draw(st.none() | st.decimals(min_value=-5, max_value=5, places=4))
+        events.append(UsageEvent(1, "acme", "", "used", moment, properties, amount))
     return events
 
 
@@ -109,7 +139,11 @@ def test_the_whole_period_is_what_its_days_merge_to(log: list[UsageEvent]) -> No
     stored = cells_of([log])
     for meter in METERS:
         whole = merged(cell for key, cell in stored.items() if key.meter_id == meter.meter_id)
-        assert units(whole, meter.aggregation) == walked(log, meter.aggregation)
+        counted = log if meter.aggregation is Aggregation.COUNT else having_value(log, meter)
+        assert units(whole, meter, span=SPAN) == rounded(walked(counted, meter))
+        assert whole.event_count == len(counted)
+        amounts = [event.amount for event in counted if event.amount is not None]
+        assert whole.amount == (sum(amounts) if amounts else None)
 
 
 @given(logs())
@@ -126,7 +160,7 @@ def test_each_event_is_in_the_cell_of_its_local_day(log: list[UsageEvent]) -> No
         assert found == days.count(day)
 
 
-@given(logs(hard_values), st.sampled_from(METERS))
+@given(logs(hard_values), st.sampled_from([*METERS, *COMPUTED]))
 def test_columns_count_what_single_events_do(log: list[UsageEvent], meter: Meter) -> None:
     if not log:
         return
@@ -152,21 +186,56 @@ def piece_of(event: UsageEvent) -> Slice:
     return Slice(0, 0, number, 0, f"trace {number}", columns_of([event]))
 
 
-def walked(log: Sequence[UsageEvent], aggregation: Aggregation) -> Decimal:
+def walked(log: Sequence[UsageEvent], meter: Meter) -> Decimal | Fraction:
     """Walk the events in the order of their times, then of the log, and count naively."""
     ordered = sorted(log, key=lambda event: event.moment)
     numbers = [number for event in ordered if (number := as_number(event)) is not None]
-    match aggregation:
+    match meter.aggregation:
         case Aggregation.COUNT:
             return Decimal(len(ordered))
         case Aggregation.SUM:
             return sum(numbers, Decimal(0))
         case Aggregation.MAX:
             return max(numbers, default=Decimal(0))
+        case Aggregation.MIN:
+            return min(numbers, default=Decimal(0))
+        case Aggregation.AVG:
+            return sum(map(Fraction, numbers), Fraction(0)) / max(len(numbers), 1)
         case Aggregation.LATEST:
             return max(numbers[-1], Decimal(0)) if numbers else Decimal(0)
         case Aggregation.UNIQUE_COUNT:
             return Decimal(len(present_values(ordered)))
+        case Aggregation.WEIGHTED_SUM:
+            return area_under(ordered, adds=meter.value_input is ValueInput.DELTA)
+        case Aggregation.PERCENTILE:
+            place = ceil(Fraction(meter.percentile, 100) * len(numbers))
+            return sorted(numbers)[place - 1] if numbers else Decimal(0)
+
+
+def area_under(ordered: Sequence[UsageEvent], *, adds: bool) -> Fraction:
+    """Keep the level, and what it has come to so far, from event to event."""
+    level = area = Fraction(0)
+    since = 0
+    for event in ordered:
+        value = as_number(event)
+        assert value is not None
+        area += level * (event.moment.time - since)
+        since = event.moment.time
+        level = level + Fraction(value) if adds else Fraction(value)
+    return (area + level * (SPAN.end - since)) / SPAN.whole
+
+
+def rounded(exact: Decimal | Fraction) -> Decimal:
+    """Round at the 30th place, half away from zero."""
+    scaled = Fraction(exact) * 10**30
+    whole = floor(abs(scaled) + Fraction(1, 2))
+    return Decimal(whole if scaled >= 0 else -whole).scaleb(-30, context=EXACT)
+
+
+def having_value(log: Sequence[UsageEvent], meter: Meter) -> list[UsageEvent]:
+    if meter.aggregation is Aggregation.UNIQUE_COUNT:
+        return [event for event in log if event.properties["v"] != ""]
+    return [event for event in log if as_number(event) is not None]
 
 
 def as_number(event: UsageEvent) -> Decimal | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -90,6 +90,7 @@ class World:
         value: str = "",
         dimensions: Sequence[str] = (),
         tenant: Tenant = TENANT,
+        **options: Any,
     ) -> None:
         meter = Meter(
             meter_id=uuid4(),
@@ -100,6 +101,7 @@ class World:
             value_property=value,
             dimensions=tuple(Dimension(key, ()) for key in dimensions),
             created_at=JANUARY,
+            **options,
         )
         await meters.create_meter(self.app, tenant, a_request(), meter, validate_only=False)
 
@@ -161,14 +163,7 @@ class World:
         """Seal `events` as the next segment."""
         self.number += 1
         placed = [
-            UsageEvent(
-                tenant=event.tenant,
-                customer_id=event.customer_id,
-                subscription_id=event.subscription_id,
-                type=event.type,
-                moment=Moment(event.moment.time, 0, self.number, place),
-                properties=event.properties,
-            )
+            replace(event, moment=Moment(event.moment.time, 0, self.number, place))
             for place, event in enumerate(events)
         ]
         self.log += placed

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, insert, select, text
@@ -18,13 +19,14 @@ from libs.difference import Difference, Finding, Unverified
 from libs.tenant import Tenant
 from services.rating.domain.columns import Slice
 from services.rating.domain.event import ShardHead, UsageEvent
-from services.rating.domain.meter import Aggregation
+from services.rating.domain.meter import Aggregation, ValueInput
 from services.rating.operations import verifying_cells
 from services.rating.operations.reattributing import reattribute_next
 from services.rating.operations.verifying_cells import LogUnreadable, verify_cells
 from services.rating.operations.verifying_fees import verify_fees
 from services.rating.store.applied import Lane
-from services.rating.store.usage_schema import cell_values, cells, unattributed
+from services.rating.store.cell_parts import PARTS
+from services.rating.store.usage_schema import cells, unattributed
 from tests.store.rating.conftest import JANUARY, TENANT, World, a_charge, an_event
 
 OTHER = Tenant(8)
@@ -55,6 +57,19 @@ CHANGES = {
     "a distinct value that was not removed": (
         "UPDATE cell_values SET present = true",
         ("cell", "distinct_values"),
+    ),
+    "another least value": (
+        "UPDATE cells SET least = least + 1 WHERE least IS NOT NULL",
+        ("cell", "least"),
+    ),
+    "a level that is another": ("UPDATE cell_levels SET value = 7", ("cell", "levels")),
+    "a value that was seen more often": (
+        "UPDATE cell_counts SET event_count = event_count + 1",
+        ("cell", "counts_of_values"),
+    ),
+    "another sum of amounts": (
+        "UPDATE cells SET amount = amount + 1 WHERE amount IS NOT NULL",
+        ("cell", "amount"),
     ),
     "a cell of a meter that does not exist": (
         "UPDATE cells SET meter_id = gen_random_uuid() WHERE greatest = 5",
@@ -96,9 +111,16 @@ class Log:
 async def log(world: World) -> Log:
     """A log of every kind of usage, of two tenants, folded up to its end."""
     meters = {"sum": Aggregation.SUM, "max": Aggregation.MAX, "latest": Aggregation.LATEST}
-    meters |= {"users": Aggregation.UNIQUE_COUNT}
+    meters |= {"users": Aggregation.UNIQUE_COUNT, "min": Aggregation.MIN}
+    meters |= {"level": Aggregation.WEIGHTED_SUM, "middle": Aggregation.PERCENTILE}
+    options: dict[str, dict[str, Any]] = {
+        "level": {"value_input": ValueInput.LEVEL},
+        "middle": {"percentile": 50},
+    }
     for code, aggregation in meters.items():
-        await world.create_meter(code, aggregation, value="value", dimensions=["region"])
+        await world.create_meter(
+            code, aggregation, value="value", dimensions=["region"], **options.get(code, {})
+        )
     await world.create_plan("all", [a_charge(code, "0.1") for code in meters])
     await world.create_meter("calls", Aggregation.COUNT, tenant=OTHER)
     await world.create_plan("calls", [a_charge("calls", "0.01")], tenant=OTHER)
@@ -115,7 +137,10 @@ async def log(world: World) -> Log:
                 for code in meters
                 for hour, v in enumerate(values)
             ),
-            an_event(customer, at, type_="users", value="1.5", operation_type="remove"),
+            replace(
+                an_event(customer, at, type_="users", value="1.5", operation_type="remove"),
+                amount=Decimal("0.1"),
+            ),
             an_event("acme", at, tenant=OTHER),
         )
     return sealed
@@ -124,9 +149,9 @@ async def log(world: World) -> Log:
 async def test_usage_that_was_only_folded_agrees(world: World, log: Log) -> None:
     found, counts = await verified(log)
     assert found == []
-    # Four meters, one of them in two regions, for three customers, one of them on two days; and
+    # Seven meters, one of them in two regions, for three customers, one of them on two days; and
     # five days of the other tenant.
-    assert counts == {"events": 5 * 10, "cells": 5 * 4 + 5}
+    assert counts == {"events": 5 * 16, "cells": 8 * 4 + 5}
     found, counts = await verified(log, OTHER)
     assert (found, counts) == ([], {"events": 5, "cells": 5})
 
@@ -136,7 +161,7 @@ async def test_a_partition_that_is_too_large_is_read_in_parts(
 ) -> None:
     _, whole = await verified(log)
     pages = log.pages
-    monkeypatch.setattr(verifying_cells, "ROWS_MAX", 9)
+    monkeypatch.setattr(verifying_cells, "ROWS_MAX", 18)
     found, counts = await verified(log)
     assert (found, counts) == ([], whole)
     assert log.pages > 2 * pages
@@ -162,7 +187,7 @@ async def test_what_is_not_applied_yet_is_not_missed(world: World, log: Log) -> 
     log.seal(an_event("acme", JANUARY, type_="sum", value=Decimal(9)))
     found, counts = await verified(log)
     assert found == []
-    assert counts["events"] == 5 * 10
+    assert counts["events"] == 5 * 16
 
 
 async def test_a_meter_counts_only_where_a_plan_charges_it(world: World, log: Log) -> None:
@@ -186,7 +211,7 @@ async def test_a_customer_that_is_being_attributed_again_is_left_out(
     assert await reattribute_next(world.worker, world)
     found, counts = await verified(log)
     assert found == []
-    assert counts["cells"] == 5 * 5 + 5
+    assert counts["cells"] == 8 * 5 + 5
 
 
 @pytest.mark.parametrize("lost", [0, 2, 4])
@@ -213,13 +238,13 @@ async def test_frozen_fees_agree_with_their_adjustments(world: World, log: Log) 
     period_id = await world.period_id("acme")
     await world.announce(FEBRUARY + timedelta(hours=1))
     await world.close(period_id, FEBRUARY)
-    assert await verified_fees(log) == ([], {"closed periods": 1, "closed fees": 4})
+    assert await verified_fees(log) == ([], {"closed periods": 1, "closed fees": 7})
     await log.fold(an_event("acme", JANUARY, type_="sum", value=Decimal(70), region="us"))
     [pending], _ = await verified_fees(log)
     assert isinstance(pending, Unverified)
     assert (pending.kind, pending.names["period_id"]) == ("period", str(period_id))
     await world.adjust(period_id, 1)
-    assert await verified_fees(log) == ([], {"closed periods": 1, "closed fees": 5})
+    assert await verified_fees(log) == ([], {"closed periods": 1, "closed fees": 8})
     assert await verified_fees(log, OTHER) == ([], {"closed periods": 0, "closed fees": 0})
 
 
@@ -273,7 +298,7 @@ def differences(found: Sequence[Finding]) -> list[Difference]:
 @asynccontextmanager
 async def restored(world: World) -> AsyncIterator[None]:
     """Put all usage back as it was, at the end."""
-    tables = (cells, cell_values, unattributed)
+    tables = (cells, *PARTS, unattributed)
     async with db.begin_worker(world.worker) as conn:
         kept = [(await conn.execute(select(table))).mappings().all() for table in tables]
     yield

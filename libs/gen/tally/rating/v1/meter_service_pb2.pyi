@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from tally.ingest.v1 import event_pb2 as _event_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -37,7 +38,21 @@ class _AggregationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Aggregati
     AGGREGATION_LATEST: _Aggregation.ValueType  # 4
     """The value of the latest event by (time, log order); a negative one counts as 0."""
     AGGREGATION_UNIQUE_COUNT: _Aggregation.ValueType  # 5
-    """The number of distinct values."""
+    """The number of distinct values. An event whose property "operation_type" is "remove" takes its
+    value out again; the latest event of a value decides.
+    """
+    AGGREGATION_MIN: _Aggregation.ValueType  # 6
+    """The least value; 0 without events."""
+    AGGREGATION_AVG: _Aggregation.ValueType  # 7
+    """The sum of the values, divided by their number; 0 without events."""
+    AGGREGATION_WEIGHTED_SUM: _Aggregation.ValueType  # 8
+    """The level over time: the sum of level x time, divided by the time of the full week or month
+    between its bounds in UTC; 0 without events.
+    """
+    AGGREGATION_PERCENTILE: _Aggregation.ValueType  # 9
+    """The least value that `percentile` percent of the values do not exceed (nearest rank); 0
+    without events.
+    """
 
 class Aggregation(_Aggregation, metaclass=_AggregationEnumTypeWrapper):
     """How a meter turns events into usage."""
@@ -53,8 +68,168 @@ AGGREGATION_MAX: Aggregation.ValueType  # 3
 AGGREGATION_LATEST: Aggregation.ValueType  # 4
 """The value of the latest event by (time, log order); a negative one counts as 0."""
 AGGREGATION_UNIQUE_COUNT: Aggregation.ValueType  # 5
-"""The number of distinct values."""
+"""The number of distinct values. An event whose property "operation_type" is "remove" takes its
+value out again; the latest event of a value decides.
+"""
+AGGREGATION_MIN: Aggregation.ValueType  # 6
+"""The least value; 0 without events."""
+AGGREGATION_AVG: Aggregation.ValueType  # 7
+"""The sum of the values, divided by their number; 0 without events."""
+AGGREGATION_WEIGHTED_SUM: Aggregation.ValueType  # 8
+"""The level over time: the sum of level x time, divided by the time of the full week or month
+between its bounds in UTC; 0 without events.
+"""
+AGGREGATION_PERCENTILE: Aggregation.ValueType  # 9
+"""The least value that `percentile` percent of the values do not exceed (nearest rank); 0
+without events.
+"""
 Global___Aggregation: _TypeAlias = Aggregation  # noqa: Y015
+
+class _ValueInput:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ValueInputEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ValueInput.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VALUE_INPUT_UNSPECIFIED: _ValueInput.ValueType  # 0
+    """DELTA for WEIGHTED_SUM; any other aggregation takes none."""
+    VALUE_INPUT_DELTA: _ValueInput.ValueType  # 1
+    """By how much the level rises; falls, if negative."""
+    VALUE_INPUT_LEVEL: _ValueInput.ValueType  # 2
+    """The level from the event on, up to the next one by (time, log order)."""
+
+class ValueInput(_ValueInput, metaclass=_ValueInputEnumTypeWrapper):
+    """What the values of a WEIGHTED_SUM are."""
+
+VALUE_INPUT_UNSPECIFIED: ValueInput.ValueType  # 0
+"""DELTA for WEIGHTED_SUM; any other aggregation takes none."""
+VALUE_INPUT_DELTA: ValueInput.ValueType  # 1
+"""By how much the level rises; falls, if negative."""
+VALUE_INPUT_LEVEL: ValueInput.ValueType  # 2
+"""The level from the event on, up to the next one by (time, log order)."""
+Global___ValueInput: _TypeAlias = ValueInput  # noqa: Y015
+
+class _RoundingMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RoundingModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RoundingMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ROUNDING_MODE_UNSPECIFIED: _RoundingMode.ValueType  # 0
+    """Refused."""
+    ROUNDING_MODE_ROUND: _RoundingMode.ValueType  # 1
+    """To the nearest, a half away from zero: 2.5 gives 3, -2.5 gives -3."""
+    ROUNDING_MODE_CEIL: _RoundingMode.ValueType  # 2
+    """Up: 2.1 gives 3, -2.5 gives -2."""
+    ROUNDING_MODE_FLOOR: _RoundingMode.ValueType  # 3
+    """Down: 2.9 gives 2, -2.5 gives -3."""
+
+class RoundingMode(_RoundingMode, metaclass=_RoundingModeEnumTypeWrapper):
+    """How usage is rounded."""
+
+ROUNDING_MODE_UNSPECIFIED: RoundingMode.ValueType  # 0
+"""Refused."""
+ROUNDING_MODE_ROUND: RoundingMode.ValueType  # 1
+"""To the nearest, a half away from zero: 2.5 gives 3, -2.5 gives -3."""
+ROUNDING_MODE_CEIL: RoundingMode.ValueType  # 2
+"""Up: 2.1 gives 3, -2.5 gives -2."""
+ROUNDING_MODE_FLOOR: RoundingMode.ValueType  # 3
+"""Down: 2.9 gives 2, -2.5 gives -3."""
+Global___RoundingMode: _TypeAlias = RoundingMode  # noqa: Y015
+
+class _DayBucket:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DayBucketEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DayBucket.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DAY_BUCKET_UNSPECIFIED: _DayBucket.ValueType  # 0
+    """The period is aggregated as a whole."""
+    DAY_BUCKET_SUM: _DayBucket.ValueType  # 1
+    """Their sum."""
+    DAY_BUCKET_MAX: _DayBucket.ValueType  # 2
+    """The greatest of them; days without events are left out."""
+
+class DayBucket(_DayBucket, metaclass=_DayBucketEnumTypeWrapper):
+    """How the results of a period's local days become one."""
+
+DAY_BUCKET_UNSPECIFIED: DayBucket.ValueType  # 0
+"""The period is aggregated as a whole."""
+DAY_BUCKET_SUM: DayBucket.ValueType  # 1
+"""Their sum."""
+DAY_BUCKET_MAX: DayBucket.ValueType  # 2
+"""The greatest of them; days without events are left out."""
+Global___DayBucket: _TypeAlias = DayBucket  # noqa: Y015
+
+class _ExpressionFailureCause:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ExpressionFailureCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExpressionFailureCause.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EXPRESSION_FAILURE_CAUSE_UNSPECIFIED: _ExpressionFailureCause.ValueType  # 0
+    """Never."""
+    EXPRESSION_FAILURE_CAUSE_PROPERTY_MISSING: _ExpressionFailureCause.ValueType  # 1
+    """The event lacks a property."""
+    EXPRESSION_FAILURE_CAUSE_NOT_A_NUMBER: _ExpressionFailureCause.ValueType  # 2
+    """A property is no number where one is needed."""
+    EXPRESSION_FAILURE_CAUSE_NOT_A_CONDITION: _ExpressionFailureCause.ValueType  # 3
+    """A property is neither true nor false where a condition is needed."""
+    EXPRESSION_FAILURE_CAUSE_DIVISION_BY_ZERO: _ExpressionFailureCause.ValueType  # 4
+    """A divisor is 0."""
+    EXPRESSION_FAILURE_CAUSE_OUT_OF_RANGE: _ExpressionFailureCause.ValueType  # 5
+    """A result has 10^30 or more."""
+    EXPRESSION_FAILURE_CAUSE_DIGITS_INVALID: _ExpressionFailureCause.ValueType  # 6
+    """What is rounded to is no whole number from -29 to 29."""
+    EXPRESSION_FAILURE_CAUSE_TEXT_TOO_LONG: _ExpressionFailureCause.ValueType  # 7
+    """A text has more than 1 KiB."""
+
+class ExpressionFailureCause(_ExpressionFailureCause, metaclass=_ExpressionFailureCauseEnumTypeWrapper):
+    """What kind of failure."""
+
+EXPRESSION_FAILURE_CAUSE_UNSPECIFIED: ExpressionFailureCause.ValueType  # 0
+"""Never."""
+EXPRESSION_FAILURE_CAUSE_PROPERTY_MISSING: ExpressionFailureCause.ValueType  # 1
+"""The event lacks a property."""
+EXPRESSION_FAILURE_CAUSE_NOT_A_NUMBER: ExpressionFailureCause.ValueType  # 2
+"""A property is no number where one is needed."""
+EXPRESSION_FAILURE_CAUSE_NOT_A_CONDITION: ExpressionFailureCause.ValueType  # 3
+"""A property is neither true nor false where a condition is needed."""
+EXPRESSION_FAILURE_CAUSE_DIVISION_BY_ZERO: ExpressionFailureCause.ValueType  # 4
+"""A divisor is 0."""
+EXPRESSION_FAILURE_CAUSE_OUT_OF_RANGE: ExpressionFailureCause.ValueType  # 5
+"""A result has 10^30 or more."""
+EXPRESSION_FAILURE_CAUSE_DIGITS_INVALID: ExpressionFailureCause.ValueType  # 6
+"""What is rounded to is no whole number from -29 to 29."""
+EXPRESSION_FAILURE_CAUSE_TEXT_TOO_LONG: ExpressionFailureCause.ValueType  # 7
+"""A text has more than 1 KiB."""
+Global___ExpressionFailureCause: _TypeAlias = ExpressionFailureCause  # noqa: Y015
+
+@_typing.final
+class Rounding(_message.Message):
+    """Rounds the usage of a period, for each bucket of a charge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODE_FIELD_NUMBER: _builtins.int
+    PLACES_FIELD_NUMBER: _builtins.int
+    mode: Global___RoundingMode.ValueType
+    """Which way."""
+    places: _builtins.int
+    """Places behind the point, from -30 to 30: 2 gives 123.46, -2 hundreds."""
+    def __init__(
+        self,
+        *,
+        mode: Global___RoundingMode.ValueType = ...,
+        places: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mode", b"mode", "places", b"places"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rounding: _TypeAlias = Rounding  # noqa: Y015
 
 @_typing.final
 class Dimension(_message.Message):
@@ -98,6 +273,12 @@ class Meter(_message.Message):
     VALUE_PROPERTY_FIELD_NUMBER: _builtins.int
     DIMENSIONS_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    EXPRESSION_FIELD_NUMBER: _builtins.int
+    ROUNDING_FIELD_NUMBER: _builtins.int
+    VALUE_INPUT_FIELD_NUMBER: _builtins.int
+    PERCENTILE_FIELD_NUMBER: _builtins.int
+    RECURRING_FIELD_NUMBER: _builtins.int
+    DAY_BUCKET_FIELD_NUMBER: _builtins.int
     meter_id: _builtins.str
     """UUID."""
     code: _builtins.str
@@ -109,7 +290,21 @@ class Meter(_message.Message):
     aggregation: Global___Aggregation.ValueType
     """How it counts."""
     value_property: _builtins.str
-    """The property that holds the value; none for COUNT."""
+    """The property that holds the value; none for COUNT, and none where there is an expression."""
+    expression: _builtins.str
+    """Computes the value from the event, in place of a property; none for COUNT. An event for which
+    it fails does not count: "event.properties.bytes / 1024". At most 4,000 characters.
+    """
+    value_input: Global___ValueInput.ValueType
+    """What the values of a WEIGHTED_SUM are."""
+    percentile: _builtins.int
+    """Of PERCENTILE: 50, 90, 95 or 99; else 0."""
+    recurring: _builtins.bool
+    """True: what earlier periods of the same subscription id left carries over. Of SUM, UNIQUE_COUNT
+    and WEIGHTED_SUM.
+    """
+    day_bucket: Global___DayBucket.ValueType
+    """Each local day is aggregated for itself first; not of LATEST, WEIGHTED_SUM or recurring meters."""
     @_builtins.property
     def dimensions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Dimension]:
         """At most 8."""
@@ -117,6 +312,10 @@ class Meter(_message.Message):
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
+
+    @_builtins.property
+    def rounding(self) -> Global___Rounding:
+        """Of the usage of a period; absent: it is exact, or rounded at the 30th place if it never ends."""
 
     def __init__(
         self,
@@ -129,10 +328,16 @@ class Meter(_message.Message):
         value_property: _builtins.str = ...,
         dimensions: _abc.Iterable[Global___Dimension] | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        expression: _builtins.str = ...,
+        rounding: Global___Rounding | None = ...,
+        value_input: Global___ValueInput.ValueType = ...,
+        percentile: _builtins.int = ...,
+        recurring: _builtins.bool = ...,
+        day_bucket: Global___DayBucket.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "rounding", b"rounding"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregation", b"aggregation", "code", b"code", "created_at", b"created_at", "dimensions", b"dimensions", "event_type", b"event_type", "meter_id", b"meter_id", "name", b"name", "value_property", b"value_property"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregation", b"aggregation", "code", b"code", "created_at", b"created_at", "day_bucket", b"day_bucket", "dimensions", b"dimensions", "event_type", b"event_type", "expression", b"expression", "meter_id", b"meter_id", "name", b"name", "percentile", b"percentile", "recurring", b"recurring", "rounding", b"rounding", "value_input", b"value_input", "value_property", b"value_property"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -293,3 +498,126 @@ class ListMetersResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListMetersResponse: _TypeAlias = ListMetersResponse  # noqa: Y015
+
+@_typing.final
+class EvaluateExpressionRequest(_message.Message):
+    """Tries an expression on an event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class PropertiesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> _event_pb2.PropertyValue: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _event_pb2.PropertyValue | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    EXPRESSION_FIELD_NUMBER: _builtins.int
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    PROPERTIES_FIELD_NUMBER: _builtins.int
+    expression: _builtins.str
+    """The expression, as a meter has it."""
+    event_type: _builtins.str
+    """What event.type reads; up to 255 bytes."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """What event.time reads; absent: now."""
+
+    @_builtins.property
+    def properties(self) -> _containers.MessageMap[_builtins.str, _event_pb2.PropertyValue]:
+        """What event.properties reads: at most 64, keys of 1 to 64 bytes."""
+
+    def __init__(
+        self,
+        *,
+        expression: _builtins.str = ...,
+        event_type: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        properties: _abc.Mapping[_builtins.str, _event_pb2.PropertyValue] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_type", b"event_type", "expression", b"expression", "properties", b"properties", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvaluateExpressionRequest: _TypeAlias = EvaluateExpressionRequest  # noqa: Y015
+
+@_typing.final
+class EvaluateExpressionResponse(_message.Message):
+    """What the expression is for the event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    number: _builtins.str
+    """A decimal."""
+    text: _builtins.str
+    """A text, which UNIQUE_COUNT counts, and others if it holds a decimal."""
+    @_builtins.property
+    def failure(self) -> Global___ExpressionFailure:
+        """It has no value: a meter would not count the event."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.str = ...,
+        text: _builtins.str = ...,
+        failure: Global___ExpressionFailure | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "number", b"number", "result", b"result", "text", b"text"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "number", b"number", "result", b"result", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["number", "text", "failure"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___EvaluateExpressionResponse: _TypeAlias = EvaluateExpressionResponse  # noqa: Y015
+
+@_typing.final
+class ExpressionFailure(_message.Message):
+    """Why an expression has no value for an event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAUSE_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    cause: Global___ExpressionFailureCause.ValueType
+    """What kind of failure."""
+    position: _builtins.int
+    """At which character, counted from 1."""
+    problem: _builtins.str
+    """For people."""
+    def __init__(
+        self,
+        *,
+        cause: Global___ExpressionFailureCause.ValueType = ...,
+        position: _builtins.int = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "position", b"position", "problem", b"problem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExpressionFailure: _TypeAlias = ExpressionFailure  # noqa: Y015

@@ -50,6 +50,11 @@ class MeterServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_meter__service__pb2.ListMetersRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_meter__service__pb2.ListMetersResponse.FromString,
                 _registered_method=True)
+        self.EvaluateExpression = channel.unary_unary(
+                '/tally.rating.v1.MeterService/EvaluateExpression',
+                request_serializer=tally_dot_rating_dot_v1_dot_meter__service__pb2.EvaluateExpressionRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_meter__service__pb2.EvaluateExpressionResponse.FromString,
+                _registered_method=True)
 
 
 class MeterServiceServicer:
@@ -81,6 +86,15 @@ class MeterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EvaluateExpression(self, request, context):
+        """Tries an expression on an event: what a meter with it would count. Nothing is stored.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field; that of an expression names
+        the character at which it cannot be read, counted from 1.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MeterServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -98,6 +112,11 @@ def add_MeterServiceServicer_to_server(servicer, server):
                     servicer.ListMeters,
                     request_deserializer=tally_dot_rating_dot_v1_dot_meter__service__pb2.ListMetersRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_meter__service__pb2.ListMetersResponse.SerializeToString,
+            ),
+            'EvaluateExpression': grpc.unary_unary_rpc_method_handler(
+                    servicer.EvaluateExpression,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_meter__service__pb2.EvaluateExpressionRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_meter__service__pb2.EvaluateExpressionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -182,6 +201,33 @@ class MeterService:
             '/tally.rating.v1.MeterService/ListMeters',
             tally_dot_rating_dot_v1_dot_meter__service__pb2.ListMetersRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_meter__service__pb2.ListMetersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EvaluateExpression(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.MeterService/EvaluateExpression',
+            tally_dot_rating_dot_v1_dot_meter__service__pb2.EvaluateExpressionRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_meter__service__pb2.EvaluateExpressionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,11 @@ class MeterServiceStub:
     """Lists meters by code.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
+    EvaluateExpression: _grpc.UnaryUnaryMultiCallable[_meter_service_pb2.EvaluateExpressionRequest, _meter_service_pb2.EvaluateExpressionResponse]
+    """Tries an expression on an event: what a meter with it would count. Nothing is stored.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field; that of an expression names
+    the character at which it cannot be read, counted from 1.
+    """
 
 @_typing.type_check_only
 class MeterServiceAsyncStub(MeterServiceStub):
@@ -64,6 +69,11 @@ class MeterServiceAsyncStub(MeterServiceStub):
     ListMeters: _aio.UnaryUnaryMultiCallable[_meter_service_pb2.ListMetersRequest, _meter_service_pb2.ListMetersResponse]  # type: ignore[assignment]
     """Lists meters by code.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
+    EvaluateExpression: _aio.UnaryUnaryMultiCallable[_meter_service_pb2.EvaluateExpressionRequest, _meter_service_pb2.EvaluateExpressionResponse]  # type: ignore[assignment]
+    """Tries an expression on an event: what a meter with it would count. Nothing is stored.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field; that of an expression names
+    the character at which it cannot be read, counted from 1.
     """
 
 class MeterServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -98,6 +108,17 @@ class MeterServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_meter_service_pb2.ListMetersResponse, _abc.Awaitable[_meter_service_pb2.ListMetersResponse]]:
         """Lists meters by code.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def EvaluateExpression(
+        self,
+        request: _meter_service_pb2.EvaluateExpressionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_meter_service_pb2.EvaluateExpressionResponse, _abc.Awaitable[_meter_service_pb2.EvaluateExpressionResponse]]:
+        """Tries an expression on an event: what a meter with it would count. Nothing is stored.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field; that of an expression names
+        the character at which it cannot be read, counted from 1.
         """
 
 def add_MeterServiceServicer_to_server(servicer: MeterServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

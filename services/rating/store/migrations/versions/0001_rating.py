@@ -18,7 +18,7 @@ END $$
 
 # Per cent of each page that inserts fill. The rest is room for the next version of its rows: an
 # update that stays on its page writes no index, and cells are updated at every fold.
-FILL_FACTORS = {"cells": 50, "cell_values": 70}
+FILL_FACTORS = {"cells": 50, "cell_values": 70, "cell_counts": 70}
 
 
 def upgrade() -> None:
