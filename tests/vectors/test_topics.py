@@ -11,7 +11,9 @@ from tests.vectors.running import run
 
 DONE = [
     "agg_rounding",
+    "anniversary_periods",
     "charge_dynamic",
+    "charge_filters",
     "charge_graduated",
     "charge_graduated_percentage",
     "charge_minimum_true_up",
@@ -23,12 +25,16 @@ DONE = [
     "expression",
     "meteroid_discounts",
     "meteroid_pricing",
+    "meteroid_proration",
     "openmeter_discounts",
     "openmeter_dynamic",
     "openmeter_graduated",
     "openmeter_package",
     "openmeter_unit",
     "openmeter_volume",
+    "prorated_graduated",
+    "prorated_sum",
+    "prorated_unique_count",
 ]
 
 
