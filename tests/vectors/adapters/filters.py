@@ -8,13 +8,21 @@ from decimal import Decimal
 from typing import Any
 
 from libs.money import round_minor
-from services.rating.domain.cell import Cell, merged, units
+from services.rating.domain.cell import Cell, merged
 from services.rating.domain.filters import ANY, DimensionFilter, choose_bucket
 from services.rating.domain.groups import groups_of
-from services.rating.domain.meter import Aggregation
+from services.rating.domain.meter import Meter
 from services.rating.domain.price import StandardPrice, amount_of, rate
+from services.rating.domain.usage import units
 from tests.vectors.adapters.prices import total_of
-from tests.vectors.adapters.recorded import CURRENCY, cell_of, events_of, metric_of, period_of
+from tests.vectors.adapters.recorded import (
+    CURRENCY,
+    cell_of,
+    events_of,
+    meter_of,
+    metric_of,
+    period_of,
+)
 from tests.vectors.given import Given
 
 
@@ -43,7 +51,7 @@ def charge_by_filter(given: Given) -> dict[str, Any]:
         if cell is not None and event.time in period:
             bucket = choose_bucket(filters, dict(zip(keys, cell.dimensions, strict=True)))
             cells.setdefault(bucket, []).append(cell)
-    counted = Aggregation(metric.aggregation)
+    counted = meter_of(metric, keys)
     shown = [
         _priced(bucket, cells.get(place, ()), keys, counted)
         for place, bucket in [*enumerate(buckets), (None, default)]
@@ -73,7 +81,7 @@ def _bucket(name: str | None, charge: Given) -> _Bucket:
 
 
 def _priced(
-    bucket: _Bucket, cells: Sequence[Cell], dimensions: Sequence[str], counted: Aggregation
+    bucket: _Bucket, cells: Sequence[Cell], dimensions: Sequence[str], counted: Meter
 ) -> dict[str, Any]:
     groups = groups_of(cells, dimensions, bucket.group_keys)
     priced = [

@@ -6,18 +6,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from uuid import UUID
 
 from libs.money import exponent
 from libs.period import Period
-from services.rating.domain.cell import Cell, Operation, value_key
+from services.rating.domain import counting
+from services.rating.domain.cell import Cell
 from services.rating.domain.counting import OPERATION_PROPERTY, REMOVE
-from services.rating.domain.event import Moment, micros
-from services.rating.domain.meter import Aggregation
+from services.rating.domain.event import Moment, UsageEvent, micros
+from services.rating.domain.meter import Aggregation, Dimension, Meter, ValueInput
+from services.rating.domain.rounding import Rounding, RoundingMode
 from services.rating.domain.value import parse_value, text_of
 from tests.vectors.given import Given
 
 CURRENCY = "EUR"
-ONE, ZERO = Decimal(1), Decimal(0)
+ONE = Decimal(1)
+TENANT, CUSTOMER, EVENT_TYPE = 1, "customer", "used"
+NO_ID = UUID(int=0)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,7 @@ class Metric:
     aggregation: str
     field_name: str
     recurring: bool
+    rounding: Rounding | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class Recorded:
     time: datetime
     moment: Moment
     properties: Mapping[str, str]
-    amount: Decimal
+    amount: Decimal | None
 
     @property
     def removes(self) -> bool:
@@ -58,26 +65,31 @@ def metric_of(given: Given) -> Metric:
     metric = given.inner("metric")
     field_name = metric.text("field_name") if metric.has("field_name") else ""
     recurring = bool(metric.value("recurring")) if metric.has("recurring") else False
-    return Metric(metric.text("aggregation"), field_name, recurring)
+    rounding = None
+    if metric.has("rounding_function"):
+        mode = RoundingMode(metric.text("rounding_function"))
+        rounding = Rounding(mode, int(metric.value("rounding_precision")))
+    return Metric(metric.text("aggregation"), field_name, recurring, rounding)
 
 
 def events_of(events: Iterable[Given], *, first: int = 0) -> list[Recorded]:
-    """Read events in the order of the log, in which they begin at the place `first`."""
-    found = []
+    """Read events in the order of the log, in which they begin at the place `first`.
+
+    Of those with one id there is only the first in the log.
+    """
+    found: dict[str, Recorded] = {}
     for place, event in enumerate(events, first):
-        event.text("transaction_id")  # No case has one twice.
         cents = "precise_total_amount_cents"
-        amount = event.decimal(cents) if event.has(cents) else ZERO
+        amount = event.decimal(cents) if event.has(cents) else None
         time = instant(event.text("timestamp"))
-        found.append(
-            Recorded(
-                time=time,
-                moment=Moment(micros(time), 0, 0, place),
-                properties=event.value("properties"),
-                amount=amount.scaleb(-exponent(CURRENCY)),
-            )
+        recorded = Recorded(
+            time=time,
+            moment=Moment(micros(time), 0, 0, place),
+            properties=event.value("properties"),
+            amount=None if amount is None else amount.scaleb(-exponent(CURRENCY)),
         )
-    return found
+        found.setdefault(event.text("transaction_id"), recorded)
+    return list(found.values())
 
 
 def instant(text: str) -> datetime:
@@ -90,19 +102,37 @@ def period_of(period: Given) -> Period:
     return Period(instant(period.text("from")), instant(period.text("to")))
 
 
+def meter_of(metric: Metric, dimensions: Sequence[str]) -> Meter:
+    """Return the meter that counts what `metric` does; the levels of cases are told as changes."""
+    aggregation = Aggregation(metric.aggregation)
+    return Meter(
+        meter_id=NO_ID,
+        code=EVENT_TYPE,
+        name=EVENT_TYPE,
+        event_type=EVENT_TYPE,
+        aggregation=aggregation,
+        value_property=metric.field_name,
+        dimensions=tuple(Dimension(key, ()) for key in dimensions),
+        created_at=EPOCH,
+        rounding=metric.rounding,
+        value_input=ValueInput.DELTA if aggregation is Aggregation.WEIGHTED_SUM else None,
+        recurring=metric.recurring,
+    )
+
+
+def usage_event(event: Recorded) -> UsageEvent:
+    """Return the event as rating reads it."""
+    return UsageEvent(
+        tenant=TENANT,
+        customer_id=CUSTOMER,
+        subscription_id="",
+        type=EVENT_TYPE,
+        moment=event.moment,
+        properties=event.properties,
+        amount=event.amount,
+    )
+
+
 def cell_of(event: Recorded, metric: Metric, dimensions: Sequence[str]) -> Cell | None:
     """Return a cell of one event, None if the metric does not count it."""
-    cell = Cell(dimensions=tuple(text_of(event.properties.get(key)) for key in dimensions))
-    aggregation = Aggregation(metric.aggregation)
-    if aggregation is Aggregation.COUNT:
-        cell.event_count = 1
-    elif aggregation is Aggregation.UNIQUE_COUNT:
-        if not event.text(metric):
-            return None
-        cell.add_value(value_key(event.text(metric)), Operation(event.moment, not event.removes))
-    else:
-        value = event.value(metric)
-        if value is None:
-            return None
-        cell.add_number(aggregation, value, event.moment)
-    return cell
+    return counting.cell_of(usage_event(event), meter_of(metric, dimensions))
