@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from math import floor
+from math import ceil, floor
 from typing import Any
 
 HALF = Fraction(1, 2)
-ROUNDED = "_rounded"  # Such a key holds {value, places} of the key without the ending.
+# Such a key holds {value or values, places} of the key without the ending, rounded half up or,
+# if it holds {rounding: "ceil"}, up.
+ROUNDED = "_rounded"
 
 
 def differences(expected: Mapping[str, Any], got: Mapping[str, Any], path: str = "") -> list[str]:
@@ -20,28 +22,53 @@ def differences(expected: Mapping[str, Any], got: Mapping[str, Any], path: str =
         if key in got:
             found += _compared(value, got[key], at)
         elif key.endswith(ROUNDED) and key.removesuffix(ROUNDED) in got:
-            number = got[key.removesuffix(ROUNDED)]
-            found += _compared(value["value"], rounded(number, value["places"]), at)
+            found += _rounded_alike(value, got[key.removesuffix(ROUNDED)], at)
         else:
             found.append(f"{at}: expected {value}, which no adapter knows")
     return found
 
 
-def rounded(number: Decimal | Fraction | int, places: int) -> Fraction:
-    """Round `number` to `places`, half up."""
-    return Fraction(floor(Fraction(number) * 10**places + HALF), 10**places)
+def rounded(number: Decimal | Fraction | int, places: int, *, up: bool = False) -> Fraction:
+    """Round `number` to `places`, half up or always up."""
+    scaled = Fraction(number) * 10**places
+    return Fraction(ceil(scaled) if up else floor(scaled + HALF), 10**places)
+
+
+def _rounded_alike(expected: Mapping[str, Any], got: Any, path: str) -> Iterator[str]:
+    places, how = expected["places"], expected.get("rounding", "half_up")
+    strange = expected.keys() - {"value", "values", "places", "rounding"}
+    if strange or how not in {"half_up", "ceil"}:
+        yield f"{path}: {dict(expected)} is unknown"
+        return
+    up = how == "ceil"
+    if "values" in expected:
+        numbers = [rounded(number, places, up=up) for number in got]
+        yield from _compared(expected["values"], numbers, path)
+    else:
+        yield from _compared(expected["value"], rounded(got, places, up=up), path)
 
 
 def _compared(expected: Any, got: Any, path: str) -> Iterator[str]:
     if isinstance(expected, Mapping) and isinstance(got, Mapping):
         yield from differences(expected, got, path)
     elif isinstance(expected, list) and isinstance(got, Sequence) and not isinstance(got, str):
+        if _have_keys(expected) and _have_keys(got):
+            expected, got = (sorted(each, key=_key_text) for each in (expected, got))
         if len(expected) != len(got):
             yield f"{path}: expected {len(expected)}, got {len(got)}: {shown(got)}"
         for place, (one, other) in enumerate(zip(expected, got, strict=False)):
             yield from _compared(one, other, f"{path}[{place}]")
     elif not _equal(expected, got):
         yield f"{path}: expected {expected}, got {shown(got)}"
+
+
+def _have_keys(values: Sequence[Any]) -> bool:
+    """Tell whether values are told apart by a key of theirs: their order says nothing."""
+    return all(isinstance(one, Mapping) and isinstance(one.get("key"), Mapping) for one in values)
+
+
+def _key_text(value: Mapping[str, Any]) -> str:
+    return repr(sorted(value["key"].items()))
 
 
 def _equal(expected: Any, got: Any) -> bool:

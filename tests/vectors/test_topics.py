@@ -10,8 +10,16 @@ from tests.vectors.cases import load
 from tests.vectors.running import run
 
 DONE = [
+    "agg_count",
+    "agg_latest",
+    "agg_max",
     "agg_rounding",
+    "agg_sum",
+    "agg_unique_count",
+    "agg_weighted_sum",
+    "anniversary_periods",
     "charge_dynamic",
+    "charge_filters",
     "charge_graduated",
     "charge_graduated_percentage",
     "charge_minimum_true_up",
@@ -23,12 +31,16 @@ DONE = [
     "expression",
     "meteroid_discounts",
     "meteroid_pricing",
+    "meteroid_proration",
     "openmeter_discounts",
     "openmeter_dynamic",
     "openmeter_graduated",
     "openmeter_package",
     "openmeter_unit",
     "openmeter_volume",
+    "prorated_graduated",
+    "prorated_sum",
+    "prorated_unique_count",
 ]
 
 

@@ -30,6 +30,7 @@ from services.rating.domain.period import (
 from services.rating.domain.plan import PlanVersion
 from services.rating.domain.usage import span_of
 from services.rating.domain.usage_fees import Events, usage_fees, with_minimums
+from services.rating.operations.carrying import with_carried
 from services.rating.operations.messages import billing_period_message, fee_message
 from services.rating.operations.reattributing import check_not_reattributing
 from services.rating.store.applied import load_applied
@@ -242,7 +243,10 @@ async def load_usage(
     charged = {one.plan_version_id for one in usage}
     codes = {charge.meter_code for one in charged for charge in versions[one].charges}
     meters = await load_meters(conn, tenant, codes) if codes else {}
-    return LoadedUsage(versions, meters, await load_cells(conn, tenant, usage))
+    in_periods = await load_cells(conn, tenant, usage)
+    owned = [(tenant, period) for period in usage]
+    found = await with_carried(conn, owned, meters.values(), in_periods)
+    return LoadedUsage(versions, meters, found)
 
 
 def _base_fee(period: BillingPeriod, version: PlanVersion) -> Fee:

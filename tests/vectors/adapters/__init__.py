@@ -1,11 +1,31 @@
 """Adapters by topic."""
 
-from tests.vectors.adapters import charges, expression, meteroid, minimums, openmeter, units
+from tests.vectors.adapters import (
+    anniversaries,
+    charges,
+    expression,
+    filters,
+    meteroid,
+    minimums,
+    openmeter,
+    plan_changes,
+    proration,
+    units,
+    usage,
+)
 from tests.vectors.running import Adapter
 
 ADAPTERS: dict[str, Adapter] = {
+    "agg_count": usage.aggregate,
+    "agg_latest": usage.aggregate,
+    "agg_max": usage.aggregate,
     "agg_rounding": units.round_one,
+    "agg_sum": usage.aggregate,
+    "agg_unique_count": usage.aggregate,
+    "agg_weighted_sum": usage.aggregate,
+    "anniversary_periods": anniversaries.find_period,
     "charge_dynamic": charges.price_charge,
+    "charge_filters": filters.charge_by_filter,
     "charge_graduated": charges.price_charge,
     "charge_graduated_percentage": charges.price_charge,
     "charge_minimum_true_up": minimums.true_up,
@@ -17,10 +37,14 @@ ADAPTERS: dict[str, Adapter] = {
     "expression": expression.evaluate_one,
     "meteroid_discounts": meteroid.discount,
     "meteroid_pricing": meteroid.price_units,
+    "meteroid_proration": plan_changes.change_plan,
     "openmeter_discounts": openmeter.discount,
     "openmeter_dynamic": openmeter.price_line,
     "openmeter_graduated": openmeter.price_line,
     "openmeter_package": openmeter.price_line,
     "openmeter_unit": openmeter.price_line,
     "openmeter_volume": openmeter.price_line,
+    "prorated_graduated": proration.graduated_price,
+    "prorated_sum": proration.sum_usage,
+    "prorated_unique_count": proration.unique_usage,
 }
