@@ -82,11 +82,21 @@ class IngestLog:
         return await asyncio.to_thread(lambda: [_read_whole(piece) for piece in found])
 
     async def events(
-        self, tenant: Tenant, customer_id: str, *, start: datetime
+        self,
+        tenant: Tenant,
+        customer_id: str,
+        *,
+        start: datetime,
+        end: datetime | None = None,
+        event_type: str = "",
     ) -> AsyncGenerator[Sequence[UsageEvent], None]:
         """Give a customer's events at and after `start`, page by page in log order."""
         request = pb.ListEventsRequest(
-            customer_id=customer_id, start=timestamp(start), page_size=PAGE_SIZE
+            customer_id=customer_id,
+            type=event_type,
+            start=timestamp(start),
+            end=None if end is None else timestamp(end),
+            page_size=PAGE_SIZE,
         )
         while True:
             answer = await call(self._stub.ListEvents, request, tenant=tenant)

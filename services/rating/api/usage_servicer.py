@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,7 +16,8 @@ from libs.db import Snapshots
 from libs.difference import Finding
 from libs.verification import Counts, answers
 from libs.wire import Faults, parse_text, parse_timestamp
-from services.rating.operations import rating as operations
+from services.rating.operations.log import Log
+from services.rating.operations.rating import get_usage
 from services.rating.operations.verifying_cells import LogPages, verify_cells
 from services.rating.operations.verifying_fees import verify_fees
 from tally.rating.v1 import usage_service_pb2 as pb
@@ -25,11 +26,15 @@ from tally.rating.v1 import usage_service_pb2_grpc
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
+class WholeLog(Log, LogPages, Protocol):
+    """The event log by customer and by lane."""
+
+
 class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
     """Answers for usage."""
 
     def __init__(
-        self, engine: AsyncEngine, worker: AsyncEngine, log: LogPages, clock: Clock
+        self, engine: AsyncEngine, worker: AsyncEngine, log: WholeLog, clock: Clock
     ) -> None:
         self._engine = engine
         self._worker = worker
@@ -45,7 +50,7 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
             if request.HasField("at"):
                 at = parse_timestamp(request.at, "at")
         faults.check()
-        return await operations.get_usage(self._engine, tenant(), subscription_id, at)
+        return await get_usage(self._engine, self._log, tenant(), subscription_id, at)
 
     def VerifyUsage(
         self, request: pb.VerifyUsageRequest, context: Context
@@ -57,7 +62,10 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
     async def _verify(
         self, snapshots: Snapshots, counts: Counter[str]
     ) -> AsyncGenerator[Finding, None]:
-        for level in (verify_cells(snapshots, self._log, counts), verify_fees(snapshots, counts)):
+        for level in (
+            verify_cells(snapshots, self._log, counts),
+            verify_fees(snapshots, self._log, counts),
+        ):
             async with aclosing(level):
                 async for finding in level:
                     yield finding

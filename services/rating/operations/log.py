@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -25,9 +25,17 @@ class Log(Protocol):
         """
 
     def events(
-        self, tenant: Tenant, customer_id: str, *, start: datetime
-    ) -> AsyncIterator[Sequence[UsageEvent]]:
+        self,
+        tenant: Tenant,
+        customer_id: str,
+        *,
+        start: datetime,
+        end: datetime | None = None,
+        event_type: str = "",
+    ) -> AsyncGenerator[Sequence[UsageEvent], None]:
         """Give a customer's events at and after `start`, page by page in log order.
+
+        Only those before `end`, and of one type, if these are given.
 
         Raises:
             Unavailable: a shard is away.

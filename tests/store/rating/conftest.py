@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -35,7 +35,7 @@ from services.rating.domain.plan import (
     Timing,
 )
 from services.rating.domain.price import StandardPrice
-from services.rating.operations import announcing, meters, plans, rating, subscriptions
+from services.rating.operations import announcing, closing, meters, plans, subscriptions
 from services.rating.operations.folding import Catalogs, fold_slices
 from services.rating.operations.log import Watermark
 from services.rating.operations.subscriptions import Wish
@@ -71,12 +71,21 @@ class World:
     log: list[UsageEvent] = field(default_factory=list)
 
     async def events(
-        self, tenant: Tenant, customer_id: str, *, start: datetime
-    ) -> AsyncIterator[Sequence[UsageEvent]]:
+        self,
+        tenant: Tenant,
+        customer_id: str,
+        *,
+        start: datetime,
+        end: datetime | None = None,
+        event_type: str = "",
+    ) -> AsyncGenerator[Sequence[UsageEvent], None]:
         """Give a customer's events as ingest does."""
         for event in self.log:
             own = (event.tenant, event.customer_id) == (tenant, customer_id)
-            if own and event.moment.time >= micros(start):
+            late = end is not None and event.moment.time >= micros(end)
+            if not own or late or event.moment.time < micros(start):
+                continue
+            if event_type in ("", event.type):
                 yield [event]
 
     async def heads(self) -> Sequence[ShardHead]:
@@ -192,12 +201,12 @@ class World:
         return await announcing.announce(self.worker, groups, watermark)
 
     async def close(self, period_id: UUID, now: datetime) -> rating_pb.RatedPeriod:
-        answer = await rating.close_period(self.app, TENANT, period_id, now=now)
+        answer = await closing.close_period(self.app, self, TENANT, period_id, now=now)
         return answer.rated
 
     async def adjust(self, period_id: UUID, sequence: int) -> rating_pb.RatedPeriod:
-        answer = await rating.close_adjustment(
-            self.app, TENANT, period_id, sequence, now=self.through
+        answer = await closing.close_adjustment(
+            self.app, self, TENANT, period_id, sequence=sequence, now=self.through
         )
         return answer.adjustment
 

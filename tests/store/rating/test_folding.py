@@ -95,7 +95,7 @@ async def test_every_aggregate_merges_with_what_is_stored(world: World) -> None:
 
 
 async def rate(world: World) -> dict[str, str]:
-    usage = await get_usage(world.app, TENANT, "acme", NOON)
+    usage = await get_usage(world.app, world, TENANT, "acme", NOON)
     return {fee.meter_code: fee.units for fee in usage.fees}
 
 
