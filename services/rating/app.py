@@ -114,7 +114,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 ),
                 Servicer(
                     rating_service_pb2_grpc.add_RatingServiceServicer_to_server,
-                    RatingServicer(engine, worker, clock),
+                    RatingServicer(engine, worker, events, clock),
                 ),
                 Servicer(
                     fact_service_pb2_grpc.add_FactServiceServicer_to_server, FactServicer(worker)

@@ -11,8 +11,10 @@ from libs.auth import caller, tenant
 from libs.clock import Clock
 from libs.db import Snapshots
 from libs.wire import parse_page, parse_uuid, parse_uuids
-from services.rating.operations import rating as operations
+from services.rating.operations import closing
 from services.rating.operations.closes import list_closes
+from services.rating.operations.log import Log
+from services.rating.operations.rating import rate_period
 from tally.rating.v1 import rating_service_pb2 as pb
 from tally.rating.v1 import rating_service_pb2_grpc
 
@@ -22,38 +24,44 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class RatingServicer(rating_service_pb2_grpc.RatingServiceServicer):
     """Answers for what periods cost."""
 
-    def __init__(self, engine: AsyncEngine, worker: AsyncEngine, clock: Clock) -> None:
+    def __init__(self, engine: AsyncEngine, worker: AsyncEngine, log: Log, clock: Clock) -> None:
         self._engine = engine
         self._worker = worker
+        self._log = log
         self._clock = clock
 
     async def RatePeriod(
         self, request: pb.RatePeriodRequest, context: Context
     ) -> pb.RatePeriodResponse:
         period_id = parse_uuid(request.period_id, "period_id")
-        return await operations.rate_period(self._engine, tenant(), period_id)
+        return await rate_period(self._engine, self._log, tenant(), period_id)
 
     async def ClosePeriod(
         self, request: pb.ClosePeriodRequest, context: Context
     ) -> pb.ClosePeriodResponse:
         period_id = parse_uuid(request.period_id, "period_id")
         now = self._clock.now()
-        return await operations.close_period(self._engine, tenant(), period_id, now=now)
+        return await closing.close_period(self._engine, self._log, tenant(), period_id, now=now)
 
     async def ClosePeriods(
         self, request: pb.ClosePeriodsRequest, context: Context
     ) -> pb.ClosePeriodsResponse:
         period_ids = parse_uuids(request.period_ids, "period_ids")
         now = self._clock.now()
-        return await operations.close_periods(self._engine, tenant(), period_ids, now=now)
+        return await closing.close_periods(self._engine, self._log, tenant(), period_ids, now=now)
 
     async def CloseAdjustment(
         self, request: pb.CloseAdjustmentRequest, context: Context
     ) -> pb.CloseAdjustmentResponse:
         period_id = parse_uuid(request.period_id, "period_id")
         now = self._clock.now()
-        return await operations.close_adjustment(
-            self._engine, tenant(), period_id, request.sequence, now=now
+        return await closing.close_adjustment(
+            self._engine,
+            self._log,
+            tenant(),
+            period_id,
+            sequence=request.sequence,
+            now=now,
         )
 
     async def ListCloses(

@@ -57,9 +57,9 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
         """Return the usage of a period, priced."""
         asked = parse_usage(request, self.clock.now())
         await self._wait(asked.ack, asked.subscription_id, context)
-        if asked.as_of is None:
-            return await get_usage(self.engine, tenant(), asked.subscription_id, asked.at)
         reader = self._reader()
+        if asked.as_of is None:
+            return await get_usage(reader, asked.subscription_id, asked.at)
         return await get_usage_before(reader, asked.subscription_id, asked.at, asked.as_of)
 
     async def QueryUsage(
@@ -103,7 +103,10 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
     async def _verify(
         self, snapshots: Snapshots, counts: Counter[str]
     ) -> AsyncGenerator[Finding, None]:
-        for level in (verify_cells(snapshots, self.log, counts), verify_fees(snapshots, counts)):
+        for level in (
+            verify_cells(snapshots, self.log, counts),
+            verify_fees(snapshots, self.log, counts),
+        ):
             async with aclosing(level):
                 async for finding in level:
                     yield finding

@@ -168,7 +168,7 @@ def conversion_faults(price: ChargePrice, options: PriceOptions, path: str) -> l
 
 def _adds_up(meter: Meter) -> bool:
     """Tell whether its units are the sum of those of single events, with nothing in between."""
-    plain = meter.day_bucket is None and meter.rounding is None
+    plain = meter.day_bucket is None and meter.rounding is None and not meter.recurring
     return plain and meter.aggregation in ADDING_UP
 
 

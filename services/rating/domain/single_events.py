@@ -11,8 +11,10 @@ from uuid import UUID
 from libs.errors import Unavailable
 from libs.period import Period
 from services.rating.domain.attribution import Catalog, Stretch, attribute
+from services.rating.domain.charge_price import reads_events
 from services.rating.domain.event import Moment, UsageEvent, micros
 from services.rating.domain.meter import Aggregation, Meter
+from services.rating.domain.plan import PlanVersion
 from services.rating.domain.price import ONE
 from services.rating.domain.reading import number_of
 from services.rating.domain.value import text_of
@@ -29,6 +31,15 @@ class SingleEvent:
     moment: Moment
     dimensions: tuple[str, ...]
     value: Decimal
+
+
+def codes_read(version: PlanVersion) -> frozenset[str]:
+    """Return the codes of the meters whose single events a price of `version` looks at."""
+    return frozenset(
+        charge.meter_code
+        for charge in version.charges
+        if any(map(reads_events, (charge.price, *(one.price for one in charge.buckets))))
+    )
 
 
 def single_events(

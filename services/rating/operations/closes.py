@@ -7,7 +7,7 @@ from uuid import UUID
 
 from libs.db import Snapshots
 from libs.wire import Page, page_token, parse_page_token
-from services.rating.operations.rating import close_message
+from services.rating.operations.closing import close_message
 from services.rating.store import closes as store
 from services.rating.store.closes import Key
 from services.rating.store.periods import load_periods

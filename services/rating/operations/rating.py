@@ -1,47 +1,39 @@
-"""Pricing billing periods, and freezing what they cost."""
+"""Pricing billing periods, as of now."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
-from opentelemetry import trace
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs.db import begin
-from libs.errors import FieldInvalid
+from libs.db import Snapshots, begin
 from libs.money import Money
-from libs.telemetry import links_from
 from libs.tenant import Tenant
 from libs.wire import money_message
 from services.rating.domain.cell import Cell
-from services.rating.domain.fee import Fee, adjustments, base_fee, check_amounts
+from services.rating.domain.fee import Fee, base_fee, check_amounts
 from services.rating.domain.meter import Meter
-from services.rating.domain.period import (
-    AdjustmentOutOfOrder,
-    BillingPeriod,
-    PeriodKind,
-    PeriodNotClosed,
-    PeriodNotDue,
-    PeriodStatus,
-)
+from services.rating.domain.period import BillingPeriod, PeriodKind
 from services.rating.domain.plan import PlanVersion
+from services.rating.domain.single_events import codes_read
 from services.rating.domain.usage import span_of
 from services.rating.domain.usage_fees import Events, usage_fees, with_minimums
 from services.rating.operations.carrying import with_carried
+from services.rating.operations.log import Log
 from services.rating.operations.messages import billing_period_message, fee_message
-from services.rating.operations.reattributing import check_not_reattributing
-from services.rating.store.applied import load_applied
-from services.rating.store.cells import load_cells
-from services.rating.store.closes import CLOSE, Close, insert_closes, list_closes, load_closes
-from services.rating.store.meters import load_meters
-from services.rating.store.periods import (
-    load_period,
-    lock_periods,
-    set_status,
+from services.rating.operations.single_events import (
+    Counted,
+    EventsOutdated,
+    ReadEvents,
+    counted_of,
+    load_asked,
+    read_events,
 )
+from services.rating.store.cells import load_cells
+from services.rating.store.meters import load_meters
+from services.rating.store.periods import load_period, load_periods
 from services.rating.store.plans import load_versions
 from tally.common.v1 import money_pb2 as money_pb
 from tally.rating.v1 import rating_service_pb2 as pb
@@ -65,120 +57,123 @@ class LoadedUsage:
     meters: Mapping[str, Meter]
     cells: Mapping[UUID, Mapping[UUID, Sequence[Cell]]]
 
-    def price(self, period: BillingPeriod, *, closing: bool = True) -> Rated:
+    def price(
+        self, period: BillingPeriod, read: ReadEvents | None = None, *, closing: bool = True
+    ) -> Rated:
         """Price one of the periods. Errors as in `price_period`."""
         version = self.versions[period.plan_version_id]
-        cells = self.cells.get(period.period_id, {})
-        return price_period(period, version, self.meters, cells, closing=closing)
+        found = self.cells.get(period.period_id, {})
+        events = None if read is None else read.events
+        return price_period(period, version, self.meters, found, events=events, closing=closing)
+
+    def counted(self, period: BillingPeriod) -> Counted | None:
+        """Return what prices of the period look at event by event; None if that is nothing."""
+        if period.kind is not PeriodKind.USAGE:
+            return None
+        codes = codes_read(self.versions[period.plan_version_id])
+        return counted_of(self.meters, codes, self.cells.get(period.period_id, {}))
+
+    def asked(
+        self, tenant: Tenant, periods: Sequence[BillingPeriod]
+    ) -> list[tuple[Tenant, BillingPeriod, Counted]]:
+        """Return those of `periods` whose single events have to be read."""
+        found = [(period, self.counted(period)) for period in periods]
+        return [(tenant, period, counted) for period, counted in found if counted is not None]
 
 
 async def rate_period(
-    engine: AsyncEngine, tenant: Tenant, period_id: UUID
+    engine: AsyncEngine, log: Log, tenant: Tenant, period_id: UUID
 ) -> pb.RatePeriodResponse:
     """Price a period as of now; nothing is stored.
 
     Raises:
         PeriodNotFound: there is none.
     """
-    async with begin(engine, tenant) as conn:
-        period = await load_period(conn, tenant, period_id)
-        [rated] = await rate_periods(conn, tenant, [period])
-    return pb.RatePeriodResponse(rated=_rated_message(period, rated))
+
+    async def find(conn: AsyncConnection) -> BillingPeriod:
+        return await load_period(conn, tenant, period_id)
+
+    period, rated = await rate_now(engine, log, tenant, find, closing=True)
+    return pb.RatePeriodResponse(rated=rated_message(period, rated))
 
 
-async def close_period(
-    engine: AsyncEngine, tenant: Tenant, period_id: UUID, *, now: datetime
-) -> pb.ClosePeriodResponse:
-    """Freeze what a due period costs; a repeat gets the first answer. Errors: `close_periods`."""
-    [(period, close)] = await _close_all(engine, tenant, [period_id], now=now)
-    _link(close.usage_traceparents)
-    return pb.ClosePeriodResponse(rated=close_message(period, close))
-
-
-async def close_periods(
-    engine: AsyncEngine, tenant: Tenant, period_ids: Sequence[UUID], *, now: datetime
-) -> pb.ClosePeriodsResponse:
-    """Freeze what due periods cost, all or none of them; repeats get the first answers.
+async def rate_now(
+    engine: AsyncEngine,
+    log: Log,
+    tenant: Tenant,
+    find: Callable[[AsyncConnection], Awaitable[BillingPeriod]],
+    *,
+    closing: bool,
+) -> tuple[BillingPeriod, Rated]:
+    """Price the period that `find` finds, with its single events if a price looks at them.
 
     Raises:
-        FieldInvalid: one is named twice.
-        PeriodNotFound: one does not exist.
-        PeriodNotDue: one was not announced as due.
-        Unavailable: the usage of one is being attributed again.
-    """
-    if len(set(period_ids)) < len(period_ids):
-        raise FieldInvalid("period_ids", "name a period twice")
-    closed = await _close_all(engine, tenant, period_ids, now=now)
-    return pb.ClosePeriodsResponse(rated=[close_message(*one) for one in closed])
-
-
-async def _close_all(
-    engine: AsyncEngine, tenant: Tenant, period_ids: Sequence[UUID], *, now: datetime
-) -> list[tuple[BillingPeriod, Close]]:
-    """Return what was frozen of periods, now or before, in their order.
-
-    The locks keep folds from their cells until the fees are stored: usage is either in them, or
-    comes to a closed period and is announced as late.
+        Unavailable: they cannot be read, or its usage is being attributed again.
     """
     async with begin(engine, tenant) as conn:
-        periods = await lock_periods(conn, tenant, period_ids)
-        for period in periods.values():
-            if period.status is PeriodStatus.OPEN:
-                raise PeriodNotDue(
-                    f"the billing period {period.period_id} is due at {period.due_at}"
-                )
-        due = [one for one in periods.values() if one.status is PeriodStatus.DUE]
-        await check_not_reattributing(conn, tenant, due)
-        rated = await rate_periods(conn, tenant, due)
-        frozen = {
-            period.period_id: _close(CLOSE, period, price)
-            for period, price in zip(due, rated, strict=True)
-        }
-        await _freeze(conn, tenant, frozen, now=now)
-        await set_status(conn, {tenant: frozen.keys()}, PeriodStatus.CLOSED)
-        before = periods.keys() - frozen.keys()
-        if before:
-            for (_, period_id, sequence), close in await list_closes(conn, period_ids=before):
-                if sequence == CLOSE:
-                    frozen[period_id] = close
-    return [(periods[period_id], frozen[period_id]) for period_id in period_ids]
+        period = await find(conn)
+        loaded = await load_usage(conn, tenant, [period])
+    if loaded.counted(period) is None:
+        return period, loaded.price(period, closing=closing)
+    async with Snapshots(engine, engine, tenant).begin() as conn:
+        period = await find(conn)
+        loaded = await load_usage(conn, tenant, [period])
+        asked = await load_asked(conn, loaded.asked(tenant, [period]))
+    read = await read_events(log, asked)
+    return period, loaded.price(period, read.get(period.period_id), closing=closing)
 
 
-async def close_adjustment(
-    engine: AsyncEngine, tenant: Tenant, period_id: UUID, sequence: int, *, now: datetime
-) -> pb.CloseAdjustmentResponse:
-    """Freeze how the price of a closed period now differs from all that was frozen of it.
+async def read_periods(
+    engine: AsyncEngine, log: Log, tenant: Tenant, period_ids: Collection[UUID]
+) -> dict[UUID, ReadEvents]:
+    """Read the single events of those periods whose prices look at them, by id.
 
     Raises:
-        FieldInvalid: `sequence` is not above 0.
-        PeriodNotFound: there is none.
-        PeriodNotClosed: it is not closed.
-        AdjustmentOutOfOrder: the adjustment before this one does not exist.
-        Unavailable: its usage is being attributed again.
+        Unavailable: a shard is away.
     """
-    if sequence < 1:
-        raise FieldInvalid("sequence", f"is {sequence}, must be above 0")
-    async with begin(engine, tenant) as conn:
-        period = await load_period(conn, tenant, period_id, lock=True)
-        if period.status is not PeriodStatus.CLOSED:
-            raise PeriodNotClosed(f"the billing period {period_id} is {period.status}")
-        frozen = await load_closes(conn, tenant, period_id)
-        if sequence > len(frozen):
-            raise AdjustmentOutOfOrder(
-                f"the next adjustment is {len(frozen)}, not {sequence}",
-                metadata={"next_sequence": str(len(frozen))},
-            )
-        if sequence < len(frozen):
-            close = frozen[sequence]
-        else:
-            await check_not_reattributing(conn, tenant, [period])
-            [rated] = await rate_periods(conn, tenant, [period])
-            billed = [fee for each in frozen for fee in each.fees]
-            difference = replace(rated, fees=tuple(adjustments(rated.fees, billed)))
-            close = _close(sequence, period, difference)
-            await _freeze(conn, tenant, {period_id: close}, now=now)
-    _link(close.usage_traceparents)
-    return pb.CloseAdjustmentResponse(adjustment=close_message(period, close))
+    async with Snapshots(engine, engine, tenant).begin() as conn:
+        periods = list((await load_periods(conn, period_ids)).values())
+        loaded = await load_usage(conn, tenant, periods)
+        asked = await load_asked(conn, loaded.asked(tenant, periods))
+    return await read_events(log, asked)
+
+
+async def rate_periods(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    periods: Sequence[BillingPeriod],
+    read: Mapping[UUID, ReadEvents] | None = None,
+) -> list[Rated]:
+    """Price periods as of their cells, in their order; `read` are events read before, by period.
+
+    Raises:
+        EventsOutdated: a price looks at events that are not among them, or not all of them.
+    """
+    loaded = await load_usage(conn, tenant, periods)
+    read = read or {}
+    outdated = [
+        period.period_id
+        for _, period, counted in loaded.asked(tenant, periods)
+        if period.period_id not in read or read[period.period_id].mark != counted.mark
+    ]
+    if outdated:
+        raise EventsOutdated(outdated)
+    return [loaded.price(period, read.get(period.period_id)) for period in periods]
+
+
+async def load_usage(
+    conn: AsyncConnection, tenant: Tenant, periods: Sequence[BillingPeriod]
+) -> LoadedUsage:
+    """Return what pricing periods needs."""
+    versions = await load_versions(conn, [tenant], {one.plan_version_id for one in periods})
+    usage = [period for period in periods if period.kind is PeriodKind.USAGE]
+    charged = {one.plan_version_id for one in usage}
+    codes = {charge.meter_code for one in charged for charge in versions[one].charges}
+    meters = await load_meters(conn, tenant, codes) if codes else {}
+    in_periods = await load_cells(conn, tenant, usage)
+    owned = [(tenant, period) for period in usage]
+    found = await with_carried(conn, owned, meters.values(), in_periods)
+    return LoadedUsage(versions, meters, found)
 
 
 def price_period(
@@ -216,39 +211,6 @@ def price_period(
     return Rated(tuple(fees), latest_traceparents(priced))
 
 
-def close_message(period: BillingPeriod, close: Close) -> pb.RatedPeriod:
-    """Write what was frozen of a period, as it was then."""
-    as_frozen = replace(period, status=PeriodStatus.CLOSED, late_version=close.late_version)
-    return _rated_message(as_frozen, Rated(close.fees, close.usage_traceparents))
-
-
-async def rate_periods(
-    conn: AsyncConnection,
-    tenant: Tenant,
-    periods: Sequence[BillingPeriod],
-    *,
-    closing: bool = True,
-) -> list[Rated]:
-    """Price periods as of their cells, in their order; nothing is stored."""
-    loaded = await load_usage(conn, tenant, periods)
-    return [loaded.price(period, closing=closing) for period in periods]
-
-
-async def load_usage(
-    conn: AsyncConnection, tenant: Tenant, periods: Sequence[BillingPeriod]
-) -> LoadedUsage:
-    """Return what pricing periods needs."""
-    versions = await load_versions(conn, [tenant], {one.plan_version_id for one in periods})
-    usage = [period for period in periods if period.kind is PeriodKind.USAGE]
-    charged = {one.plan_version_id for one in usage}
-    codes = {charge.meter_code for one in charged for charge in versions[one].charges}
-    meters = await load_meters(conn, tenant, codes) if codes else {}
-    in_periods = await load_cells(conn, tenant, usage)
-    owned = [(tenant, period) for period in usage]
-    found = await with_carried(conn, owned, meters.values(), in_periods)
-    return LoadedUsage(versions, meters, found)
-
-
 def _base_fee(period: BillingPeriod, version: PlanVersion) -> Fee:
     assert version.base_amount is not None, "only plans with one have base periods"
     return base_fee(
@@ -267,24 +229,8 @@ def latest_traceparents(cells: Iterable[Cell]) -> tuple[str, ...]:
     return tuple(distinct)[:TRACEPARENTS_MAX]
 
 
-def _close(sequence: int, period: BillingPeriod, rated: Rated) -> Close:
-    return Close(
-        sequence=sequence,
-        late_version=period.late_version,
-        usage_traceparents=rated.usage_traceparents,
-        fees=rated.fees,
-    )
-
-
-async def _freeze(
-    conn: AsyncConnection, tenant: Tenant, frozen: Mapping[UUID, Close], *, now: datetime
-) -> None:
-    # Read under the periods' locks: no fold that touches them can move them meanwhile.
-    positions = await load_applied(conn)
-    await insert_closes(conn, tenant, frozen, applied=positions, closed_at=now)
-
-
-def _rated_message(period: BillingPeriod, rated: Rated) -> pb.RatedPeriod:
+def rated_message(period: BillingPeriod, rated: Rated) -> pb.RatedPeriod:
+    """Write a period with its fees."""
     return pb.RatedPeriod(
         period=billing_period_message(period),
         fees=[fee_message(fee, period.currency) for fee in rated.fees],
@@ -297,9 +243,3 @@ def _rated_message(period: BillingPeriod, rated: Rated) -> pb.RatedPeriod:
 def total(fees: Sequence[Fee], currency: str) -> money_pb.Money:
     """Write the sum of the amounts of fees."""
     return money_message(Money(currency, sum(fee.amount_minor for fee in fees)))
-
-
-def _link(traceparents: Iterable[str]) -> None:
-    span = trace.get_current_span()
-    for link in links_from(traceparents):
-        span.add_link(link.context)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.db import Snapshots, begin
 from libs.errors import FieldInvalid
@@ -22,8 +22,9 @@ from services.rating.domain.period import BillingPeriod
 from services.rating.domain.usage_query import split_sources
 from services.rating.operations.log import Log
 from services.rating.operations.messages import fee_message
-from services.rating.operations.rating import Rated, load_usage, rate_periods, total
-from services.rating.operations.refolding import fold_again, load_refolding
+from services.rating.operations.rating import LoadedUsage, Rated, load_usage, rate_now, total
+from services.rating.operations.refolding import Refolding, fold_again, load_refolding
+from services.rating.operations.single_events import Asked, ReadEvents, read_events
 from services.rating.store.periods import load_usage_period
 from services.rating.store.subscriptions import load_newest
 from tally.rating.v1 import usage_service_pb2 as pb
@@ -54,19 +55,22 @@ async def find_customer(app: AsyncEngine, tenant: Tenant, subscription_id: str) 
         return (await load_newest(conn, tenant, subscription_id)).customer_id
 
 
-async def get_usage(
-    app: AsyncEngine, tenant: Tenant, subscription_id: str, at: datetime
-) -> pb.GetUsageResponse:
+async def get_usage(reader: UsageReader, subscription_id: str, at: datetime) -> pb.GetUsageResponse:
     """Price the usage period of the newest life of a subscription that holds `at`.
+
+    What it has cost so far has no minimums.
 
     Raises:
         SubscriptionNotFound: there is none of that id.
         PeriodNotFound: no usage period holds `at`.
+        Unavailable: a price looks at single events, and they cannot be read.
     """
-    async with begin(app, tenant) as conn:
-        subscription = await load_newest(conn, tenant, subscription_id)
-        period = await load_usage_period(conn, tenant, subscription, at)
-        [rated] = await rate_periods(conn, tenant, [period], closing=False)
+
+    async def find(conn: AsyncConnection) -> BillingPeriod:
+        subscription = await load_newest(conn, reader.tenant, subscription_id)
+        return await load_usage_period(conn, reader.tenant, subscription, at)
+
+    period, rated = await rate_now(reader.app, reader.log, reader.tenant, find, closing=False)
     return usage_answer(period, rated)
 
 
@@ -98,7 +102,24 @@ async def get_usage_before(
     folded = await fold_again(reader.log, refolding, sources.parts, terms={period.term_id})
     stored = loaded.cells.get(period.period_id, {})
     cut = replace(loaded, cells={period.period_id: _together(stored, folded)})
-    return usage_answer(period, cut.price(period, closing=False))
+    read = await _read_before(reader, refolding, period, cut, before.end)
+    return usage_answer(period, cut.price(period, read, closing=False))
+
+
+async def _read_before(
+    reader: UsageReader,
+    refolding: Refolding,
+    period: BillingPeriod,
+    cut: LoadedUsage,
+    end: datetime,
+) -> ReadEvents | None:
+    """Return the single events before `end` that prices look at; None if they look at none."""
+    counted = cut.counted(period)
+    if counted is None:
+        return None
+    terms = refolding.catalog.terms[period.customer_id]
+    asked = Asked(reader.tenant, period, counted, terms, refolding.applied)
+    return (await read_events(reader.log, [asked]))[period.period_id].before(end)
 
 
 def _before(period: BillingPeriod, as_of: datetime) -> Period:

@@ -13,13 +13,23 @@ from libs.db import Snapshots
 from libs.difference import Difference, Finding, Unverified, compared
 from libs.tenant import Tenant
 from services.rating.domain.cell import Cell
+from services.rating.domain.custom import PriceNotComputable
 from services.rating.domain.fee import AmountTooLarge
 from services.rating.domain.meter import Meter
 from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
 from services.rating.domain.plan import PlanVersion
+from services.rating.domain.single_events import EventsNotRead, codes_read
 from services.rating.domain.verification import breakdown_differences, fee_differences
 from services.rating.operations.carrying import with_carried
+from services.rating.operations.log import Log
 from services.rating.operations.rating import price_period
+from services.rating.operations.single_events import (
+    Asked,
+    ReadEvents,
+    counted_of,
+    load_asked,
+    read_events,
+)
 from services.rating.store import verification as store
 from services.rating.store.catalog import load_meters_by_type
 from services.rating.store.closes import Close, list_closes
@@ -38,15 +48,22 @@ class Books:
     versions: Mapping[UUID, PlanVersion]
     meters: Mapping[int, Mapping[str, Meter]]  # By tenant and code.
     cells: Mapping[UUID, Mapping[UUID, Sequence[Cell]]]  # By period and meter.
+    asked: Sequence[Asked]  # Of periods whose prices look at single events.
     jobs: set[tuple[int, str]]
 
 
-async def verify_fees(snapshots: Snapshots, counts: Counter[str]) -> AsyncGenerator[Finding, None]:
+async def verify_fees(
+    snapshots: Snapshots, log: Log, counts: Counter[str]
+) -> AsyncGenerator[Finding, None]:
     """Give every frozen fee that is not what the period's cells cost now, adjustments included.
 
     200 periods are read at one instant each time, with their cells; that is all that is held in
-    memory. A period with late usage that no adjustment covers yet cannot be compared, nor one
-    whose usage is being attributed again.
+    memory, and the single events of one period where its prices look at them. A period with late
+    usage that no adjustment covers yet cannot be compared, nor one whose usage is being attributed
+    again.
+
+    Raises:
+        Unavailable: the log or the database is away.
     """
     counts.update({"closed periods": 0, "closed fees": 0})
     async with snapshots.begin() as conn:
@@ -63,7 +80,9 @@ async def verify_fees(snapshots: Snapshots, counts: Counter[str]) -> AsyncGenera
             closes = books.closes.get(period.period_id, ())
             counts["closed periods"] += 1
             counts["closed fees"] += sum(len(close.fees) for close in closes)
-            for finding in _findings(tenant, period, closes, books):
+            asked = [one for one in books.asked if one.period.period_id == period.period_id]
+            read = await read_events(log, asked)
+            for finding in _findings(tenant, period, closes, books, read.get(period.period_id)):
                 yield finding
         if len(page) < PERIODS_AT_ONCE:
             return
@@ -79,22 +98,35 @@ async def _load_books(conn: AsyncConnection, page: Sequence[Owned]) -> Books:
     tenants = sorted({tenant for tenant, _ in page})
     by_type = await load_meters_by_type(conn, tenants)
     usage = [(tenant, period) for tenant, period in page if period.kind is PeriodKind.USAGE]
-    every = [meter for types in by_type.values() for of_type in types.values() for meter in of_type]
+    versions = await load_versions(conn, tenants, {one.plan_version_id for _, one in page})
+    meters = {
+        tenant: {meter.code: meter for of_type in types.values() for meter in of_type}
+        for tenant, types in by_type.items()
+    }
     in_periods = await store.load_cells_of_periods(conn, usage)
+    every = [meter for of_tenant in meters.values() for meter in of_tenant.values()]
+    cells = await with_carried(conn, usage, every, in_periods)
+    counted = []
+    for tenant, period in usage:
+        codes = codes_read(versions[period.plan_version_id])
+        found = counted_of(meters[tenant], codes, cells.get(period.period_id, {}))
+        counted += [(tenant, period, found)] if found is not None else []
     return Books(
         closes=closes,
-        versions=await load_versions(conn, tenants, {one.plan_version_id for _, one in page}),
-        meters={
-            tenant: {meter.code: meter for of_type in types.values() for meter in of_type}
-            for tenant, types in by_type.items()
-        },
-        cells=await with_carried(conn, usage, every, in_periods),
+        versions=versions,
+        meters=meters,
+        cells=cells,
+        asked=await load_asked(conn, counted),
         jobs=await store.load_jobs(conn),
     )
 
 
 def _findings(
-    tenant: Tenant, period: BillingPeriod, closes: Sequence[Close], books: Books
+    tenant: Tenant,
+    period: BillingPeriod,
+    closes: Sequence[Close],
+    books: Books,
+    read: ReadEvents | None,
 ) -> Iterator[Finding]:
     named = {
         "subscription_id": period.subscription_id,
@@ -121,8 +153,9 @@ def _findings(
                 books.versions[period.plan_version_id],
                 books.meters[tenant],
                 books.cells.get(period.period_id, {}),
+                events=None if read is None else read.events,
             )
-        except AmountTooLarge as error:
+        except (AmountTooLarge, PriceNotComputable, EventsNotRead) as error:
             yield Unverified(tenant, "period", named, str(error))
             return
         frozen = [close.fees for close in closes]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.clock import Clock
 from libs.db import begin
@@ -22,9 +22,9 @@ from libs.worker import wait
 from services.rating.domain.period import BillingPeriod, PeriodNotFound
 from services.rating.operations.acks import Positions
 from services.rating.operations.log import Log
-from services.rating.operations.rating import rate_periods
+from services.rating.operations.rating import rate_now
 from services.rating.operations.usage import usage_answer
-from services.rating.store.periods import load_usage_period
+from services.rating.store.periods import load_period, load_usage_period
 from services.rating.store.subscriptions import load_newest
 from services.rating.store.usage import UsageMark, load_mark
 from tally.rating.v1 import usage_service_pb2 as pb
@@ -153,7 +153,11 @@ class Watches:
             period = await load_usage_period(conn, watched.tenant, subscription, now)
             # First: what changes from now on is seen by the next look.
             mark = await load_mark(conn, watched.tenant, period.term_id, period.fee_days)
-            [rated] = await rate_periods(conn, watched.tenant, [period], closing=False)
+
+        async def find(conn: AsyncConnection) -> BillingPeriod:
+            return await load_period(conn, watched.tenant, period.period_id)
+
+        _, rated = await rate_now(self._app, self._log, watched.tenant, find, closing=False)
         return Seen(period, mark, usage_answer(period, rated))
 
     async def _mark(self, watched: Watched, period: BillingPeriod) -> UsageMark:

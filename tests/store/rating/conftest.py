@@ -36,7 +36,7 @@ from services.rating.domain.plan import (
     Timing,
 )
 from services.rating.domain.price import StandardPrice
-from services.rating.operations import announcing, meters, plans, rating, subscriptions
+from services.rating.operations import announcing, closing, meters, plans, subscriptions
 from services.rating.operations.folding import Catalogs, fold_slices
 from services.rating.operations.log import Watermark
 from services.rating.operations.subscriptions import Wish
@@ -197,12 +197,12 @@ class World:
         return await announcing.announce(self.worker, groups, watermark)
 
     async def close(self, period_id: UUID, now: datetime) -> rating_pb.RatedPeriod:
-        answer = await rating.close_period(self.app, TENANT, period_id, now=now)
+        answer = await closing.close_period(self.app, self, TENANT, period_id, now=now)
         return answer.rated
 
     async def adjust(self, period_id: UUID, sequence: int) -> rating_pb.RatedPeriod:
-        answer = await rating.close_adjustment(
-            self.app, TENANT, period_id, sequence, now=self.through
+        answer = await closing.close_adjustment(
+            self.app, self, TENANT, period_id, sequence=sequence, now=self.through
         )
         return answer.adjustment
 

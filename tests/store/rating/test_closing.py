@@ -20,7 +20,7 @@ from services.rating.domain.period import (
     PeriodNotDue,
     PeriodNotFound,
 )
-from services.rating.operations.rating import close_period, close_periods
+from services.rating.operations.closing import close_period, close_periods
 from tally.rating.v1 import events_pb2
 from tests.store.rating.conftest import TENANT, TRACEPARENT, World, a_charge, an_event, instant
 
@@ -66,16 +66,16 @@ async def test_periods_are_closed_together_or_not_at_all(world: World) -> None:
     await world.fold(*[an_event("acme", NOON)] * 2, *[an_event("zeta", NOON)] * 3)
     acme, zeta = [await world.period_id(customer) for customer in ("acme", "zeta")]
     with pytest.raises(PeriodNotDue):
-        await close_periods(world.app, TENANT, [acme, zeta], now=FEBRUARY)
+        await close_periods(world.app, world, TENANT, [acme, zeta], now=FEBRUARY)
     await world.announce(FEBRUARY)
     with pytest.raises(PeriodNotFound):
-        await close_periods(world.app, TENANT, [acme, zeta, uuid4()], now=FEBRUARY)
+        await close_periods(world.app, world, TENANT, [acme, zeta, uuid4()], now=FEBRUARY)
     with pytest.raises(FieldInvalid, match="twice"):
-        await close_periods(world.app, TENANT, [acme, acme], now=FEBRUARY)
+        await close_periods(world.app, world, TENANT, [acme, acme], now=FEBRUARY)
     assert await world.fetch("SELECT * FROM closes") == []
     first = await world.close(acme, FEBRUARY)
     await world.fold(an_event("acme", NOON), an_event("zeta", NOON))
-    answer = await close_periods(world.app, TENANT, [zeta, acme], now=FEBRUARY)
+    answer = await close_periods(world.app, world, TENANT, [zeta, acme], now=FEBRUARY)
     assert [one.amount.amount_minor for one in answer.rated] == [4, 2]
     assert answer.rated[1] == first, "what was closed before stays as it was"
 
@@ -91,7 +91,7 @@ async def test_another_tenants_period_does_not_exist(world: World) -> None:
     period_id = await world.period_id("acme")
     for tenant, asked in ((Tenant(8), period_id), (TENANT, uuid4())):
         with pytest.raises(PeriodNotFound):
-            await close_period(world.app, tenant, asked, now=FEBRUARY)
+            await close_period(world.app, world, tenant, asked, now=FEBRUARY)
 
 
 async def test_late_usage_raises_the_late_version_and_is_announced(world: World) -> None:

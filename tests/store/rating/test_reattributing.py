@@ -103,7 +103,7 @@ async def test_a_closed_period_that_loses_usage_is_announced_and_adjusted(world:
         await world.adjust(period_id, 1)
     await reattribute_next(world.worker, world)
     assert (await world.adjust(period_id, 1)).amount.amount_minor == -3
-    taken = await rate_period(world.app, TENANT, await world.period_id("early"))
+    taken = await rate_period(world.app, world, TENANT, await world.period_id("early"))
     assert taken.rated.amount.amount_minor == 3
 
 

@@ -288,7 +288,7 @@ async def verified_fees(
     """Verify the fees, of all tenants or of one as it sees them."""
     counts: Counter[str] = Counter()
     snapshots = Snapshots(log.world.app, log.world.worker, tenant)
-    return [one async for one in verify_fees(snapshots, counts)], counts
+    return [one async for one in verify_fees(snapshots, log.world, counts)], counts
 
 
 def differences(found: Sequence[Finding]) -> list[Difference]:

@@ -36,6 +36,7 @@ from services.rating.domain.single_events import EventsNotRead, SingleEvent
 from services.rating.domain.usage_fees import usage_fees, with_minimums
 
 D = Decimal
+Shown = tuple[str, Decimal | int, Decimal | int]  # Of a row: label, units, amount.
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 FEBRUARY = DayPeriod(date(2023, 2, 1), date(2023, 3, 1))  # Of 28 days.
 SALES = Meter(
@@ -116,7 +117,7 @@ def closed(charge: Charge, *cells: Cell, days: int = 28) -> list[Fee]:
     return with_minimums(a_version(charge), meters, fees(charge, *cells), a_period(days))
 
 
-def rows_of(fee: Fee) -> list[tuple[str, Decimal, Decimal]]:
+def rows_of(fee: Fee) -> list[Shown]:
     assert amount_of(fee.rows) == fee.exact_amount
     return [(row.label, row.units, row.amount) for row in fee.rows]
 
@@ -145,10 +146,10 @@ def rows_of(fee: Fee) -> list[tuple[str, Decimal, Decimal]]:
     ],
 )
 def test_a_fee_of_each_model_shows_how_it_came_about(
-    price: ChargePrice, minor: int, rows: list[tuple[str, Decimal, Decimal]]
+    price: ChargePrice, minor: int, rows: list[Shown]
 ) -> None:
     [fee] = fees(a_charge(price), cell("10", 1, amount="3"), cell("20", 2, card="x", amount="1.2"))
-    assert (fee.units, fee.event_count, fee.amount_minor) == (30, 3, minor)
+    assert (fee.units, fee.event_count, fee.amount_minor) == (D(30), 3, minor)
     assert rows_of(fee) == rows
 
 
@@ -192,7 +193,7 @@ def test_a_custom_price_without_a_value_is_refused_and_never_nothing() -> None:
 
 def test_a_custom_price_of_no_usage_is_what_it_says() -> None:
     [fee] = fees(a_charge(CustomPrice("10 + units")))
-    assert (fee.units, fee.event_count, fee.amount_minor) == (0, 0, 1000)
+    assert (fee.units, fee.event_count, fee.amount_minor) == (D(0), 0, 1000)
     assert fees(a_charge(CustomPrice("units * 2"))) == []
 
 
@@ -212,7 +213,7 @@ def test_options_are_applied_in_their_order() -> None:
         ("discount", 0, -5),
         ("maximum", 0, -5),
     ]
-    assert (fee.units, fee.amount_minor) == (6001, 4000)
+    assert (fee.units, fee.amount_minor) == (D(6001), 4000)
 
 
 def test_a_maximum_holds_for_all_buckets_together_to_the_minor_unit() -> None:

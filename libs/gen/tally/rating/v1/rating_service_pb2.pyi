@@ -39,7 +39,7 @@ class RatedPeriod(_message.Message):
 
     @_builtins.property
     def fees(self) -> _containers.RepeatedCompositeFieldContainer[_billing_period_pb2.Fee]:
-        """By the plan's order of charges, buckets before the default bucket."""
+        """By the plan's order of charges, buckets before the default bucket, a charge's minimum last."""
 
     @_builtins.property
     def amount(self) -> _money_pb2.Money:

@@ -69,7 +69,7 @@ class RatingServiceServicer:
     def RatePeriod(self, request, context):
         """Prices a period as of now; stores nothing.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
-        FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -78,7 +78,9 @@ class RatingServiceServicer:
     def ClosePeriod(self, request, context):
         """Prices a due period and freezes its fees. The first answer is the answer to every repeat.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
-        FAILED_PRECONDITION/PERIOD_NOT_DUE, FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+        FAILED_PRECONDITION/PERIOD_NOT_DUE, FAILED_PRECONDITION/AMOUNT_TOO_LARGE,
+        FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE; UNAVAILABLE/UNAVAILABLE while the usage of a period
+        goes on whose prices look at single events.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,7 +99,8 @@ class RatingServiceServicer:
         an adjustment may be negative. The first answer for a sequence is that to every repeat.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
         FAILED_PRECONDITION/PERIOD_NOT_CLOSED, FAILED_PRECONDITION/ADJUSTMENT_OUT_OF_ORDER,
-        FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE,
+        UNAVAILABLE/UNAVAILABLE as for ClosePeriod.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

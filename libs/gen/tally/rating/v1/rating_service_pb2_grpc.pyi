@@ -36,12 +36,14 @@ class RatingServiceStub:
     RatePeriod: _grpc.UnaryUnaryMultiCallable[_rating_service_pb2.RatePeriodRequest, _rating_service_pb2.RatePeriodResponse]
     """Prices a period as of now; stores nothing.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
-    FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE.
     """
     ClosePeriod: _grpc.UnaryUnaryMultiCallable[_rating_service_pb2.ClosePeriodRequest, _rating_service_pb2.ClosePeriodResponse]
     """Prices a due period and freezes its fees. The first answer is the answer to every repeat.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
-    FAILED_PRECONDITION/PERIOD_NOT_DUE, FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+    FAILED_PRECONDITION/PERIOD_NOT_DUE, FAILED_PRECONDITION/AMOUNT_TOO_LARGE,
+    FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE; UNAVAILABLE/UNAVAILABLE while the usage of a period
+    goes on whose prices look at single events.
     """
     ClosePeriods: _grpc.UnaryUnaryMultiCallable[_rating_service_pb2.ClosePeriodsRequest, _rating_service_pb2.ClosePeriodsResponse]
     """Closes many periods at once, as ClosePeriod does each: all of them, or none if one is refused.
@@ -52,7 +54,8 @@ class RatingServiceStub:
     an adjustment may be negative. The first answer for a sequence is that to every repeat.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
     FAILED_PRECONDITION/PERIOD_NOT_CLOSED, FAILED_PRECONDITION/ADJUSTMENT_OUT_OF_ORDER,
-    FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE,
+    UNAVAILABLE/UNAVAILABLE as for ClosePeriod.
     """
     ListCloses: _grpc.UnaryUnaryMultiCallable[_rating_service_pb2.ListClosesRequest, _rating_service_pb2.ListClosesResponse]
     """Lists what was frozen of periods, by tenant, period and sequence; freezes nothing. For the
@@ -68,12 +71,14 @@ class RatingServiceAsyncStub(RatingServiceStub):
     RatePeriod: _aio.UnaryUnaryMultiCallable[_rating_service_pb2.RatePeriodRequest, _rating_service_pb2.RatePeriodResponse]  # type: ignore[assignment]
     """Prices a period as of now; stores nothing.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
-    FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE.
     """
     ClosePeriod: _aio.UnaryUnaryMultiCallable[_rating_service_pb2.ClosePeriodRequest, _rating_service_pb2.ClosePeriodResponse]  # type: ignore[assignment]
     """Prices a due period and freezes its fees. The first answer is the answer to every repeat.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
-    FAILED_PRECONDITION/PERIOD_NOT_DUE, FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+    FAILED_PRECONDITION/PERIOD_NOT_DUE, FAILED_PRECONDITION/AMOUNT_TOO_LARGE,
+    FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE; UNAVAILABLE/UNAVAILABLE while the usage of a period
+    goes on whose prices look at single events.
     """
     ClosePeriods: _aio.UnaryUnaryMultiCallable[_rating_service_pb2.ClosePeriodsRequest, _rating_service_pb2.ClosePeriodsResponse]  # type: ignore[assignment]
     """Closes many periods at once, as ClosePeriod does each: all of them, or none if one is refused.
@@ -84,7 +89,8 @@ class RatingServiceAsyncStub(RatingServiceStub):
     an adjustment may be negative. The first answer for a sequence is that to every repeat.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
     FAILED_PRECONDITION/PERIOD_NOT_CLOSED, FAILED_PRECONDITION/ADJUSTMENT_OUT_OF_ORDER,
-    FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE,
+    UNAVAILABLE/UNAVAILABLE as for ClosePeriod.
     """
     ListCloses: _aio.UnaryUnaryMultiCallable[_rating_service_pb2.ListClosesRequest, _rating_service_pb2.ListClosesResponse]  # type: ignore[assignment]
     """Lists what was frozen of periods, by tenant, period and sequence; freezes nothing. For the
@@ -103,7 +109,7 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_rating_service_pb2.RatePeriodResponse, _abc.Awaitable[_rating_service_pb2.RatePeriodResponse]]:
         """Prices a period as of now; stores nothing.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
-        FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE.
         """
 
     @_abc_1.abstractmethod
@@ -114,7 +120,9 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_rating_service_pb2.ClosePeriodResponse, _abc.Awaitable[_rating_service_pb2.ClosePeriodResponse]]:
         """Prices a due period and freezes its fees. The first answer is the answer to every repeat.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
-        FAILED_PRECONDITION/PERIOD_NOT_DUE, FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+        FAILED_PRECONDITION/PERIOD_NOT_DUE, FAILED_PRECONDITION/AMOUNT_TOO_LARGE,
+        FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE; UNAVAILABLE/UNAVAILABLE while the usage of a period
+        goes on whose prices look at single events.
         """
 
     @_abc_1.abstractmethod
@@ -137,7 +145,8 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
         an adjustment may be negative. The first answer for a sequence is that to every repeat.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
         FAILED_PRECONDITION/PERIOD_NOT_CLOSED, FAILED_PRECONDITION/ADJUSTMENT_OUT_OF_ORDER,
-        FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE,
+        UNAVAILABLE/UNAVAILABLE as for ClosePeriod.
         """
 
     @_abc_1.abstractmethod

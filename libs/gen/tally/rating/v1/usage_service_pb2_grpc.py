@@ -62,12 +62,13 @@ class UsageServiceServicer:
     """
 
     def GetUsage(self, request, context):
-        """Returns the usage of a subscription in its current or another usage period, priced.
+        """Returns the usage of a subscription in its current or another usage period, priced. What it has
+        cost so far has no minimums: those are of the whole period.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
         NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
-        FAILED_PRECONDITION/AMOUNT_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED,
-        FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE when more than 10 million events lie in the day in
-        which `as_of` cuts.
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE,
+        UNAVAILABLE/USAGE_NOT_YET_APPLIED, FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE when more than 10
+        million events lie in the day in which `as_of` cuts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

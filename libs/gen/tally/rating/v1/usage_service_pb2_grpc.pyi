@@ -34,12 +34,13 @@ class UsageServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> UsageServiceAsyncStub: ...
     GetUsage: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.GetUsageRequest, _usage_service_pb2.GetUsageResponse]
-    """Returns the usage of a subscription in its current or another usage period, priced.
+    """Returns the usage of a subscription in its current or another usage period, priced. What it has
+    cost so far has no minimums: those are of the whole period.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
     NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
-    FAILED_PRECONDITION/AMOUNT_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED,
-    FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE when more than 10 million events lie in the day in
-    which `as_of` cuts.
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE,
+    UNAVAILABLE/USAGE_NOT_YET_APPLIED, FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE when more than 10
+    million events lie in the day in which `as_of` cuts.
     """
     QueryUsage: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.QueryUsageRequest, _usage_service_pb2.QueryUsageResponse]
     """Returns what a meter counted of a subscription's newest life, by windows of time and by
@@ -75,12 +76,13 @@ class UsageServiceAsyncStub(UsageServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetUsage: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.GetUsageRequest, _usage_service_pb2.GetUsageResponse]  # type: ignore[assignment]
-    """Returns the usage of a subscription in its current or another usage period, priced.
+    """Returns the usage of a subscription in its current or another usage period, priced. What it has
+    cost so far has no minimums: those are of the whole period.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
     NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
-    FAILED_PRECONDITION/AMOUNT_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED,
-    FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE when more than 10 million events lie in the day in
-    which `as_of` cuts.
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE,
+    UNAVAILABLE/USAGE_NOT_YET_APPLIED, FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE when more than 10
+    million events lie in the day in which `as_of` cuts.
     """
     QueryUsage: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.QueryUsageRequest, _usage_service_pb2.QueryUsageResponse]  # type: ignore[assignment]
     """Returns what a meter counted of a subscription's newest life, by windows of time and by
@@ -119,12 +121,13 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _usage_service_pb2.GetUsageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_usage_service_pb2.GetUsageResponse, _abc.Awaitable[_usage_service_pb2.GetUsageResponse]]:
-        """Returns the usage of a subscription in its current or another usage period, priced.
+        """Returns the usage of a subscription in its current or another usage period, priced. What it has
+        cost so far has no minimums: those are of the whole period.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
         NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
-        FAILED_PRECONDITION/AMOUNT_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED,
-        FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE when more than 10 million events lie in the day in
-        which `as_of` cuts.
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE,
+        UNAVAILABLE/USAGE_NOT_YET_APPLIED, FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE when more than 10
+        million events lie in the day in which `as_of` cuts.
         """
 
     @_abc_1.abstractmethod
