@@ -77,6 +77,8 @@ class Positions:
         """
         if self._look is None or self._look.done():
             self._look = asyncio.create_task(self._look_soon(), name="look at positions")
+            # All who waited may have left: then nobody asks what became of it.
+            self._look.add_done_callback(lambda look: look.cancelled() or look.exception())
         return await asyncio.shield(self._look)
 
     async def _look_soon(self) -> Mapping[Lane, int]:
