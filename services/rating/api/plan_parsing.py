@@ -82,14 +82,19 @@ def _parse_charges(messages: Sequence[pb.Charge]) -> tuple[Charge, ...]:
     charges: list[Charge] = []
     for place, message in enumerate(messages):
         with faults.gathered():
-            charges.append(_parse_charge(message, f"{path}[{place}]"))
+            charges.append(parse_charge(message, f"{path}[{place}]"))
     codes = [message.code or message.meter_code for message in messages]
     _add_repeats(faults, codes, path + "[{}].code")
     faults.check()
     return tuple(charges)
 
 
-def _parse_charge(message: pb.Charge, path: str) -> Charge:
+def parse_charge(message: pb.Charge, path: str) -> Charge:
+    """Read a charge.
+
+    Raises:
+        FieldInvalid, FieldsInvalid: with every fault, below `path`.
+    """
     faults = Faults()
     with faults.gathered():
         meter_code = parse_code(message.meter_code, f"{path}.meter_code")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import grpc
@@ -11,8 +12,10 @@ from libs.auth import caller, tenant
 from libs.clock import Clock
 from libs.db import Snapshots
 from libs.wire import parse_page, parse_uuid, parse_uuids
+from services.rating.api.simulation_parsing import parse_simulation
 from services.rating.operations import rating as operations
 from services.rating.operations.closes import list_closes
+from services.rating.operations.simulating import simulate_plan
 from tally.rating.v1 import rating_service_pb2 as pb
 from tally.rating.v1 import rating_service_pb2_grpc
 
@@ -63,4 +66,16 @@ class RatingServicer(rating_service_pb2_grpc.RatingServiceServicer):
             Snapshots(self._engine, self._worker, caller().tenant),
             period_ids=parse_uuids(request.period_ids, "period_ids"),
             page=parse_page(request.page_size, request.page_token),
+        )
+
+    def SimulatePlan(
+        self, request: pb.SimulatePlanRequest, context: Context
+    ) -> AsyncGenerator[pb.SimulatePlanResponse, None]:
+        wanted, selection = parse_simulation(request, self._clock.now())
+        return simulate_plan(
+            Snapshots(self._engine, self._worker, tenant()),
+            tenant(),
+            wanted,
+            selection,
+            with_periods=request.with_periods,
         )

@@ -16,7 +16,9 @@ from libs.db import Snapshots
 from libs.difference import Finding
 from libs.verification import Counts, answers
 from libs.wire import Faults, parse_text, parse_timestamp
+from services.rating.api.event_parsing import Defaults, parse_events
 from services.rating.operations import rating as operations
+from services.rating.operations.estimating import estimate_events
 from services.rating.operations.verifying_cells import LogPages, verify_cells
 from services.rating.operations.verifying_fees import verify_fees
 from tally.rating.v1 import usage_service_pb2 as pb
@@ -46,6 +48,22 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
                 at = parse_timestamp(request.at, "at")
         faults.check()
         return await operations.get_usage(self._engine, tenant(), subscription_id, at)
+
+    async def EstimateEvents(
+        self, request: pb.EstimateEventsRequest, context: Context
+    ) -> pb.EstimateEventsResponse:
+        faults = Faults()
+        named = request.subscription_id
+        with faults.gathered():
+            parse_text(named, "subscription_id", required=False)
+        if not request.events:
+            faults.add("events", "is missing")
+        defaults = Defaults(self._clock.now(), subscription_id=named)
+        with faults.gathered():
+            events = parse_events(request.events, "events", tenant(), defaults)
+        faults.check()
+        snapshots = Snapshots(self._engine, self._worker, tenant())
+        return await estimate_events(snapshots, tenant(), events)
 
     def VerifyUsage(
         self, request: pb.VerifyUsageRequest, context: Context

@@ -128,13 +128,14 @@ def check_charges(charges: Sequence[Charge], meters: Mapping[str, Meter]) -> Non
     faults = [
         fault
         for place, charge in enumerate(charges)
-        for fault in _charge_faults(charge, meters[charge.meter_code], f"version.charges[{place}]")
+        for fault in charge_faults(charge, meters[charge.meter_code], f"version.charges[{place}]")
     ]
     if faults:
         raise FieldsInvalid(faults)
 
 
-def _charge_faults(charge: Charge, meter: Meter, path: str) -> list[FieldInvalid]:
+def charge_faults(charge: Charge, meter: Meter, path: str) -> list[FieldInvalid]:
+    """Return every way in which `charge` does not fit its meter, by field below `path`."""
     faults = []
     for place, bucket in enumerate(charge.buckets):
         for index, each in enumerate(bucket.filters):

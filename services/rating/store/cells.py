@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from sqlalchemy import (
     literal,
     select,
     text,
+    true,
     tuple_,
 )
 from sqlalchemy import table as table_clause
@@ -26,6 +27,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.driver import driver
+from libs.schema import among
 from libs.tenant import Tenant
 from services.rating.domain.cell import Cell, CellKey, Operation
 from services.rating.domain.event import Moment
@@ -87,20 +89,26 @@ async def count_unattributed(conn: AsyncConnection, counts: Mapping[Unattributed
 
 
 async def load_cells(
-    conn: AsyncConnection, tenant: Tenant, periods: Sequence[BillingPeriod]
+    conn: AsyncConnection,
+    tenant: Tenant,
+    periods: Sequence[BillingPeriod],
+    *,
+    meter_ids: Collection[UUID] | None = None,
 ) -> dict[UUID, dict[UUID, list[Cell]]]:
-    """Return the cells of usage `periods`, by period and meter."""
+    """Return the cells of usage `periods`, of all meters or those named, by period and meter."""
     found: dict[UUID, dict[UUID, list[Cell]]] = {}
     if not periods:
         return found
-    asked = _asked(periods)
+    asked = asked_periods(periods)
     unique: dict[tuple[UUID, UUID, bytes], Cell] = {}
-    query = select(cells, asked.c.period_id).join(asked, _on_days(cells, tenant, asked))
+    query = select(cells, asked.c.period_id).join(asked, on_days(cells, tenant, asked))
+    if meter_ids is not None:
+        query = query.where(among(cells.c.meter_id, meter_ids))
     for row in await conn.execute(query):
         cell = read_cell(row)
         found.setdefault(row.period_id, {}).setdefault(row.meter_id, []).append(cell)
         unique[row.period_id, row.meter_id, bytes(row.dimensions_key)] = cell
-    for value in await conn.execute(_last_operations(tenant, asked)):
+    for value in await conn.execute(last_operations(tenant, asked, meter_ids)):
         # Which day's cell takes it does not matter: all of them are merged. One that a fold has
         # added since the first query is left for the next reading.
         key = (value.period_id, value.meter_id, bytes(value.dimensions_key))
@@ -129,20 +137,25 @@ def read_cell(row: Row[Any]) -> Cell:
     )
 
 
-def _last_operations(tenant: Tenant, asked: Any) -> Any:
-    """Query the last operation on each distinct value within each period that is `asked`."""
+def last_operations(tenant: Tenant, asked: Any, meter_ids: Collection[UUID] | None) -> Any:
+    """Query the last operation on each distinct value within each period that is `asked`.
+
+    Of the meters named, or with None of all.
+    """
     columns = cell_values.c
     value = (asked.c.period_id, columns.meter_id, columns.dimensions_key, columns.value_key)
     moment = [columns[name].desc() for name in MOMENT]
+    named = true() if meter_ids is None else among(columns.meter_id, meter_ids)
     return (
         select(*value, columns.present, *(columns[name] for name in MOMENT))
-        .join(asked, _on_days(cell_values, tenant, asked))
+        .join(asked, on_days(cell_values, tenant, asked))
+        .where(named)
         .distinct(*value)
         .order_by(*value, *moment)
     )
 
 
-def _asked(periods: Sequence[BillingPeriod]) -> Any:
+def asked_periods(periods: Sequence[BillingPeriod]) -> Any:
     """Return `periods` as a table of their ids, terms and days."""
     return (
         func.unnest(
@@ -156,7 +169,7 @@ def _asked(periods: Sequence[BillingPeriod]) -> Any:
     )
 
 
-def _on_days(table: Table, tenant: Tenant, asked: Any) -> Any:
+def on_days(table: Table, tenant: Tenant, asked: Any) -> Any:
     return (
         (table.c.tenant == tenant)
         & (table.c.term_id == asked.c.term_id)

@@ -196,6 +196,20 @@ async def lock_touched(
     Until the transaction ends none of them can be announced or closed: usage that this one adds
     is either seen by the close, or sees the close.
     """
+    query = _locked(_select_touched(days))
+    return [(Tenant(row.tenant), read_period(row)) for row in await conn.execute(query)]
+
+
+async def load_touched(
+    conn: AsyncConnection, tenant: Tenant, days: Iterable[tuple[UUID, date]]
+) -> Sequence[BillingPeriod]:
+    """Return the usage periods of `days`, given as (term, day)."""
+    query = _select_touched((tenant, term_id, day) for term_id, day in days)
+    return [read_period(row) for row in await conn.execute(query)]
+
+
+def _select_touched(days: Iterable[tuple[int, UUID, date]]) -> Select[Any]:
+    """Select the usage periods of `days`, given as (tenant, term, day)."""
     asked = sorted(set(days))
     touched = (
         func.unnest(
@@ -218,12 +232,11 @@ async def lock_touched(
         )
         .exists()
     )
-    query = select_periods().where(
+    return select_periods().where(
         columns.kind == PeriodKind.USAGE,
         columns.term_id.in_(sorted({term for _, term, _ in asked})),
         holds_day,
     )
-    return [(Tenant(row.tenant), read_period(row)) for row in await conn.execute(_locked(query))]
 
 
 def _locked(query: Select[Any]) -> Select[Any]:

@@ -23,10 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from tally.common.v1 import money_pb2 as tally_dot_common_dot_v1_dot_money__pb2
 from tally.common.v1 import options_pb2 as tally_dot_common_dot_v1_dot_options__pb2
+from tally.ingest.v1 import event_pb2 as tally_dot_ingest_dot_v1_dot_event__pb2
+from tally.rating.v1 import billing_period_pb2 as tally_dot_rating_dot_v1_dot_billing__period__pb2
+from tally.rating.v1 import meter_service_pb2 as tally_dot_rating_dot_v1_dot_meter__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tally/rating/v1/plan_service.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtally/common/v1/options.proto\"z\n\x04Plan\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x15\n\rcurrency_code\x18\x04 \x01(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa2\x02\n\x0bPlanVersion\x12\x17\n\x0fplan_version_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x34\n\rinterval_unit\x18\x03 \x01(\x0e\x32\x1d.tally.rating.v1.IntervalUnit\x12\x16\n\x0einterval_count\x18\x04 \x01(\x05\x12\x13\n\x0b\x62\x61se_amount\x18\x05 \x01(\t\x12,\n\x0b\x62\x61se_timing\x18\x06 \x01(\x0e\x32\x17.tally.rating.v1.Timing\x12(\n\x07\x63harges\x18\x07 \x03(\x0b\x32\x17.tally.rating.v1.Charge\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x97\x01\n\x06\x43harge\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x12\n\nmeter_code\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12%\n\x05price\x18\x04 \x01(\x0b\x32\x16.tally.rating.v1.Price\x12.\n\x07\x62uckets\x18\x05 \x03(\x0b\x32\x1d.tally.rating.v1.FilterBucket\"v\n\x0c\x46ilterBucket\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x31\n\x07\x66ilters\x18\x02 \x03(\x0b\x32 .tally.rating.v1.DimensionFilter\x12%\n\x05price\x18\x03 \x01(\x0b\x32\x16.tally.rating.v1.Price\".\n\x0f\x44imensionFilter\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\t\"\xd9\x01\n\x05Price\x12\x32\n\x08standard\x18\x01 \x01(\x0b\x32\x1e.tally.rating.v1.StandardPriceH\x00\x12\x30\n\x07package\x18\x02 \x01(\x0b\x32\x1d.tally.rating.v1.PackagePriceH\x00\x12\x31\n\tgraduated\x18\x03 \x01(\x0b\x32\x1c.tally.rating.v1.TieredPriceH\x00\x12.\n\x06volume\x18\x04 \x01(\x0b\x32\x1c.tally.rating.v1.TieredPriceH\x00\x42\x07\n\x05model\"$\n\rStandardPrice\x12\x13\n\x0bunit_amount\x18\x01 \x01(\t\"H\n\x0cPackagePrice\x12\x0e\n\x06\x61mount\x18\x01 \x01(\t\x12\x14\n\x0cpackage_size\x18\x02 \x01(\t\x12\x12\n\nfree_units\x18\x03 \x01(\t\"3\n\x0bTieredPrice\x12$\n\x05tiers\x18\x01 \x03(\x0b\x32\x15.tally.rating.v1.Tier\"?\n\x04Tier\x12\r\n\x05up_to\x18\x01 \x01(\t\x12\x13\n\x0bunit_amount\x18\x02 \x01(\t\x12\x13\n\x0b\x66lat_amount\x18\x03 \x01(\t\"\x92\x01\n\x11\x43reatePlanRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12#\n\x04plan\x18\x02 \x01(\x0b\x32\x15.tally.rating.v1.Plan\x12-\n\x07version\x18\x03 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"h\n\x12\x43reatePlanResponse\x12#\n\x04plan\x18\x01 \x01(\x0b\x32\x15.tally.rating.v1.Plan\x12-\n\x07version\x18\x02 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\"\x87\x01\n\x18\x43reatePlanVersionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\tplan_code\x18\x02 \x01(\t\x12-\n\x07version\x18\x03 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"J\n\x19\x43reatePlanVersionResponse\x12-\n\x07version\x18\x01 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\"/\n\x0eGetPlanRequest\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\"e\n\x0fGetPlanResponse\x12#\n\x04plan\x18\x01 \x01(\x0b\x32\x15.tally.rating.v1.Plan\x12-\n\x07version\x18\x02 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\"9\n\x10ListPlansRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\tPlanEntry\x12#\n\x04plan\x18\x01 \x01(\x0b\x32\x15.tally.rating.v1.Plan\x12-\n\x07version\x18\x02 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\"W\n\x11ListPlansResponse\x12)\n\x05plans\x18\x01 \x03(\x0b\x32\x1a.tally.rating.v1.PlanEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*^\n\x0cIntervalUnit\x12\x1d\n\x19INTERVAL_UNIT_UNSPECIFIED\x10\x00\x12\x16\n\x12INTERVAL_UNIT_WEEK\x10\x01\x12\x17\n\x13INTERVAL_UNIT_MONTH\x10\x02*N\n\x06Timing\x12\x16\n\x12TIMING_UNSPECIFIED\x10\x00\x12\x15\n\x11TIMING_IN_ARREARS\x10\x01\x12\x15\n\x11TIMING_IN_ADVANCE\x10\x02\x32\x8a\x03\n\x0bPlanService\x12[\n\nCreatePlan\x12\".tally.rating.v1.CreatePlanRequest\x1a#.tally.rating.v1.CreatePlanResponse\"\x04\xe0\xe0\x18\x03\x12p\n\x11\x43reatePlanVersion\x12).tally.rating.v1.CreatePlanVersionRequest\x1a*.tally.rating.v1.CreatePlanVersionResponse\"\x04\xe0\xe0\x18\x03\x12R\n\x07GetPlan\x12\x1f.tally.rating.v1.GetPlanRequest\x1a .tally.rating.v1.GetPlanResponse\"\x04\xe0\xe0\x18\x04\x12X\n\tListPlans\x12!.tally.rating.v1.ListPlansRequest\x1a\".tally.rating.v1.ListPlansResponse\"\x04\xe0\xe0\x18\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tally/rating/v1/plan_service.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1btally/ingest/v1/event.proto\x1a$tally/rating/v1/billing_period.proto\x1a#tally/rating/v1/meter_service.proto\"z\n\x04Plan\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x15\n\rcurrency_code\x18\x04 \x01(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa2\x02\n\x0bPlanVersion\x12\x17\n\x0fplan_version_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x34\n\rinterval_unit\x18\x03 \x01(\x0e\x32\x1d.tally.rating.v1.IntervalUnit\x12\x16\n\x0einterval_count\x18\x04 \x01(\x05\x12\x13\n\x0b\x62\x61se_amount\x18\x05 \x01(\t\x12,\n\x0b\x62\x61se_timing\x18\x06 \x01(\x0e\x32\x17.tally.rating.v1.Timing\x12(\n\x07\x63harges\x18\x07 \x03(\x0b\x32\x17.tally.rating.v1.Charge\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x97\x01\n\x06\x43harge\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x12\n\nmeter_code\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12%\n\x05price\x18\x04 \x01(\x0b\x32\x16.tally.rating.v1.Price\x12.\n\x07\x62uckets\x18\x05 \x03(\x0b\x32\x1d.tally.rating.v1.FilterBucket\"v\n\x0c\x46ilterBucket\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x31\n\x07\x66ilters\x18\x02 \x03(\x0b\x32 .tally.rating.v1.DimensionFilter\x12%\n\x05price\x18\x03 \x01(\x0b\x32\x16.tally.rating.v1.Price\".\n\x0f\x44imensionFilter\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\t\"\xd9\x01\n\x05Price\x12\x32\n\x08standard\x18\x01 \x01(\x0b\x32\x1e.tally.rating.v1.StandardPriceH\x00\x12\x30\n\x07package\x18\x02 \x01(\x0b\x32\x1d.tally.rating.v1.PackagePriceH\x00\x12\x31\n\tgraduated\x18\x03 \x01(\x0b\x32\x1c.tally.rating.v1.TieredPriceH\x00\x12.\n\x06volume\x18\x04 \x01(\x0b\x32\x1c.tally.rating.v1.TieredPriceH\x00\x42\x07\n\x05model\"$\n\rStandardPrice\x12\x13\n\x0bunit_amount\x18\x01 \x01(\t\"H\n\x0cPackagePrice\x12\x0e\n\x06\x61mount\x18\x01 \x01(\t\x12\x14\n\x0cpackage_size\x18\x02 \x01(\t\x12\x12\n\nfree_units\x18\x03 \x01(\t\"3\n\x0bTieredPrice\x12$\n\x05tiers\x18\x01 \x03(\x0b\x32\x15.tally.rating.v1.Tier\"?\n\x04Tier\x12\r\n\x05up_to\x18\x01 \x01(\t\x12\x13\n\x0bunit_amount\x18\x02 \x01(\t\x12\x13\n\x0b\x66lat_amount\x18\x03 \x01(\t\"\x92\x01\n\x11\x43reatePlanRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12#\n\x04plan\x18\x02 \x01(\x0b\x32\x15.tally.rating.v1.Plan\x12-\n\x07version\x18\x03 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"h\n\x12\x43reatePlanResponse\x12#\n\x04plan\x18\x01 \x01(\x0b\x32\x15.tally.rating.v1.Plan\x12-\n\x07version\x18\x02 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\"\x87\x01\n\x18\x43reatePlanVersionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\tplan_code\x18\x02 \x01(\t\x12-\n\x07version\x18\x03 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"J\n\x19\x43reatePlanVersionResponse\x12-\n\x07version\x18\x01 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\"/\n\x0eGetPlanRequest\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\"e\n\x0fGetPlanResponse\x12#\n\x04plan\x18\x01 \x01(\x0b\x32\x15.tally.rating.v1.Plan\x12-\n\x07version\x18\x02 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\"9\n\x10ListPlansRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\tPlanEntry\x12#\n\x04plan\x18\x01 \x01(\x0b\x32\x15.tally.rating.v1.Plan\x12-\n\x07version\x18\x02 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\"W\n\x11ListPlansResponse\x12)\n\x05plans\x18\x01 \x03(\x0b\x32\x1a.tally.rating.v1.PlanEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd4\x01\n\x13PreviewPriceRequest\x12\'\n\x06\x63harge\x18\x01 \x01(\x0b\x32\x17.tally.rating.v1.Charge\x12\x15\n\rcurrency_code\x18\x02 \x01(\t\x12.\n\x05units\x18\x03 \x01(\x0b\x32\x1f.tally.rating.v1.PreviewedUnits\x12&\n\x06\x65vents\x18\x04 \x03(\x0b\x32\x16.tally.ingest.v1.Event\x12%\n\x05meter\x18\x05 \x01(\x0b\x32\x16.tally.rating.v1.Meter\"I\n\x0ePreviewedUnits\x12\r\n\x05units\x18\x01 \x01(\t\x12\x13\n\x0b\x65vent_count\x18\x02 \x01(\x03\x12\x13\n\x0b\x66ilter_code\x18\x03 \x01(\t\"u\n\x14PreviewPriceResponse\x12\"\n\x04\x66\x65\x65s\x18\x01 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x11\n\tuncounted\x18\x03 \x01(\x05*^\n\x0cIntervalUnit\x12\x1d\n\x19INTERVAL_UNIT_UNSPECIFIED\x10\x00\x12\x16\n\x12INTERVAL_UNIT_WEEK\x10\x01\x12\x17\n\x13INTERVAL_UNIT_MONTH\x10\x02*N\n\x06Timing\x12\x16\n\x12TIMING_UNSPECIFIED\x10\x00\x12\x15\n\x11TIMING_IN_ARREARS\x10\x01\x12\x15\n\x11TIMING_IN_ADVANCE\x10\x02\x32\xed\x03\n\x0bPlanService\x12[\n\nCreatePlan\x12\".tally.rating.v1.CreatePlanRequest\x1a#.tally.rating.v1.CreatePlanResponse\"\x04\xe0\xe0\x18\x03\x12p\n\x11\x43reatePlanVersion\x12).tally.rating.v1.CreatePlanVersionRequest\x1a*.tally.rating.v1.CreatePlanVersionResponse\"\x04\xe0\xe0\x18\x03\x12R\n\x07GetPlan\x12\x1f.tally.rating.v1.GetPlanRequest\x1a .tally.rating.v1.GetPlanResponse\"\x04\xe0\xe0\x18\x04\x12X\n\tListPlans\x12!.tally.rating.v1.ListPlansRequest\x1a\".tally.rating.v1.ListPlansResponse\"\x04\xe0\xe0\x18\x04\x12\x61\n\x0cPreviewPrice\x12$.tally.rating.v1.PreviewPriceRequest\x1a%.tally.rating.v1.PreviewPriceResponse\"\x04\xe0\xe0\x18\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,48 +45,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLANSERVICE'].methods_by_name['GetPlan']._serialized_options = b'\340\340\030\004'
   _globals['_PLANSERVICE'].methods_by_name['ListPlans']._loaded_options = None
   _globals['_PLANSERVICE'].methods_by_name['ListPlans']._serialized_options = b'\340\340\030\004'
-  _globals['_INTERVALUNIT']._serialized_start=2174
-  _globals['_INTERVALUNIT']._serialized_end=2268
-  _globals['_TIMING']._serialized_start=2270
-  _globals['_TIMING']._serialized_end=2348
-  _globals['_PLAN']._serialized_start=119
-  _globals['_PLAN']._serialized_end=241
-  _globals['_PLANVERSION']._serialized_start=244
-  _globals['_PLANVERSION']._serialized_end=534
-  _globals['_CHARGE']._serialized_start=537
-  _globals['_CHARGE']._serialized_end=688
-  _globals['_FILTERBUCKET']._serialized_start=690
-  _globals['_FILTERBUCKET']._serialized_end=808
-  _globals['_DIMENSIONFILTER']._serialized_start=810
-  _globals['_DIMENSIONFILTER']._serialized_end=856
-  _globals['_PRICE']._serialized_start=859
-  _globals['_PRICE']._serialized_end=1076
-  _globals['_STANDARDPRICE']._serialized_start=1078
-  _globals['_STANDARDPRICE']._serialized_end=1114
-  _globals['_PACKAGEPRICE']._serialized_start=1116
-  _globals['_PACKAGEPRICE']._serialized_end=1188
-  _globals['_TIEREDPRICE']._serialized_start=1190
-  _globals['_TIEREDPRICE']._serialized_end=1241
-  _globals['_TIER']._serialized_start=1243
-  _globals['_TIER']._serialized_end=1306
-  _globals['_CREATEPLANREQUEST']._serialized_start=1309
-  _globals['_CREATEPLANREQUEST']._serialized_end=1455
-  _globals['_CREATEPLANRESPONSE']._serialized_start=1457
-  _globals['_CREATEPLANRESPONSE']._serialized_end=1561
-  _globals['_CREATEPLANVERSIONREQUEST']._serialized_start=1564
-  _globals['_CREATEPLANVERSIONREQUEST']._serialized_end=1699
-  _globals['_CREATEPLANVERSIONRESPONSE']._serialized_start=1701
-  _globals['_CREATEPLANVERSIONRESPONSE']._serialized_end=1775
-  _globals['_GETPLANREQUEST']._serialized_start=1777
-  _globals['_GETPLANREQUEST']._serialized_end=1824
-  _globals['_GETPLANRESPONSE']._serialized_start=1826
-  _globals['_GETPLANRESPONSE']._serialized_end=1927
-  _globals['_LISTPLANSREQUEST']._serialized_start=1929
-  _globals['_LISTPLANSREQUEST']._serialized_end=1986
-  _globals['_PLANENTRY']._serialized_start=1988
-  _globals['_PLANENTRY']._serialized_end=2083
-  _globals['_LISTPLANSRESPONSE']._serialized_start=2085
-  _globals['_LISTPLANSRESPONSE']._serialized_end=2172
-  _globals['_PLANSERVICE']._serialized_start=2351
-  _globals['_PLANSERVICE']._serialized_end=2745
+  _globals['_PLANSERVICE'].methods_by_name['PreviewPrice']._loaded_options = None
+  _globals['_PLANSERVICE'].methods_by_name['PreviewPrice']._serialized_options = b'\340\340\030\004'
+  _globals['_INTERVALUNIT']._serialized_start=2716
+  _globals['_INTERVALUNIT']._serialized_end=2810
+  _globals['_TIMING']._serialized_start=2812
+  _globals['_TIMING']._serialized_end=2890
+  _globals['_PLAN']._serialized_start=252
+  _globals['_PLAN']._serialized_end=374
+  _globals['_PLANVERSION']._serialized_start=377
+  _globals['_PLANVERSION']._serialized_end=667
+  _globals['_CHARGE']._serialized_start=670
+  _globals['_CHARGE']._serialized_end=821
+  _globals['_FILTERBUCKET']._serialized_start=823
+  _globals['_FILTERBUCKET']._serialized_end=941
+  _globals['_DIMENSIONFILTER']._serialized_start=943
+  _globals['_DIMENSIONFILTER']._serialized_end=989
+  _globals['_PRICE']._serialized_start=992
+  _globals['_PRICE']._serialized_end=1209
+  _globals['_STANDARDPRICE']._serialized_start=1211
+  _globals['_STANDARDPRICE']._serialized_end=1247
+  _globals['_PACKAGEPRICE']._serialized_start=1249
+  _globals['_PACKAGEPRICE']._serialized_end=1321
+  _globals['_TIEREDPRICE']._serialized_start=1323
+  _globals['_TIEREDPRICE']._serialized_end=1374
+  _globals['_TIER']._serialized_start=1376
+  _globals['_TIER']._serialized_end=1439
+  _globals['_CREATEPLANREQUEST']._serialized_start=1442
+  _globals['_CREATEPLANREQUEST']._serialized_end=1588
+  _globals['_CREATEPLANRESPONSE']._serialized_start=1590
+  _globals['_CREATEPLANRESPONSE']._serialized_end=1694
+  _globals['_CREATEPLANVERSIONREQUEST']._serialized_start=1697
+  _globals['_CREATEPLANVERSIONREQUEST']._serialized_end=1832
+  _globals['_CREATEPLANVERSIONRESPONSE']._serialized_start=1834
+  _globals['_CREATEPLANVERSIONRESPONSE']._serialized_end=1908
+  _globals['_GETPLANREQUEST']._serialized_start=1910
+  _globals['_GETPLANREQUEST']._serialized_end=1957
+  _globals['_GETPLANRESPONSE']._serialized_start=1959
+  _globals['_GETPLANRESPONSE']._serialized_end=2060
+  _globals['_LISTPLANSREQUEST']._serialized_start=2062
+  _globals['_LISTPLANSREQUEST']._serialized_end=2119
+  _globals['_PLANENTRY']._serialized_start=2121
+  _globals['_PLANENTRY']._serialized_end=2216
+  _globals['_LISTPLANSRESPONSE']._serialized_start=2218
+  _globals['_LISTPLANSRESPONSE']._serialized_end=2305
+  _globals['_PREVIEWPRICEREQUEST']._serialized_start=2308
+  _globals['_PREVIEWPRICEREQUEST']._serialized_end=2520
+  _globals['_PREVIEWEDUNITS']._serialized_start=2522
+  _globals['_PREVIEWEDUNITS']._serialized_end=2595
+  _globals['_PREVIEWPRICERESPONSE']._serialized_start=2597
+  _globals['_PREVIEWPRICERESPONSE']._serialized_end=2714
+  _globals['_PLANSERVICE']._serialized_start=2893
+  _globals['_PLANSERVICE']._serialized_end=3386
 # @@protoc_insertion_point(module_scope)

@@ -27,10 +27,11 @@ from tally.common.v1 import money_pb2 as tally_dot_common_dot_v1_dot_money__pb2
 from tally.common.v1 import options_pb2 as tally_dot_common_dot_v1_dot_options__pb2
 from tally.common.v1 import period_pb2 as tally_dot_common_dot_v1_dot_period__pb2
 from tally.common.v1 import verification_pb2 as tally_dot_common_dot_v1_dot_verification__pb2
+from tally.ingest.v1 import event_pb2 as tally_dot_ingest_dot_v1_dot_event__pb2
 from tally.rating.v1 import billing_period_pb2 as tally_dot_rating_dot_v1_dot_billing__period__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tally/rating/v1/usage_service.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1ctally/common/v1/period.proto\x1a\"tally/common/v1/verification.proto\x1a$tally/rating/v1/billing_period.proto\"R\n\x0fGetUsageRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x87\x01\n\x10GetUsageResponse\x12\'\n\x06period\x18\x01 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\"\n\x04\x66\x65\x65s\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\"\x14\n\x12VerifyUsageRequest\"\xbc\x01\n\x13VerifyUsageResponse\x12\x31\n\ndifference\x18\x01 \x01(\x0b\x32\x1b.tally.common.v1.DifferenceH\x00\x12\x31\n\nunverified\x18\x02 \x01(\x0b\x32\x1b.tally.common.v1.UnverifiedH\x00\x12\x35\n\x0cverification\x18\x03 \x01(\x0b\x32\x1d.tally.common.v1.VerificationH\x00\x42\x08\n\x06result2\xc7\x01\n\x0cUsageService\x12U\n\x08GetUsage\x12 .tally.rating.v1.GetUsageRequest\x1a!.tally.rating.v1.GetUsageResponse\"\x04\xe0\xe0\x18\x07\x12`\n\x0bVerifyUsage\x12#.tally.rating.v1.VerifyUsageRequest\x1a$.tally.rating.v1.VerifyUsageResponse\"\x04\xe0\xe0\x18\x10\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tally/rating/v1/usage_service.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1ctally/common/v1/period.proto\x1a\"tally/common/v1/verification.proto\x1a\x1btally/ingest/v1/event.proto\x1a$tally/rating/v1/billing_period.proto\"R\n\x0fGetUsageRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x87\x01\n\x10GetUsageResponse\x12\'\n\x06period\x18\x01 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\"\n\x04\x66\x65\x65s\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\"\x14\n\x12VerifyUsageRequest\"\xbc\x01\n\x13VerifyUsageResponse\x12\x31\n\ndifference\x18\x01 \x01(\x0b\x32\x1b.tally.common.v1.DifferenceH\x00\x12\x31\n\nunverified\x18\x02 \x01(\x0b\x32\x1b.tally.common.v1.UnverifiedH\x00\x12\x35\n\x0cverification\x18\x03 \x01(\x0b\x32\x1d.tally.common.v1.VerificationH\x00\x42\x08\n\x06result\"X\n\x15\x45stimateEventsRequest\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.tally.ingest.v1.Event\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\t\"p\n\x16\x45stimateEventsResponse\x12.\n\x05usage\x18\x01 \x03(\x0b\x32\x1f.tally.rating.v1.EstimatedUsage\x12\x14\n\x0cunattributed\x18\x02 \x03(\x05\x12\x10\n\x08unpriced\x18\x03 \x03(\x05\"\xbf\x02\n\x0e\x45stimatedUsage\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x18\n\x10subscription_uid\x18\x02 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x03 \x01(\t\x12\'\n\x06period\x18\x04 \x01(\x0b\x32\x17.tally.common.v1.Period\x12-\n\x06status\x18\x05 \x01(\x0e\x32\x1d.tally.rating.v1.PeriodStatus\x12\x13\n\x0b\x65vent_count\x18\x06 \x01(\x05\x12&\n\x06\x62\x65\x66ore\x18\x07 \x01(\x0b\x32\x16.tally.common.v1.Money\x12%\n\x05\x61\x66ter\x18\x08 \x01(\x0b\x32\x16.tally.common.v1.Money\x12)\n\x0b\x64ifferences\x18\t \x03(\x0b\x32\x14.tally.rating.v1.Fee2\xb0\x02\n\x0cUsageService\x12U\n\x08GetUsage\x12 .tally.rating.v1.GetUsageRequest\x1a!.tally.rating.v1.GetUsageResponse\"\x04\xe0\xe0\x18\x07\x12g\n\x0e\x45stimateEvents\x12&.tally.rating.v1.EstimateEventsRequest\x1a\'.tally.rating.v1.EstimateEventsResponse\"\x04\xe0\xe0\x18\x07\x12`\n\x0bVerifyUsage\x12#.tally.rating.v1.VerifyUsageRequest\x1a$.tally.rating.v1.VerifyUsageResponse\"\x04\xe0\xe0\x18\x10\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,16 +40,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_USAGESERVICE'].methods_by_name['GetUsage']._loaded_options = None
   _globals['_USAGESERVICE'].methods_by_name['GetUsage']._serialized_options = b'\340\340\030\007'
+  _globals['_USAGESERVICE'].methods_by_name['EstimateEvents']._loaded_options = None
+  _globals['_USAGESERVICE'].methods_by_name['EstimateEvents']._serialized_options = b'\340\340\030\007'
   _globals['_USAGESERVICE'].methods_by_name['VerifyUsage']._loaded_options = None
   _globals['_USAGESERVICE'].methods_by_name['VerifyUsage']._serialized_options = b'\340\340\030\020'
-  _globals['_GETUSAGEREQUEST']._serialized_start=253
-  _globals['_GETUSAGEREQUEST']._serialized_end=335
-  _globals['_GETUSAGERESPONSE']._serialized_start=338
-  _globals['_GETUSAGERESPONSE']._serialized_end=473
-  _globals['_VERIFYUSAGEREQUEST']._serialized_start=475
-  _globals['_VERIFYUSAGEREQUEST']._serialized_end=495
-  _globals['_VERIFYUSAGERESPONSE']._serialized_start=498
-  _globals['_VERIFYUSAGERESPONSE']._serialized_end=686
-  _globals['_USAGESERVICE']._serialized_start=689
-  _globals['_USAGESERVICE']._serialized_end=888
+  _globals['_GETUSAGEREQUEST']._serialized_start=282
+  _globals['_GETUSAGEREQUEST']._serialized_end=364
+  _globals['_GETUSAGERESPONSE']._serialized_start=367
+  _globals['_GETUSAGERESPONSE']._serialized_end=502
+  _globals['_VERIFYUSAGEREQUEST']._serialized_start=504
+  _globals['_VERIFYUSAGEREQUEST']._serialized_end=524
+  _globals['_VERIFYUSAGERESPONSE']._serialized_start=527
+  _globals['_VERIFYUSAGERESPONSE']._serialized_end=715
+  _globals['_ESTIMATEEVENTSREQUEST']._serialized_start=717
+  _globals['_ESTIMATEEVENTSREQUEST']._serialized_end=805
+  _globals['_ESTIMATEEVENTSRESPONSE']._serialized_start=807
+  _globals['_ESTIMATEEVENTSRESPONSE']._serialized_end=919
+  _globals['_ESTIMATEDUSAGE']._serialized_start=922
+  _globals['_ESTIMATEDUSAGE']._serialized_end=1241
+  _globals['_USAGESERVICE']._serialized_start=1244
+  _globals['_USAGESERVICE']._serialized_end=1548
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,11 @@ class UsageServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.GetUsageRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.GetUsageResponse.FromString,
                 _registered_method=True)
+        self.EstimateEvents = channel.unary_unary(
+                '/tally.rating.v1.UsageService/EstimateEvents',
+                request_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.EstimateEventsRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.EstimateEventsResponse.FromString,
+                _registered_method=True)
         self.VerifyUsage = channel.unary_stream(
                 '/tally.rating.v1.UsageService/VerifyUsage',
                 request_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.VerifyUsageRequest.SerializeToString,
@@ -56,6 +61,17 @@ class UsageServiceServicer:
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
         NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
         FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EstimateEvents(self, request, context):
+        """Returns what events would cost if they were recorded now; stores nothing. They count as if each
+        was accepted, after all that is stored. Their ids are not looked at: none is a duplicate.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE; UNAVAILABLE/UNAVAILABLE while the usage of one of the
+        customers is attributed again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -79,6 +95,11 @@ def add_UsageServiceServicer_to_server(servicer, server):
                     servicer.GetUsage,
                     request_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.GetUsageRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.GetUsageResponse.SerializeToString,
+            ),
+            'EstimateEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.EstimateEvents,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.EstimateEventsRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.EstimateEventsResponse.SerializeToString,
             ),
             'VerifyUsage': grpc.unary_stream_rpc_method_handler(
                     servicer.VerifyUsage,
@@ -114,6 +135,33 @@ class UsageService:
             '/tally.rating.v1.UsageService/GetUsage',
             tally_dot_rating_dot_v1_dot_usage__service__pb2.GetUsageRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_usage__service__pb2.GetUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EstimateEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.UsageService/EstimateEvents',
+            tally_dot_rating_dot_v1_dot_usage__service__pb2.EstimateEventsRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_usage__service__pb2.EstimateEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,13 @@ class UsageServiceStub:
     NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
     FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
     """
+    EstimateEvents: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.EstimateEventsRequest, _usage_service_pb2.EstimateEventsResponse]
+    """Returns what events would cost if they were recorded now; stores nothing. They count as if each
+    was accepted, after all that is stored. Their ids are not looked at: none is a duplicate.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE; UNAVAILABLE/UNAVAILABLE while the usage of one of the
+    customers is attributed again.
+    """
     VerifyUsage: _grpc.UnaryStreamMultiCallable[_usage_service_pb2.VerifyUsageRequest, _usage_service_pb2.VerifyUsageResponse]
     """Computes usage again from the event log, and what closed periods cost again from the usage,
     and compares both with what is stored. Changes nothing; usage may go on meanwhile. Answers
@@ -57,6 +64,13 @@ class UsageServiceAsyncStub(UsageServiceStub):
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
     NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
     FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+    """
+    EstimateEvents: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.EstimateEventsRequest, _usage_service_pb2.EstimateEventsResponse]  # type: ignore[assignment]
+    """Returns what events would cost if they were recorded now; stores nothing. They count as if each
+    was accepted, after all that is stored. Their ids are not looked at: none is a duplicate.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE; UNAVAILABLE/UNAVAILABLE while the usage of one of the
+    customers is attributed again.
     """
     VerifyUsage: _aio.UnaryStreamMultiCallable[_usage_service_pb2.VerifyUsageRequest, _usage_service_pb2.VerifyUsageResponse]  # type: ignore[assignment]
     """Computes usage again from the event log, and what closed periods cost again from the usage,
@@ -79,6 +93,19 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
         NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
         FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+        """
+
+    @_abc_1.abstractmethod
+    def EstimateEvents(
+        self,
+        request: _usage_service_pb2.EstimateEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_usage_service_pb2.EstimateEventsResponse, _abc.Awaitable[_usage_service_pb2.EstimateEventsResponse]]:
+        """Returns what events would cost if they were recorded now; stores nothing. They count as if each
+        was accepted, after all that is stored. Their ids are not looked at: none is a duplicate.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE; UNAVAILABLE/UNAVAILABLE while the usage of one of the
+        customers is attributed again.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,149 @@
+"""Pricing units, or events, by a charge that is stored nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from libs.db import begin
+from libs.errors import FieldInvalid, FieldsInvalid
+from libs.money import Money
+from libs.tenant import Tenant
+from libs.wire import money_message
+from services.rating.domain.attribution import TIME_MIN, Catalog, Term
+from services.rating.domain.cell import Cell
+from services.rating.domain.estimating import as_slice
+from services.rating.domain.event import EPOCH, UsageEvent
+from services.rating.domain.fee import Fee, check_amounts, usage_fee, usage_fees
+from services.rating.domain.folding import fold
+from services.rating.domain.meter import Aggregation, Meter, MeterUnknown
+from services.rating.domain.plan import Charge, IntervalUnit, PlanVersion, charge_faults
+from services.rating.operations.messages import fee_message
+from services.rating.store.meters import load_meters
+from tally.rating.v1 import plan_service_pb2 as pb
+
+NOBODY = UUID(int=0)  # In place of what is stored nowhere.
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """Usage that is counted already, in the bucket `filter_code` ("": the default bucket)."""
+
+    units: Decimal
+    event_count: int
+    filter_code: str
+
+
+async def load_meter_of(engine: AsyncEngine, tenant: Tenant, charge: Charge) -> Meter:
+    """Return the meter of `charge`.
+
+    Raises:
+        MeterUnknown: there is none.
+    """
+    async with begin(engine, tenant) as conn:
+        found = await load_meters(conn, tenant, [charge.meter_code])
+    if charge.meter_code not in found:
+        raise MeterUnknown(
+            f"charge.meter_code: no meter {charge.meter_code}",
+            metadata={"meter_code": charge.meter_code},
+        )
+    return found[charge.meter_code]
+
+
+def preview_units(charge: Charge, currency: str, usage: Units) -> pb.PreviewPriceResponse:
+    """Price units that are counted already.
+
+    Raises:
+        FieldInvalid: the charge has no such bucket.
+        AmountTooLarge: they cost more than money can be written in.
+    """
+    price = charge.price
+    if usage.filter_code:
+        prices = {bucket.code: bucket.price for bucket in charge.buckets}
+        if usage.filter_code not in prices:
+            problem = f"the charge has no bucket {usage.filter_code}"
+            raise FieldInvalid("units.filter_code", problem)
+        price = prices[usage.filter_code]
+    counted = Cell(event_count=usage.event_count, total=usage.units)
+    meter = _summing(charge.meter_code)
+    fee = usage_fee(charge, meter, usage.filter_code, price, usage=counted, currency=currency)
+    return _answer([fee], currency, uncounted=0)
+
+
+def preview_events(
+    charge: Charge, currency: str, meter: Meter, events: Sequence[UsageEvent]
+) -> pb.PreviewPriceResponse:
+    """Price what `meter` counts in `events`; those without a type have the meter's.
+
+    Raises:
+        FieldInvalid, FieldsInvalid: the charge does not fit the meter.
+        AmountTooLarge: they cost more than money can be written in.
+    """
+    faults = charge_faults(charge, meter, "charge")
+    if faults:
+        raise FieldsInvalid(faults)
+    placed = [
+        replace(event, type=event.type or meter.event_type, customer_id="", subscription_id="")
+        for event in events
+    ]
+    catalog = Catalog(0, {meter.event_type: [meter]}, {"": [_term(meter)]})
+    folded = fold([as_slice(placed)], {event.tenant: catalog for event in events})
+    cells = {meter.code: list(folded.cells.values())}
+    fees = usage_fees(_version(charge), {meter.code: meter}, cells, currency=currency)
+    missed = sum(folded.unattributed.values()) + folded.without_value
+    return _answer(fees, currency, uncounted=missed)
+
+
+def _term(meter: Meter) -> Term:
+    """Return one that takes every event that `meter` counts."""
+    return Term(
+        term_id=NOBODY,
+        subscription_id="",
+        subscription_start=TIME_MIN,
+        default_for_usage=False,
+        zone=ZoneInfo("UTC"),
+        start=TIME_MIN,
+        end=None,
+        event_types=frozenset([meter.event_type]),
+    )
+
+
+def _version(charge: Charge) -> PlanVersion:
+    """Return a plan version with nothing but `charge`."""
+    return PlanVersion(
+        plan_version_id=NOBODY,
+        version=1,
+        interval_unit=IntervalUnit.MONTH,
+        base_amount=None,
+        base_timing=None,
+        charges=(charge,),
+        created_at=EPOCH,
+    )
+
+
+def _summing(code: str) -> Meter:
+    """Return a meter that gives the units that a cell has as its total."""
+    return Meter(
+        meter_id=NOBODY,
+        code=code,
+        name=code,
+        event_type=code,
+        aggregation=Aggregation.SUM,
+        value_property="units",
+        dimensions=(),
+        created_at=EPOCH,
+    )
+
+
+def _answer(fees: Sequence[Fee], currency: str, *, uncounted: int) -> pb.PreviewPriceResponse:
+    check_amounts(fees)
+    return pb.PreviewPriceResponse(
+        fees=[fee_message(fee, currency) for fee in fees],
+        amount=money_message(Money(currency, sum(fee.amount_minor for fee in fees))),
+        uncounted=uncounted,
+    )

@@ -1,0 +1,90 @@
+"""Reading the usage of many periods with their days already merged, so that little is read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.schema import among
+from libs.tenant import Tenant
+from services.rating.domain.cell import Cell, Operation
+from services.rating.domain.event import Moment
+from services.rating.domain.meter import Aggregation, Meter
+from services.rating.domain.period import BillingPeriod
+from services.rating.store.cells import asked_periods, last_operations, load_cells, on_days
+from services.rating.store.usage_schema import cells
+
+# Cells of several days are merged by adding up and by the greatest; any other's are read by day.
+MERGED = {Aggregation.COUNT, Aggregation.SUM, Aggregation.MAX, Aggregation.UNIQUE_COUNT}
+
+CellsOfPeriods = dict[UUID, dict[UUID, list[Cell]]]
+
+
+async def load_merged_cells(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    periods: Sequence[BillingPeriod],
+    meters: Collection[Meter],
+) -> CellsOfPeriods:
+    """Return the usage of usage `periods` that `meters` counted, by period and meter.
+
+    It is what `load_cells` gives, but the days of a period may be one cell, and nothing tells of
+    the folds. Read it in a transaction that sees one instant.
+    """
+    merged = {meter.meter_id: meter for meter in meters if meter.aggregation in MERGED}
+    by_day = [meter.meter_id for meter in meters if meter.meter_id not in merged]
+    found = await load_cells(conn, tenant, periods, meter_ids=by_day) if by_day else {}
+    if not merged or not periods:
+        return found
+    asked = asked_periods(periods)
+    distinct = {one for one in merged if merged[one].aggregation is Aggregation.UNIQUE_COUNT}
+    holders: dict[tuple[UUID, UUID, bytes], Cell] = {}
+    for row in await conn.execute(_merging(tenant, asked, merged)):
+        cell = _read_merged(row)
+        found.setdefault(row.period_id, {}).setdefault(row.meter_id, []).append(cell)
+        if row.meter_id in distinct:
+            holders[row.period_id, row.meter_id, bytes(row.dimensions_key)] = cell
+    if holders:
+        await _add_values(conn, last_operations(tenant, asked, distinct), holders)
+    return found
+
+
+async def _add_values(
+    conn: AsyncConnection, operations: Any, holders: Mapping[tuple[UUID, UUID, bytes], Cell]
+) -> None:
+    for row in await conn.execute(operations):
+        moment = Moment(row.time_us, row.shard, row.number, row.place)
+        holder = holders[row.period_id, row.meter_id, bytes(row.dimensions_key)]
+        holder.values[bytes(row.value_key)] = Operation(moment, row.present)
+
+
+def _merging(tenant: Tenant, asked: Any, meter_ids: Collection[UUID]) -> Any:
+    columns = cells.c
+    key = (asked.c.period_id, columns.meter_id, columns.dimensions_key)
+    return (
+        select(
+            *key,
+            func.any_value(columns.dimensions).label("dimensions"),
+            func.sum(columns.event_count).label("event_count"),
+            func.sum(columns.total).label("total"),
+            func.max(columns.greatest).label("greatest"),
+            func.max(columns.last_time_us).label("last_time_us"),
+        )
+        .join(asked, on_days(cells, tenant, asked))
+        .where(among(columns.meter_id, meter_ids))
+        .group_by(*key)
+    )
+
+
+def _read_merged(row: Any) -> Cell:
+    return Cell(
+        dimensions=tuple(row.dimensions),
+        event_count=int(row.event_count),
+        total=row.total,
+        greatest=row.greatest,
+        last_time=row.last_time_us,
+    )
