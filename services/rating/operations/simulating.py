@@ -70,7 +70,7 @@ async def simulate_plan(
     """Give each subscription with what its periods cost before and after, and last the totals.
 
     200 periods are read at one instant each time, with their usage merged to one cell for each
-    meter and dimension values; that is all that is held in memory.
+    meter and dimension values; while they are priced the next are read, and no more is held.
 
     Raises:
         PlanNotFound, PlanVersionNotFound: there is none as wanted.
@@ -124,18 +124,21 @@ async def _check(
 async def _simulate(
     snapshots: Snapshots, tenant: Tenant, candidate: Candidate, selection: Selection
 ) -> AsyncGenerator[list[Simulated], None]:
-    """Give pages of periods, priced in a thread, so that RPCs are answered meanwhile."""
-    after: Stretch | None = None
-    while True:
+    """Give pages of periods, each priced in a thread while the next one is read."""
+
+    async def load(after: Stretch | None) -> _Books | None:
         async with snapshots.begin() as conn:
             periods = await store.load_stretches(
                 conn, tenant, selection, after=after, limit=PERIODS_AT_ONCE
             )
-            if not periods:
-                return
-            books = await _load_books(conn, tenant, periods, candidate)
-        yield await asyncio.to_thread(_price, books, candidate)
-        after = stretch_of(periods[-1])
+            return await _load_books(conn, tenant, periods, candidate) if periods else None
+
+    books = await load(None)
+    while books is not None:
+        priced, books = await asyncio.gather(
+            asyncio.to_thread(_price, books, candidate), load(stretch_of(books.periods[-1]))
+        )
+        yield priced
 
 
 async def _load_books(

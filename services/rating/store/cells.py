@@ -108,7 +108,7 @@ async def load_cells(
         cell = read_cell(row)
         found.setdefault(row.period_id, {}).setdefault(row.meter_id, []).append(cell)
         unique[row.period_id, row.meter_id, bytes(row.dimensions_key)] = cell
-    for value in await conn.execute(last_operations(tenant, asked, meter_ids)):
+    for value in await conn.execute(_last_operations(tenant, asked, meter_ids)):
         # Which day's cell takes it does not matter: all of them are merged. One that a fold has
         # added since the first query is left for the next reading.
         key = (value.period_id, value.meter_id, bytes(value.dimensions_key))
@@ -137,7 +137,7 @@ def read_cell(row: Row[Any]) -> Cell:
     )
 
 
-def last_operations(tenant: Tenant, asked: Any, meter_ids: Collection[UUID] | None) -> Any:
+def _last_operations(tenant: Tenant, asked: Any, meter_ids: Collection[UUID] | None) -> Any:
     """Query the last operation on each distinct value within each period that is `asked`.
 
     Of the meters named, or with None of all.

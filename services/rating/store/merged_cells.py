@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import BigInteger, Integer, cast, func, select, text
+from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.schema import among
@@ -15,11 +16,14 @@ from services.rating.domain.cell import Cell, Operation
 from services.rating.domain.event import Moment
 from services.rating.domain.meter import Aggregation, Meter
 from services.rating.domain.period import BillingPeriod
-from services.rating.store.cells import asked_periods, last_operations, load_cells, on_days
-from services.rating.store.usage_schema import cells
+from services.rating.store.cells import MOMENT, asked_periods, load_cells, on_days
+from services.rating.store.usage_schema import cell_values, cells
 
 # Cells of several days are merged by adding up and by the greatest; any other's are read by day.
 MERGED = {Aggregation.COUNT, Aggregation.SUM, Aggregation.MAX, Aggregation.UNIQUE_COUNT}
+
+# Enough to group the cells of some hundred periods without sorting them on disk.
+WORK_MEM = text("SET LOCAL work_mem = '32MB'")
 
 CellsOfPeriods = dict[UUID, dict[UUID, list[Cell]]]
 
@@ -40,6 +44,7 @@ async def load_merged_cells(
     found = await load_cells(conn, tenant, periods, meter_ids=by_day) if by_day else {}
     if not merged or not periods:
         return found
+    await conn.execute(WORK_MEM)
     asked = asked_periods(periods)
     distinct = {one for one in merged if merged[one].aggregation is Aggregation.UNIQUE_COUNT}
     holders: dict[tuple[UUID, UUID, bytes], Cell] = {}
@@ -49,7 +54,7 @@ async def load_merged_cells(
         if row.meter_id in distinct:
             holders[row.period_id, row.meter_id, bytes(row.dimensions_key)] = cell
     if holders:
-        await _add_values(conn, last_operations(tenant, asked, distinct), holders)
+        await _add_values(conn, _last_operations(tenant, asked, distinct), holders)
     return found
 
 
@@ -57,9 +62,9 @@ async def _add_values(
     conn: AsyncConnection, operations: Any, holders: Mapping[tuple[UUID, UUID, bytes], Cell]
 ) -> None:
     for row in await conn.execute(operations):
-        moment = Moment(row.time_us, row.shard, row.number, row.place)
         holder = holders[row.period_id, row.meter_id, bytes(row.dimensions_key)]
-        holder.values[bytes(row.value_key)] = Operation(moment, row.present)
+        *moment, present = row.last
+        holder.values[bytes(row.value_key)] = Operation(Moment(*moment), present == 1)
 
 
 def _merging(tenant: Tenant, asked: Any, meter_ids: Collection[UUID]) -> Any:
@@ -75,6 +80,23 @@ def _merging(tenant: Tenant, asked: Any, meter_ids: Collection[UUID]) -> Any:
             func.max(columns.last_time_us).label("last_time_us"),
         )
         .join(asked, on_days(cells, tenant, asked))
+        .where(among(columns.meter_id, meter_ids))
+        .group_by(*key)
+    )
+
+
+def _last_operations(tenant: Tenant, asked: Any, meter_ids: Collection[UUID]) -> Any:
+    """Query the greatest moment of each distinct value, with what happened then: without sorting.
+
+    Moments are unique: what stands behind one in the array decides nothing.
+    """
+    columns = cell_values.c
+    key = (asked.c.period_id, columns.meter_id, columns.dimensions_key, columns.value_key)
+    last = [cast(columns[name], BigInteger) for name in MOMENT]
+    last.append(cast(cast(columns.present, Integer), BigInteger))
+    return (
+        select(*key, func.max(array(last)).label("last"))
+        .join(asked, on_days(cell_values, tenant, asked))
         .where(among(columns.meter_id, meter_ids))
         .group_by(*key)
     )
