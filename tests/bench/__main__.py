@@ -25,11 +25,12 @@ from deploy.embedded.stack import Stack
 from libs.auth import INTERNAL_SCOPE
 from libs.wire import timestamp
 from tally.internal.v1.test_clock_service_pb2 import SetTimeRequest
-from tests.bench import baselines, machine, others, pipeline
+from tests.bench import baselines, machine, others, pipeline, pure, rating
 from tests.bench.workload import BATCH_EVENTS, START, Workload
 
 OUTPUT = Path("build/bench.json")
 TENANT = 1
+RATING_TENANT = 2
 SUBSCRIPTIONS = 1_000
 WARM_UP_BATCHES = 20
 PACED_SECONDS = 6
@@ -38,6 +39,10 @@ MILLIS, MICROS = 1_000, 1_000_000
 ROWS_PER_S_MIN = 15_000
 OVER_NAIVE_MIN = 5
 SERVICE_MIB_MAX = 512
+FOLD_EVENTS_PER_S_MIN = 300_000
+OVER_PK_READ_MAX = 3
+BACKTEST_S_MAX = 5
+PRICE_GRADUATED_US_MAX = 20
 
 
 @click.command()
@@ -94,13 +99,38 @@ class Bench:
         hold_capture = await others.hold_capture_per_s(self.client)
         self._say("the end of the month")
         invoices = await others.invoices_per_s(self.client, self.internal, expected=SUBSCRIPTIONS)
+        peaks = _peaks(self.stack)
         return {
             **rows,
             **waits,
+            **await self._measure_rating(),
             "invoices_per_s": round(invoices),
             "hold_capture_per_s": round(hold_capture),
-            "peak_mib": _peaks(self.stack),
+            "peak_mib": peaks,
             "machine": machine.describe(),
+        }
+
+    async def _measure_rating(self) -> dict[str, Any]:
+        self._say("folding and pricing alone")
+        folding = pure.measure_fold()
+        graduated = pure.price_graduated_us()
+        self._say("a million cells")
+        token = self.stack.token(RATING_TENANT, public_scopes())
+        async with SuiteClient(self.stack.addresses, token=token) as client:
+            found = await rating.measure(self.stack, client, self.internal, tenant=RATING_TENANT)
+        usage, pk = (_millis_at(one, 0.99) for one in (found.get_usage_ms, found.pk_read_ms))
+        return {
+            "fold_events_per_s": round(folding.events_per_s),
+            "fold_live_cells": folding.cell_count,
+            "price_graduated_us": round(graduated, 1),
+            "get_usage_p50_ms": _millis_at(found.get_usage_ms, 0.5),
+            "get_usage_p99_ms": usage,
+            "pk_read_p50_ms": _millis_at(found.pk_read_ms, 0.5),
+            "pk_read_p99_ms": pk,
+            "get_usage_p99_over_pk_read": round(usage / pk, 1),
+            "backtest_1m_events_2_plans_s": round(found.backtest_s, 1),
+            "rating_cells": found.cell_count,
+            "rating_1m_cells_mib": found.peak_mib,
         }
 
     async def _measure_rows(self, rounds: int, batches: int) -> dict[str, Any]:
@@ -184,6 +214,13 @@ def _figures(measured: dict[str, Any]) -> dict[str, Any]:
             "rows_events_per_s": rows >= ROWS_PER_S_MIN,
             "rows_over_naive": rows >= OVER_NAIVE_MIN * measured["naive_events_per_s"],
             "peak_mib": max(measured["peak_mib"].values()) <= SERVICE_MIB_MAX,
+            "fold_events_per_s": measured["fold_events_per_s"] >= FOLD_EVENTS_PER_S_MIN,
+            "price_graduated_us": measured["price_graduated_us"] <= PRICE_GRADUATED_US_MAX,
+            "get_usage_p99_over_pk_read": measured["get_usage_p99_over_pk_read"]
+            <= OVER_PK_READ_MAX,
+            "backtest_1m_events_2_plans_s": measured["backtest_1m_events_2_plans_s"]
+            <= BACKTEST_S_MAX,
+            "rating_1m_cells_mib": measured["rating_1m_cells_mib"] <= SERVICE_MIB_MAX,
         }
     }
 
@@ -202,9 +239,13 @@ def _peaks(stack: Stack) -> dict[str, int]:
 
 def _millis(seconds: Sequence[float], share: float) -> float:
     """Return the value that `share` of `seconds` do not exceed, in milliseconds."""
-    ordered = sorted(seconds)
+    return _millis_at([each * MILLIS for each in seconds], share)
+
+
+def _millis_at(millis: Sequence[float], share: float) -> float:
+    ordered = sorted(millis)
     place = min(int(share * len(ordered)), len(ordered) - 1)
-    return round(ordered[place] * MILLIS, 1)
+    return round(ordered[place], 1)
 
 
 def _show(console: Console, figures: Mapping[str, Any]) -> None:
@@ -218,6 +259,11 @@ def _show(console: Console, figures: Mapping[str, Any]) -> None:
     wanted = {
         "rows_events_per_s": f"≥ {max(ROWS_PER_S_MIN, naive):,}",
         "peak_mib": f"≤ {SERVICE_MIB_MAX} each",
+        "fold_events_per_s": f"≥ {FOLD_EVENTS_PER_S_MIN:,}",
+        "price_graduated_us": f"≤ {PRICE_GRADUATED_US_MAX}",
+        "get_usage_p99_over_pk_read": f"≤ {OVER_PK_READ_MAX}",
+        "backtest_1m_events_2_plans_s": f"≤ {BACKTEST_S_MAX}",
+        "rating_1m_cells_mib": f"≤ {SERVICE_MIB_MAX}",
     }
     for name, value in figures.items():
         if name in ("machine", "met"):

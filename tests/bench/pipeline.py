@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from uuid import uuid4
 
@@ -34,6 +35,7 @@ from tests.bench.workload import METERS, START, Workload, customer
 METHOD = "/tally.ingest.v1.IngestService/RecordEvents"
 IN_FLIGHT = 12  # Requests of 1,000 events.
 DEADLINE_SECONDS = 60.0
+MONTH_START = START.replace(day=1, hour=0)
 POLL_SECONDS = 0.01
 PROBE_SECONDS = 0.05  # Between two events whose way is watched.
 CALLERS = 4
@@ -58,8 +60,10 @@ class Waits:
     visible: Sequence[float]
 
 
-async def prepare(client: SuiteClient, subscriptions: int) -> None:
-    """Create five meters, a plan that charges them all, and its subscriptions."""
+async def prepare(
+    client: SuiteClient, subscriptions: int, *, start: datetime = MONTH_START
+) -> None:
+    """Create five meters, a plan that charges them all, and its subscriptions from `start` on."""
     for meter in METERS:
         await client.meters.CreateMeter(CreateMeterRequest(request_id=str(uuid4()), meter=meter))
     price = Price(standard=StandardPrice(unit_amount="0.0001"))
@@ -80,7 +84,7 @@ async def prepare(client: SuiteClient, subscriptions: int) -> None:
                 subscription_id=who,
                 customer_id=who,
                 plan_code="usage",
-                start=timestamp(START.replace(day=1, hour=0)),
+                start=timestamp(start),
             )
             await client.subscriptions.CreateSubscription(
                 CreateSubscriptionRequest(request_id=str(uuid4()), subscription=wanted)

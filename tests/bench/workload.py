@@ -86,6 +86,7 @@ class Workload:
 
     customers: int
     seed: int
+    now: datetime = START  # The latest time of its events.
     usage: defaultdict[str, Usage] = field(default_factory=lambda: defaultdict(Usage))
     sent: int = 0  # Events, without repeats.
     _random: random.Random = field(init=False)
@@ -94,9 +95,9 @@ class Workload:
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
 
-    def batches(self, count: int) -> list[bytes]:
+    def batches(self, count: int, *, duplicates: int = DUPLICATES) -> list[bytes]:
         """Return serialized requests of 1,000 events, 10 of which were sent before."""
-        return [self.batch(BATCH_EVENTS, DUPLICATES) for _ in range(count)]
+        return [self.batch(BATCH_EVENTS, duplicates) for _ in range(count)]
 
     def batch(self, events: int, duplicates: int = 0, *, of: str = "") -> bytes:
         """Return a serialized request; all of its events are of the customer `of`, if given."""
@@ -118,7 +119,7 @@ class Workload:
         seconds = f"{rng.randrange(40, 30_000)}e-3" if rng.random() < 0.1 else _seconds(rng)
         user = f"{who}-user-{rng.randrange(USERS)}"
         event = Event(id=self._uuid7(), type=EVENT_TYPE, customer_id=who)
-        event.time.CopyFrom(timestamp(START))
+        event.time.CopyFrom(timestamp(self.now))
         event.time.seconds -= rng.randrange(MINUTES * 60)
         event.time.nanos = rng.randrange(1_000_000) * 1_000
         properties = event.properties

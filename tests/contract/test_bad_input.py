@@ -28,8 +28,8 @@ METHODS = {
 }
 # They name nothing that exists, so that another tenant may make the same request.
 NAMELESS = {"ApplyCredits", "CreateMeter", "CreateTax", "CreateWallet", "GetBillingEntity"}
-NAMELESS |= {"GetHeads", "RecordEvents", "UpdateBillingEntity", "UpsertCustomer"}
-NAMELESS |= {"EvaluateExpression"}
+NAMELESS |= {"EstimateEvents", "EvaluateExpression", "GetHeads", "RecordEvents"}
+NAMELESS |= {"UpdateBillingEntity", "UpsertCustomer"}
 CASES: dict[str, list[Case]] = defaultdict(list)
 for one in all_cases():
     CASES[one.method.removeprefix("tally.")].append(one)

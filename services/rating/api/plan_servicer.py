@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -13,8 +14,10 @@ from libs.clock import Clock
 from libs.errors import FieldInvalid
 from libs.wire import Faults, parse_code, parse_currency, parse_page, parse_request, parse_text
 from services.rating.api.plan_parsing import parse_version
+from services.rating.api.preview_parsing import parse_preview
 from services.rating.domain.plan import Plan, PlanVersion
 from services.rating.operations import plans as operations
+from services.rating.operations.previewing import load_meter_of, preview_events, preview_units
 from tally.rating.v1 import plan_service_pb2 as pb
 from tally.rating.v1 import plan_service_pb2_grpc
 
@@ -82,6 +85,17 @@ class PlanServicer(plan_service_pb2_grpc.PlanServiceServicer):
     ) -> pb.ListPlansResponse:
         page = parse_page(request.page_size, request.page_token)
         return await operations.list_plans(self._engine, tenant(), page)
+
+    async def PreviewPrice(
+        self, request: pb.PreviewPriceRequest, context: Context
+    ) -> pb.PreviewPriceResponse:
+        wanted = parse_preview(request, tenant(), self._clock.now())
+        if wanted.units is not None:
+            return preview_units(wanted.charge, wanted.currency, wanted.units)
+        meter = wanted.meter or await load_meter_of(self._engine, tenant(), wanted.charge)
+        return await asyncio.to_thread(
+            preview_events, wanted.charge, wanted.currency, meter, wanted.events
+        )
 
     def _parse_plan(self, request: pb.CreatePlanRequest) -> Plan:
         if not request.HasField("plan"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import grpc
@@ -11,10 +12,12 @@ from libs.auth import caller, tenant
 from libs.clock import Clock
 from libs.db import Snapshots
 from libs.wire import parse_page, parse_uuid, parse_uuids
+from services.rating.api.simulation_parsing import parse_simulation
 from services.rating.operations import closing
 from services.rating.operations.closes import list_closes
 from services.rating.operations.log import Log
 from services.rating.operations.rating import rate_period
+from services.rating.operations.simulating import simulate_plan
 from tally.rating.v1 import rating_service_pb2 as pb
 from tally.rating.v1 import rating_service_pb2_grpc
 
@@ -71,4 +74,17 @@ class RatingServicer(rating_service_pb2_grpc.RatingServiceServicer):
             Snapshots(self._engine, self._worker, caller().tenant),
             period_ids=parse_uuids(request.period_ids, "period_ids"),
             page=parse_page(request.page_size, request.page_token),
+        )
+
+    def SimulatePlan(
+        self, request: pb.SimulatePlanRequest, context: Context
+    ) -> AsyncGenerator[pb.SimulatePlanResponse, None]:
+        wanted, selection = parse_simulation(request, self._clock.now())
+        return simulate_plan(
+            Snapshots(self._engine, self._worker, tenant()),
+            self._log,
+            tenant(),
+            wanted,
+            selection,
+            with_periods=request.with_periods,
         )

@@ -16,8 +16,11 @@ from libs.clock import Clock
 from libs.db import Snapshots
 from libs.difference import Finding
 from libs.verification import Counts, answers
+from libs.wire import Faults, parse_text
+from services.rating.api.event_parsing import Defaults, parse_events
 from services.rating.api.usage_parsing import parse_query, parse_usage, parse_watch
 from services.rating.operations.acks import Ack, Acks
+from services.rating.operations.estimating import estimate_events
 from services.rating.operations.log import Log
 from services.rating.operations.querying import query_usage
 from services.rating.operations.usage import (
@@ -92,6 +95,22 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
 
     def _reader(self) -> UsageReader:
         return UsageReader(self.engine, self.worker, self.log, tenant())
+
+    async def EstimateEvents(
+        self, request: pb.EstimateEventsRequest, context: Context
+    ) -> pb.EstimateEventsResponse:
+        """Return what events would cost."""
+        faults = Faults()
+        named = request.subscription_id
+        with faults.gathered():
+            parse_text(named, "subscription_id", required=False)
+        if not request.events:
+            faults.add("events", "is missing")
+        defaults = Defaults(self.clock.now(), subscription_id=named)
+        with faults.gathered():
+            events = parse_events(request.events, "events", tenant(), defaults)
+        faults.check()
+        return await estimate_events(self._reader(), events)
 
     def VerifyUsage(
         self, request: pb.VerifyUsageRequest, context: Context

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -116,6 +116,11 @@ class Batch:
         place = int(at.columns.indexes[row - self._offsets[piece]])
         return Moment(int(self.times[row]), at.shard, at.number, place)
 
+    def moments(self, rows: Ints) -> Iterator[Moment]:
+        """Give where the events of `rows` stand among all, one by one."""
+        columns = (self.times, *self.log_places)
+        return map(Moment, *(column[rows].tolist() for column in columns))
+
     def event(self, row: int) -> UsageEvent:
         """Return an event with all its properties."""
         piece = int(self.pieces[row])
@@ -177,7 +182,7 @@ def join(slices: Sequence[Slice]) -> Batch:
     counts = [len(each.columns) for each in slices]
     offsets = ints([0, *np.cumsum(counts).tolist()])[:-1] if slices else ints([])
     # Where each slice's strings lie among those of all.
-    moved = [ints(map(strings.place, each.columns.strings)) for each in slices]
+    moved = [strings.place_all(each.columns.strings) for each in slices]
     parts = [each.columns for each in slices]
     zipped = list(zip(parts, moved, strict=True))
     pieces = np.repeat(np.arange(len(slices)), counts)

@@ -162,4 +162,11 @@ _known_key = lru_cache(maxsize=65_536)(_key_of)
 
 def value_key(value: str) -> bytes:
     """Return 128 bits that stand for a distinct value."""
+    return _known_value_key(value) if len(value) <= KEPT_CHARACTERS_MAX else _value_key_of(value)
+
+
+def _value_key_of(value: str) -> bytes:
     return blake2b(value.encode(), digest_size=HASH_BYTES).digest()
+
+
+_known_value_key = lru_cache(maxsize=65_536)(_value_key_of)

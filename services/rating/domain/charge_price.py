@@ -65,6 +65,12 @@ def reads_events(price: ChargePrice) -> bool:
     return bool(price.free_events or price.free_amount) or price.bounded
 
 
+def needs_more_than_units(price: ChargePrice) -> bool:
+    """Tell whether the price looks at more than how many units and events there are."""
+    by_dimension = isinstance(price, CustomPrice) and bool(price.dimensions)
+    return reads_events(price) or by_dimension or isinstance(price, DynamicPrice)
+
+
 def price_usage(
     price: ChargePrice, options: PriceOptions, usage: Usage, *, billed: Decimal = ZERO
 ) -> tuple[Row, ...]:

@@ -88,6 +88,11 @@ class Strings:
         """Return the place of `text`, a new one if it has none yet."""
         return self.places.setdefault(text, len(self.places))
 
+    def place_all(self, texts: Sequence[str]) -> Ints:
+        """Return the places of `texts`."""
+        places = self.places
+        return ints([places.setdefault(text, len(places)) for text in texts])
+
 
 def ints(values: Iterable[int]) -> Ints:
     """Return a column of `values`."""

@@ -164,11 +164,15 @@ def _count_distinct(chosen: Rows, meter: Meter, add: Add) -> int:
     lasts = _latest(batch, chosen.rows, combine([codes, values]))
     cells = list(_cells(chosen, meter, group(codes)))
     by_code = dict(zip(np.unique(codes).tolist(), cells, strict=True))
-    for last in lasts.tolist():
-        text = batch.text(int(values[last]))
-        operation = Operation(batch.moment(int(chosen.rows[last])), not removed[last])
-        _, cell = by_code[int(codes[last])]
-        cell.values[value_key(text)] = operation
+    operations = zip(
+        codes[lasts].tolist(),
+        values[lasts].tolist(),
+        batch.moments(chosen.rows[lasts]),
+        removed[lasts].tolist(),
+        strict=True,
+    )
+    for code, value, moment, is_removed in operations:
+        by_code[code][1].values[value_key(batch.text(value))] = Operation(moment, not is_removed)
     for key, cell in cells:
         add(key, cell)
     return without_value

@@ -46,12 +46,11 @@ class Folded:
 
     def add(self, key: CellKey, cell: Cell) -> None:
         """Add what some events add to a cell."""
-        known = self.cells.get(key)
-        if known is not None:
-            dimensions = cell.dimensions
-            cell = merged((known, cell))
-            cell.dimensions = dimensions
-        self.cells[key] = cell
+        known = self.cells.setdefault(key, cell)
+        if known is not cell:
+            whole = merged((known, cell))
+            whole.dimensions = cell.dimensions
+            self.cells[key] = whole
 
 
 @dataclass(slots=True)

@@ -105,8 +105,12 @@ def charge_fees(
         priced.append(("", charge.price, NO_USAGE))
     fees: list[Fee] = []
     for code, price, usage in priced:
-        rows = _rows(charge, price, usage, billed=_billed(fees, currency))
-        fees.append(_fee(charge, meter, code, usage, rows=rows, currency=currency))
+        billed = _billed(fees, currency)
+        fees.append(
+            usage_fee(
+                charge, meter.name, code, price, usage=usage, billed=billed, currency=currency
+            )
+        )
     return fees
 
 
@@ -215,20 +219,23 @@ def _rows(charge: Charge, price: ChargePrice, usage: Usage, *, billed: Decimal) 
         ) from None
 
 
-def _fee(
+def usage_fee(
     charge: Charge,
-    meter: Meter,
+    meter_name: str,
     filter_code: str,
-    usage: Usage,
+    price: ChargePrice,
     *,
-    rows: tuple[Row, ...],
+    usage: Usage,
+    billed: Decimal = ZERO,
     currency: str,
 ) -> Fee:
+    """Return the fee for the `usage` of one bucket; `billed` is what those before it cost."""
+    rows = _rows(charge, price, usage, billed=billed)
     exact = amount_of(rows)
     return Fee(
         key=FeeKey(FeeKind.USAGE, charge.code, filter_code),
         meter_code=charge.meter_code,
-        display_name=charge.display_name or meter.name,
+        display_name=charge.display_name or meter_name,
         units=usage.units,
         event_count=usage.event_count,
         exact_amount=exact,

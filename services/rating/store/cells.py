@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any, Protocol
 from uuid import UUID
@@ -20,6 +20,7 @@ from sqlalchemy import (
     literal,
     select,
     text,
+    true,
     tuple_,
 )
 from sqlalchemy import table as table_clause
@@ -28,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.driver import driver
 from libs.period import DayPeriod
+from libs.schema import among
 from libs.tenant import Tenant
 from services.rating.domain.cell import Cell, CellKey
 from services.rating.domain.event import Moment
@@ -103,23 +105,30 @@ async def count_unattributed(conn: AsyncConnection, counts: Mapping[Unattributed
 
 
 async def load_cells(
-    conn: AsyncConnection, tenant: Tenant, periods: Sequence[Asked]
+    conn: AsyncConnection,
+    tenant: Tenant,
+    periods: Sequence[Asked],
+    *,
+    meter_ids: Collection[UUID] | None = None,
 ) -> dict[UUID, dict[UUID, list[Cell]]]:
-    """Return the cells of usage `periods`, or other days of terms, by period and meter."""
+    """Return the cells of usage `periods`, or other days of terms, by period and meter.
+
+    Of all meters, or of those named.
+    """
     found: dict[UUID, dict[UUID, list[Cell]]] = {}
     if not periods:
         return found
-    asked = _asked(periods)
+    asked = asked_days(periods)
     holders: dict[tuple[UUID, UUID, date, bytes], Cell] = {}
-    query = select(cells, asked.c.period_id).join(asked, _on_days(cells, tenant, asked))
-    for row in await conn.execute(query):
+    query = select(cells, asked.c.period_id).join(asked, on_days(cells, tenant, asked))
+    for row in await conn.execute(query.where(_of(cells, meter_ids))):
         cell = read_cell(row)
         found.setdefault(row.period_id, {}).setdefault(row.meter_id, []).append(cell)
         holders[row.period_id, row.meter_id, row.day, bytes(row.dimensions_key)] = cell
     for table in PARTS:
-        parts = select(table, asked.c.period_id).join(asked, _on_days(table, tenant, asked))
+        parts = select(table, asked.c.period_id).join(asked, on_days(table, tenant, asked))
         query = _last_operations(tenant, asked) if table is cell_values else parts
-        for row in await conn.execute(query):
+        for row in await conn.execute(query.where(_of(table, meter_ids))):
             # One that a fold has added since the first query is left for the next reading.
             key = (row.period_id, row.meter_id, row.day, bytes(row.dimensions_key))
             add_part(table, holders.get(key), row)
@@ -160,14 +169,18 @@ def _last_operations(tenant: Tenant, asked: Any) -> Any:
     of_meter = (meters.c.tenant == columns.tenant) & (meters.c.meter_id == columns.meter_id)
     return (
         select(cell_values, asked.c.period_id)
-        .join(asked, _on_days(cell_values, tenant, asked))
+        .join(asked, on_days(cell_values, tenant, asked))
         .outerjoin(meters, of_meter)
         .distinct(*value)
         .order_by(*value, *(columns[name].desc() for name in MOMENT))
     )
 
 
-def _asked(periods: Sequence[Asked]) -> Any:
+def _of(table: Table, meter_ids: Collection[UUID] | None) -> Any:
+    return true() if meter_ids is None else among(table.c.meter_id, meter_ids)
+
+
+def asked_days(periods: Sequence[Asked]) -> Any:
     """Return `periods` as a table of their ids, terms and days."""
     return (
         func.unnest(
@@ -181,7 +194,8 @@ def _asked(periods: Sequence[Asked]) -> Any:
     )
 
 
-def _on_days(table: Table, tenant: Tenant, asked: Any) -> Any:
+def on_days(table: Table, tenant: Tenant, asked: Any) -> Any:
+    """Return that a row of `table` is of a day that is asked for."""
     return (
         (table.c.tenant == tenant)
         & (table.c.term_id == asked.c.term_id)

@@ -223,6 +223,34 @@ async def lock_touched(
     this one adds is either seen by the close, or sees the close.
     """
     touched = _days("touched", days)
+    which = _holding(touched)
+    term_ids = {term_id for _, term_id, _ in days}
+    if recurring:
+        later = (await conn.execute(later_periods(_days("carrying", recurring)))).all()
+        term_ids |= {row.term_id for row in later}
+        which |= among(billing_periods.c.period_id, [row.period_id for row in later])
+    query = _usage_periods(term_ids, which)
+    return [(Tenant(row.tenant), read_period(row)) for row in await conn.execute(_locked(query))]
+
+
+async def load_touched(
+    conn: AsyncConnection, tenant: Tenant, days: Iterable[tuple[UUID, date]]
+) -> Sequence[BillingPeriod]:
+    """Return the usage periods of `days`, given as (term, day)."""
+    asked = [(tenant, term_id, day) for term_id, day in days]
+    query = _usage_periods({term for _, term, _ in asked}, _holding(_days("touched", asked)))
+    return [read_period(row) for row in await conn.execute(query)]
+
+
+def _usage_periods(term_ids: Iterable[UUID], which: ColumnElement[bool]) -> Select[Any]:
+    columns = billing_periods.c
+    return select_periods().where(
+        columns.kind == PeriodKind.USAGE, columns.term_id.in_(sorted(term_ids)), which
+    )
+
+
+def _holding(touched: Any) -> ColumnElement[bool]:
+    """Return that a period holds a day of `touched`."""
     columns = billing_periods.c
     which: ColumnElement[bool] = (
         select(1)
@@ -235,15 +263,7 @@ async def lock_touched(
         )
         .exists()
     )
-    term_ids = {term_id for _, term_id, _ in days}
-    if recurring:
-        later = (await conn.execute(later_periods(_days("carrying", recurring)))).all()
-        term_ids |= {row.term_id for row in later}
-        which |= among(columns.period_id, [row.period_id for row in later])
-    query = select_periods().where(
-        columns.kind == PeriodKind.USAGE, columns.term_id.in_(sorted(term_ids)), which
-    )
-    return [(Tenant(row.tenant), read_period(row)) for row in await conn.execute(_locked(query))]
+    return which
 
 
 def _days(name: str, days: Iterable[TermDay]) -> Any:

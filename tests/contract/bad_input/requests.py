@@ -124,6 +124,11 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         },
         "rating.v1.PlanService.GetPlan": {"code": world["plan"]},
         "rating.v1.PlanService.ListPlans": {},
+        "rating.v1.PlanService.PreviewPrice": {
+            "charge": version(world)["charges"][0],
+            "currency_code": "USD",
+            "events": [{"properties": {"value": {"decimal": "2"}}}],
+        },
         "rating.v1.SubscriptionService.CreateSubscription": {
             **command,
             "subscription": subscription,
@@ -145,6 +150,7 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
             "group_by": ["region"],
             "filters": [{"key": "region", "values": ["eu"]}],
         },
+        "rating.v1.UsageService.EstimateEvents": {"events": [event]},
         "rating.v1.RatingService.RatePeriod": {"period_id": world["period"]},
         "rating.v1.RatingService.ClosePeriod": {"period_id": world["period"]},
         "rating.v1.RatingService.ClosePeriods": {"period_ids": [world["period"]]},

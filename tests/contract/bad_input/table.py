@@ -9,9 +9,10 @@ from tests.contract.bad_input.ingest import INGEST
 from tests.contract.bad_input.invoicing import INVOICING
 from tests.contract.bad_input.rating import RATING
 from tests.contract.bad_input.rules import AnyValue, Fields, Refusal, Rejection
+from tests.contract.bad_input.trying import TRYING
 from tests.contract.bad_input.wallet import WALLET
 
-TABLE: Mapping[str, Fields] = {**INGEST, **RATING, **INVOICING, **WALLET}
+TABLE: Mapping[str, Fields] = {**INGEST, **RATING, **TRYING, **INVOICING, **WALLET}
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from services.rating.domain.event import (
     micros,
 )
 from services.rating.domain.filters import DimensionFilter
-from services.rating.domain.meter import Aggregation, Dimension, Meter
+from services.rating.domain.meter import Aggregation, Dimension, Meter, ValueInput
 from services.rating.domain.plan import (
     Charge,
     FilterBucket,
@@ -40,6 +40,7 @@ from services.rating.operations import announcing, closing, meters, plans, subsc
 from services.rating.operations.folding import Catalogs, fold_slices
 from services.rating.operations.log import Watermark
 from services.rating.operations.subscriptions import Wish
+from services.rating.operations.usage import UsageReader
 from services.rating.store.applied import Lane, load_applied, open_lanes
 from tally.rating.v1 import rating_service_pb2 as rating_pb
 from tests.servers import Database
@@ -89,6 +90,11 @@ class World:
             if event_type in ("", event.type):
                 yield [event]
 
+    @property
+    def reader(self) -> UsageReader:
+        """Where the tenant's usage is read."""
+        return UsageReader(self.app, self.worker, self, TENANT)
+
     async def heads(self) -> Sequence[ShardHead]:
         return [ShardHead(0, self.through, (self.number,))]
 
@@ -102,6 +108,11 @@ class World:
         tenant: Tenant = TENANT,
         **options: Any,
     ) -> None:
+        """Create a meter; what its aggregation must be told besides has a default."""
+        if aggregation is Aggregation.WEIGHTED_SUM:
+            options.setdefault("value_input", ValueInput.DELTA)
+        if aggregation is Aggregation.PERCENTILE:
+            options.setdefault("percentile", 90)
         meter = Meter(
             meter_id=uuid4(),
             code=code,

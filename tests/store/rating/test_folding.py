@@ -179,7 +179,7 @@ async def test_days_may_count_each_for_itself(world: World) -> None:
 
 
 async def rate(world: World) -> dict[str, str]:
-    usage = await get_usage(world.app, world, TENANT, "acme", NOON)
+    usage = await get_usage(world.reader, "acme", NOON)
     return {fee.meter_code: fee.units for fee in usage.fees}
 
 

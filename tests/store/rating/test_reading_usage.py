@@ -18,12 +18,11 @@ from services.rating.domain.usage_query import UsageQuery, UsageQueryTooLarge
 from services.rating.domain.windows import Window
 from services.rating.operations import refolding
 from services.rating.operations.querying import query_usage
-from services.rating.operations.usage import UsageReader, get_usage_before
+from services.rating.operations.usage import get_usage_before
 from services.rating.store.applied import open_lanes
 from tests.servers import Database
 from tests.store.rating.conftest import (
     LANE,
-    TENANT,
     World,
     a_charge,
     an_event,
@@ -40,10 +39,6 @@ EVENTS = [
     ("2024-01-10 13:00", "0.25", "", "cid"),  # Midnight in Melbourne: of the 11th.
     ("2024-01-11 14:00", "8", "eu", "bob"),  # Of the 12th.
 ]
-
-
-def reader(world: World) -> UsageReader:
-    return UsageReader(world.app, world.worker, world, TENANT)
 
 
 async def ask(
@@ -69,7 +64,7 @@ async def ask(
         filters=tuple(filters),
         time_zone=zone,
     )
-    answer = await query_usage(reader(world), query)
+    answer = await query_usage(world.reader, query)
     return [
         (
             row.window.start.ToDatetime().strftime("%d %H:%M"),
@@ -83,7 +78,7 @@ async def ask(
 
 async def before(world: World, at: str) -> dict[str, str]:
     """Return the units of each charge before an instant of January."""
-    answer = await get_usage_before(reader(world), "acme", instant("2024-01-31"), instant(at))
+    answer = await get_usage_before(world.reader, "acme", instant("2024-01-31"), instant(at))
     return {fee.charge_code: fee.units for fee in answer.fees}
 
 
@@ -152,7 +147,7 @@ async def test_usage_as_of_an_instant_leaves_out_what_is_dated_at_or_after_it(ac
 
 async def test_nothing_is_used_before_the_period_begins(acme: World) -> None:
     answer = await get_usage_before(
-        reader(acme), "acme", instant("2024-01-31"), instant("2024-01-01 01:30")
+        acme.reader, "acme", instant("2024-01-31"), instant("2024-01-01 01:30")
     )
     assert [fee.event_count for fee in answer.fees] == []
 

@@ -14,7 +14,7 @@ from libs.db import Snapshots
 from services.rating.domain.event import UsageEvent
 from services.rating.domain.meter import Aggregation, ValueInput
 from services.rating.operations import transitions
-from services.rating.operations.rating import get_usage
+from services.rating.operations.usage import get_usage
 from services.rating.operations.verifying_fees import verify_fees
 from tests.store.rating.conftest import JANUARY, TENANT, World, a_charge, an_event, instant
 
@@ -52,7 +52,7 @@ def each(seats: str, users: str, stored: str, held: str) -> dict[str, str]:
 
 
 async def units(world: World, at: datetime) -> dict[str, str]:
-    usage = await get_usage(world.app, TENANT, "acme", at)
+    usage = await get_usage(world.reader, "acme", at)
     return {fee.meter_code: fee.units for fee in usage.fees}
 
 
@@ -114,10 +114,8 @@ async def test_late_usage_reaches_the_closed_periods_that_carry_it(world: World)
     for period_id in closed:
         [fee] = (await world.adjust(period_id, 1)).fees
         assert (fee.meter_code, fee.units) == ("seats", "40")
-    found = [
-        one async for one in verify_fees(Snapshots(world.app, world.worker, TENANT), Counter())
-    ]
-    assert found == []
+    found = verify_fees(Snapshots(world.app, world.worker, TENANT), world, Counter())
+    assert [one async for one in found] == []
 
 
 async def test_usage_of_meters_that_do_not_recur_touches_its_own_period_only(world: World) -> None:

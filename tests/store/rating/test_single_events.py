@@ -19,7 +19,8 @@ from services.rating.domain.meter import Aggregation
 from services.rating.domain.percentage import PercentagePrice
 from services.rating.domain.plan import Charge
 from services.rating.operations.closing import close_period, close_periods
-from services.rating.operations.rating import get_usage, rate_period
+from services.rating.operations.rating import rate_period
+from services.rating.operations.usage import get_usage
 from services.rating.operations.verifying_fees import verify_fees
 from tally.rating.v1.billing_period_pb2 import Fee
 from tests.store.rating.conftest import JANUARY, TENANT, World, a_charge, an_event, instant
@@ -81,7 +82,7 @@ async def test_events_are_priced_in_the_order_of_their_times_whenever_they_came(
     await world.fold(sale("70", 9), sale("30", 5))
     await world.fold(sale("20", 2), an_event("acme", JANUARY, type_="calls"))
     period_id = await world.period_id("acme")
-    usage = await get_usage(world.app, world, TENANT, "acme", JANUARY)
+    usage = await get_usage(world.reader, "acme", JANUARY)
     # Those of 2 and 5 o'clock are free; 10 % of 70 are 7, of which 5 are to pay.
     assert amounts(usage.fees) == [
         ("120", 500),
@@ -102,7 +103,7 @@ async def test_only_events_that_are_in_the_cells_are_priced(world: World) -> Non
     await sell(world)
     await world.fold(sale("10", 1), sale("10", 2), sale("20", 3))
     world.slice(sale("40", 4))  # In the log, and not folded yet.
-    usage = await get_usage(world.app, world, TENANT, "acme", JANUARY)
+    usage = await get_usage(world.reader, "acme", JANUARY)
     assert amounts(usage.fees) == [("40", 200)]
 
 
@@ -118,7 +119,7 @@ async def test_only_events_of_the_term_and_its_days_are_priced(world: World) -> 
         sale("30", 5),
         sale("40", 6),
     )
-    usage = await get_usage(world.app, world, TENANT, "acme", JANUARY)
+    usage = await get_usage(world.reader, "acme", JANUARY)
     assert amounts(usage.fees) == [("80", 400)]
 
 

@@ -23,10 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from tally.common.v1 import money_pb2 as tally_dot_common_dot_v1_dot_money__pb2
 from tally.common.v1 import options_pb2 as tally_dot_common_dot_v1_dot_options__pb2
+from tally.ingest.v1 import event_pb2 as tally_dot_ingest_dot_v1_dot_event__pb2
+from tally.rating.v1 import billing_period_pb2 as tally_dot_rating_dot_v1_dot_billing__period__pb2
+from tally.rating.v1 import meter_service_pb2 as tally_dot_rating_dot_v1_dot_meter__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tally/rating/v1/plan_service.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtally/common/v1/options.proto\"z\n\x04Plan\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x15\n\rcurrency_code\x18\x04 \x01(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa2\x02\n\x0bPlanVersion\x12\x17\n\x0fplan_version_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x34\n\rinterval_unit\x18\x03 \x01(\x0e\x32\x1d.tally.rating.v1.IntervalUnit\x12\x16\n\x0einterval_count\x18\x04 \x01(\x05\x12\x13\n\x0b\x62\x61se_amount\x18\x05 \x01(\t\x12,\n\x0b\x62\x61se_timing\x18\x06 \x01(\x0e\x32\x17.tally.rating.v1.Timing\x12(\n\x07\x63harges\x18\x07 \x03(\x0b\x32\x17.tally.rating.v1.Charge\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb1\x02\n\x06\x43harge\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x12\n\nmeter_code\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12%\n\x05price\x18\x04 \x01(\x0b\x32\x16.tally.rating.v1.Price\x12.\n\x07\x62uckets\x18\x05 \x03(\x0b\x32\x1d.tally.rating.v1.FilterBucket\x12\x33\n\nconversion\x18\x06 \x01(\x0b\x32\x1f.tally.rating.v1.UnitConversion\x12\x16\n\x0eusage_discount\x18\x07 \x01(\t\x12\x1b\n\x13percentage_discount\x18\x08 \x01(\t\x12\x16\n\x0emaximum_amount\x18\t \x01(\t\x12\x16\n\x0eminimum_amount\x18\n \x01(\t\"l\n\x0eUnitConversion\x12\x12\n\nmultiplier\x18\x01 \x01(\t\x12\x0f\n\x07\x64ivisor\x18\x02 \x01(\t\x12\x35\n\x08rounding\x18\x03 \x01(\x0e\x32#.tally.rating.v1.ConversionRounding\"v\n\x0c\x46ilterBucket\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x31\n\x07\x66ilters\x18\x02 \x03(\x0b\x32 .tally.rating.v1.DimensionFilter\x12%\n\x05price\x18\x03 \x01(\x0b\x32\x16.tally.rating.v1.Price\".\n\x0f\x44imensionFilter\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\t\"\xbe\x03\n\x05Price\x12\x32\n\x08standard\x18\x01 \x01(\x0b\x32\x1e.tally.rating.v1.StandardPriceH\x00\x12\x30\n\x07package\x18\x02 \x01(\x0b\x32\x1d.tally.rating.v1.PackagePriceH\x00\x12\x31\n\tgraduated\x18\x03 \x01(\x0b\x32\x1c.tally.rating.v1.TieredPriceH\x00\x12.\n\x06volume\x18\x04 \x01(\x0b\x32\x1c.tally.rating.v1.TieredPriceH\x00\x12\x36\n\npercentage\x18\x05 \x01(\x0b\x32 .tally.rating.v1.PercentagePriceH\x00\x12I\n\x14graduated_percentage\x18\x06 \x01(\x0b\x32).tally.rating.v1.GraduatedPercentagePriceH\x00\x12\x30\n\x07\x64ynamic\x18\x07 \x01(\x0b\x32\x1d.tally.rating.v1.DynamicPriceH\x00\x12.\n\x06\x63ustom\x18\x08 \x01(\x0b\x32\x1c.tally.rating.v1.CustomPriceH\x00\x42\x07\n\x05model\"$\n\rStandardPrice\x12\x13\n\x0bunit_amount\x18\x01 \x01(\t\"H\n\x0cPackagePrice\x12\x0e\n\x06\x61mount\x18\x01 \x01(\t\x12\x14\n\x0cpackage_size\x18\x02 \x01(\t\x12\x12\n\nfree_units\x18\x03 \x01(\t\"3\n\x0bTieredPrice\x12$\n\x05tiers\x18\x01 \x03(\x0b\x32\x15.tally.rating.v1.Tier\"Q\n\x04Tier\x12\r\n\x05up_to\x18\x01 \x01(\t\x12\x13\n\x0bunit_amount\x18\x02 \x01(\t\x12\x13\n\x0b\x66lat_amount\x18\x03 \x01(\t\x12\x10\n\x08\x66lat_cap\x18\x04 \x01(\t\"\x95\x01\n\x0fPercentagePrice\x12\x14\n\x0crate_percent\x18\x01 \x01(\t\x12\x14\n\x0c\x66ixed_amount\x18\x02 \x01(\t\x12\x13\n\x0b\x66ree_events\x18\x03 \x01(\x03\x12\x13\n\x0b\x66ree_amount\x18\x04 \x01(\t\x12\x15\n\revent_minimum\x18\x05 \x01(\t\x12\x15\n\revent_maximum\x18\x06 \x01(\t\"D\n\x18GraduatedPercentagePrice\x12(\n\x05tiers\x18\x01 \x03(\x0b\x32\x19.tally.rating.v1.RateTier\"D\n\x08RateTier\x12\r\n\x05up_to\x18\x01 \x01(\t\x12\x14\n\x0crate_percent\x18\x02 \x01(\t\x12\x13\n\x0b\x66lat_amount\x18\x03 \x01(\t\"\"\n\x0c\x44ynamicPrice\x12\x12\n\nmultiplier\x18\x01 \x01(\t\"!\n\x0b\x43ustomPrice\x12\x12\n\nexpression\x18\x01 \x01(\t\"\x92\x01\n\x11\x43reatePlanRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12#\n\x04plan\x18\x02 \x01(\x0b\x32\x15.tally.rating.v1.Plan\x12-\n\x07version\x18\x03 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"h\n\x12\x43reatePlanResponse\x12#\n\x04plan\x18\x01 \x01(\x0b\x32\x15.tally.rating.v1.Plan\x12-\n\x07version\x18\x02 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\"\x87\x01\n\x18\x43reatePlanVersionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\tplan_code\x18\x02 \x01(\t\x12-\n\x07version\x18\x03 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"J\n\x19\x43reatePlanVersionResponse\x12-\n\x07version\x18\x01 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\"/\n\x0eGetPlanRequest\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\"e\n\x0fGetPlanResponse\x12#\n\x04plan\x18\x01 \x01(\x0b\x32\x15.tally.rating.v1.Plan\x12-\n\x07version\x18\x02 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\"9\n\x10ListPlansRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\tPlanEntry\x12#\n\x04plan\x18\x01 \x01(\x0b\x32\x15.tally.rating.v1.Plan\x12-\n\x07version\x18\x02 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\"W\n\x11ListPlansResponse\x12)\n\x05plans\x18\x01 \x03(\x0b\x32\x1a.tally.rating.v1.PlanEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*^\n\x0cIntervalUnit\x12\x1d\n\x19INTERVAL_UNIT_UNSPECIFIED\x10\x00\x12\x16\n\x12INTERVAL_UNIT_WEEK\x10\x01\x12\x17\n\x13INTERVAL_UNIT_MONTH\x10\x02*N\n\x06Timing\x12\x16\n\x12TIMING_UNSPECIFIED\x10\x00\x12\x15\n\x11TIMING_IN_ARREARS\x10\x01\x12\x15\n\x11TIMING_IN_ADVANCE\x10\x02*\x94\x01\n\x12\x43onversionRounding\x12#\n\x1f\x43ONVERSION_ROUNDING_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43ONVERSION_ROUNDING_UP\x10\x01\x12\x1c\n\x18\x43ONVERSION_ROUNDING_DOWN\x10\x02\x12\x1f\n\x1b\x43ONVERSION_ROUNDING_HALF_UP\x10\x03\x32\x8a\x03\n\x0bPlanService\x12[\n\nCreatePlan\x12\".tally.rating.v1.CreatePlanRequest\x1a#.tally.rating.v1.CreatePlanResponse\"\x04\xe0\xe0\x18\x03\x12p\n\x11\x43reatePlanVersion\x12).tally.rating.v1.CreatePlanVersionRequest\x1a*.tally.rating.v1.CreatePlanVersionResponse\"\x04\xe0\xe0\x18\x03\x12R\n\x07GetPlan\x12\x1f.tally.rating.v1.GetPlanRequest\x1a .tally.rating.v1.GetPlanResponse\"\x04\xe0\xe0\x18\x04\x12X\n\tListPlans\x12!.tally.rating.v1.ListPlansRequest\x1a\".tally.rating.v1.ListPlansResponse\"\x04\xe0\xe0\x18\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tally/rating/v1/plan_service.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1btally/ingest/v1/event.proto\x1a$tally/rating/v1/billing_period.proto\x1a#tally/rating/v1/meter_service.proto\"z\n\x04Plan\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x15\n\rcurrency_code\x18\x04 \x01(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa2\x02\n\x0bPlanVersion\x12\x17\n\x0fplan_version_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x34\n\rinterval_unit\x18\x03 \x01(\x0e\x32\x1d.tally.rating.v1.IntervalUnit\x12\x16\n\x0einterval_count\x18\x04 \x01(\x05\x12\x13\n\x0b\x62\x61se_amount\x18\x05 \x01(\t\x12,\n\x0b\x62\x61se_timing\x18\x06 \x01(\x0e\x32\x17.tally.rating.v1.Timing\x12(\n\x07\x63harges\x18\x07 \x03(\x0b\x32\x17.tally.rating.v1.Charge\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb1\x02\n\x06\x43harge\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x12\n\nmeter_code\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12%\n\x05price\x18\x04 \x01(\x0b\x32\x16.tally.rating.v1.Price\x12.\n\x07\x62uckets\x18\x05 \x03(\x0b\x32\x1d.tally.rating.v1.FilterBucket\x12\x33\n\nconversion\x18\x06 \x01(\x0b\x32\x1f.tally.rating.v1.UnitConversion\x12\x16\n\x0eusage_discount\x18\x07 \x01(\t\x12\x1b\n\x13percentage_discount\x18\x08 \x01(\t\x12\x16\n\x0emaximum_amount\x18\t \x01(\t\x12\x16\n\x0eminimum_amount\x18\n \x01(\t\"l\n\x0eUnitConversion\x12\x12\n\nmultiplier\x18\x01 \x01(\t\x12\x0f\n\x07\x64ivisor\x18\x02 \x01(\t\x12\x35\n\x08rounding\x18\x03 \x01(\x0e\x32#.tally.rating.v1.ConversionRounding\"v\n\x0c\x46ilterBucket\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x31\n\x07\x66ilters\x18\x02 \x03(\x0b\x32 .tally.rating.v1.DimensionFilter\x12%\n\x05price\x18\x03 \x01(\x0b\x32\x16.tally.rating.v1.Price\".\n\x0f\x44imensionFilter\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\t\"\xbe\x03\n\x05Price\x12\x32\n\x08standard\x18\x01 \x01(\x0b\x32\x1e.tally.rating.v1.StandardPriceH\x00\x12\x30\n\x07package\x18\x02 \x01(\x0b\x32\x1d.tally.rating.v1.PackagePriceH\x00\x12\x31\n\tgraduated\x18\x03 \x01(\x0b\x32\x1c.tally.rating.v1.TieredPriceH\x00\x12.\n\x06volume\x18\x04 \x01(\x0b\x32\x1c.tally.rating.v1.TieredPriceH\x00\x12\x36\n\npercentage\x18\x05 \x01(\x0b\x32 .tally.rating.v1.PercentagePriceH\x00\x12I\n\x14graduated_percentage\x18\x06 \x01(\x0b\x32).tally.rating.v1.GraduatedPercentagePriceH\x00\x12\x30\n\x07\x64ynamic\x18\x07 \x01(\x0b\x32\x1d.tally.rating.v1.DynamicPriceH\x00\x12.\n\x06\x63ustom\x18\x08 \x01(\x0b\x32\x1c.tally.rating.v1.CustomPriceH\x00\x42\x07\n\x05model\"$\n\rStandardPrice\x12\x13\n\x0bunit_amount\x18\x01 \x01(\t\"H\n\x0cPackagePrice\x12\x0e\n\x06\x61mount\x18\x01 \x01(\t\x12\x14\n\x0cpackage_size\x18\x02 \x01(\t\x12\x12\n\nfree_units\x18\x03 \x01(\t\"3\n\x0bTieredPrice\x12$\n\x05tiers\x18\x01 \x03(\x0b\x32\x15.tally.rating.v1.Tier\"Q\n\x04Tier\x12\r\n\x05up_to\x18\x01 \x01(\t\x12\x13\n\x0bunit_amount\x18\x02 \x01(\t\x12\x13\n\x0b\x66lat_amount\x18\x03 \x01(\t\x12\x10\n\x08\x66lat_cap\x18\x04 \x01(\t\"\x95\x01\n\x0fPercentagePrice\x12\x14\n\x0crate_percent\x18\x01 \x01(\t\x12\x14\n\x0c\x66ixed_amount\x18\x02 \x01(\t\x12\x13\n\x0b\x66ree_events\x18\x03 \x01(\x03\x12\x13\n\x0b\x66ree_amount\x18\x04 \x01(\t\x12\x15\n\revent_minimum\x18\x05 \x01(\t\x12\x15\n\revent_maximum\x18\x06 \x01(\t\"D\n\x18GraduatedPercentagePrice\x12(\n\x05tiers\x18\x01 \x03(\x0b\x32\x19.tally.rating.v1.RateTier\"D\n\x08RateTier\x12\r\n\x05up_to\x18\x01 \x01(\t\x12\x14\n\x0crate_percent\x18\x02 \x01(\t\x12\x13\n\x0b\x66lat_amount\x18\x03 \x01(\t\"\"\n\x0c\x44ynamicPrice\x12\x12\n\nmultiplier\x18\x01 \x01(\t\"!\n\x0b\x43ustomPrice\x12\x12\n\nexpression\x18\x01 \x01(\t\"\x92\x01\n\x11\x43reatePlanRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12#\n\x04plan\x18\x02 \x01(\x0b\x32\x15.tally.rating.v1.Plan\x12-\n\x07version\x18\x03 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"h\n\x12\x43reatePlanResponse\x12#\n\x04plan\x18\x01 \x01(\x0b\x32\x15.tally.rating.v1.Plan\x12-\n\x07version\x18\x02 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\"\x87\x01\n\x18\x43reatePlanVersionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\tplan_code\x18\x02 \x01(\t\x12-\n\x07version\x18\x03 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"J\n\x19\x43reatePlanVersionResponse\x12-\n\x07version\x18\x01 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\"/\n\x0eGetPlanRequest\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\"e\n\x0fGetPlanResponse\x12#\n\x04plan\x18\x01 \x01(\x0b\x32\x15.tally.rating.v1.Plan\x12-\n\x07version\x18\x02 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\"9\n\x10ListPlansRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\tPlanEntry\x12#\n\x04plan\x18\x01 \x01(\x0b\x32\x15.tally.rating.v1.Plan\x12-\n\x07version\x18\x02 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\"W\n\x11ListPlansResponse\x12)\n\x05plans\x18\x01 \x03(\x0b\x32\x1a.tally.rating.v1.PlanEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd4\x01\n\x13PreviewPriceRequest\x12\'\n\x06\x63harge\x18\x01 \x01(\x0b\x32\x17.tally.rating.v1.Charge\x12\x15\n\rcurrency_code\x18\x02 \x01(\t\x12.\n\x05units\x18\x03 \x01(\x0b\x32\x1f.tally.rating.v1.PreviewedUnits\x12&\n\x06\x65vents\x18\x04 \x03(\x0b\x32\x16.tally.ingest.v1.Event\x12%\n\x05meter\x18\x05 \x01(\x0b\x32\x16.tally.rating.v1.Meter\"I\n\x0ePreviewedUnits\x12\r\n\x05units\x18\x01 \x01(\t\x12\x13\n\x0b\x65vent_count\x18\x02 \x01(\x03\x12\x13\n\x0b\x66ilter_code\x18\x03 \x01(\t\"u\n\x14PreviewPriceResponse\x12\"\n\x04\x66\x65\x65s\x18\x01 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x11\n\tuncounted\x18\x03 \x01(\x05*^\n\x0cIntervalUnit\x12\x1d\n\x19INTERVAL_UNIT_UNSPECIFIED\x10\x00\x12\x16\n\x12INTERVAL_UNIT_WEEK\x10\x01\x12\x17\n\x13INTERVAL_UNIT_MONTH\x10\x02*N\n\x06Timing\x12\x16\n\x12TIMING_UNSPECIFIED\x10\x00\x12\x15\n\x11TIMING_IN_ARREARS\x10\x01\x12\x15\n\x11TIMING_IN_ADVANCE\x10\x02*\x94\x01\n\x12\x43onversionRounding\x12#\n\x1f\x43ONVERSION_ROUNDING_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43ONVERSION_ROUNDING_UP\x10\x01\x12\x1c\n\x18\x43ONVERSION_ROUNDING_DOWN\x10\x02\x12\x1f\n\x1b\x43ONVERSION_ROUNDING_HALF_UP\x10\x03\x32\xed\x03\n\x0bPlanService\x12[\n\nCreatePlan\x12\".tally.rating.v1.CreatePlanRequest\x1a#.tally.rating.v1.CreatePlanResponse\"\x04\xe0\xe0\x18\x03\x12p\n\x11\x43reatePlanVersion\x12).tally.rating.v1.CreatePlanVersionRequest\x1a*.tally.rating.v1.CreatePlanVersionResponse\"\x04\xe0\xe0\x18\x03\x12R\n\x07GetPlan\x12\x1f.tally.rating.v1.GetPlanRequest\x1a .tally.rating.v1.GetPlanResponse\"\x04\xe0\xe0\x18\x04\x12X\n\tListPlans\x12!.tally.rating.v1.ListPlansRequest\x1a\".tally.rating.v1.ListPlansResponse\"\x04\xe0\xe0\x18\x04\x12\x61\n\x0cPreviewPrice\x12$.tally.rating.v1.PreviewPriceRequest\x1a%.tally.rating.v1.PreviewPriceResponse\"\x04\xe0\xe0\x18\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,62 +45,70 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLANSERVICE'].methods_by_name['GetPlan']._serialized_options = b'\340\340\030\004'
   _globals['_PLANSERVICE'].methods_by_name['ListPlans']._loaded_options = None
   _globals['_PLANSERVICE'].methods_by_name['ListPlans']._serialized_options = b'\340\340\030\004'
-  _globals['_INTERVALUNIT']._serialized_start=3048
-  _globals['_INTERVALUNIT']._serialized_end=3142
-  _globals['_TIMING']._serialized_start=3144
-  _globals['_TIMING']._serialized_end=3222
-  _globals['_CONVERSIONROUNDING']._serialized_start=3225
-  _globals['_CONVERSIONROUNDING']._serialized_end=3373
-  _globals['_PLAN']._serialized_start=119
-  _globals['_PLAN']._serialized_end=241
-  _globals['_PLANVERSION']._serialized_start=244
-  _globals['_PLANVERSION']._serialized_end=534
-  _globals['_CHARGE']._serialized_start=537
-  _globals['_CHARGE']._serialized_end=842
-  _globals['_UNITCONVERSION']._serialized_start=844
-  _globals['_UNITCONVERSION']._serialized_end=952
-  _globals['_FILTERBUCKET']._serialized_start=954
-  _globals['_FILTERBUCKET']._serialized_end=1072
-  _globals['_DIMENSIONFILTER']._serialized_start=1074
-  _globals['_DIMENSIONFILTER']._serialized_end=1120
-  _globals['_PRICE']._serialized_start=1123
-  _globals['_PRICE']._serialized_end=1569
-  _globals['_STANDARDPRICE']._serialized_start=1571
-  _globals['_STANDARDPRICE']._serialized_end=1607
-  _globals['_PACKAGEPRICE']._serialized_start=1609
-  _globals['_PACKAGEPRICE']._serialized_end=1681
-  _globals['_TIEREDPRICE']._serialized_start=1683
-  _globals['_TIEREDPRICE']._serialized_end=1734
-  _globals['_TIER']._serialized_start=1736
-  _globals['_TIER']._serialized_end=1817
-  _globals['_PERCENTAGEPRICE']._serialized_start=1820
-  _globals['_PERCENTAGEPRICE']._serialized_end=1969
-  _globals['_GRADUATEDPERCENTAGEPRICE']._serialized_start=1971
-  _globals['_GRADUATEDPERCENTAGEPRICE']._serialized_end=2039
-  _globals['_RATETIER']._serialized_start=2041
-  _globals['_RATETIER']._serialized_end=2109
-  _globals['_DYNAMICPRICE']._serialized_start=2111
-  _globals['_DYNAMICPRICE']._serialized_end=2145
-  _globals['_CUSTOMPRICE']._serialized_start=2147
-  _globals['_CUSTOMPRICE']._serialized_end=2180
-  _globals['_CREATEPLANREQUEST']._serialized_start=2183
-  _globals['_CREATEPLANREQUEST']._serialized_end=2329
-  _globals['_CREATEPLANRESPONSE']._serialized_start=2331
-  _globals['_CREATEPLANRESPONSE']._serialized_end=2435
-  _globals['_CREATEPLANVERSIONREQUEST']._serialized_start=2438
-  _globals['_CREATEPLANVERSIONREQUEST']._serialized_end=2573
-  _globals['_CREATEPLANVERSIONRESPONSE']._serialized_start=2575
-  _globals['_CREATEPLANVERSIONRESPONSE']._serialized_end=2649
-  _globals['_GETPLANREQUEST']._serialized_start=2651
-  _globals['_GETPLANREQUEST']._serialized_end=2698
-  _globals['_GETPLANRESPONSE']._serialized_start=2700
-  _globals['_GETPLANRESPONSE']._serialized_end=2801
-  _globals['_LISTPLANSREQUEST']._serialized_start=2803
-  _globals['_LISTPLANSREQUEST']._serialized_end=2860
-  _globals['_PLANENTRY']._serialized_start=2862
-  _globals['_PLANENTRY']._serialized_end=2957
-  _globals['_LISTPLANSRESPONSE']._serialized_start=2959
-  _globals['_LISTPLANSRESPONSE']._serialized_end=3046
-  _globals['_PLANSERVICE']._serialized_start=3376
-  _globals['_PLANSERVICE']._serialized_end=3770
+  _globals['_PLANSERVICE'].methods_by_name['PreviewPrice']._loaded_options = None
+  _globals['_PLANSERVICE'].methods_by_name['PreviewPrice']._serialized_options = b'\340\340\030\004'
+  _globals['_INTERVALUNIT']._serialized_start=3590
+  _globals['_INTERVALUNIT']._serialized_end=3684
+  _globals['_TIMING']._serialized_start=3686
+  _globals['_TIMING']._serialized_end=3764
+  _globals['_CONVERSIONROUNDING']._serialized_start=3767
+  _globals['_CONVERSIONROUNDING']._serialized_end=3915
+  _globals['_PLAN']._serialized_start=252
+  _globals['_PLAN']._serialized_end=374
+  _globals['_PLANVERSION']._serialized_start=377
+  _globals['_PLANVERSION']._serialized_end=667
+  _globals['_CHARGE']._serialized_start=670
+  _globals['_CHARGE']._serialized_end=975
+  _globals['_UNITCONVERSION']._serialized_start=977
+  _globals['_UNITCONVERSION']._serialized_end=1085
+  _globals['_FILTERBUCKET']._serialized_start=1087
+  _globals['_FILTERBUCKET']._serialized_end=1205
+  _globals['_DIMENSIONFILTER']._serialized_start=1207
+  _globals['_DIMENSIONFILTER']._serialized_end=1253
+  _globals['_PRICE']._serialized_start=1256
+  _globals['_PRICE']._serialized_end=1702
+  _globals['_STANDARDPRICE']._serialized_start=1704
+  _globals['_STANDARDPRICE']._serialized_end=1740
+  _globals['_PACKAGEPRICE']._serialized_start=1742
+  _globals['_PACKAGEPRICE']._serialized_end=1814
+  _globals['_TIEREDPRICE']._serialized_start=1816
+  _globals['_TIEREDPRICE']._serialized_end=1867
+  _globals['_TIER']._serialized_start=1869
+  _globals['_TIER']._serialized_end=1950
+  _globals['_PERCENTAGEPRICE']._serialized_start=1953
+  _globals['_PERCENTAGEPRICE']._serialized_end=2102
+  _globals['_GRADUATEDPERCENTAGEPRICE']._serialized_start=2104
+  _globals['_GRADUATEDPERCENTAGEPRICE']._serialized_end=2172
+  _globals['_RATETIER']._serialized_start=2174
+  _globals['_RATETIER']._serialized_end=2242
+  _globals['_DYNAMICPRICE']._serialized_start=2244
+  _globals['_DYNAMICPRICE']._serialized_end=2278
+  _globals['_CUSTOMPRICE']._serialized_start=2280
+  _globals['_CUSTOMPRICE']._serialized_end=2313
+  _globals['_CREATEPLANREQUEST']._serialized_start=2316
+  _globals['_CREATEPLANREQUEST']._serialized_end=2462
+  _globals['_CREATEPLANRESPONSE']._serialized_start=2464
+  _globals['_CREATEPLANRESPONSE']._serialized_end=2568
+  _globals['_CREATEPLANVERSIONREQUEST']._serialized_start=2571
+  _globals['_CREATEPLANVERSIONREQUEST']._serialized_end=2706
+  _globals['_CREATEPLANVERSIONRESPONSE']._serialized_start=2708
+  _globals['_CREATEPLANVERSIONRESPONSE']._serialized_end=2782
+  _globals['_GETPLANREQUEST']._serialized_start=2784
+  _globals['_GETPLANREQUEST']._serialized_end=2831
+  _globals['_GETPLANRESPONSE']._serialized_start=2833
+  _globals['_GETPLANRESPONSE']._serialized_end=2934
+  _globals['_LISTPLANSREQUEST']._serialized_start=2936
+  _globals['_LISTPLANSREQUEST']._serialized_end=2993
+  _globals['_PLANENTRY']._serialized_start=2995
+  _globals['_PLANENTRY']._serialized_end=3090
+  _globals['_LISTPLANSRESPONSE']._serialized_start=3092
+  _globals['_LISTPLANSRESPONSE']._serialized_end=3179
+  _globals['_PREVIEWPRICEREQUEST']._serialized_start=3182
+  _globals['_PREVIEWPRICEREQUEST']._serialized_end=3394
+  _globals['_PREVIEWEDUNITS']._serialized_start=3396
+  _globals['_PREVIEWEDUNITS']._serialized_end=3469
+  _globals['_PREVIEWPRICERESPONSE']._serialized_start=3471
+  _globals['_PREVIEWPRICERESPONSE']._serialized_end=3588
+  _globals['_PLANSERVICE']._serialized_start=3918
+  _globals['_PLANSERVICE']._serialized_end=4411
 # @@protoc_insertion_point(module_scope)

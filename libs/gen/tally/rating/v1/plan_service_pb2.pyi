@@ -9,6 +9,10 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from tally.common.v1 import money_pb2 as _money_pb2
+from tally.ingest.v1 import event_pb2 as _event_pb2
+from tally.rating.v1 import billing_period_pb2 as _billing_period_pb2
+from tally.rating.v1 import meter_service_pb2 as _meter_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -964,3 +968,119 @@ class ListPlansResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListPlansResponse: _TypeAlias = ListPlansResponse  # noqa: Y015
+
+@_typing.final
+class PreviewPriceRequest(_message.Message):
+    """Asks what a charge would cost."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHARGE_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    METER_FIELD_NUMBER: _builtins.int
+    currency_code: _builtins.str
+    """ISO 4217 code of its prices."""
+    @_builtins.property
+    def charge(self) -> Global___Charge:
+        """The charge, as in a plan version."""
+
+    @_builtins.property
+    def units(self) -> Global___PreviewedUnits:
+        """Units that are counted already; not together with events. The meter need not exist."""
+
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
+        """Up to 1,000 events for the meter to count, of one period and whichever customers; those
+        without a time happen now, those without a type have the meter's.
+        """
+
+    @_builtins.property
+    def meter(self) -> _meter_service_pb2.Meter:
+        """A meter that need not exist, to count the events in place of the charge's; meter_id and
+        created_at are ignored.
+        """
+
+    def __init__(
+        self,
+        *,
+        charge: Global___Charge | None = ...,
+        currency_code: _builtins.str = ...,
+        units: Global___PreviewedUnits | None = ...,
+        events: _abc.Iterable[_event_pb2.Event] | None = ...,
+        meter: _meter_service_pb2.Meter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["charge", b"charge", "meter", b"meter", "units", b"units"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charge", b"charge", "currency_code", b"currency_code", "events", b"events", "meter", b"meter", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewPriceRequest: _TypeAlias = PreviewPriceRequest  # noqa: Y015
+
+@_typing.final
+class PreviewedUnits(_message.Message):
+    """Usage, as if a meter had counted it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNITS_FIELD_NUMBER: _builtins.int
+    EVENT_COUNT_FIELD_NUMBER: _builtins.int
+    FILTER_CODE_FIELD_NUMBER: _builtins.int
+    units: _builtins.str
+    """Decimal."""
+    event_count: _builtins.int
+    """How many events gave them, for prices that ask for it."""
+    filter_code: _builtins.str
+    """The charge's bucket that they are in; empty: the default bucket."""
+    def __init__(
+        self,
+        *,
+        units: _builtins.str = ...,
+        event_count: _builtins.int = ...,
+        filter_code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_count", b"event_count", "filter_code", b"filter_code", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewedUnits: _TypeAlias = PreviewedUnits  # noqa: Y015
+
+@_typing.final
+class PreviewPriceResponse(_message.Message):
+    """What it would cost."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEES_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    UNCOUNTED_FIELD_NUMBER: _builtins.int
+    uncounted: _builtins.int
+    """Events that did not count: of another type, or without a value."""
+    @_builtins.property
+    def fees(self) -> _containers.RepeatedCompositeFieldContainer[_billing_period_pb2.Fee]:
+        """One for each bucket that has usage, each with its breakdown; for a charge without any, one if
+        that costs something: the flat amount of a first tier.
+        """
+
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """The sum of the fees' amounts."""
+
+    def __init__(
+        self,
+        *,
+        fees: _abc.Iterable[_billing_period_pb2.Fee] | None = ...,
+        amount: _money_pb2.Money | None = ...,
+        uncounted: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "fees", b"fees", "uncounted", b"uncounted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewPriceResponse: _TypeAlias = PreviewPriceResponse  # noqa: Y015

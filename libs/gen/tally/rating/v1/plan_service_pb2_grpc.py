@@ -55,6 +55,11 @@ class PlanServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_plan__service__pb2.ListPlansRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_plan__service__pb2.ListPlansResponse.FromString,
                 _registered_method=True)
+        self.PreviewPrice = channel.unary_unary(
+                '/tally.rating.v1.PlanService/PreviewPrice',
+                request_serializer=tally_dot_rating_dot_v1_dot_plan__service__pb2.PreviewPriceRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_plan__service__pb2.PreviewPriceResponse.FromString,
+                _registered_method=True)
 
 
 class PlanServiceServicer:
@@ -96,6 +101,15 @@ class PlanServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewPrice(self, request, context):
+        """Prices units, or events, by a charge that need not exist; stores nothing.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+        INVALID_ARGUMENT/METER_UNKNOWN, FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PlanServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -118,6 +132,11 @@ def add_PlanServiceServicer_to_server(servicer, server):
                     servicer.ListPlans,
                     request_deserializer=tally_dot_rating_dot_v1_dot_plan__service__pb2.ListPlansRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_plan__service__pb2.ListPlansResponse.SerializeToString,
+            ),
+            'PreviewPrice': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewPrice,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_plan__service__pb2.PreviewPriceRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_plan__service__pb2.PreviewPriceResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -229,6 +248,33 @@ class PlanService:
             '/tally.rating.v1.PlanService/ListPlans',
             tally_dot_rating_dot_v1_dot_plan__service__pb2.ListPlansRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_plan__service__pb2.ListPlansResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewPrice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.PlanService/PreviewPrice',
+            tally_dot_rating_dot_v1_dot_plan__service__pb2.PreviewPriceRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_plan__service__pb2.PreviewPriceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,6 +52,11 @@ class PlanServiceStub:
     """Lists plans with their newest versions, by code.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
+    PreviewPrice: _grpc.UnaryUnaryMultiCallable[_plan_service_pb2.PreviewPriceRequest, _plan_service_pb2.PreviewPriceResponse]
+    """Prices units, or events, by a charge that need not exist; stores nothing.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+    INVALID_ARGUMENT/METER_UNKNOWN, FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
+    """
 
 @_typing.type_check_only
 class PlanServiceAsyncStub(PlanServiceStub):
@@ -76,6 +81,11 @@ class PlanServiceAsyncStub(PlanServiceStub):
     ListPlans: _aio.UnaryUnaryMultiCallable[_plan_service_pb2.ListPlansRequest, _plan_service_pb2.ListPlansResponse]  # type: ignore[assignment]
     """Lists plans with their newest versions, by code.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
+    PreviewPrice: _aio.UnaryUnaryMultiCallable[_plan_service_pb2.PreviewPriceRequest, _plan_service_pb2.PreviewPriceResponse]  # type: ignore[assignment]
+    """Prices units, or events, by a charge that need not exist; stores nothing.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+    INVALID_ARGUMENT/METER_UNKNOWN, FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
     """
 
 class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -122,6 +132,17 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_plan_service_pb2.ListPlansResponse, _abc.Awaitable[_plan_service_pb2.ListPlansResponse]]:
         """Lists plans with their newest versions, by code.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewPrice(
+        self,
+        request: _plan_service_pb2.PreviewPriceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_plan_service_pb2.PreviewPriceResponse, _abc.Awaitable[_plan_service_pb2.PreviewPriceResponse]]:
+        """Prices units, or events, by a charge that need not exist; stores nothing.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+        INVALID_ARGUMENT/METER_UNKNOWN, FAILED_PRECONDITION/AMOUNT_TOO_LARGE.
         """
 
 def add_PlanServiceServicer_to_server(servicer: PlanServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -6,9 +6,11 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from tally.common.v1 import money_pb2 as _money_pb2
 from tally.rating.v1 import billing_period_pb2 as _billing_period_pb2
+from tally.rating.v1 import plan_service_pb2 as _plan_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -347,3 +349,286 @@ class Close(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Close: _TypeAlias = Close  # noqa: Y015
+
+@_typing.final
+class SimulatePlanRequest(_message.Message):
+    """Tries a plan version on past usage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_CODE_FIELD_NUMBER: _builtins.int
+    PLAN_VERSION_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    CUSTOMER_IDS_FIELD_NUMBER: _builtins.int
+    ON_PLAN_CODE_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    WITH_PERIODS_FIELD_NUMBER: _builtins.int
+    plan_code: _builtins.str
+    """The plan to try; empty: `version` is tried."""
+    plan_version: _builtins.int
+    """Which version of the plan; 0: the newest."""
+    currency_code: _builtins.str
+    """ISO 4217 code of the prices in `version`; empty with a plan."""
+    on_plan_code: _builtins.str
+    """Only periods on this plan; empty: on any."""
+    with_periods: _builtins.bool
+    """True: answer each period, too, with its fees, ahead of its subscription."""
+    @_builtins.property
+    def version(self) -> _plan_service_pb2.PlanVersion:
+        """Prices to try that are not stored, in place of a plan; plan_version_id, version and created_at
+        are ignored.
+        """
+
+    @_builtins.property
+    def customer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only subscriptions of these customers, at most 1,000, each once. Empty: of all."""
+
+    @_builtins.property
+    def start(self) -> _timestamp_pb2.Timestamp:
+        """Only periods that start at this instant or later."""
+
+    @_builtins.property
+    def end(self) -> _timestamp_pb2.Timestamp:
+        """Only periods that end at this instant or earlier; at most now. Absent: now."""
+
+    def __init__(
+        self,
+        *,
+        plan_code: _builtins.str = ...,
+        plan_version: _builtins.int = ...,
+        version: _plan_service_pb2.PlanVersion | None = ...,
+        currency_code: _builtins.str = ...,
+        customer_ids: _abc.Iterable[_builtins.str] | None = ...,
+        on_plan_code: _builtins.str = ...,
+        start: _timestamp_pb2.Timestamp | None = ...,
+        end: _timestamp_pb2.Timestamp | None = ...,
+        with_periods: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start", "version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "customer_ids", b"customer_ids", "end", b"end", "on_plan_code", b"on_plan_code", "plan_code", b"plan_code", "plan_version", b"plan_version", "start", b"start", "version", b"version", "with_periods", b"with_periods"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulatePlanRequest: _TypeAlias = SimulatePlanRequest  # noqa: Y015
+
+@_typing.final
+class SimulatePlanResponse(_message.Message):
+    """A step of the simulation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERIOD_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    SIMULATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def period(self) -> Global___SimulatedPeriod:
+        """A period; only if they were asked for."""
+
+    @_builtins.property
+    def subscription(self) -> Global___SimulatedSubscription:
+        """A subscription, after its periods."""
+
+    @_builtins.property
+    def simulation(self) -> Global___Simulation:
+        """The last message: all of it."""
+
+    def __init__(
+        self,
+        *,
+        period: Global___SimulatedPeriod | None = ...,
+        subscription: Global___SimulatedSubscription | None = ...,
+        simulation: Global___Simulation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period", "result", b"result", "simulation", b"simulation", "subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["period", b"period", "result", b"result", "simulation", b"simulation", "subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["period", "subscription", "simulation"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___SimulatePlanResponse: _TypeAlias = SimulatePlanResponse  # noqa: Y015
+
+@_typing.final
+class SimulatedPeriod(_message.Message):
+    """What a period costs under two plan versions, its base fee included."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERIOD_FIELD_NUMBER: _builtins.int
+    FEES_BEFORE_FIELD_NUMBER: _builtins.int
+    FEES_AFTER_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    UNMETERED_CODES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def period(self) -> _billing_period_pb2.BillingPeriod:
+        """The period that bills its usage; its base fee's, if it has no other."""
+
+    @_builtins.property
+    def fees_before(self) -> _containers.RepeatedCompositeFieldContainer[_billing_period_pb2.Fee]:
+        """Under the version that it has; the base fee first."""
+
+    @_builtins.property
+    def fees_after(self) -> _containers.RepeatedCompositeFieldContainer[_billing_period_pb2.Fee]:
+        """Under the version tried; the base fee first."""
+
+    @_builtins.property
+    def before(self) -> _money_pb2.Money:
+        """The sum of fees_before."""
+
+    @_builtins.property
+    def after(self) -> _money_pb2.Money:
+        """The sum of fees_after."""
+
+    @_builtins.property
+    def unmetered_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Meters of the version tried whose usage is not known, or not all of it: the period's own
+        version charges no event of their type, so none was attributed, or the meter is younger than
+        the period. What the version tried takes for them is too little.
+        """
+
+    def __init__(
+        self,
+        *,
+        period: _billing_period_pb2.BillingPeriod | None = ...,
+        fees_before: _abc.Iterable[_billing_period_pb2.Fee] | None = ...,
+        fees_after: _abc.Iterable[_billing_period_pb2.Fee] | None = ...,
+        before: _money_pb2.Money | None = ...,
+        after: _money_pb2.Money | None = ...,
+        unmetered_codes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "period", b"period"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "fees_after", b"fees_after", "fees_before", b"fees_before", "period", b"period", "unmetered_codes", b"unmetered_codes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulatedPeriod: _TypeAlias = SimulatedPeriod  # noqa: Y015
+
+@_typing.final
+class SimulatedSubscription(_message.Message):
+    """What the periods of a subscription cost under two plan versions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_UID_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    PERIOD_COUNT_FIELD_NUMBER: _builtins.int
+    CLOSED_COUNT_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    UNMETERED_CODES_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.str
+    """The client's id of the subscription."""
+    subscription_uid: _builtins.str
+    """UUID of the subscription's life."""
+    customer_id: _builtins.str
+    """The customer."""
+    period_count: _builtins.int
+    """How many periods were priced."""
+    closed_count: _builtins.int
+    """How many of them are closed: their fees were frozen, and may differ from `before` by late
+    usage.
+    """
+    @_builtins.property
+    def before(self) -> _money_pb2.Money:
+        """Under the versions that they have."""
+
+    @_builtins.property
+    def after(self) -> _money_pb2.Money:
+        """Under the version tried."""
+
+    @_builtins.property
+    def unmetered_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those of any of its periods, as in SimulatedPeriod."""
+
+    def __init__(
+        self,
+        *,
+        subscription_id: _builtins.str = ...,
+        subscription_uid: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+        period_count: _builtins.int = ...,
+        closed_count: _builtins.int = ...,
+        before: _money_pb2.Money | None = ...,
+        after: _money_pb2.Money | None = ...,
+        unmetered_codes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "closed_count", b"closed_count", "customer_id", b"customer_id", "period_count", b"period_count", "subscription_id", b"subscription_id", "subscription_uid", b"subscription_uid", "unmetered_codes", b"unmetered_codes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulatedSubscription: _TypeAlias = SimulatedSubscription  # noqa: Y015
+
+@_typing.final
+class Simulation(_message.Message):
+    """What all of it comes to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_COUNT_FIELD_NUMBER: _builtins.int
+    PERIOD_COUNT_FIELD_NUMBER: _builtins.int
+    UNMETERED_COUNT_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    subscription_count: _builtins.int
+    """Subscriptions priced."""
+    period_count: _builtins.int
+    """Periods priced."""
+    unmetered_count: _builtins.int
+    """Subscriptions with unmetered codes: their `after` is too little."""
+    @_builtins.property
+    def totals(self) -> _containers.RepeatedCompositeFieldContainer[Global___SimulatedTotal]:
+        """One for each currency; there is none without periods."""
+
+    def __init__(
+        self,
+        *,
+        subscription_count: _builtins.int = ...,
+        period_count: _builtins.int = ...,
+        unmetered_count: _builtins.int = ...,
+        totals: _abc.Iterable[Global___SimulatedTotal] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["period_count", b"period_count", "subscription_count", b"subscription_count", "totals", b"totals", "unmetered_count", b"unmetered_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Simulation: _TypeAlias = Simulation  # noqa: Y015
+
+@_typing.final
+class SimulatedTotal(_message.Message):
+    """The sum over all subscriptions of a currency."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def before(self) -> _money_pb2.Money:
+        """Under the versions that they have."""
+
+    @_builtins.property
+    def after(self) -> _money_pb2.Money:
+        """Under the version tried."""
+
+    def __init__(
+        self,
+        *,
+        before: _money_pb2.Money | None = ...,
+        after: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulatedTotal: _TypeAlias = SimulatedTotal  # noqa: Y015

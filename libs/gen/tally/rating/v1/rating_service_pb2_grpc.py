@@ -60,6 +60,11 @@ class RatingServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesResponse.FromString,
                 _registered_method=True)
+        self.SimulatePlan = channel.unary_stream(
+                '/tally.rating.v1.RatingService/SimulatePlan',
+                request_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.SimulatePlanRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.SimulatePlanResponse.FromString,
+                _registered_method=True)
 
 
 class RatingServiceServicer:
@@ -115,6 +120,21 @@ class RatingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SimulatePlan(self, request, context):
+        """Prices past periods of many subscriptions under another plan version, from the usage that is
+        stored; changes nothing. Answers each subscription with what it comes to before and after, and
+        last the totals. Both are the price of the usage as of now: before under the version that the
+        period has, whatever was frozen of it. Attribution stays as it was. Usage may go on meanwhile.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, also when a subscription's
+        interval is another one; INVALID_ARGUMENT/CURRENCY_MISMATCH when its currency is,
+        INVALID_ARGUMENT/METER_UNKNOWN, NOT_FOUND/PLAN_NOT_FOUND, NOT_FOUND/PLAN_VERSION_NOT_FOUND,
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE; UNAVAILABLE/UNAVAILABLE while the usage of one of them is
+        attributed again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RatingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -142,6 +162,11 @@ def add_RatingServiceServicer_to_server(servicer, server):
                     servicer.ListCloses,
                     request_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesResponse.SerializeToString,
+            ),
+            'SimulatePlan': grpc.unary_stream_rpc_method_handler(
+                    servicer.SimulatePlan,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.SimulatePlanRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.SimulatePlanResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -280,6 +305,33 @@ class RatingService:
             '/tally.rating.v1.RatingService/ListCloses',
             tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SimulatePlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tally.rating.v1.RatingService/SimulatePlan',
+            tally_dot_rating_dot_v1_dot_rating__service__pb2.SimulatePlanRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_rating__service__pb2.SimulatePlanResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -62,6 +62,17 @@ class RatingServiceStub:
     tenant named in the metadata; without one, for all tenants.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
+    SimulatePlan: _grpc.UnaryStreamMultiCallable[_rating_service_pb2.SimulatePlanRequest, _rating_service_pb2.SimulatePlanResponse]
+    """Prices past periods of many subscriptions under another plan version, from the usage that is
+    stored; changes nothing. Answers each subscription with what it comes to before and after, and
+    last the totals. Both are the price of the usage as of now: before under the version that the
+    period has, whatever was frozen of it. Attribution stays as it was. Usage may go on meanwhile.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, also when a subscription's
+    interval is another one; INVALID_ARGUMENT/CURRENCY_MISMATCH when its currency is,
+    INVALID_ARGUMENT/METER_UNKNOWN, NOT_FOUND/PLAN_NOT_FOUND, NOT_FOUND/PLAN_VERSION_NOT_FOUND,
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE; UNAVAILABLE/UNAVAILABLE while the usage of one of them is
+    attributed again.
+    """
 
 @_typing.type_check_only
 class RatingServiceAsyncStub(RatingServiceStub):
@@ -96,6 +107,17 @@ class RatingServiceAsyncStub(RatingServiceStub):
     """Lists what was frozen of periods, by tenant, period and sequence; freezes nothing. For the
     tenant named in the metadata; without one, for all tenants.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
+    SimulatePlan: _aio.UnaryStreamMultiCallable[_rating_service_pb2.SimulatePlanRequest, _rating_service_pb2.SimulatePlanResponse]  # type: ignore[assignment]
+    """Prices past periods of many subscriptions under another plan version, from the usage that is
+    stored; changes nothing. Answers each subscription with what it comes to before and after, and
+    last the totals. Both are the price of the usage as of now: before under the version that the
+    period has, whatever was frozen of it. Attribution stays as it was. Usage may go on meanwhile.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, also when a subscription's
+    interval is another one; INVALID_ARGUMENT/CURRENCY_MISMATCH when its currency is,
+    INVALID_ARGUMENT/METER_UNKNOWN, NOT_FOUND/PLAN_NOT_FOUND, NOT_FOUND/PLAN_VERSION_NOT_FOUND,
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE; UNAVAILABLE/UNAVAILABLE while the usage of one of them is
+    attributed again.
     """
 
 class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -158,6 +180,23 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists what was frozen of periods, by tenant, period and sequence; freezes nothing. For the
         tenant named in the metadata; without one, for all tenants.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def SimulatePlan(
+        self,
+        request: _rating_service_pb2.SimulatePlanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_rating_service_pb2.SimulatePlanResponse], _abc.AsyncIterator[_rating_service_pb2.SimulatePlanResponse]]:
+        """Prices past periods of many subscriptions under another plan version, from the usage that is
+        stored; changes nothing. Answers each subscription with what it comes to before and after, and
+        last the totals. Both are the price of the usage as of now: before under the version that the
+        period has, whatever was frozen of it. Attribution stays as it was. Usage may go on meanwhile.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, also when a subscription's
+        interval is another one; INVALID_ARGUMENT/CURRENCY_MISMATCH when its currency is,
+        INVALID_ARGUMENT/METER_UNKNOWN, NOT_FOUND/PLAN_NOT_FOUND, NOT_FOUND/PLAN_VERSION_NOT_FOUND,
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE; UNAVAILABLE/UNAVAILABLE while the usage of one of them is
+        attributed again.
         """
 
 def add_RatingServiceServicer_to_server(servicer: RatingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -27,11 +27,12 @@ from tally.common.v1 import money_pb2 as tally_dot_common_dot_v1_dot_money__pb2
 from tally.common.v1 import options_pb2 as tally_dot_common_dot_v1_dot_options__pb2
 from tally.common.v1 import period_pb2 as tally_dot_common_dot_v1_dot_period__pb2
 from tally.common.v1 import verification_pb2 as tally_dot_common_dot_v1_dot_verification__pb2
+from tally.ingest.v1 import event_pb2 as tally_dot_ingest_dot_v1_dot_event__pb2
 from tally.rating.v1 import billing_period_pb2 as tally_dot_rating_dot_v1_dot_billing__period__pb2
 from tally.rating.v1 import plan_service_pb2 as tally_dot_rating_dot_v1_dot_plan__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tally/rating/v1/usage_service.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1ctally/common/v1/period.proto\x1a\"tally/common/v1/verification.proto\x1a$tally/rating/v1/billing_period.proto\x1a\"tally/rating/v1/plan_service.proto\"\x90\x01\n\x0fGetUsageRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tack_token\x18\x03 \x01(\t\x12)\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x87\x01\n\x10GetUsageResponse\x12\'\n\x06period\x18\x01 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\"\n\x04\x66\x65\x65s\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\"\xad\x02\n\x11QueryUsageRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x12\n\nmeter_code\x18\x02 \x01(\t\x12)\n\x05start\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x06window\x18\x05 \x01(\x0e\x32\x1c.tally.rating.v1.UsageWindow\x12\x10\n\x08group_by\x18\x06 \x03(\t\x12\x31\n\x07\x66ilters\x18\x07 \x03(\x0b\x32 .tally.rating.v1.DimensionFilter\x12\x11\n\ttime_zone\x18\x08 \x01(\t\x12\x11\n\tack_token\x18\t \x01(\t\"=\n\x12QueryUsageResponse\x12\'\n\x04rows\x18\x01 \x03(\x0b\x32\x19.tally.rating.v1.UsageRow\"m\n\x08UsageRow\x12\'\n\x06window\x18\x01 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\x14\n\x0cgroup_values\x18\x02 \x03(\t\x12\r\n\x05units\x18\x03 \x01(\t\x12\x13\n\x0b\x65vent_count\x18\x04 \x01(\x03\"U\n\x11WatchUsageRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12\x11\n\tack_token\x18\x03 \x01(\t\"\x9f\x01\n\x12WatchUsageResponse\x12\'\n\x06period\x18\x01 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\"\n\x04\x66\x65\x65s\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x14\n\x0cresume_token\x18\x04 \x01(\t\"\x14\n\x12VerifyUsageRequest\"\xbc\x01\n\x13VerifyUsageResponse\x12\x31\n\ndifference\x18\x01 \x01(\x0b\x32\x1b.tally.common.v1.DifferenceH\x00\x12\x31\n\nunverified\x18\x02 \x01(\x0b\x32\x1b.tally.common.v1.UnverifiedH\x00\x12\x35\n\x0cverification\x18\x03 \x01(\x0b\x32\x1d.tally.common.v1.VerificationH\x00\x42\x08\n\x06result*q\n\x0bUsageWindow\x12\x1c\n\x18USAGE_WINDOW_UNSPECIFIED\x10\x00\x12\x15\n\x11USAGE_WINDOW_HOUR\x10\x01\x12\x14\n\x10USAGE_WINDOW_DAY\x10\x02\x12\x17\n\x13USAGE_WINDOW_PERIOD\x10\x03\x32\x83\x03\n\x0cUsageService\x12U\n\x08GetUsage\x12 .tally.rating.v1.GetUsageRequest\x1a!.tally.rating.v1.GetUsageResponse\"\x04\xe0\xe0\x18\x07\x12[\n\nQueryUsage\x12\".tally.rating.v1.QueryUsageRequest\x1a#.tally.rating.v1.QueryUsageResponse\"\x04\xe0\xe0\x18\x07\x12]\n\nWatchUsage\x12\".tally.rating.v1.WatchUsageRequest\x1a#.tally.rating.v1.WatchUsageResponse\"\x04\xe0\xe0\x18\x07\x30\x01\x12`\n\x0bVerifyUsage\x12#.tally.rating.v1.VerifyUsageRequest\x1a$.tally.rating.v1.VerifyUsageResponse\"\x04\xe0\xe0\x18\x10\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tally/rating/v1/usage_service.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1ctally/common/v1/period.proto\x1a\"tally/common/v1/verification.proto\x1a\x1btally/ingest/v1/event.proto\x1a$tally/rating/v1/billing_period.proto\x1a\"tally/rating/v1/plan_service.proto\"\x90\x01\n\x0fGetUsageRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tack_token\x18\x03 \x01(\t\x12)\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x87\x01\n\x10GetUsageResponse\x12\'\n\x06period\x18\x01 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\"\n\x04\x66\x65\x65s\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\"\xad\x02\n\x11QueryUsageRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x12\n\nmeter_code\x18\x02 \x01(\t\x12)\n\x05start\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x06window\x18\x05 \x01(\x0e\x32\x1c.tally.rating.v1.UsageWindow\x12\x10\n\x08group_by\x18\x06 \x03(\t\x12\x31\n\x07\x66ilters\x18\x07 \x03(\x0b\x32 .tally.rating.v1.DimensionFilter\x12\x11\n\ttime_zone\x18\x08 \x01(\t\x12\x11\n\tack_token\x18\t \x01(\t\"=\n\x12QueryUsageResponse\x12\'\n\x04rows\x18\x01 \x03(\x0b\x32\x19.tally.rating.v1.UsageRow\"m\n\x08UsageRow\x12\'\n\x06window\x18\x01 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\x14\n\x0cgroup_values\x18\x02 \x03(\t\x12\r\n\x05units\x18\x03 \x01(\t\x12\x13\n\x0b\x65vent_count\x18\x04 \x01(\x03\"U\n\x11WatchUsageRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12\x11\n\tack_token\x18\x03 \x01(\t\"\x9f\x01\n\x12WatchUsageResponse\x12\'\n\x06period\x18\x01 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\"\n\x04\x66\x65\x65s\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x14\n\x0cresume_token\x18\x04 \x01(\t\"\x14\n\x12VerifyUsageRequest\"\xbc\x01\n\x13VerifyUsageResponse\x12\x31\n\ndifference\x18\x01 \x01(\x0b\x32\x1b.tally.common.v1.DifferenceH\x00\x12\x31\n\nunverified\x18\x02 \x01(\x0b\x32\x1b.tally.common.v1.UnverifiedH\x00\x12\x35\n\x0cverification\x18\x03 \x01(\x0b\x32\x1d.tally.common.v1.VerificationH\x00\x42\x08\n\x06result\"X\n\x15\x45stimateEventsRequest\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.tally.ingest.v1.Event\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\t\"p\n\x16\x45stimateEventsResponse\x12.\n\x05usage\x18\x01 \x03(\x0b\x32\x1f.tally.rating.v1.EstimatedUsage\x12\x14\n\x0cunattributed\x18\x02 \x03(\x05\x12\x10\n\x08unpriced\x18\x03 \x03(\x05\"\xbf\x02\n\x0e\x45stimatedUsage\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x18\n\x10subscription_uid\x18\x02 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x03 \x01(\t\x12\'\n\x06period\x18\x04 \x01(\x0b\x32\x17.tally.common.v1.Period\x12-\n\x06status\x18\x05 \x01(\x0e\x32\x1d.tally.rating.v1.PeriodStatus\x12\x13\n\x0b\x65vent_count\x18\x06 \x01(\x05\x12&\n\x06\x62\x65\x66ore\x18\x07 \x01(\x0b\x32\x16.tally.common.v1.Money\x12%\n\x05\x61\x66ter\x18\x08 \x01(\x0b\x32\x16.tally.common.v1.Money\x12)\n\x0b\x64ifferences\x18\t \x03(\x0b\x32\x14.tally.rating.v1.Fee*q\n\x0bUsageWindow\x12\x1c\n\x18USAGE_WINDOW_UNSPECIFIED\x10\x00\x12\x15\n\x11USAGE_WINDOW_HOUR\x10\x01\x12\x14\n\x10USAGE_WINDOW_DAY\x10\x02\x12\x17\n\x13USAGE_WINDOW_PERIOD\x10\x03\x32\xec\x03\n\x0cUsageService\x12U\n\x08GetUsage\x12 .tally.rating.v1.GetUsageRequest\x1a!.tally.rating.v1.GetUsageResponse\"\x04\xe0\xe0\x18\x07\x12[\n\nQueryUsage\x12\".tally.rating.v1.QueryUsageRequest\x1a#.tally.rating.v1.QueryUsageResponse\"\x04\xe0\xe0\x18\x07\x12]\n\nWatchUsage\x12\".tally.rating.v1.WatchUsageRequest\x1a#.tally.rating.v1.WatchUsageResponse\"\x04\xe0\xe0\x18\x07\x30\x01\x12g\n\x0e\x45stimateEvents\x12&.tally.rating.v1.EstimateEventsRequest\x1a\'.tally.rating.v1.EstimateEventsResponse\"\x04\xe0\xe0\x18\x07\x12`\n\x0bVerifyUsage\x12#.tally.rating.v1.VerifyUsageRequest\x1a$.tally.rating.v1.VerifyUsageResponse\"\x04\xe0\xe0\x18\x10\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,28 +45,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USAGESERVICE'].methods_by_name['QueryUsage']._serialized_options = b'\340\340\030\007'
   _globals['_USAGESERVICE'].methods_by_name['WatchUsage']._loaded_options = None
   _globals['_USAGESERVICE'].methods_by_name['WatchUsage']._serialized_options = b'\340\340\030\007'
+  _globals['_USAGESERVICE'].methods_by_name['EstimateEvents']._loaded_options = None
+  _globals['_USAGESERVICE'].methods_by_name['EstimateEvents']._serialized_options = b'\340\340\030\007'
   _globals['_USAGESERVICE'].methods_by_name['VerifyUsage']._loaded_options = None
   _globals['_USAGESERVICE'].methods_by_name['VerifyUsage']._serialized_options = b'\340\340\030\020'
-  _globals['_USAGEWINDOW']._serialized_start=1514
-  _globals['_USAGEWINDOW']._serialized_end=1627
-  _globals['_GETUSAGEREQUEST']._serialized_start=290
-  _globals['_GETUSAGEREQUEST']._serialized_end=434
-  _globals['_GETUSAGERESPONSE']._serialized_start=437
-  _globals['_GETUSAGERESPONSE']._serialized_end=572
-  _globals['_QUERYUSAGEREQUEST']._serialized_start=575
-  _globals['_QUERYUSAGEREQUEST']._serialized_end=876
-  _globals['_QUERYUSAGERESPONSE']._serialized_start=878
-  _globals['_QUERYUSAGERESPONSE']._serialized_end=939
-  _globals['_USAGEROW']._serialized_start=941
-  _globals['_USAGEROW']._serialized_end=1050
-  _globals['_WATCHUSAGEREQUEST']._serialized_start=1052
-  _globals['_WATCHUSAGEREQUEST']._serialized_end=1137
-  _globals['_WATCHUSAGERESPONSE']._serialized_start=1140
-  _globals['_WATCHUSAGERESPONSE']._serialized_end=1299
-  _globals['_VERIFYUSAGEREQUEST']._serialized_start=1301
-  _globals['_VERIFYUSAGEREQUEST']._serialized_end=1321
-  _globals['_VERIFYUSAGERESPONSE']._serialized_start=1324
-  _globals['_VERIFYUSAGERESPONSE']._serialized_end=1512
-  _globals['_USAGESERVICE']._serialized_start=1630
-  _globals['_USAGESERVICE']._serialized_end=2017
+  _globals['_USAGEWINDOW']._serialized_start=2069
+  _globals['_USAGEWINDOW']._serialized_end=2182
+  _globals['_GETUSAGEREQUEST']._serialized_start=319
+  _globals['_GETUSAGEREQUEST']._serialized_end=463
+  _globals['_GETUSAGERESPONSE']._serialized_start=466
+  _globals['_GETUSAGERESPONSE']._serialized_end=601
+  _globals['_QUERYUSAGEREQUEST']._serialized_start=604
+  _globals['_QUERYUSAGEREQUEST']._serialized_end=905
+  _globals['_QUERYUSAGERESPONSE']._serialized_start=907
+  _globals['_QUERYUSAGERESPONSE']._serialized_end=968
+  _globals['_USAGEROW']._serialized_start=970
+  _globals['_USAGEROW']._serialized_end=1079
+  _globals['_WATCHUSAGEREQUEST']._serialized_start=1081
+  _globals['_WATCHUSAGEREQUEST']._serialized_end=1166
+  _globals['_WATCHUSAGERESPONSE']._serialized_start=1169
+  _globals['_WATCHUSAGERESPONSE']._serialized_end=1328
+  _globals['_VERIFYUSAGEREQUEST']._serialized_start=1330
+  _globals['_VERIFYUSAGEREQUEST']._serialized_end=1350
+  _globals['_VERIFYUSAGERESPONSE']._serialized_start=1353
+  _globals['_VERIFYUSAGERESPONSE']._serialized_end=1541
+  _globals['_ESTIMATEEVENTSREQUEST']._serialized_start=1543
+  _globals['_ESTIMATEEVENTSREQUEST']._serialized_end=1631
+  _globals['_ESTIMATEEVENTSRESPONSE']._serialized_start=1633
+  _globals['_ESTIMATEEVENTSRESPONSE']._serialized_end=1745
+  _globals['_ESTIMATEDUSAGE']._serialized_start=1748
+  _globals['_ESTIMATEDUSAGE']._serialized_end=2067
+  _globals['_USAGESERVICE']._serialized_start=2185
+  _globals['_USAGESERVICE']._serialized_end=2677
 # @@protoc_insertion_point(module_scope)

@@ -12,6 +12,7 @@ from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tally.common.v1 import money_pb2 as _money_pb2
 from tally.common.v1 import period_pb2 as _period_pb2
 from tally.common.v1 import verification_pb2 as _verification_pb2
+from tally.ingest.v1 import event_pb2 as _event_pb2
 from tally.rating.v1 import billing_period_pb2 as _billing_period_pb2
 from tally.rating.v1 import plan_service_pb2 as _plan_service_pb2
 import builtins as _builtins
@@ -391,3 +392,131 @@ class VerifyUsageResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 
 Global___VerifyUsageResponse: _TypeAlias = VerifyUsageResponse  # noqa: Y015
+
+@_typing.final
+class EstimateEventsRequest(_message.Message):
+    """Asks what events would cost."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.str
+    """The subscription of those that name none; empty: they are attributed as they would be."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
+        """1 to 1,000, as they would be recorded; those without a time happen now."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[_event_pb2.Event] | None = ...,
+        subscription_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EstimateEventsRequest: _TypeAlias = EstimateEventsRequest  # noqa: Y015
+
+@_typing.final
+class EstimateEventsResponse(_message.Message):
+    """What they would cost."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USAGE_FIELD_NUMBER: _builtins.int
+    UNATTRIBUTED_FIELD_NUMBER: _builtins.int
+    UNPRICED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def usage(self) -> _containers.RepeatedCompositeFieldContainer[Global___EstimatedUsage]:
+        """One for each usage period that some of them fall into, by subscription and start."""
+
+    @_builtins.property
+    def unattributed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Places in the request, ascending: events that no subscription's plan charges."""
+
+    @_builtins.property
+    def unpriced(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Places in the request, ascending: events in a period that does not exist yet."""
+
+    def __init__(
+        self,
+        *,
+        usage: _abc.Iterable[Global___EstimatedUsage] | None = ...,
+        unattributed: _abc.Iterable[_builtins.int] | None = ...,
+        unpriced: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["unattributed", b"unattributed", "unpriced", b"unpriced", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EstimateEventsResponse: _TypeAlias = EstimateEventsResponse  # noqa: Y015
+
+@_typing.final
+class EstimatedUsage(_message.Message):
+    """What events add to a usage period."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_UID_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    EVENT_COUNT_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.str
+    """The client's id of the subscription."""
+    subscription_uid: _builtins.str
+    """UUID of the subscription's life."""
+    customer_id: _builtins.str
+    """The customer."""
+    status: _billing_period_pb2.PeriodStatus.ValueType
+    """Where it stands; of a closed one the difference would be an adjustment."""
+    event_count: _builtins.int
+    """How many of the events count here."""
+    @_builtins.property
+    def period(self) -> _period_pb2.Period:
+        """The usage period."""
+
+    @_builtins.property
+    def before(self) -> _money_pb2.Money:
+        """What its usage costs without the events."""
+
+    @_builtins.property
+    def after(self) -> _money_pb2.Money:
+        """What it would cost with them."""
+
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedCompositeFieldContainer[_billing_period_pb2.Fee]:
+        """The differences, each with the rows of its new price and one that takes off the old; fees
+        without one are left out. Units, too, are differences. They may be negative.
+        """
+
+    def __init__(
+        self,
+        *,
+        subscription_id: _builtins.str = ...,
+        subscription_uid: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+        period: _period_pb2.Period | None = ...,
+        status: _billing_period_pb2.PeriodStatus.ValueType = ...,
+        event_count: _builtins.int = ...,
+        before: _money_pb2.Money | None = ...,
+        after: _money_pb2.Money | None = ...,
+        differences: _abc.Iterable[_billing_period_pb2.Fee] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "period", b"period"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "customer_id", b"customer_id", "differences", b"differences", "event_count", b"event_count", "period", b"period", "status", b"status", "subscription_id", b"subscription_id", "subscription_uid", b"subscription_uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EstimatedUsage: _TypeAlias = EstimatedUsage  # noqa: Y015

@@ -50,6 +50,11 @@ class UsageServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.WatchUsageRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.WatchUsageResponse.FromString,
                 _registered_method=True)
+        self.EstimateEvents = channel.unary_unary(
+                '/tally.rating.v1.UsageService/EstimateEvents',
+                request_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.EstimateEventsRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.EstimateEventsResponse.FromString,
+                _registered_method=True)
         self.VerifyUsage = channel.unary_stream(
                 '/tally.rating.v1.UsageService/VerifyUsage',
                 request_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.VerifyUsageRequest.SerializeToString,
@@ -102,6 +107,17 @@ class UsageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EstimateEvents(self, request, context):
+        """Returns what events would cost if they were recorded now; stores nothing. They count as if each
+        was accepted, after all that is stored. Their ids are not looked at: none is a duplicate.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE;
+        UNAVAILABLE/UNAVAILABLE while the usage of one of the customers is attributed again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def VerifyUsage(self, request, context):
         """Computes usage again from the event log, and what closed periods cost again from the usage,
         and compares both with what is stored. Changes nothing; usage may go on meanwhile. Answers
@@ -130,6 +146,11 @@ def add_UsageServiceServicer_to_server(servicer, server):
                     servicer.WatchUsage,
                     request_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.WatchUsageRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.WatchUsageResponse.SerializeToString,
+            ),
+            'EstimateEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.EstimateEvents,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.EstimateEventsRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.EstimateEventsResponse.SerializeToString,
             ),
             'VerifyUsage': grpc.unary_stream_rpc_method_handler(
                     servicer.VerifyUsage,
@@ -219,6 +240,33 @@ class UsageService:
             '/tally.rating.v1.UsageService/WatchUsage',
             tally_dot_rating_dot_v1_dot_usage__service__pb2.WatchUsageRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_usage__service__pb2.WatchUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EstimateEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.UsageService/EstimateEvents',
+            tally_dot_rating_dot_v1_dot_usage__service__pb2.EstimateEventsRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_usage__service__pb2.EstimateEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -62,6 +62,13 @@ class UsageServiceStub:
     FAILED_PRECONDITION/AMOUNT_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED,
     RESOURCE_EXHAUSTED/OVERLOADED for more than 1,000 streams to one process.
     """
+    EstimateEvents: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.EstimateEventsRequest, _usage_service_pb2.EstimateEventsResponse]
+    """Returns what events would cost if they were recorded now; stores nothing. They count as if each
+    was accepted, after all that is stored. Their ids are not looked at: none is a duplicate.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE;
+    UNAVAILABLE/UNAVAILABLE while the usage of one of the customers is attributed again.
+    """
     VerifyUsage: _grpc.UnaryStreamMultiCallable[_usage_service_pb2.VerifyUsageRequest, _usage_service_pb2.VerifyUsageResponse]
     """Computes usage again from the event log, and what closed periods cost again from the usage,
     and compares both with what is stored. Changes nothing; usage may go on meanwhile. Answers
@@ -103,6 +110,13 @@ class UsageServiceAsyncStub(UsageServiceStub):
     NOT_FOUND/PERIOD_NOT_FOUND when it has no usage period now,
     FAILED_PRECONDITION/AMOUNT_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED,
     RESOURCE_EXHAUSTED/OVERLOADED for more than 1,000 streams to one process.
+    """
+    EstimateEvents: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.EstimateEventsRequest, _usage_service_pb2.EstimateEventsResponse]  # type: ignore[assignment]
+    """Returns what events would cost if they were recorded now; stores nothing. They count as if each
+    was accepted, after all that is stored. Their ids are not looked at: none is a duplicate.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE;
+    UNAVAILABLE/UNAVAILABLE while the usage of one of the customers is attributed again.
     """
     VerifyUsage: _aio.UnaryStreamMultiCallable[_usage_service_pb2.VerifyUsageRequest, _usage_service_pb2.VerifyUsageResponse]  # type: ignore[assignment]
     """Computes usage again from the event log, and what closed periods cost again from the usage,
@@ -160,6 +174,19 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND/PERIOD_NOT_FOUND when it has no usage period now,
         FAILED_PRECONDITION/AMOUNT_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED,
         RESOURCE_EXHAUSTED/OVERLOADED for more than 1,000 streams to one process.
+        """
+
+    @_abc_1.abstractmethod
+    def EstimateEvents(
+        self,
+        request: _usage_service_pb2.EstimateEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_usage_service_pb2.EstimateEventsResponse, _abc.Awaitable[_usage_service_pb2.EstimateEventsResponse]]:
+        """Returns what events would cost if they were recorded now; stores nothing. They count as if each
+        was accepted, after all that is stored. Their ids are not looked at: none is a duplicate.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE;
+        UNAVAILABLE/UNAVAILABLE while the usage of one of the customers is attributed again.
         """
 
     @_abc_1.abstractmethod

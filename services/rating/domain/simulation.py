@@ -1,0 +1,62 @@
+"""Trying another plan version on a period: what may be compared, and what is not known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from libs.errors import InvalidInput
+from services.rating.domain.fee import Fee
+from services.rating.domain.meter import Meter
+from services.rating.domain.period import BillingPeriod
+from services.rating.domain.plan import PlanVersion
+
+
+class CurrencyMismatch(InvalidInput):
+    """A subscription is billed in another currency than that of the prices tried."""
+
+    reason = "CURRENCY_MISMATCH"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """The prices tried: `version` of a plan of `currency`, called `name`."""
+
+    name: str
+    currency: str
+    version: PlanVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """What a period costs under the version it has, and under another; base fees come first."""
+
+    period: BillingPeriod
+    before: Sequence[Fee]
+    after: Sequence[Fee]
+    unmetered: Sequence[str]  # Codes of meters whose usage in it is not known, or not all of it.
+
+    @property
+    def before_minor(self) -> int:
+        return sum(fee.amount_minor for fee in self.before)
+
+    @property
+    def after_minor(self) -> int:
+        return sum(fee.amount_minor for fee in self.after)
+
+
+def unmetered_codes(
+    period: BillingPeriod, own: PlanVersion, tried: PlanVersion, meters: Mapping[str, Meter]
+) -> list[str]:
+    """Return the meters that `tried` charges and whose usage in `period` may not be known.
+
+    Events are attributed to a period if its `own` version charges a meter on their type; then
+    every meter of the type counts them, from its creation on.
+    """
+    charged = {charge.meter_code for charge in own.charges}
+    attributed = {meters[code].event_type for code in charged}
+    return sorted(
+        code
+        for code in {charge.meter_code for charge in tried.charges} - charged
+        if meters[code].event_type not in attributed or meters[code].created_at > period.usage.start
+    )

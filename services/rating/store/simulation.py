@@ -1,0 +1,119 @@
+"""Reading the periods of many subscriptions, to price them under another plan version."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.schema import among
+from libs.tenant import Tenant
+from services.rating.domain.period import BillingPeriod, PeriodKind
+from services.rating.domain.plan import IntervalUnit
+from services.rating.store.periods import read_period, select_periods
+from services.rating.store.schema import billing_periods, plan_versions
+
+Stretch = tuple[UUID, date]  # A subscription's life, and the first day of the week or month.
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Periods within [start, end) of `customer_ids` on the plan `plan_code`.
+
+    () and "" stand for all of them.
+    """
+
+    start: datetime
+    end: datetime
+    customer_ids: Sequence[str]
+    plan_code: str
+
+
+async def find_other(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    selection: Selection,
+    *,
+    currency: str,
+    unit: IntervalUnit,
+) -> tuple[str, str, IntervalUnit] | None:
+    """Return a subscription of another currency or interval: its id and both of them.
+
+    None if there is no such period in the selection.
+    """
+    own_unit = plan_versions.c.body["interval_unit"].astext
+    strange = (billing_periods.c.currency != currency) | (own_unit != str(unit))
+    query = (
+        select(billing_periods.c.subscription_id, billing_periods.c.currency, own_unit.label("own"))
+        .join(
+            plan_versions,
+            (plan_versions.c.tenant == billing_periods.c.tenant)
+            & (plan_versions.c.plan_version_id == billing_periods.c.plan_version_id),
+        )
+        .where(*_selected(tenant, selection), strange)
+        .order_by(billing_periods.c.subscription_id)
+        .limit(1)
+    )
+    row = (await conn.execute(query)).one_or_none()
+    return None if row is None else (row.subscription_id, row.currency, IntervalUnit(row.own))
+
+
+async def load_stretches(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    selection: Selection,
+    *,
+    after: Stretch | None,
+    limit: int,
+) -> Sequence[BillingPeriod]:
+    """Return up to `limit` periods, one for each week or month, by subscription and first day.
+
+    It is the one that bills the usage, or that of the base fee if there is no other.
+    """
+    columns = billing_periods.c
+    keys = (columns.subscription_uid, columns.whole_first_day)
+    query = select_periods().where(*_selected(tenant, selection))
+    if after is not None:
+        query = query.where(tuple_(*keys) > after)
+    usage_first = (columns.kind == PeriodKind.USAGE).desc()
+    query = query.distinct(*keys).order_by(*keys, usage_first).limit(limit)
+    return [read_period(row) for row in await conn.execute(query)]
+
+
+async def load_base_periods(
+    conn: AsyncConnection, tenant: Tenant, stretches: Collection[BillingPeriod]
+) -> dict[Stretch, BillingPeriod]:
+    """Return the periods that bill the base fees of `stretches`."""
+    columns = billing_periods.c
+    query = select_periods().where(
+        columns.tenant == tenant,
+        columns.kind == PeriodKind.BASE,
+        among(columns.subscription_uid, {one.subscription_uid for one in stretches}),
+        among(columns.whole_first_day, {one.whole.first_day for one in stretches}),
+    )
+    found = [read_period(row) for row in await conn.execute(query)]
+    return {stretch_of(one): one for one in found}
+
+
+def stretch_of(period: BillingPeriod) -> Stretch:
+    """Return the key by which `load_stretches` orders."""
+    return period.subscription_uid, period.whole.first_day
+
+
+def _selected(tenant: Tenant, selection: Selection) -> list[ColumnElement[bool]]:
+    columns = billing_periods.c
+    chosen: list[Any] = [
+        columns.tenant == tenant,
+        columns.usage_start >= selection.start,
+        columns.usage_end <= selection.end,
+    ]
+    if selection.customer_ids:
+        chosen.append(among(columns.customer_id, selection.customer_ids))
+    if selection.plan_code:
+        chosen.append(plan_versions.c.plan_code == selection.plan_code)
+    return chosen

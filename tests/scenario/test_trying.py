@@ -1,0 +1,167 @@
+"""Trying prices and events before they are real: simulation, preview and estimate."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import grpc
+import pytest
+
+from cli.client import Refusal, SuiteClient, refusal
+from libs.wire import timestamp
+from tally.ingest.v1.event_pb2 import Event, PropertyValue
+from tally.rating.v1.meter_service_pb2 import Aggregation, Meter
+from tally.rating.v1.plan_service_pb2 import (
+    Charge,
+    IntervalUnit,
+    PackagePrice,
+    PlanVersion,
+    PreviewedUnits,
+    PreviewPriceRequest,
+    Price,
+    StandardPrice,
+    Tier,
+    TieredPrice,
+    Timing,
+)
+from tally.rating.v1.rating_service_pb2 import SimulatePlanRequest, SimulatePlanResponse
+from tally.rating.v1.usage_service_pb2 import EstimateEventsRequest, GetUsageRequest
+from tests.scenario.builders import invoices, record, sell, subscribe, usage
+from tests.suite import Suite
+
+JAN_1, FEB_1 = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+BILLED = timedelta(minutes=11)
+TIERS = TieredPrice(
+    tiers=[Tier(up_to="10", unit_amount="1", flat_amount="2"), Tier(unit_amount="0.5")]
+)
+
+
+async def test_an_estimate_is_what_usage_then_shows(suite: Suite) -> None:
+    await suite.advance(JAN_1)
+    async with suite.client(suite.new_tenant()) as client:
+        await sell(client, price=Price(graduated=TIERS))
+        await subscribe(client, "acme", JAN_1)
+        await record(client, [usage("acme", JAN_1, "8")])
+        await suite.settle()
+        batch = [usage("acme", JAN_1, "4"), usage("acme", JAN_1, "3"), usage("other", JAN_1)]
+        estimated = await client.usage.EstimateEvents(EstimateEventsRequest(events=batch))
+        [acme] = estimated.usage
+        assert list(estimated.unattributed) == [2]
+        # 8 of the first ten cost 2 + 8; 15 cost 2 + 10 + 5 x 0.5.
+        assert (acme.before.amount_minor, acme.after.amount_minor) == (1000, 1450)
+        [difference] = acme.differences
+        assert (difference.units, difference.amount.amount_minor) == ("7", 450)
+
+        await record(client, batch)
+        await suite.settle()
+        now = await client.usage.GetUsage(GetUsageRequest(subscription_id="acme-pro"))
+        assert now.amount == acme.after
+        assert list(now.fees[0].breakdown) == list(difference.breakdown)[:-1]
+
+
+async def test_what_cannot_be_simulated_is_refused_by_field(suite: Suite) -> None:
+    await suite.advance(JAN_1)
+    async with suite.client(suite.new_tenant()) as client:
+        wrong = SimulatePlanRequest(
+            plan_code="a b",
+            plan_version=-1,
+            currency_code="USD",
+            customer_ids=["acme", "acme", ""],
+            on_plan_code="?",
+            end=timestamp(FEB_1),
+        )
+        wrong.start.nanos = 1
+        assert (await _refused(client, wrong)).fields.keys() == {
+            "plan_code",
+            "plan_version",
+            "currency_code",
+            "customer_ids[1]",
+            "customer_ids[2]",
+            "on_plan_code",
+            "start",
+            "end",
+        }
+        both = SimulatePlanRequest(
+            plan_code="pro", version=PlanVersion(), customer_ids=["x"] * 1001
+        )
+        named = (await _refused(client, both)).fields.keys()
+        assert {"plan_code", "currency_code", "version.interval_unit", "customer_ids"} <= named
+        assert "start" in named
+        unknown = SimulatePlanRequest(plan_code="none", start=timestamp(JAN_1))
+        assert (await _refused(client, unknown)).reason == "PLAN_NOT_FOUND"
+    async with suite.client(suite.new_tenant(), scopes=["catalog:read"]) as client:
+        assert (await _refused(client, unknown)).reason == "SCOPE_MISSING"
+
+
+async def test_each_model_is_previewed_by_units_and_by_events(suite: Suite) -> None:
+    meter = Meter(code="calls", aggregation=Aggregation.AGGREGATION_SUM, value_property="value")
+    events = [Event(properties={"value": PropertyValue(decimal=each)}) for each in ("7", "5")]
+    prices = {
+        100: Price(standard=StandardPrice(unit_amount="0.0833333")),
+        300: Price(package=PackagePrice(amount="1", package_size="5")),
+        1300: Price(graduated=TIERS),
+        600: Price(volume=TIERS),
+    }
+    async with suite.client(suite.new_tenant()) as client:
+        for cents, price in prices.items():
+            charge = Charge(meter_code="calls", price=price)
+            asked = PreviewPriceRequest(charge=charge, currency_code="USD")
+            asked.units.CopyFrom(PreviewedUnits(units="12", event_count=2))
+            counted = await client.plans.PreviewPrice(asked)
+            asked = PreviewPriceRequest(
+                charge=charge, currency_code="USD", meter=meter, events=events
+            )
+            sent = await client.plans.PreviewPrice(asked)
+            assert counted.amount.amount_minor == sent.amount.amount_minor == cents
+            assert list(counted.fees[0].breakdown) == list(sent.fees[0].breakdown)
+            assert sent.fees[0].event_count == 2
+
+
+async def test_another_plan_is_tried_on_a_closed_month(suite: Suite) -> None:
+    await suite.advance(JAN_1)
+    async with suite.client(suite.new_tenant()) as client:
+        await sell(client)
+        for customer in ("acme", "zeta"):
+            await subscribe(client, customer, JAN_1)
+        await record(client, [usage("acme", JAN_1 + timedelta(hours=1), "150")])
+        await record(client, [usage("zeta", JAN_1 + timedelta(hours=1), "12")])
+        await suite.advance(FEB_1 + BILLED)
+        billed = {one.customer_id: one.total_minor for one in await invoices(client)}
+        tried = SimulatePlanRequest(
+            version=PlanVersion(
+                interval_unit=IntervalUnit.INTERVAL_UNIT_MONTH,
+                base_amount="10",
+                base_timing=Timing.TIMING_IN_ARREARS,
+                charges=[Charge(meter_code="calls", price=Price(graduated=TIERS))],
+            ),
+            currency_code="USD",
+            start=timestamp(JAN_1),
+        )
+        answers = await _simulate(client, tried)
+        found = {one.subscription.customer_id: one.subscription for one in answers[:-1]}
+        assert {who: one.before.amount_minor for who, one in found.items()} == billed
+        # 10 a month, 2 + 10 for the first ten, and half a dollar for each of the rest.
+        assert found["acme"].after.amount_minor == 9200
+        assert found["zeta"].after.amount_minor == 2300
+        assert [one.closed_count for one in found.values()] == [1, 1]
+        [total] = answers[-1].simulation.totals
+        assert (total.before.amount_minor, total.after.amount_minor) == (162, 11500)
+
+        only = SimulatePlanRequest(
+            plan_code="pro", customer_ids=["zeta"], start=timestamp(JAN_1), with_periods=True
+        )
+        period, subscription, _ = await _simulate(client, only)
+        assert period.period.before == period.period.after == subscription.subscription.after
+        assert [fee.units for fee in period.period.fees_after] == ["12"]
+
+
+async def _simulate(
+    client: SuiteClient, request: SimulatePlanRequest
+) -> list[SimulatePlanResponse]:
+    return [answer async for answer in client.rating.SimulatePlan(request)]
+
+
+async def _refused(client: SuiteClient, request: SimulatePlanRequest) -> Refusal:
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await _simulate(client, request)
+    return refusal(error.value)

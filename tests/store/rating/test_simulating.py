@@ -1,0 +1,223 @@
+"""Past periods under another plan version, from the usage that is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from libs.db import Snapshots, begin
+from libs.errors import TallyError
+from services.rating.domain.meter import Aggregation
+from services.rating.domain.plan import Charge, IntervalUnit, PlanVersion, Timing
+from services.rating.domain.price import GraduatedPrice, Tier
+from services.rating.domain.simulation import Candidate
+from services.rating.operations import rating, simulating
+from services.rating.operations.simulating import StoredVersion, simulate_plan
+from services.rating.store.merged_cells import load_merged_cells
+from services.rating.store.meters import load_meters
+from services.rating.store.periods import load_period
+from services.rating.store.simulation import Selection
+from services.rating.store.usage_schema import CELL_KEY, cells
+from tally.rating.v1 import rating_service_pb2 as pb
+from tests.store.rating.conftest import (
+    JANUARY,
+    TENANT,
+    World,
+    a_bucket,
+    a_charge,
+    an_event,
+    instant,
+)
+
+FEBRUARY, MARCH = instant("2024-02-01"), instant("2024-03-01")
+BILLED = timedelta(minutes=11)
+
+
+def candidate(
+    *charges: Charge, base: str | None = None, unit: IntervalUnit = IntervalUnit.MONTH
+) -> Candidate:
+    version = PlanVersion(
+        plan_version_id=uuid4(),
+        version=1,
+        interval_unit=unit,
+        base_amount=None if base is None else Decimal(base),
+        base_timing=None if base is None else Timing.IN_ARREARS,
+        charges=charges,
+        created_at=JANUARY,
+    )
+    return Candidate("Tried", "USD", version)
+
+
+async def simulate(
+    world: World,
+    wanted: Candidate | StoredVersion,
+    *,
+    customers: Sequence[str] = (),
+    plan: str = "",
+    end: datetime = MARCH,
+    with_periods: bool = False,
+) -> list[pb.SimulatePlanResponse]:
+    selection = Selection(JANUARY, end, customers, plan)
+    snapshots = Snapshots(world.app, world.worker, TENANT)
+    answers = simulate_plan(snapshots, world, TENANT, wanted, selection, with_periods=with_periods)
+    return [answer async for answer in answers]
+
+
+def amounts(answers: Sequence[pb.SimulatePlanResponse]) -> dict[str, tuple[int, int]]:
+    """Return before and after in cents, by subscription."""
+    found = [one.subscription for one in answers if one.HasField("subscription")]
+    return {one.subscription_id: (one.before.amount_minor, one.after.amount_minor) for one in found}
+
+
+async def extend(world: World, *subscription_ids: str) -> None:
+    """Subscribe from January on, with the periods of January and February written."""
+    for subscription_id in subscription_ids:
+        await world.subscribe(subscription_id, now=MARCH)
+
+
+async def test_each_subscription_is_priced_before_and_after_and_last_all_of_them(
+    world: World,
+) -> None:
+    await extend(world, "a", "b")
+    january, february = instant("2024-01-10"), instant("2024-02-10")
+    await world.fold(*(an_event("a", january + timedelta(days=n)) for n in range(10)))
+    await world.fold(*[an_event("a", february)] * 5, *[an_event("b", january)] * 3)
+    answers = await simulate(world, candidate(a_charge("calls", "0.02"), base="1"))
+    # A cent a call; then two, and a dollar for each of two months.
+    assert amounts(answers) == {"a": (15, 230), "b": (3, 206)}
+    whole = answers[-1].simulation
+    assert (whole.subscription_count, whole.period_count, whole.unmetered_count) == (2, 4, 0)
+    [total] = whole.totals
+    assert (total.before.amount_minor, total.after.amount_minor) == (18, 436)
+    assert total.after.currency_code == "USD"
+
+
+async def test_a_page_ends_within_a_subscription_and_nothing_is_lost(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulating, "PERIODS_AT_ONCE", 3)
+    await extend(world, "a", "b", "c")
+    for customer in "abc":
+        await world.fold(an_event(customer, JANUARY), an_event(customer, FEBRUARY))
+    answers = await simulate(world, candidate(a_charge("calls", "0.03")))
+    assert amounts(answers) == {"a": (2, 6), "b": (2, 6), "c": (2, 6)}
+    assert answers[-1].simulation.period_count == 6
+
+
+async def test_only_the_customers_and_the_plan_named_are_simulated(world: World) -> None:
+    await world.create_plan("other", [a_charge("calls", "0.05")])
+    await extend(world, "a", "b")
+    await world.subscribe("c", plan="other", now=MARCH)
+    for customer in "abc":
+        await world.fold(an_event(customer, JANUARY))
+    tried = StoredVersion("other", 0)
+    assert amounts(await simulate(world, tried)) == {"a": (1, 5), "b": (1, 5), "c": (5, 5)}
+    assert amounts(await simulate(world, tried, customers=["b"])) == {"b": (1, 5)}
+    assert amounts(await simulate(world, tried, plan="other")) == {"c": (5, 5)}
+    nothing = await simulate(world, tried, customers=["z"])
+    assert [one.simulation for one in nothing] == [pb.Simulation()]
+
+
+async def test_periods_come_with_their_fees_and_whether_they_are_closed(world: World) -> None:
+    await world.subscribe("a", now=JANUARY)
+    await world.fold(*[an_event("a", JANUARY)] * 4)
+    await world.announce(FEBRUARY + BILLED)
+    await world.close(await world.period_id("a"), FEBRUARY + BILLED)
+    await world.fold(an_event("a", JANUARY))  # Late: it is in what the usage costs now.
+    tiers = (Tier(Decimal(2), Decimal(1), Decimal(0)), Tier(None, Decimal("0.5"), Decimal(0)))
+    tried = candidate(Charge("calls", "calls", "", GraduatedPrice(tiers), ()), base="3")
+    answers = await simulate(world, tried, end=FEBRUARY, with_periods=True)
+    period, subscription, _ = answers
+    assert [fee.amount.amount_minor for fee in period.period.fees_before] == [5]
+    base, usage = period.period.fees_after
+    assert (base.display_name, base.amount.amount_minor) == ("Tried", 300)
+    assert [row.amount for row in usage.breakdown] == ["2", "1.5"]
+    assert (period.period.before.amount_minor, period.period.after.amount_minor) == (5, 650)
+    assert subscription.subscription.closed_count == 1
+
+
+async def test_a_base_fee_of_the_period_is_part_of_what_it_costs_before(world: World) -> None:
+    await world.create_plan("base", [a_charge("calls", "0.01")], base="31")
+    await world.create_plan("flat", [], base="62")
+    start = instant("2024-01-22")  # 10 of 31 days.
+    await world.subscribe("a", plan="base", start=start, now=FEBRUARY)
+    await world.subscribe("b", plan="flat", start=start, now=FEBRUARY)
+    await world.fold(an_event("a", start))
+    answers = await simulate(world, candidate(base="3.1"), end=FEBRUARY)
+    assert {name: after for name, (_, after) in amounts(answers).items()} == {"a": 100, "b": 100}
+    assert amounts(answers)["a"][0] == 1001
+    assert amounts(answers)["b"][0] == 2000
+
+
+async def test_a_meter_whose_events_were_not_attributed_is_named(world: World) -> None:
+    await world.create_meter("stored", Aggregation.COUNT)
+    await extend(world, "a")
+    await world.fold(an_event("a", JANUARY), an_event("a", JANUARY, type_="stored"))
+    tried = candidate(a_charge("calls", "1"), a_charge("stored", "1"))
+    period, subscription, last = (await simulate(world, tried, with_periods=True))[1:]
+    assert list(period.period.unmetered_codes) == ["stored"]
+    assert list(subscription.subscription.unmetered_codes) == ["stored"]
+    assert last.simulation.unmetered_count == 1
+
+
+@pytest.mark.parametrize(
+    ("currency", "unit", "reason"),
+    [
+        ("EUR", IntervalUnit.MONTH, "CURRENCY_MISMATCH"),
+        ("USD", IntervalUnit.WEEK, "FIELD_INVALID"),
+    ],
+)
+async def test_prices_of_another_currency_or_interval_are_refused(
+    world: World, currency: str, unit: IntervalUnit, reason: str
+) -> None:
+    await extend(world, "a")
+    tried = candidate(a_charge("calls", "1"), unit=unit)
+    with pytest.raises(TallyError) as refused:
+        await simulate(world, Candidate("Tried", currency, tried.version))
+    assert refused.value.reason == reason
+    assert "a " in str(refused.value)
+
+
+async def test_merged_cells_cost_what_cells_by_day_cost(world: World) -> None:
+    """For every aggregation: before is what RatePeriod says."""
+    buckets = [a_bucket("eu", "region", ["eu"], "3")]
+    for each in Aggregation:
+        value = "" if each is Aggregation.COUNT else "value"
+        await world.create_meter(f"m-{each}", each, value=value, dimensions=["region"])
+    charges = [a_charge(f"m-{each}", "1", buckets=buckets) for each in Aggregation]
+    await world.create_plan("all", charges)
+    await world.subscribe("a", plan="all", now=MARCH)
+    for place, (region, number) in enumerate([("eu", "7"), ("us", "3"), ("eu", "5"), ("", "7")]):
+        at = JANUARY + timedelta(days=place)
+        properties: dict[str, Any] = {"region": region, "value": number}
+        await world.fold(
+            *(an_event("a", at, type_=f"m-{each}", **properties) for each in Aggregation)
+        )
+    [period, *_] = await simulate(world, StoredVersion("all", 0), with_periods=True)
+    rated = (await rating.rate_period(world.app, world, TENANT, await world.period_id("a"))).rated
+    assert list(period.period.fees_before) == list(rated.fees)
+    assert len(rated.fees) == 2 * len(Aggregation)
+
+
+async def test_the_days_of_a_period_are_one_cell(world: World) -> None:
+    await extend(world, "a")
+    await world.fold(*(an_event("a", JANUARY + timedelta(days=n)) for n in range(20)))
+    async with begin(world.app, TENANT) as conn:
+        period = await load_period(conn, TENANT, await world.period_id("a"))
+        meters = await load_meters(conn, TENANT, ["calls"])
+        found = await load_merged_cells(conn, TENANT, [period], meters.values())
+    [cell] = found[period.period_id][meters["calls"].meter_id]
+    assert cell.event_count == 20
+
+
+def test_every_column_of_a_cell_is_merged_or_of_a_meter_that_is_read_by_day() -> None:
+    merged = {"dimensions", "event_count", "total", "greatest", "least", "amount", "last_time_us"}
+    of_latest = {f"latest{ending}" for ending in ("", "_time_us", "_shard", "_number", "_place")}
+    of_the_fold = {"slice_number", "traceparent"}
+    by_day = {*of_latest, "weighted"}
+    assert set(cells.c.keys()) == {*CELL_KEY, *merged, *by_day, *of_the_fold}
