@@ -81,7 +81,7 @@ def count_singly(chosen: Rows, meter: Meter, add: Add) -> int:
     columns = (chosen.rows.tolist(), chosen.of_row.tolist(), chosen.days.tolist())
     for row, term, day in zip(*columns, strict=True):
         event = batch.event(row)
-        cell = _cell_of(event, meter)
+        cell = cell_of(event, meter)
         if cell is None:
             without_value += 1
             continue
@@ -91,7 +91,7 @@ def count_singly(chosen: Rows, meter: Meter, add: Add) -> int:
     return without_value
 
 
-def _cell_of(event: UsageEvent, meter: Meter) -> Cell | None:
+def cell_of(event: UsageEvent, meter: Meter) -> Cell | None:
     """Return a cell of one event, None if it has no value."""
     properties = event.properties
     cell = Cell(

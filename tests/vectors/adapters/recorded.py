@@ -1,83 +1,65 @@
-"""Events and metrics as cases give them, told to the domain."""
+"""Events, meters and periods as cases give them, told to the domain."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from libs.money import exponent
-from libs.period import Period
-from services.rating.domain.cell import Cell, Operation, value_key
+from libs.period import Period, local_day
+from services.rating.domain.cell import Operation
 from services.rating.domain.counting import OPERATION_PROPERTY, REMOVE
-from services.rating.domain.event import Moment, micros
-from services.rating.domain.meter import Aggregation
-from services.rating.domain.value import parse_value, text_of
+from services.rating.domain.event import EPOCH, Moment, UsageEvent, instant_of, micros
+from services.rating.domain.meter import Aggregation, Dimension, Meter
+from services.rating.domain.prorated_unique import DayOperation, day_operations
+from services.rating.domain.reading import text_for
 from tests.vectors.given import Given
 
 CURRENCY = "EUR"
-ONE, ZERO = Decimal(1), Decimal(0)
+UTC_ZONE = ZoneInfo("UTC")
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """What is counted, and in which property; "" where events are counted."""
-
-    aggregation: str
-    field_name: str
-    recurring: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """An event in the log; `amount` is its own, in currency units."""
-
-    time: datetime
-    moment: Moment
-    properties: Mapping[str, str]
-    amount: Decimal
-
-    @property
-    def removes(self) -> bool:
-        return self.properties.get(OPERATION_PROPERTY) == REMOVE
-
-    def value(self, metric: Metric) -> Decimal | None:
-        """Return the number that `metric` counts, None if there is none."""
-        if metric.aggregation == "count":
-            return ONE
-        return parse_value(self.properties.get(metric.field_name))
-
-    def text(self, metric: Metric) -> str:
-        """Return the distinct value that `metric` counts, "" if there is none."""
-        return text_of(self.properties.get(metric.field_name))
-
-
-def metric_of(given: Given) -> Metric:
-    """Read what `given` says of its metric."""
+def meter_of(given: Given) -> Meter:
+    """Read the meter that cases call a metric."""
     metric = given.inner("metric")
-    field_name = metric.text("field_name") if metric.has("field_name") else ""
-    recurring = bool(metric.value("recurring")) if metric.has("recurring") else False
-    return Metric(metric.text("aggregation"), field_name, recurring)
+    return Meter(
+        meter_id=UUID(int=1),
+        code="m",
+        name="m",
+        event_type="e",
+        aggregation=Aggregation(metric.text("aggregation")),
+        value_property=metric.text("field_name") if metric.has("field_name") else "",
+        dimensions=(),
+        created_at=EPOCH,
+        recurring=bool(metric.value("recurring")) if metric.has("recurring") else False,
+    )
 
 
-def events_of(events: Iterable[Given], *, first: int = 0) -> list[Recorded]:
+def with_dimensions(meter: Meter, keys: Iterable[str]) -> Meter:
+    """Return the meter with dimensions that may have any value."""
+    return replace(meter, dimensions=tuple(Dimension(key, ()) for key in keys))
+
+
+def events_of(events: Iterable[Given], *, first: int = 0) -> list[UsageEvent]:
     """Read events in the order of the log, in which they begin at the place `first`."""
-    found = []
-    for place, event in enumerate(events, first):
-        event.text("transaction_id")  # No case has one twice.
-        cents = "precise_total_amount_cents"
-        amount = event.decimal(cents) if event.has(cents) else ZERO
-        time = instant(event.text("timestamp"))
-        found.append(
-            Recorded(
-                time=time,
-                moment=Moment(micros(time), 0, 0, place),
-                properties=event.value("properties"),
-                amount=amount.scaleb(-exponent(CURRENCY)),
-            )
-        )
-    return found
+    return [_event(event, place) for place, event in enumerate(events, first)]
+
+
+def _event(event: Given, place: int) -> UsageEvent:
+    event.text("transaction_id")  # No case has one twice.
+    cents = event.find_decimal("precise_total_amount_cents")
+    return UsageEvent(
+        tenant=1,
+        customer_id="c",
+        subscription_id="",
+        type="e",
+        moment=Moment(micros(instant(event.text("timestamp"))), 0, 0, place),
+        properties=event.value("properties"),
+        amount=None if cents is None else cents.scaleb(-exponent(CURRENCY)),
+    )
 
 
 def instant(text: str) -> datetime:
@@ -90,19 +72,30 @@ def period_of(period: Given) -> Period:
     return Period(instant(period.text("from")), instant(period.text("to")))
 
 
-def cell_of(event: Recorded, metric: Metric, dimensions: Sequence[str]) -> Cell | None:
-    """Return a cell of one event, None if the metric does not count it."""
-    cell = Cell(dimensions=tuple(text_of(event.properties.get(key)) for key in dimensions))
-    aggregation = Aggregation(metric.aggregation)
-    if aggregation is Aggregation.COUNT:
-        cell.event_count = 1
-    elif aggregation is Aggregation.UNIQUE_COUNT:
-        if not event.text(metric):
-            return None
-        cell.add_value(value_key(event.text(metric)), Operation(event.moment, not event.removes))
-    else:
-        value = event.value(metric)
-        if value is None:
-            return None
-        cell.add_number(aggregation, value, event.moment)
-    return cell
+def time_of(event: UsageEvent) -> datetime:
+    """Return the instant of an event."""
+    return instant_of(event.moment.time)
+
+
+def day_of(event: UsageEvent) -> date:
+    """Return the day of an event in UTC, in which cases count days."""
+    return local_day(time_of(event), UTC_ZONE)
+
+
+def operation_of(event: UsageEvent) -> Operation:
+    """Return whether an event adds or removes its value."""
+    return Operation(event.moment, event.properties.get(OPERATION_PROPERTY) != REMOVE)
+
+
+def in_order(events: Iterable[UsageEvent]) -> list[UsageEvent]:
+    """Return events in the order of time, and at one instant of the log."""
+    return sorted(events, key=lambda event: event.moment)
+
+
+def histories_of(events: Sequence[UsageEvent], meter: Meter) -> list[list[DayOperation]]:
+    """Return what happened to each distinct value, day by day."""
+    operations: dict[str, list[tuple[date, Operation]]] = {}
+    for event in in_order(events):
+        if text := text_for(event, meter):
+            operations.setdefault(text, []).append((day_of(event), operation_of(event)))
+    return [day_operations(of_value) for of_value in operations.values()]
