@@ -33,6 +33,7 @@ DONE = [
     "openmeter_package",
     "openmeter_unit",
     "openmeter_volume",
+    "pay_in_advance_fees",
     "prorated_graduated",
     "prorated_sum",
     "prorated_unique_count",
