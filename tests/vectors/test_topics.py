@@ -21,6 +21,7 @@ DONE = [
     "charge_percentage",
     "charge_standard",
     "charge_volume",
+    "current_usage_scenarios",
     "days_between",
     "expression",
     "meteroid_discounts",

@@ -11,6 +11,7 @@ from tests.vectors.adapters import (
     openmeter,
     plan_changes,
     proration,
+    scenarios,
     units,
 )
 from tests.vectors.running import Adapter
@@ -27,6 +28,7 @@ ADAPTERS: dict[str, Adapter] = {
     "charge_percentage": charges.price_percentage,
     "charge_standard": charges.price_charge,
     "charge_volume": charges.price_charge,
+    "current_usage_scenarios": scenarios.run_scenario,
     "days_between": units.count_days,
     "expression": expression.evaluate_one,
     "meteroid_discounts": meteroid.discount,
