@@ -32,6 +32,7 @@ DONE = [
     "meteroid_discounts",
     "meteroid_pricing",
     "meteroid_proration",
+    "openmeter_delta",
     "openmeter_discounts",
     "openmeter_dynamic",
     "openmeter_graduated",

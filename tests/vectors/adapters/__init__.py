@@ -38,6 +38,7 @@ ADAPTERS: dict[str, Adapter] = {
     "meteroid_discounts": meteroid.discount,
     "meteroid_pricing": meteroid.price_units,
     "meteroid_proration": plan_changes.change_plan,
+    "openmeter_delta": openmeter.rerate,
     "openmeter_discounts": openmeter.discount,
     "openmeter_dynamic": openmeter.price_line,
     "openmeter_graduated": openmeter.price_line,
