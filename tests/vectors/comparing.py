@@ -52,12 +52,23 @@ def _compared(expected: Any, got: Any, path: str) -> Iterator[str]:
     if isinstance(expected, Mapping) and isinstance(got, Mapping):
         yield from differences(expected, got, path)
     elif isinstance(expected, list) and isinstance(got, Sequence) and not isinstance(got, str):
+        if _have_keys(expected) and _have_keys(got):
+            expected, got = (sorted(each, key=_key_text) for each in (expected, got))
         if len(expected) != len(got):
             yield f"{path}: expected {len(expected)}, got {len(got)}: {shown(got)}"
         for place, (one, other) in enumerate(zip(expected, got, strict=False)):
             yield from _compared(one, other, f"{path}[{place}]")
     elif not _equal(expected, got):
         yield f"{path}: expected {expected}, got {shown(got)}"
+
+
+def _have_keys(values: Sequence[Any]) -> bool:
+    """Tell whether values are told apart by a key of theirs: their order says nothing."""
+    return all(isinstance(one, Mapping) and isinstance(one.get("key"), Mapping) for one in values)
+
+
+def _key_text(value: Mapping[str, Any]) -> str:
+    return repr(sorted(value["key"].items()))
 
 
 def _equal(expected: Any, got: Any) -> bool:

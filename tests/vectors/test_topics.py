@@ -10,7 +10,13 @@ from tests.vectors.cases import load
 from tests.vectors.running import run
 
 DONE = [
+    "agg_count",
+    "agg_latest",
+    "agg_max",
     "agg_rounding",
+    "agg_sum",
+    "agg_unique_count",
+    "agg_weighted_sum",
     "anniversary_periods",
     "charge_dynamic",
     "charge_filters",

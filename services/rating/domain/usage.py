@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -121,16 +121,3 @@ def nearest_rank(counts: Mapping[Decimal, int], percentile: int) -> Decimal:
         if rank <= 0:
             return value
     return ZERO
-
-
-def merged_by_dimensions(cells: Iterable[Cell]) -> list[Cell]:
-    """Return one cell for each combination of dimension values."""
-    sorted_out: dict[tuple[str, ...], list[Cell]] = {}
-    for cell in cells:
-        sorted_out.setdefault(cell.dimensions, []).append(cell)
-    found = []
-    for dimensions, alike in sorted_out.items():
-        whole = merged(alike)
-        whole.dimensions = dimensions
-        found.append(whole)
-    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from opentelemetry.context import Context
@@ -153,7 +153,7 @@ async def _checkpoint(
     """Write a fold. Locks: catalogs, billing periods, cells, positions; each in key order."""
     async with begin_worker(worker) as conn:
         await _check_catalogs(conn, catalogs, slices)
-        await _announce_touched(conn, folded.cells)
+        await _announce_touched(conn, folded.cells, catalogs.view())
         await merge_cells(conn, folded.cells)
         await count_unattributed(conn, folded.unattributed)
         after = {Lane(piece.shard, piece.partition): piece.number for piece in slices}
@@ -174,11 +174,21 @@ async def _check_catalogs(
         raise CatalogChanged(changed)
 
 
-async def _announce_touched(conn: AsyncConnection, cells: Iterable[CellKey]) -> None:
+async def _announce_touched(
+    conn: AsyncConnection, cells: Collection[CellKey], catalogs: Mapping[int, Catalog]
+) -> None:
     """Lock every billing period that gets usage, and tell of those that were announced."""
+    recurring = {
+        meter.meter_id
+        for tenant in {key.tenant for key in cells}
+        for of_type in catalogs[tenant].meters.values()
+        for meter in of_type
+        if meter.recurring
+    }
     days = {(key.tenant, key.term_id, key.day) for key in cells}
+    carried = {(key.tenant, key.term_id, key.day) for key in cells if key.meter_id in recurring}
     if days:
-        await announce_late(conn, await lock_touched(conn, days))
+        await announce_late(conn, await lock_touched(conn, days, carried))
 
 
 async def announce_late(

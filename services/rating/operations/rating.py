@@ -29,6 +29,7 @@ from services.rating.domain.period import (
 )
 from services.rating.domain.plan import PlanVersion
 from services.rating.domain.usage import span_of
+from services.rating.operations.carrying import with_carried
 from services.rating.operations.messages import billing_period_message, fee_message
 from services.rating.operations.reattributing import check_not_reattributing
 from services.rating.store.applied import load_applied
@@ -226,7 +227,9 @@ async def _rate(
     charged = {one.plan_version_id for one in usage}
     codes = {charge.meter_code for one in charged for charge in versions[one].charges}
     meters = await load_meters(conn, tenant, codes) if codes else {}
-    found = await load_cells(conn, tenant, usage)
+    in_periods = await load_cells(conn, tenant, usage)
+    owned = [(tenant, period) for period in usage]
+    found = await with_carried(conn, owned, meters.values(), in_periods)
     return [
         price_period(
             period, versions[period.plan_version_id], meters, found.get(period.period_id, {})

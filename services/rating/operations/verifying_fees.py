@@ -18,6 +18,7 @@ from services.rating.domain.meter import Meter
 from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
 from services.rating.domain.plan import PlanVersion
 from services.rating.domain.verification import breakdown_differences, fee_differences
+from services.rating.operations.carrying import with_carried
 from services.rating.operations.rating import price_period
 from services.rating.store import verification as store
 from services.rating.store.catalog import load_meters_by_type
@@ -78,6 +79,8 @@ async def _load_books(conn: AsyncConnection, page: Sequence[Owned]) -> Books:
     tenants = sorted({tenant for tenant, _ in page})
     by_type = await load_meters_by_type(conn, tenants)
     usage = [(tenant, period) for tenant, period in page if period.kind is PeriodKind.USAGE]
+    every = [meter for types in by_type.values() for of_type in types.values() for meter in of_type]
+    in_periods = await store.load_cells_of_periods(conn, usage)
     return Books(
         closes=closes,
         versions=await load_versions(conn, tenants, {one.plan_version_id for _, one in page}),
@@ -85,7 +88,7 @@ async def _load_books(conn: AsyncConnection, page: Sequence[Owned]) -> Books:
             tenant: {meter.code: meter for of_type in types.values() for meter in of_type}
             for tenant, types in by_type.items()
         },
-        cells=await store.load_cells_of_periods(conn, usage),
+        cells=await with_carried(conn, usage, every, in_periods),
         jobs=await store.load_jobs(conn),
     )
 

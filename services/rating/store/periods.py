@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import (
     ARRAY,
+    ColumnElement,
     Date,
     Integer,
     Row,
@@ -36,7 +37,10 @@ from services.rating.domain.period import (
     PlannedPeriod,
 )
 from services.rating.domain.subscription import Subscription
+from services.rating.store.carried import later_periods
 from services.rating.store.schema import billing_periods, plan_versions, plans
+
+TermDay = tuple[int, UUID, date]  # Tenant, term and day.
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,25 +193,19 @@ async def list_periods(
 
 
 async def lock_touched(
-    conn: AsyncConnection, days: Iterable[tuple[int, UUID, date]]
+    conn: AsyncConnection,
+    days: Collection[TermDay],
+    recurring: Collection[TermDay] = (),
 ) -> Sequence[tuple[Tenant, BillingPeriod]]:
     """Lock the usage periods of `days`, given as (tenant, term, day), in the order of their ids.
 
-    Until the transaction ends none of them can be announced or closed: usage that this one adds
-    is either seen by the close, or sees the close.
+    And all later ones of the same subscription ids that carry over what changes on days of
+    `recurring`. Until the transaction ends none of them can be announced or closed: usage that
+    this one adds is either seen by the close, or sees the close.
     """
-    asked = sorted(set(days))
-    touched = (
-        func.unnest(
-            literal([tenant for tenant, _, _ in asked], ARRAY(Integer)),
-            literal([term for _, term, _ in asked], ARRAY(Uuid)),
-            literal([day for _, _, day in asked], ARRAY(Date)),
-        )
-        .table_valued("tenant", "term_id", "day", name="touched")
-        .render_derived()
-    )
+    touched = _days("touched", days)
     columns = billing_periods.c
-    holds_day = (
+    which: ColumnElement[bool] = (
         select(1)
         .select_from(touched)
         .where(
@@ -218,12 +216,29 @@ async def lock_touched(
         )
         .exists()
     )
+    term_ids = {term_id for _, term_id, _ in days}
+    if recurring:
+        later = (await conn.execute(later_periods(_days("carrying", recurring)))).all()
+        term_ids |= {row.term_id for row in later}
+        which |= among(columns.period_id, [row.period_id for row in later])
     query = select_periods().where(
-        columns.kind == PeriodKind.USAGE,
-        columns.term_id.in_(sorted({term for _, term, _ in asked})),
-        holds_day,
+        columns.kind == PeriodKind.USAGE, columns.term_id.in_(sorted(term_ids)), which
     )
     return [(Tenant(row.tenant), read_period(row)) for row in await conn.execute(_locked(query))]
+
+
+def _days(name: str, days: Iterable[TermDay]) -> Any:
+    """Return days of terms as a table."""
+    asked = sorted(set(days))
+    return (
+        func.unnest(
+            literal([tenant for tenant, _, _ in asked], ARRAY(Integer)),
+            literal([term for _, term, _ in asked], ARRAY(Uuid)),
+            literal([day for _, _, day in asked], ARRAY(Date)),
+        )
+        .table_valued("tenant", "term_id", "day", name=name)
+        .render_derived()
+    )
 
 
 def _locked(query: Select[Any]) -> Select[Any]:

@@ -13,11 +13,18 @@ from tests.vectors.adapters import (
     proration,
     scenarios,
     units,
+    usage,
 )
 from tests.vectors.running import Adapter
 
 ADAPTERS: dict[str, Adapter] = {
+    "agg_count": usage.aggregate,
+    "agg_latest": usage.aggregate,
+    "agg_max": usage.aggregate,
     "agg_rounding": units.round_one,
+    "agg_sum": usage.aggregate,
+    "agg_unique_count": usage.aggregate,
+    "agg_weighted_sum": usage.aggregate,
     "anniversary_periods": anniversaries.find_period,
     "charge_dynamic": charges.price_charge,
     "charge_filters": filters.charge_by_filter,

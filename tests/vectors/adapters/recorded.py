@@ -13,29 +13,41 @@ from libs.period import Period, local_day
 from services.rating.domain.cell import Operation
 from services.rating.domain.counting import OPERATION_PROPERTY, REMOVE
 from services.rating.domain.event import EPOCH, Moment, UsageEvent, instant_of, micros
-from services.rating.domain.meter import Aggregation, Dimension, Meter
+from services.rating.domain.meter import Aggregation, Dimension, Meter, ValueInput
 from services.rating.domain.prorated_unique import DayOperation, day_operations
 from services.rating.domain.reading import text_for
+from services.rating.domain.rounding import Rounding, RoundingMode
 from tests.vectors.given import Given
 
 CURRENCY = "EUR"
 UTC_ZONE = ZoneInfo("UTC")
+TENANT, CUSTOMER, EVENT_TYPE = 1, "c", "e"
 
 
 def meter_of(given: Given) -> Meter:
     """Read the meter that cases call a metric."""
     metric = given.inner("metric")
+    aggregation = Aggregation(metric.text("aggregation"))
     return Meter(
         meter_id=UUID(int=1),
         code="m",
         name="m",
-        event_type="e",
-        aggregation=Aggregation(metric.text("aggregation")),
+        event_type=EVENT_TYPE,
+        aggregation=aggregation,
         value_property=metric.text("field_name") if metric.has("field_name") else "",
         dimensions=(),
         created_at=EPOCH,
         recurring=bool(metric.value("recurring")) if metric.has("recurring") else False,
+        value_input=ValueInput.DELTA if aggregation is Aggregation.WEIGHTED_SUM else None,
+        rounding=_rounding(metric),
     )
+
+
+def _rounding(metric: Given) -> Rounding | None:
+    if not metric.has("rounding_function"):
+        return None
+    mode = RoundingMode(metric.text("rounding_function"))
+    return Rounding(mode, int(metric.value("rounding_precision")))
 
 
 def with_dimensions(meter: Meter, keys: Iterable[str]) -> Meter:
@@ -44,18 +56,23 @@ def with_dimensions(meter: Meter, keys: Iterable[str]) -> Meter:
 
 
 def events_of(events: Iterable[Given], *, first: int = 0) -> list[UsageEvent]:
-    """Read events in the order of the log, in which they begin at the place `first`."""
-    return [_event(event, place) for place, event in enumerate(events, first)]
+    """Read events in the order of the log, in which they begin at the place `first`.
+
+    Of those with one id only the first is in the log.
+    """
+    found: dict[str, UsageEvent] = {}
+    for place, event in enumerate(events, first):
+        found.setdefault(event.text("transaction_id"), _event(event, place))
+    return list(found.values())
 
 
 def _event(event: Given, place: int) -> UsageEvent:
-    event.text("transaction_id")  # No case has one twice.
     cents = event.find_decimal("precise_total_amount_cents")
     return UsageEvent(
-        tenant=1,
-        customer_id="c",
+        tenant=TENANT,
+        customer_id=CUSTOMER,
         subscription_id="",
-        type="e",
+        type=EVENT_TYPE,
         moment=Moment(micros(instant(event.text("timestamp"))), 0, 0, place),
         properties=event.value("properties"),
         amount=None if cents is None else cents.scaleb(-exponent(CURRENCY)),

@@ -1,0 +1,57 @@
+"""Carrying: what recurring meters bring along from earlier periods, as of the start of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from libs.money import EXACT
+from services.rating.domain.cell import ZERO, Cell, Level, merged
+from services.rating.domain.event import Moment
+from services.rating.domain.meter import Aggregation, Meter, ValueInput
+
+
+def carried(cells: Iterable[Cell], meter: Meter, start: int) -> list[Cell]:
+    """Return what the `cells` of all earlier time leave at `start`, by dimension values.
+
+    It is usage as any other: a level of 10 that was left is one to which it rises at the start. A
+    sum goes on, and so its events still count; a level, or a value that is still there, counts as
+    no event of the period, and where nothing is left there is no cell. The events' own amounts
+    stay where they were. `start` is in microseconds since 1970 in UTC.
+    """
+    by_dimensions: dict[tuple[str, ...], list[Cell]] = {}
+    for cell in cells:
+        by_dimensions.setdefault(cell.dimensions, []).append(cell)
+    found = []
+    for dimensions, alike in by_dimensions.items():
+        left = _left(merged(alike), meter, start)
+        if left is not None:
+            left.dimensions = dimensions
+            found.append(left)
+    return found
+
+
+def carried_level(value: Decimal, meter: Meter, start: int) -> Cell | None:
+    """Return a level as of `start`, None if it is 0."""
+    if not value:
+        return None
+    if meter.value_input is ValueInput.LEVEL:
+        return Cell(levels={start: Level(Moment(start, -1, -1, -1), value)})  # Before any event.
+    return Cell(total=value, weighted=EXACT.multiply(value, Decimal(start)))
+
+
+def _left(whole: Cell, meter: Meter, start: int) -> Cell | None:
+    match meter.aggregation:
+        case Aggregation.SUM:
+            return Cell(event_count=whole.event_count, total=whole.total)
+        case Aggregation.UNIQUE_COUNT:
+            present = {key: each for key, each in whole.values.items() if each.present}
+            return Cell(values=present) if present else None
+        case Aggregation.WEIGHTED_SUM if meter.value_input is ValueInput.LEVEL:
+            levels = whole.levels or {}
+            value = levels[max(levels)].value if levels else ZERO
+            return carried_level(value, meter, start)
+        case Aggregation.WEIGHTED_SUM:
+            return carried_level(whole.total or ZERO, meter, start)
+        case _:
+            raise AssertionError(f"{meter.aggregation} does not recur")

@@ -1,0 +1,157 @@
+"""Reading what recurring meters counted before a period: in its term, and in earlier ones.
+
+Earlier terms are all that began before it under the same subscription id, also in another life of
+it. The connection decides of whose rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    Date,
+    DateTime,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+    func,
+    literal,
+    select,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.schema import among
+from libs.tenant import Tenant
+from services.rating.domain.cell import Cell
+from services.rating.domain.period import BillingPeriod
+from services.rating.store.cell_parts import MOMENT, add_part
+from services.rating.store.schema import billing_periods, subscriptions, terms
+from services.rating.store.usage_schema import cell_levels, cell_values, cells
+
+Earlier = dict[UUID, dict[UUID, list[Cell]]]
+Place = tuple[UUID, UUID, bytes]  # A period, a meter, and dimension values by their key.
+
+
+async def load_earlier(
+    conn: AsyncConnection,
+    periods: Sequence[tuple[Tenant, BillingPeriod]],
+    meter_ids: Collection[UUID],
+) -> Earlier:
+    """Return the usage of meters before each of `periods`, by period and meter.
+
+    Each combination of dimension values is one cell of all that time, with what a level needs.
+    """
+    found: Earlier = {}
+    if not periods or not meter_ids:
+        return found
+    asked = _asked(periods)
+    holders: dict[Place, Cell] = {}
+    for row in await conn.execute(_sums(asked, meter_ids)):
+        cell = Cell(
+            dimensions=tuple(row.dimensions), event_count=int(row.event_count), total=row.total
+        )
+        holders[row.period_id, row.meter_id, bytes(row.dimensions_key)] = cell
+        found.setdefault(row.period_id, {}).setdefault(row.meter_id, []).append(cell)
+    for table, of_what in ((cell_values, [cell_values.c.value_key]), (cell_levels, [])):
+        for row in await conn.execute(_last(table, asked, meter_ids, of_what)):
+            key = (row.period_id, row.meter_id, bytes(row.dimensions_key))
+            add_part(table, holders.get(key), row)
+    return found
+
+
+def later_periods(touched: Any) -> Any:
+    """Select terms and ids of the periods that begin after a day of `touched`.
+
+    Those of the same subscription ids: usage of the day, given as (tenant, term, day), is among
+    what they carry.
+    """
+    later = billing_periods.alias("later")
+    same_term = (later.c.term_id == touched.c.term_id) & (later.c.fee_first_day > touched.c.day)
+    later_term = (later.c.term_id != touched.c.term_id) & (later.c.usage_start > terms.c.starts_at)
+    return (
+        select(later.c.term_id, later.c.period_id)
+        .select_from(touched)
+        .join(terms, (terms.c.tenant == touched.c.tenant) & (terms.c.term_id == touched.c.term_id))
+        .join(
+            subscriptions,
+            (subscriptions.c.tenant == terms.c.tenant)
+            & (subscriptions.c.subscription_uid == terms.c.subscription_uid),
+        )
+        .join(
+            later,
+            (later.c.tenant == subscriptions.c.tenant)
+            & (later.c.subscription_id == subscriptions.c.subscription_id),
+        )
+        .where(same_term | later_term)
+    )
+
+
+def _sums(asked: Any, meter_ids: Collection[UUID]) -> Any:
+    key = (asked.c.period_id, cells.c.meter_id, cells.c.dimensions_key, cells.c.dimensions)
+    sums = (
+        func.sum(cells.c.event_count).label("event_count"),
+        func.sum(cells.c.total).label("total"),
+    )
+    rows = select(*key, *sums).select_from(_before(cells, asked))
+    return rows.where(among(cells.c.meter_id, meter_ids)).group_by(*key)
+
+
+def _last(table: Table, asked: Any, meter_ids: Collection[UUID], of_what: Sequence[Any]) -> Any:
+    key = (asked.c.period_id, table.c.meter_id, table.c.dimensions_key, *of_what)
+    latest = [table.c[name].desc() for name in MOMENT]
+    rows = select(table, asked.c.period_id).select_from(_before(table, asked))
+    return rows.where(among(table.c.meter_id, meter_ids)).distinct(*key).order_by(*key, *latest)
+
+
+def _before(table: Table, asked: Any) -> Any:
+    """Join the periods `asked` with the rows of `table` that lie before them."""
+    earlier_term = (terms.c.term_id != asked.c.term_id) & (terms.c.starts_at < asked.c.starts_at)
+    same_term = (terms.c.term_id == asked.c.term_id) & (table.c.day < asked.c.first_day)
+    of_id = (subscriptions.c.tenant == asked.c.tenant) & (
+        subscriptions.c.subscription_id == asked.c.subscription_id
+    )
+    of_subscription = (terms.c.tenant == subscriptions.c.tenant) & (
+        terms.c.subscription_uid == subscriptions.c.subscription_uid
+    )
+    of_term = (table.c.tenant == terms.c.tenant) & (table.c.term_id == terms.c.term_id)
+    return (
+        asked.join(subscriptions, of_id)
+        .join(terms, of_subscription)
+        .join(table, of_term & (earlier_term | same_term))
+    )
+
+
+def _asked(periods: Sequence[tuple[Tenant, BillingPeriod]]) -> Any:
+    rows = [
+        (
+            tenant,
+            period.period_id,
+            period.subscription_id,
+            period.term_id,
+            period.fee_days.first_day,
+            period.usage.start,
+        )
+        for tenant, period in periods
+    ]
+    kinds: tuple[Any, ...] = (Integer, Uuid, Text, Uuid, Date, DateTime(timezone=True))
+    arrays = [
+        literal(list(values), ARRAY(kind))
+        for values, kind in zip(zip(*rows, strict=True), kinds, strict=True)
+    ]
+    return (
+        func.unnest(*arrays)
+        .table_valued(
+            "tenant",
+            "period_id",
+            "subscription_id",
+            "term_id",
+            "first_day",
+            "starts_at",
+            name="asked",
+        )
+        .render_derived()
+    )
