@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.rating.domain.cell import Operation
@@ -121,6 +121,8 @@ def test_events_dated_later_do_not_change_what_one_costs(
 
 
 @given(percentages, st.lists(values, max_size=9))
+@example(PercentagePrice(D(10), free_events=1, event_maximum=D(5)), [D(60), D(-30)])
+@example(PercentagePrice(D(10), free_events=1, event_minimum=D(5)), [D(60), D(30)])
 def test_amounts_so_far_are_those_of_each_beginning(
     price: PercentagePrice, came: list[Decimal]
 ) -> None:
