@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 from cli.client import SuiteClient
 from libs.wire import timestamp
 from tally.ingest.v1.event_pb2 import Event, PropertyValue
 from tally.invoicing.v1.invoice_service_pb2 import InvoiceLine
-from tally.rating.v1.meter_service_pb2 import Aggregation, CreateMeterRequest, Dimension, Meter
+from tally.rating.v1.meter_service_pb2 import (
+    Aggregation,
+    CreateMeterRequest,
+    DayBucket,
+    Dimension,
+    Meter,
+    Rounding,
+    RoundingMode,
+    ValueInput,
+)
 from tally.rating.v1.plan_service_pb2 import (
     Charge,
     CreatePlanRequest,
@@ -185,3 +195,62 @@ async def test_filters_send_usage_to_buckets_with_prices_of_their_own(suite: Sui
         "eu-gold": Billed("calls", "eu-gold", "2", 2, "0", 0),
         "": Billed("calls", "", "3", 3, "3", 300),
     }
+
+
+SETS = ValueInput.VALUE_INPUT_LEVEL
+SLOW, BUSIEST = Aggregation.AGGREGATION_PERCENTILE, DayBucket.DAY_BUCKET_MAX
+WEIGHTED, MEAN = Aggregation.AGGREGATION_WEIGHTED_SUM, Aggregation.AGGREGATION_AVG
+
+
+def measuring(code: str, aggregation: Aggregation.ValueType, **options: Any) -> Meter:
+    value_property = "" if "expression" in options else "value"
+    return Meter(
+        code=code,
+        event_type="calls",
+        aggregation=aggregation,
+        value_property=value_property,
+        **options,
+    )
+
+
+async def test_levels_means_and_computed_values_reach_the_invoices(suite: Suite) -> None:
+    added = Aggregation.AGGREGATION_SUM
+    up = Rounding(mode=RoundingMode.ROUNDING_MODE_CEIL, places=1)
+    meters = [
+        measuring("least", Aggregation.AGGREGATION_MIN),
+        measuring("mean", MEAN, rounding=up),
+        measuring("rising", WEIGHTED, recurring=True),
+        measuring("set", WEIGHTED, value_input=SETS),
+        measuring("slow", SLOW, percentile=90),
+        measuring("seats", added, recurring=True),
+        measuring("busiest", added, day_bucket=BUSIEST),
+        measuring("computed", added, expression="if(event.properties.value > 10, 100, 1) / 8"),
+    ]
+    may, june, july = (datetime(2026, month, 1, tzinfo=UTC) for month in (5, 6, 7))
+    async with suite.client(suite.new_tenant()) as client:
+        await suite.advance(may)
+        await create(
+            client, meters, [Charge(meter_code=one.code, price=standard("1")) for one in meters]
+        )
+        await subscribe(client, "acme", may)
+        # With 31, 15.5 and 15.5 days left of 31.
+        noon = may + timedelta(days=15, hours=12)
+        used = [(may, "4"), (noon, "20"), (noon + timedelta(hours=1), "no number"), (noon, "8")]
+        await suite.advance(june - timedelta(hours=1))
+        await record(client, [event(at, value=value) for at, value in used])
+        await suite.advance(june + timedelta(minutes=11))
+        await suite.advance(july + timedelta(minutes=11))
+        [of_may, of_june] = await invoices(client)
+    found = {line.charge_code: (line.units, line.amount_minor) for line in of_may.lines}
+    assert found == {
+        "least": ("4", 400),
+        "mean": ("10.7", 1070),  # 32 / 3, up.
+        "rising": ("18", 1800),  # 4 + 28 / 2
+        "set": ("6", 600),  # 4 / 2 + 8 / 2: of two at an instant the last one counts.
+        "slow": ("20", 2000),
+        "seats": ("32", 3200),
+        "busiest": ("28", 2800),
+        "computed": ("12.75", 1275),  # 102 / 8
+    }
+    carried = {line.charge_code: (line.units, line.amount_minor) for line in of_june.lines}
+    assert carried == {"rising": ("32", 3200), "seats": ("32", 3200)}

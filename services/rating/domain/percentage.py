@@ -107,6 +107,19 @@ def event_amounts(price: PercentagePrice, values: Sequence[Decimal]) -> list[Dec
     return [ZERO if part.free else _kept(price, part) for part in _all_parts(price, values)]
 
 
+def amounts_so_far(price: PercentagePrice, values: Iterable[Decimal]) -> Iterator[Decimal]:
+    """Give what the events up to each one cost, in time order: `rate_events` of all beginnings."""
+    units, free, alone = ZERO, NONE_FREE, ZERO
+    for event_count, part in enumerate(_all_parts(price, list(values)), 1):
+        units = EXACT.add(units, part.value)
+        free = Free(EXACT.add(free.units, part.free_units), free.events + part.free)
+        alone = EXACT.add(alone, ZERO if part.free else _kept(price, part))
+        if price.bounded and units > 0:
+            yield max(alone, ZERO)
+        else:
+            yield amount_of(rate_percentage(price, units, event_count, free))
+
+
 def percentage_faults(price: PercentagePrice, path: str) -> list[FieldInvalid]:
     """Return every rule that the price breaks: nothing below zero, the bounds in order."""
     faults = []

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
-from math import floor
 
 from libs.money import EXACT
 from services.rating.domain.price import ZERO, GraduatedPrice, Row, Tier, rate
 from services.rating.domain.proration import Entry
+from services.rating.domain.rounding import round_units
 
-NOTHING, HALF = Fraction(0), Fraction(1, 2)
-PLACES = 30  # As many as a decimal of the contract can have.
+NOTHING = Fraction(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ def _priced(tier: Tier, units: Fraction) -> Iterator[_Step]:
 
 
 def _flat_step(label: str, amount: Fraction, up_to: Decimal | None = None) -> _Step:
-    return _Step(label, NOTHING, ZERO, _written(amount), amount, up_to)
+    return _Step(label, NOTHING, ZERO, round_units(amount, None), amount, up_to)
 
 
 def _rows(steps: Iterable[_Step]) -> tuple[Row, ...]:
@@ -104,15 +103,8 @@ def _rows(steps: Iterable[_Step]) -> tuple[Row, ...]:
     exact, before = NOTHING, ZERO
     for step in steps:
         exact += step.amount
-        amount = EXACT.subtract(_written(exact), before)
-        before = _written(exact)
-        units = _written(step.units)
+        after = round_units(exact, None)
+        amount, before = EXACT.subtract(after, before), after
+        units = round_units(step.units, None)
         rows.append(Row(step.label, units, step.unit_amount, step.flat_amount, amount, step.up_to))
     return tuple(rows)
-
-
-def _written(exact: Fraction) -> Decimal:
-    scaled = exact * 10**PLACES
-    whole = floor(abs(scaled) + HALF)
-    written = Decimal(whole if exact >= 0 else -whole)
-    return EXACT.scaleb(written, -PLACES).normalize(EXACT)

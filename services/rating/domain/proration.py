@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from math import ceil
 from zoneinfo import ZoneInfo
 
-from libs.money import EXACT
 from libs.period import DayPeriod, Period, local_day
 from services.rating.domain.day_counts import days_between
+from services.rating.domain.rounding import Rounding, RoundingMode, round_units
 
 ZERO = Decimal(0)
-PLACES = 5
+ROUNDING = Rounding(RoundingMode.CEIL, places=5)
 DAY, INSTANT = timedelta(days=1), timedelta(microseconds=1)
 
 
@@ -89,4 +88,4 @@ def prorate(weighted: Decimal | Fraction | int, of_days: int) -> Decimal:
 
     24.8 unit-days of 31 days are 0.8; 10 are 0.32259.
     """
-    return Decimal(ceil(Fraction(weighted) * 10**PLACES / of_days)).scaleb(-PLACES, context=EXACT)
+    return round_units(Fraction(weighted) / of_days, ROUNDING)

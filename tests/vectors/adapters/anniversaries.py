@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from libs.period import local_day
 from services.rating.domain.anniversary import anniversary_period
-from tests.vectors.adapters.recorded import instant
+from tests.vectors.adapters.recorded import UTC_ZONE, instant
 from tests.vectors.given import Given
 
-UTC_ZONE = ZoneInfo("UTC")
 MONTHS = {"monthly": 1, "quarterly": 3, "yearly": 12}
 
 

@@ -13,12 +13,7 @@ from services.rating.domain.graduated_percentage import (
     RateTier,
     rate_graduated_percentage,
 )
-from services.rating.domain.percentage import (
-    PercentagePrice,
-    event_amounts,
-    free_of,
-    rate_events,
-)
+from services.rating.domain.percentage import event_amounts, free_of, rate_events
 from services.rating.domain.price import (
     GraduatedPrice,
     PackagePrice,
@@ -29,7 +24,7 @@ from services.rating.domain.price import (
     rate,
     rate_volume,
 )
-from tests.vectors.adapters.prices import ZERO, per_unit, tiers_of, total_of
+from tests.vectors.adapters.prices import ZERO, per_unit, percentage_of, tiers_of, total_of
 from tests.vectors.given import Given
 
 CURRENCY = "USD"
@@ -56,14 +51,7 @@ def price_percentage(given: Given) -> dict[str, Any]:
     charge = given.inner("charge")
     if charge.text("model") != "percentage":
         raise ValueError(f"the model {charge.text('model')} has no events")
-    price = PercentagePrice(
-        rate_percent=charge.decimal("rate_percent"),
-        fixed_amount=charge.decimal("fixed_amount"),
-        free_events=int(charge.find_decimal("free_units_per_events") or 0),
-        free_amount=charge.find_decimal("free_units_per_total_aggregation") or ZERO,
-        event_minimum=charge.find_decimal("per_transaction_min_amount"),
-        event_maximum=charge.find_decimal("per_transaction_max_amount"),
-    )
+    price = percentage_of(charge)
     values = given.decimals("event_values")
     rows = rate_events(price, values)
     amount = amount_of(rows)

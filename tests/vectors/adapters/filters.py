@@ -9,6 +9,7 @@ from typing import Any
 
 from libs.money import round_minor
 from services.rating.domain.cell import Cell, merged
+from services.rating.domain.counting import cell_of
 from services.rating.domain.filters import ANY, DimensionFilter, choose_bucket
 from services.rating.domain.groups import groups_of
 from services.rating.domain.meter import Meter
@@ -17,11 +18,11 @@ from services.rating.domain.usage import units
 from tests.vectors.adapters.prices import total_of
 from tests.vectors.adapters.recorded import (
     CURRENCY,
-    cell_of,
     events_of,
     meter_of,
-    metric_of,
     period_of,
+    time_of,
+    with_dimensions,
 )
 from tests.vectors.given import Given
 
@@ -37,23 +38,24 @@ class _Bucket:
 
 def charge_by_filter(given: Given) -> dict[str, Any]:
     """Price the events of a period by the filter that each goes to."""
-    metric, period = metric_of(given), period_of(given.inner("period"))
+    period = period_of(given.inner("period"))
     listed: Mapping[str, Sequence[str]] = given.value("allowed_values")
     default = _bucket(None, given.inner("charge"))
     buckets, filters = [], []
     for each in given.each("filters"):
         filters.append(_filters(each.value("values"), listed))
         buckets.append(_bucket(each.text("name"), each.inner("charge")))
-    keys = [*listed, *(key for bucket in (*buckets, default) for key in bucket.group_keys)]
+    grouping = (key for bucket in (*buckets, default) for key in bucket.group_keys)
+    keys = list(dict.fromkeys([*listed, *grouping]))
+    meter = with_dimensions(meter_of(given), keys)
     cells: dict[int | None, list[Cell]] = {}
     for event in events_of(given.each("events")):
-        cell = cell_of(event, metric, keys)
-        if cell is not None and event.time in period:
+        cell = cell_of(event, meter)
+        if cell is not None and time_of(event) in period:
             bucket = choose_bucket(filters, dict(zip(keys, cell.dimensions, strict=True)))
             cells.setdefault(bucket, []).append(cell)
-    counted = meter_of(metric, keys)
     shown = [
-        _priced(bucket, cells.get(place, ()), keys, counted)
+        _priced(bucket, cells.get(place, ()), meter)
         for place, bucket in [*enumerate(buckets), (None, default)]
     ]
     return {
@@ -80,23 +82,22 @@ def _bucket(name: str | None, charge: Given) -> _Bucket:
     return _Bucket(name, StandardPrice(charge.decimal("unit_amount")), tuple(keys))
 
 
-def _priced(
-    bucket: _Bucket, cells: Sequence[Cell], dimensions: Sequence[str], counted: Meter
-) -> dict[str, Any]:
+def _priced(bucket: _Bucket, cells: Sequence[Cell], meter: Meter) -> dict[str, Any]:
+    dimensions = [dimension.key for dimension in meter.dimensions]
     groups = groups_of(cells, dimensions, bucket.group_keys)
     priced = [
         {
             "key": {
                 key: value or None for key, value in zip(bucket.group_keys, values, strict=True)
             },
-            "units": units(usage, counted),
-            "amount_cents": _cents(bucket, units(usage, counted)),
+            "units": units(usage, meter),
+            "amount_cents": _cents(bucket, units(usage, meter)),
         }
         for values, usage in groups.items()
     ]
     return {
         "name": bucket.name,
-        "units": units(merged(cells), counted),
+        "units": units(merged(cells), meter),
         "amount_cents": sum(group["amount_cents"] for group in priced),
         "groups": priced,
     }

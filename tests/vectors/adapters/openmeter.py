@@ -9,6 +9,7 @@ from typing import Any
 
 from libs.money import Money, round_minor, to_decimal
 from services.rating.domain.dynamic import DynamicPrice, rate_dynamic
+from services.rating.domain.fee import Fee, FeeKey, FeeKind, adjustments
 from services.rating.domain.price import (
     GraduatedPrice,
     PackagePrice,
@@ -101,6 +102,37 @@ def discount(given: Given) -> dict[str, Any]:
         "pre_line_quantity": left.before,
         "discount_applied": left.free,
     }
+
+
+def rerate(given: Given) -> dict[str, Any]:
+    """Price a growing period again and again; each time bill what it differs by."""
+    price = given.inner("price")
+    options = _options(given, price)
+    phases, final = given.decimals("phases"), bool(given.value("final"))
+    billed: list[Fee] = []
+    totals = []
+    for place, quantity in enumerate(phases, 1):
+        units = units_to_price(options, quantity)
+        rows = _rows(price, units, first=True, closing=True)
+        rows = adjust(rows, options, closing=final and place == len(phases))
+        changes = adjustments([_fee(quantity, rows)], billed)
+        totals.append(sum(fee.amount_minor for fee in changes))
+        billed += changes
+    return {"phase_totals": [to_decimal(Money(CURRENCY, total)) for total in totals]}
+
+
+def _fee(quantity: Decimal, rows: Sequence[Row]) -> Fee:
+    amount = amount_of(rows)
+    return Fee(
+        key=FeeKey(FeeKind.USAGE, "c", ""),
+        meter_code="m",
+        display_name="m",
+        units=quantity,
+        event_count=0,
+        exact_amount=amount,
+        amount_minor=round_minor(amount, CURRENCY),
+        rows=tuple(rows),
+    )
 
 
 def _units(given: Given, options: PriceOptions) -> Discounted:

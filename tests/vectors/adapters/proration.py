@@ -3,43 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from libs.period import local_day
-from services.rating.domain.cell import Operation
 from services.rating.domain.day_counts import days_between
+from services.rating.domain.event import UsageEvent
 from services.rating.domain.filters import DimensionFilter
 from services.rating.domain.high_water import HighWater, instant_usage, prorated_rise
+from services.rating.domain.meter import Meter
 from services.rating.domain.price import GraduatedPrice, amount_of
 from services.rating.domain.prorated_graduated import rate_prorated_graduated
 from services.rating.domain.prorated_sum import prorated_sum, sum_entries
 from services.rating.domain.prorated_unique import (
-    DayOperation,
-    day_operations,
     prorated_unique_count,
     unique_entries,
 )
 from services.rating.domain.proration import BilledDays, Entry, billed_days, prorate
+from services.rating.domain.reading import number_of
 from services.rating.domain.value import text_of
 from tests.vectors.adapters.prices import per_unit, tiers_of, total_of
 from tests.vectors.adapters.recorded import (
-    Metric,
-    Recorded,
+    UTC_ZONE,
+    day_of,
     events_of,
+    histories_of,
+    in_order,
     instant,
-    metric_of,
+    meter_of,
     period_of,
+    time_of,
 )
 from tests.vectors.given import Given
 
-UTC_ZONE = ZoneInfo("UTC")
 INSTANT = timedelta(microseconds=1)
 Outcome = dict[str, Any]
-Usage = Callable[[Sequence[Recorded], Metric, BilledDays], Outcome]
+Usage = Callable[[Sequence[UsageEvent], Meter, BilledDays], Outcome]
 Change = Callable[[Given], Decimal]
 
 
@@ -68,7 +68,7 @@ def graduated_price(given: Given) -> Outcome:
 def _prorated(given: Given, usage: Usage, change: Change) -> Outcome:
     if given.has("current_usage_state"):
         return {"prorated_units": _so_far(given)}
-    metric, period = metric_of(given), given.inner("period")
+    meter, period = meter_of(given), given.inner("period")
     within, of_days = period_of(period), int(period.value("full_period_days"))
     if given.has("pay_in_advance"):
         event = given.inner("pay_in_advance")
@@ -77,13 +77,13 @@ def _prorated(given: Given, usage: Usage, change: Change) -> Outcome:
         rise = _high_water(event).rise(change(event))
         billable = prorated_rise(rise, days=days, of_days=of_days)
         return {"billable_units": billable, "full_units": rise}
-    events = [event for event in _matching(given) if event.time < within.end]
+    events = [event for event in _matching(given) if time_of(event) < within.end]
     billed = billed_days(within, UTC_ZONE, of_days=of_days)
     if given.has("group_by"):
         keys = given.value("group_by")
         groups = _groups(events, keys).items()
-        return {"groups": [{"key": dict(key), **usage(of, metric, billed)} for key, of in groups]}
-    outcome = usage(events, metric, billed)
+        return {"groups": [{"key": dict(key), **usage(of, meter, billed)} for key, of in groups]}
+    outcome = usage(events, meter, billed)
     if given.has("bill_full") and given.value("bill_full"):
         outcome["prorated_units"] = outcome["full_units"]
     return outcome
@@ -119,7 +119,7 @@ def _unique_change(event: Given) -> Decimal:
             raise ValueError(f"the operation {operation} is unknown")
 
 
-def _matching(given: Given) -> list[Recorded]:
+def _matching(given: Given) -> list[UsageEvent]:
     """Read the events that the filters, if there are any, let through."""
     named = given.inner("filters").value("match") if given.has("filters") else {}
     filters = [DimensionFilter(key, frozenset(values)) for key, values in named.items()]
@@ -131,20 +131,20 @@ def _matching(given: Given) -> list[Recorded]:
 
 
 def _groups(
-    events: Sequence[Recorded], keys: Sequence[str]
-) -> Mapping[tuple[tuple[str, str], ...], list[Recorded]]:
-    groups: dict[tuple[tuple[str, str], ...], list[Recorded]] = {}
+    events: Sequence[UsageEvent], keys: Sequence[str]
+) -> Mapping[tuple[tuple[str, str], ...], list[UsageEvent]]:
+    groups: dict[tuple[tuple[str, str], ...], list[UsageEvent]] = {}
     for event in events:
-        groups.setdefault(tuple((key, event.properties[key]) for key in keys), []).append(event)
+        key = tuple((key, text_of(event.properties.get(key))) for key in keys)
+        groups.setdefault(key, []).append(event)
     return groups
 
 
-def _sum(events: Sequence[Recorded], metric: Metric, billed: BilledDays) -> Outcome:
-    in_order = sorted(events, key=lambda event: event.moment)
+def _sum(events: Sequence[UsageEvent], meter: Meter, billed: BilledDays) -> Outcome:
     values = [
-        (local_day(event.time, UTC_ZONE), value)
-        for event in in_order
-        if (value := event.value(metric)) is not None
+        (day_of(event), value)
+        for event in in_order(events)
+        if (value := number_of(event, meter)) is not None
     ]
     usage, entries = prorated_sum(values, billed), sum_entries(values, billed)
     return {
@@ -158,8 +158,8 @@ def _sum(events: Sequence[Recorded], metric: Metric, billed: BilledDays) -> Outc
     }
 
 
-def _unique_count(events: Sequence[Recorded], metric: Metric, billed: BilledDays) -> Outcome:
-    histories = histories_of(events, metric)
+def _unique_count(events: Sequence[UsageEvent], meter: Meter, billed: BilledDays) -> Outcome:
+    histories = histories_of(events, meter)
     usage, entries = prorated_unique_count(histories, billed), unique_entries(histories, billed)
     return {
         "prorated_units": usage.units,
@@ -169,14 +169,3 @@ def _unique_count(events: Sequence[Recorded], metric: Metric, billed: BilledDays
             "prorated": [prorate(entry.prorated, 1) for entry in entries],
         },
     }
-
-
-def histories_of(events: Sequence[Recorded], metric: Metric) -> list[list[DayOperation]]:
-    """Return what happened to each distinct value, day by day."""
-    operations: dict[str, list[tuple[date, Operation]]] = {}
-    for event in sorted(events, key=lambda event: event.moment):
-        if event.text(metric):
-            operation = Operation(event.moment, not event.removes)
-            day = local_day(event.time, UTC_ZONE)
-            operations.setdefault(event.text(metric), []).append((day, operation))
-    return [day_operations(of_value) for of_value in operations.values()]

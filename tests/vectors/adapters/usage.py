@@ -8,39 +8,38 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import accumulate
 from typing import Any
-from zoneinfo import ZoneInfo
+from uuid import UUID
 
 from libs.period import Period
 from services.rating.domain.attribution import Catalog, Term
 from services.rating.domain.carrying import carried, carried_level
 from services.rating.domain.cell import ZERO, Cell, merged
 from services.rating.domain.columns import Slice, columns_of
-from services.rating.domain.event import MICROSECOND, micros
+from services.rating.domain.event import MICROSECOND, UsageEvent, micros
 from services.rating.domain.filters import DimensionFilter
 from services.rating.domain.folding import fold
 from services.rating.domain.groups import groups_of
 from services.rating.domain.high_water import HighWater, instant_usage
 from services.rating.domain.meter import Meter
+from services.rating.domain.reading import number_of
 from services.rating.domain.usage import Span, units
 from tests.vectors.adapters.recorded import (
     CUSTOMER,
     EVENT_TYPE,
-    NO_ID,
     TENANT,
-    Metric,
-    Recorded,
+    UTC_ZONE,
     events_of,
+    in_order,
     meter_of,
-    metric_of,
     period_of,
-    usage_event,
+    time_of,
+    with_dimensions,
 )
 from tests.vectors.given import Given
 
 Outcome = dict[str, Any]
 Filters = Sequence[DimensionFilter]
 DAY = timedelta(days=1)
-UTC_ZONE = ZoneInfo("UTC")
 CENTS = 100
 
 
@@ -65,20 +64,20 @@ class Chosen:
 
 def aggregate(given: Given) -> Outcome:
     """Aggregate the events of a period, or one that is paid as it comes."""
-    metric = metric_of(given)
+    meter = meter_of(given)
     if given.has("pay_in_advance"):
         return _as_it_comes(given.inner("pay_in_advance"))
     within, span = _span_of(given.inner("period"))
     keys: list[str] = given.value("group_by") if given.has("group_by") else []
     chosen = _chosen(given)
-    meter = meter_of(metric, list(dict.fromkeys([*keys, *chosen.keys])))
+    meter = with_dimensions(meter, dict.fromkeys([*keys, *chosen.keys]))
     events = events_of(given.each("events"))
     before, inside = _cells(events, meter, chosen, within)
     old = carried(before, meter, micros(within.start)) if meter.recurring else []
     if given.has("initial_units"):
         level = carried_level(given.decimal("initial_units"), meter, micros(within.start))
         old += [level] if level else []
-    outcome: Outcome = {"running_total": _running_totals(given, events, metric, within)}
+    outcome: Outcome = {"running_total": _running_totals(given, events, meter, within)}
     if not keys:
         return {**outcome, **_usage(inside, old, meter, span)}
     names = [each.key for each in meter.dimensions]
@@ -115,11 +114,11 @@ def _span_of(period: Given) -> tuple[Period, Span]:
 
 
 def _cells(
-    events: Sequence[Recorded], meter: Meter, chosen: Chosen, within: Period
+    events: Sequence[UsageEvent], meter: Meter, chosen: Chosen, within: Period
 ) -> tuple[list[Cell], list[Cell]]:
     """Fold events; return the cells of the days before a period, and of its own."""
-    columns = columns_of([usage_event(event) for event in events])
-    term = Term(NO_ID, "", 0, False, UTC_ZONE, 0, None, frozenset({EVENT_TYPE}))
+    columns = columns_of(events)
+    term = Term(UUID(int=1), "", 0, False, UTC_ZONE, 0, None, frozenset({EVENT_TYPE}))
     catalog = Catalog(1, {EVENT_TYPE: [meter]}, {CUSTOMER: [term]})
     before: list[Cell] = []
     inside: list[Cell] = []
@@ -155,7 +154,7 @@ def _all_match(filters: Filters, dimensions: Mapping[str, str]) -> bool:
 
 
 def _running_totals(
-    given: Given, events: Sequence[Recorded], metric: Metric, within: Period
+    given: Given, events: Sequence[UsageEvent], meter: Meter, within: Period
 ) -> list[Decimal]:
     """Return the sums after each of the events that may be free: so many, or up to an amount."""
     count = "free_units_per_events"
@@ -163,9 +162,9 @@ def _running_totals(
     free_amount = given.find_decimal("free_units_per_total_aggregation")
     values = [
         value
-        for event in sorted(events, key=lambda event: event.moment)
-        if event.time < within.end and (metric.recurring or event.time in within)
-        if (value := event.value(metric)) is not None
+        for event in in_order(events)
+        if time_of(event) < within.end and (meter.recurring or time_of(event) in within)
+        if (value := number_of(event, meter)) is not None
     ]
     return list(_while_free(accumulate(values), free_events, free_amount))
 
