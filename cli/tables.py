@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -24,7 +24,7 @@ from tally.invoicing.v1.invoice_service_pb2 import (
     LineKind,
 )
 from tally.rating.v1.billing_period_pb2 import BreakdownRow
-from tally.rating.v1.usage_service_pb2 import GetUsageResponse
+from tally.rating.v1.usage_service_pb2 import GetUsageResponse, QueryUsageResponse
 
 WIDTH = 120  # Of a file or a pipe.
 
@@ -154,6 +154,23 @@ def usage_view(usage: GetUsageResponse) -> RenderableType:
     table.add_section()
     total = money_text(usage.amount.currency_code, usage.amount.amount_minor)
     table.add_row(Text("Total", style="bold"), "", "", "", Text(total, style="bold"))
+    return table
+
+
+def windows_table(found: QueryUsageResponse, keys: Sequence[str]) -> Table:
+    """Return a row for each window and combination of the values of `keys`."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("From", "To", *keys):
+        table.add_column(escape(name))
+    for name in ("Events", "Units"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in found.rows:
+        table.add_row(
+            *(at.ToJsonString() for at in (row.window.start, row.window.end)),
+            *map(escape, row.group_values),
+            f"{row.event_count:,}",
+            quantity_text(row.units),
+        )
     return table
 
 

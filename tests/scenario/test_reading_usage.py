@@ -156,3 +156,22 @@ async def test_a_watcher_sees_usage_grow_and_resumes_where_it_was(suite: Suite) 
         await recorded(client, [usage("acme", NOW, "4")])
         third = await first_answer(client, resume_token=second.resume_token)
         assert [fee.units for fee in third.fees] == ["7"]
+
+
+async def test_a_watch_is_refused_with_all_that_is_wrong(suite: Suite) -> None:
+    wrong = WatchUsageRequest(resume_token="x", ack_token="y")
+    async with suite.client(suite.new_tenant()) as client:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await read(client.usage.WatchUsage(wrong))
+        assert refusal(refused.value).fields.keys() == {
+            "subscription_id",
+            "resume_token",
+            "ack_token",
+        }
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await first_answer(client)
+        assert refusal(refused.value).reason == "SUBSCRIPTION_NOT_FOUND"
+    async with suite.client(suite.new_tenant(), scopes=["events:write"]) as client:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await first_answer(client)
+        assert refusal(refused.value).reason == "SCOPE_MISSING"

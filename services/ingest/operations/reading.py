@@ -126,4 +126,6 @@ def _decode(parts: Sequence[LogPart], selection: Selection, after: Position | No
             ),
             key=lambda found: found.position,
         )
+        if selection.rows_max is not None and len(events) >= selection.rows_max:
+            break  # A page is full: the other segments are for the next one.
     return events

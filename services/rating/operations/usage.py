@@ -14,9 +14,7 @@ from libs.errors import FieldInvalid
 from libs.period import Period
 from libs.tenant import Tenant
 from libs.wire import period_message
-from services.rating.domain.attribution import Term
 from services.rating.domain.cell import Cell
-from services.rating.domain.event import micros
 from services.rating.domain.folding import Folded
 from services.rating.domain.period import BillingPeriod
 from services.rating.domain.usage_query import split_sources
@@ -97,7 +95,7 @@ async def get_usage_before(
         refolding = await load_refolding(conn, tenant, period.customer_id)
         terms = refolding.catalog.terms[period.customer_id]
         [term] = [one for one in terms if one.term_id == period.term_id]
-        sources = split_sources(_bounded(term, period), before)
+        sources = split_sources(term, before)
         loaded = await load_usage(conn, tenant, [replace(period, fee_days=sources.days)])
     folded = await fold_again(reader.log, refolding, sources.parts, terms={period.term_id})
     stored = loaded.cells.get(period.period_id, {})
@@ -128,11 +126,6 @@ def _before(period: BillingPeriod, as_of: datetime) -> Period:
         problem = f"is not within the period, {start.isoformat()} to {end.isoformat()}"
         raise FieldInvalid("as_of", problem)
     return Period(start, as_of)
-
-
-def _bounded(term: Term, period: BillingPeriod) -> Term:
-    """Return `term` as if it were no longer than `period`, so that the last day is a whole one."""
-    return replace(term, start=micros(period.usage.start), end=micros(period.usage.end))
 
 
 def _together(

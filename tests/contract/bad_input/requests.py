@@ -141,6 +141,7 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         },
         "rating.v1.SubscriptionService.ListBillingPeriods": of_subscription,
         "rating.v1.UsageService.GetUsage": of_subscription,
+        "rating.v1.UsageService.WatchUsage": of_subscription,
         "rating.v1.UsageService.QueryUsage": {
             **of_subscription,
             "meter_code": world["meter"],

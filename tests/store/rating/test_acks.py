@@ -54,7 +54,9 @@ async def test_a_read_waits_until_its_write_is_usage(world: World) -> None:
     )
     with pytest.raises(UsageNotYetApplied, match="in segment 1 of the log, usage has those up to"):
         await acks(world).wait(TENANT, "acme", Ack(0, 1), seconds=LATE_SECONDS)
-    await asked.wait()  # NATS may have lost the slice: the folder looks at the log.
+    await asyncio.wait_for(
+        asked.wait(), SOON_SECONDS
+    )  # NATS may have lost the slice: the folder looks at the log.
     assert not waiting.done()
     await world.fold_slice(piece)
     started = time.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -15,10 +15,22 @@ from services.rating.domain.period import PeriodNotFound
 from services.rating.operations import watching
 from services.rating.operations.acks import Positions
 from services.rating.operations.watching import Watched, Watches, parse_resume_token
+from services.rating.store.applied import Lane
 from tally.rating.v1 import usage_service_pb2 as pb
 from tests.store.rating.conftest import JANUARY, TENANT, World, an_event, instant
+from tests.wait import until
 
 SECONDS = 10
+
+
+class Looking(Positions):
+    """Counts how often a watch has looked for changes."""
+
+    looks = 0
+
+    async def look(self) -> Mapping[Lane, int]:
+        self.looks += 1
+        return await super().look()
 
 
 @dataclass
@@ -26,6 +38,7 @@ class Suite:
     """Watches of a world at 2 January, made by one process."""
 
     world: World
+    positions: Looking
     clock: TestClock = field(default_factory=TestClock)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -34,7 +47,7 @@ class Suite:
             self.world.app,
             self.world,
             self.clock,
-            positions=Positions(self.world.worker),
+            positions=self.positions,
             stopping=self.stopping,
         )
 
@@ -63,7 +76,7 @@ def units(answer: pb.WatchUsageResponse) -> list[str]:
 async def suite(world: World, monkeypatch: pytest.MonkeyPatch) -> Suite:
     monkeypatch.setattr(watching, "WATCH_SECONDS", 0.02)
     monkeypatch.setattr(watching, "MARK_SECONDS", 0.1)
-    made = Suite(world)
+    made = Suite(world, Looking(world.worker))
     await made.clock.set(world.worker, instant("2024-01-02"))
     await world.subscribe("acme", end=instant("2024-02-20"))
     return made
@@ -81,6 +94,9 @@ async def test_each_change_is_told_and_the_token_stands_for_it(suite: Suite) -> 
         assert await answers.next() == second
     async with suite.follow(second.resume_token) as answers:
         waiting = asyncio.create_task(answers.next())
+        looks = suite.positions.looks
+        await until(lambda: suite.positions.looks > looks + 1)
+        assert not waiting.done()
         await suite.world.fold(an_event("acme", JANUARY))
         assert units(await waiting) == ["3"]
 

@@ -87,7 +87,9 @@ class UsageServiceServicer:
         days and 10 million events.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, also for more than 35 days to read from the log or
         more than 10,000 windows, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, NOT_FOUND/METER_NOT_FOUND,
-        FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED.
+        FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED,
+        DEADLINE_EXCEEDED/DEADLINE_EXCEEDED when the log takes longer than 30 s or the call's own
+        deadline: for many events set a longer one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -50,7 +50,9 @@ class UsageServiceStub:
     days and 10 million events.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, also for more than 35 days to read from the log or
     more than 10,000 windows, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, NOT_FOUND/METER_NOT_FOUND,
-    FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED.
+    FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED,
+    DEADLINE_EXCEEDED/DEADLINE_EXCEEDED when the log takes longer than 30 s or the call's own
+    deadline: for many events set a longer one.
     """
     WatchUsage: _grpc.UnaryStreamMultiCallable[_usage_service_pb2.WatchUsageRequest, _usage_service_pb2.WatchUsageResponse]
     """Answers the priced usage of a subscription in its current period: at once and then after each
@@ -99,7 +101,9 @@ class UsageServiceAsyncStub(UsageServiceStub):
     days and 10 million events.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, also for more than 35 days to read from the log or
     more than 10,000 windows, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, NOT_FOUND/METER_NOT_FOUND,
-    FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED.
+    FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED,
+    DEADLINE_EXCEEDED/DEADLINE_EXCEEDED when the log takes longer than 30 s or the call's own
+    deadline: for many events set a longer one.
     """
     WatchUsage: _aio.UnaryStreamMultiCallable[_usage_service_pb2.WatchUsageRequest, _usage_service_pb2.WatchUsageResponse]  # type: ignore[assignment]
     """Answers the priced usage of a subscription in its current period: at once and then after each
@@ -157,7 +161,9 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         days and 10 million events.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, also for more than 35 days to read from the log or
         more than 10,000 windows, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, NOT_FOUND/METER_NOT_FOUND,
-        FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED.
+        FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED,
+        DEADLINE_EXCEEDED/DEADLINE_EXCEEDED when the log takes longer than 30 s or the call's own
+        deadline: for many events set a longer one.
         """
 
     @_abc_1.abstractmethod
