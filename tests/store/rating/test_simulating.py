@@ -16,7 +16,7 @@ from services.rating.domain.meter import Aggregation
 from services.rating.domain.plan import Charge, IntervalUnit, PlanVersion, Timing
 from services.rating.domain.price import GraduatedPrice, Tier
 from services.rating.domain.simulation import Candidate
-from services.rating.operations import rating, simulating
+from services.rating.operations import rating, simulating, subscriptions
 from services.rating.operations.simulating import StoredVersion, simulate_plan
 from services.rating.store.merged_cells import load_merged_cells
 from services.rating.store.meters import load_meters
@@ -30,6 +30,7 @@ from tests.store.rating.conftest import (
     World,
     a_bucket,
     a_charge,
+    a_request,
     an_event,
     instant,
 )
@@ -154,6 +155,21 @@ async def test_a_base_fee_of_the_period_is_part_of_what_it_costs_before(world: W
     assert amounts(answers)["b"][0] == 2000
 
 
+async def test_a_base_fee_that_was_due_before_an_early_end_is_tried_on_the_same_days(
+    world: World,
+) -> None:
+    charges = [a_charge("calls", "0.01")]
+    await world.create_plan("ahead", charges, base="31", timing=Timing.IN_ADVANCE)
+    await world.subscribe("a", plan="ahead")
+    await world.announce(JANUARY)
+    early = JANUARY + timedelta(days=10)
+    await subscriptions.terminate_subscription(
+        world.app, TENANT, a_request(), subscription_id="a", end=early, now=JANUARY
+    )
+    answers = await simulate(world, candidate(base="62"))
+    assert amounts(answers) == {"a": (3100, 6200)}
+
+
 async def test_a_meter_whose_events_were_not_attributed_is_named(world: World) -> None:
     await world.create_meter("stored", Aggregation.COUNT)
     await extend(world, "a")
@@ -198,6 +214,9 @@ async def test_merged_cells_cost_what_cells_by_day_cost(world: World) -> None:
         await world.fold(
             *(an_event("a", at, type_=f"m-{each}", **properties) for each in Aggregation)
         )
+    removed: dict[str, Any] = {"region": "eu", "value": "5", "operation_type": "remove"}
+    end = JANUARY + timedelta(days=9)
+    await world.fold(an_event("a", end, type_="m-unique_count", **removed))
     [period, *_] = await simulate(world, StoredVersion("all", 0), with_periods=True)
     rated = (await rating.rate_period(world.app, world, TENANT, await world.period_id("a"))).rated
     assert list(period.period.fees_before) == list(rated.fees)

@@ -119,10 +119,13 @@ def test_units_of_a_bucket_have_its_price() -> None:
 
 
 def test_events_go_to_their_buckets_whoever_sent_them() -> None:
+    owned = an_event("1", region="us")
+    owned.MergeFrom(Event(type="call", customer_id="acme", subscription_id="acme-pro"))
     events = [
         an_event("2", region="eu"),
-        an_event("3", region="us"),
-        Event(type="call", customer_id="acme", subscription_id="acme-pro"),  # No value.
+        an_event("2", region="us"),
+        owned,
+        Event(customer_id="acme"),  # No value.
         Event(type="another"),
     ]
     answer = by_events(a_request(MODELS["standard"], events=events), a_meter())
