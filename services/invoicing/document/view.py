@@ -171,10 +171,12 @@ def row_of(line: Line, currency: str) -> RowView:
 
 
 def note_of(fee: Fee, named: str) -> str:
-    """Return what tells a line from others of the same name."""
+    """Return what tells a line from others of the same name: bucket and group, or a minimum."""
     if fee.kind is FeeKind.MINIMUM:
         return "minimum"
-    return fee.filter_code if fee.filter_code.lower() not in named.lower() else ""
+    bucket = fee.filter_code if fee.filter_code.lower() not in named.lower() else ""
+    group = (f"{key} {value}" if value else f"without {key}" for key, value in fee.group_values)
+    return ", ".join(part for part in (bucket, *group) if part)
 
 
 def price_of(line: Line, currency: str) -> str:
