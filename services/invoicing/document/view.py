@@ -17,6 +17,7 @@ from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, Line
 from services.invoicing.domain.party import Party
 
 TIER = "tier"
+SHARE_PLACES = 6  # Of a share of days, which need not end.
 LABELS = {
     "billed": "Billed before",
     "cap": "Above the cap",
@@ -158,7 +159,7 @@ def group_key(line: Line) -> tuple[bool, str, str, date, date]:
 def row_of(line: Line, currency: str) -> RowView:
     """Return a line as a row."""
     fee = line.fee
-    several = len(fee.breakdown) > 1
+    stepwise = shows_steps(fee.breakdown)
     named = fee.description or fee.charge_code or "Base fee"
     return RowView(
         description=named,
@@ -166,8 +167,13 @@ def row_of(line: Line, currency: str) -> RowView:
         units=formats.quantity(fee.units) if fee.kind is FeeKind.USAGE else "",
         price=price_of(line, currency),
         amount=formats.plain(fee.amount_minor, currency),
-        parts=tuple(parts_of(fee.breakdown, currency)) if several else (),
+        parts=tuple(parts_of(fee.breakdown, currency)) if stepwise else (),
     )
+
+
+def shows_steps(rows: Sequence[BreakdownRow]) -> bool:
+    """Tell whether steps are shown: there are several, or the one has other units than the line."""
+    return len(rows) > 1 or any(row.label == "dynamic" for row in rows)
 
 
 def note_of(fee: Fee, named: str) -> str:
@@ -182,7 +188,7 @@ def note_of(fee: Fee, named: str) -> str:
 def price_of(line: Line, currency: str) -> str:
     """Return the unit price if there is one, else how the price is made."""
     rows = line.fee.breakdown
-    if len(rows) > 1:
+    if shows_steps(rows):
         return "tiered" if any(row.label == TIER for row in rows) else "see below"
     if line.fee.kind is FeeKind.BASE or not rows:
         return ""
@@ -202,7 +208,8 @@ def parts_of(rows: Sequence[BreakdownRow], currency: str) -> Iterator[tuple[str,
             below = up_to
         flat = not row.units and not row.unit_amount and row.label != TIER
         units, price = formats.quantity(row.units), step_price(row, currency)
-        amount = formats.exact(row.amount, currency)
+        exact = row.amount if row.label != "proration" else round(row.amount, SHARE_PLACES)
+        amount = formats.exact(exact, currency)
         yield what, "" if flat else units, "" if flat else price, amount
 
 
