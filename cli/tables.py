@@ -178,6 +178,10 @@ def _line_name(line: InvoiceLine, invoice: Invoice) -> str:
     name = line.description or line.charge_code
     if line.filter_code and line.filter_code not in name:
         name += f", {line.filter_code}"
+    for group in line.group_values:
+        name += f", {group.key} {group.value}" if group.value else f", without {group.key}"
+    if line.kind == LineKind.LINE_KIND_MINIMUM:
+        name += " (minimum)"
     if line.kind == LineKind.LINE_KIND_ADJUSTMENT:
         name += " (adjustment)"
     if line.period != invoice.period and line.HasField("days"):

@@ -80,6 +80,7 @@ CHARGES = [
         ],
     ),
     Charge(code="minimum", price=CENT, minimum_amount="30"),
+    Charge(code="groups", price=Price(volume=TieredPrice(tiers=TIERS)), group_by=["region"]),
 ]
 # 100 and 40 come from eu; by their times 40 is the first event, and 200 the last.
 EVENTS = (("100", "eu", 5), ("200", "us", 9), ("40", "eu", 2), ("10", "us", 7))
@@ -123,6 +124,8 @@ EXPECTED: dict[tuple[str, str], tuple[int, list[tuple[str, str, str]]]] = {
             ("discount", "0", "-4"),
         ],
     ),
+    ("groups", "eu"): (700, [("tier", "140", "7")]),
+    ("groups", "us"): (1050, [("tier", "210", "10.5")]),
     ("minimum", ""): (350, [("units", "350", "3.5")]),
     ("minimum", "minimum"): (2650, [("minimum", "1", "30"), ("used", "0", "-3.5")]),
 }
@@ -173,7 +176,8 @@ async def _sell(client: SuiteClient) -> None:
 def _shown(invoice: Invoice) -> dict[tuple[str, str], tuple[int, list[tuple[str, str, str]]]]:
     found = {}
     for line in invoice.lines:
-        part = "minimum" if line.kind == LineKind.LINE_KIND_MINIMUM else line.filter_code
+        part = "".join([line.filter_code, *(group.value for group in line.group_values)])
+        part = "minimum" if line.kind == LineKind.LINE_KIND_MINIMUM else part
         rows = [(row.label, row.units, row.amount) for row in line.breakdown]
         assert sum(Decimal(amount) for _, _, amount in rows) == Decimal(line.exact_amount)
         found[line.charge_code, part] = (line.amount_minor, rows)

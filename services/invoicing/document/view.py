@@ -17,6 +17,7 @@ from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, Line
 from services.invoicing.domain.party import Party
 
 TIER = "tier"
+SHARE_PLACES = 6  # Of a share of days, which need not end.
 LABELS = {
     "billed": "Billed before",
     "cap": "Above the cap",
@@ -158,7 +159,7 @@ def group_key(line: Line) -> tuple[bool, str, str, date, date]:
 def row_of(line: Line, currency: str) -> RowView:
     """Return a line as a row."""
     fee = line.fee
-    several = len(fee.breakdown) > 1
+    stepwise = shows_steps(fee.breakdown)
     named = fee.description or fee.charge_code or "Base fee"
     return RowView(
         description=named,
@@ -166,21 +167,28 @@ def row_of(line: Line, currency: str) -> RowView:
         units=formats.quantity(fee.units) if fee.kind is FeeKind.USAGE else "",
         price=price_of(line, currency),
         amount=formats.plain(fee.amount_minor, currency),
-        parts=tuple(parts_of(fee.breakdown, currency)) if several else (),
+        parts=tuple(parts_of(fee.breakdown, currency)) if stepwise else (),
     )
 
 
+def shows_steps(rows: Sequence[BreakdownRow]) -> bool:
+    """Tell whether steps are shown: there are several, or the one has other units than the line."""
+    return len(rows) > 1 or any(row.label == "dynamic" for row in rows)
+
+
 def note_of(fee: Fee, named: str) -> str:
-    """Return what tells a line from others of the same name."""
+    """Return what tells a line from others of the same name: bucket and group, or a minimum."""
     if fee.kind is FeeKind.MINIMUM:
         return "minimum"
-    return fee.filter_code if fee.filter_code.lower() not in named.lower() else ""
+    bucket = fee.filter_code if fee.filter_code.lower() not in named.lower() else ""
+    group = (f"{key} {value}" if value else f"without {key}" for key, value in fee.group_values)
+    return ", ".join(part for part in (bucket, *group) if part)
 
 
 def price_of(line: Line, currency: str) -> str:
     """Return the unit price if there is one, else how the price is made."""
     rows = line.fee.breakdown
-    if len(rows) > 1:
+    if shows_steps(rows):
         return "tiered" if any(row.label == TIER for row in rows) else "see below"
     if line.fee.kind is FeeKind.BASE or not rows:
         return ""
@@ -200,7 +208,8 @@ def parts_of(rows: Sequence[BreakdownRow], currency: str) -> Iterator[tuple[str,
             below = up_to
         flat = not row.units and not row.unit_amount and row.label != TIER
         units, price = formats.quantity(row.units), step_price(row, currency)
-        amount = formats.exact(row.amount, currency)
+        exact = row.amount if row.label != "proration" else round(row.amount, SHARE_PLACES)
+        amount = formats.exact(exact, currency)
         yield what, "" if flat else units, "" if flat else price, amount
 
 

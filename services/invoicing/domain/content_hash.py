@@ -46,6 +46,7 @@ def line_form(line: Line) -> dict[str, str | int]:
         "kind": fee.kind,
         "charge": fee.charge_code,
         "filter": fee.filter_code,
+        "group": json.dumps(fee.group_values),
         "meter": fee.meter_code,
         "units": str(fee.units),
         "exact": str(fee.exact_amount),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -49,6 +50,7 @@ class Fee:
     exact_amount: Decimal
     amount_minor: int
     breakdown: tuple[BreakdownRow, ...]
+    group_values: tuple[tuple[str, str], ...] = ()  # Key and value of what its usage has in common.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +127,9 @@ def place(rated: RatedPeriod) -> tuple[object, ...]:
 
 def line_of(invoice_id: UUID, rated: RatedPeriod, fee: Fee) -> Line:
     """Return the line that shows `fee`."""
-    shown = (rated.period_id, rated.sequence, fee.kind, fee.charge_code, fee.filter_code)
+    shown = [rated.period_id, rated.sequence, fee.kind, fee.charge_code, fee.filter_code]
+    if fee.group_values:
+        shown.append(json.dumps(fee.group_values))
     return Line(
         line_id=uuid5(invoice_id, "/".join(map(str, shown))),
         fee=fee,

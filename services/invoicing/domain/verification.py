@@ -167,6 +167,7 @@ def _fields(place: int, line: Line) -> dict[str, object]:
         "position": place,
         "charge_code": fee.charge_code,
         "filter_code": fee.filter_code,
+        "group_values": fee.group_values,
         "meter_code": fee.meter_code,
         "description": fee.description,
         "units": fee.units,

@@ -98,6 +98,10 @@ def line_message(line: Line) -> invoice_service_pb2.InvoiceLine:
         plan_code=line.plan_code,
         plan_version=line.plan_version,
         breakdown=[row_message(row) for row in fee.breakdown],
+        group_values=[
+            invoice_service_pb2.LineGroupValue(key=key, value=value)
+            for key, value in fee.group_values
+        ],
         trace_id=line.trace_id,
         adjustment_sequence=line.adjustment_sequence,
         days=day_period(line.first_day, line.end_day, line.time_zone),

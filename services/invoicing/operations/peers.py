@@ -229,6 +229,7 @@ def read_fee(message: billing_period_pb2.Fee) -> Fee:
         exact_amount=Decimal(message.exact_amount or 0),
         amount_minor=message.amount.amount_minor,
         breakdown=tuple(read_row(row) for row in message.breakdown),
+        group_values=tuple((one.key, one.value) for one in message.group_values),
     )
 
 

@@ -236,6 +236,7 @@ def columns_of(line: Line) -> dict[str, Any]:
         "plan_code": line.plan_code,
         "plan_version": line.plan_version,
         "breakdown": to_json(fee.breakdown),
+        "group_values": to_json(fee.group_values),
         "trace_id": line.trace_id,
     }
 
@@ -252,6 +253,7 @@ def line_of(row: Row[Any]) -> Line:
         exact_amount=row.exact_amount,
         amount_minor=row.amount_minor,
         breakdown=from_json(row.breakdown, tuple[BreakdownRow, ...]),
+        group_values=from_json(row.group_values, tuple[tuple[str, str], ...]),
     )
     return Line(
         line_id=row.line_id,

@@ -220,6 +220,7 @@ invoice_lines = of_invoice(
     required("plan_code", Text),
     required("plan_version", Integer),
     required("breakdown", JSONB),
+    required("group_values", JSONB),  # [[key, value], …]
     required("trace_id", Text),
     PrimaryKeyConstraint("tenant", "invoice_id", "line_id"),
     UniqueConstraint("tenant", "invoice_id", "position"),

@@ -10,6 +10,7 @@ from libs.wire import Faults, check_size, parse_code, parse_enum, parse_text
 from services.rating.api.price_parsing import parse_optional, parse_options, parse_price
 from services.rating.domain.filters import ANY, DimensionFilter
 from services.rating.domain.meter import repeats
+from services.rating.domain.meter_rules import DIMENSIONS_MAX
 from services.rating.domain.plan import (
     BUCKETS_MAX,
     CHARGES_MAX,
@@ -95,6 +96,10 @@ def parse_charge(message: pb.Charge, path: str) -> Charge:
         price = parse_price(message.price, f"{path}.price")
     with faults.gathered():
         options = parse_options(message, path)
+    group_by = tuple(message.group_by)
+    if len(group_by) > DIMENSIONS_MAX:
+        problem = f"are {len(group_by)}, at most {DIMENSIONS_MAX} are allowed"
+        faults.add(f"{path}.group_by", problem)
     buckets: list[FilterBucket] = []
     if len(message.buckets) > BUCKETS_MAX:
         problem = f"are {len(message.buckets)}, at most {BUCKETS_MAX} are allowed"
@@ -106,7 +111,7 @@ def parse_charge(message: pb.Charge, path: str) -> Charge:
     codes = [bucket.code for bucket in message.buckets]
     _add_repeats(faults, codes, path + ".buckets[{}].code")
     faults.check()
-    return Charge(code, meter_code, name, price, tuple(buckets), options)
+    return Charge(code, meter_code, name, price, tuple(buckets), options, group_by)
 
 
 def _parse_bucket(message: pb.FilterBucket, path: str) -> FilterBucket:

@@ -41,11 +41,15 @@ class FeeKey:
     kind: FeeKind
     charge_code: str
     filter_code: str  # "" for the default bucket.
+    group_values: tuple[tuple[str, str], ...] = ()  # Of usage: key and value of its dimensions.
 
 
 @dataclass(frozen=True, slots=True)
 class Fee:
-    """The rated result of one charge and bucket; the rows' amounts add up to `exact_amount`."""
+    """The rated result of a charge, bucket and group.
+
+    The rows' amounts add up to `exact_amount`.
+    """
 
     key: FeeKey
     meter_code: str

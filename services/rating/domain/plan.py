@@ -18,7 +18,7 @@ from services.rating.domain.charge_price import (
     meter_faults,
 )
 from services.rating.domain.filters import ANY, DimensionFilter
-from services.rating.domain.meter import Meter, MeterUnknown
+from services.rating.domain.meter import Meter, MeterUnknown, repeats
 from services.rating.domain.price_options import PriceOptions
 
 CHARGES_MAX = 200
@@ -79,6 +79,7 @@ class Charge:
     price: ChargePrice
     buckets: tuple[FilterBucket, ...]
     options: PriceOptions = NO_OPTIONS
+    group_by: tuple[str, ...] = ()  # Dimensions; each combination of values is priced for itself.
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,11 @@ def check_charges(charges: Sequence[Charge], meters: Mapping[str, Meter]) -> Non
 def charge_faults(charge: Charge, meter: Meter, path: str) -> list[FieldInvalid]:
     """Return every way in which `charge` does not fit its meter, by field below `path`."""
     faults = _price_faults(charge, meter, path)
+    faults += repeats(charge.group_by, f"{path}.group_by[{{}}]")
+    for place, key in enumerate(charge.group_by):
+        if meter.dimension(key) is None:
+            problem = f"{key!r} is no dimension of the meter {meter.code}"
+            faults.append(FieldInvalid(f"{path}.group_by[{place}]", problem))
     for place, bucket in enumerate(charge.buckets):
         for index, each in enumerate(bucket.filters):
             at = f"{path}.buckets[{place}].filters[{index}]"

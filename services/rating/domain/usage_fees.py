@@ -1,7 +1,7 @@
 """Fees of usage: what the charges of a plan cost for the cells of a period.
 
-Each bucket of a charge that has events makes a fee; what they lack of the charge's minimum makes
-one more when the period closes.
+Each bucket and group of a charge that has events makes a fee; what they lack of the charge's
+minimum makes one more when the period closes.
 """
 
 from __future__ import annotations
@@ -89,43 +89,53 @@ def charge_fees(
     events: Sequence[SingleEvent] | None,
     currency: str,
 ) -> list[Fee]:
-    """Return the fees of one charge. Its maximum holds for all its buckets in their order."""
-    places: dict[str, int | None] = {one.code: place for place, one in enumerate(charge.buckets)}
+    """Return the fees of one charge. Its maximum holds for all of them in their order."""
     prices: dict[str, ChargePrice] = {one.code: one.price for one in charge.buckets}
-    by_bucket = buckets_of(charge, meter, cells)
-    events_of = None if events is None else buckets_of(charge, meter, events)
-    priced: list[tuple[str, ChargePrice, Usage]] = []
-    for code, price in {**prices, "": charge.price}.items():
-        bucket = places.get(code)
-        if bucket in by_bucket:
-            counted = None if events_of is None else events_of.get(bucket, ())
-            usage = usage_of(price, meter, by_bucket[bucket], span=span, events=counted)
-            priced.append((code, price, usage))
-    if not priced and costs_something(charge.price, charge.options):
-        priced.append(("", charge.price, NO_USAGE))
+    prices[""] = charge.price
+    cells_of = parts_of(charge, meter, cells)
+    events_of = None if events is None else parts_of(charge, meter, events)
     fees: list[Fee] = []
-    for code, price, usage in priced:
-        billed = _billed(fees, currency)
-        fees.append(
-            usage_fee(
-                charge, meter.name, code, price, usage=usage, billed=billed, currency=currency
-            )
+
+    def add(key: FeeKey, usage: Usage) -> None:
+        price, billed = prices[key.filter_code], _billed(fees, currency)
+        fee = usage_fee(
+            charge, meter.name, key, price, usage=usage, billed=billed, currency=currency
         )
+        fees.append(fee)
+
+    for key in cells_of:
+        counted = None if events_of is None else events_of.get(key, ())
+        price = prices[key.filter_code]
+        add(key, usage_of(price, meter, cells_of[key], span=span, events=counted))
+    if not fees and costs_something(charge.price, charge.options):
+        add(FeeKey(FeeKind.USAGE, charge.code, ""), NO_USAGE)
     return fees
 
 
-def buckets_of(charge: Charge, meter: Meter, found: Iterable[T]) -> dict[int | None, list[T]]:
-    """Return what of cells or events is in each bucket of `charge`; None is the default bucket."""
+def parts_of(charge: Charge, meter: Meter, found: Iterable[T]) -> dict[FeeKey, list[T]]:
+    """Return what of cells or events belongs to each fee of `charge`.
+
+    They are in the order of the buckets, the default bucket last, then of the groups' values.
+    """
     filters = [bucket.filters for bucket in charge.buckets]
     keys = [dimension.key for dimension in meter.dimensions]
-    sorted_out: dict[int | None, list[T]] = {}
-    chosen: dict[tuple[str, ...], int | None] = {}
+    sorted_out: dict[tuple[int, tuple[str, ...]], list[T]] = {}
+    chosen: dict[tuple[str, ...], tuple[int, tuple[str, ...]]] = {}
     for one in found:
-        if one.dimensions not in chosen:
+        part = chosen.get(one.dimensions)
+        if part is None:
             values = dict(zip(keys, one.dimensions, strict=True))
-            chosen[one.dimensions] = choose_bucket(filters, values)
-        sorted_out.setdefault(chosen[one.dimensions], []).append(one)
-    return sorted_out
+            bucket = choose_bucket(filters, values)
+            group = tuple(values[key] for key in charge.group_by)
+            part = chosen[one.dimensions] = (len(filters) if bucket is None else bucket, group)
+        sorted_out.setdefault(part, []).append(one)
+    codes = [*(bucket.code for bucket in charge.buckets), ""]
+    parts = {}
+    for place, group in sorted(sorted_out):
+        named = tuple(zip(charge.group_by, group, strict=True))
+        key = FeeKey(FeeKind.USAGE, charge.code, codes[place], named)
+        parts[key] = sorted_out[place, group]
+    return parts
 
 
 def usage_of(
@@ -136,7 +146,7 @@ def usage_of(
     span: Span | None,
     events: Sequence[SingleEvent] | None,
 ) -> Usage:
-    """Return the usage of one bucket, with what of it `price` looks at."""
+    """Return the usage of one bucket and group, with what of it `price` looks at."""
     whole = whole_usage(cells, meter)
     return Usage(
         units=units(whole, meter, span=span),
@@ -222,18 +232,18 @@ def _rows(charge: Charge, price: ChargePrice, usage: Usage, *, billed: Decimal) 
 def usage_fee(
     charge: Charge,
     meter_name: str,
-    filter_code: str,
+    key: FeeKey,
     price: ChargePrice,
     *,
     usage: Usage,
     billed: Decimal = ZERO,
     currency: str,
 ) -> Fee:
-    """Return the fee for the `usage` of one bucket; `billed` is what those before it cost."""
+    """Return the fee `key`, for its `usage`; `billed` is what those before it cost."""
     rows = _rows(charge, price, usage, billed=billed)
     exact = amount_of(rows)
     return Fee(
-        key=FeeKey(FeeKind.USAGE, charge.code, filter_code),
+        key=key,
         meter_code=charge.meter_code,
         display_name=charge.display_name or meter_name,
         units=usage.units,

@@ -119,7 +119,11 @@ def breakdown_differences(tenant: int, names: Names, fees: Iterable[Fee]) -> lis
 
 def fee_names(key: FeeKey) -> Names:
     """Return what a fee is called; parts that it does not have are left out."""
-    charge: Mapping[str, str] = {"charge_code": key.charge_code, "filter_code": key.filter_code}
+    charge: Mapping[str, str] = {
+        "charge_code": key.charge_code,
+        "filter_code": key.filter_code,
+        "group_values": ", ".join(f"{name} {value!r}" for name, value in key.group_values),
+    }
     return {"fee": str(key.kind), **{name: value for name, value in charge.items() if value}}
 
 

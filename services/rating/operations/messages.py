@@ -115,6 +115,9 @@ def fee_message(fee: Fee, currency: str) -> period_pb.Fee:
         exact_amount=shown(fee.exact_amount),
         amount=money_message(Money(currency, fee.amount_minor)),
         breakdown=[_row_message(row) for row in fee.rows],
+        group_values=[
+            period_pb.GroupValue(key=key, value=value) for key, value in fee.key.group_values
+        ],
     )
 
 
@@ -152,6 +155,7 @@ def _charge_message(charge: Charge) -> plan_pb.Charge:
             for bucket in charge.buckets
         ],
         **options_fields(charge.options),
+        group_by=charge.group_by,
     )
 
 

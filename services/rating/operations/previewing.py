@@ -21,7 +21,7 @@ from services.rating.domain.charge_price import ChargePrice, Usage, needs_more_t
 from services.rating.domain.custom import Part
 from services.rating.domain.estimating import as_slice
 from services.rating.domain.event import UsageEvent
-from services.rating.domain.fee import Fee, check_amounts
+from services.rating.domain.fee import Fee, FeeKey, FeeKind, check_amounts
 from services.rating.domain.folding import fold
 from services.rating.domain.meter import Aggregation, Meter, MeterUnknown
 from services.rating.domain.plan import Charge, charge_faults
@@ -79,8 +79,8 @@ def preview_units(charge: Charge, currency: str, usage: Units) -> pb.PreviewPric
         raise FieldInvalid("units", "do not tell what the price looks at: give events")
     parts = (Part(usage.units, usage.event_count, {}),)
     counted = Usage(usage.units, usage.event_count, parts=parts)
-    code = charge.meter_code
-    fee = usage_fee(charge, code, usage.filter_code, price, usage=counted, currency=currency)
+    key = FeeKey(FeeKind.USAGE, charge.code, usage.filter_code)
+    fee = usage_fee(charge, charge.meter_code, key, price, usage=counted, currency=currency)
     return _answer([fee], currency, uncounted=0)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import Row, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.tenant import Tenant
+from services.rating.domain.cell import dimensions_key
 from services.rating.domain.fee import Fee, FeeKey, FeeKind
 from services.rating.store.applied import Lane
 from services.rating.store.plan_body import read_rows, write_rows
@@ -112,6 +113,8 @@ def _fee_rows(close: Close) -> Iterator[dict[str, Any]]:
             "kind": fee.key.kind,
             "charge_code": fee.key.charge_code,
             "filter_code": fee.key.filter_code,
+            "group_key": group_key(fee.key),
+            "group_values": fee.key.group_values,
             "place": place,
             "meter_code": fee.meter_code,
             "display_name": fee.display_name,
@@ -121,6 +124,12 @@ def _fee_rows(close: Close) -> Iterator[dict[str, Any]]:
             "amount_minor": fee.amount_minor,
             "breakdown": write_rows(fee.rows),
         }
+
+
+def group_key(key: FeeKey) -> bytes:
+    """Return what stands for the group of a fee among those of its bucket."""
+    values = tuple(value for _, value in key.group_values)
+    return dimensions_key(values) if values else b""
 
 
 def _read_close(row: Row[Any], fees: Sequence[Fee]) -> Close:
@@ -134,7 +143,12 @@ def _read_close(row: Row[Any], fees: Sequence[Fee]) -> Close:
 
 def _read_fee(row: Row[Any]) -> Fee:
     return Fee(
-        key=FeeKey(FeeKind(row.kind), row.charge_code, row.filter_code),
+        key=FeeKey(
+            FeeKind(row.kind),
+            row.charge_code,
+            row.filter_code,
+            tuple((key, value) for key, value in row.group_values),
+        ),
         meter_code=row.meter_code,
         display_name=row.display_name,
         units=row.units,

@@ -91,6 +91,7 @@ def _write_charge(charge: Charge) -> Json:
             for bucket in charge.buckets
         ],
         "options": write_options(charge.options),
+        "group_by": charge.group_by,
     }
 
 
@@ -111,4 +112,5 @@ def _read_charge(body: Json) -> Charge:
             for bucket in body["buckets"]
         ),
         options=read_options(body["options"]),
+        group_by=tuple(body["group_by"]),
     )

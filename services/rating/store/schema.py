@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    LargeBinary,
     Numeric,
     PrimaryKeyConstraint,
     Table,
@@ -221,6 +222,8 @@ closed_fees = Table(
     Column("kind", Text),
     Column("charge_code", Text),
     Column("filter_code", Text),
+    Column("group_key", LargeBinary),  # 128 bits for the values; empty for none.
+    required("group_values", JSONB),  # [[key, value], …]
     required("place", Integer),
     required("meter_code", Text),
     required("display_name", Text),
@@ -229,7 +232,9 @@ closed_fees = Table(
     required("exact_amount", Numeric),
     required("amount_minor", BigInteger),
     required("breakdown", JSONB),
-    PrimaryKeyConstraint("tenant", "period_id", "sequence", "kind", "charge_code", "filter_code"),
+    PrimaryKeyConstraint(
+        "tenant", "period_id", "sequence", "kind", "charge_code", "filter_code", "group_key"
+    ),
     ForeignKeyConstraint(
         ["tenant", "period_id", "sequence"],
         ["closes.tenant", "closes.period_id", "closes.sequence"],

@@ -81,6 +81,11 @@ VERSION: Fields = {
         **OPTIONAL_PRICE,
         "below the minimum": Refusal("0.99", field="version.charges[4].minimum_amount"),
     },
+    "version.charges[4].group_by": {
+        "unknown": Refusal(["region", "colour"], field="version.charges[4].group_by[1]"),
+        "twice": Refusal(["region", "region"], field="version.charges[4].group_by[1]"),
+        "oversized": [f"d{n}" for n in range(9)],
+    },
     "version.charges[4].price.percentage.rate_percent": PRICE,
     "version.charges[4].price.percentage.fixed_amount": OPTIONAL_PRICE,
     "version.charges[4].price.percentage.free_events": {"negative": -1},

@@ -59,6 +59,7 @@ VERSION: dict[str, Any] = {
             "price": {"percentage": {"rate_percent": "1.5", "event_maximum": "5"}},
             "minimum_amount": "1",
             "maximum_amount": "99",
+            "group_by": ["region"],
         },
         {
             "code": "rates",

@@ -25,21 +25,28 @@ from tally.rating.v1.meter_service_pb2 import (
 )
 from tally.rating.v1.plan_service_pb2 import (
     Charge,
+    ConversionRounding,
     CreatePlanRequest,
     CreatePlanVersionRequest,
+    CustomPrice,
     DimensionFilter,
+    DynamicPrice,
     FilterBucket,
     GetPlanRequest,
+    GraduatedPercentagePrice,
     IntervalUnit,
     ListPlansRequest,
     PackagePrice,
+    PercentagePrice,
     Plan,
     PlanVersion,
     Price,
+    RateTier,
     StandardPrice,
     Tier,
     TieredPrice,
     Timing,
+    UnitConversion,
 )
 from tests.suite import Suite
 
@@ -188,6 +195,49 @@ async def test_a_plan_comes_back_as_it_was_sent(suite: Suite) -> None:
         [bucket] = found.version.charges[1].buckets
         assert [tier.up_to for tier in bucket.price.volume.tiers] == ["10", ""]
         assert (found.version.base_amount, found.version.version) == ("99.5", 1)
+
+
+async def test_every_model_and_option_of_a_charge_comes_back_as_it_was_sent(suite: Suite) -> None:
+    tiers = [Tier(up_to="10", unit_amount="1.5", flat_amount="2", flat_cap="9"), Tier()]
+    each = PercentagePrice(
+        rate_percent="1.50",
+        fixed_amount="0.1",
+        free_events=3,
+        free_amount="20",
+        event_minimum="0.2",
+        event_maximum="4",
+    )
+    rates = [RateTier(up_to="10", rate_percent="2", flat_amount="1"), RateTier(rate_percent="1")]
+    prices = [
+        Price(graduated=TieredPrice(tiers=tiers)),
+        Price(percentage=each),
+        Price(graduated_percentage=GraduatedPercentagePrice(tiers=rates)),
+        Price(dynamic=DynamicPrice(multiplier="1.1")),
+        Price(custom=CustomPrice(expression="units * 2")),
+    ]
+    charges = [Charge(code=f"c{n}", meter_code="calls", price=p) for n, p in enumerate(prices)]
+    whole = UnitConversion(
+        multiplier="3", divisor="1024", rounding=ConversionRounding.CONVERSION_ROUNDING_HALF_UP
+    )
+    charges[0].conversion.CopyFrom(whole)
+    charges[0].usage_discount = "5"
+    charges[0].percentage_discount = "12.5"
+    charges[0].maximum_amount = "99"
+    charges[0].minimum_amount = "1"
+    charges[0].group_by[:] = ["region"]
+    async with suite.client(suite.new_tenant()) as client:
+        await client.meters.CreateMeter(meter_request())
+        created = await client.plans.CreatePlan(plan_request(*charges))
+        found = await client.plans.GetPlan(GetPlanRequest(code="pro"))
+    assert found.version == created.version
+    charges[1].price.percentage.rate_percent = "1.5"  # Decimals are answered in canonical form.
+    for message in (
+        charges[0].price.graduated.tiers[1],
+        charges[2].price.graduated_percentage.tiers[1],
+    ):
+        message.flat_amount = "0"
+    charges[0].price.graduated.tiers[1].unit_amount = "0"
+    assert list(found.version.charges) == charges
 
 
 async def test_versions_are_numbered_and_stay(suite: Suite) -> None:

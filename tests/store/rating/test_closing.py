@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from uuid import uuid4
 
@@ -21,7 +22,7 @@ from services.rating.domain.period import (
     PeriodNotFound,
 )
 from services.rating.operations.closing import close_period, close_periods
-from tally.rating.v1 import events_pb2
+from tally.rating.v1 import events_pb2, rating_service_pb2
 from tests.store.rating.conftest import TENANT, TRACEPARENT, World, a_charge, an_event, instant
 
 NOON = instant("2024-01-10 12:00")
@@ -92,6 +93,36 @@ async def test_another_tenants_period_does_not_exist(world: World) -> None:
     for tenant, asked in ((Tenant(8), period_id), (TENANT, uuid4())):
         with pytest.raises(PeriodNotFound):
             await close_period(world.app, world, tenant, asked, now=FEBRUARY)
+
+
+async def test_each_group_is_frozen_and_adjusted_for_itself(world: World) -> None:
+    await world.create_meter("sales", Aggregation.SUM, value="value", dimensions=["region"])
+    charge = replace(a_charge("sales", "1"), group_by=("region",))
+    await world.create_plan("sales", [charge])
+    await world.subscribe("acme", plan="sales")
+
+    async def sell(value: int, **region: str) -> None:
+        await world.fold(an_event("acme", NOON, type_="sales", value=Decimal(value), **region))
+
+    await sell(3, region="eu")
+    await sell(4)
+    await world.announce(FEBRUARY)
+    period_id = await world.period_id("acme")
+    closed = await world.close(period_id, FEBRUARY)
+    assert by_region(closed) == {"": 400, "eu": 300}
+    assert by_region(await world.close(period_id, FEBRUARY)) == {"": 400, "eu": 300}
+    await sell(2, region="eu")
+    await sell(9, region="us")
+    assert by_region(await world.adjust(period_id, 1)) == {"eu": 200, "us": 900}
+
+
+def by_region(rated: rating_service_pb2.RatedPeriod) -> dict[str, int]:
+    found = {}
+    for fee in rated.fees:
+        [group] = fee.group_values
+        assert group.key == "region"
+        found[group.value] = fee.amount.amount_minor
+    return found
 
 
 async def test_late_usage_raises_the_late_version_and_is_announced(world: World) -> None:

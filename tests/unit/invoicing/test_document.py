@@ -10,6 +10,7 @@ import pytest
 from services.invoicing.document import formats
 from services.invoicing.document.render import render_invoice
 from services.invoicing.domain.invoice import Invoice
+from services.invoicing.domain.line import FeeKind
 from tests.unit.invoicing.samples import (
     BUYER,
     amount_fee,
@@ -53,6 +54,49 @@ def test_the_page_shows_number_parties_lines_and_totals() -> None:
     ):
         assert expected in page
     assert "DRAFT" not in page
+
+
+def test_steps_of_every_kind_of_price_are_named() -> None:
+    rows = [
+        row("350", "0", label="converted"),
+        row("40", "0", label="free"),
+        row("310", "0.02", label="percentage"),
+        row("3", "0.1", label="fixed"),
+        row("0", "0", label="minimum", flat="0.2"),
+        row("0", "0", label="maximum", flat="-1.1"),
+        row("0", "0", label="discount", flat="-0.002"),
+        row("1", "4.8", label="custom"),
+    ]
+    each = replace(
+        usage_fee("payments", rows, description="Payments"),
+        group_values=(("card", "visa"), ("region", "")),
+    )
+    share = Decimal("19.354838709677419354838709677419")
+    lacking = replace(
+        usage_fee("calls", [], description="Calls"),
+        kind=FeeKind.MINIMUM,
+        breakdown=(
+            replace(row("20", "30", label="proration", up_to="31"), amount=share),
+            row("0", "0", label="used", flat="-3.5"),
+        ),
+        amount_minor=1585,
+    )
+    brought = replace(
+        usage_fee("resold", [row("43.75", "1.2", label="dynamic")], description="Resold"),
+        units=Decimal(7),
+    )
+    [page] = pages(billed([rated([each, lacking, brought])]))
+    minus = "\N{MINUS SIGN}"
+    for expected in (
+        "Payments card visa, without region",
+        "Converted units 350 0.00 Included 40 0.00 0.00 Percentage 310 2% 6.20",
+        f"For each event 3 0.10 0.30 Minimum 0.20 Maximum {minus}1.10 Discount {minus}0.002",
+        "By formula 1 4.80",
+        "Calls minimum see below 15.85 Share of the period 20 30.00 19.354839",
+        f"Charged for usage {minus}3.50",
+        "Resold 7 see below 52.50 Amounts reported 43.75 \N{MULTIPLICATION SIGN} 1.2 52.50",
+    ):
+        assert expected in page
 
 
 def test_a_draft_is_marked_and_asks_for_no_money() -> None:

@@ -259,6 +259,30 @@ def test_a_minimum_is_due_without_any_usage_and_given_back_for_late_usage() -> N
         assert {str(fee.key.kind): fee.amount_minor for fee in late} == difference
 
 
+def test_each_group_of_a_bucket_is_priced_for_itself() -> None:
+    tiers = GraduatedPrice((Tier(D(10), D(1), D(2)), Tier(None, D("0.5"), D(0))))
+    options = PriceOptions(usage_discount=D(1), minimum_amount=D(100))
+    charge = a_charge(tiers, options, a_bucket("eu", StandardPrice(D(3))))
+    charge = replace(charge, group_by=("card",))
+    cells = [cell("12", card="visa"), cell("5", 2), cell("4", region="eu", card="visa"), cell("3")]
+    found = closed(charge, *cells)
+    assert [(fee.key.filter_code, fee.key.group_values, fee.amount_minor) for fee in found] == [
+        ("eu", (("card", "visa"),), 900),
+        ("", (("card", ""),), 900),  # A missing value is a group: 2 + 7 of 5 + 3 units.
+        ("", (("card", "visa"),), 1250),
+        ("", (), 6950),
+    ]
+    [flat] = fees(charge)
+    assert (flat.key.group_values, flat.amount_minor) == ((), 200)
+
+
+def test_events_are_taken_in_order_within_their_group() -> None:
+    charge = replace(a_charge(PercentagePrice(D(10), free_events=1)), group_by=("region",))
+    events = [sale(2, "30", region="eu"), sale(1, "10"), sale(3, "40"), sale(1, "20", region="eu")]
+    found = fees(charge, cell("50", 2), cell("50", 2, region="eu"), events=events)
+    assert [fee.amount_minor for fee in found] == [400, 300]
+
+
 LATEST = replace(SALES, aggregation=Aggregation.LATEST)
 MAX = replace(SALES, aggregation=Aggregation.MAX)
 FREE = PercentagePrice(D(1), free_events=1)
@@ -284,6 +308,8 @@ STRANGE = CustomPrice("dimensions.city + units * dimensions.zip")
         (SALES, a_charge(EACH, DISCOUNTED, a_bucket("eu", FREE)), ["usage_discount"]),
         (SALES, a_charge(DynamicPrice(), DISCOUNTED), ["usage_discount"]),
         (SALES, a_charge(CustomPrice("units"), CONVERTED), ["conversion"]),
+        (SALES, replace(a_charge(EACH), group_by=("card", "city")), ["group_by[1]"]),
+        (SALES, replace(a_charge(EACH), group_by=("card", "card")), ["group_by[1]"]),
         (SALES, a_charge(RATES, replace(CONVERTED, usage_discount=D(1))), []),
     ],
 )

@@ -184,7 +184,7 @@ Global___BillingPeriod: _TypeAlias = BillingPeriod  # noqa: Y015
 
 @_typing.final
 class Fee(_message.Message):
-    """The rated result of one charge, and bucket, for one period."""
+    """The rated result of one charge, and bucket and group, for one period."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -198,6 +198,7 @@ class Fee(_message.Message):
     EXACT_AMOUNT_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     BREAKDOWN_FIELD_NUMBER: _builtins.int
+    GROUP_VALUES_FIELD_NUMBER: _builtins.int
     kind: Global___FeeKind.ValueType
     """What it is for."""
     charge_code: _builtins.str
@@ -222,6 +223,10 @@ class Fee(_message.Message):
     def breakdown(self) -> _containers.RepeatedCompositeFieldContainer[Global___BreakdownRow]:
         """How the amount came about, in order; the rows' amounts add up to exact_amount."""
 
+    @_builtins.property
+    def group_values(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupValue]:
+        """What its usage has in common, in the order of the charge's group_by; without usage nothing."""
+
     def __init__(
         self,
         *,
@@ -235,14 +240,41 @@ class Fee(_message.Message):
         exact_amount: _builtins.str = ...,
         amount: _money_pb2.Money | None = ...,
         breakdown: _abc.Iterable[Global___BreakdownRow] | None = ...,
+        group_values: _abc.Iterable[Global___GroupValue] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "breakdown", b"breakdown", "charge_code", b"charge_code", "display_name", b"display_name", "event_count", b"event_count", "exact_amount", b"exact_amount", "filter_code", b"filter_code", "kind", b"kind", "meter_code", b"meter_code", "units", b"units"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "breakdown", b"breakdown", "charge_code", b"charge_code", "display_name", b"display_name", "event_count", b"event_count", "exact_amount", b"exact_amount", "filter_code", b"filter_code", "group_values", b"group_values", "kind", b"kind", "meter_code", b"meter_code", "units", b"units"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Fee: _TypeAlias = Fee  # noqa: Y015
+
+@_typing.final
+class GroupValue(_message.Message):
+    """The value of a dimension that a charge groups by."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """The dimension."""
+    value: _builtins.str
+    """Its value; empty: missing."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        value: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupValue: _TypeAlias = GroupValue  # noqa: Y015
 
 @_typing.final
 class BreakdownRow(_message.Message):

@@ -210,6 +210,7 @@ class Charge(_message.Message):
     PERCENTAGE_DISCOUNT_FIELD_NUMBER: _builtins.int
     MAXIMUM_AMOUNT_FIELD_NUMBER: _builtins.int
     MINIMUM_AMOUNT_FIELD_NUMBER: _builtins.int
+    GROUP_BY_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Chosen by the client, unique in the version; empty on creation: the meter's code."""
     meter_code: _builtins.str
@@ -246,6 +247,12 @@ class Charge(_message.Message):
         price, nor with a percentage that looks at single events.
         """
 
+    @_builtins.property
+    def group_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Dimensions of the meter, each once: usage of each combination of their values is priced for
+        itself, within each bucket, tiers and what is free included. A missing value is one of its own.
+        """
+
     def __init__(
         self,
         *,
@@ -259,10 +266,11 @@ class Charge(_message.Message):
         percentage_discount: _builtins.str = ...,
         maximum_amount: _builtins.str = ...,
         minimum_amount: _builtins.str = ...,
+        group_by: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["conversion", b"conversion", "price", b"price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "code", b"code", "conversion", b"conversion", "display_name", b"display_name", "maximum_amount", b"maximum_amount", "meter_code", b"meter_code", "minimum_amount", b"minimum_amount", "percentage_discount", b"percentage_discount", "price", b"price", "usage_discount", b"usage_discount"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "code", b"code", "conversion", b"conversion", "display_name", b"display_name", "group_by", b"group_by", "maximum_amount", b"maximum_amount", "meter_code", b"meter_code", "minimum_amount", b"minimum_amount", "percentage_discount", b"percentage_discount", "price", b"price", "usage_discount", b"usage_discount"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
