@@ -133,6 +133,10 @@ def _differ(name: str, fields: dict[str, Any]) -> None:
             fields["subscription_id"] = "another"
         case "Capture":
             fields["final"] = True
+        case "AmendEvent":
+            fields["event"] = {**fields["event"], "type": "another"}
+        case "RetractEvent":
+            fields["id"] = "another"
         case "TerminateSubscription":
             fields["subscription_id"] = "another"
         case _:

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from libs.errors import FieldInvalid
 from libs.wire import EPOCH, PageTokenInvalid, parse_page_token, parse_text, parse_timestamp
-from services.ingest.operations.reading import Position
+from services.ingest.domain.version import Position
+from services.ingest.operations.reading import AsOf
 from tally.ingest.v1 import event_pb2
 from tally.ingest.v1 import ingest_service_pb2 as pb
 
@@ -28,6 +29,15 @@ def parse_bounds(
     start = parse_timestamp(request.start, "start") if request.HasField("start") else None
     end = parse_timestamp(request.end, "end") if request.HasField("end") else None
     return start, end
+
+
+def parse_as_of(request: pb.ListEventsRequest) -> AsOf:
+    """Read with which corrections events are asked for."""
+    if request.corrected_through < 0:
+        raise FieldInvalid(
+            "corrected_through", f"is {request.corrected_through}, must not be below 0"
+        )
+    return AsOf(request.corrected_through, request.include_retracted)
 
 
 def parse_filter(text: str, field: str) -> str | None:

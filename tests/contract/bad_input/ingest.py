@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tests.contract.bad_input.rules import (
+    ABSENT,
     INSTANT,
     LONG,
+    OPTIONAL_TEXT,
     PAGE,
+    TEXT,
+    UUID,
     AnyValue,
     Fields,
     Refusal,
@@ -65,6 +69,36 @@ INGEST: Mapping[str, Fields] = {
             "paid": Rejection("std_6a1f0a8e-0000-4000-8000-000000000000", "ALREADY_PAID"),
         },
     },
+    "tally.ingest.v1.IngestService.AmendEvent": {
+        "request_id": UUID,
+        "event": ABSENT,
+        "event.id": {"absent": "", "oversized": LONG, **missing("event", "EVENT_NOT_FOUND")},
+        "event.source": {"oversized": LONG, "malformed": "a\x00b"},
+        "event.type": TEXT,
+        "event.time": {
+            **INSTANT,
+            "old": {"seconds": 1},
+            "new": {"seconds": 9_000_000_000},
+        },
+        "event.customer_id": TEXT,
+        "event.subscription_id": OPTIONAL_TEXT,
+        "event.properties": {
+            "oversized": {f"p{n}": {"flag": True} for n in range(65)},
+            "key empty": {"": {"flag": True}},
+            "value oversized": Refusal({"k": {"text": "x" * 1_025}}, field="event.properties.k"),
+            "value malformed": Refusal({"k": {"decimal": "1,5"}}, field="event.properties.k"),
+        },
+        "event.amount": {"malformed": "1,5", "oversized": "1e40"},
+        "event.hold_id": {
+            "oversized": LONG,
+            "paid": "std_6a1f0a8e-0000-4000-8000-000000000000",
+        },
+    },
+    "tally.ingest.v1.IngestService.RetractEvent": {
+        "request_id": UUID,
+        "source": OPTIONAL_TEXT,
+        "id": {**TEXT, **missing("event", "EVENT_NOT_FOUND")},
+    },
     "tally.ingest.v1.IngestService.GetEvent": {
         "source": {"oversized": LONG},
         "id": {"absent": "", "oversized": LONG, **missing("event", "EVENT_NOT_FOUND")},
@@ -75,6 +109,8 @@ INGEST: Mapping[str, Fields] = {
         "type": {"oversized": LONG},
         "start": INSTANT,
         "end": INSTANT,
+        "include_retracted": AnyValue("with them or without"),
+        "corrected_through": {"negative": -1},
         **PAGE,
     },
     "tally.ingest.v1.IngestService.ListRejectedEvents": {

@@ -46,7 +46,8 @@ def make_worlds(suite: Suite) -> Worlds:
 
 
 async def _fill(client: SuiteClient, name: str) -> World:
-    world = {key: f"{name}-{key}" for key in ("meter", "plan", "subscription", "customer", "event")}
+    named = ("meter", "plan", "subscription", "customer", "event", "retracted")
+    world = {key: f"{name}-{key}" for key in named}
     world |= dict.fromkeys(("wallet", "hold", "released", "invoice", "period", "ending"), "")
     good = good_requests(world)
     meter = good["rating.v1.MeterService.CreateMeter"]
@@ -64,8 +65,11 @@ async def _fill(client: SuiteClient, name: str) -> World:
     for key in ("subscription", "ending"):
         world[key] = await _subscribe(client, world, f"{name}-{key}")
     world["tax"] = await _tax(client, world, name)
-    event = Event(id=world["event"], type="calls", customer_id=world["customer"])
-    await client.ingest.RecordEvents(RecordEventsRequest(events=[event]))
+    events = [
+        Event(id=world[key], type="calls", customer_id=world["customer"])
+        for key in ("event", "retracted")
+    ]
+    await client.ingest.RecordEvents(RecordEventsRequest(events=events))
     return world | await _wallet(client, world) | await _billed(client, world)
 
 

@@ -102,6 +102,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the test clock only moves forward."""
     ERROR_REASON_AMOUNT_TOO_LARGE: _ErrorReason.ValueType  # 90
     """FAILED_PRECONDITION: the fees of a period come to more than 10^15 minor units."""
+    ERROR_REASON_EVENT_RETRACTED: _ErrorReason.ValueType  # 110
+    """FAILED_PRECONDITION: the event was retracted, and stays so."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 100
     """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
     ERROR_REASON_UNAVAILABLE: _ErrorReason.ValueType  # 101
@@ -196,6 +198,8 @@ ERROR_REASON_CLOCK_BACKWARD: ErrorReason.ValueType  # 89
 """FAILED_PRECONDITION: the test clock only moves forward."""
 ERROR_REASON_AMOUNT_TOO_LARGE: ErrorReason.ValueType  # 90
 """FAILED_PRECONDITION: the fees of a period come to more than 10^15 minor units."""
+ERROR_REASON_EVENT_RETRACTED: ErrorReason.ValueType  # 110
+"""FAILED_PRECONDITION: the event was retracted, and stays so."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 100
 """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
 ERROR_REASON_UNAVAILABLE: ErrorReason.ValueType  # 101
