@@ -17,7 +17,8 @@ from libs.difference import Finding
 from libs.verification import Counts, answers
 from libs.wire import Faults, parse_text, parse_timestamp
 from services.rating.operations import rating as operations
-from services.rating.operations.verifying_cells import LogPages, verify_cells
+from services.rating.operations.log import LogPages
+from services.rating.operations.verifying_cells import verify_cells
 from services.rating.operations.verifying_fees import verify_fees
 from tally.rating.v1 import usage_service_pb2 as pb
 from tally.rating.v1 import usage_service_pb2_grpc

@@ -98,7 +98,15 @@ async def _fold_again(log: Log, job: Job, catalog: Catalog) -> Folded:
     partitions = max(len(head.slice_numbers) for head in await log.heads())
     partition = partition_of(job.tenant, job.customer_id, partitions)
     folded = Folded()
-    async for events in log.events(job.tenant, job.customer_id, start=_window_start(job, terms)):
+    through = max(
+        (job.applied[one] for one in job.applied if one.partition == partition), default=0
+    )
+    async for events in log.events(
+        job.tenant,
+        job.customer_id,
+        start=_window_start(job, terms),
+        corrected_through=through,  # Later corrections are folded after the job was written.
+    ):
         slices = _as_slices(events, job, partition)
         await asyncio.to_thread(fold, slices, {job.tenant: catalog}, into=folded)
     first_days = first_days_of(terms, job.from_at)
@@ -116,6 +124,9 @@ async def _finish(worker: AsyncEngine, job: Job, catalog: Catalog, folded: Folde
         held = await catalog_store.hold_versions(conn, [job.tenant])
         if held[job.tenant] != catalog.version:
             return  # Another command came between: the job is looked at anew.
+        current = await store.find_job(conn, job.tenant, job.customer_id)
+        if current is None or current.job_id != job.job_id:
+            return  # So did a correction.
         first_days = first_days_of(catalog.terms[job.customer_id], job.from_at)
         periods = await store.lock_usage_periods(conn, job.tenant, first_days)
         await announce_late(conn, [(job.tenant, period) for period in periods])
