@@ -19,7 +19,7 @@ from services.ingest.api import answers, parsing
 from services.ingest.domain.candidates import Rules, Submission
 from services.ingest.domain.columns import Selection
 from services.ingest.domain.limits import Limits, check_batch
-from services.ingest.operations import heads, reading
+from services.ingest.operations import heads, reading, resubmitting
 from services.ingest.operations.announcing import slice_message
 from services.ingest.operations.correcting import Corrector, Identity
 from services.ingest.operations.messages import stored_message
@@ -27,8 +27,8 @@ from services.ingest.operations.recording import Recorder
 from services.ingest.operations.settings import LimitsCache
 from services.ingest.store.rejected import RejectedPage
 from services.ingest.store.settings import Topology
+from tally.ingest.v1 import event_pb2, ingest_service_pb2_grpc
 from tally.ingest.v1 import ingest_service_pb2 as pb
-from tally.ingest.v1 import ingest_service_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -96,6 +96,26 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
             event_id = parse_text(request.id, "id")
         faults.check()
         return await self.corrector.retract(command, Identity(auth.tenant(), source, event_id))
+
+    async def ResubmitRejected(
+        self, request: pb.ResubmitRejectedRequest, context: Context
+    ) -> pb.ResubmitRejectedResponse:
+        """Record rejected events again."""
+        tenant = auth.tenant()
+        received = parsing.micros(self.clock.now())
+        ids = parsing.parse_resubmitted(request)
+        sent = await resubmitting.load_contents(self.engine, tenant, ids)
+        events = [
+            one.event if one.HasField("event") else event_pb2.Event.FromString(sent[rejected_id])
+            for rejected_id, one in zip(ids, request.resubmissions, strict=True)
+        ]
+        batch = pb.RecordEventsRequest(events=events)
+        limits = await self.limits.load(tenant)
+        check_batch(limits, events=len(events), size=batch.ByteSize())
+        recorded = await self.recorder.record(self._submission(tenant, limits, received, batch))
+        await resubmitting.mark(self.engine, tenant, ids, recorded, now=self.clock.now())
+        answer = answers.recorded_message(recorded)
+        return pb.ResubmitRejectedResponse(verdicts=answer.verdicts, ack_token=answer.ack_token)
 
     async def GetEvent(self, request: pb.GetEventRequest, context: Context) -> pb.GetEventResponse:
         """Return one stored event."""

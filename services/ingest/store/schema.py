@@ -175,6 +175,7 @@ rejected_event = Table(
     Column("content", LargeBinary, nullable=False),  # An Event as it was sent.
     Column("received_at", DateTime(timezone=True), nullable=False),  # The first time.
     Column("times_sent", BigInteger, nullable=False),
+    Column("resubmitted_at", DateTime(timezone=True)),  # When it was recorded after all.
     PrimaryKeyConstraint("tenant", "rejected_event_id"),
     CheckConstraint("times_sent > 0", name="rejected_event_was_sent"),
     Index("rejected_event_newest", "tenant", "received_at", "rejected_event_id"),

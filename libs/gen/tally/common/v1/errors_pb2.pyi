@@ -104,6 +104,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the fees of a period come to more than 10^15 minor units."""
     ERROR_REASON_EVENT_RETRACTED: _ErrorReason.ValueType  # 110
     """FAILED_PRECONDITION: the event was retracted, and stays so."""
+    ERROR_REASON_REJECTED_EVENT_NOT_FOUND: _ErrorReason.ValueType  # 111
+    """NOT_FOUND: no such rejected event."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 100
     """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
     ERROR_REASON_UNAVAILABLE: _ErrorReason.ValueType  # 101
@@ -200,6 +202,8 @@ ERROR_REASON_AMOUNT_TOO_LARGE: ErrorReason.ValueType  # 90
 """FAILED_PRECONDITION: the fees of a period come to more than 10^15 minor units."""
 ERROR_REASON_EVENT_RETRACTED: ErrorReason.ValueType  # 110
 """FAILED_PRECONDITION: the event was retracted, and stays so."""
+ERROR_REASON_REJECTED_EVENT_NOT_FOUND: ErrorReason.ValueType  # 111
+"""NOT_FOUND: no such rejected event."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 100
 """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
 ERROR_REASON_UNAVAILABLE: ErrorReason.ValueType  # 101

@@ -474,6 +474,86 @@ class ListRejectedEventsResponse(_message.Message):
 Global___ListRejectedEventsResponse: _TypeAlias = ListRejectedEventsResponse  # noqa: Y015
 
 @_typing.final
+class ResubmitRejectedRequest(_message.Message):
+    """Rejected events to record again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESUBMISSIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def resubmissions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Resubmission]:
+        """1 to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        resubmissions: _abc.Iterable[Global___Resubmission] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resubmissions", b"resubmissions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResubmitRejectedRequest: _TypeAlias = ResubmitRejectedRequest  # noqa: Y015
+
+@_typing.final
+class Resubmission(_message.Message):
+    """A rejected event that is recorded again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REJECTED_EVENT_ID_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    rejected_event_id: _builtins.str
+    """UUID of the rejected event."""
+    @_builtins.property
+    def event(self) -> _event_pb2.Event:
+        """What to record in its place; absent: what the client sent."""
+
+    def __init__(
+        self,
+        *,
+        rejected_event_id: _builtins.str = ...,
+        event: _event_pb2.Event | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "rejected_event_id", b"rejected_event_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Resubmission: _TypeAlias = Resubmission  # noqa: Y015
+
+@_typing.final
+class ResubmitRejectedResponse(_message.Message):
+    """The verdicts on resubmitted events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERDICTS_FIELD_NUMBER: _builtins.int
+    ACK_TOKEN_FIELD_NUMBER: _builtins.int
+    ack_token: _builtins.str
+    """Names the place in the log up to which a read must wait to see these events; opaque."""
+    @_builtins.property
+    def verdicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventVerdict]:
+        """One for each resubmission, in the request's order."""
+
+    def __init__(
+        self,
+        *,
+        verdicts: _abc.Iterable[Global___EventVerdict] | None = ...,
+        ack_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_token", b"ack_token", "verdicts", b"verdicts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResubmitRejectedResponse: _TypeAlias = ResubmitRejectedResponse  # noqa: Y015
+
+@_typing.final
 class StreamSegmentsRequest(_message.Message):
     """Which slices to stream."""
 

@@ -60,6 +60,11 @@ class IngestServiceStub:
                 request_serializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ListEventsRequest.SerializeToString,
                 response_deserializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ListEventsResponse.FromString,
                 _registered_method=True)
+        self.ResubmitRejected = channel.unary_unary(
+                '/tally.ingest.v1.IngestService/ResubmitRejected',
+                request_serializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ResubmitRejectedRequest.SerializeToString,
+                response_deserializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ResubmitRejectedResponse.FromString,
+                _registered_method=True)
         self.ListRejectedEvents = channel.unary_unary(
                 '/tally.ingest.v1.IngestService/ListRejectedEvents',
                 request_serializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ListRejectedEventsRequest.SerializeToString,
@@ -129,6 +134,17 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ResubmitRejected(self, request, context):
+        """Records rejected events again, as they were sent or as they should have been, and answers one
+        verdict for each. Those that are stored now are no longer listed as rejected. An event without
+        a time happens when it is sent again. Safe to retry: identity makes a repeat a DUPLICATE.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/BATCH_TOO_LARGE for more than 8 MiB
+        of events, NOT_FOUND/REJECTED_EVENT_NOT_FOUND, UNAVAILABLE as RecordEvents.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListRejectedEvents(self, request, context):
         """Lists events that were rejected or in conflict, newest first.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
@@ -181,6 +197,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.ListEvents,
                     request_deserializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ListEventsRequest.FromString,
                     response_serializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ListEventsResponse.SerializeToString,
+            ),
+            'ResubmitRejected': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResubmitRejected,
+                    request_deserializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ResubmitRejectedRequest.FromString,
+                    response_serializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ResubmitRejectedResponse.SerializeToString,
             ),
             'ListRejectedEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRejectedEvents,
@@ -334,6 +355,33 @@ class IngestService:
             '/tally.ingest.v1.IngestService/ListEvents',
             tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ListEventsRequest.SerializeToString,
             tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ListEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResubmitRejected(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.ingest.v1.IngestService/ResubmitRejected',
+            tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ResubmitRejectedRequest.SerializeToString,
+            tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ResubmitRejectedResponse.FromString,
             options,
             channel_credentials,
             insecure,

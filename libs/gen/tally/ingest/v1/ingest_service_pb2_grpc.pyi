@@ -61,6 +61,13 @@ class IngestServiceStub:
     """Lists stored events in log order, as they were corrected last.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
+    ResubmitRejected: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.ResubmitRejectedRequest, _ingest_service_pb2.ResubmitRejectedResponse]
+    """Records rejected events again, as they were sent or as they should have been, and answers one
+    verdict for each. Those that are stored now are no longer listed as rejected. An event without
+    a time happens when it is sent again. Safe to retry: identity makes a repeat a DUPLICATE.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/BATCH_TOO_LARGE for more than 8 MiB
+    of events, NOT_FOUND/REJECTED_EVENT_NOT_FOUND, UNAVAILABLE as RecordEvents.
+    """
     ListRejectedEvents: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.ListRejectedEventsRequest, _ingest_service_pb2.ListRejectedEventsResponse]
     """Lists events that were rejected or in conflict, newest first.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
@@ -107,6 +114,13 @@ class IngestServiceAsyncStub(IngestServiceStub):
     ListEvents: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.ListEventsRequest, _ingest_service_pb2.ListEventsResponse]  # type: ignore[assignment]
     """Lists stored events in log order, as they were corrected last.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
+    ResubmitRejected: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.ResubmitRejectedRequest, _ingest_service_pb2.ResubmitRejectedResponse]  # type: ignore[assignment]
+    """Records rejected events again, as they were sent or as they should have been, and answers one
+    verdict for each. Those that are stored now are no longer listed as rejected. An event without
+    a time happens when it is sent again. Safe to retry: identity makes a repeat a DUPLICATE.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/BATCH_TOO_LARGE for more than 8 MiB
+    of events, NOT_FOUND/REJECTED_EVENT_NOT_FOUND, UNAVAILABLE as RecordEvents.
     """
     ListRejectedEvents: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.ListRejectedEventsRequest, _ingest_service_pb2.ListRejectedEventsResponse]  # type: ignore[assignment]
     """Lists events that were rejected or in conflict, newest first.
@@ -181,6 +195,19 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ingest_service_pb2.ListEventsResponse, _abc.Awaitable[_ingest_service_pb2.ListEventsResponse]]:
         """Lists stored events in log order, as they were corrected last.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ResubmitRejected(
+        self,
+        request: _ingest_service_pb2.ResubmitRejectedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_service_pb2.ResubmitRejectedResponse, _abc.Awaitable[_ingest_service_pb2.ResubmitRejectedResponse]]:
+        """Records rejected events again, as they were sent or as they should have been, and answers one
+        verdict for each. Those that are stored now are no longer listed as rejected. An event without
+        a time happens when it is sent again. Safe to retry: identity makes a repeat a DUPLICATE.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/BATCH_TOO_LARGE for more than 8 MiB
+        of events, NOT_FOUND/REJECTED_EVENT_NOT_FOUND, UNAVAILABLE as RecordEvents.
         """
 
     @_abc_1.abstractmethod
