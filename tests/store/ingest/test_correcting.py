@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import replace
+from itertools import product
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +18,7 @@ from services.ingest.domain.columns import Selection
 from services.ingest.domain.event import Event, EventNotFound
 from services.ingest.domain.number import Number
 from services.ingest.domain.version import EventRetracted, RuleBroken
+from services.ingest.operations import reading
 from services.ingest.operations.correcting import Corrector, Identity
 from services.ingest.operations.reading import AsOf, EventPage, get_event, list_events, log_range
 from tally.ingest.v1 import segment_pb2
@@ -92,6 +95,11 @@ class Corrections:
 @pytest.fixture
 def corrections(log: Log) -> Corrections:
     return Corrections(log)
+
+
+def time_of(sent: Event) -> int:
+    assert isinstance(sent.time, int)
+    return sent.time
 
 
 def a_request() -> Request:
@@ -250,6 +258,56 @@ async def test_corrected_events_are_chosen_by_what_they_are_now(
         "e5",
         "late",
     ]
+
+
+Versions = dict[str, list[tuple[int, Event | None]]]  # By id, with the number of their segments.
+
+
+async def corrected_at_random(seed: int, log: Log, corrections: Corrections) -> Versions:
+    """Record and correct events, a segment each time; return all versions, None for a retracted."""
+    chance = random.Random(seed)
+    versions: Versions = {}
+
+    def made(event_id: str) -> Event:
+        time = NOW - chance.randrange(5) * HOUR
+        kind = f"kind {chance.random()}"
+        return event(event_id, customer_id=chance.choice((ACME, BLUE)), time=time, type=kind)
+
+    for number in range(1, 31):
+        live = [event_id for event_id, known in versions.items() if known[-1][1] is not None]
+        match chance.randrange(4):
+            case 0 if live:
+                amended = made(chance.choice(live))
+                await corrections.amend(amended)
+                versions[amended.id].append((number, amended))
+            case 1 if live:
+                event_id = chance.choice(live)
+                await corrections.retract(event_id)
+                versions[event_id].append((number, None))
+            case _:
+                fresh = [made(f"{number}-{n}") for n in range(chance.randrange(1, 4))]
+                await log.seal(submission(*fresh))
+                versions |= {one.id: [(number, one)] for one in fresh}
+    return versions
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_reads_are_of_the_versions_asked_for_in_pages_of_any_size(
+    seed: int, log: Log, corrections: Corrections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "VERSIONS_AT_ONCE", 2)
+    versions = await corrected_at_random(seed, log, corrections)
+    choices: list[dict[str, Any]] = [{}, {"customer_id": ACME}, {"start": NOW - HOUR, "end": NOW}]
+    for choice, number, size in product(choices, (15, 0), (2, 100)):
+        # What was recorded later is there as it was recorded.
+        current = [
+            ([one for at, one in known if at <= (number or 30)] or [known[0][1]])[-1]
+            for known in versions.values()
+        ]
+        chosen = Selection(TENANT, **choice)
+        assert await corrections.pages(size=size, as_of=number, **choice) == [
+            one for one in current if one is not None and chosen.chooses(one, time_of(one))
+        ]
 
 
 async def test_of_two_amendments_at_once_one_follows_the_other(log: Log) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -10,7 +11,7 @@ from decimal import Decimal
 
 import pytest
 
-from libs.db import Snapshots
+from libs.db import Snapshots, begin_worker
 from libs.difference import Finding
 from libs.errors import Unavailable
 from services.rating.domain.columns import Slice
@@ -19,6 +20,7 @@ from services.rating.domain.meter import Aggregation
 from services.rating.operations.folding import fold_slices
 from services.rating.operations.reattributing import reattribute_next
 from services.rating.operations.verifying_cells import verify_cells
+from services.rating.store.catalog import hold_versions
 from tests.store.rating.conftest import (
     JANUARY,
     LANE,
@@ -123,6 +125,20 @@ async def test_a_job_that_a_correction_overtook_adds_nothing(
     monkeypatch.setattr(world, "events", overtaken)
     assert await reattribute_next(world.worker, world)
     assert await cells(world) == []
+    await finish(world)
+    assert await cells(world) == [("acme", "2024-01-10", 1)]
+
+
+async def test_a_fold_that_meets_corrections_waits_for_who_writes_usage(world: World) -> None:
+    """Else what a job adds at the same time would escape being emptied."""
+    await world.subscribe("acme")
+    await world.fold(an_event("acme", NOON), an_event("acme", NOON))
+    async with begin_worker(world.worker) as conn:
+        await hold_versions(conn, [TENANT])
+        correcting = asyncio.create_task(world.fold_slice(world.correct(FIRST, None)))
+        while not await world.fetch("SELECT 1 FROM pg_locks WHERE NOT granted"):
+            assert not correcting.done()
+    await correcting
     await finish(world)
     assert await cells(world) == [("acme", "2024-01-10", 1)]
 
