@@ -24,6 +24,7 @@ from services.rating.store.catalog import hold_versions
 from tests.store.rating.conftest import (
     JANUARY,
     LANE,
+    TENANT,
     World,
     a_charge,
     an_event,
