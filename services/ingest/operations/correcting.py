@@ -24,6 +24,7 @@ from services.ingest.domain.event import EventNotFound
 from services.ingest.domain.identity import event_key
 from services.ingest.domain.sent import read_event
 from services.ingest.domain.version import EventRetracted, Found, RuleBroken, Version
+from services.ingest.operations import metrics
 from services.ingest.operations.messages import ack_token, event_message, stored_message
 from services.ingest.operations.reading import corrected, find_recorded
 from services.ingest.operations.sealing import SHARD
@@ -153,6 +154,7 @@ class Corrector:
             traceparent=telemetry.headers().get("traceparent", ""),
             slices=slices,
         )
+        metrics.CORRECTIONS.labels("retraction" if new.retracted else "amendment").inc()
         return new
 
     def _slices(self, tenant: Tenant, current: Version, new: Version) -> list[SliceContent]:
