@@ -65,7 +65,9 @@ class Corrections:
             self.log.app, TENANT, source="", event_id=event_id, key_secret=SECRET
         )
 
-    async def pages(self, *, size: int = 100, as_of: int = 0, **choice: Any) -> list[Event]:
+    async def pages(
+        self, *, size: int = 100, as_of: int = 0, retracted: bool = False, **choice: Any
+    ) -> list[Event]:
         """Return the events that `choice` chooses, read in pages of `size`."""
         where = log_range(TENANT, partition=None, start=None, end=None)
         found: list[Event] = []
@@ -77,7 +79,7 @@ class Corrections:
                 Selection(TENANT, **choice),
                 page_size=size,
                 after=page.resume,
-                as_of=AsOf(as_of),
+                as_of=AsOf(as_of, include_retracted=retracted),
             )
             found += [one.logged.event for one in page.events]
             if page.resume is None:
@@ -135,6 +137,7 @@ async def test_a_retracted_event_is_no_longer_listed_and_still_found(
     await log.seal(submission(event("a"), event("b")))
     assert (await corrections.retract("a")).event.retracted
     assert await corrections.pages() == [event("b")]
+    assert await corrections.pages(retracted=True) == [event("a"), event("b")]
     found = await corrections.get("a")
     assert (found.logged.event, found.version, found.retracted) == (event("a"), 2, True)
     again = await corrections.retract("a")
