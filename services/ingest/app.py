@@ -13,6 +13,7 @@ from libs.serve import serve as serve_rpcs
 from libs.worker import Loop
 from services.ingest.api.ingest_servicer import IngestServicer
 from services.ingest.loops import Publisher
+from services.ingest.operations.correcting import Corrector
 from services.ingest.operations.heads import check_idle
 from services.ingest.operations.recording import Recorder
 from services.ingest.operations.settings import LimitsCache, open_topology
@@ -20,7 +21,7 @@ from services.ingest.settings import Settings
 from tally.ingest.v1 import ingest_service_pb2_grpc
 
 READERS_MAX = 2  # Connections of the app role.
-WORKERS_MAX = 4  # Two sealers, the publisher's, and one for heads and slices.
+WORKERS_MAX = 4  # Two sealers, the publisher's, and one for heads, slices, corrections.
 PUBLISH_POLL_SECONDS = 0.5  # Only a fallback: every commit kicks the publisher.
 
 
@@ -43,7 +44,10 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         stack.push_async_callback(publisher.close)
         publishing = Loop("publisher", publisher.step, poll_seconds=PUBLISH_POLL_SECONDS)
         recorder = Recorder(worker, clock, publishing.kick)
-        ingest = IngestServicer(engine, worker, clock, topology, LimitsCache(engine), recorder)
+        corrector = Corrector(worker, clock, topology, publishing.kick)
+        ingest = IngestServicer(
+            engine, worker, clock, topology, LimitsCache(engine), recorder, corrector
+        )
         await serve_rpcs(
             common,
             servicers=[

@@ -58,7 +58,13 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         relay = Relay(worker, Stream(nats, STREAM, ["tally.rating.v1.>"]))
         events = IngestLog(ingest)
         folded = asyncio.Event()
-        folder = Folder(worker, events, partitions=settings.partitions, folded=folded)
+        folder = Folder(
+            worker,
+            events,
+            partitions=settings.partitions,
+            folded=folded,
+            corrected=lambda: reattributor.loop.kick(),  # Made below.
+        )
         await folder.listen(nats)
         calendar = Calendar(
             worker,

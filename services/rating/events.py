@@ -23,8 +23,16 @@ from services.rating.domain.columns import (
     Slice,
     read_amount,
 )
-from services.rating.domain.event import Moment, PropertyValue, ShardHead, UsageEvent, micros
-from services.rating.operations.verifying_cells import LogUnreadable
+from services.rating.domain.event import (
+    Correction,
+    LogPlace,
+    Moment,
+    PropertyValue,
+    ShardHead,
+    UsageEvent,
+    micros,
+)
+from services.rating.operations.log import LogUnreadable
 from services.rating.store.applied import Lane
 from tally.ingest.v1 import event_pb2, ingest_service_pb2_grpc, segment_pb2
 from tally.ingest.v1 import ingest_service_pb2 as pb
@@ -62,10 +70,15 @@ class IngestLog:
             for head in answer.heads
         ]
 
-    async def slices(self, lane: Lane, *, after: int) -> AsyncGenerator[segment_pb2.Slice, None]:
+    async def slices(
+        self, lane: Lane, *, after: int, corrections_only: bool = False
+    ) -> AsyncGenerator[segment_pb2.Slice, None]:
         """Give the slices of `lane` after the number `after`, in order. Errors as for `heads`."""
         request = pb.StreamSegmentsRequest(
-            shard=lane.shard, partition=lane.partition, after_number=after
+            shard=lane.shard,
+            partition=lane.partition,
+            after_number=after,
+            corrections_only=corrections_only,
         )
         answers = stream(self._stub.StreamSegments, request, tenant=None)
         async with aclosing(answers):
@@ -88,6 +101,20 @@ class IngestLog:
                     break
         return await asyncio.to_thread(lambda: [_read_whole(piece) for piece in found])
 
+    async def corrections(self, lane: Lane, *, through: int) -> Sequence[Correction]:
+        """Return the corrections in the slices of `lane` up to the number `through`, in order.
+
+        Raises:
+            LogUnreadable: one of them cannot be read.
+        """
+        found: list[Correction] = []
+        async with aclosing(self.slices(lane, after=0, corrections_only=True)) as pieces:
+            async for piece in pieces:
+                if piece.number > through:
+                    break
+                found += _read_whole(piece).corrections
+        return found
+
     async def events(
         self,
         tenant: Tenant,
@@ -96,6 +123,7 @@ class IngestLog:
         start: datetime,
         end: datetime | None = None,
         event_type: str = "",
+        corrected_through: int = 0,
     ) -> AsyncGenerator[Sequence[UsageEvent], None]:
         """Give a customer's events at and after `start`, page by page in log order."""
         request = pb.ListEventsRequest(
@@ -104,6 +132,7 @@ class IngestLog:
             start=timestamp(start),
             end=None if end is None else timestamp(end),
             page_size=PAGE_SIZE,
+            corrected_through=corrected_through,
         )
         while True:
             answer = await call(self._stub.ListEvents, request, tenant=tenant)
@@ -131,6 +160,7 @@ def read_slice(message: segment_pb2.Slice) -> Slice:
         previous_number=message.previous_number,
         traceparent=message.traceparent,
         columns=_read_columns(content),
+        corrections=[_read_correction(each) for each in content.corrections],
     )
 
 
@@ -181,6 +211,20 @@ def _read_property_column(column: segment_pb2.PropertyColumn) -> PropertyColumn:
 def _numbers(code: str, content: bytes) -> Ints:
     """Read packed little-endian numbers."""
     return np.frombuffer(content, dtype=code).astype(np.int64)
+
+
+def _read_correction(message: segment_pb2.Correction) -> Correction:
+    tenant, position = Tenant(message.tenant), message.position
+    removed = None
+    if message.HasField("removed"):
+        time = micros(parse_timestamp(message.removed.time, "time"))
+        removed = (message.removed.customer_id, time)
+    return Correction(
+        tenant=tenant,
+        at=LogPlace(position.shard, position.number, position.index),
+        removed=removed,
+        added=_read_stored(tenant, message.added) if message.HasField("added") else None,
+    )
 
 
 def _read_stored(tenant: Tenant, stored: event_pb2.StoredEvent) -> UsageEvent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -140,6 +141,10 @@ def _differ(name: str, fields: dict[str, Any]) -> None:
             fields["subscription_id"] = "another"
         case "Capture":
             fields["final"] = True
+        case "AmendEvent":
+            fields["event"] = {**fields["event"], "type": "another"}
+        case "RetractEvent":
+            fields["id"] = "another"
         case "TerminateSubscription":
             fields["subscription_id"] = "another"
         case _:
@@ -184,7 +189,7 @@ async def _fault(client: SuiteClient, method: MethodDescriptor, case: Case, worl
     if not isinstance(case.expected, Rejection):
         return "was taken"
     [verdict] = answer.verdicts
-    field = case.expected.field or case.path.removeprefix("events[0].")
+    field = case.expected.field or re.sub(r".*\](\.event)?\.", "", case.path)
     said = type(verdict).DESCRIPTOR.fields_by_name["reason"].enum_type.values_by_number
     reason = said[verdict.reason].name.removeprefix("REJECTION_REASON_")
     if reason != case.expected.reason or not verdict.detail:

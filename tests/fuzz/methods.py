@@ -53,7 +53,8 @@ class Method:
     def changes(self) -> bool:
         """Whether it may store something."""
         fields = self.descriptor.input_type.fields_by_name
-        return "request_id" in fields or self.descriptor.name in ("RecordEvents", "ApplyCredits")
+        others = ("RecordEvents", "ResubmitRejected", "ApplyCredits")
+        return "request_id" in fields or self.descriptor.name in others
 
     @property
     def request_type(self) -> type[Message]:

@@ -29,7 +29,7 @@ FAULTS = (
     ),
     Fault(
         "services/ingest/domain/verdicts.py",
-        "if known.digest == candidates.digests[row]:",
+        "if known.has(int(candidates.digests[row])):",
         "if known.digest:",
         "a known id with other content is a conflict, no duplicate",
         ("tests/unit/ingest/test_verdicts.py", "tests/races/test_sealers.py"),

@@ -10,7 +10,11 @@ from uuid import uuid4
 from cli.client import SuiteClient
 from libs.wire import timestamp
 from tally.ingest.v1.event_pb2 import Event, PropertyValue, Verdict
-from tally.ingest.v1.ingest_service_pb2 import RecordEventsRequest
+from tally.ingest.v1.ingest_service_pb2 import (
+    AmendEventRequest,
+    RecordEventsRequest,
+    RetractEventRequest,
+)
 from tally.invoicing.v1.invoice_service_pb2 import (
     GetInvoiceRequest,
     Invoice,
@@ -107,6 +111,17 @@ async def record(client: SuiteClient, events: Iterable[Event]) -> list[str]:
     """Record events; return their verdicts' names: "ACCEPTED"."""
     answer = await client.ingest.RecordEvents(RecordEventsRequest(events=events))
     return [Verdict.Name(one.verdict).removeprefix("VERDICT_") for one in answer.verdicts]
+
+
+async def amend(client: SuiteClient, event: Event) -> None:
+    """Give a recorded event new content."""
+    await client.ingest.AmendEvent(AmendEventRequest(request_id=str(uuid4()), event=event))
+
+
+async def retract(client: SuiteClient, event: Event) -> None:
+    """Take a recorded event back."""
+    asked = RetractEventRequest(request_id=str(uuid4()), source=event.source, id=event.id)
+    await client.ingest.RetractEvent(asked)
 
 
 async def invoices(client: SuiteClient, customer_id: str = "") -> list[Invoice]:

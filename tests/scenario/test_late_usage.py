@@ -6,13 +6,28 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
+from cli.client import SuiteClient
 from libs import db
+from tally.ingest.v1.event_pb2 import Event
+from tally.ingest.v1.ingest_service_pb2 import GetEventRequest, ListEventsRequest
 from tally.invoicing.v1.invoice_service_pb2 import LineKind
 from tally.rating.v1.plan_service_pb2 import Price, Tier, TieredPrice
-from tests.scenario.builders import Line, invoices, lines, record, sell, subscribe, usage
+from tally.rating.v1.usage_service_pb2 import GetUsageRequest, VerifyUsageRequest
+from tests.scenario.builders import (
+    Line,
+    amend,
+    invoices,
+    lines,
+    record,
+    retract,
+    sell,
+    subscribe,
+    usage,
+)
 from tests.suite import Suite
 
 JAN_1, FEB_1, MAR_1, APR_1, MAY_1 = (datetime(2026, n, 1, tzinfo=UTC) for n in range(1, 6))
+JUN_1, JUL_1, AUG_1 = (datetime(2026, n, 1, tzinfo=UTC) for n in (6, 7, 8))
 BILLED = timedelta(minutes=11)  # After the collection delay.
 
 
@@ -74,3 +89,58 @@ async def test_a_late_event_is_an_adjustment_of_its_period_on_the_next_invoice(
         assert adjustment.period == march.lines[0].period
         assert adjustment.adjustment_sequence == 1
         assert (april.subtotal_minor, april.total_minor) == (33, 33)
+
+
+async def test_corrections_of_events_change_usage_and_adjust_what_was_billed(suite: Suite) -> None:
+    await suite.advance(JUN_1)
+    async with suite.client(suite.new_tenant()) as client:
+        await sell(client)
+        for customer in ("acme", "blue"):
+            await subscribe(client, customer, JUN_1)
+        await suite.advance(JUL_1 - timedelta(hours=1))
+        wrong, moved, taken = (
+            usage("acme", JUN_1 + timedelta(days=day), value)
+            for day, value in ((3, "8"), (4, "5"), (5, "2"))
+        )
+        await record(client, [wrong, moved, taken])
+        right = _with(wrong, value="6", day=5)
+        await amend(client, right)
+        await suite.settle()
+        assert await _units(client, "acme") == "13"
+        await suite.advance(JUL_1 + BILLED)
+        [june] = await invoices(client, "acme")
+        assert lines(june) == [Line("calls", "13", 13)]
+
+        await amend(client, _with(moved, value="5", day=4, customer="blue"))
+        await retract(client, taken)
+        again = [wrong, right, moved, taken, _with(taken, value="9", day=5)]
+        assert await record(client, again) == ["DUPLICATE"] * 4 + ["CONFLICT"]
+        later = JUL_1 + timedelta(minutes=1)
+        await record(client, [usage("acme", later, "10"), usage("blue", later, "1")])
+        await suite.advance(AUG_1 + BILLED)
+        [again_june, acme] = await invoices(client, "acme")
+        assert again_june == june
+        assert lines(acme) == [Line("calls", "10", 10), Line("calls", "-7", -7)]
+        *_, blue = await invoices(client, "blue")
+        assert lines(blue) == [Line("calls", "1", 1), Line("calls", "5", 5)]
+
+        stored = (await client.ingest.GetEvent(GetEventRequest(id=taken.id))).event
+        assert (stored.retracted, stored.version, stored.event) == (True, 2, taken)
+        listed = (await client.ingest.ListEvents(ListEventsRequest(customer_id="acme"))).events
+        assert [one.event for one in listed][:1] == [right]
+        assert len(listed) == 2
+        told = [answer async for answer in client.usage.VerifyUsage(VerifyUsageRequest())]
+        assert [answer.WhichOneof("result") for answer in told] == ["verification"]
+
+
+def _with(event: Event, *, value: str, day: int, customer: str = "acme") -> Event:
+    """Return `event` as it should have been."""
+    changed = usage(customer, JUN_1 + timedelta(days=day), value)
+    changed.id = event.id
+    return changed
+
+
+async def _units(client: SuiteClient, customer_id: str) -> str:
+    found = await client.usage.GetUsage(GetUsageRequest(subscription_id=f"{customer_id}-pro"))
+    [fee] = found.fees
+    return fee.units

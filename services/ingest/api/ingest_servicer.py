@@ -13,19 +13,22 @@ from libs import auth
 from libs.clock import Clock
 from libs.errors import FieldInvalid
 from libs.partition import partition_of
-from libs.wire import page_token, parse_page, parse_text
+from libs.tenant import Tenant
+from libs.wire import Faults, page_token, parse_page, parse_request, parse_text
 from services.ingest.api import answers, parsing
 from services.ingest.domain.candidates import Rules, Submission
 from services.ingest.domain.columns import Selection
-from services.ingest.domain.limits import check_batch
-from services.ingest.operations import heads, reading
+from services.ingest.domain.limits import Limits, check_batch
+from services.ingest.operations import heads, reading, resubmitting
 from services.ingest.operations.announcing import slice_message
+from services.ingest.operations.correcting import Corrector, Identity
+from services.ingest.operations.messages import stored_message
 from services.ingest.operations.recording import Recorder
 from services.ingest.operations.settings import LimitsCache
 from services.ingest.store.rejected import RejectedPage
 from services.ingest.store.settings import Topology
+from tally.ingest.v1 import event_pb2, ingest_service_pb2_grpc
 from tally.ingest.v1 import ingest_service_pb2 as pb
-from tally.ingest.v1 import ingest_service_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -42,6 +45,7 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
     topology: Topology
     limits: LimitsCache
     recorder: Recorder
+    corrector: Corrector
 
     async def RecordEvents(
         self, request: pb.RecordEventsRequest, context: Context
@@ -53,12 +57,65 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
             raise FieldInvalid("events", "is missing")
         limits = await self.limits.load(tenant)
         check_batch(limits, events=len(request.events), size=request.ByteSize())
+        submission = self._submission(tenant, limits, received, request)
+        return answers.recorded_message(await self.recorder.record(submission))
+
+    def _submission(
+        self, tenant: Tenant, limits: Limits, received: int, request: pb.RecordEventsRequest
+    ) -> Submission:
         rules = Rules(tenant, limits, received, self.topology.partitions, self.topology.key_secret)
         request.DiscardUnknownFields()
         # Deterministic, so that a rejected event is recognised when it is sent again.
         content = request.SerializeToString(deterministic=True)
-        submission = Submission(rules, request.atomic, len(request.events), content)
-        return answers.recorded_message(await self.recorder.record(submission))
+        return Submission(rules, request.atomic, len(request.events), content)
+
+    async def AmendEvent(
+        self, request: pb.AmendEventRequest, context: Context
+    ) -> pb.AmendEventResponse:
+        """Give a stored event new content."""
+        tenant = auth.tenant()
+        received = parsing.micros(self.clock.now())
+        command = parse_request(request, request.request_id)
+        if not request.HasField("event"):
+            raise FieldInvalid("event", "is missing")
+        limits = await self.limits.load(tenant)
+        alone = pb.RecordEventsRequest(events=[request.event])
+        submission = self._submission(tenant, limits, received, alone)
+        return await self.corrector.amend(command, submission)
+
+    async def RetractEvent(
+        self, request: pb.RetractEventRequest, context: Context
+    ) -> pb.RetractEventResponse:
+        """Take a stored event back."""
+        faults = Faults()
+        with faults.gathered():
+            command = parse_request(request, request.request_id)
+        with faults.gathered():
+            source = parse_text(request.source, "source", required=False)
+        with faults.gathered():
+            event_id = parse_text(request.id, "id")
+        faults.check()
+        return await self.corrector.retract(command, Identity(auth.tenant(), source, event_id))
+
+    async def ResubmitRejected(
+        self, request: pb.ResubmitRejectedRequest, context: Context
+    ) -> pb.ResubmitRejectedResponse:
+        """Record rejected events again."""
+        tenant = auth.tenant()
+        received = parsing.micros(self.clock.now())
+        ids = parsing.parse_resubmitted(request)
+        sent = await resubmitting.load_contents(self.engine, tenant, ids)
+        events = [
+            one.event if one.HasField("event") else event_pb2.Event.FromString(sent[rejected_id])
+            for rejected_id, one in zip(ids, request.resubmissions, strict=True)
+        ]
+        batch = pb.RecordEventsRequest(events=events)
+        limits = await self.limits.load(tenant)
+        check_batch(limits, events=len(events), size=batch.ByteSize())
+        recorded = await self.recorder.record(self._submission(tenant, limits, received, batch))
+        await resubmitting.mark(self.engine, tenant, ids, recorded, now=self.clock.now())
+        answer = answers.recorded_message(recorded)
+        return pb.ResubmitRejectedResponse(verdicts=answer.verdicts, ack_token=answer.ack_token)
 
     async def GetEvent(self, request: pb.GetEventRequest, context: Context) -> pb.GetEventResponse:
         """Return one stored event."""
@@ -69,7 +126,7 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
             event_id=parse_text(request.id, "id"),
             key_secret=self.topology.key_secret,
         )
-        return pb.GetEventResponse(event=answers.stored_message(found))
+        return pb.GetEventResponse(event=stored_message(found))
 
     async def ListEvents(
         self, request: pb.ListEventsRequest, context: Context
@@ -95,6 +152,7 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
             selection,
             page_size=page.size,
             after=parsing.parse_position(page.token),
+            as_of=parsing.parse_as_of(request),
         )
         return _events_answer(found)
 
@@ -127,7 +185,11 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         if after < 0:
             raise FieldInvalid("after_number", f"is {after}, must not be below 0")
         while slices := await heads.load_slices(
-            self.worker, shard=shard, partition=partition, after=after
+            self.worker,
+            shard=shard,
+            partition=partition,
+            after=after,
+            corrections_only=request.corrections_only,
         ):
             for part in slices:
                 yield pb.StreamSegmentsResponse(slice=slice_message(part))
@@ -147,7 +209,7 @@ def _events_answer(found: reading.EventPage) -> pb.ListEventsResponse:
     answer = pb.ListEventsResponse()
     size, resume = 0, found.resume
     for place, event in enumerate(found.events):
-        message = answers.stored_message(event)
+        message = stored_message(event)
         size += message.ByteSize()
         if place and size > PAGE_BYTES_MAX:
             resume = found.events[place - 1].position

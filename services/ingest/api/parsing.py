@@ -7,12 +7,22 @@ from typing import cast
 from uuid import UUID
 
 from libs.errors import FieldInvalid
-from libs.wire import EPOCH, PageTokenInvalid, parse_page_token, parse_text, parse_timestamp
-from services.ingest.operations.reading import Position
+from libs.wire import (
+    EPOCH,
+    Faults,
+    PageTokenInvalid,
+    parse_page_token,
+    parse_text,
+    parse_timestamp,
+    parse_uuid,
+)
+from services.ingest.domain.version import Position
+from services.ingest.operations.reading import AsOf
 from tally.ingest.v1 import event_pb2
 from tally.ingest.v1 import ingest_service_pb2 as pb
 
 MICROSECOND = timedelta(microseconds=1)
+RESUBMISSIONS_MAX = 1_000
 NUMBER_MAX, INDEX_MAX = 2**63 - 1, 2**31 - 1
 
 
@@ -28,6 +38,15 @@ def parse_bounds(
     start = parse_timestamp(request.start, "start") if request.HasField("start") else None
     end = parse_timestamp(request.end, "end") if request.HasField("end") else None
     return start, end
+
+
+def parse_as_of(request: pb.ListEventsRequest) -> AsOf:
+    """Read with which corrections events are asked for."""
+    if request.corrected_through < 0:
+        raise FieldInvalid(
+            "corrected_through", f"is {request.corrected_through}, must not be below 0"
+        )
+    return AsOf(request.corrected_through, request.include_retracted)
 
 
 def parse_filter(text: str, field: str) -> str | None:
@@ -52,6 +71,21 @@ def parse_before(token: str) -> tuple[datetime, UUID] | None:
     if keys and cast(datetime, keys[0]).tzinfo is None:
         raise PageTokenInvalid("page_token names no instant")
     return cast(tuple[datetime, UUID], keys) if keys else None
+
+
+def parse_resubmitted(request: pb.ResubmitRejectedRequest) -> list[UUID]:
+    """Read the ids of the rejected events that are to be recorded again, 1 to 1,000."""
+    faults = Faults()
+    count = len(request.resubmissions)
+    if not 1 <= count <= RESUBMISSIONS_MAX:
+        raise FieldInvalid("resubmissions", f"are {count}, must be 1 to {RESUBMISSIONS_MAX}")
+    ids: list[UUID] = []
+    for place, one in enumerate(request.resubmissions):
+        with faults.gathered():
+            field = f"resubmissions[{place}].rejected_event_id"
+            ids.append(parse_uuid(one.rejected_event_id, field))
+    faults.check()
+    return ids
 
 
 def parse_reason(value: int) -> str:

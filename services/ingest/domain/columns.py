@@ -75,7 +75,23 @@ class Selection:
     start: int | None = None
     end: int | None = None
     after_index: int = -1
+    hidden: frozenset[int] = frozenset()  # Places in the segment of events that were corrected.
     rows_max: int | None = None
+
+    def chooses(self, event: Event, time: int) -> bool:
+        """Tell whether it chooses an event that happened at `time`, wherever it lies."""
+        wanted = (
+            (self.id, event.id),
+            (self.source, event.source),
+            (self.type, event.type),
+            (self.customer_id, event.customer_id),
+            (self.subscription_id, event.subscription_id),
+        )
+        return (
+            all(text is None or text == own for text, own in wanted)
+            and (self.start is None or self.start <= time)
+            and (self.end is None or time < self.end)
+        )
 
 
 def decode(columns: Columns, selection: Selection | None = None) -> list[LoggedEvent]:
@@ -152,6 +168,8 @@ def _select(columns: Columns, selection: Selection) -> list[int]:
         for row in range(columns.event_count)
         if tenants[row] == selection.tenant and indexes[row] > selection.after_index
     ]
+    if selection.hidden:
+        rows = [row for row in rows if indexes[row] not in selection.hidden]
     if selection.id is not None:
         rows = [row for row in rows if columns.ids[row] == selection.id]
     for text, column in (

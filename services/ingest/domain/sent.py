@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from services.ingest.domain.event import Event, PropertyValue, Unreadable, parse_time
 from services.ingest.domain.number import Number, parse_number
-from services.ingest.domain.wire import Field, Fields, Kind, Spans
+from services.ingest.domain.wire import PADDING, Field, Fields, Kind, Spans, read_fields
 
 NO_DECIMAL = "is not a decimal of at most 64 characters, below 10^30 with at most 30 places"
+
+
+def read_event(content: bytes) -> Event:
+    """Return a serialized Event; what breaks its grammar is Unreadable."""
+    return read_events([content])[0]
+
+
+def read_events(contents: Sequence[bytes]) -> list[Event]:
+    """Return serialized Events."""
+    data = b"".join([b"\0", *contents, PADDING])  # No event begins at 0.
+    ends = 1 + np.cumsum([len(one) for one in contents], dtype=np.int64)
+    starts = np.concatenate([[1], ends[:-1]]).astype(np.int64)
+    longest = max(map(len, contents), default=0)  # None has more properties than bytes.
+    fields = read_fields(data, Spans(starts, ends), properties_max=longest)
+    return [sent_event(fields, row) for row in range(len(contents))]
 
 
 def sent_event(fields: Fields, row: int) -> Event:

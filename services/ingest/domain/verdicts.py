@@ -27,11 +27,19 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What the log knows of an identity: its content's digest, and the segment it lies in."""
+    """What the log knows of an identity: its content's digest, and the segment it lies in.
+
+    `corrected` are the digests of what it was corrected to.
+    """
 
     digest: int
     digest_version: int
     number: int
+    corrected: frozenset[int] = frozenset()
+
+    def has(self, digest: int) -> bool:
+        """Tell whether it has, or ever had, the content of `digest`."""
+        return digest == self.digest or digest in self.corrected
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +108,21 @@ def find_identities(candidates: Candidates) -> Identities:
     first_rows = np.full(len(candidates.ids), -1, np.int64)
     first_rows[order] = distinct[np.cumsum(new) - 1]
     return Identities(first_rows, distinct)
+
+
+def find_differing(
+    candidates: Candidates, identities: Identities, stored: Mapping[int, Stored]
+) -> list[int]:
+    """Return the keys of `stored` that came with other content: only these may be in conflict."""
+    if not stored:
+        return []
+    digests = np.zeros(len(candidates.ids), np.int64)
+    digests[list(stored)] = [one.digest for one in stored.values()]
+    first_rows = identities.first_rows
+    rows = np.flatnonzero(np.isin(first_rows, np.array(list(stored), np.int64)))
+    differing = rows[candidates.digests[rows] != digests[first_rows[rows]]]
+    found: list[int] = np.unique(first_rows[differing]).tolist()
+    return found
 
 
 def decide(
@@ -173,7 +196,7 @@ def _judge(
         return Judgement(Verdict.REJECTED, fault)
     if (known := stored.get(first_row)) is not None:
         assert known.digest_version == DIGEST_VERSION
-        if known.digest == candidates.digests[row]:
+        if known.has(int(candidates.digests[row])):
             return Judgement(Verdict.DUPLICATE, number=known.number)
         return _conflict(candidates, row)
     taker = taken.get(first_row)

@@ -30,12 +30,17 @@ async def load_heads(engine: AsyncEngine, clock: Clock, shards: Sequence[int]) -
 
 
 async def load_slices(
-    engine: AsyncEngine, *, shard: int, partition: int, after: int
+    engine: AsyncEngine, *, shard: int, partition: int, after: int, corrections_only: bool = False
 ) -> list[Slice]:
     """Return the partition's next slices after a number, in order; none at the head."""
     async with db.begin_worker(engine) as conn:
         return await segments.find_slices(
-            conn, shard, partition, after=after, bytes_max=READ_BYTES_MAX
+            conn,
+            shard,
+            partition,
+            after=after,
+            corrections_only=corrections_only,
+            bytes_max=READ_BYTES_MAX,
         )
 
 

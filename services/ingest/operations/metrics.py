@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge, Histogram
 
 EVENTS = Counter("tally_ingest_events_total", "Events by verdict.", ["verdict"])
+CORRECTIONS = Counter("tally_ingest_corrections_total", "Corrections of events.", ["kind"])
 GROUP_EVENTS = Histogram(
     "tally_ingest_group_events",
     "Events in one sealing transaction, over all its requests.",

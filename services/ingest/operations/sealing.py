@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar
 
@@ -19,10 +19,16 @@ from libs import db, telemetry
 from libs.clock import Clock
 from services.ingest.domain.candidates import Candidates, Submission, read_candidates
 from services.ingest.domain.encoding import encode
-from services.ingest.domain.verdicts import Decision, Identities, decide, find_identities
+from services.ingest.domain.verdicts import (
+    Decision,
+    Identities,
+    decide,
+    find_differing,
+    find_identities,
+)
 from services.ingest.domain.wire import Ints
 from services.ingest.operations import metrics
-from services.ingest.store import keys, rejected, segments
+from services.ingest.store import keys, rejected, segments, versions
 from services.ingest.store.segments import SliceContent
 from services.ingest.store.slice_content import pack_content
 
@@ -115,6 +121,11 @@ async def _store_keys(conn: AsyncConnection, group: _Group, opened_id: int) -> D
     candidates, distinct = group.candidates, group.identities.distinct
     for _ in range(ROUNDS_MAX):
         stored = await keys.find_stored(conn, SHARD, candidates, distinct)
+        if differing := find_differing(candidates, group.identities, stored):
+            corrected = await versions.find_digests(conn, candidates, differing)
+            stored |= {
+                row: replace(stored[row], corrected=digests) for row, digests in corrected.items()
+            }
         decision = decide(group.requests, candidates, group.identities, stored)
         rows = group.identities.sort(decision.accepted)
         if not len(rows) or await keys.insert_keys(conn, candidates, rows, opened_id):

@@ -6,7 +6,7 @@ from io import BytesIO
 
 import asyncpg
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.driver import driver
@@ -102,12 +102,25 @@ def _copy_content(candidates: Candidates, rows: Ints, opened_id: int) -> bytes:
     return COPY_HEADER + copied.tobytes() + COPY_TRAILER
 
 
+async def lock_key(
+    conn: AsyncConnection, tenant: Tenant, shard: int, key: bytes
+) -> tuple[int, int] | None:
+    """Return segment and digest of an event, and hold its key until the transaction ends."""
+    query = _select_segment(tenant, shard, key).add_columns(event_key.c.digest)
+    row = (await conn.execute(query.with_for_update(of=event_key, key_share=True))).one_or_none()
+    return None if row is None else (row.number, row.digest)
+
+
 async def find_segment(conn: AsyncConnection, tenant: Tenant, shard: int, key: bytes) -> int | None:
     """Return the number of the segment that holds the tenant's event named by `key`."""
-    query = (
+    query = _select_segment(tenant, shard, key)
+    number: int | None = (await conn.execute(query)).scalar_one_or_none()
+    return number
+
+
+def _select_segment(tenant: Tenant, shard: int, key: bytes) -> Select[tuple[int]]:
+    return (
         select(segment.c.number)
         .join(event_key, event_key.c.segment_id == segment.c.segment_id)
         .where(event_key.c.tenant == tenant, event_key.c.key == key, segment.c.shard == shard)
     )
-    number: int | None = (await conn.execute(query)).scalar_one_or_none()
-    return number

@@ -9,10 +9,12 @@ from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, and_, func, select, tuple_
+from sqlalchemy import Row, and_, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.errors import NotFound
+from libs.schema import among
 from libs.tenant import Tenant
 from services.ingest.domain.candidates import Candidates
 from services.ingest.domain.sent import text
@@ -20,6 +22,13 @@ from services.ingest.domain.validation import Reason, Rejection
 from services.ingest.domain.verdicts import Refused
 from services.ingest.domain.wire import Field
 from services.ingest.store.schema import rejected_event
+
+
+class RejectedEventNotFound(NotFound):
+    """The tenant has no such rejected event."""
+
+    reason = "REJECTED_EVENT_NOT_FOUND"
+
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ROWS_MAX = 1_000  # An insert of more would pass PostgreSQL's limit of 32,767 parameters.
@@ -67,7 +76,10 @@ async def keep_refused(
         await conn.execute(
             adding.on_conflict_do_update(
                 index_elements=[rejected_event.c.tenant, rejected_event.c.rejected_event_id],
-                set_={"times_sent": rejected_event.c.times_sent + adding.excluded.times_sent},
+                set_={
+                    "times_sent": rejected_event.c.times_sent + adding.excluded.times_sent,
+                    "resubmitted_at": None,
+                },
             )
         )
 
@@ -84,10 +96,47 @@ async def find_rejected(
     return [_rejected(row) for row in rows], more
 
 
+async def load_contents(
+    conn: AsyncConnection, tenant: Tenant, ids: Sequence[UUID]
+) -> dict[UUID, bytes]:
+    """Return the rejected events `ids`, resubmitted or not, as they were sent.
+
+    Raises:
+        RejectedEventNotFound: there is none of one of these ids.
+    """
+    columns = rejected_event.c
+    query = select(columns.rejected_event_id, columns.content).where(
+        columns.tenant == tenant, among(columns.rejected_event_id, ids)
+    )
+    found = {row.rejected_event_id: row.content for row in await conn.execute(query)}
+    for one in ids:
+        if one not in found:
+            raise RejectedEventNotFound(f"no rejected event has the id {one}")
+    return found
+
+
+async def mark_resubmitted(
+    conn: AsyncConnection, tenant: Tenant, ids: Sequence[UUID], *, now: datetime
+) -> None:
+    """Note that rejected events were recorded after all, in the order of their ids."""
+    columns = rejected_event.c
+    locking = (
+        select(columns.rejected_event_id)
+        .where(columns.tenant == tenant, among(columns.rejected_event_id, ids))
+        .order_by(columns.rejected_event_id)
+        .with_for_update()
+    )
+    await conn.execute(locking)
+    marking = update(rejected_event).where(
+        columns.tenant == tenant, among(columns.rejected_event_id, ids)
+    )
+    await conn.execute(marking.values(resubmitted_at=now))
+
+
 def _page_query(tenant: Tenant, page: RejectedPage) -> Any:
     columns = rejected_event.c
     place = (columns.received_at, columns.rejected_event_id)
-    chosen = [columns.tenant == tenant]
+    chosen = [columns.tenant == tenant, columns.resubmitted_at.is_(None)]
     if page.customer_id:
         chosen.append(columns.customer_id == page.customer_id)
     if page.reason:

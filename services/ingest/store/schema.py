@@ -2,13 +2,14 @@
 
 The log (shard, segment, slice, relay_position) is one for all tenants: its keys lead with the
 shard, and who reads it for a tenant chooses that tenant's events. What belongs to one tenant
-(event_key, rejected_event, tenant_limits) is guarded by row-level security.
+(event_key, event_version, rejected_event, tenant_limits) is guarded by row-level security.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -32,7 +34,7 @@ from libs.schema import shared_tables
 metadata = MetaData()
 shared_tables(metadata)
 
-TENANT_TABLES = ("event_key", "rejected_event", "tenant_limits")
+TENANT_TABLES = ("event_key", "event_version", "rejected_event", "tenant_limits")
 
 # Joins a key to its segment before the segment has its number. It has gaps.
 segment_id = Sequence("segment_id", metadata=metadata)
@@ -72,7 +74,8 @@ segment = Table(
     PrimaryKeyConstraint("shard", "number"),
     UniqueConstraint("shard", "segment_id"),
     ForeignKeyConstraint(["shard"], ["shard.shard"]),
-    CheckConstraint("number > 0 AND event_count > 0", name="segment_is_not_empty"),
+    # Without events it holds corrections.
+    CheckConstraint("number > 0 AND event_count >= 0", name="segment_is_numbered"),
 )
 
 slice_ = Table(
@@ -85,13 +88,22 @@ slice_ = Table(
     Column("event_count", Integer, nullable=False),
     Column("time_min", DateTime(timezone=True), nullable=False),
     Column("time_max", DateTime(timezone=True), nullable=False),
+    Column("correction_count", Integer, nullable=False),
     Column("tenants", ARRAY(Integer), nullable=False),  # Whose events it holds.
     Column("content", LargeBinary, nullable=False),  # A SliceContent, compressed with zstd.
     PrimaryKeyConstraint("shard", "partition", "number"),
     UniqueConstraint("shard", "partition", "previous_number"),  # A chain: it never forks.
     ForeignKeyConstraint(["shard", "number"], ["segment.shard", "segment.number"]),
     CheckConstraint("0 <= previous_number AND previous_number < number", name="slice_chain"),
+    CheckConstraint("event_count + correction_count > 0", name="slice_is_not_empty"),
     Index("slice_by_number", "shard", "number"),
+    Index(
+        "slice_with_corrections",
+        "shard",
+        "partition",
+        "number",
+        postgresql_where=text("correction_count > 0"),
+    ),
 )
 
 relay_position = Table(
@@ -116,6 +128,41 @@ event_key = Table(
     CheckConstraint("octet_length(key) = 16", name="event_key_is_16_bytes"),
 )
 
+# What events were corrected to; as they were recorded, version 1, they lie in the log. The newest
+# one counts, and any of them tells a repeat from a conflict.
+event_version = Table(
+    "event_version",
+    metadata,
+    Column("tenant", Integer),
+    Column("key", LargeBinary),
+    Column("version", Integer),
+    Column("number", BigInteger, nullable=False),  # Of the segment that holds the correction.
+    Column("superseded_number", BigInteger),  # Of the segment that holds the next one.
+    Column("origin_number", BigInteger, nullable=False),  # Where the event was recorded.
+    Column("origin_index", Integer, nullable=False),
+    Column("received_us", BigInteger, nullable=False),  # Of the event, since 1970.
+    Column("time_us", BigInteger, nullable=False),  # As given, else when it was received.
+    Column("customer_id", Text, nullable=False),
+    Column("digest", BigInteger, nullable=False),
+    Column("digest_version", SmallInteger, nullable=False),
+    Column("retracted", Boolean, nullable=False),  # The content is what it was until then.
+    Column("content", LargeBinary, nullable=False),  # An Event.
+    Column("corrected_at", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("tenant", "key", "version"),
+    CheckConstraint("version > 1", name="event_version_is_a_correction"),
+    CheckConstraint("number > origin_number", name="event_version_follows_its_event"),
+    CheckConstraint("superseded_number > number", name="event_version_precedes_the_next"),
+    Index(
+        "event_version_is_the_newest_once",
+        "tenant",
+        "key",
+        unique=True,
+        postgresql_where=text("superseded_number IS NULL"),
+    ),
+    Index("event_version_by_place", "tenant", "origin_number", "origin_index"),
+    Index("event_version_of_customer", "tenant", "customer_id", "origin_number", "origin_index"),
+)
+
 rejected_event = Table(
     "rejected_event",
     metadata,
@@ -128,6 +175,7 @@ rejected_event = Table(
     Column("content", LargeBinary, nullable=False),  # An Event as it was sent.
     Column("received_at", DateTime(timezone=True), nullable=False),  # The first time.
     Column("times_sent", BigInteger, nullable=False),
+    Column("resubmitted_at", DateTime(timezone=True)),  # When it was recorded after all.
     PrimaryKeyConstraint("tenant", "rejected_event_id"),
     CheckConstraint("times_sent > 0", name="rejected_event_was_sent"),
     Index("rejected_event_newest", "tenant", "received_at", "rejected_event_id"),

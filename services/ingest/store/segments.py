@@ -41,6 +41,7 @@ class SliceContent:
     time_max: datetime
     tenants: Sequence[Tenant]
     content: bytes
+    correction_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,12 @@ async def open_segment(conn: AsyncConnection, shard_id: int, *, alone: bool) -> 
     """
     opening = OPEN_ALONE if alone else OPEN
     return int((await conn.execute(opening, {"task": f"seal {shard_id}"})).scalar_one())
+
+
+async def load_number(conn: AsyncConnection, shard_id: int) -> int:
+    """Return the number of the shard's newest segment, 0 for none."""
+    query = select(shard.c.number).where(shard.c.shard == shard_id)
+    return int((await conn.execute(query)).scalar_one())
 
 
 async def take_number(conn: AsyncConnection, shard_id: int) -> int:
@@ -134,6 +141,7 @@ async def insert_segment(
                 "event_count": part.event_count,
                 "time_min": part.time_min,
                 "time_max": part.time_max,
+                "correction_count": part.correction_count,
                 "tenants": list(part.tenants),
                 "content": part.content,
             }
@@ -166,13 +174,21 @@ async def raise_through(
 
 
 async def find_slices(
-    conn: AsyncConnection, shard_id: int, partition: int, *, after: int, bytes_max: int
+    conn: AsyncConnection,
+    shard_id: int,
+    partition: int,
+    *,
+    after: int,
+    bytes_max: int,
+    corrections_only: bool = False,
 ) -> list[Slice]:
     """Return the partition's next slices after the number `after`, in order.
 
     As many as fit into `bytes_max` of content, one at least if there is any, 64 at most.
     """
     of_partition = (slice_.c.shard == shard_id) & (slice_.c.partition == partition)
+    if corrections_only:
+        of_partition &= slice_.c.correction_count > 0
     following = _sizes().where(of_partition, slice_.c.number > after)
     query = following.order_by(slice_.c.number).limit(SEGMENTS_MAX)
     return await _load_fitting(conn, query, bytes_max=bytes_max)

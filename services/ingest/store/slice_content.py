@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import zstandard
 
@@ -39,11 +40,12 @@ def pack_content(columns: Columns) -> bytes:
         properties=[_property_message(column) for column in columns.properties],
         **{name: getattr(columns, name) for name in LIKE_NAMED},
     )
-    serialized = message.SerializeToString(deterministic=True)
-    if not hasattr(_local, "compressor"):
-        _local.compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
-    packed: bytes = _local.compressor.compress(serialized)
-    return packed
+    return _compressed(message)
+
+
+def pack_corrections(corrections: Sequence[pb.Correction]) -> bytes:
+    """Return a SliceContent without events, as `pack_content` does."""
+    return _compressed(pb.SliceContent(format=FORMAT, strings=[""], corrections=corrections))
 
 
 def unpack_content(packed: bytes) -> Columns:
@@ -58,6 +60,14 @@ def unpack_content(packed: bytes) -> Columns:
         properties=tuple(_property_column(column) for column in message.properties),
         **{name: getattr(message, name) for name in LIKE_NAMED},
     )
+
+
+def _compressed(message: pb.SliceContent) -> bytes:
+    serialized = message.SerializeToString(deterministic=True)
+    if not hasattr(_local, "compressor"):
+        _local.compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
+    packed: bytes = _local.compressor.compress(serialized)
+    return packed
 
 
 def _property_message(column: PropertyColumn) -> pb.PropertyColumn:

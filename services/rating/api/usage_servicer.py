@@ -21,7 +21,7 @@ from services.rating.api.event_parsing import Defaults, parse_events
 from services.rating.api.usage_parsing import parse_query, parse_usage, parse_watch
 from services.rating.operations.acks import Ack, Acks
 from services.rating.operations.estimating import estimate_events
-from services.rating.operations.log import Log
+from services.rating.operations.log import Log, LogPages
 from services.rating.operations.querying import query_usage
 from services.rating.operations.usage import (
     UsageReader,
@@ -29,7 +29,7 @@ from services.rating.operations.usage import (
     get_usage,
     get_usage_before,
 )
-from services.rating.operations.verifying_cells import LogPages, verify_cells
+from services.rating.operations.verifying_cells import verify_cells
 from services.rating.operations.verifying_fees import verify_fees
 from services.rating.operations.watching import Watched, Watches
 from tally.rating.v1 import usage_service_pb2 as pb

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from libs.money import EXACT
 from libs.quantity import decimal_text
-from services.rating.domain.event import Moment, PropertyValue, UsageEvent
+from services.rating.domain.event import Correction, Moment, PropertyValue, UsageEvent
 
 Ints = npt.NDArray[np.int64]
 
@@ -76,6 +77,7 @@ class Slice:
     previous_number: int
     traceparent: str
     columns: EventColumns
+    corrections: Sequence[Correction] = ()
 
 
 class Strings:
@@ -100,12 +102,41 @@ def ints(values: Iterable[int]) -> Ints:
 
 
 def customers_in(slices: Iterable[Slice]) -> set[tuple[int, str]]:
-    """Return the customers of whom there are events, by tenant and customer id."""
-    found: set[tuple[int, str]] = set()
+    """Return the customers of whom there are events or corrections, by tenant and customer id."""
+    slices = list(slices)
+    found = {
+        (correction.tenant, customer_id)
+        for piece in slices
+        for correction in piece.corrections
+        for customer_id, _ in correction.affected()
+    }
     for columns in (piece.columns for piece in slices):
         pairs = set(zip(columns.tenants.tolist(), columns.customers.tolist(), strict=True))
         found |= {(tenant, columns.strings[place]) for tenant, place in pairs}
     return found
+
+
+def without(columns: EventColumns, places: Collection[int]) -> EventColumns:
+    """Return `columns` without the events at `places` of the segment."""
+    kept = ~np.isin(columns.indexes, ints(places))
+    rows = np.cumsum(kept) - 1
+    known = {each.name: getattr(columns, each.name) for each in fields(columns)}
+    narrowed: dict[str, Any] = {
+        name: each[kept] for name, each in known.items() if isinstance(each, np.ndarray)
+    }
+    properties = []
+    for column in columns.properties:
+        chosen = kept[column.rows]
+        exponents = column.exponents
+        properties.append(
+            replace(
+                column,
+                rows=rows[column.rows[chosen]],
+                values=column.values[chosen],
+                exponents=None if exponents is None else exponents[chosen],
+            )
+        )
+    return replace(columns, properties=properties, **narrowed)
 
 
 def columns_of(events: Sequence[UsageEvent]) -> EventColumns:

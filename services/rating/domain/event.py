@@ -36,6 +36,34 @@ class UsageEvent:
     amount: Decimal | None = None  # Currency units that the event itself says it costs.
 
 
+class LogPlace(NamedTuple):
+    """Where an event was recorded: a shard, the number of a segment, the place there."""
+
+    shard: int
+    number: int
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What a partition loses and gains by a correction of the event recorded at `at`.
+
+    It loses what counted for a customer at a time, in microseconds since 1970; None: nothing.
+    """
+
+    tenant: int
+    at: LogPlace
+    removed: tuple[str, int] | None
+    added: UsageEvent | None
+
+    def affected(self) -> list[tuple[str, int]]:
+        """Return the customers whose usage changes, each with a time from which it does."""
+        found = [] if self.removed is None else [self.removed]
+        if self.added is not None:
+            found.append((self.added.customer_id, self.added.moment.time))
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class ShardHead:
     """How far a shard of the log has come.

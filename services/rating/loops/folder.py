@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import aclosing
 
 from nats.aio.msg import Msg
@@ -58,12 +58,14 @@ class Folder:
         *,
         partitions: Collection[int] | None,
         folded: asyncio.Event,
+        corrected: Callable[[], None],
     ) -> None:
         self.loop = Loop("folder", self.step, poll_seconds=HEADS_SECONDS)
         self._worker = worker
         self._ingest = ingest
         self._partitions = partitions
         self._folded = folded  # Set after each fold: the calendar may wait for it.
+        self._corrected = corrected  # Called after a fold that leaves jobs.
         self._catalogs = Catalogs()
         self._positions: dict[Lane, int] = {}
         self._waiting: dict[Lane, dict[int, segment_pb2.Slice]] = {}
@@ -210,6 +212,8 @@ class Folder:
                     await self._fold([piece])
         else:
             self._positions.update(after)
+            if any(piece.corrections for piece in slices):
+                self._corrected()
             for lane in after:
                 if self._stopped.pop(lane, None) is not None:
                     STOPPED.labels(*lane).set(0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
+from uuid import UUID
 
 from opentelemetry.context import Context
 from prometheus_client import Counter
@@ -19,6 +21,14 @@ from services.rating.domain.cell import CellKey
 from services.rating.domain.columns import Slice, customers_in
 from services.rating.domain.folding import Folded, fold
 from services.rating.domain.period import BillingPeriod, PeriodStatus
+from services.rating.operations.correcting import (
+    Forgotten,
+    drop_forgotten,
+    earliest_changes,
+    empty_forgotten,
+    find_forgotten,
+    save_jobs,
+)
 from services.rating.store import catalog as catalog_store
 from services.rating.store.applied import Lane, move
 from services.rating.store.cells import count_unattributed, merge_cells
@@ -150,24 +160,33 @@ async def _checkpoint(
     folded: Folded,
     positions: Mapping[Lane, int],
 ) -> dict[Lane, int]:
-    """Write a fold. Locks: catalogs, billing periods, cells, positions; each in key order."""
+    """Write a fold. Locks: catalogs, billing periods, cells, positions; each in key order.
+
+    What corrections change is emptied, and left to a job.
+    """
+    changed = earliest_changes(slices)
     async with begin_worker(worker) as conn:
-        await _check_catalogs(conn, catalogs, slices)
-        await _announce_touched(conn, folded.cells, catalogs.view())
+        await _check_catalogs(conn, catalogs, slices, alone=bool(changed))
+        forgotten = await find_forgotten(conn, changed)
+        drop_forgotten(folded, forgotten)
+        await _announce_touched(conn, folded.cells, forgotten, catalogs.view())
+        await empty_forgotten(conn, forgotten)
         await merge_cells(conn, folded.cells)
         await count_unattributed(conn, folded.unattributed)
         after = {Lane(piece.shard, piece.partition): piece.number for piece in slices}
         for lane, number in sorted(after.items()):
             if not await move(conn, lane, old=positions[lane], new=number):
                 raise Fenced(f"lane {lane} does not stand at {positions[lane]}")
+        await save_jobs(conn, forgotten)
     return after
 
 
 async def _check_catalogs(
-    conn: AsyncConnection, catalogs: Catalogs, slices: Sequence[Slice]
+    conn: AsyncConnection, catalogs: Catalogs, slices: Sequence[Slice], *, alone: bool
 ) -> None:
     tenants = {tenant for piece in slices for tenant in piece.columns.tenants.tolist()}
-    held = await catalog_store.hold_versions(conn, tenants)
+    tenants |= {correction.tenant for piece in slices for correction in piece.corrections}
+    held = await catalog_store.hold_versions(conn, tenants, alone=alone)
     known = catalogs.view()
     changed = {tenant for tenant in tenants if held.get(tenant) != known[tenant].version}
     if changed:
@@ -175,9 +194,15 @@ async def _check_catalogs(
 
 
 async def _announce_touched(
-    conn: AsyncConnection, cells: Collection[CellKey], catalogs: Mapping[int, Catalog]
+    conn: AsyncConnection,
+    cells: Collection[CellKey],
+    forgotten: Iterable[Forgotten],
+    catalogs: Mapping[int, Catalog],
 ) -> None:
-    """Lock every billing period that gets usage, and tell of those that were announced."""
+    """Lock every billing period that gets or loses usage.
+
+    Of those that get some, and were announced, it is told; of the others when they have it again.
+    """
     recurring = {
         meter.meter_id
         for tenant in {key.tenant for key in cells}
@@ -187,8 +212,21 @@ async def _announce_touched(
     }
     days = {(key.tenant, key.term_id, key.day) for key in cells}
     carried = {(key.tenant, key.term_id, key.day) for key in cells if key.meter_id in recurring}
-    if days:
-        await announce_late(conn, await lock_touched(conn, days, carried))
+    emptied = {day for each in forgotten for day in each.period_days}
+    if not days | emptied:
+        return
+    locked = await lock_touched(conn, days | emptied, carried)
+    if emptied and not carried:  # What is told twice, as what is carried may be, does no harm.
+        locked = [(tenant, period) for tenant, period in locked if _gets(days, tenant, period)]
+    await announce_late(conn, locked)
+
+
+def _gets(days: Iterable[tuple[int, UUID, date]], tenant: Tenant, period: BillingPeriod) -> bool:
+    held = period.fee_days
+    return any(
+        (owner, term_id) == (tenant, period.term_id) and held.first_day <= day < held.end_day
+        for owner, term_id, day in days
+    )
 
 
 async def announce_late(

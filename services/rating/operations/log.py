@@ -13,8 +13,20 @@ from libs.db import begin_worker
 from libs.telemetry import headers
 from libs.tenant import Tenant
 from services.rating.domain.columns import Slice, columns_of
-from services.rating.domain.event import ShardHead, UsageEvent
+from services.rating.domain.event import Correction, ShardHead, UsageEvent
 from services.rating.store.applied import Lane, load_applied
+
+
+class LogUnreadable(Exception):
+    """A slice of the log holds what cannot be read."""
+
+
+class LogBroken(Exception):
+    """The log of a lane does not go on after the number `position`."""
+
+    def __init__(self, position: int, said: str) -> None:
+        super().__init__(said)
+        self.position, self.said = position, said
 
 
 class Log(Protocol):
@@ -35,14 +47,63 @@ class Log(Protocol):
         start: datetime,
         end: datetime | None = None,
         event_type: str = "",
+        corrected_through: int = 0,
     ) -> AsyncGenerator[Sequence[UsageEvent], None]:
         """Give a customer's events at and after `start`, page by page in log order.
 
-        Only those before `end`, and of one type, if these are given.
+        Only those before `end`, and of one type, if these are given; as corrections in segments up
+        to `corrected_through` have made them, 0: all corrections.
 
         Raises:
             Unavailable: a shard is away.
         """
+
+
+class LogPages(Protocol):
+    """The event log, read by lane: ingest."""
+
+    async def heads(self) -> Sequence[ShardHead]:
+        """Return the heads of all shards.
+
+        Raises:
+            Unavailable: a shard is away.
+        """
+
+    async def page(self, lane: Lane, *, after: int) -> Sequence[Slice]:
+        """Return the next slices of `lane` after the number `after`; none at its end.
+
+        Raises:
+            Unavailable: a shard is away.
+            LogUnreadable: one of them cannot be read.
+        """
+
+    async def corrections(self, lane: Lane, *, through: int) -> Sequence[Correction]:
+        """Return the corrections in the slices of `lane` up to a number, in order.
+
+        Raises as `page` does.
+        """
+
+
+async def pages_of(
+    log: LogPages, lane: Lane, through: int
+) -> AsyncGenerator[Sequence[Slice], None]:
+    """Give the slices of `lane` up to the number `through`, page by page and every one.
+
+    Raises:
+        LogBroken: one is missing or cannot be read.
+    """
+    position = 0
+    while position < through:
+        try:
+            page = await log.page(lane, after=position)
+        except LogUnreadable as error:
+            raise LogBroken(position, str(error)) from error
+        page = [piece for piece in page if piece.number <= through]
+        before = [position, *(piece.number for piece in page)]
+        if not page or [piece.previous_number for piece in page] != before[:-1]:
+            raise LogBroken(position, "a slice is missing")
+        yield page
+        position = page[-1].number
 
 
 def head_numbers(heads: Sequence[ShardHead]) -> dict[Lane, int]:
@@ -52,6 +113,11 @@ def head_numbers(heads: Sequence[ShardHead]) -> dict[Lane, int]:
         for head in heads
         for partition, number in enumerate(head.slice_numbers)
     }
+
+
+def newest_applied(applied: Mapping[Lane, int], partition: int) -> int:
+    """Return the number of the newest slice of a partition that is applied, 0 for none."""
+    return max((applied[lane] for lane in applied if lane.partition == partition), default=0)
 
 
 def applied_slices(

@@ -18,7 +18,7 @@ from services.rating.domain.attribution import Catalog, Term
 from services.rating.domain.folding import Folded, fold
 from services.rating.domain.period import BillingPeriod
 from services.rating.operations.folding import Catalogs, announce_late
-from services.rating.operations.log import Log, applied_slices
+from services.rating.operations.log import Log, applied_slices, newest_applied
 from services.rating.store import catalog as catalog_store
 from services.rating.store import reattributions as store
 from services.rating.store.applied import load_applied
@@ -95,7 +95,14 @@ async def _fold_again(log: Log, job: Job, catalog: Catalog) -> Folded:
     partitions = max(len(head.slice_numbers) for head in await log.heads())
     partition = partition_of(job.tenant, job.customer_id, partitions)
     folded = Folded()
-    async for events in log.events(job.tenant, job.customer_id, start=_window_start(job, terms)):
+    pages = log.events(
+        job.tenant,
+        job.customer_id,
+        start=_window_start(job, terms),
+        # Later corrections are folded after the job was written.
+        corrected_through=newest_applied(job.applied, partition),
+    )
+    async for events in pages:
         slices = applied_slices(events, job.applied, partition)
         await asyncio.to_thread(fold, slices, {job.tenant: catalog}, into=folded)
     first_days = first_days_of(terms, job.from_at)
@@ -113,6 +120,9 @@ async def _finish(worker: AsyncEngine, job: Job, catalog: Catalog, folded: Folde
         held = await catalog_store.hold_versions(conn, [job.tenant])
         if held[job.tenant] != catalog.version:
             return  # Another command came between: the job is looked at anew.
+        current = await store.find_job(conn, job.tenant, job.customer_id)
+        if current is None or current.job_id != job.job_id:
+            return  # So did a correction.
         first_days = first_days_of(catalog.terms[job.customer_id], job.from_at)
         periods = await store.lock_usage_periods(conn, job.tenant, first_days)
         await announce_late(conn, [(job.tenant, period) for period in periods])

@@ -17,7 +17,7 @@ from services.rating.domain.attribution import Catalog
 from services.rating.domain.days import local_days
 from services.rating.domain.folding import Days, Folded, fold
 from services.rating.domain.usage_query import ROWS_MAX, VALUES_MAX, check_count
-from services.rating.operations.log import Log, applied_slices
+from services.rating.operations.log import Log, applied_slices, newest_applied
 from services.rating.store.applied import Lane, load_applied
 from services.rating.store.catalog import load_meters_by_type, load_terms
 
@@ -73,7 +73,12 @@ async def fold_again(
     count = 0
     for part in parts:
         pages = log.events(
-            tenant, customer_id, start=part.start, end=part.end, event_type=event_type
+            tenant,
+            customer_id,
+            start=part.start,
+            end=part.end,
+            event_type=event_type,
+            corrected_through=newest_applied(refolding.applied, partition),
         )
         async with aclosing(pages):
             async for events in pages:

@@ -23,7 +23,7 @@ from services.rating.domain.event import UsageEvent, micros
 from services.rating.domain.meter import Meter
 from services.rating.domain.period import BillingPeriod
 from services.rating.domain.single_events import EventsNotRead, SingleEvent, single_events
-from services.rating.operations.log import Log
+from services.rating.operations.log import Log, newest_applied
 from services.rating.store.applied import Lane, load_applied
 from services.rating.store.catalog import load_terms
 
@@ -131,6 +131,7 @@ async def _read_period(log: Log, asked: Asked, partitions: int) -> ReadEvents:
         start=window.start,
         end=window.end,
         event_type=types.pop() if len(types) == 1 else "",
+        corrected_through=newest_applied(asked.applied, partition),
     )
     async with aclosing(pages):
         async for page in pages:

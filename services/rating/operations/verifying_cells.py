@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Protocol
 from uuid import UUID
 
 from libs.db import Snapshots
@@ -14,39 +14,17 @@ from libs.difference import Difference, Finding, Names, Unverified, compared
 from services.rating.domain.attribution import Catalog, Term
 from services.rating.domain.cell import Cell, CellKey, part_count
 from services.rating.domain.columns import Slice
-from services.rating.domain.event import ShardHead
+from services.rating.domain.corrected import Corrected
 from services.rating.domain.folding import Folded, Unattributed, fold
 from services.rating.domain.meter import Meter
 from services.rating.domain.verification import Share, cell_differences
+from services.rating.operations.log import LogBroken, LogPages, LogUnreadable, pages_of
 from services.rating.store import verification as store
 from services.rating.store.applied import Lane, load_applied
 from services.rating.store.catalog import load_meters_by_type
 
 ROWS_MAX = 50_000  # Of cells and distinct values in memory, once as stored and once folded again.
 UNLIMITED = 2**62
-
-
-class LogUnreadable(Exception):
-    """A slice of the log holds what cannot be read."""
-
-
-class LogPages(Protocol):
-    """The event log, read by lane: ingest."""
-
-    async def heads(self) -> Sequence[ShardHead]:
-        """Return the heads of all shards.
-
-        Raises:
-            Unavailable: a shard is away.
-        """
-
-    async def page(self, lane: Lane, *, after: int) -> Sequence[Slice]:
-        """Return the next slices of `lane` after the number `after`; none at its end.
-
-        Raises:
-            Unavailable: a shard is away.
-            LogUnreadable: one of them cannot be read.
-        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,24 +193,38 @@ async def _fold_again(
     again = Again()
     for shard in shards:
         lane = Lane(shard, share.partition)
-        position, through = 0, view.applied.get(lane, 0)
-        while position < through:
-            try:
-                page = await log.page(lane, after=position)
-            except LogUnreadable as error:
-                again.faults.append(_lane_fault(lane, position, str(error)))
-                break
-            page = [piece for piece in page if piece.number <= through]
-            before = [position, *(piece.number for piece in page)]
-            if not page or [piece.previous_number for piece in page] != before[:-1]:
-                again.faults.append(_lane_fault(lane, position, "a slice is missing"))
-                break
-            await asyncio.to_thread(fold, page, view.catalogs, into=again.folded)
-            again.event_count += sum(_count(piece, view.customers.tenant) for piece in page)
-            if view.keep(again.folded) > rows_max:
-                return None
-            position = page[-1].number
+        if not view.applied.get(lane):
+            continue
+        try:
+            fits = await _fold_lane(log, lane, view, again, rows_max)
+        except LogBroken as broken:
+            again.faults.append(_lane_fault(lane, broken.position, broken.said))
+            continue
+        if not fits:
+            return None
     return again
+
+
+async def _fold_lane(log: LogPages, lane: Lane, view: View, again: Again, rows_max: int) -> bool:
+    """Fold one lane, with its corrections; False if it gives more than `rows_max` rows."""
+    try:
+        found = await log.corrections(lane, through=view.applied[lane])
+    except LogUnreadable as error:
+        raise LogBroken(0, str(error)) from error
+    corrected, met = Corrected(found), 0
+    async with aclosing(pages_of(log, lane, view.applied[lane])) as pages:
+        async for page in pages:
+            met += sum(len(piece.corrections) for piece in page)
+            again.event_count += sum(_count(piece, view.customers.tenant) for piece in page)
+            standing = [corrected.standing(piece) for piece in page]
+            await asyncio.to_thread(fold, standing, view.catalogs, into=again.folded)
+            if view.keep(again.folded) > rows_max:
+                return False
+    if met != corrected.count:
+        raise LogBroken(0, f"{met} corrections where {corrected.count} are known")
+    slices = corrected.slices(lane.partition)
+    await asyncio.to_thread(fold, slices, view.catalogs, into=again.folded)
+    return view.keep(again.folded) <= rows_max
 
 
 def _count(piece: Slice, tenant: int | None) -> int:

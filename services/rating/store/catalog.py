@@ -51,13 +51,19 @@ async def load_versions(conn: AsyncConnection, tenants: Iterable[int]) -> dict[i
     return {row.tenant: row.version for row in await conn.execute(query)}
 
 
-async def hold_versions(conn: AsyncConnection, tenants: Iterable[int]) -> dict[int, int]:
-    """Return the catalog versions of `tenants`, which stay so until the transaction ends."""
+async def hold_versions(
+    conn: AsyncConnection, tenants: Iterable[int], *, alone: bool = False
+) -> dict[int, int]:
+    """Return the catalog versions of `tenants`, which stay so until the transaction ends.
+
+    Many hold them at once, but for one that does so `alone`: no other transaction writes usage of
+    these tenants meanwhile.
+    """
     query = (
         select(catalog_versions)
         .where(catalog_versions.c.tenant.in_(sorted(tenants)))
         .order_by(catalog_versions.c.tenant)
-        .with_for_update(read=True)
+        .with_for_update(read=not alone)
     )
     return {row.tenant: row.version for row in await conn.execute(query)}
 

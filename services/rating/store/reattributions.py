@@ -137,6 +137,23 @@ async def lock_usage_periods(
     return [each for each in found if each.fee_days.end_day > first_days[each.term_id]]
 
 
+async def find_usage_days(
+    conn: AsyncConnection, tenant: Tenant, first_days: Mapping[UUID, date]
+) -> list[tuple[int, UUID, date]]:
+    """Return a day, as (tenant, term, day), in each of the periods `lock_usage_periods` locks."""
+    columns = billing_periods.c
+    query = select(columns.term_id, columns.fee_first_day, columns.fee_end_day).where(
+        columns.tenant == tenant,
+        columns.kind == PeriodKind.USAGE,
+        columns.term_id.in_(list(first_days)),
+    )
+    return [
+        (tenant, row.term_id, row.fee_first_day)
+        for row in await conn.execute(query)
+        if row.fee_end_day > first_days[row.term_id]
+    ]
+
+
 async def empty_cells(
     conn: AsyncConnection,
     tenant: Tenant,

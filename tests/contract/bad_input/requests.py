@@ -109,6 +109,14 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
     of_subscription = {"subscription_id": world["subscription"]}
     return {
         "ingest.v1.IngestService.RecordEvents": {"events": [event]},
+        "ingest.v1.IngestService.AmendEvent": {
+            **command,
+            "event": {**event, "id": world["event"], "customer_id": world["customer"]},
+        },
+        "ingest.v1.IngestService.RetractEvent": {**command, "id": world["retracted"]},
+        "ingest.v1.IngestService.ResubmitRejected": {
+            "resubmissions": [{"rejected_event_id": world["rejected"], "event": event}],
+        },
         "ingest.v1.IngestService.GetEvent": {"id": world["event"]},
         "ingest.v1.IngestService.ListEvents": {},
         "ingest.v1.IngestService.ListRejectedEvents": {},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cli.client import SuiteClient
 from tally.ingest.v1.event_pb2 import Event
-from tally.ingest.v1.ingest_service_pb2 import RecordEventsRequest
+from tally.ingest.v1.ingest_service_pb2 import ListRejectedEventsRequest, RecordEventsRequest
 from tally.invoicing.v1.customer_service_pb2 import UpsertCustomerRequest
 from tally.invoicing.v1.invoice_service_pb2 import Invoice, InvoiceStatus, ListInvoicesRequest
 from tally.invoicing.v1.tax_service_pb2 import CreateTaxRequest
@@ -46,8 +46,11 @@ def make_worlds(suite: Suite) -> Worlds:
 
 
 async def _fill(client: SuiteClient, name: str) -> World:
-    world = {key: f"{name}-{key}" for key in ("meter", "plan", "subscription", "customer", "event")}
-    world |= dict.fromkeys(("wallet", "hold", "released", "invoice", "period", "ending"), "")
+    named = ("meter", "plan", "subscription", "customer", "event", "retracted")
+    world = {key: f"{name}-{key}" for key in named}
+    world |= dict.fromkeys(
+        ("rejected", "wallet", "hold", "released", "invoice", "period", "ending"), ""
+    )
     good = good_requests(world)
     meter = good["rating.v1.MeterService.CreateMeter"]
     meter["meter"]["code"] = world["meter"]
@@ -64,8 +67,14 @@ async def _fill(client: SuiteClient, name: str) -> World:
     for key in ("subscription", "ending"):
         world[key] = await _subscribe(client, world, f"{name}-{key}")
     world["tax"] = await _tax(client, world, name)
-    event = Event(id=world["event"], type="calls", customer_id=world["customer"])
-    await client.ingest.RecordEvents(RecordEventsRequest(events=[event]))
+    events = [
+        Event(id=world[key], type="calls", customer_id=world["customer"])
+        for key in ("event", "retracted")
+    ]
+    events.append(Event(id="without a type", customer_id=world["customer"]))
+    await client.ingest.RecordEvents(RecordEventsRequest(events=events))
+    rejected = await client.ingest.ListRejectedEvents(ListRejectedEventsRequest())
+    world["rejected"] = rejected.events[0].rejected_event_id
     return world | await _wallet(client, world) | await _billed(client, world)
 
 

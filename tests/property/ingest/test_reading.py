@@ -11,7 +11,7 @@ from services.ingest.domain.event import Event, PropertyValue, Unreadable, parse
 from services.ingest.domain.identity import event_key
 from services.ingest.domain.limits import Limits
 from services.ingest.domain.number import Number, parse_number
-from services.ingest.domain.sent import sent_event
+from services.ingest.domain.sent import read_events, sent_event
 from services.ingest.domain.texts import GROUPED_MIN, Texts, cut
 from services.ingest.domain.validation import find_fault
 from services.ingest.domain.wire import PADDING, Octets, Spans
@@ -43,6 +43,12 @@ def test_fields_are_what_protobuf_reads(sent: list[list[pb.Event]]) -> None:
     assert [candidates.content(row) for row in range(len(expected))] == [
         message.SerializeToString(deterministic=True) for request in sent for message in request
     ]
+
+
+@given(st.lists(sent_events, max_size=4))
+def test_events_that_were_kept_are_read_as_they_were_sent(sent: list[pb.Event]) -> None:
+    contents = [message.SerializeToString(deterministic=True) for message in sent]
+    assert read_events(contents) == [event_of(message) for message in sent]
 
 
 @given(requests)

@@ -21,7 +21,7 @@ from libs.period import local_day
 from services.rating.domain.attribution import Catalog, Term
 from services.rating.domain.batch import join
 from services.rating.domain.cell import Cell, CellKey, merged
-from services.rating.domain.columns import Slice, columns_of, event_at, ints
+from services.rating.domain.columns import Slice, columns_of, event_at, ints, without
 from services.rating.domain.counting import Rows, count_columns, count_singly
 from services.rating.domain.event import Moment, PropertyValue, UsageEvent, instant_of
 from services.rating.domain.folding import Folded, fold
@@ -179,6 +179,21 @@ def test_columns_give_the_events_back(log: list[UsageEvent]) -> None:
         event_at(columns, row, shard=0, number=event.moment.number) for row, event in enumerate(log)
     ]
     assert given_back == log
+
+
+@given(logs(hard_values), st.data())
+def test_columns_without_some_events_are_those_of_the_others(
+    log: list[UsageEvent], data: st.DataObject
+) -> None:
+    placed = [
+        replace(event, moment=event.moment._replace(number=1, place=place))
+        for place, event in enumerate(log)
+    ]
+    gone = data.draw(st.sets(st.integers(0, 25)))
+    left = without(columns_of(placed), gone)
+    assert [event_at(left, row, shard=0, number=1) for row in range(len(left))] == [
+        event for event in placed if event.moment.place not in gone
+    ]
 
 
 def piece_of(event: UsageEvent) -> Slice:

@@ -130,8 +130,8 @@ async def test_a_lost_connection_is_unavailable_and_leaves_nothing(log: Log) -> 
 async def test_the_chain_and_the_numbers_are_guarded_by_the_database(log: Log) -> None:
     await log.seal(submission(event("a")))
     fork = (
-        "INSERT INTO slice SELECT shard, partition, number + 1, 0, 1, time_min, time_max, tenants,"
-        " content FROM slice"
+        "INSERT INTO slice SELECT shard, partition, number + 1, 0, 1, time_min, time_max, 0,"
+        " tenants, content FROM slice"
     )
     for statement in (fork, "UPDATE shard SET number = -1", "UPDATE event_key SET key = 'x'"):
         with pytest.raises(Exception, match="violates"):

@@ -19,6 +19,8 @@ from libs.requests import Request
 from libs.tenant import Tenant
 from services.rating.domain.columns import Slice, columns_of
 from services.rating.domain.event import (
+    Correction,
+    LogPlace,
     Moment,
     PropertyValue,
     ShardHead,
@@ -71,6 +73,17 @@ class World:
     number: int = 0
     through: datetime = JANUARY
     log: list[UsageEvent] = field(default_factory=list)
+    corrections: list[tuple[int, Correction]] = field(default_factory=list)
+
+    def standing(self, *, through: int = 0) -> list[UsageEvent]:
+        """Return what the log holds, as corrected by segments up to `through`, in log order."""
+        now = {
+            one.at: one.added
+            for number, one in self.corrections
+            if number <= through or not through
+        }
+        found = [now.get(place_of(event), event) for event in self.log]
+        return [event for event in found if event is not None]
 
     async def events(
         self,
@@ -80,9 +93,10 @@ class World:
         start: datetime,
         end: datetime | None = None,
         event_type: str = "",
+        corrected_through: int = 0,
     ) -> AsyncGenerator[Sequence[UsageEvent], None]:
         """Give a customer's events as ingest does."""
-        for event in self.log:
+        for event in self.standing(through=corrected_through):
             own = (event.tenant, event.customer_id) == (tenant, customer_id)
             late = end is not None and event.moment.time >= micros(end)
             if not own or late or event.moment.time < micros(start):
@@ -191,6 +205,19 @@ class World:
         traceparent = TRACEPARENT.format(self.number, self.number)
         return Slice(0, 0, self.number, self.number - 1, traceparent, columns_of(placed))
 
+    def correct(self, at: LogPlace, added: UsageEvent | None) -> Slice:
+        """Seal that the event recorded at a place is `added`, or retracted, as the next segment."""
+        [current] = [event for event in self.standing() if place_of(event) == at]
+        self.number += 1
+        if added is not None:
+            added = replace(added, moment=Moment(added.moment.time, *at))
+        removed = (current.customer_id, current.moment.time)
+        correction = Correction(current.tenant, at, removed, added)
+        self.corrections.append((self.number, correction))
+        traceparent = TRACEPARENT.format(self.number, self.number)
+        previous = self.number - 1
+        return Slice(0, 0, self.number, previous, traceparent, columns_of([]), [correction])
+
     async def fold(self, *events: UsageEvent, catalogs: Catalogs | None = None) -> None:
         """Seal `events` and fold them."""
         piece = self.slice(*events)
@@ -242,6 +269,11 @@ class World:
         """Return the facts announced so far, by their short names."""
         rows = await self.fetch("SELECT subject FROM outbox ORDER BY id")
         return [subject.rpartition(".")[2] for (subject,) in rows]
+
+
+def place_of(event: UsageEvent) -> LogPlace:
+    """Return where an event was recorded."""
+    return LogPlace(*event.moment[1:])
 
 
 def an_event(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -101,7 +102,7 @@ async def test_each_group_is_frozen_and_adjusted_for_itself(world: World) -> Non
     await world.create_plan("sales", [charge])
     await world.subscribe("acme", plan="sales")
 
-    async def sell(value: int, **region: str) -> None:
+    async def sell(value: int, **region: Any) -> None:
         await world.fold(an_event("acme", NOON, type_="sales", value=Decimal(value), **region))
 
     await sell(3, region="eu")

@@ -68,7 +68,9 @@ class Peer(IngestLog):
         newest = (slices[-1].number if slices else 0 for slices in self.log.values())
         return [ShardHead(0, JANUARY, tuple(newest))]
 
-    async def slices(self, lane: Lane, *, after: int) -> AsyncGenerator[segment_pb2.Slice, None]:
+    async def slices(
+        self, lane: Lane, *, after: int, corrections_only: bool = False
+    ) -> AsyncGenerator[segment_pb2.Slice, None]:
         self.streamed.append((lane, after))
         for piece in self.log[lane]:
             if piece.number > after:
@@ -87,7 +89,9 @@ def arriving(piece: segment_pb2.Slice) -> Message:
 
 
 def a_folder(world: World, peer: Peer) -> Folder:
-    return Folder(world.worker, peer, partitions=None, folded=asyncio.Event())
+    return Folder(
+        world.worker, peer, partitions=None, folded=asyncio.Event(), corrected=lambda: None
+    )
 
 
 async def drained(folder: Folder) -> None:

@@ -47,10 +47,18 @@ class Watched:
         start: datetime,
         end: datetime | None = None,
         event_type: str = "",
+        corrected_through: int = 0,
     ) -> AsyncGenerator[Sequence[UsageEvent], None]:
         """Give a customer's events as ingest does."""
         self.reads += 1
-        pages = self.world.events(tenant, customer_id, start=start, end=end, event_type=event_type)
+        pages = self.world.events(
+            tenant,
+            customer_id,
+            start=start,
+            end=end,
+            event_type=event_type,
+            corrected_through=corrected_through,
+        )
         async for page in pages:
             yield page
         if self.meanwhile:

@@ -18,11 +18,12 @@ from libs.db import Snapshots
 from libs.difference import Difference, Finding, Unverified
 from libs.tenant import Tenant
 from services.rating.domain.columns import Slice
-from services.rating.domain.event import ShardHead, UsageEvent
+from services.rating.domain.event import Correction, ShardHead, UsageEvent
 from services.rating.domain.meter import Aggregation, ValueInput
 from services.rating.operations import verifying_cells
+from services.rating.operations.log import LogUnreadable
 from services.rating.operations.reattributing import reattribute_next
-from services.rating.operations.verifying_cells import LogUnreadable, verify_cells
+from services.rating.operations.verifying_cells import verify_cells
 from services.rating.operations.verifying_fees import verify_fees
 from services.rating.store.applied import Lane
 from services.rating.store.cell_parts import PARTS
@@ -105,6 +106,10 @@ class Log:
     async def page(self, lane: Lane, *, after: int) -> Sequence[Slice]:
         self.pages += 1
         return [piece for piece in self.pieces if piece.number > after][:2]
+
+    async def corrections(self, lane: Lane, *, through: int) -> Sequence[Correction]:
+        known = [piece for piece in self.pieces if piece.number <= through]
+        return [correction for piece in known for correction in piece.corrections]
 
 
 @pytest.fixture

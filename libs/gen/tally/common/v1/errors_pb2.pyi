@@ -110,6 +110,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the answer would read more events, or have more rows, than one may;
     metadata: limit.
     """
+    ERROR_REASON_EVENT_RETRACTED: _ErrorReason.ValueType  # 110
+    """FAILED_PRECONDITION: the event was retracted, and stays so."""
+    ERROR_REASON_REJECTED_EVENT_NOT_FOUND: _ErrorReason.ValueType  # 111
+    """NOT_FOUND: no such rejected event."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 100
     """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
     ERROR_REASON_UNAVAILABLE: _ErrorReason.ValueType  # 101
@@ -214,6 +218,10 @@ ERROR_REASON_USAGE_QUERY_TOO_LARGE: ErrorReason.ValueType  # 97
 """FAILED_PRECONDITION: the answer would read more events, or have more rows, than one may;
 metadata: limit.
 """
+ERROR_REASON_EVENT_RETRACTED: ErrorReason.ValueType  # 110
+"""FAILED_PRECONDITION: the event was retracted, and stays so."""
+ERROR_REASON_REJECTED_EVENT_NOT_FOUND: ErrorReason.ValueType  # 111
+"""NOT_FOUND: no such rejected event."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 100
 """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
 ERROR_REASON_UNAVAILABLE: ErrorReason.ValueType  # 101

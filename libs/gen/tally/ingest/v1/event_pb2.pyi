@@ -288,6 +288,13 @@ class StoredEvent(_message.Message):
     EVENT_FIELD_NUMBER: _builtins.int
     RECEIVED_AT_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CORRECTED_AT_FIELD_NUMBER: _builtins.int
+    RETRACTED_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """1 as it was recorded; each correction adds 1."""
+    retracted: _builtins.bool
+    """True: it was retracted, and counts nowhere. `event` is what it was until then."""
     @_builtins.property
     def event(self) -> Global___Event:
         """What the client sent; time is filled in."""
@@ -298,7 +305,11 @@ class StoredEvent(_message.Message):
 
     @_builtins.property
     def position(self) -> Global___LogPosition:
-        """Its place in the log."""
+        """Its place in the log. A correction leaves it where it is."""
+
+    @_builtins.property
+    def corrected_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was corrected last; absent: never."""
 
     def __init__(
         self,
@@ -306,10 +317,13 @@ class StoredEvent(_message.Message):
         event: Global___Event | None = ...,
         received_at: _timestamp_pb2.Timestamp | None = ...,
         position: Global___LogPosition | None = ...,
+        version: _builtins.int = ...,
+        corrected_at: _timestamp_pb2.Timestamp | None = ...,
+        retracted: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "position", b"position", "received_at", b"received_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["corrected_at", b"corrected_at", "event", b"event", "position", b"position", "received_at", b"received_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "position", b"position", "received_at", b"received_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["corrected_at", b"corrected_at", "event", b"event", "position", b"position", "received_at", b"received_at", "retracted", b"retracted", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -112,6 +112,120 @@ class RecordEventsResponse(_message.Message):
 Global___RecordEventsResponse: _TypeAlias = RecordEventsResponse  # noqa: Y015
 
 @_typing.final
+class AmendEventRequest(_message.Message):
+    """A new content for an event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID, chosen by the caller: makes a repeat safe."""
+    @_builtins.property
+    def event(self) -> _event_pb2.Event:
+        """The event as it should have been. `source` and `id` name the stored one."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        event: _event_pb2.Event | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AmendEventRequest: _TypeAlias = AmendEventRequest  # noqa: Y015
+
+@_typing.final
+class AmendEventResponse(_message.Message):
+    """What became of the event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    ACK_TOKEN_FIELD_NUMBER: _builtins.int
+    ack_token: _builtins.str
+    """Names the place in the log up to which a read must wait to see the correction; opaque."""
+    @_builtins.property
+    def event(self) -> _event_pb2.StoredEvent:
+        """As the log keeps it now."""
+
+    def __init__(
+        self,
+        *,
+        event: _event_pb2.StoredEvent | None = ...,
+        ack_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_token", b"ack_token", "event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AmendEventResponse: _TypeAlias = AmendEventResponse  # noqa: Y015
+
+@_typing.final
+class RetractEventRequest(_message.Message):
+    """Names an event to take back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID, chosen by the caller: makes a repeat safe."""
+    source: _builtins.str
+    """Its source; often empty."""
+    id: _builtins.str
+    """Its id."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        source: _builtins.str = ...,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "request_id", b"request_id", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetractEventRequest: _TypeAlias = RetractEventRequest  # noqa: Y015
+
+@_typing.final
+class RetractEventResponse(_message.Message):
+    """What became of the event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    ACK_TOKEN_FIELD_NUMBER: _builtins.int
+    ack_token: _builtins.str
+    """Names the place in the log up to which a read must wait to see the correction; opaque."""
+    @_builtins.property
+    def event(self) -> _event_pb2.StoredEvent:
+        """As the log keeps it now."""
+
+    def __init__(
+        self,
+        *,
+        event: _event_pb2.StoredEvent | None = ...,
+        ack_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_token", b"ack_token", "event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetractEventResponse: _TypeAlias = RetractEventResponse  # noqa: Y015
+
+@_typing.final
 class GetEventRequest(_message.Message):
     """Names an event."""
 
@@ -174,6 +288,8 @@ class ListEventsRequest(_message.Message):
     END_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    INCLUDE_RETRACTED_FIELD_NUMBER: _builtins.int
+    CORRECTED_THROUGH_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """Only this customer's."""
     subscription_id: _builtins.str
@@ -184,6 +300,10 @@ class ListEventsRequest(_message.Message):
     """At most this many, up to 1,000; 0: 100."""
     page_token: _builtins.str
     """From the answer before; empty: the first page."""
+    include_retracted: _builtins.bool
+    """Also those that were retracted."""
+    corrected_through: _builtins.int
+    """As they were before corrections in segments after this number; 0: with all corrections."""
     @_builtins.property
     def start(self) -> _timestamp_pb2.Timestamp:
         """Only at or after this time."""
@@ -202,10 +322,12 @@ class ListEventsRequest(_message.Message):
         end: _timestamp_pb2.Timestamp | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        include_retracted: _builtins.bool = ...,
+        corrected_through: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "end", b"end", "page_size", b"page_size", "page_token", b"page_token", "start", b"start", "subscription_id", b"subscription_id", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["corrected_through", b"corrected_through", "customer_id", b"customer_id", "end", b"end", "include_retracted", b"include_retracted", "page_size", b"page_size", "page_token", b"page_token", "start", b"start", "subscription_id", b"subscription_id", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -352,6 +474,86 @@ class ListRejectedEventsResponse(_message.Message):
 Global___ListRejectedEventsResponse: _TypeAlias = ListRejectedEventsResponse  # noqa: Y015
 
 @_typing.final
+class ResubmitRejectedRequest(_message.Message):
+    """Rejected events to record again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESUBMISSIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def resubmissions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Resubmission]:
+        """1 to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        resubmissions: _abc.Iterable[Global___Resubmission] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resubmissions", b"resubmissions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResubmitRejectedRequest: _TypeAlias = ResubmitRejectedRequest  # noqa: Y015
+
+@_typing.final
+class Resubmission(_message.Message):
+    """A rejected event that is recorded again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REJECTED_EVENT_ID_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    rejected_event_id: _builtins.str
+    """UUID of the rejected event."""
+    @_builtins.property
+    def event(self) -> _event_pb2.Event:
+        """What to record in its place; absent: what the client sent."""
+
+    def __init__(
+        self,
+        *,
+        rejected_event_id: _builtins.str = ...,
+        event: _event_pb2.Event | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "rejected_event_id", b"rejected_event_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Resubmission: _TypeAlias = Resubmission  # noqa: Y015
+
+@_typing.final
+class ResubmitRejectedResponse(_message.Message):
+    """The verdicts on resubmitted events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERDICTS_FIELD_NUMBER: _builtins.int
+    ACK_TOKEN_FIELD_NUMBER: _builtins.int
+    ack_token: _builtins.str
+    """Names the place in the log up to which a read must wait to see these events; opaque."""
+    @_builtins.property
+    def verdicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventVerdict]:
+        """One for each resubmission, in the request's order."""
+
+    def __init__(
+        self,
+        *,
+        verdicts: _abc.Iterable[Global___EventVerdict] | None = ...,
+        ack_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_token", b"ack_token", "verdicts", b"verdicts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResubmitRejectedResponse: _TypeAlias = ResubmitRejectedResponse  # noqa: Y015
+
+@_typing.final
 class StreamSegmentsRequest(_message.Message):
     """Which slices to stream."""
 
@@ -360,22 +562,26 @@ class StreamSegmentsRequest(_message.Message):
     SHARD_FIELD_NUMBER: _builtins.int
     PARTITION_FIELD_NUMBER: _builtins.int
     AFTER_NUMBER_FIELD_NUMBER: _builtins.int
+    CORRECTIONS_ONLY_FIELD_NUMBER: _builtins.int
     shard: _builtins.int
     """The ingest shard."""
     partition: _builtins.int
     """The rating partition."""
     after_number: _builtins.int
     """The number of the last slice the caller has; 0 for none."""
+    corrections_only: _builtins.bool
+    """Only slices that hold corrections."""
     def __init__(
         self,
         *,
         shard: _builtins.int = ...,
         partition: _builtins.int = ...,
         after_number: _builtins.int = ...,
+        corrections_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_number", b"after_number", "partition", b"partition", "shard", b"shard"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_number", b"after_number", "corrections_only", b"corrections_only", "partition", b"partition", "shard", b"shard"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -40,6 +40,16 @@ class IngestServiceStub:
                 request_serializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.RecordEventsRequest.SerializeToString,
                 response_deserializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.RecordEventsResponse.FromString,
                 _registered_method=True)
+        self.AmendEvent = channel.unary_unary(
+                '/tally.ingest.v1.IngestService/AmendEvent',
+                request_serializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.AmendEventRequest.SerializeToString,
+                response_deserializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.AmendEventResponse.FromString,
+                _registered_method=True)
+        self.RetractEvent = channel.unary_unary(
+                '/tally.ingest.v1.IngestService/RetractEvent',
+                request_serializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.RetractEventRequest.SerializeToString,
+                response_deserializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.RetractEventResponse.FromString,
+                _registered_method=True)
         self.GetEvent = channel.unary_unary(
                 '/tally.ingest.v1.IngestService/GetEvent',
                 request_serializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.GetEventRequest.SerializeToString,
@@ -49,6 +59,11 @@ class IngestServiceStub:
                 '/tally.ingest.v1.IngestService/ListEvents',
                 request_serializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ListEventsRequest.SerializeToString,
                 response_deserializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ListEventsResponse.FromString,
+                _registered_method=True)
+        self.ResubmitRejected = channel.unary_unary(
+                '/tally.ingest.v1.IngestService/ResubmitRejected',
+                request_serializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ResubmitRejectedRequest.SerializeToString,
+                response_deserializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ResubmitRejectedResponse.FromString,
                 _registered_method=True)
         self.ListRejectedEvents = channel.unary_unary(
                 '/tally.ingest.v1.IngestService/ListRejectedEvents',
@@ -81,8 +96,30 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AmendEvent(self, request, context):
+        """Gives a stored event new content: all but its identity may change. Usage becomes as if it had
+        always been so; what was billed already is adjusted. The same content changes nothing. An
+        event without a time keeps the time of its receipt.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, with `rejection_reason` in the metadata where the
+        event breaks a rule; NOT_FOUND/EVENT_NOT_FOUND, FAILED_PRECONDITION/EVENT_RETRACTED,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetractEvent(self, request, context):
+        """Takes a stored event back: usage becomes as if it had never been. Its identity stays used.
+        Retracting it again changes nothing.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetEvent(self, request, context):
-        """Returns one stored event by its identity.
+        """Returns one stored event by its identity, as it was corrected last.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -90,8 +127,19 @@ class IngestServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListEvents(self, request, context):
-        """Lists stored events in log order.
+        """Lists stored events in log order, as they were corrected last.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResubmitRejected(self, request, context):
+        """Records rejected events again, as they were sent or as they should have been, and answers one
+        verdict for each. Those that are stored now are no longer listed as rejected. An event without
+        a time happens when it is sent again. Safe to retry: identity makes a repeat a DUPLICATE.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/BATCH_TOO_LARGE for more than 8 MiB
+        of events, NOT_FOUND/REJECTED_EVENT_NOT_FOUND, UNAVAILABLE as RecordEvents.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -130,6 +178,16 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     request_deserializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.RecordEventsRequest.FromString,
                     response_serializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.RecordEventsResponse.SerializeToString,
             ),
+            'AmendEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.AmendEvent,
+                    request_deserializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.AmendEventRequest.FromString,
+                    response_serializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.AmendEventResponse.SerializeToString,
+            ),
+            'RetractEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetractEvent,
+                    request_deserializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.RetractEventRequest.FromString,
+                    response_serializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.RetractEventResponse.SerializeToString,
+            ),
             'GetEvent': grpc.unary_unary_rpc_method_handler(
                     servicer.GetEvent,
                     request_deserializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.GetEventRequest.FromString,
@@ -139,6 +197,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.ListEvents,
                     request_deserializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ListEventsRequest.FromString,
                     response_serializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ListEventsResponse.SerializeToString,
+            ),
+            'ResubmitRejected': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResubmitRejected,
+                    request_deserializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ResubmitRejectedRequest.FromString,
+                    response_serializer=tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ResubmitRejectedResponse.SerializeToString,
             ),
             'ListRejectedEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRejectedEvents,
@@ -195,6 +258,60 @@ class IngestService:
             _registered_method=True)
 
     @staticmethod
+    def AmendEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.ingest.v1.IngestService/AmendEvent',
+            tally_dot_ingest_dot_v1_dot_ingest__service__pb2.AmendEventRequest.SerializeToString,
+            tally_dot_ingest_dot_v1_dot_ingest__service__pb2.AmendEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetractEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.ingest.v1.IngestService/RetractEvent',
+            tally_dot_ingest_dot_v1_dot_ingest__service__pb2.RetractEventRequest.SerializeToString,
+            tally_dot_ingest_dot_v1_dot_ingest__service__pb2.RetractEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetEvent(request,
             target,
             options=(),
@@ -238,6 +355,33 @@ class IngestService:
             '/tally.ingest.v1.IngestService/ListEvents',
             tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ListEventsRequest.SerializeToString,
             tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ListEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResubmitRejected(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.ingest.v1.IngestService/ResubmitRejected',
+            tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ResubmitRejectedRequest.SerializeToString,
+            tally_dot_ingest_dot_v1_dot_ingest__service__pb2.ResubmitRejectedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,13 +39,34 @@ class IngestServiceStub:
     Errors: INVALID_ARGUMENT/FIELD_INVALID for no events, INVALID_ARGUMENT/BATCH_TOO_LARGE for
     more than 10,000 events or 8 MiB, UNAVAILABLE when the outcome is not known: send it again.
     """
+    AmendEvent: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.AmendEventRequest, _ingest_service_pb2.AmendEventResponse]
+    """Gives a stored event new content: all but its identity may change. Usage becomes as if it had
+    always been so; what was billed already is adjusted. The same content changes nothing. An
+    event without a time keeps the time of its receipt.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, with `rejection_reason` in the metadata where the
+    event breaks a rule; NOT_FOUND/EVENT_NOT_FOUND, FAILED_PRECONDITION/EVENT_RETRACTED,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    RetractEvent: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.RetractEventRequest, _ingest_service_pb2.RetractEventResponse]
+    """Takes a stored event back: usage becomes as if it had never been. Its identity stays used.
+    Retracting it again changes nothing.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
     GetEvent: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.GetEventRequest, _ingest_service_pb2.GetEventResponse]
-    """Returns one stored event by its identity.
+    """Returns one stored event by its identity, as it was corrected last.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND.
     """
     ListEvents: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.ListEventsRequest, _ingest_service_pb2.ListEventsResponse]
-    """Lists stored events in log order.
+    """Lists stored events in log order, as they were corrected last.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
+    ResubmitRejected: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.ResubmitRejectedRequest, _ingest_service_pb2.ResubmitRejectedResponse]
+    """Records rejected events again, as they were sent or as they should have been, and answers one
+    verdict for each. Those that are stored now are no longer listed as rejected. An event without
+    a time happens when it is sent again. Safe to retry: identity makes a repeat a DUPLICATE.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/BATCH_TOO_LARGE for more than 8 MiB
+    of events, NOT_FOUND/REJECTED_EVENT_NOT_FOUND, UNAVAILABLE as RecordEvents.
     """
     ListRejectedEvents: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.ListRejectedEventsRequest, _ingest_service_pb2.ListRejectedEventsResponse]
     """Lists events that were rejected or in conflict, newest first.
@@ -72,13 +93,34 @@ class IngestServiceAsyncStub(IngestServiceStub):
     Errors: INVALID_ARGUMENT/FIELD_INVALID for no events, INVALID_ARGUMENT/BATCH_TOO_LARGE for
     more than 10,000 events or 8 MiB, UNAVAILABLE when the outcome is not known: send it again.
     """
+    AmendEvent: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.AmendEventRequest, _ingest_service_pb2.AmendEventResponse]  # type: ignore[assignment]
+    """Gives a stored event new content: all but its identity may change. Usage becomes as if it had
+    always been so; what was billed already is adjusted. The same content changes nothing. An
+    event without a time keeps the time of its receipt.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, with `rejection_reason` in the metadata where the
+    event breaks a rule; NOT_FOUND/EVENT_NOT_FOUND, FAILED_PRECONDITION/EVENT_RETRACTED,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    RetractEvent: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.RetractEventRequest, _ingest_service_pb2.RetractEventResponse]  # type: ignore[assignment]
+    """Takes a stored event back: usage becomes as if it had never been. Its identity stays used.
+    Retracting it again changes nothing.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
     GetEvent: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.GetEventRequest, _ingest_service_pb2.GetEventResponse]  # type: ignore[assignment]
-    """Returns one stored event by its identity.
+    """Returns one stored event by its identity, as it was corrected last.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND.
     """
     ListEvents: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.ListEventsRequest, _ingest_service_pb2.ListEventsResponse]  # type: ignore[assignment]
-    """Lists stored events in log order.
+    """Lists stored events in log order, as they were corrected last.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
+    ResubmitRejected: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.ResubmitRejectedRequest, _ingest_service_pb2.ResubmitRejectedResponse]  # type: ignore[assignment]
+    """Records rejected events again, as they were sent or as they should have been, and answers one
+    verdict for each. Those that are stored now are no longer listed as rejected. An event without
+    a time happens when it is sent again. Safe to retry: identity makes a repeat a DUPLICATE.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/BATCH_TOO_LARGE for more than 8 MiB
+    of events, NOT_FOUND/REJECTED_EVENT_NOT_FOUND, UNAVAILABLE as RecordEvents.
     """
     ListRejectedEvents: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.ListRejectedEventsRequest, _ingest_service_pb2.ListRejectedEventsResponse]  # type: ignore[assignment]
     """Lists events that were rejected or in conflict, newest first.
@@ -110,12 +152,38 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def AmendEvent(
+        self,
+        request: _ingest_service_pb2.AmendEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_service_pb2.AmendEventResponse, _abc.Awaitable[_ingest_service_pb2.AmendEventResponse]]:
+        """Gives a stored event new content: all but its identity may change. Usage becomes as if it had
+        always been so; what was billed already is adjusted. The same content changes nothing. An
+        event without a time keeps the time of its receipt.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, with `rejection_reason` in the metadata where the
+        event breaks a rule; NOT_FOUND/EVENT_NOT_FOUND, FAILED_PRECONDITION/EVENT_RETRACTED,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def RetractEvent(
+        self,
+        request: _ingest_service_pb2.RetractEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_service_pb2.RetractEventResponse, _abc.Awaitable[_ingest_service_pb2.RetractEventResponse]]:
+        """Takes a stored event back: usage becomes as if it had never been. Its identity stays used.
+        Retracting it again changes nothing.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
     def GetEvent(
         self,
         request: _ingest_service_pb2.GetEventRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_service_pb2.GetEventResponse, _abc.Awaitable[_ingest_service_pb2.GetEventResponse]]:
-        """Returns one stored event by its identity.
+        """Returns one stored event by its identity, as it was corrected last.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND.
         """
 
@@ -125,8 +193,21 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_service_pb2.ListEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_service_pb2.ListEventsResponse, _abc.Awaitable[_ingest_service_pb2.ListEventsResponse]]:
-        """Lists stored events in log order.
+        """Lists stored events in log order, as they were corrected last.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ResubmitRejected(
+        self,
+        request: _ingest_service_pb2.ResubmitRejectedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_service_pb2.ResubmitRejectedResponse, _abc.Awaitable[_ingest_service_pb2.ResubmitRejectedResponse]]:
+        """Records rejected events again, as they were sent or as they should have been, and answers one
+        verdict for each. Those that are stored now are no longer listed as rejected. An event without
+        a time happens when it is sent again. Safe to retry: identity makes a repeat a DUPLICATE.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/BATCH_TOO_LARGE for more than 8 MiB
+        of events, NOT_FOUND/REJECTED_EVENT_NOT_FOUND, UNAVAILABLE as RecordEvents.
         """
 
     @_abc_1.abstractmethod

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from tally.ingest.v1 import event_pb2 as _event_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -42,7 +43,7 @@ class Slice(_message.Message):
     previous_number: _builtins.int
     """The number of this partition's slice before this one; 0 for none. No slice lies between."""
     event_count: _builtins.int
-    """How many events it holds."""
+    """How many events it holds; 0 if it holds only corrections."""
     traceparent: _builtins.str
     """W3C trace context of the seal."""
     content: _builtins.bytes
@@ -97,6 +98,7 @@ class SliceContent(_message.Message):
     TIMES_GIVEN_FIELD_NUMBER: _builtins.int
     RECEIVED_TIMES_FIELD_NUMBER: _builtins.int
     PROPERTIES_FIELD_NUMBER: _builtins.int
+    CORRECTIONS_FIELD_NUMBER: _builtins.int
     format: _builtins.int
     """How to read this message: 1."""
     event_count: _builtins.int
@@ -135,6 +137,10 @@ class SliceContent(_message.Message):
     def properties(self) -> _containers.RepeatedCompositeFieldContainer[Global___PropertyColumn]:
         """Properties, by name then kind; an event has at most one value of a name."""
 
+    @_builtins.property
+    def corrections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Correction]:
+        """Corrections of events that lie in this segment or an earlier one, in their order."""
+
     def __init__(
         self,
         *,
@@ -154,14 +160,87 @@ class SliceContent(_message.Message):
         times_given: _builtins.bytes = ...,
         received_times: _builtins.bytes = ...,
         properties: _abc.Iterable[Global___PropertyColumn] | None = ...,
+        corrections: _abc.Iterable[Global___Correction] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amounts", b"amounts", "customer_ids", b"customer_ids", "event_count", b"event_count", "format", b"format", "hold_ids", b"hold_ids", "ids", b"ids", "indexes", b"indexes", "properties", b"properties", "received_times", b"received_times", "sources", b"sources", "strings", b"strings", "subscription_ids", b"subscription_ids", "tenants", b"tenants", "times", b"times", "times_given", b"times_given", "types", b"types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amounts", b"amounts", "corrections", b"corrections", "customer_ids", b"customer_ids", "event_count", b"event_count", "format", b"format", "hold_ids", b"hold_ids", "ids", b"ids", "indexes", b"indexes", "properties", b"properties", "received_times", b"received_times", "sources", b"sources", "strings", b"strings", "subscription_ids", b"subscription_ids", "tenants", b"tenants", "times", b"times", "times_given", b"times_given", "types", b"types"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SliceContent: _TypeAlias = SliceContent  # noqa: Y015
+
+@_typing.final
+class Correction(_message.Message):
+    """A correction of an event, as one partition sees it: what it loses, what it gains, or both."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    ADDED_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.int
+    """Whose event it is."""
+    version: _builtins.int
+    """Which version of the event begins; the first correction makes 2."""
+    @_builtins.property
+    def position(self) -> _event_pb2.LogPosition:
+        """Where the event was recorded. It stands there among events of equal time, however corrected."""
+
+    @_builtins.property
+    def removed(self) -> Global___Removal:
+        """What the event counted as up to now; absent if that was of another partition."""
+
+    @_builtins.property
+    def added(self) -> _event_pb2.StoredEvent:
+        """What it counts as from now on; absent if it is retracted, or of another partition now."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.int = ...,
+        position: _event_pb2.LogPosition | None = ...,
+        version: _builtins.int = ...,
+        removed: Global___Removal | None = ...,
+        added: _event_pb2.StoredEvent | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "position", b"position", "removed", b"removed"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "position", b"position", "removed", b"removed", "tenant", b"tenant", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Correction: _TypeAlias = Correction  # noqa: Y015
+
+@_typing.final
+class Removal(_message.Message):
+    """What an event no longer counts as."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """Whose usage it was."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it was said to have happened."""
+
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Removal: _TypeAlias = Removal  # noqa: Y015
 
 @_typing.final
 class PropertyColumn(_message.Message):
