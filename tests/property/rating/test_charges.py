@@ -144,7 +144,7 @@ def test_a_custom_price_adds_up_over_the_values_that_it_reads(
         members = list(alike)
         units = sum(cell.total or 0 for cell in members)
         base = eu * units if region == "eu" else other
-        expected += max(Fraction(base) - sum(cell.event_count for cell in members), 0)
+        expected += max(Fraction(base) - sum(cell.event_count for cell in members), Fraction(0))
     assert sum(Fraction(fee.exact_amount) for fee in found) == expected
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -102,18 +101,19 @@ async def test_each_group_is_frozen_and_adjusted_for_itself(world: World) -> Non
     await world.create_plan("sales", [charge])
     await world.subscribe("acme", plan="sales")
 
-    async def sell(value: int, **region: Any) -> None:
-        await world.fold(an_event("acme", NOON, type_="sales", value=Decimal(value), **region))
+    async def sell(value: int, region: str) -> None:
+        sale = an_event("acme", NOON, type_="sales", value=Decimal(value), region=region)
+        await world.fold(sale)
 
-    await sell(3, region="eu")
-    await sell(4)
+    await sell(3, "eu")
+    await sell(4, "")
     await world.announce(FEBRUARY)
     period_id = await world.period_id("acme")
     closed = await world.close(period_id, FEBRUARY)
     assert by_region(closed) == {"": 400, "eu": 300}
     assert by_region(await world.close(period_id, FEBRUARY)) == {"": 400, "eu": 300}
-    await sell(2, region="eu")
-    await sell(9, region="us")
+    await sell(2, "eu")
+    await sell(9, "us")
     assert by_region(await world.adjust(period_id, 1)) == {"eu": 200, "us": 900}
 
 
