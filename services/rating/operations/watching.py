@@ -31,6 +31,7 @@ from tally.rating.v1 import usage_service_pb2 as pb
 
 WATCH_SECONDS = 0.5  # Answers are at least so far apart.
 MARK_SECONDS = 2.0  # How often usage is looked at though no slice was applied.
+READ_SECONDS = 30.0  # How often it is priced though its mark is the same: see `_next`.
 WATCHES_MAX = 1_000  # Of one process.
 TOKEN_BYTES = 16
 
@@ -123,7 +124,12 @@ class Watches:
             self._count -= 1
 
     async def _next(self, watched: Watched, seen: Seen, partitions: int) -> Seen | None:
-        """Wait until usage may have changed, and return it as it is; None: it has ended."""
+        """Wait until usage may have changed, and return it as it is; None: it has ended.
+
+        The mark tells of the period's own days. What older usage brings into it, as a level that
+        is carried over, is seen when it is priced anyway, every 30 s.
+        """
+        read_at = time.monotonic()
         partition = partition_of(watched.tenant, seen.period.customer_id, partitions)
         applied: list[int] = []
         marked_at = 0.0
@@ -139,7 +145,8 @@ class Watches:
             if not over and applied == before and time.monotonic() - marked_at < MARK_SECONDS:
                 continue
             marked_at = time.monotonic()
-            if over or await self._mark(watched, seen.period) != seen.mark:
+            old = marked_at - read_at >= READ_SECONDS
+            if over or old or await self._mark(watched, seen.period) != seen.mark:
                 try:
                     return await self._see(watched)
                 except PeriodNotFound:

@@ -8,16 +8,19 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from sqlalchemy import text
 
+from libs import db
 from libs.clock import TestClock
 from libs.errors import Exhausted, FieldInvalid, Unavailable
+from services.rating.domain.meter import Aggregation
 from services.rating.domain.period import PeriodNotFound
 from services.rating.operations import watching
 from services.rating.operations.acks import Positions
 from services.rating.operations.watching import Watched, Watches, parse_resume_token
 from services.rating.store.applied import Lane
 from tally.rating.v1 import usage_service_pb2 as pb
-from tests.store.rating.conftest import JANUARY, TENANT, World, an_event, instant
+from tests.store.rating.conftest import JANUARY, TENANT, World, a_charge, an_event, instant
 from tests.wait import until
 
 SECONDS = 10
@@ -53,9 +56,9 @@ class Suite:
 
     @asynccontextmanager
     async def follow(
-        self, token: str = "", watches: Watches | None = None
+        self, token: str = "", watches: Watches | None = None, of: str = "acme"
     ) -> AsyncIterator[Answers]:
-        watched = Watched(TENANT, "acme", parse_resume_token(token))
+        watched = Watched(TENANT, of, parse_resume_token(token))
         async with aclosing((watches or self.watches()).follow(watched)) as answers:
             yield Answers(answers)
 
@@ -99,6 +102,21 @@ async def test_each_change_is_told_and_the_token_stands_for_it(suite: Suite) -> 
         assert not waiting.done()
         await suite.world.fold(an_event("acme", JANUARY))
         assert units(await waiting) == ["3"]
+
+
+async def test_a_change_that_no_mark_shows_is_found_when_usage_is_read_anyway(
+    world: World, suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "READ_SECONDS", 0.2)
+    await world.create_meter("users", Aggregation.UNIQUE_COUNT, value="user")
+    await world.create_plan("users", [a_charge("users", "1")])
+    await world.subscribe("acme-users", customer="acme", plan="users")
+    await world.fold(an_event("acme", JANUARY, type_="users", user="ann"))
+    async with suite.follow(of="acme-users") as answers:
+        assert units(await answers.next()) == ["1"]
+        async with db.begin_worker(world.worker) as conn:
+            await conn.execute(text("UPDATE cell_values SET present = false"))
+        assert units(await answers.next()) == ["0"]
 
 
 async def test_the_next_period_follows_until_the_subscription_has_ended(suite: Suite) -> None:

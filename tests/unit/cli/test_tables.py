@@ -1,13 +1,23 @@
 """Amounts, quantities and periods as people read them."""
 
 from datetime import UTC, datetime
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
-from cli.tables import money_text, period_text, price_text, quantity_text, step_text
+from cli.tables import (
+    money_text,
+    period_text,
+    price_text,
+    quantity_text,
+    step_text,
+    windows_table,
+)
 from libs.wire import timestamp
 from tally.common.v1.period_pb2 import Period
 from tally.invoicing.v1.invoice_service_pb2 import LineBreakdownRow
+from tally.rating.v1.usage_service_pb2 import QueryUsageResponse, UsageRow
 
 
 @pytest.mark.parametrize(
@@ -47,3 +57,16 @@ def test_a_step_of_a_price_can_be_checked_by_hand() -> None:
     row = LineBreakdownRow(label="tier", unit_amount="0.095", flat_amount="10", up_to="2000")
     assert (step_text(row), price_text(row)) == ("tier up to 2,000", "0.095 + 10")
     assert step_text(LineBreakdownRow(label="tier"), "2000") == "tier above 2,000"
+
+
+def test_windows_of_usage_are_rows_with_the_values_of_their_group() -> None:
+    window = Period(
+        start=timestamp(datetime(2026, 1, 5, 10, tzinfo=UTC)),
+        end=timestamp(datetime(2026, 1, 5, 11, tzinfo=UTC)),
+    )
+    row = UsageRow(window=window, group_values=["[eu]"], units="1234.5", event_count=1_000)
+    console = Console(width=120, record=True, file=StringIO())
+    console.print(windows_table(QueryUsageResponse(rows=[row]), ["region"]))
+    header, _, shown = (line.split() for line in console.export_text().splitlines() if line.strip())
+    assert header == ["From", "To", "region", "Events", "Units"]
+    assert shown == ["2026-01-05T10:00:00Z", "2026-01-05T11:00:00Z", "[eu]", "1,000", "1,234.5"]
