@@ -68,8 +68,19 @@ class Known:
 
     events: dict[Identity, Usage] = field(default_factory=dict)
     acknowledged: set[Identity] = field(default_factory=set)
+    # What events were corrected to, None for a retracted one, and of which it is not known.
+    corrected: dict[Identity, Usage | None] = field(default_factory=dict)
+    uncertain: set[Identity] = field(default_factory=set)
     grants: list[GrantAsked] = field(default_factory=list)
     holds: list[HoldAsked] = field(default_factory=list)
+
+    def contents(self, identity: Identity) -> set[Usage | None]:
+        """Return what an event may be in the log; None: it may be missing there."""
+        sent = self.events[identity]
+        if identity not in self.corrected:
+            return {sent} if identity in self.acknowledged else {sent, None}
+        now = self.corrected[identity]
+        return {sent, now} if identity in self.uncertain else {now}
 
     def captures_of(self, holds: Sequence[HoldAsked], fate: Fate) -> list[tuple[str, int]]:
         """Return (hold_id, amount) of the captures of `holds` that had this fate."""

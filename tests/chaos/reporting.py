@@ -10,7 +10,11 @@ from decimal import Decimal
 
 from libs.wire import parse_timestamp, timestamp
 from tally.ingest.v1.event_pb2 import Event, PropertyValue, Verdict
-from tally.ingest.v1.ingest_service_pb2 import RecordEventsRequest
+from tally.ingest.v1.ingest_service_pb2 import (
+    AmendEventRequest,
+    RecordEventsRequest,
+    RetractEventRequest,
+)
 from tests.chaos.calling import GaveUp, Strange, pause
 from tests.chaos.expected import CALL, JOB
 from tests.chaos.known import Identity, Usage
@@ -18,6 +22,7 @@ from tests.chaos.world import World, new_id
 
 SIZES = (1, 1, 2, 5, 20, 60)
 REPEATS = 0.2  # Of the batches hold events that were sent before.
+CORRECTIONS = 0.15  # Of the batches are followed by the correction of some event.
 IMPATIENT = 0.15  # Of the batches are never sent again when the answer stays away.
 PAUSE_SECONDS_MAX = 0.15
 SUCCESSES = {Verdict.VERDICT_ACCEPTED, Verdict.VERDICT_DUPLICATE}
@@ -37,6 +42,8 @@ class Reporter:
             batch = self._draw_batch()
             try:
                 await self._send(batch)
+                if self._rng.random() < CORRECTIONS:
+                    await self._correct()
             except (GaveUp, Strange):
                 continue  # Noted where it counts.
             await pause(self._rng.uniform(0, PAUSE_SECONDS_MAX))
@@ -93,6 +100,25 @@ class Reporter:
             else:
                 name = Verdict.Name(verdict.verdict)
                 world.caller.strange.append(f"event {identity}: {name} {verdict.detail}")
+
+    async def _correct(self) -> None:
+        """Amend or retract an event that nobody has corrected."""
+        known, client = self._world.known, self._world.client
+        left = sorted(known.acknowledged - known.corrected.keys())
+        if not left:
+            return
+        identity = self._rng.choice(left)
+        known.corrected[identity] = now = self._draw_usage() if self._rng.random() < 0.7 else None
+        known.uncertain.add(identity)
+        request_id = new_id(self._rng)
+        if now is None:
+            source, event_id = identity
+            taken = RetractEventRequest(request_id=request_id, source=source, id=event_id)
+            await self._world.caller.ask(client.ingest.RetractEvent, taken)
+        else:
+            amended = AmendEventRequest(request_id=request_id, event=message(identity, now))
+            await self._world.caller.ask(client.ingest.AmendEvent, amended)
+        known.uncertain.discard(identity)
 
 
 def message(identity: Identity, usage: Usage) -> Event:

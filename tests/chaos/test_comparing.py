@@ -295,3 +295,15 @@ def test_usage_is_priced_by_hand(
     tiers = TARIFFS["metered"].charges[kind]  # Calls: 0.013 up to 100, then 0.007. Jobs: 0.05.
     priced = charge(kind, [Decimal(value) for value in values], tiers)
     assert priced == Charged(Decimal(units), len(values), amount_minor)
+
+
+def test_a_corrected_event_may_only_be_what_it_was_corrected_to() -> None:
+    known = good().known
+    assert known.contents(FIRST) == {HUNDRED}
+    known.corrected |= {FIRST: FIFTY, LATE: None}
+    assert (known.contents(FIRST), known.contents(LATE)) == ({FIFTY}, {None})
+    known.uncertain.add(FIRST)
+    assert known.contents(FIRST) == {HUNDRED, FIFTY}
+    known.acknowledged.clear()
+    known.corrected.clear()
+    assert known.contents(FIRST) == {HUNDRED, None}

@@ -274,7 +274,7 @@ def _value(meter: str, events: Sequence[UsageEvent]) -> Decimal | None:
     return max(zip([one.moment for one in events], values, strict=True))[1]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 async def test_usage_is_that_of_the_final_versions(seed: int, world: World) -> None:
     for code, aggregation in (("level", Aggregation.LATEST), ("sum", Aggregation.SUM)):
         await world.create_meter(code, aggregation, value="value")
