@@ -54,6 +54,7 @@ async def _fill(client: SuiteClient, name: str) -> World:
     good = good_requests(world)
     meter = good["rating.v1.MeterService.CreateMeter"]
     meter["meter"]["code"] = world["meter"]
+    del meter["meter"]["rounding"]  # Prices that look at single events go without.
     await client.meters.CreateMeter(CreateMeterRequest(**meter))
     plan = good["rating.v1.PlanService.CreatePlan"]
     plan["plan"]["code"] = world["plan"]
