@@ -13,21 +13,23 @@ from tally.rating.v1.plan_service_pb2 import (
     Charge,
     ConversionRounding,
     CreatePlanRequest,
-    CustomPrice,
     DimensionFilter,
     FilterBucket,
-    GraduatedPercentagePrice,
     IntervalUnit,
     PackagePrice,
-    PercentagePrice,
     Plan,
     PlanVersion,
     Price,
-    RateTier,
     StandardPrice,
     Tier,
     TieredPrice,
     UnitConversion,
+)
+from tally.rating.v1.price_models_pb2 import (
+    CustomPrice,
+    GraduatedPercentagePrice,
+    PercentagePrice,
+    RateTier,
 )
 from tally.rating.v1.usage_service_pb2 import GetUsageRequest
 from tests.scenario.builders import invoices, record, subscribe, usage

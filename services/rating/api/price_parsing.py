@@ -31,6 +31,7 @@ from services.rating.domain.price_options import (
     option_faults,
 )
 from tally.rating.v1 import plan_service_pb2 as pb
+from tally.rating.v1 import price_models_pb2 as models_pb
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -132,7 +133,7 @@ def _parse_package(message: pb.PackagePrice, path: str) -> PackagePrice:
     return PackagePrice(amount, size, free_units)
 
 
-def _parse_percentage(message: pb.PercentagePrice, path: str) -> PercentagePrice:
+def _parse_percentage(message: models_pb.PercentagePrice, path: str) -> PercentagePrice:
     faults = Faults()
     numbers = _Numbers(message, path, faults)
     price = PercentagePrice(
@@ -179,7 +180,7 @@ def _parse_tier(message: pb.Tier, path: str) -> Tier:
     return tier
 
 
-def _parse_rate_tier(message: pb.RateTier, path: str) -> RateTier:
+def _parse_rate_tier(message: models_pb.RateTier, path: str) -> RateTier:
     faults = Faults()
     numbers = _Numbers(message, path, faults)
     tier = RateTier(

@@ -19,6 +19,7 @@ from services.rating.domain.price import (
 )
 from services.rating.domain.price_options import Conversion, ConversionRounding, PriceOptions
 from tally.rating.v1 import plan_service_pb2 as pb
+from tally.rating.v1 import price_models_pb2 as models_pb
 
 ROUNDINGS = {
     ConversionRounding.NONE: pb.CONVERSION_ROUNDING_UNSPECIFIED,
@@ -51,9 +52,11 @@ def price_message(price: ChargePrice) -> pb.Price:
         case GraduatedPercentagePrice():
             return pb.Price(graduated_percentage=_rates_message(price))
         case DynamicPrice():
-            return pb.Price(dynamic=pb.DynamicPrice(multiplier=decimal_text(price.multiplier)))
+            return pb.Price(
+                dynamic=models_pb.DynamicPrice(multiplier=decimal_text(price.multiplier))
+            )
         case CustomPrice():
-            return pb.Price(custom=pb.CustomPrice(expression=price.expression))
+            return pb.Price(custom=models_pb.CustomPrice(expression=price.expression))
         case _:
             assert_never(price)
 
@@ -93,8 +96,8 @@ def _tiers_message(price: GraduatedPrice | VolumePrice) -> pb.TieredPrice:
     )
 
 
-def _percentage_message(price: PercentagePrice) -> pb.PercentagePrice:
-    return pb.PercentagePrice(
+def _percentage_message(price: PercentagePrice) -> models_pb.PercentagePrice:
+    return models_pb.PercentagePrice(
         rate_percent=decimal_text(price.rate_percent),
         fixed_amount=decimal_text(price.fixed_amount),
         free_events=price.free_events,
@@ -104,10 +107,10 @@ def _percentage_message(price: PercentagePrice) -> pb.PercentagePrice:
     )
 
 
-def _rates_message(price: GraduatedPercentagePrice) -> pb.GraduatedPercentagePrice:
-    return pb.GraduatedPercentagePrice(
+def _rates_message(price: GraduatedPercentagePrice) -> models_pb.GraduatedPercentagePrice:
+    return models_pb.GraduatedPercentagePrice(
         tiers=[
-            pb.RateTier(
+            models_pb.RateTier(
                 up_to=_optional(tier.up_to),
                 rate_percent=decimal_text(tier.rate_percent),
                 flat_amount=decimal_text(tier.flat_amount),

@@ -13,6 +13,7 @@ from tally.common.v1 import money_pb2 as _money_pb2
 from tally.ingest.v1 import event_pb2 as _event_pb2
 from tally.rating.v1 import billing_period_pb2 as _billing_period_pb2
 from tally.rating.v1 import meter_service_pb2 as _meter_service_pb2
+from tally.rating.v1 import price_models_pb2 as _price_models_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -401,19 +402,19 @@ class Price(_message.Message):
         """All units by the tier that the total falls into."""
 
     @_builtins.property
-    def percentage(self) -> Global___PercentagePrice:
+    def percentage(self) -> _price_models_pb2.PercentagePrice:
         """A share of money that the events report."""
 
     @_builtins.property
-    def graduated_percentage(self) -> Global___GraduatedPercentagePrice:
+    def graduated_percentage(self) -> _price_models_pb2.GraduatedPercentagePrice:
         """Each part of the money by the rate of its tier."""
 
     @_builtins.property
-    def dynamic(self) -> Global___DynamicPrice:
+    def dynamic(self) -> _price_models_pb2.DynamicPrice:
         """What the events say themselves."""
 
     @_builtins.property
-    def custom(self) -> Global___CustomPrice:
+    def custom(self) -> _price_models_pb2.CustomPrice:
         """What an expression gives."""
 
     def __init__(
@@ -423,10 +424,10 @@ class Price(_message.Message):
         package: Global___PackagePrice | None = ...,
         graduated: Global___TieredPrice | None = ...,
         volume: Global___TieredPrice | None = ...,
-        percentage: Global___PercentagePrice | None = ...,
-        graduated_percentage: Global___GraduatedPercentagePrice | None = ...,
-        dynamic: Global___DynamicPrice | None = ...,
-        custom: Global___CustomPrice | None = ...,
+        percentage: _price_models_pb2.PercentagePrice | None = ...,
+        graduated_percentage: _price_models_pb2.GraduatedPercentagePrice | None = ...,
+        dynamic: _price_models_pb2.DynamicPrice | None = ...,
+        custom: _price_models_pb2.CustomPrice | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["custom", b"custom", "dynamic", b"dynamic", "graduated", b"graduated", "graduated_percentage", b"graduated_percentage", "model", b"model", "package", b"package", "percentage", b"percentage", "standard", b"standard", "volume", b"volume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -549,165 +550,6 @@ class Tier(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Tier: _TypeAlias = Tier  # noqa: Y015
-
-@_typing.final
-class PercentagePrice(_message.Message):
-    """(units − free) × rate_percent ÷ 100 + events that pay × fixed_amount. Free are the first
-    free_events events, or the first events up to free_amount in sum; if both are given, what both
-    leave free. An event that reaches free_amount pays for what is above it, and the whole fixed
-    amount. Without units in sum nothing is paid. The order is that of the events' times, then that
-    of the log. Not for a LATEST meter; what looks at single events (the free parts and the bounds)
-    only for COUNT, where each is 1, and SUM.
-    """
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    RATE_PERCENT_FIELD_NUMBER: _builtins.int
-    FIXED_AMOUNT_FIELD_NUMBER: _builtins.int
-    FREE_EVENTS_FIELD_NUMBER: _builtins.int
-    FREE_AMOUNT_FIELD_NUMBER: _builtins.int
-    EVENT_MINIMUM_FIELD_NUMBER: _builtins.int
-    EVENT_MAXIMUM_FIELD_NUMBER: _builtins.int
-    rate_percent: _builtins.str
-    """Decimal, not negative: 1.5 is 1.5 %."""
-    fixed_amount: _builtins.str
-    """Decimal in currency units, not negative: for each event that pays; empty: 0."""
-    free_events: _builtins.int
-    """How many of the first events are free; 0: none is for its place."""
-    free_amount: _builtins.str
-    """Decimal, not negative: what of the sum of the first events is free; empty: nothing is."""
-    event_minimum: _builtins.str
-    """Decimal in currency units, not negative: the least that an event costs that is not free as a
-    whole. With a bound each event is priced alone. Empty: no such bound.
-    """
-    event_maximum: _builtins.str
-    """Decimal in currency units, not below event_minimum: the most that an event costs; empty: no
-    such bound.
-    """
-    def __init__(
-        self,
-        *,
-        rate_percent: _builtins.str = ...,
-        fixed_amount: _builtins.str = ...,
-        free_events: _builtins.int = ...,
-        free_amount: _builtins.str = ...,
-        event_minimum: _builtins.str = ...,
-        event_maximum: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_maximum", b"event_maximum", "event_minimum", b"event_minimum", "fixed_amount", b"fixed_amount", "free_amount", b"free_amount", "free_events", b"free_events", "rate_percent", b"rate_percent"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___PercentagePrice: _TypeAlias = PercentagePrice  # noqa: Y015
-
-@_typing.final
-class GraduatedPercentagePrice(_message.Message):
-    """Sum over the tiers reached: flat_amount + units in the tier × rate_percent ÷ 100. Not for a
-    LATEST meter.
-    """
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TIERS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___RateTier]:
-        """Ascending by up_to, the last one open; 1 to 100."""
-
-    def __init__(
-        self,
-        *,
-        tiers: _abc.Iterable[Global___RateTier] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["tiers", b"tiers"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GraduatedPercentagePrice: _TypeAlias = GraduatedPercentagePrice  # noqa: Y015
-
-@_typing.final
-class RateTier(_message.Message):
-    """A band of money."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    UP_TO_FIELD_NUMBER: _builtins.int
-    RATE_PERCENT_FIELD_NUMBER: _builtins.int
-    FLAT_AMOUNT_FIELD_NUMBER: _builtins.int
-    up_to: _builtins.str
-    """Decimal, the last unit of the band, included; empty: open."""
-    rate_percent: _builtins.str
-    """Decimal, not negative; empty: 0."""
-    flat_amount: _builtins.str
-    """Decimal in currency units, not negative; empty: 0. Due once the band is reached."""
-    def __init__(
-        self,
-        *,
-        up_to: _builtins.str = ...,
-        rate_percent: _builtins.str = ...,
-        flat_amount: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["flat_amount", b"flat_amount", "rate_percent", b"rate_percent", "up_to", b"up_to"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___RateTier: _TypeAlias = RateTier  # noqa: Y015
-
-@_typing.final
-class DynamicPrice(_message.Message):
-    """Sum of the events' own amounts × multiplier; nothing where their units sum to nothing. Only for
-    COUNT and SUM meters.
-    """
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MULTIPLIER_FIELD_NUMBER: _builtins.int
-    multiplier: _builtins.str
-    """Decimal, not negative; empty: 1."""
-    def __init__(
-        self,
-        *,
-        multiplier: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["multiplier", b"multiplier"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___DynamicPrice: _TypeAlias = DynamicPrice  # noqa: Y015
-
-@_typing.final
-class CustomPrice(_message.Message):
-    """What an expression gives, in currency units; below 0 it is 0."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    EXPRESSION_FIELD_NUMBER: _builtins.int
-    expression: _builtins.str
-    """In the language of meters, at most 4,000 characters, but that it reads `units`, `events` (their
-    count) and `dimensions.NAME` of the meter. One that reads dimensions is evaluated once for each
-    combination of the values that it reads, with the units and events of that combination alone,
-    and the amounts add up. Otherwise it is evaluated once, without events as well, and must have a
-    value then: "if(events = 0, 0, units / events)". Where it has none, the period is not rated.
-    """
-    def __init__(
-        self,
-        *,
-        expression: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expression", b"expression"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___CustomPrice: _TypeAlias = CustomPrice  # noqa: Y015
 
 @_typing.final
 class CreatePlanRequest(_message.Message):
