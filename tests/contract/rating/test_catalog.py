@@ -28,25 +28,27 @@ from tally.rating.v1.plan_service_pb2 import (
     ConversionRounding,
     CreatePlanRequest,
     CreatePlanVersionRequest,
-    CustomPrice,
     DimensionFilter,
-    DynamicPrice,
     FilterBucket,
     GetPlanRequest,
-    GraduatedPercentagePrice,
     IntervalUnit,
     ListPlansRequest,
     PackagePrice,
-    PercentagePrice,
     Plan,
     PlanVersion,
     Price,
-    RateTier,
     StandardPrice,
     Tier,
     TieredPrice,
     Timing,
     UnitConversion,
+)
+from tally.rating.v1.price_models_pb2 import (
+    CustomPrice,
+    DynamicPrice,
+    GraduatedPercentagePrice,
+    PercentagePrice,
+    RateTier,
 )
 from tests.suite import Suite
 
