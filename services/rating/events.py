@@ -115,6 +115,19 @@ class IngestLog:
                 found += _read_whole(piece).corrections
         return found
 
+    async def event(
+        self, tenant: Tenant, source: str, id_: str
+    ) -> tuple[event_pb2.StoredEvent, UsageEvent]:
+        """Return an event by its identity, as it is stored and as rating reads it.
+
+        Raises:
+            NotFound: there is none; the reason is EVENT_NOT_FOUND.
+            Unavailable: a shard is away.
+        """
+        request = pb.GetEventRequest(source=source, id=id_)
+        stored = (await call(self._stub.GetEvent, request, tenant=tenant)).event
+        return stored, _read_stored(tenant, stored)
+
     async def events(
         self,
         tenant: Tenant,

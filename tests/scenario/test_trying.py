@@ -25,8 +25,12 @@ from tally.rating.v1.plan_service_pb2 import (
     Timing,
 )
 from tally.rating.v1.rating_service_pb2 import SimulatePlanRequest, SimulatePlanResponse
-from tally.rating.v1.usage_service_pb2 import EstimateEventsRequest, GetUsageRequest
-from tests.scenario.builders import invoices, record, sell, subscribe, usage
+from tally.rating.v1.usage_service_pb2 import (
+    EstimateEventsRequest,
+    ExplainEventRequest,
+    GetUsageRequest,
+)
+from tests.scenario.builders import invoices, record, retract, sell, subscribe, usage
 from tests.suite import Suite
 
 JAN_1, FEB_1 = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
@@ -57,6 +61,34 @@ async def test_an_estimate_is_what_usage_then_shows(suite: Suite) -> None:
         now = await client.usage.GetUsage(GetUsageRequest(subscription_id="acme-pro"))
         assert now.amount == acme.after
         assert list(now.fees[0].breakdown) == list(difference.breakdown)[:-1]
+
+
+async def test_an_event_tells_whose_usage_it_is_and_what_meters_read_in_it(suite: Suite) -> None:
+    await suite.advance(JAN_1)
+    async with suite.client(suite.new_tenant()) as client:
+        await sell(client, price=Price(graduated=TIERS))
+        await subscribe(client, "acme", JAN_1)
+        good, bad, stray = (usage(who, JAN_1, "8") for who in ("acme", "acme", "nobody"))
+        bad.properties["value"].text = "eight"
+        await record(client, [good, bad, stray])
+        await suite.settle()
+        told = [
+            await client.usage.ExplainEvent(ExplainEventRequest(id=each.id))
+            for each in (good, bad, stray)
+        ]
+        assert [one.applied for one in told] == [True, True, True]
+        assert [one.subscription_id for one in told] == ["acme-pro", "acme-pro", ""]
+        [counted], [missed], [_] = (one.readings for one in told)
+        assert (counted.counted, counted.value, counted.problem) == (True, "8", "")
+        assert (missed.counted, missed.value) == (False, "")
+        assert "'eight'" in missed.problem
+        assert (told[0].day.year, told[0].day.month, told[0].day.day) == (2026, 1, 1)
+        assert not told[2].HasField("day")
+
+        await retract(client, good)
+        await suite.settle()
+        gone = await client.usage.ExplainEvent(ExplainEventRequest(id=good.id))
+        assert (gone.event.retracted, gone.applied, gone.subscription_id) == (True, True, "")
 
 
 async def test_what_cannot_be_simulated_is_refused_by_field(suite: Suite) -> None:

@@ -21,7 +21,8 @@ from services.rating.api.event_parsing import Defaults, parse_events
 from services.rating.api.usage_parsing import parse_query, parse_usage, parse_watch
 from services.rating.operations.acks import Ack, Acks
 from services.rating.operations.estimating import estimate_events
-from services.rating.operations.log import Log, LogPages
+from services.rating.operations.explaining import EventLog, explain_event
+from services.rating.operations.log import LogPages
 from services.rating.operations.querying import query_usage
 from services.rating.operations.usage import (
     UsageReader,
@@ -41,8 +42,8 @@ ACK_SECONDS_MAX = 10.0
 ACK_SHARE = 0.8  # Of what is left of the caller's deadline.
 
 
-class IngestLog(Log, LogPages, Protocol):
-    """The log, by customer and by lane."""
+class IngestLog(EventLog, LogPages, Protocol):
+    """The log: by event, by customer and by lane."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +112,19 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
             events = parse_events(request.events, "events", tenant(), defaults)
         faults.check()
         return await estimate_events(self._reader(), events)
+
+    async def ExplainEvent(
+        self, request: pb.ExplainEventRequest, context: Context
+    ) -> pb.ExplainEventResponse:
+        """Return what became of an event."""
+        faults = Faults()
+        with faults.gathered():
+            source = parse_text(request.source, "source", required=False)
+        with faults.gathered():
+            id_ = parse_text(request.id, "id")
+        faults.check()
+        snapshots = self._reader().snapshots
+        return await explain_event(snapshots, self.log, tenant(), source, id_)
 
     def VerifyUsage(
         self, request: pb.VerifyUsageRequest, context: Context

@@ -32,6 +32,7 @@ from services.rating.operations.single_events import (
     read_events,
 )
 from services.rating.store.cells import load_cells
+from services.rating.store.merged_cells import load_merged_cells
 from services.rating.store.meters import load_meters
 from services.rating.store.periods import load_period, load_periods
 from services.rating.store.plans import load_versions
@@ -112,7 +113,7 @@ async def rate_now(
     """
     async with begin(engine, tenant) as conn:
         period = await find(conn)
-        loaded = await load_usage(conn, tenant, [period])
+        loaded = await load_usage(conn, tenant, [period], merged=not closing)
     if loaded.counted(period) is None:
         return period, loaded.price(period, closing=closing)
     async with Snapshots(engine, engine, tenant).begin() as conn:
@@ -162,15 +163,22 @@ async def rate_periods(
 
 
 async def load_usage(
-    conn: AsyncConnection, tenant: Tenant, periods: Sequence[BillingPeriod]
+    conn: AsyncConnection,
+    tenant: Tenant,
+    periods: Sequence[BillingPeriod],
+    *,
+    merged: bool = False,
 ) -> LoadedUsage:
-    """Return what pricing periods needs."""
+    """Return what pricing periods needs; `merged`: without what tells of the folds, and sooner."""
     versions = await load_versions(conn, [tenant], {one.plan_version_id for one in periods})
     usage = [period for period in periods if period.kind is PeriodKind.USAGE]
     charged = {one.plan_version_id for one in usage}
     codes = {charge.meter_code for one in charged for charge in versions[one].charges}
     meters = await load_meters(conn, tenant, codes) if codes else {}
-    in_periods = await load_cells(conn, tenant, usage)
+    if merged:
+        in_periods = await load_merged_cells(conn, tenant, usage, meters.values())
+    else:
+        in_periods = await load_cells(conn, tenant, usage)
     owned = [(tenant, period) for period in usage]
     found = await with_carried(conn, owned, meters.values(), in_periods)
     return LoadedUsage(versions, meters, found)

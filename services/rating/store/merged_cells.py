@@ -46,14 +46,15 @@ async def load_merged_cells(
     """Return the usage of usage `periods` that `meters` counted, by period and meter.
 
     It is what `load_cells` gives, but the days of a period may be one cell, and nothing tells of
-    the folds. Read it in a transaction that sees one instant.
+    the folds.
     """
     merged = {meter.meter_id: meter for meter in meters if _is_merged(meter)}
     by_day = [meter.meter_id for meter in meters if meter.meter_id not in merged]
     found = await load_cells(conn, tenant, periods, meter_ids=by_day) if by_day else {}
     if not merged or not periods:
         return found
-    await conn.execute(WORK_MEM)
+    if len(periods) > 1:
+        await conn.execute(WORK_MEM)
     asked = asked_days(periods)
     distinct = {one for one in merged if merged[one].aggregation is Aggregation.UNIQUE_COUNT}
     holders: dict[tuple[UUID, UUID, bytes], Cell] = {}
@@ -75,7 +76,9 @@ async def _add_values(
     conn: AsyncConnection, operations: Any, holders: Mapping[tuple[UUID, UUID, bytes], Cell]
 ) -> None:
     for row in await conn.execute(operations):
-        holder = holders[row.period_id, row.meter_id, bytes(row.dimensions_key)]
+        holder = holders.get((row.period_id, row.meter_id, bytes(row.dimensions_key)))
+        if holder is None:  # A fold has added it since its cell would have been read.
+            continue
         *moment, present = row.last
         holder.values[bytes(row.value_key)] = Operation(Moment(*moment), present == 1)
 

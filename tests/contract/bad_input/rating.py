@@ -277,6 +277,10 @@ RATING: Mapping[str, Fields] = {
         "time_zone": ZONE,
         "ack_token": ACK_TOKEN,
     },
+    "tally.rating.v1.UsageService.ExplainEvent": {
+        "source": {"oversized": LONG},
+        "id": named(TEXT, "event", "EVENT_NOT_FOUND"),
+    },
     "tally.rating.v1.RatingService.RatePeriod": {
         "period_id": uuid_of("period", "PERIOD_NOT_FOUND"),
     },

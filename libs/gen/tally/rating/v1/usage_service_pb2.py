@@ -32,13 +32,15 @@ from tally.rating.v1 import billing_period_pb2 as tally_dot_rating_dot_v1_dot_bi
 from tally.rating.v1 import plan_service_pb2 as tally_dot_rating_dot_v1_dot_plan__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tally/rating/v1/usage_service.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1ctally/common/v1/period.proto\x1a\"tally/common/v1/verification.proto\x1a\x1btally/ingest/v1/event.proto\x1a$tally/rating/v1/billing_period.proto\x1a\"tally/rating/v1/plan_service.proto\"\x90\x01\n\x0fGetUsageRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tack_token\x18\x03 \x01(\t\x12)\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x87\x01\n\x10GetUsageResponse\x12\'\n\x06period\x18\x01 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\"\n\x04\x66\x65\x65s\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\"\xad\x02\n\x11QueryUsageRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x12\n\nmeter_code\x18\x02 \x01(\t\x12)\n\x05start\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x06window\x18\x05 \x01(\x0e\x32\x1c.tally.rating.v1.UsageWindow\x12\x10\n\x08group_by\x18\x06 \x03(\t\x12\x31\n\x07\x66ilters\x18\x07 \x03(\x0b\x32 .tally.rating.v1.DimensionFilter\x12\x11\n\ttime_zone\x18\x08 \x01(\t\x12\x11\n\tack_token\x18\t \x01(\t\"=\n\x12QueryUsageResponse\x12\'\n\x04rows\x18\x01 \x03(\x0b\x32\x19.tally.rating.v1.UsageRow\"m\n\x08UsageRow\x12\'\n\x06window\x18\x01 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\x14\n\x0cgroup_values\x18\x02 \x03(\t\x12\r\n\x05units\x18\x03 \x01(\t\x12\x13\n\x0b\x65vent_count\x18\x04 \x01(\x03\"U\n\x11WatchUsageRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12\x11\n\tack_token\x18\x03 \x01(\t\"\x9f\x01\n\x12WatchUsageResponse\x12\'\n\x06period\x18\x01 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\"\n\x04\x66\x65\x65s\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x14\n\x0cresume_token\x18\x04 \x01(\t\"\x14\n\x12VerifyUsageRequest\"\xbc\x01\n\x13VerifyUsageResponse\x12\x31\n\ndifference\x18\x01 \x01(\x0b\x32\x1b.tally.common.v1.DifferenceH\x00\x12\x31\n\nunverified\x18\x02 \x01(\x0b\x32\x1b.tally.common.v1.UnverifiedH\x00\x12\x35\n\x0cverification\x18\x03 \x01(\x0b\x32\x1d.tally.common.v1.VerificationH\x00\x42\x08\n\x06result\"X\n\x15\x45stimateEventsRequest\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.tally.ingest.v1.Event\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\t\"p\n\x16\x45stimateEventsResponse\x12.\n\x05usage\x18\x01 \x03(\x0b\x32\x1f.tally.rating.v1.EstimatedUsage\x12\x14\n\x0cunattributed\x18\x02 \x03(\x05\x12\x10\n\x08unpriced\x18\x03 \x03(\x05\"\xbf\x02\n\x0e\x45stimatedUsage\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x18\n\x10subscription_uid\x18\x02 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x03 \x01(\t\x12\'\n\x06period\x18\x04 \x01(\x0b\x32\x17.tally.common.v1.Period\x12-\n\x06status\x18\x05 \x01(\x0e\x32\x1d.tally.rating.v1.PeriodStatus\x12\x13\n\x0b\x65vent_count\x18\x06 \x01(\x05\x12&\n\x06\x62\x65\x66ore\x18\x07 \x01(\x0b\x32\x16.tally.common.v1.Money\x12%\n\x05\x61\x66ter\x18\x08 \x01(\x0b\x32\x16.tally.common.v1.Money\x12)\n\x0b\x64ifferences\x18\t \x03(\x0b\x32\x14.tally.rating.v1.Fee*q\n\x0bUsageWindow\x12\x1c\n\x18USAGE_WINDOW_UNSPECIFIED\x10\x00\x12\x15\n\x11USAGE_WINDOW_HOUR\x10\x01\x12\x14\n\x10USAGE_WINDOW_DAY\x10\x02\x12\x17\n\x13USAGE_WINDOW_PERIOD\x10\x03\x32\xec\x03\n\x0cUsageService\x12U\n\x08GetUsage\x12 .tally.rating.v1.GetUsageRequest\x1a!.tally.rating.v1.GetUsageResponse\"\x04\xe0\xe0\x18\x07\x12[\n\nQueryUsage\x12\".tally.rating.v1.QueryUsageRequest\x1a#.tally.rating.v1.QueryUsageResponse\"\x04\xe0\xe0\x18\x07\x12]\n\nWatchUsage\x12\".tally.rating.v1.WatchUsageRequest\x1a#.tally.rating.v1.WatchUsageResponse\"\x04\xe0\xe0\x18\x07\x30\x01\x12g\n\x0e\x45stimateEvents\x12&.tally.rating.v1.EstimateEventsRequest\x1a\'.tally.rating.v1.EstimateEventsResponse\"\x04\xe0\xe0\x18\x07\x12`\n\x0bVerifyUsage\x12#.tally.rating.v1.VerifyUsageRequest\x1a$.tally.rating.v1.VerifyUsageResponse\"\x04\xe0\xe0\x18\x10\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tally/rating/v1/usage_service.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1ctally/common/v1/period.proto\x1a\"tally/common/v1/verification.proto\x1a\x1btally/ingest/v1/event.proto\x1a$tally/rating/v1/billing_period.proto\x1a\"tally/rating/v1/plan_service.proto\"\x90\x01\n\x0fGetUsageRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tack_token\x18\x03 \x01(\t\x12)\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x87\x01\n\x10GetUsageResponse\x12\'\n\x06period\x18\x01 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\"\n\x04\x66\x65\x65s\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\"\xad\x02\n\x11QueryUsageRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x12\n\nmeter_code\x18\x02 \x01(\t\x12)\n\x05start\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x06window\x18\x05 \x01(\x0e\x32\x1c.tally.rating.v1.UsageWindow\x12\x10\n\x08group_by\x18\x06 \x03(\t\x12\x31\n\x07\x66ilters\x18\x07 \x03(\x0b\x32 .tally.rating.v1.DimensionFilter\x12\x11\n\ttime_zone\x18\x08 \x01(\t\x12\x11\n\tack_token\x18\t \x01(\t\"=\n\x12QueryUsageResponse\x12\'\n\x04rows\x18\x01 \x03(\x0b\x32\x19.tally.rating.v1.UsageRow\"m\n\x08UsageRow\x12\'\n\x06window\x18\x01 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\x14\n\x0cgroup_values\x18\x02 \x03(\t\x12\r\n\x05units\x18\x03 \x01(\t\x12\x13\n\x0b\x65vent_count\x18\x04 \x01(\x03\"U\n\x11WatchUsageRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12\x11\n\tack_token\x18\x03 \x01(\t\"\x9f\x01\n\x12WatchUsageResponse\x12\'\n\x06period\x18\x01 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\"\n\x04\x66\x65\x65s\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x14\n\x0cresume_token\x18\x04 \x01(\t\"1\n\x13\x45xplainEventRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\"\xda\x01\n\x14\x45xplainEventResponse\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.tally.ingest.v1.StoredEvent\x12\x0f\n\x07\x61pplied\x18\x02 \x01(\x08\x12\x17\n\x0fsubscription_id\x18\x03 \x01(\t\x12\x11\n\tambiguous\x18\x04 \x01(\x08\x12\'\n\x03\x64\x61y\x18\x05 \x01(\x0b\x32\x1a.tally.common.v1.CivilDate\x12/\n\x08readings\x18\x06 \x03(\x0b\x32\x1d.tally.rating.v1.MeterReading\"\xc9\x01\n\x0cMeterReading\x12\x12\n\nmeter_code\x18\x01 \x01(\t\x12\x0f\n\x07\x63ounted\x18\x02 \x01(\x08\x12\r\n\x05value\x18\x03 \x01(\t\x12\x0f\n\x07problem\x18\x04 \x01(\t\x12\x41\n\ndimensions\x18\x05 \x03(\x0b\x32-.tally.rating.v1.MeterReading.DimensionsEntry\x1a\x31\n\x0f\x44imensionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x14\n\x12VerifyUsageRequest\"\xbc\x01\n\x13VerifyUsageResponse\x12\x31\n\ndifference\x18\x01 \x01(\x0b\x32\x1b.tally.common.v1.DifferenceH\x00\x12\x31\n\nunverified\x18\x02 \x01(\x0b\x32\x1b.tally.common.v1.UnverifiedH\x00\x12\x35\n\x0cverification\x18\x03 \x01(\x0b\x32\x1d.tally.common.v1.VerificationH\x00\x42\x08\n\x06result\"X\n\x15\x45stimateEventsRequest\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.tally.ingest.v1.Event\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\t\"p\n\x16\x45stimateEventsResponse\x12.\n\x05usage\x18\x01 \x03(\x0b\x32\x1f.tally.rating.v1.EstimatedUsage\x12\x14\n\x0cunattributed\x18\x02 \x03(\x05\x12\x10\n\x08unpriced\x18\x03 \x03(\x05\"\xbf\x02\n\x0e\x45stimatedUsage\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x18\n\x10subscription_uid\x18\x02 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x03 \x01(\t\x12\'\n\x06period\x18\x04 \x01(\x0b\x32\x17.tally.common.v1.Period\x12-\n\x06status\x18\x05 \x01(\x0e\x32\x1d.tally.rating.v1.PeriodStatus\x12\x13\n\x0b\x65vent_count\x18\x06 \x01(\x05\x12&\n\x06\x62\x65\x66ore\x18\x07 \x01(\x0b\x32\x16.tally.common.v1.Money\x12%\n\x05\x61\x66ter\x18\x08 \x01(\x0b\x32\x16.tally.common.v1.Money\x12)\n\x0b\x64ifferences\x18\t \x03(\x0b\x32\x14.tally.rating.v1.Fee*q\n\x0bUsageWindow\x12\x1c\n\x18USAGE_WINDOW_UNSPECIFIED\x10\x00\x12\x15\n\x11USAGE_WINDOW_HOUR\x10\x01\x12\x14\n\x10USAGE_WINDOW_DAY\x10\x02\x12\x17\n\x13USAGE_WINDOW_PERIOD\x10\x03\x32\xcf\x04\n\x0cUsageService\x12U\n\x08GetUsage\x12 .tally.rating.v1.GetUsageRequest\x1a!.tally.rating.v1.GetUsageResponse\"\x04\xe0\xe0\x18\x07\x12[\n\nQueryUsage\x12\".tally.rating.v1.QueryUsageRequest\x1a#.tally.rating.v1.QueryUsageResponse\"\x04\xe0\xe0\x18\x07\x12]\n\nWatchUsage\x12\".tally.rating.v1.WatchUsageRequest\x1a#.tally.rating.v1.WatchUsageResponse\"\x04\xe0\xe0\x18\x07\x30\x01\x12g\n\x0e\x45stimateEvents\x12&.tally.rating.v1.EstimateEventsRequest\x1a\'.tally.rating.v1.EstimateEventsResponse\"\x04\xe0\xe0\x18\x07\x12\x61\n\x0c\x45xplainEvent\x12$.tally.rating.v1.ExplainEventRequest\x1a%.tally.rating.v1.ExplainEventResponse\"\x04\xe0\xe0\x18\x07\x12`\n\x0bVerifyUsage\x12#.tally.rating.v1.VerifyUsageRequest\x1a$.tally.rating.v1.VerifyUsageResponse\"\x04\xe0\xe0\x18\x10\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tally.rating.v1.usage_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_METERREADING_DIMENSIONSENTRY']._loaded_options = None
+  _globals['_METERREADING_DIMENSIONSENTRY']._serialized_options = b'8\001'
   _globals['_USAGESERVICE'].methods_by_name['GetUsage']._loaded_options = None
   _globals['_USAGESERVICE'].methods_by_name['GetUsage']._serialized_options = b'\340\340\030\007'
   _globals['_USAGESERVICE'].methods_by_name['QueryUsage']._loaded_options = None
@@ -47,10 +49,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USAGESERVICE'].methods_by_name['WatchUsage']._serialized_options = b'\340\340\030\007'
   _globals['_USAGESERVICE'].methods_by_name['EstimateEvents']._loaded_options = None
   _globals['_USAGESERVICE'].methods_by_name['EstimateEvents']._serialized_options = b'\340\340\030\007'
+  _globals['_USAGESERVICE'].methods_by_name['ExplainEvent']._loaded_options = None
+  _globals['_USAGESERVICE'].methods_by_name['ExplainEvent']._serialized_options = b'\340\340\030\007'
   _globals['_USAGESERVICE'].methods_by_name['VerifyUsage']._loaded_options = None
   _globals['_USAGESERVICE'].methods_by_name['VerifyUsage']._serialized_options = b'\340\340\030\020'
-  _globals['_USAGEWINDOW']._serialized_start=2069
-  _globals['_USAGEWINDOW']._serialized_end=2182
+  _globals['_USAGEWINDOW']._serialized_start=2545
+  _globals['_USAGEWINDOW']._serialized_end=2658
   _globals['_GETUSAGEREQUEST']._serialized_start=319
   _globals['_GETUSAGEREQUEST']._serialized_end=463
   _globals['_GETUSAGERESPONSE']._serialized_start=466
@@ -65,16 +69,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHUSAGEREQUEST']._serialized_end=1166
   _globals['_WATCHUSAGERESPONSE']._serialized_start=1169
   _globals['_WATCHUSAGERESPONSE']._serialized_end=1328
-  _globals['_VERIFYUSAGEREQUEST']._serialized_start=1330
-  _globals['_VERIFYUSAGEREQUEST']._serialized_end=1350
-  _globals['_VERIFYUSAGERESPONSE']._serialized_start=1353
-  _globals['_VERIFYUSAGERESPONSE']._serialized_end=1541
-  _globals['_ESTIMATEEVENTSREQUEST']._serialized_start=1543
-  _globals['_ESTIMATEEVENTSREQUEST']._serialized_end=1631
-  _globals['_ESTIMATEEVENTSRESPONSE']._serialized_start=1633
-  _globals['_ESTIMATEEVENTSRESPONSE']._serialized_end=1745
-  _globals['_ESTIMATEDUSAGE']._serialized_start=1748
-  _globals['_ESTIMATEDUSAGE']._serialized_end=2067
-  _globals['_USAGESERVICE']._serialized_start=2185
-  _globals['_USAGESERVICE']._serialized_end=2677
+  _globals['_EXPLAINEVENTREQUEST']._serialized_start=1330
+  _globals['_EXPLAINEVENTREQUEST']._serialized_end=1379
+  _globals['_EXPLAINEVENTRESPONSE']._serialized_start=1382
+  _globals['_EXPLAINEVENTRESPONSE']._serialized_end=1600
+  _globals['_METERREADING']._serialized_start=1603
+  _globals['_METERREADING']._serialized_end=1804
+  _globals['_METERREADING_DIMENSIONSENTRY']._serialized_start=1755
+  _globals['_METERREADING_DIMENSIONSENTRY']._serialized_end=1804
+  _globals['_VERIFYUSAGEREQUEST']._serialized_start=1806
+  _globals['_VERIFYUSAGEREQUEST']._serialized_end=1826
+  _globals['_VERIFYUSAGERESPONSE']._serialized_start=1829
+  _globals['_VERIFYUSAGERESPONSE']._serialized_end=2017
+  _globals['_ESTIMATEEVENTSREQUEST']._serialized_start=2019
+  _globals['_ESTIMATEEVENTSREQUEST']._serialized_end=2107
+  _globals['_ESTIMATEEVENTSRESPONSE']._serialized_start=2109
+  _globals['_ESTIMATEEVENTSRESPONSE']._serialized_end=2221
+  _globals['_ESTIMATEDUSAGE']._serialized_start=2224
+  _globals['_ESTIMATEDUSAGE']._serialized_end=2543
+  _globals['_USAGESERVICE']._serialized_start=2661
+  _globals['_USAGESERVICE']._serialized_end=3252
 # @@protoc_insertion_point(module_scope)

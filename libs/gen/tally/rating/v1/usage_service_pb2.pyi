@@ -337,6 +337,142 @@ class WatchUsageResponse(_message.Message):
 Global___WatchUsageResponse: _TypeAlias = WatchUsageResponse  # noqa: Y015
 
 @_typing.final
+class ExplainEventRequest(_message.Message):
+    """Names a stored event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """Its source; often empty."""
+    id: _builtins.str
+    """Its id."""
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainEventRequest: _TypeAlias = ExplainEventRequest  # noqa: Y015
+
+@_typing.final
+class ExplainEventResponse(_message.Message):
+    """What became of an event. One that was retracted counts nowhere."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    APPLIED_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    AMBIGUOUS_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    READINGS_FIELD_NUMBER: _builtins.int
+    applied: _builtins.bool
+    """True: usage has it. False: rating has not come to it yet, or counts its customer's usage again."""
+    subscription_id: _builtins.str
+    """Whose usage it is; empty: nobody's, since no subscription that was active at its time has a
+    plan that charges its type.
+    """
+    ambiguous: _builtins.bool
+    """True: it names no subscription, and others of the customer could have taken it as well."""
+    @_builtins.property
+    def event(self) -> _event_pb2.StoredEvent:
+        """As the log keeps it, corrections included."""
+
+    @_builtins.property
+    def day(self) -> _period_pb2.CivilDate:
+        """The local day, in the subscription's zone, on which it counts; absent: it counts on none."""
+
+    @_builtins.property
+    def readings(self) -> _containers.RepeatedCompositeFieldContainer[Global___MeterReading]:
+        """What each meter of its type reads in it, by code."""
+
+    def __init__(
+        self,
+        *,
+        event: _event_pb2.StoredEvent | None = ...,
+        applied: _builtins.bool = ...,
+        subscription_id: _builtins.str = ...,
+        ambiguous: _builtins.bool = ...,
+        day: _period_pb2.CivilDate | None = ...,
+        readings: _abc.Iterable[Global___MeterReading] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguous", b"ambiguous", "applied", b"applied", "day", b"day", "event", b"event", "readings", b"readings", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainEventResponse: _TypeAlias = ExplainEventResponse  # noqa: Y015
+
+@_typing.final
+class MeterReading(_message.Message):
+    """What a meter reads in an event."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class DimensionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    METER_CODE_FIELD_NUMBER: _builtins.int
+    COUNTED_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
+    meter_code: _builtins.str
+    """The meter."""
+    counted: _builtins.bool
+    """True: the event counts for it, if it is somebody's usage."""
+    value: _builtins.str
+    """Decimal, or for a UNIQUE_COUNT meter a text: what it counts; "1" for COUNT."""
+    problem: _builtins.str
+    """Why it counts nothing: no such property, no number, or how its expression failed."""
+    @_builtins.property
+    def dimensions(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The values of the meter's dimensions, by key; empty: a missing one."""
+
+    def __init__(
+        self,
+        *,
+        meter_code: _builtins.str = ...,
+        counted: _builtins.bool = ...,
+        value: _builtins.str = ...,
+        problem: _builtins.str = ...,
+        dimensions: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "dimensions", b"dimensions", "meter_code", b"meter_code", "problem", b"problem", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeterReading: _TypeAlias = MeterReading  # noqa: Y015
+
+@_typing.final
 class VerifyUsageRequest(_message.Message):
     """Asks for a verification of usage."""
 

@@ -55,6 +55,11 @@ class UsageServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.EstimateEventsRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.EstimateEventsResponse.FromString,
                 _registered_method=True)
+        self.ExplainEvent = channel.unary_unary(
+                '/tally.rating.v1.UsageService/ExplainEvent',
+                request_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.ExplainEventRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.ExplainEventResponse.FromString,
+                _registered_method=True)
         self.VerifyUsage = channel.unary_stream(
                 '/tally.rating.v1.UsageService/VerifyUsage',
                 request_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.VerifyUsageRequest.SerializeToString,
@@ -120,6 +125,15 @@ class UsageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainEvent(self, request, context):
+        """Tells what became of a stored event: whose usage it is, and what each meter reads in it, by the
+        meters and subscriptions as they are now.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND, UNAVAILABLE/UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def VerifyUsage(self, request, context):
         """Computes usage again from the event log, and what closed periods cost again from the usage,
         and compares both with what is stored. Changes nothing; usage may go on meanwhile. Answers
@@ -153,6 +167,11 @@ def add_UsageServiceServicer_to_server(servicer, server):
                     servicer.EstimateEvents,
                     request_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.EstimateEventsRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.EstimateEventsResponse.SerializeToString,
+            ),
+            'ExplainEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainEvent,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.ExplainEventRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.ExplainEventResponse.SerializeToString,
             ),
             'VerifyUsage': grpc.unary_stream_rpc_method_handler(
                     servicer.VerifyUsage,
@@ -269,6 +288,33 @@ class UsageService:
             '/tally.rating.v1.UsageService/EstimateEvents',
             tally_dot_rating_dot_v1_dot_usage__service__pb2.EstimateEventsRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_usage__service__pb2.EstimateEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.UsageService/ExplainEvent',
+            tally_dot_rating_dot_v1_dot_usage__service__pb2.ExplainEventRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_usage__service__pb2.ExplainEventResponse.FromString,
             options,
             channel_credentials,
             insecure,

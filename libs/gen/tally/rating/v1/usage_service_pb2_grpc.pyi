@@ -71,6 +71,11 @@ class UsageServiceStub:
     FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE;
     UNAVAILABLE/UNAVAILABLE while the usage of one of the customers is attributed again.
     """
+    ExplainEvent: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.ExplainEventRequest, _usage_service_pb2.ExplainEventResponse]
+    """Tells what became of a stored event: whose usage it is, and what each meter reads in it, by the
+    meters and subscriptions as they are now.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND, UNAVAILABLE/UNAVAILABLE.
+    """
     VerifyUsage: _grpc.UnaryStreamMultiCallable[_usage_service_pb2.VerifyUsageRequest, _usage_service_pb2.VerifyUsageResponse]
     """Computes usage again from the event log, and what closed periods cost again from the usage,
     and compares both with what is stored. Changes nothing; usage may go on meanwhile. Answers
@@ -121,6 +126,11 @@ class UsageServiceAsyncStub(UsageServiceStub):
     Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
     FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE;
     UNAVAILABLE/UNAVAILABLE while the usage of one of the customers is attributed again.
+    """
+    ExplainEvent: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.ExplainEventRequest, _usage_service_pb2.ExplainEventResponse]  # type: ignore[assignment]
+    """Tells what became of a stored event: whose usage it is, and what each meter reads in it, by the
+    meters and subscriptions as they are now.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND, UNAVAILABLE/UNAVAILABLE.
     """
     VerifyUsage: _aio.UnaryStreamMultiCallable[_usage_service_pb2.VerifyUsageRequest, _usage_service_pb2.VerifyUsageResponse]  # type: ignore[assignment]
     """Computes usage again from the event log, and what closed periods cost again from the usage,
@@ -193,6 +203,17 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
         FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE;
         UNAVAILABLE/UNAVAILABLE while the usage of one of the customers is attributed again.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainEvent(
+        self,
+        request: _usage_service_pb2.ExplainEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_usage_service_pb2.ExplainEventResponse, _abc.Awaitable[_usage_service_pb2.ExplainEventResponse]]:
+        """Tells what became of a stored event: whose usage it is, and what each meter reads in it, by the
+        meters and subscriptions as they are now.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND, UNAVAILABLE/UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
