@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from services.rating.domain.event import UsageEvent
 from services.rating.domain.meter import Meter
 
 TIME_MIN = -(2**63)
@@ -73,6 +75,22 @@ def attribute(
         _stretch(start, [term for term in terms if term.is_active(start)])
         for start in (TIME_MIN, *sorted(changes))
     ]
+
+
+def who_takes(events: Iterable[UsageEvent], catalog: Catalog) -> Iterator[Stretch]:
+    """Give the stretch that holds each of `events`: who takes it, and whether others could have."""
+    known: dict[tuple[str, str, str], list[Stretch]] = {}  # Of events that differ in time only.
+    for event in events:
+        whose = (event.customer_id, event.subscription_id, event.type)
+        if whose not in known:
+            known[whose] = attribute(
+                catalog,
+                customer_id=event.customer_id,
+                subscription_id=event.subscription_id,
+                event_type=event.type,
+            )
+        at = bisect_right(known[whose], event.moment.time, key=lambda stretch: stretch.start)
+        yield known[whose][at - 1]
 
 
 def _stretch(start: int, terms: Sequence[Term]) -> Stretch:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from uuid import UUID
 
-from services.rating.domain.attribution import Catalog, Stretch, Term, attribute
+from services.rating.domain.attribution import Catalog, Term, who_takes
 from services.rating.domain.cell import Cell, CellKey
 from services.rating.domain.columns import Slice, columns_of
 from services.rating.domain.event import UsageEvent, instant_of
@@ -23,26 +22,12 @@ def as_slice(events: Sequence[UsageEvent]) -> Slice:
     return Slice(LAST_SHARD, 0, LAST_NUMBER, 0, "", columns_of(events))
 
 
-def local_terms(events: Iterable[UsageEvent], catalog: Catalog) -> list[tuple[Term, date] | None]:
+def local_terms(events: Sequence[UsageEvent], catalog: Catalog) -> list[tuple[Term, date] | None]:
     """Return who takes each event, and its local day there; None if no plan charges it."""
-    known: dict[tuple[str, str, str], list[Stretch]] = {}
     found: list[tuple[Term, date] | None] = []
-    for event in events:
-        whose = (event.customer_id, event.subscription_id, event.type)
-        if whose not in known:
-            known[whose] = attribute(
-                catalog,
-                customer_id=event.customer_id,
-                subscription_id=event.subscription_id,
-                event_type=event.type,
-            )
-        stretches = known[whose]
-        time = event.moment.time
-        at = bisect_right(stretches, time, key=lambda stretch: stretch.start) - 1
-        term = stretches[at].term
-        found.append(
-            None if term is None else (term, instant_of(time).astimezone(term.zone).date())
-        )
+    for event, taken in zip(events, who_takes(events, catalog), strict=True):
+        term, instant = taken.term, instant_of(event.moment.time)
+        found.append(None if term is None else (term, instant.astimezone(term.zone).date()))
     return found
 
 

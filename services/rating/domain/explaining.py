@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from libs.quantity import decimal_text
-from services.rating.domain.attribution import Catalog, Stretch, attribute
 from services.rating.domain.event import PropertyValue, UsageEvent
 from services.rating.domain.expression import evaluate
 from services.rating.domain.expression_event import Failure, Readable
@@ -25,17 +24,6 @@ class Reading:
     value: str
     problem: str
     dimensions: tuple[tuple[str, str], ...]  # Keys and values; "" is a missing one.
-
-
-def who_takes(event: UsageEvent, catalog: Catalog) -> Stretch:
-    """Return who takes an event, and whether others could have taken it."""
-    stretches = attribute(
-        catalog,
-        customer_id=event.customer_id,
-        subscription_id=event.subscription_id,
-        event_type=event.type,
-    )
-    return next(one for one in reversed(stretches) if one.start <= event.moment.time)
 
 
 def read_event(event: UsageEvent, meters: Sequence[Meter]) -> list[Reading]:

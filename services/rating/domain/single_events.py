@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
 from uuid import UUID
 
 from libs.errors import Unavailable
 from libs.period import Period
-from services.rating.domain.attribution import Catalog, Stretch, attribute
+from services.rating.domain.attribution import Catalog, who_takes
 from services.rating.domain.charge_price import reads_events
 from services.rating.domain.event import Moment, UsageEvent, micros
 from services.rating.domain.meter import Aggregation, Meter
@@ -55,27 +54,14 @@ def single_events(
     They are by meter code, in the order given. It is what folding them adds to the cells.
     """
 
-    @cache
-    def stretches_of(customer_id: str, subscription_id: str, event_type: str) -> list[Stretch]:
-        return attribute(
-            catalog,
-            customer_id=customer_id,
-            subscription_id=subscription_id,
-            event_type=event_type,
-        )
-
     found: dict[str, list[SingleEvent]] = {meter.code: [] for meter in meters}
     start, end = micros(window.start), micros(window.end)
-    for event in events:
-        counting = [meter for meter in meters if meter.event_type == event.type]
-        if not counting or not start <= event.moment.time < end:
+    within = [event for event in events if start <= event.moment.time < end]
+    for event, taken in zip(within, who_takes(within, catalog), strict=True):
+        if taken.term is None or taken.term.term_id != term_id:
             continue
-        stretches = stretches_of(event.customer_id, event.subscription_id, event.type)
-        term = next(one for one in reversed(stretches) if one.start <= event.moment.time).term
-        if term is None or term.term_id != term_id:
-            continue
-        for meter in counting:
-            value = _value(event, meter)
+        for meter in meters:
+            value = _value(event, meter) if meter.event_type == event.type else None
             if value is not None:
                 found[meter.code].append(SingleEvent(event.moment, _of(event, meter), value))
     return found

@@ -8,9 +8,9 @@ from libs.db import Snapshots
 from libs.partition import partition_of
 from libs.tenant import Tenant
 from libs.wire import civil_date
-from services.rating.domain.attribution import Catalog
+from services.rating.domain.attribution import Catalog, who_takes
 from services.rating.domain.event import UsageEvent, instant_of
-from services.rating.domain.explaining import Reading, read_event, who_takes
+from services.rating.domain.explaining import Reading, read_event
 from services.rating.operations.log import Log
 from services.rating.store.applied import Lane, load_applied
 from services.rating.store.catalog import load_meters_by_type, load_terms
@@ -55,7 +55,7 @@ async def explain_event(
 
 
 def _add_attribution(answer: pb.ExplainEventResponse, event: UsageEvent, catalog: Catalog) -> None:
-    taken = who_takes(event, catalog)
+    [taken] = who_takes([event], catalog)
     if taken.term is None:
         return
     answer.subscription_id = taken.term.subscription_id

@@ -11,7 +11,6 @@ from libs.money import round_minor
 from services.rating.domain.cell import Cell, merged
 from services.rating.domain.counting import cell_of
 from services.rating.domain.filters import ANY, DimensionFilter, choose_bucket
-from services.rating.domain.groups import groups_of
 from services.rating.domain.meter import Meter
 from services.rating.domain.price import StandardPrice, amount_of, rate
 from services.rating.domain.usage import units
@@ -19,6 +18,7 @@ from tests.vectors.adapters.prices import total_of
 from tests.vectors.adapters.recorded import (
     CURRENCY,
     events_of,
+    groups_of,
     meter_of,
     period_of,
     time_of,
@@ -83,8 +83,7 @@ def _bucket(name: str | None, charge: Given) -> _Bucket:
 
 
 def _priced(bucket: _Bucket, cells: Sequence[Cell], meter: Meter) -> dict[str, Any]:
-    dimensions = [dimension.key for dimension in meter.dimensions]
-    groups = groups_of(cells, dimensions, bucket.group_keys)
+    groups = groups_of(cells, meter, bucket.group_keys)
     priced = [
         {
             "key": {

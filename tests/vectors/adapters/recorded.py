@@ -10,13 +10,16 @@ from zoneinfo import ZoneInfo
 
 from libs.money import exponent
 from libs.period import Period, local_day
-from services.rating.domain.cell import Operation
+from services.rating.domain.cell import ZERO, Cell, Operation, merged
 from services.rating.domain.counting import OPERATION_PROPERTY, REMOVE
 from services.rating.domain.event import EPOCH, Moment, UsageEvent, instant_of, micros
 from services.rating.domain.meter import Aggregation, Dimension, Meter, ValueInput
+from services.rating.domain.plan import Charge
+from services.rating.domain.price import StandardPrice
 from services.rating.domain.prorated_unique import DayOperation, day_operations
 from services.rating.domain.reading import text_for
 from services.rating.domain.rounding import Rounding, RoundingMode
+from services.rating.domain.usage_fees import parts_of
 from tests.vectors.given import Given
 
 CURRENCY = "EUR"
@@ -116,3 +119,14 @@ def histories_of(events: Sequence[UsageEvent], meter: Meter) -> list[list[DayOpe
         if text := text_for(event, meter):
             operations.setdefault(text, []).append((day_of(event), operation_of(event)))
     return [day_operations(of_value) for of_value in operations.values()]
+
+
+def groups_of(
+    cells: Sequence[Cell], meter: Meter, keys: Sequence[str]
+) -> dict[tuple[str, ...], Cell]:
+    """Return the usage of each group that a charge by `keys` makes, by their values."""
+    charge = Charge("c", meter.code, "", StandardPrice(ZERO), (), group_by=tuple(keys))
+    return {
+        tuple(value for _, value in key.group_values): merged(inside)
+        for key, inside in parts_of(charge, meter, cells).items()
+    }

@@ -18,7 +18,6 @@ from services.rating.domain.columns import Slice, columns_of
 from services.rating.domain.event import MICROSECOND, UsageEvent, micros
 from services.rating.domain.filters import DimensionFilter
 from services.rating.domain.folding import fold
-from services.rating.domain.groups import groups_of
 from services.rating.domain.high_water import HighWater, instant_usage
 from services.rating.domain.meter import Meter
 from services.rating.domain.reading import number_of
@@ -29,6 +28,7 @@ from tests.vectors.adapters.recorded import (
     TENANT,
     UTC_ZONE,
     events_of,
+    groups_of,
     in_order,
     meter_of,
     period_of,
@@ -80,8 +80,7 @@ def aggregate(given: Given) -> Outcome:
     outcome: Outcome = {"running_total": _running_totals(given, events, meter, within)}
     if not keys:
         return {**outcome, **_usage(inside, old, meter, span)}
-    names = [each.key for each in meter.dimensions]
-    groups = groups_of([*old, *inside], names, keys) or {("",) * len(keys): Cell()}
+    groups = groups_of([*old, *inside], meter, keys) or {("",) * len(keys): Cell()}
     return {
         "groups": [
             {

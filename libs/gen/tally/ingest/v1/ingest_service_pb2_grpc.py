@@ -119,7 +119,8 @@ class IngestServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetEvent(self, request, context):
-        """Returns one stored event by its identity, as it was corrected last.
+        """Returns one stored event by its identity, as it was corrected last. What became of it is told
+        by UsageService.ExplainEvent.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -54,7 +54,8 @@ class IngestServiceStub:
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     GetEvent: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.GetEventRequest, _ingest_service_pb2.GetEventResponse]
-    """Returns one stored event by its identity, as it was corrected last.
+    """Returns one stored event by its identity, as it was corrected last. What became of it is told
+    by UsageService.ExplainEvent.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND.
     """
     ListEvents: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.ListEventsRequest, _ingest_service_pb2.ListEventsResponse]
@@ -108,7 +109,8 @@ class IngestServiceAsyncStub(IngestServiceStub):
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     GetEvent: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.GetEventRequest, _ingest_service_pb2.GetEventResponse]  # type: ignore[assignment]
-    """Returns one stored event by its identity, as it was corrected last.
+    """Returns one stored event by its identity, as it was corrected last. What became of it is told
+    by UsageService.ExplainEvent.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND.
     """
     ListEvents: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.ListEventsRequest, _ingest_service_pb2.ListEventsResponse]  # type: ignore[assignment]
@@ -183,7 +185,8 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingest_service_pb2.GetEventRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_service_pb2.GetEventResponse, _abc.Awaitable[_ingest_service_pb2.GetEventResponse]]:
-        """Returns one stored event by its identity, as it was corrected last.
+        """Returns one stored event by its identity, as it was corrected last. What became of it is told
+        by UsageService.ExplainEvent.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND.
         """
 
