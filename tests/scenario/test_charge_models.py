@@ -27,6 +27,7 @@ from tally.rating.v1.plan_service_pb2 import (
 )
 from tally.rating.v1.price_models_pb2 import (
     CustomPrice,
+    DynamicPrice,
     GraduatedPercentagePrice,
     PercentagePrice,
     RateTier,
@@ -65,6 +66,7 @@ CHARGES = [
         code="rates",
         price=Price(graduated_percentage=GraduatedPercentagePrice(tiers=RATES)),
     ),
+    Charge(code="dynamic", price=Price(dynamic=DynamicPrice(multiplier="1.2"))),
     Charge(code="custom", price=Price(custom=CustomPrice(expression=FORMULA))),
     Charge(
         code="options",
@@ -84,8 +86,14 @@ CHARGES = [
     Charge(code="minimum", price=CENT, minimum_amount="30"),
     Charge(code="groups", price=Price(volume=TieredPrice(tiers=TIERS)), group_by=["region"]),
 ]
-# 100 and 40 come from eu; by their times 40 is the first event, and 200 the last.
-EVENTS = (("100", "eu", 5), ("200", "us", 9), ("40", "eu", 2), ("10", "us", 7))
+# 100 and 40 come from eu; by their times 40 is the first event, and 200 the last. Three of them
+# bring amounts of their own.
+EVENTS = (
+    ("100", "eu", 5, "1.5"),
+    ("200", "us", 9, "2.25"),
+    ("40", "eu", 2, ""),
+    ("10", "us", 7, "0.15"),
+)
 
 # By charge and bucket: the amount, and of each row its label, units and amount.
 EXPECTED: dict[tuple[str, str], tuple[int, list[tuple[str, str, str]]]] = {
@@ -106,6 +114,7 @@ EXPECTED: dict[tuple[str, str], tuple[int, list[tuple[str, str, str]]]] = {
         ],
     ),
     ("rates", ""): (600, [("tier", "200", "4"), ("tier", "150", "2")]),
+    ("dynamic", ""): (468, [("dynamic", "3.9", "4.68")]),
     ("custom", ""): (890, [("custom", "1", "4.8"), ("custom", "1", "4.1")]),
     # Of 140 two hundreds have begun, one is free; then three of 210, of which one is free.
     ("options", "eu"): (
@@ -141,8 +150,10 @@ async def test_every_charge_model_reaches_the_invoice_with_its_breakdown(suite: 
         await suite.advance(JUNE + timedelta(days=20))
         events = [
             usage("acme", JUNE + timedelta(days=day), value, region=region)
-            for value, region, day in EVENTS
+            for value, region, day, _ in EVENTS
         ]
+        for event, (_, _, _, amount) in zip(events, EVENTS, strict=True):
+            event.amount = amount
         assert set(await record(client, events)) == {"ACCEPTED"}
         await suite.settle()
         asked = GetUsageRequest(subscription_id="acme-pro")
