@@ -29,6 +29,7 @@ from tally.rating.v1.usage_service_pb2 import (
     EstimateEventsRequest,
     ExplainEventRequest,
     GetUsageRequest,
+    ListUnattributedRequest,
 )
 from tests.scenario.builders import invoices, record, retract, sell, subscribe, usage
 from tests.suite import Suite
@@ -84,6 +85,10 @@ async def test_an_event_tells_whose_usage_it_is_and_what_meters_read_in_it(suite
         assert "'eight'" in missed.problem
         assert (told[0].day.year, told[0].day.month, told[0].day.day) == (2026, 1, 1)
         assert not told[2].HasField("day")
+        nobodys = await client.usage.ListUnattributed(ListUnattributedRequest())
+        assert [(one.customer_id, one.event_type, one.event_count) for one in nobodys.counts] == [
+            ("nobody", "calls", 1)
+        ]
 
         await retract(client, good)
         await suite.settle()

@@ -16,7 +16,7 @@ from libs.clock import Clock
 from libs.db import Snapshots
 from libs.difference import Finding
 from libs.verification import Counts, answers
-from libs.wire import Faults, parse_text
+from libs.wire import Faults, parse_page, parse_text
 from services.rating.api.event_parsing import Defaults, parse_events
 from services.rating.api.usage_parsing import parse_query, parse_usage, parse_watch
 from services.rating.operations.acks import Ack, Acks
@@ -24,6 +24,7 @@ from services.rating.operations.estimating import estimate_events
 from services.rating.operations.explaining import EventLog, explain_event
 from services.rating.operations.log import LogPages
 from services.rating.operations.querying import query_usage
+from services.rating.operations.unattributed import list_unattributed
 from services.rating.operations.usage import (
     UsageReader,
     find_customer,
@@ -125,6 +126,18 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
         faults.check()
         snapshots = self._reader().snapshots
         return await explain_event(snapshots, self.log, tenant(), source, id_)
+
+    async def ListUnattributed(
+        self, request: pb.ListUnattributedRequest, context: Context
+    ) -> pb.ListUnattributedResponse:
+        """Return a page of counts of events that nobody took."""
+        faults = Faults()
+        with faults.gathered():
+            customer_id = parse_text(request.customer_id, "customer_id", required=False)
+        with faults.gathered():
+            page = parse_page(request.page_size, request.page_token)
+        faults.check()
+        return await list_unattributed(self.engine, tenant(), customer_id, page)
 
     def VerifyUsage(
         self, request: pb.VerifyUsageRequest, context: Context

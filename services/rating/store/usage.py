@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Text, cast, func, literal_column, select
+from sqlalchemy import Text, cast, func, literal_column, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.period import DayPeriod
 from libs.tenant import Tenant
+from services.rating.domain.folding import Unattributed
 from services.rating.store.schema import catalog_versions
-from services.rating.store.usage_schema import cells
+from services.rating.store.usage_schema import cells, unattributed
 
 
 class UsageMark(NamedTuple):
@@ -41,6 +43,31 @@ async def count_cells(
         .order_by(columns.day)
     )
     return {row.day: row.cell_count for row in await conn.execute(query)}
+
+
+async def list_unattributed(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    *,
+    customer_id: str,
+    after: tuple[str, str, date] | None,
+    limit: int,
+) -> Sequence[tuple[Unattributed, int]]:
+    """Return counts of events that nobody took, by customer, type and day, after that key.
+
+    Of one customer; "" stands for all of them.
+    """
+    columns = unattributed.c
+    keys = (columns.customer_id, columns.event_type, columns.day)
+    query = select(unattributed).where(columns.tenant == tenant).order_by(*keys).limit(limit)
+    if customer_id:
+        query = query.where(columns.customer_id == customer_id)
+    if after is not None:
+        query = query.where(tuple_(*keys) > after)
+    return [
+        (Unattributed(tenant, row.customer_id, row.event_type, row.day), row.event_count)
+        for row in await conn.execute(query)
+    ]
 
 
 async def load_mark(

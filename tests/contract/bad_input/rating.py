@@ -277,6 +277,7 @@ RATING: Mapping[str, Fields] = {
         "time_zone": ZONE,
         "ack_token": ACK_TOKEN,
     },
+    "tally.rating.v1.UsageService.ListUnattributed": {"customer_id": {"oversized": LONG}, **PAGE},
     "tally.rating.v1.UsageService.ExplainEvent": {
         "source": {"oversized": LONG},
         "id": named(TEXT, "event", "EVENT_NOT_FOUND"),

@@ -473,6 +473,100 @@ class MeterReading(_message.Message):
 Global___MeterReading: _TypeAlias = MeterReading  # noqa: Y015
 
 @_typing.final
+class ListUnattributedRequest(_message.Message):
+    """Lists counts of events that nobody took."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """Only this customer's; empty: all."""
+    page_size: _builtins.int
+    """At most this many, up to 1,000; 0: 100."""
+    page_token: _builtins.str
+    """From the answer before; empty: the first page."""
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUnattributedRequest: _TypeAlias = ListUnattributedRequest  # noqa: Y015
+
+@_typing.final
+class UnattributedCount(_message.Message):
+    """How many events of a type a customer has that nobody took."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    EVENT_COUNT_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """The customer."""
+    event_type: _builtins.str
+    """The events' type."""
+    event_count: _builtins.int
+    """How many they are."""
+    @_builtins.property
+    def day(self) -> _period_pb2.CivilDate:
+        """The day of their time, in UTC."""
+
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        event_type: _builtins.str = ...,
+        day: _period_pb2.CivilDate | None = ...,
+        event_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["day", b"day"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "day", b"day", "event_count", b"event_count", "event_type", b"event_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnattributedCount: _TypeAlias = UnattributedCount  # noqa: Y015
+
+@_typing.final
+class ListUnattributedResponse(_message.Message):
+    """A page of counts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty: this was the last one."""
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnattributedCount]:
+        """By customer, type and day."""
+
+    def __init__(
+        self,
+        *,
+        counts: _abc.Iterable[Global___UnattributedCount] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUnattributedResponse: _TypeAlias = ListUnattributedResponse  # noqa: Y015
+
+@_typing.final
 class VerifyUsageRequest(_message.Message):
     """Asks for a verification of usage."""
 

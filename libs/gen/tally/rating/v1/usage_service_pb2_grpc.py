@@ -60,6 +60,11 @@ class UsageServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.ExplainEventRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.ExplainEventResponse.FromString,
                 _registered_method=True)
+        self.ListUnattributed = channel.unary_unary(
+                '/tally.rating.v1.UsageService/ListUnattributed',
+                request_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.ListUnattributedRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.ListUnattributedResponse.FromString,
+                _registered_method=True)
         self.VerifyUsage = channel.unary_stream(
                 '/tally.rating.v1.UsageService/VerifyUsage',
                 request_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.VerifyUsageRequest.SerializeToString,
@@ -135,6 +140,15 @@ class UsageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListUnattributed(self, request, context):
+        """Lists how many events nobody took, by customer, type and day. They are kept: once a subscription
+        is there that was active at their time, they are its usage and no longer listed.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def VerifyUsage(self, request, context):
         """Computes usage again from the event log, and what closed periods cost again from the usage,
         and compares both with what is stored. Changes nothing; usage may go on meanwhile. Answers
@@ -173,6 +187,11 @@ def add_UsageServiceServicer_to_server(servicer, server):
                     servicer.ExplainEvent,
                     request_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.ExplainEventRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.ExplainEventResponse.SerializeToString,
+            ),
+            'ListUnattributed': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUnattributed,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.ListUnattributedRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.ListUnattributedResponse.SerializeToString,
             ),
             'VerifyUsage': grpc.unary_stream_rpc_method_handler(
                     servicer.VerifyUsage,
@@ -316,6 +335,33 @@ class UsageService:
             '/tally.rating.v1.UsageService/ExplainEvent',
             tally_dot_rating_dot_v1_dot_usage__service__pb2.ExplainEventRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_usage__service__pb2.ExplainEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUnattributed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.UsageService/ListUnattributed',
+            tally_dot_rating_dot_v1_dot_usage__service__pb2.ListUnattributedRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_usage__service__pb2.ListUnattributedResponse.FromString,
             options,
             channel_credentials,
             insecure,

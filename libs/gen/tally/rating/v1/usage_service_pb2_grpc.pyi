@@ -77,6 +77,11 @@ class UsageServiceStub:
     meters and subscriptions as they are now.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND, UNAVAILABLE/UNAVAILABLE.
     """
+    ListUnattributed: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.ListUnattributedRequest, _usage_service_pb2.ListUnattributedResponse]
+    """Lists how many events nobody took, by customer, type and day. They are kept: once a subscription
+    is there that was active at their time, they are its usage and no longer listed.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
     VerifyUsage: _grpc.UnaryStreamMultiCallable[_usage_service_pb2.VerifyUsageRequest, _usage_service_pb2.VerifyUsageResponse]
     """Computes usage again from the event log, and what closed periods cost again from the usage,
     and compares both with what is stored. Changes nothing; usage may go on meanwhile. Answers
@@ -133,6 +138,11 @@ class UsageServiceAsyncStub(UsageServiceStub):
     """Tells what became of a stored event: whose usage it is, and what each meter reads in it, by the
     meters and subscriptions as they are now.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND, UNAVAILABLE/UNAVAILABLE.
+    """
+    ListUnattributed: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.ListUnattributedRequest, _usage_service_pb2.ListUnattributedResponse]  # type: ignore[assignment]
+    """Lists how many events nobody took, by customer, type and day. They are kept: once a subscription
+    is there that was active at their time, they are its usage and no longer listed.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
     VerifyUsage: _aio.UnaryStreamMultiCallable[_usage_service_pb2.VerifyUsageRequest, _usage_service_pb2.VerifyUsageResponse]  # type: ignore[assignment]
     """Computes usage again from the event log, and what closed periods cost again from the usage,
@@ -217,6 +227,17 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         """Tells what became of a stored event: whose usage it is, and what each meter reads in it, by the
         meters and subscriptions as they are now.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND, UNAVAILABLE/UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListUnattributed(
+        self,
+        request: _usage_service_pb2.ListUnattributedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_usage_service_pb2.ListUnattributedResponse, _abc.Awaitable[_usage_service_pb2.ListUnattributedResponse]]:
+        """Lists how many events nobody took, by customer, type and day. They are kept: once a subscription
+        is there that was active at their time, they are its usage and no longer listed.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
         """
 
     @_abc_1.abstractmethod
