@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -10,14 +10,13 @@ from decimal import Decimal
 from libs.errors import FieldInvalid
 from libs.tenant import Tenant
 from libs.wire import Faults, parse_decimal, parse_text, parse_timestamp
+from services.rating.api.meter_parsing import KEY_BYTES_MAX, VALUE_BYTES_MAX
 from services.rating.domain.estimating import LAST_NUMBER, LAST_SHARD
 from services.rating.domain.event import Moment, PropertyValue, UsageEvent, micros
 from tally.ingest.v1 import event_pb2 as pb
 
 EVENTS_MAX = 1_000
 PROPERTIES_MAX = 64
-KEY_BYTES_MAX = 64
-VALUE_BYTES_MAX = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ def _parse_event(
         if message.amount:
             amount = parse_decimal(message.amount, f"{path}.amount")
     with faults.gathered():
-        properties = _parse_properties(message, f"{path}.properties")
+        properties = parse_properties(message.properties, f"{path}.properties")
     faults.check()
     return UsageEvent(
         tenant=tenant,
@@ -93,14 +92,19 @@ def _parse_event(
     )
 
 
-def _parse_properties(message: pb.Event, path: str) -> dict[str, PropertyValue]:
+def parse_properties(
+    messages: Mapping[str, pb.PropertyValue], path: str
+) -> dict[str, PropertyValue]:
+    """Read the properties of an event that is tried.
+
+    Raises:
+        FieldInvalid, FieldsInvalid: with every fault, at or below `path`.
+    """
+    if len(messages) > PROPERTIES_MAX:
+        raise FieldInvalid(path, f"are {len(messages)}, at most {PROPERTIES_MAX} are allowed")
     faults = Faults()
-    if len(message.properties) > PROPERTIES_MAX:
-        problem = f"are {len(message.properties)}, at most {PROPERTIES_MAX} are allowed"
-        faults.add(path, problem)
-        faults.check()
     properties: dict[str, PropertyValue] = {}
-    for key, value in sorted(message.properties.items()):
+    for key, value in sorted(messages.items()):
         with faults.gathered():
             parse_text(key, path, bytes_max=KEY_BYTES_MAX)
             properties[key] = _parse_property(value, f"{path}.{key}")
