@@ -101,7 +101,7 @@ async def _load_books(
     for period in periods:
         codes = codes_read(versions[period.plan_version_id])
         found = counted_of(by_code, codes, after.get(period.period_id, {}))
-        counted += [(tenant, period, found)] if found is not None else []
+        counted.append((tenant, period, found))
     return _Books(
         catalog=catalog,
         days=days,

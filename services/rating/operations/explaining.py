@@ -11,8 +11,8 @@ from libs.wire import civil_date
 from services.rating.domain.attribution import Catalog, who_takes
 from services.rating.domain.event import UsageEvent, instant_of
 from services.rating.domain.explaining import Reading, read_event
-from services.rating.operations.log import Log
-from services.rating.store.applied import Lane, load_applied
+from services.rating.operations.log import Log, count_partitions, is_applied
+from services.rating.store.applied import load_applied
 from services.rating.store.catalog import load_meters_by_type, load_terms
 from services.rating.store.reattributions import find_jobs
 from tally.ingest.v1.event_pb2 import StoredEvent
@@ -36,11 +36,11 @@ async def explain_event(
 ) -> pb.ExplainEventResponse:
     """Tell what became of an event by the catalog as it is now. Errors: `EventLog.event`."""
     stored, event = await log.event(tenant, source, id_)
-    partitions = max(len(head.slice_numbers) for head in await log.heads())
-    lane = Lane(event.moment.shard, partition_of(tenant, event.customer_id, partitions))
+    partitions = await count_partitions(log)
+    partition = partition_of(tenant, event.customer_id, partitions)
     customer = (tenant, event.customer_id)
     async with snapshots.begin() as conn:
-        applied = (await load_applied(conn)).get(lane, 0) >= event.moment.number
+        applied = is_applied(event, await load_applied(conn), partition)
         pending = bool(await find_jobs(conn, {customer}))
         terms = await load_terms(conn, [customer])
         meters = await load_meters_by_type(conn, [tenant])

@@ -115,6 +115,16 @@ def head_numbers(heads: Sequence[ShardHead]) -> dict[Lane, int]:
     }
 
 
+async def count_partitions(log: Log) -> int:
+    """Return on how many partitions the events of customers fall. Errors: `Log.heads`."""
+    return max(len(head.slice_numbers) for head in await log.heads())
+
+
+def is_applied(event: UsageEvent, applied: Mapping[Lane, int], partition: int) -> bool:
+    """Tell whether the slice of an event, of a customer of `partition`, is `applied`."""
+    return event.moment.number <= applied.get(Lane(event.moment.shard, partition), 0)
+
+
 def newest_applied(applied: Mapping[Lane, int], partition: int) -> int:
     """Return the number of the newest slice of a partition that is applied, 0 for none."""
     return max((applied[lane] for lane in applied if lane.partition == partition), default=0)
@@ -126,10 +136,10 @@ def applied_slices(
     """Return those `events` of a customer of `partition` that are `applied`, as slices."""
     traceparent = headers().get("traceparent", "")
     slices = []
-    for (shard, number), part in groupby(events, key=lambda e: (e.moment.shard, e.moment.number)):
-        if number <= applied.get(Lane(shard, partition), 0):
-            columns = columns_of(list(part))
-            slices.append(Slice(shard, partition, number, 0, traceparent, columns))
+    counted = (event for event in events if is_applied(event, applied, partition))
+    for (shard, number), part in groupby(counted, key=lambda e: (e.moment.shard, e.moment.number)):
+        columns = columns_of(list(part))
+        slices.append(Slice(shard, partition, number, 0, traceparent, columns))
     return slices
 
 

@@ -18,7 +18,7 @@ from services.rating.domain.attribution import Catalog, Term
 from services.rating.domain.folding import Folded, fold
 from services.rating.domain.period import BillingPeriod
 from services.rating.operations.folding import Catalogs, announce_late
-from services.rating.operations.log import Log, applied_slices, newest_applied
+from services.rating.operations.log import Log, applied_slices, count_partitions, newest_applied
 from services.rating.store import catalog as catalog_store
 from services.rating.store import reattributions as store
 from services.rating.store.applied import load_applied
@@ -92,7 +92,7 @@ async def reattribute_next(worker: AsyncEngine, log: Log) -> bool:
 async def _fold_again(log: Log, job: Job, catalog: Catalog) -> Folded:
     """Fold the customer's events that were folded before the job was written."""
     terms = catalog.terms[job.customer_id]
-    partitions = max(len(head.slice_numbers) for head in await log.heads())
+    partitions = await count_partitions(log)
     partition = partition_of(job.tenant, job.customer_id, partitions)
     folded = Folded()
     pages = log.events(

@@ -17,7 +17,7 @@ from services.rating.domain.attribution import Catalog
 from services.rating.domain.days import local_days
 from services.rating.domain.folding import Days, Folded, fold
 from services.rating.domain.usage_query import ROWS_MAX, VALUES_MAX, check_count
-from services.rating.operations.log import Log, applied_slices, newest_applied
+from services.rating.operations.log import Log, applied_slices, count_partitions, newest_applied
 from services.rating.store.applied import Lane, load_applied
 from services.rating.store.catalog import load_meters_by_type, load_terms
 
@@ -67,7 +67,7 @@ async def fold_again(
     if not parts:
         return folded
     tenant, customer_id = refolding.tenant, refolding.customer_id
-    partitions = max(len(head.slice_numbers) for head in await log.heads())
+    partitions = await count_partitions(log)
     partition = partition_of(tenant, customer_id, partitions)
     catalogs: dict[int, Catalog] = {tenant: refolding.catalog}
     count = 0

@@ -172,7 +172,7 @@ async def _load_books(
     for period in periods:
         read = codes_read(versions[period.plan_version_id]) | codes_read(candidate.version)
         found = counted_of(meters, read, cells.get(period.period_id, {}))
-        counted += [(tenant, period, found)] if found is not None else []
+        counted.append((tenant, period, found))
     return _Books(
         periods=periods,
         base_periods=await store.load_base_periods(conn, tenant, periods),

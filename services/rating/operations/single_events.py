@@ -19,11 +19,11 @@ from libs.partition import partition_of
 from libs.tenant import Tenant
 from services.rating.domain.attribution import Catalog, Term
 from services.rating.domain.cell import Cell
-from services.rating.domain.event import UsageEvent, micros
+from services.rating.domain.event import micros
 from services.rating.domain.meter import Meter
 from services.rating.domain.period import BillingPeriod
 from services.rating.domain.single_events import EventsNotRead, SingleEvent, single_events
-from services.rating.operations.log import Log, newest_applied
+from services.rating.operations.log import Log, count_partitions, is_applied, newest_applied
 from services.rating.store.applied import Lane, load_applied
 from services.rating.store.catalog import load_terms
 
@@ -93,16 +93,20 @@ def counted_of(
 
 
 async def load_asked(
-    conn: AsyncConnection, counted: Sequence[tuple[Tenant, BillingPeriod, Counted]]
+    conn: AsyncConnection, counted: Iterable[tuple[Tenant, BillingPeriod, Counted | None]]
 ) -> list[Asked]:
-    """Return what reading the events of periods needs; `conn` is a snapshot."""
-    if not counted:
+    """Return what reading the events of periods needs, but for those of which nothing is read.
+
+    `conn` is a snapshot.
+    """
+    read = [(tenant, period, found) for tenant, period, found in counted if found is not None]
+    if not read:
         return []
-    terms = await load_terms(conn, {(tenant, one.customer_id) for tenant, one, _ in counted})
+    terms = await load_terms(conn, {(tenant, period.customer_id) for tenant, period, _ in read})
     applied = await load_applied(conn)
     return [
-        Asked(tenant, period, of_period, terms[tenant, period.customer_id], applied)
-        for tenant, period, of_period in counted
+        Asked(tenant, period, found, terms[tenant, period.customer_id], applied)
+        for tenant, period, found in read
     ]
 
 
@@ -114,7 +118,7 @@ async def read_events(log: Log, asked: Sequence[Asked]) -> dict[UUID, ReadEvents
     """
     if not asked:
         return {}
-    partitions = max(len(head.slice_numbers) for head in await log.heads())
+    partitions = await count_partitions(log)
     return {one.period.period_id: await _read_period(log, one, partitions) for one in asked}
 
 
@@ -135,15 +139,11 @@ async def _read_period(log: Log, asked: Asked, partitions: int) -> ReadEvents:
     )
     async with aclosing(pages):
         async for page in pages:
-            counted = [event for event in page if _is_applied(event, partition, asked.applied)]
+            counted = [event for event in page if is_applied(event, asked.applied, partition)]
             of_page = single_events(counted, catalog, meters, term_id=period.term_id, window=window)
             for code, events in of_page.items():
                 found[code] += events
     return ReadEvents(asked.counted.mark, found)
-
-
-def _is_applied(event: UsageEvent, partition: int, applied: Mapping[Lane, int]) -> bool:
-    return event.moment.number <= applied.get(Lane(event.moment.shard, partition), 0)
 
 
 def _mark(code: str, cells: Sequence[Cell]) -> tuple[str, int, int]:

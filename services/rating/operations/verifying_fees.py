@@ -110,7 +110,7 @@ async def _load_books(conn: AsyncConnection, page: Sequence[Owned]) -> Books:
     for tenant, period in usage:
         codes = codes_read(versions[period.plan_version_id])
         found = counted_of(meters[tenant], codes, cells.get(period.period_id, {}))
-        counted += [(tenant, period, found)] if found is not None else []
+        counted.append((tenant, period, found))
     return Books(
         closes=closes,
         versions=versions,

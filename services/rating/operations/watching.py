@@ -21,7 +21,7 @@ from libs.tenant import Tenant
 from libs.worker import wait
 from services.rating.domain.period import BillingPeriod, PeriodNotFound
 from services.rating.operations.acks import Positions
-from services.rating.operations.log import Log
+from services.rating.operations.log import Log, count_partitions
 from services.rating.operations.rating import rate_now
 from services.rating.operations.usage import usage_answer
 from services.rating.store.periods import load_period, load_usage_period
@@ -105,7 +105,7 @@ class Watches:
         with self._counted():
             token = watched.token
             seen: Seen | None = await self._see(watched)
-            partitions = max(len(head.slice_numbers) for head in await self._log.heads())
+            partitions = await count_partitions(self._log)
             while seen is not None:
                 present = _token_of(watched, seen.answer)
                 if present != token:
