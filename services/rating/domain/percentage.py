@@ -109,13 +109,16 @@ def event_amounts(price: PercentagePrice, values: Sequence[Decimal]) -> list[Dec
 
 def amounts_so_far(price: PercentagePrice, values: Iterable[Decimal]) -> Iterator[Decimal]:
     """Give what the events up to each one cost, in time order: `rate_events` of all beginnings."""
-    units, free, alone = ZERO, NONE_FREE, ZERO
+    units, free, changed = ZERO, NONE_FREE, ZERO
     for event_count, part in enumerate(_all_parts(price, list(values)), 1):
         units = EXACT.add(units, part.value)
         free = Free(EXACT.add(free.units, part.free_units), free.events + part.free)
-        alone = EXACT.add(alone, ZERO if part.free else _kept(price, part))
+        if not part.free:
+            changed = EXACT.add(changed, EXACT.subtract(_kept(price, part), _exact(price, part)))
         if price.bounded and units > 0:
-            yield max(alone, ZERO)
+            paid, paid_events = EXACT.subtract(units, free.units), event_count - free.events
+            unbounded = amount_of(_rows(price, paid, free.units, paid_events))
+            yield max(EXACT.add(unbounded, changed), ZERO)
         else:
             yield amount_of(rate_percentage(price, units, event_count, free))
 

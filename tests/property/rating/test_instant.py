@@ -123,6 +123,9 @@ def test_events_dated_later_do_not_change_what_one_costs(
 @given(percentages, st.lists(values, max_size=9))
 @example(PercentagePrice(D(10), free_events=1, event_maximum=D(5)), [D(60), D(-30)])
 @example(PercentagePrice(D(10), free_events=1, event_minimum=D(5)), [D(60), D(30)])
+@example(
+    PercentagePrice(D(1), free_events=2, free_amount=D(25), event_maximum=D(1)), [D(26), D(-2)]
+)
 def test_amounts_so_far_are_those_of_each_beginning(
     price: PercentagePrice, came: list[Decimal]
 ) -> None:
