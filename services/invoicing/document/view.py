@@ -27,6 +27,7 @@ LABELS = {
     "fixed": "For each event",
     "free": "Included",
     "package": "Packages",
+    "prorated": "Weighed by days",
     "proration": "Share of the period",
     "units": "Units",
     "used": "Charged for usage",
@@ -206,6 +207,8 @@ def parts_of(rows: Sequence[BreakdownRow], currency: str) -> Iterator[tuple[str,
             up_to = "" if row.up_to is None else formats.quantity(row.up_to)
             what = tier_name(below, up_to)
             below = up_to
+        if row.label == "prorated" and row.up_to is not None:
+            what = f"{what}, of {formats.quantity(row.up_to)}"
         flat = not row.units and not row.unit_amount and row.label != TIER
         units, price = formats.quantity(row.units), step_price(row, currency)
         exact = row.amount if row.label != "proration" else round(row.amount, SHARE_PLACES)
@@ -220,7 +223,7 @@ def step_price(row: BreakdownRow, currency: str) -> str:
             return f"{formats.quantity(EXACT.scaleb(row.unit_amount, 2))}%"
         case "dynamic":
             return f"\N{MULTIPLICATION SIGN} {formats.quantity(row.unit_amount)}"
-        case "custom" | "converted":
+        case "custom" | "converted" | "prorated":
             return ""
         case _:
             price = formats.exact(row.unit_amount, currency)

@@ -11,18 +11,18 @@ from decimal import Decimal
 import numpy as np
 
 from services.rating.domain.attribution import Term
-from services.rating.domain.batch import Batch, Numbers
+from services.rating.domain.batch import Batch, Flags, Numbers
 from services.rating.domain.cell import (
     Cell,
     CellKey,
     Level,
-    Operation,
+    Presence,
     added,
     dimensions_key,
     value_key,
 )
 from services.rating.domain.columns import Ints, read_amount
-from services.rating.domain.event import UsageEvent
+from services.rating.domain.event import Moment, UsageEvent
 from services.rating.domain.grouping import Groups, combine, group
 from services.rating.domain.meter import Aggregation, Meter, ValueInput
 from services.rating.domain.reading import number_of, numbers_of, text_for, texts_of
@@ -103,14 +103,20 @@ def cell_of(event: UsageEvent, meter: Meter) -> Cell | None:
         text = text_for(event, meter)
         if not text:
             return None
-        present = properties.get(OPERATION_PROPERTY) != REMOVE
-        cell.add_value(value_key(text), Operation(event.moment, present))
+        present = is_added(event)
+        came = event.moment if present and meter.recurring else None
+        cell.add_value(value_key(text), Presence(event.moment, present, came))
     elif meter.aggregation is not Aggregation.COUNT:
         value = number_of(event, meter)
         if value is None:
             return None
         take_one(cell, meter, value, event.moment)
     return cell
+
+
+def is_added(event: UsageEvent) -> bool:
+    """Tell whether an event adds its distinct value; else it removes it."""
+    return event.properties.get(OPERATION_PROPERTY) != REMOVE
 
 
 def _count_numbers(chosen: Rows, meter: Meter, add: Add) -> int:
@@ -150,7 +156,7 @@ def _add_numbers(chosen: Rows, numbers: Numbers, meter: Meter, add: Add) -> None
 
 
 def _count_distinct(chosen: Rows, meter: Meter, add: Add) -> int:
-    """Keep the last operation on each distinct value."""
+    """Keep the last operation on each distinct value, and the first that adds it, if recurring."""
     batch = chosen.batch
     texts = texts_of(batch, chosen.rows, meter)
     has_value = np.flatnonzero(texts[chosen.rows])
@@ -161,7 +167,9 @@ def _count_distinct(chosen: Rows, meter: Meter, add: Add) -> int:
     values = texts[chosen.rows]
     removed = batch.texts(OPERATION_PROPERTY)[chosen.rows] == batch.strings.place(REMOVE)
     codes = _cell_codes(chosen, meter)
-    lasts = _latest(batch, chosen.rows, combine([codes, values]))
+    of_value = combine([codes, values])
+    lasts = _latest(batch, chosen.rows, of_value)
+    came = _first_added(chosen, of_value, ~removed) if meter.recurring else {}
     cells = list(_cells(chosen, meter, group(codes)))
     by_code = dict(zip(np.unique(codes).tolist(), cells, strict=True))
     operations = zip(
@@ -169,19 +177,36 @@ def _count_distinct(chosen: Rows, meter: Meter, add: Add) -> int:
         values[lasts].tolist(),
         batch.moments(chosen.rows[lasts]),
         removed[lasts].tolist(),
+        of_value[lasts].tolist(),
         strict=True,
     )
-    for code, value, moment, is_removed in operations:
-        by_code[code][1].values[value_key(batch.text(value))] = Operation(moment, not is_removed)
+    for code, value, moment, is_removed, which in operations:
+        presence = Presence(moment, not is_removed, came.get(which))
+        by_code[code][1].values[value_key(batch.text(value))] = presence
     for key, cell in cells:
         add(key, cell)
     return without_value
 
 
+def _first_added(chosen: Rows, codes: Ints, adds: Flags) -> dict[int, Moment]:
+    """Return the moment of the first event of each code that adds, by code."""
+    rows, codes = chosen.rows[adds], codes[adds]
+    if not len(rows):
+        return {}
+    firsts = _in_order(chosen.batch, rows, codes).firsts()
+    moments = chosen.batch.moments(rows[firsts])
+    return dict(zip(codes[firsts].tolist(), moments, strict=True))
+
+
 def _latest(batch: Batch, rows: Ints, codes: Ints) -> Ints:
     """Return the place in `rows` of the latest event of each code, by ascending code."""
+    return _in_order(batch, rows, codes).lasts()
+
+
+def _in_order(batch: Batch, rows: Ints, codes: Ints) -> Groups:
+    """Group `rows` of equal codes, each group in the order of time and log."""
     shards, numbers, places = (column[rows] for column in batch.log_places)
-    return group(codes, then_by=[batch.times[rows], shards, numbers, places]).lasts()
+    return group(codes, then_by=[batch.times[rows], shards, numbers, places])
 
 
 def _add_cells(chosen: Rows, meter: Meter, add: Add) -> None:

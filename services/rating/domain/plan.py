@@ -16,10 +16,13 @@ from services.rating.domain.charge_price import (
     ChargePrice,
     conversion_faults,
     meter_faults,
+    reads_events,
+    weighs_entries,
 )
 from services.rating.domain.filters import ANY, DimensionFilter
 from services.rating.domain.meter import Meter, MeterUnknown, repeats
 from services.rating.domain.price_options import PriceOptions
+from services.rating.domain.prorated_rules import prorated_meter_faults
 
 CHARGES_MAX = 200
 BUCKETS_MAX = 100
@@ -80,6 +83,19 @@ class Charge:
     buckets: tuple[FilterBucket, ...]
     options: PriceOptions = NO_OPTIONS
     group_by: tuple[str, ...] = ()  # Dimensions; each combination of values is priced for itself.
+    prorated: bool = False  # Units are weighed by the days of the period for which they are there.
+
+    @property
+    def prices(self) -> dict[str, ChargePrice]:
+        """The prices of the buckets by their codes, and last that of the default bucket."""
+        found: dict[str, ChargePrice] = {one.code: one.price for one in self.buckets}
+        return {**found, "": self.price}
+
+    @property
+    def looks_at_events(self) -> bool:
+        """Tell whether a price of it looks at single events, in their order."""
+        weighs = self.prorated and any(map(weighs_entries, self.prices.values()))
+        return weighs or any(map(reads_events, self.prices.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,5 +187,10 @@ def _price_faults(charge: Charge, meter: Meter, path: str) -> list[FieldInvalid]
         for place, bucket in enumerate(charge.buckets)
     }
     faults = [fault for at, price in prices.items() for fault in meter_faults(price, meter, at)]
-    refused = (conversion_faults(price, charge.options, path) for price in prices.values())
+    if charge.prorated:
+        faults += prorated_meter_faults(meter, prices.values(), f"{path}.prorated")
+    refused = (
+        conversion_faults(price, charge.options, path, prorated=charge.prorated)
+        for price in prices.values()
+    )
     return faults + next((of_price for of_price in refused if of_price), [])

@@ -67,8 +67,8 @@ class Row:
     """A step of a price, in currency units."""
 
     # The row of a price is called tier, package, units, percentage, fixed, dynamic or custom; what
-    # tells of units: converted or free; what changes the amount: cap, discount, minimum, maximum
-    # or used; what is not usage: proration or billed.
+    # tells of units: prorated, converted or free; what changes the amount: cap, discount, minimum,
+    # maximum or used; what is not usage: proration or billed.
     label: str
     units: Decimal
     unit_amount: Decimal

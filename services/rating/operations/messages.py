@@ -156,6 +156,7 @@ def _charge_message(charge: Charge) -> plan_pb.Charge:
         ],
         **options_fields(charge.options),
         group_by=charge.group_by,
+        prorated=charge.prorated,
     )
 
 

@@ -17,8 +17,8 @@ from services.rating.domain.fee import Fee, base_fee, check_amounts
 from services.rating.domain.meter import Meter
 from services.rating.domain.period import BillingPeriod, PeriodKind
 from services.rating.domain.plan import PlanVersion
-from services.rating.domain.single_events import codes_read
-from services.rating.domain.usage import span_of
+from services.rating.domain.single_events import codes_prorated, codes_read
+from services.rating.domain.usage import prorated_span_of, span_of
 from services.rating.domain.usage_fees import Events, usage_fees, with_minimums
 from services.rating.operations.carrying import with_carried
 from services.rating.operations.log import Log
@@ -176,7 +176,8 @@ async def load_usage(
     codes = {charge.meter_code for one in charged for charge in versions[one].charges}
     meters = await load_meters(conn, tenant, codes) if codes else {}
     if merged:
-        in_periods = await load_merged_cells(conn, tenant, usage, meters.values())
+        weighed = codes_prorated(versions.values())
+        in_periods = await load_merged_cells(conn, tenant, usage, meters.values(), by_day=weighed)
     else:
         in_periods = await load_cells(conn, tenant, usage)
     owned = [(tenant, period) for period in usage]
@@ -209,9 +210,9 @@ def price_period(
         return Rated((base,), ())
     codes = {charge.meter_code for charge in version.charges}
     cells = {code: found.get(meters[code].meter_id, ()) for code in meters.keys() & codes}
-    fees = usage_fees(
-        version, meters, cells, currency=period.currency, span=span_of(period), events=events
-    )
+    prorated = any(charge.prorated for charge in version.charges)
+    span = prorated_span_of(period) if prorated else span_of(period)
+    fees = usage_fees(version, meters, cells, currency=period.currency, span=span, events=events)
     if closing:
         fees = with_minimums(version, meters, fees, period)
     check_amounts(fees)

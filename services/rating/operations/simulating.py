@@ -26,7 +26,7 @@ from services.rating.domain.simulation import (
     Simulated,
     unmetered_codes,
 )
-from services.rating.domain.single_events import codes_read
+from services.rating.domain.single_events import codes_prorated, codes_read
 from services.rating.operations.carrying import with_carried
 from services.rating.operations.log import Log
 from services.rating.operations.messages import billing_period_message, fee_message
@@ -165,7 +165,9 @@ async def _load_books(
     tried = (*versions.values(), candidate.version)
     codes = {charge.meter_code for version in tried for charge in version.charges}
     meters = await load_meters(conn, tenant, codes)
-    merged = await load_merged_cells(conn, tenant, periods, meters.values())
+    merged = await load_merged_cells(
+        conn, tenant, periods, meters.values(), by_day=codes_prorated(tried)
+    )
     owned = [(tenant, period) for period in periods]
     cells = await with_carried(conn, owned, meters.values(), merged)
     counted = []

@@ -92,6 +92,7 @@ def _write_charge(charge: Charge) -> Json:
         ],
         "options": write_options(charge.options),
         "group_by": charge.group_by,
+        "prorated": charge.prorated,
     }
 
 
@@ -113,4 +114,5 @@ def _read_charge(body: Json) -> Charge:
         ),
         options=read_options(body["options"]),
         group_by=tuple(body["group_by"]),
+        prorated=body["prorated"],
     )

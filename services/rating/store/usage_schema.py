@@ -63,7 +63,8 @@ cells = Table(
     CheckConstraint("octet_length(dimensions_key) = 16", name="key_has_16_bytes"),
 )
 
-# The distinct values of a UNIQUE_COUNT cell: the last operation on each.
+# The distinct values of a UNIQUE_COUNT cell: the last operation on each; of a recurring meter also
+# the first one that added it.
 cell_values = Table(
     "cell_values",
     metadata,
@@ -74,6 +75,10 @@ cell_values = Table(
     required("shard", Integer),
     required("number", BigInteger),
     required("place", Integer),
+    Column("added_time_us", BigInteger),
+    Column("added_shard", Integer),
+    Column("added_number", BigInteger),
+    Column("added_place", Integer),
     PrimaryKeyConstraint(*CELL_KEY, "value_key"),
     CheckConstraint("octet_length(value_key) = 16", name="key_has_16_bytes"),
 )

@@ -210,7 +210,7 @@ class Fee(_message.Message):
     display_name: _builtins.str
     """For people."""
     units: _builtins.str
-    """Decimal: what is priced."""
+    """Decimal: what is priced; of a prorated charge the units weighed by their days."""
     event_count: _builtins.int
     """How many events gave the units."""
     exact_amount: _builtins.str
@@ -280,11 +280,12 @@ Global___GroupValue: _TypeAlias = GroupValue  # noqa: Y015
 class BreakdownRow(_message.Message):
     """One step of a price: amount is units * unit_amount + flat_amount. A "proration" has the days
     billed as units and those of the whole period as up_to: amount is unit_amount * units / up_to.
-    A row "billed", in an adjustment, takes off what was frozen before. "converted" and "free" tell
-    of units only. "percentage" and "dynamic" have money as units, "fixed" events. "cap" takes off
-    what a tier costs above its cap; "minimum" and "maximum" what events, or the charge, cost above
-    or below their bounds; "discount" is a share. In a fee of the kind MINIMUM "used" takes off what
-    the charge's usage costs.
+    A row "billed", in an adjustment, takes off what was frozen before. "prorated", "converted" and
+    "free" tell of units only: "prorated" has the units weighed by the days for which they are there,
+    and as up_to those that are there at the end of the period. "percentage" and "dynamic" have money
+    as units, "fixed" events. "cap" takes off what a tier costs above its cap; "minimum" and "maximum"
+    what events, or the charge, cost above or below their bounds; "discount" is a share. In a fee of
+    the kind MINIMUM "used" takes off what the charge's usage costs.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -296,8 +297,8 @@ class BreakdownRow(_message.Message):
     AMOUNT_FIELD_NUMBER: _builtins.int
     UP_TO_FIELD_NUMBER: _builtins.int
     label: _builtins.str
-    """What it is: "tier", "package", "units", "percentage", "fixed", "dynamic", "custom"; "converted",
-    "free", "cap", "discount", "maximum", "minimum", "used"; "proration", "billed".
+    """What it is: "tier", "package", "units", "percentage", "fixed", "dynamic", "custom"; "prorated",
+    "converted", "free", "cap", "discount", "maximum", "minimum", "used"; "proration", "billed".
     """
     units: _builtins.str
     """Decimal: units in this row."""

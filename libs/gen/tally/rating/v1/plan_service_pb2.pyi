@@ -212,6 +212,7 @@ class Charge(_message.Message):
     MAXIMUM_AMOUNT_FIELD_NUMBER: _builtins.int
     MINIMUM_AMOUNT_FIELD_NUMBER: _builtins.int
     GROUP_BY_FIELD_NUMBER: _builtins.int
+    PRORATED_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Chosen by the client, unique in the version; empty on creation: the meter's code."""
     meter_code: _builtins.str
@@ -233,6 +234,16 @@ class Charge(_message.Message):
     """Decimal in currency units, not negative and not above maximum_amount: the least that the charge
     costs in a period, all its buckets together. What they lack is a fee of its own; of a part of a
     period it is the share of its days. Empty: no minimum.
+    """
+    prorated: _builtins.bool
+    """True: units are weighed by the days of the period for which they are there, of those of the
+    whole week or month; summed first, then rounded up to 5 places, then as the meter says. Only on
+    a recurring meter that is a SUM or UNIQUE_COUNT, with standard, graduated and volume prices. A
+    SUM counts from the local day of its event on, and what earlier periods left for all days
+    billed; a distinct value on each day on which it is there, the day of its removal included. A
+    volume price goes by the tier of the full units. A graduated price weighs what each event costs
+    by its tiers, and no flat amounts: the meter must not round then, nor the charge convert units
+    or have free ones.
     """
     @_builtins.property
     def price(self) -> Global___Price:
@@ -268,10 +279,11 @@ class Charge(_message.Message):
         maximum_amount: _builtins.str = ...,
         minimum_amount: _builtins.str = ...,
         group_by: _abc.Iterable[_builtins.str] | None = ...,
+        prorated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["conversion", b"conversion", "price", b"price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "code", b"code", "conversion", b"conversion", "display_name", b"display_name", "group_by", b"group_by", "maximum_amount", b"maximum_amount", "meter_code", b"meter_code", "minimum_amount", b"minimum_amount", "percentage_discount", b"percentage_discount", "price", b"price", "usage_discount", b"usage_discount"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "code", b"code", "conversion", b"conversion", "display_name", b"display_name", "group_by", b"group_by", "maximum_amount", b"maximum_amount", "meter_code", b"meter_code", "minimum_amount", b"minimum_amount", "percentage_discount", b"percentage_discount", "price", b"price", "prorated", b"prorated", "usage_discount", b"usage_discount"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -838,12 +850,14 @@ class PreviewPriceRequest(_message.Message):
 
     @_builtins.property
     def units(self) -> Global___PreviewedUnits:
-        """Units that are counted already; not together with events. The meter need not exist."""
+        """Units that are counted already; not together with events. The meter need not exist. Those of
+        a prorated charge are there for the whole period.
+        """
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
         """Up to 1,000 events for the meter to count, of one period and whichever customers; those
-        without a time happen now, those without a type have the meter's.
+        without a time happen now, those without a type have the meter's. Not for a prorated charge.
         """
 
     @_builtins.property
