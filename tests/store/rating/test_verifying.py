@@ -59,6 +59,10 @@ CHANGES = {
         "UPDATE cell_values SET present = true",
         ("cell", "distinct_values"),
     ),
+    "a distinct value that came later": (
+        "UPDATE cell_values SET added_time_us = added_time_us + 1",
+        ("cell", "distinct_values"),
+    ),
     "another least value": (
         "UPDATE cells SET least = least + 1 WHERE least IS NOT NULL",
         ("cell", "least"),
@@ -121,6 +125,7 @@ async def log(world: World) -> Log:
     options: dict[str, dict[str, Any]] = {
         "level": {"value_input": ValueInput.LEVEL},
         "middle": {"percentile": 50},
+        "users": {"recurring": True},
     }
     for code, aggregation in meters.items():
         await world.create_meter(
