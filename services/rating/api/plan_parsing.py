@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from libs.errors import FieldsInvalid
 from libs.wire import Faults, check_size, parse_code, parse_enum, parse_text
+from services.rating.api.fixed_parsing import parse_fixed_charges
 from services.rating.api.price_parsing import parse_optional, parse_options, parse_price
 from services.rating.domain.filters import ANY, DimensionFilter
 from services.rating.domain.meter import repeats
@@ -53,6 +54,9 @@ def parse_version(message: pb.PlanVersion, now: datetime) -> PlanVersion:
             )
     with faults.gathered():
         charges = _parse_charges(message.charges)
+    with faults.gathered():
+        codes = (charge.code or charge.meter_code for charge in message.charges)
+        fixed_charges = parse_fixed_charges(message.fixed_charges, codes)
     faults.check()
     return PlanVersion(
         plan_version_id=uuid4(),
@@ -62,6 +66,7 @@ def parse_version(message: pb.PlanVersion, now: datetime) -> PlanVersion:
         base_timing=timing,
         charges=charges,
         created_at=now,
+        fixed_charges=fixed_charges,
     )
 
 

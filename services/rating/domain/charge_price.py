@@ -184,12 +184,17 @@ def conversion_faults(
     price: ChargePrice, options: PriceOptions, path: str, *, prorated: bool = False
 ) -> list[FieldInvalid]:
     """Return which options of the charge at `path` its price, or that of a bucket, cannot have."""
+    faults = []
+    if isinstance(price, DynamicPrice) and options.pricing_unit is not None:
+        problem = "does not go with a dynamic price: events report amounts in currency"
+        faults.append(FieldInvalid(f"{path}.pricing_unit", problem))
     looks = reads_events(price) or (prorated and weighs_entries(price))
     if not (isinstance(price, DynamicPrice | CustomPrice) or looks):
-        return []
+        return faults
     given = {"conversion": options.conversion is not None, "usage_discount": options.usage_discount}
     problem = "does not go with a dynamic or custom price, nor one that looks at single events"
-    return [FieldInvalid(f"{path}.{name}", problem) for name, is_set in given.items() if is_set]
+    faults += [FieldInvalid(f"{path}.{name}", problem) for name, is_set in given.items() if is_set]
+    return faults
 
 
 def _told_of_weights(usage: Usage) -> list[Row]:

@@ -21,14 +21,19 @@ from services.rating.domain.charge_price import (
 )
 from services.rating.domain.filters import ANY, DimensionFilter
 from services.rating.domain.meter import Meter, MeterUnknown, repeats
+from services.rating.domain.price import GraduatedPrice, StandardPrice, VolumePrice
 from services.rating.domain.price_options import PriceOptions
 from services.rating.domain.prorated_rules import prorated_meter_faults
 
 CHARGES_MAX = 200
+FIXED_CHARGES_MAX = 100
 BUCKETS_MAX = 100
 # Far beyond any use, and so far from what 64 bits hold that an invoice of hundreds of periods fits,
 # its taxes included.
 PERIOD_MINOR_MAX = 10**15
+
+
+FixedPrice = StandardPrice | GraduatedPrice | VolumePrice
 
 
 class PlanNotFound(NotFound):
@@ -57,7 +62,7 @@ class IntervalUnit(StrEnum):
 
 
 class Timing(StrEnum):
-    """When a base fee is billed."""
+    """When a base fee, or a fixed charge, is billed."""
 
     IN_ARREARS = "in_arrears"
     IN_ADVANCE = "in_advance"
@@ -99,6 +104,21 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
+class FixedCharge:
+    """Units of an add-on in each period, whatever the usage.
+
+    `prorated`: parts of a period, and changes of the units, count by days.
+    """
+
+    code: str
+    display_name: str
+    price: FixedPrice
+    units: Decimal
+    timing: Timing
+    prorated: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What the versions of a plan have in common."""
 
@@ -120,6 +140,11 @@ class PlanVersion:
     base_timing: Timing | None  # Not None where there is a base amount.
     charges: tuple[Charge, ...]
     created_at: datetime
+    fixed_charges: tuple[FixedCharge, ...] = ()
+
+    def has_fixed(self, timing: Timing) -> bool:
+        """Tell whether any fixed charge is billed then."""
+        return any(charge.timing is timing for charge in self.fixed_charges)
 
 
 def check_base_amount(version: PlanVersion, currency: str) -> None:

@@ -11,6 +11,7 @@ from libs.db import begin
 from libs.requests import Request
 from libs.tenant import Tenant
 from libs.wire import Page, fitting, page_token, parse_page_token
+from services.rating.domain.fixed_fees import check_fixed_charges
 from services.rating.domain.plan import Plan, PlanVersion, check_base_amount, check_charges
 from services.rating.operations.command import begin_command
 from services.rating.operations.messages import plan_message, version_message
@@ -33,7 +34,7 @@ async def create_plan(
     """Add `plan` with its first version.
 
     Raises:
-        FieldInvalid: the base fee is too large.
+        FieldInvalid: the base fee, or a fixed charge, is too large.
         MeterUnknown: a charge's meter does not exist.
         FieldsInvalid: a filter does not fit its meter.
         PlanCodeTaken: another plan has the code.
@@ -113,5 +114,6 @@ async def list_plans(engine: AsyncEngine, tenant: Tenant, page: Page) -> pb.List
 
 async def _check(conn: AsyncConnection, tenant: Tenant, plan: Plan, version: PlanVersion) -> None:
     check_base_amount(version, plan.currency)
+    check_fixed_charges(version, plan.currency)
     codes = {charge.meter_code for charge in version.charges}
     check_charges(version.charges, await load_meters(conn, tenant, codes))

@@ -29,6 +29,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from libs.schema import required, shared_tables
 from services.rating.store.base import INSTANT
 from services.rating.store.base import metadata as metadata
+from services.rating.store.fixed_schema import fixed_unit_changes
 from services.rating.store.meter_schema import meters as meters
 from services.rating.store.usage_schema import (
     cell_counts,
@@ -182,7 +183,7 @@ billing_periods = Table(
         ["tenant", "plan_version_id"],
         ["plan_versions.tenant", "plan_versions.plan_version_id"],
     ),
-    CheckConstraint("kind IN ('base', 'usage')", name="kind_is_known"),
+    CheckConstraint("kind IN ('base', 'usage', 'fixed')", name="kind_is_known"),
     CheckConstraint("status IN ('open', 'due', 'closed')", name="status_is_known"),
     CheckConstraint(
         "whole_first_day <= fee_first_day AND fee_first_day < fee_end_day"
@@ -248,6 +249,7 @@ OWN_TENANT_TABLES = (
     plan_versions,
     subscriptions,
     terms,
+    fixed_unit_changes,
     cells,
     cell_values,
     cell_levels,
@@ -258,6 +260,6 @@ OWN_TENANT_TABLES = (
     closes,
     closed_fees,
 )
-WRITTEN_ONCE = (plan_versions, closes, closed_fees)
+WRITTEN_ONCE = (plan_versions, fixed_unit_changes, closes, closed_fees)
 
 shared_tables(metadata)

@@ -68,6 +68,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: no such wallet."""
     ERROR_REASON_HOLD_NOT_FOUND: _ErrorReason.ValueType  # 50
     """NOT_FOUND: no such hold."""
+    ERROR_REASON_FIXED_CHARGE_NOT_FOUND: _ErrorReason.ValueType  # 120
+    """NOT_FOUND: the plan version has no such fixed charge."""
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 60
     """ALREADY_EXISTS: the request id came before with other content."""
     ERROR_REASON_METER_CODE_TAKEN: _ErrorReason.ValueType  # 61
@@ -176,6 +178,8 @@ ERROR_REASON_WALLET_NOT_FOUND: ErrorReason.ValueType  # 49
 """NOT_FOUND: no such wallet."""
 ERROR_REASON_HOLD_NOT_FOUND: ErrorReason.ValueType  # 50
 """NOT_FOUND: no such hold."""
+ERROR_REASON_FIXED_CHARGE_NOT_FOUND: ErrorReason.ValueType  # 120
+"""NOT_FOUND: the plan version has no such fixed charge."""
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 60
 """ALREADY_EXISTS: the request id came before with other content."""
 ERROR_REASON_METER_CODE_TAKEN: ErrorReason.ValueType  # 61
