@@ -41,6 +41,7 @@ def meter_message(meter: Meter) -> pb.Meter:
         percentile=meter.percentile,
         recurring=meter.recurring,
         day_bucket=DAY_BUCKETS[meter.day_bucket] if meter.day_bucket else pb.DAY_BUCKET_UNSPECIFIED,
+        archived_at=None if meter.archived_at is None else timestamp(meter.archived_at),
     )
 
 

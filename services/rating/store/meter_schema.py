@@ -37,6 +37,7 @@ meters = Table(
     required("percentile", Integer),  # 0 but for PERCENTILE.
     required("recurring", Boolean),
     Column("day_bucket", Text),
+    Column("archived_at", INSTANT),
     PrimaryKeyConstraint("tenant", "code"),
     UniqueConstraint("tenant", "meter_id"),
     CheckConstraint(

@@ -57,6 +57,7 @@ plans = Table(
     required("name", Text),
     required("currency", Text),
     required("created_at", INSTANT),
+    Column("archived_at", INSTANT),
     PrimaryKeyConstraint("tenant", "code"),
     UniqueConstraint("tenant", "plan_id"),
     CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_is_a_code"),

@@ -122,6 +122,7 @@ VERSION: Fields = {
     },
 }
 
+SHOWN_OR_NOT = AnyValue("archived ones are shown, or not")
 ACK_TOKEN: Mapping[str, object] = {
     "malformed": "%%%",
     "oversized": "MDox" * 20,
@@ -137,6 +138,7 @@ RATING: Mapping[str, Fields] = {
         "meter": {**ABSENT, "oversized": {"dimensions": [{"values": ["a" * 262_144]}]}},
         "meter.meter_id": OUTPUT,
         "meter.created_at": OUTPUT,
+        "meter.archived_at": OUTPUT,
         "meter.code": CODE,
         "meter.name": OPTIONAL_TEXT,
         "meter.event_type": OPTIONAL_TEXT,
@@ -175,13 +177,14 @@ RATING: Mapping[str, Fields] = {
         },
     },
     "tally.rating.v1.MeterService.GetMeter": {"code": named(CODE, "meter", "METER_NOT_FOUND")},
-    "tally.rating.v1.MeterService.ListMeters": PAGE,
+    "tally.rating.v1.MeterService.ListMeters": {**PAGE, "include_archived": SHOWN_OR_NOT},
     "tally.rating.v1.PlanService.CreatePlan": {
         "request_id": UUID,
         "validate_only": CHECK_ONLY,
         "plan": ABSENT,
         "plan.plan_id": OUTPUT,
         "plan.created_at": OUTPUT,
+        "plan.archived_at": OUTPUT,
         "plan.code": CODE,
         "plan.name": OPTIONAL_TEXT,
         "plan.currency_code": CURRENCY,
@@ -200,7 +203,7 @@ RATING: Mapping[str, Fields] = {
             "unknown": Refusal(99, NOT_FOUND, "PLAN_VERSION_NOT_FOUND", ""),
         },
     },
-    "tally.rating.v1.PlanService.ListPlans": PAGE,
+    "tally.rating.v1.PlanService.ListPlans": {**PAGE, "include_archived": SHOWN_OR_NOT},
     "tally.rating.v1.SubscriptionService.CreateSubscription": {
         "request_id": UUID,
         "validate_only": CHECK_ONLY,

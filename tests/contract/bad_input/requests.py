@@ -122,6 +122,16 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "ingest.v1.IngestService.ListRejectedEvents": {},
         "ingest.v1.IngestService.GetHeads": {},
         "rating.v1.MeterService.CreateMeter": {**command, "meter": meter},
+        "rating.v1.MeterService.UpdateMeter": {
+            **command,
+            "meter": {
+                **{name: meter[name] for name in ("aggregation", "value_property", "dimensions")},
+                "code": world["meter"],
+                "name": fresh,
+            },
+        },
+        "rating.v1.MeterService.ArchiveMeter": {**command, "code": world["idle_meter"]},
+        "rating.v1.PlanService.ArchivePlan": {**command, "code": world["idle_plan"]},
         "rating.v1.MeterService.GetMeter": {"code": world["meter"]},
         "rating.v1.MeterService.ListMeters": {},
         "rating.v1.MeterService.EvaluateExpression": {"expression": "1 + event.properties.v"},
