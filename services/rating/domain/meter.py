@@ -97,6 +97,13 @@ class Meter:
     recurring: bool = False  # The level at the end of a period carries over to the next.
     day_bucket: DayBucket | None = None  # Days are aggregated first, each for itself.
     archived_at: datetime | None = None
+    fan_out: bool = False  # Events count for every subscription that is charged for it.
+    changed_at: datetime | None = None  # When it last became one that counts something else.
+
+    @property
+    def counts_from(self) -> datetime:
+        """When its usage begins."""
+        return self.changed_at or self.created_at
 
     def dimension(self, key: str) -> Dimension | None:
         """Return the dimension named `key`, if the meter has it."""

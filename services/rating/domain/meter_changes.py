@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.rating.domain.meter import Dimension, Meter, MeterInUse
 
 # What decides which events a meter counts, in which cells, and as how much.
-COUNTING = ("event_type", "aggregation", "value_property", "expression", "value_input")
+COUNTING = ("event_type", "aggregation", "value_property", "expression", "value_input", "fan_out")
 # What decides what cells come to.
 READING = ("rounding", "percentile", "recurring", "day_bucket")
 

@@ -69,11 +69,13 @@ async def update_meter(
             meter_id=old.meter_id,
             created_at=old.created_at,
             archived_at=old.archived_at,
+            changed_at=old.changed_at,
         )
         if await store.is_charged(conn, tenant, old.code):
             check_changes(old, new)
         elif counts_anew(old, new):
             await store.forget_usage(conn, tenant, old)
+            new = replace(new, changed_at=wanted.created_at)
         await store.update_meter(conn, tenant, new)
         answer = pb.UpdateMeterResponse(meter=meter_message(new))
         if not validate_only:

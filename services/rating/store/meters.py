@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Row, delete, exists, select, update
+from sqlalchemy import Date, Row, cast, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,8 +21,8 @@ from services.rating.domain.meter import (
 )
 from services.rating.domain.rounding import Rounding, RoundingMode
 from services.rating.store.cell_parts import PARTS
-from services.rating.store.schema import meters, plan_versions, terms
-from services.rating.store.usage_schema import cells
+from services.rating.store.schema import meters, plan_versions, subscriptions, terms
+from services.rating.store.usage_schema import cells, valueless_days
 
 
 async def insert_meter(conn: AsyncConnection, tenant: Tenant, meter: Meter) -> None:
@@ -52,8 +52,25 @@ async def is_charged(conn: AsyncConnection, tenant: Tenant, code: str) -> bool:
 
 
 async def forget_usage(conn: AsyncConnection, tenant: Tenant, meter: Meter) -> None:
-    """Delete all cells of a meter that no plan charges. The catalog is held."""
+    """Delete all cells of a meter that no plan charges. The catalog is held.
+
+    Events that were in them may be in no other cell: that is noted.
+    """
     owned = select(terms.c.term_id).where(terms.c.tenant == tenant)
+    last_day = cast(func.timezone("UTC", func.to_timestamp(cells.c.last_time_us / 1_000_000)), Date)
+    counted = (
+        select(cells.c.tenant, subscriptions.c.customer_id, last_day)
+        .join(terms, (terms.c.tenant == cells.c.tenant) & (terms.c.term_id == cells.c.term_id))
+        .join(
+            subscriptions,
+            (subscriptions.c.tenant == terms.c.tenant)
+            & (subscriptions.c.subscription_uid == terms.c.subscription_uid),
+        )
+        .where(cells.c.tenant == tenant, cells.c.meter_id == meter.meter_id)
+        .distinct()
+    )
+    noting = insert(valueless_days).from_select(["tenant", "customer_id", "day"], counted)
+    await conn.execute(noting.on_conflict_do_nothing())
     for table in (cells, *PARTS):
         await conn.execute(
             delete(table).where(
@@ -124,6 +141,8 @@ def read_meter(row: Row[Any]) -> Meter:
         recurring=row.recurring,
         day_bucket=DayBucket(row.day_bucket) if row.day_bucket else None,
         archived_at=row.archived_at,
+        fan_out=row.fan_out,
+        changed_at=row.changed_at,
     )
 
 
@@ -145,6 +164,8 @@ def _row(meter: Meter) -> dict[str, Any]:
         "recurring": meter.recurring,
         "day_bucket": meter.day_bucket,
         "archived_at": meter.archived_at,
+        "fan_out": meter.fan_out,
+        "changed_at": meter.changed_at,
     }
 
 

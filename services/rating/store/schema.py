@@ -31,12 +31,14 @@ from services.rating.store.base import INSTANT
 from services.rating.store.base import metadata as metadata
 from services.rating.store.meter_schema import meters as meters
 from services.rating.store.usage_schema import (
+    ambiguous,
     cell_counts,
     cell_levels,
     cell_values,
     cells,
     reattributions,
     unattributed,
+    valueless_days,
 )
 
 # Raised by every command that changes which cells an event counts in: a fold holds it shared.
@@ -254,6 +256,8 @@ OWN_TENANT_TABLES = (
     cell_levels,
     cell_counts,
     unattributed,
+    ambiguous,
+    valueless_days,
     reattributions,
     billing_periods,
     closes,

@@ -40,6 +40,7 @@ CHANGING: Mapping[str, Fields] = {
             "oversized": Refusal(31, field="meter.rounding.mode"),
         },
         "meter.recurring": {"other": Refusal(True, **IN_USE)},
+        "meter.fan_out": {"other": Refusal(True, **IN_USE)},
         "meter.dimensions[0].values": {"fewer": Refusal(["eu"], **IN_USE)},
     },
     "tally.rating.v1.MeterService.ArchiveMeter": {

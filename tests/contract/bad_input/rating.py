@@ -139,6 +139,8 @@ RATING: Mapping[str, Fields] = {
         "meter.meter_id": OUTPUT,
         "meter.created_at": OUTPUT,
         "meter.archived_at": OUTPUT,
+        "meter.changed_at": OUTPUT,
+        "meter.fan_out": AnyValue("events may count for one or for all"),
         "meter.code": CODE,
         "meter.name": OPTIONAL_TEXT,
         "meter.event_type": OPTIONAL_TEXT,
@@ -281,6 +283,7 @@ RATING: Mapping[str, Fields] = {
         "ack_token": ACK_TOKEN,
     },
     "tally.rating.v1.UsageService.ListUnattributed": {"customer_id": {"oversized": LONG}, **PAGE},
+    "tally.rating.v1.UsageService.ListAmbiguous": {"customer_id": {"oversized": LONG}, **PAGE},
     "tally.rating.v1.UsageService.ExplainEvent": {
         "source": {"oversized": LONG},
         "id": named(TEXT, "event", "EVENT_NOT_FOUND"),

@@ -172,6 +172,7 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         },
         "rating.v1.UsageService.EstimateEvents": {"events": [event]},
         "rating.v1.UsageService.ListUnattributed": {},
+        "rating.v1.UsageService.ListAmbiguous": {},
         "rating.v1.UsageService.ExplainEvent": {"id": world["event"]},
         "rating.v1.RatingService.RatePeriod": {"period_id": world["period"]},
         "rating.v1.RatingService.ClosePeriod": {"period_id": world["period"]},

@@ -27,7 +27,7 @@ from tally.common.v1 import options_pb2 as tally_dot_common_dot_v1_dot_options__
 from tally.ingest.v1 import event_pb2 as tally_dot_ingest_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tally/rating/v1/meter_service.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1btally/ingest/v1/event.proto\"G\n\x08Rounding\x12+\n\x04mode\x18\x01 \x01(\x0e\x32\x1d.tally.rating.v1.RoundingMode\x12\x0e\n\x06places\x18\x02 \x01(\x05\"(\n\tDimension\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\t\"\xef\x03\n\x05Meter\x12\x10\n\x08meter_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x12\n\nevent_type\x18\x04 \x01(\t\x12\x31\n\x0b\x61ggregation\x18\x05 \x01(\x0e\x32\x1c.tally.rating.v1.Aggregation\x12\x16\n\x0evalue_property\x18\x06 \x01(\t\x12.\n\ndimensions\x18\x07 \x03(\x0b\x32\x1a.tally.rating.v1.Dimension\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nexpression\x18\t \x01(\t\x12+\n\x08rounding\x18\n \x01(\x0b\x32\x19.tally.rating.v1.Rounding\x12\x30\n\x0bvalue_input\x18\x0b \x01(\x0e\x32\x1b.tally.rating.v1.ValueInput\x12\x12\n\npercentile\x18\x0c \x01(\x05\x12\x11\n\trecurring\x18\r \x01(\x08\x12.\n\nday_bucket\x18\x0e \x01(\x0e\x32\x1a.tally.rating.v1.DayBucket\x12/\n\x0b\x61rchived_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"f\n\x12\x43reateMeterRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05meter\x18\x02 \x01(\x0b\x32\x16.tally.rating.v1.Meter\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"<\n\x13\x43reateMeterResponse\x12%\n\x05meter\x18\x01 \x01(\x0b\x32\x16.tally.rating.v1.Meter\"f\n\x12UpdateMeterRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05meter\x18\x02 \x01(\x0b\x32\x16.tally.rating.v1.Meter\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"<\n\x13UpdateMeterResponse\x12%\n\x05meter\x18\x01 \x01(\x0b\x32\x16.tally.rating.v1.Meter\"7\n\x13\x41rchiveMeterRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\"=\n\x14\x41rchiveMeterResponse\x12%\n\x05meter\x18\x01 \x01(\x0b\x32\x16.tally.rating.v1.Meter\"\x1f\n\x0fGetMeterRequest\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\"9\n\x10GetMeterResponse\x12%\n\x05meter\x18\x01 \x01(\x0b\x32\x16.tally.rating.v1.Meter\"T\n\x11ListMetersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x18\n\x10include_archived\x18\x03 \x01(\x08\"U\n\x12ListMetersResponse\x12&\n\x06meters\x18\x01 \x03(\x0b\x32\x16.tally.rating.v1.Meter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x90\x02\n\x19\x45valuateExpressionRequest\x12\x12\n\nexpression\x18\x01 \x01(\t\x12\x12\n\nevent_type\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12N\n\nproperties\x18\x04 \x03(\x0b\x32:.tally.rating.v1.EvaluateExpressionRequest.PropertiesEntry\x1aQ\n\x0fPropertiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12-\n\x05value\x18\x02 \x01(\x0b\x32\x1e.tally.ingest.v1.PropertyValue:\x02\x38\x01\"\x7f\n\x1a\x45valuateExpressionResponse\x12\x10\n\x06number\x18\x01 \x01(\tH\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x35\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\".tally.rating.v1.ExpressionFailureH\x00\x42\x08\n\x06result\"n\n\x11\x45xpressionFailure\x12\x36\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32\'.tally.rating.v1.ExpressionFailureCause\x12\x10\n\x08position\x18\x02 \x01(\x05\x12\x0f\n\x07problem\x18\x03 \x01(\t*\x85\x02\n\x0b\x41ggregation\x12\x1b\n\x17\x41GGREGATION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41GGREGATION_COUNT\x10\x01\x12\x13\n\x0f\x41GGREGATION_SUM\x10\x02\x12\x13\n\x0f\x41GGREGATION_MAX\x10\x03\x12\x16\n\x12\x41GGREGATION_LATEST\x10\x04\x12\x1c\n\x18\x41GGREGATION_UNIQUE_COUNT\x10\x05\x12\x13\n\x0f\x41GGREGATION_MIN\x10\x06\x12\x13\n\x0f\x41GGREGATION_AVG\x10\x07\x12\x1c\n\x18\x41GGREGATION_WEIGHTED_SUM\x10\x08\x12\x1a\n\x16\x41GGREGATION_PERCENTILE\x10\t*W\n\nValueInput\x12\x1b\n\x17VALUE_INPUT_UNSPECIFIED\x10\x00\x12\x15\n\x11VALUE_INPUT_DELTA\x10\x01\x12\x15\n\x11VALUE_INPUT_LEVEL\x10\x02*w\n\x0cRoundingMode\x12\x1d\n\x19ROUNDING_MODE_UNSPECIFIED\x10\x00\x12\x17\n\x13ROUNDING_MODE_ROUND\x10\x01\x12\x16\n\x12ROUNDING_MODE_CEIL\x10\x02\x12\x17\n\x13ROUNDING_MODE_FLOOR\x10\x03*O\n\tDayBucket\x12\x1a\n\x16\x44\x41Y_BUCKET_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44\x41Y_BUCKET_SUM\x10\x01\x12\x12\n\x0e\x44\x41Y_BUCKET_MAX\x10\x02*\xfd\x02\n\x16\x45xpressionFailureCause\x12(\n$EXPRESSION_FAILURE_CAUSE_UNSPECIFIED\x10\x00\x12-\n)EXPRESSION_FAILURE_CAUSE_PROPERTY_MISSING\x10\x01\x12)\n%EXPRESSION_FAILURE_CAUSE_NOT_A_NUMBER\x10\x02\x12,\n(EXPRESSION_FAILURE_CAUSE_NOT_A_CONDITION\x10\x03\x12-\n)EXPRESSION_FAILURE_CAUSE_DIVISION_BY_ZERO\x10\x04\x12)\n%EXPRESSION_FAILURE_CAUSE_OUT_OF_RANGE\x10\x05\x12+\n\'EXPRESSION_FAILURE_CAUSE_DIGITS_INVALID\x10\x06\x12*\n&EXPRESSION_FAILURE_CAUSE_TEXT_TOO_LONG\x10\x07\x32\xda\x04\n\x0cMeterService\x12^\n\x0b\x43reateMeter\x12#.tally.rating.v1.CreateMeterRequest\x1a$.tally.rating.v1.CreateMeterResponse\"\x04\xe0\xe0\x18\x03\x12U\n\x08GetMeter\x12 .tally.rating.v1.GetMeterRequest\x1a!.tally.rating.v1.GetMeterResponse\"\x04\xe0\xe0\x18\x04\x12^\n\x0bUpdateMeter\x12#.tally.rating.v1.UpdateMeterRequest\x1a$.tally.rating.v1.UpdateMeterResponse\"\x04\xe0\xe0\x18\x03\x12\x61\n\x0c\x41rchiveMeter\x12$.tally.rating.v1.ArchiveMeterRequest\x1a%.tally.rating.v1.ArchiveMeterResponse\"\x04\xe0\xe0\x18\x03\x12[\n\nListMeters\x12\".tally.rating.v1.ListMetersRequest\x1a#.tally.rating.v1.ListMetersResponse\"\x04\xe0\xe0\x18\x04\x12s\n\x12\x45valuateExpression\x12*.tally.rating.v1.EvaluateExpressionRequest\x1a+.tally.rating.v1.EvaluateExpressionResponse\"\x04\xe0\xe0\x18\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tally/rating/v1/meter_service.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1btally/ingest/v1/event.proto\"G\n\x08Rounding\x12+\n\x04mode\x18\x01 \x01(\x0e\x32\x1d.tally.rating.v1.RoundingMode\x12\x0e\n\x06places\x18\x02 \x01(\x05\"(\n\tDimension\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\t\"\xb0\x04\n\x05Meter\x12\x10\n\x08meter_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x12\n\nevent_type\x18\x04 \x01(\t\x12\x31\n\x0b\x61ggregation\x18\x05 \x01(\x0e\x32\x1c.tally.rating.v1.Aggregation\x12\x16\n\x0evalue_property\x18\x06 \x01(\t\x12.\n\ndimensions\x18\x07 \x03(\x0b\x32\x1a.tally.rating.v1.Dimension\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nexpression\x18\t \x01(\t\x12+\n\x08rounding\x18\n \x01(\x0b\x32\x19.tally.rating.v1.Rounding\x12\x30\n\x0bvalue_input\x18\x0b \x01(\x0e\x32\x1b.tally.rating.v1.ValueInput\x12\x12\n\npercentile\x18\x0c \x01(\x05\x12\x11\n\trecurring\x18\r \x01(\x08\x12.\n\nday_bucket\x18\x0e \x01(\x0e\x32\x1a.tally.rating.v1.DayBucket\x12/\n\x0b\x61rchived_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x66\x61n_out\x18\x10 \x01(\x08\x12.\n\nchanged_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"f\n\x12\x43reateMeterRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05meter\x18\x02 \x01(\x0b\x32\x16.tally.rating.v1.Meter\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"<\n\x13\x43reateMeterResponse\x12%\n\x05meter\x18\x01 \x01(\x0b\x32\x16.tally.rating.v1.Meter\"f\n\x12UpdateMeterRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05meter\x18\x02 \x01(\x0b\x32\x16.tally.rating.v1.Meter\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"<\n\x13UpdateMeterResponse\x12%\n\x05meter\x18\x01 \x01(\x0b\x32\x16.tally.rating.v1.Meter\"7\n\x13\x41rchiveMeterRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\"=\n\x14\x41rchiveMeterResponse\x12%\n\x05meter\x18\x01 \x01(\x0b\x32\x16.tally.rating.v1.Meter\"\x1f\n\x0fGetMeterRequest\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\"9\n\x10GetMeterResponse\x12%\n\x05meter\x18\x01 \x01(\x0b\x32\x16.tally.rating.v1.Meter\"T\n\x11ListMetersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x18\n\x10include_archived\x18\x03 \x01(\x08\"U\n\x12ListMetersResponse\x12&\n\x06meters\x18\x01 \x03(\x0b\x32\x16.tally.rating.v1.Meter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x90\x02\n\x19\x45valuateExpressionRequest\x12\x12\n\nexpression\x18\x01 \x01(\t\x12\x12\n\nevent_type\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12N\n\nproperties\x18\x04 \x03(\x0b\x32:.tally.rating.v1.EvaluateExpressionRequest.PropertiesEntry\x1aQ\n\x0fPropertiesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12-\n\x05value\x18\x02 \x01(\x0b\x32\x1e.tally.ingest.v1.PropertyValue:\x02\x38\x01\"\x7f\n\x1a\x45valuateExpressionResponse\x12\x10\n\x06number\x18\x01 \x01(\tH\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x35\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\".tally.rating.v1.ExpressionFailureH\x00\x42\x08\n\x06result\"n\n\x11\x45xpressionFailure\x12\x36\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32\'.tally.rating.v1.ExpressionFailureCause\x12\x10\n\x08position\x18\x02 \x01(\x05\x12\x0f\n\x07problem\x18\x03 \x01(\t*\x85\x02\n\x0b\x41ggregation\x12\x1b\n\x17\x41GGREGATION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41GGREGATION_COUNT\x10\x01\x12\x13\n\x0f\x41GGREGATION_SUM\x10\x02\x12\x13\n\x0f\x41GGREGATION_MAX\x10\x03\x12\x16\n\x12\x41GGREGATION_LATEST\x10\x04\x12\x1c\n\x18\x41GGREGATION_UNIQUE_COUNT\x10\x05\x12\x13\n\x0f\x41GGREGATION_MIN\x10\x06\x12\x13\n\x0f\x41GGREGATION_AVG\x10\x07\x12\x1c\n\x18\x41GGREGATION_WEIGHTED_SUM\x10\x08\x12\x1a\n\x16\x41GGREGATION_PERCENTILE\x10\t*W\n\nValueInput\x12\x1b\n\x17VALUE_INPUT_UNSPECIFIED\x10\x00\x12\x15\n\x11VALUE_INPUT_DELTA\x10\x01\x12\x15\n\x11VALUE_INPUT_LEVEL\x10\x02*w\n\x0cRoundingMode\x12\x1d\n\x19ROUNDING_MODE_UNSPECIFIED\x10\x00\x12\x17\n\x13ROUNDING_MODE_ROUND\x10\x01\x12\x16\n\x12ROUNDING_MODE_CEIL\x10\x02\x12\x17\n\x13ROUNDING_MODE_FLOOR\x10\x03*O\n\tDayBucket\x12\x1a\n\x16\x44\x41Y_BUCKET_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44\x41Y_BUCKET_SUM\x10\x01\x12\x12\n\x0e\x44\x41Y_BUCKET_MAX\x10\x02*\xfd\x02\n\x16\x45xpressionFailureCause\x12(\n$EXPRESSION_FAILURE_CAUSE_UNSPECIFIED\x10\x00\x12-\n)EXPRESSION_FAILURE_CAUSE_PROPERTY_MISSING\x10\x01\x12)\n%EXPRESSION_FAILURE_CAUSE_NOT_A_NUMBER\x10\x02\x12,\n(EXPRESSION_FAILURE_CAUSE_NOT_A_CONDITION\x10\x03\x12-\n)EXPRESSION_FAILURE_CAUSE_DIVISION_BY_ZERO\x10\x04\x12)\n%EXPRESSION_FAILURE_CAUSE_OUT_OF_RANGE\x10\x05\x12+\n\'EXPRESSION_FAILURE_CAUSE_DIGITS_INVALID\x10\x06\x12*\n&EXPRESSION_FAILURE_CAUSE_TEXT_TOO_LONG\x10\x07\x32\xda\x04\n\x0cMeterService\x12^\n\x0b\x43reateMeter\x12#.tally.rating.v1.CreateMeterRequest\x1a$.tally.rating.v1.CreateMeterResponse\"\x04\xe0\xe0\x18\x03\x12U\n\x08GetMeter\x12 .tally.rating.v1.GetMeterRequest\x1a!.tally.rating.v1.GetMeterResponse\"\x04\xe0\xe0\x18\x04\x12^\n\x0bUpdateMeter\x12#.tally.rating.v1.UpdateMeterRequest\x1a$.tally.rating.v1.UpdateMeterResponse\"\x04\xe0\xe0\x18\x03\x12\x61\n\x0c\x41rchiveMeter\x12$.tally.rating.v1.ArchiveMeterRequest\x1a%.tally.rating.v1.ArchiveMeterResponse\"\x04\xe0\xe0\x18\x03\x12[\n\nListMeters\x12\".tally.rating.v1.ListMetersRequest\x1a#.tally.rating.v1.ListMetersResponse\"\x04\xe0\xe0\x18\x04\x12s\n\x12\x45valuateExpression\x12*.tally.rating.v1.EvaluateExpressionRequest\x1a+.tally.rating.v1.EvaluateExpressionResponse\"\x04\xe0\xe0\x18\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,50 +48,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_METERSERVICE'].methods_by_name['ListMeters']._serialized_options = b'\340\340\030\004'
   _globals['_METERSERVICE'].methods_by_name['EvaluateExpression']._loaded_options = None
   _globals['_METERSERVICE'].methods_by_name['EvaluateExpression']._serialized_options = b'\340\340\030\004'
-  _globals['_AGGREGATION']._serialized_start=1996
-  _globals['_AGGREGATION']._serialized_end=2257
-  _globals['_VALUEINPUT']._serialized_start=2259
-  _globals['_VALUEINPUT']._serialized_end=2346
-  _globals['_ROUNDINGMODE']._serialized_start=2348
-  _globals['_ROUNDINGMODE']._serialized_end=2467
-  _globals['_DAYBUCKET']._serialized_start=2469
-  _globals['_DAYBUCKET']._serialized_end=2548
-  _globals['_EXPRESSIONFAILURECAUSE']._serialized_start=2551
-  _globals['_EXPRESSIONFAILURECAUSE']._serialized_end=2932
+  _globals['_AGGREGATION']._serialized_start=2061
+  _globals['_AGGREGATION']._serialized_end=2322
+  _globals['_VALUEINPUT']._serialized_start=2324
+  _globals['_VALUEINPUT']._serialized_end=2411
+  _globals['_ROUNDINGMODE']._serialized_start=2413
+  _globals['_ROUNDINGMODE']._serialized_end=2532
+  _globals['_DAYBUCKET']._serialized_start=2534
+  _globals['_DAYBUCKET']._serialized_end=2613
+  _globals['_EXPRESSIONFAILURECAUSE']._serialized_start=2616
+  _globals['_EXPRESSIONFAILURECAUSE']._serialized_end=2997
   _globals['_ROUNDING']._serialized_start=149
   _globals['_ROUNDING']._serialized_end=220
   _globals['_DIMENSION']._serialized_start=222
   _globals['_DIMENSION']._serialized_end=262
   _globals['_METER']._serialized_start=265
-  _globals['_METER']._serialized_end=760
-  _globals['_CREATEMETERREQUEST']._serialized_start=762
-  _globals['_CREATEMETERREQUEST']._serialized_end=864
-  _globals['_CREATEMETERRESPONSE']._serialized_start=866
-  _globals['_CREATEMETERRESPONSE']._serialized_end=926
-  _globals['_UPDATEMETERREQUEST']._serialized_start=928
-  _globals['_UPDATEMETERREQUEST']._serialized_end=1030
-  _globals['_UPDATEMETERRESPONSE']._serialized_start=1032
-  _globals['_UPDATEMETERRESPONSE']._serialized_end=1092
-  _globals['_ARCHIVEMETERREQUEST']._serialized_start=1094
-  _globals['_ARCHIVEMETERREQUEST']._serialized_end=1149
-  _globals['_ARCHIVEMETERRESPONSE']._serialized_start=1151
-  _globals['_ARCHIVEMETERRESPONSE']._serialized_end=1212
-  _globals['_GETMETERREQUEST']._serialized_start=1214
-  _globals['_GETMETERREQUEST']._serialized_end=1245
-  _globals['_GETMETERRESPONSE']._serialized_start=1247
-  _globals['_GETMETERRESPONSE']._serialized_end=1304
-  _globals['_LISTMETERSREQUEST']._serialized_start=1306
-  _globals['_LISTMETERSREQUEST']._serialized_end=1390
-  _globals['_LISTMETERSRESPONSE']._serialized_start=1392
-  _globals['_LISTMETERSRESPONSE']._serialized_end=1477
-  _globals['_EVALUATEEXPRESSIONREQUEST']._serialized_start=1480
-  _globals['_EVALUATEEXPRESSIONREQUEST']._serialized_end=1752
-  _globals['_EVALUATEEXPRESSIONREQUEST_PROPERTIESENTRY']._serialized_start=1671
-  _globals['_EVALUATEEXPRESSIONREQUEST_PROPERTIESENTRY']._serialized_end=1752
-  _globals['_EVALUATEEXPRESSIONRESPONSE']._serialized_start=1754
-  _globals['_EVALUATEEXPRESSIONRESPONSE']._serialized_end=1881
-  _globals['_EXPRESSIONFAILURE']._serialized_start=1883
-  _globals['_EXPRESSIONFAILURE']._serialized_end=1993
-  _globals['_METERSERVICE']._serialized_start=2935
-  _globals['_METERSERVICE']._serialized_end=3537
+  _globals['_METER']._serialized_end=825
+  _globals['_CREATEMETERREQUEST']._serialized_start=827
+  _globals['_CREATEMETERREQUEST']._serialized_end=929
+  _globals['_CREATEMETERRESPONSE']._serialized_start=931
+  _globals['_CREATEMETERRESPONSE']._serialized_end=991
+  _globals['_UPDATEMETERREQUEST']._serialized_start=993
+  _globals['_UPDATEMETERREQUEST']._serialized_end=1095
+  _globals['_UPDATEMETERRESPONSE']._serialized_start=1097
+  _globals['_UPDATEMETERRESPONSE']._serialized_end=1157
+  _globals['_ARCHIVEMETERREQUEST']._serialized_start=1159
+  _globals['_ARCHIVEMETERREQUEST']._serialized_end=1214
+  _globals['_ARCHIVEMETERRESPONSE']._serialized_start=1216
+  _globals['_ARCHIVEMETERRESPONSE']._serialized_end=1277
+  _globals['_GETMETERREQUEST']._serialized_start=1279
+  _globals['_GETMETERREQUEST']._serialized_end=1310
+  _globals['_GETMETERRESPONSE']._serialized_start=1312
+  _globals['_GETMETERRESPONSE']._serialized_end=1369
+  _globals['_LISTMETERSREQUEST']._serialized_start=1371
+  _globals['_LISTMETERSREQUEST']._serialized_end=1455
+  _globals['_LISTMETERSRESPONSE']._serialized_start=1457
+  _globals['_LISTMETERSRESPONSE']._serialized_end=1542
+  _globals['_EVALUATEEXPRESSIONREQUEST']._serialized_start=1545
+  _globals['_EVALUATEEXPRESSIONREQUEST']._serialized_end=1817
+  _globals['_EVALUATEEXPRESSIONREQUEST_PROPERTIESENTRY']._serialized_start=1736
+  _globals['_EVALUATEEXPRESSIONREQUEST_PROPERTIESENTRY']._serialized_end=1817
+  _globals['_EVALUATEEXPRESSIONRESPONSE']._serialized_start=1819
+  _globals['_EVALUATEEXPRESSIONRESPONSE']._serialized_end=1946
+  _globals['_EXPRESSIONFAILURE']._serialized_start=1948
+  _globals['_EXPRESSIONFAILURE']._serialized_end=2058
+  _globals['_METERSERVICE']._serialized_start=3000
+  _globals['_METERSERVICE']._serialized_end=3602
 # @@protoc_insertion_point(module_scope)

@@ -280,6 +280,8 @@ class Meter(_message.Message):
     RECURRING_FIELD_NUMBER: _builtins.int
     DAY_BUCKET_FIELD_NUMBER: _builtins.int
     ARCHIVED_AT_FIELD_NUMBER: _builtins.int
+    FAN_OUT_FIELD_NUMBER: _builtins.int
+    CHANGED_AT_FIELD_NUMBER: _builtins.int
     meter_id: _builtins.str
     """UUID."""
     code: _builtins.str
@@ -306,6 +308,10 @@ class Meter(_message.Message):
     """
     day_bucket: Global___DayBucket.ValueType
     """Each local day is aggregated for itself first; not of LATEST, WEIGHTED_SUM or recurring meters."""
+    fan_out: _builtins.bool
+    """True: an event that names no subscription counts for each of its customer's active
+    subscriptions whose plan charges this meter. False: for one of them.
+    """
     @_builtins.property
     def dimensions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Dimension]:
         """At most 8."""
@@ -321,6 +327,10 @@ class Meter(_message.Message):
     @_builtins.property
     def archived_at(self) -> _timestamp_pb2.Timestamp:
         """When it was archived; absent: it is not."""
+
+    @_builtins.property
+    def changed_at(self) -> _timestamp_pb2.Timestamp:
+        """When it last became one that counts something else: its usage begins there; absent: never."""
 
     def __init__(
         self,
@@ -340,10 +350,12 @@ class Meter(_message.Message):
         recurring: _builtins.bool = ...,
         day_bucket: Global___DayBucket.ValueType = ...,
         archived_at: _timestamp_pb2.Timestamp | None = ...,
+        fan_out: _builtins.bool = ...,
+        changed_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["archived_at", b"archived_at", "created_at", b"created_at", "rounding", b"rounding"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["archived_at", b"archived_at", "changed_at", b"changed_at", "created_at", b"created_at", "rounding", b"rounding"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregation", b"aggregation", "archived_at", b"archived_at", "code", b"code", "created_at", b"created_at", "day_bucket", b"day_bucket", "dimensions", b"dimensions", "event_type", b"event_type", "expression", b"expression", "meter_id", b"meter_id", "name", b"name", "percentile", b"percentile", "recurring", b"recurring", "rounding", b"rounding", "value_input", b"value_input", "value_property", b"value_property"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregation", b"aggregation", "archived_at", b"archived_at", "changed_at", b"changed_at", "code", b"code", "created_at", b"created_at", "day_bucket", b"day_bucket", "dimensions", b"dimensions", "event_type", b"event_type", "expression", b"expression", "fan_out", b"fan_out", "meter_id", b"meter_id", "name", b"name", "percentile", b"percentile", "recurring", b"recurring", "rounding", b"rounding", "value_input", b"value_input", "value_property", b"value_property"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -364,7 +376,7 @@ class CreateMeterRequest(_message.Message):
     """True: check only, store nothing."""
     @_builtins.property
     def meter(self) -> Global___Meter:
-        """The meter; meter_id, created_at and archived_at are ignored."""
+        """The meter; meter_id, created_at, archived_at and changed_at are ignored."""
 
     def __init__(
         self,
@@ -421,7 +433,7 @@ class UpdateMeterRequest(_message.Message):
     @_builtins.property
     def meter(self) -> Global___Meter:
         """The meter of this code, whole as it shall be: what is left out is taken away. meter_id,
-        created_at and archived_at are ignored.
+        created_at, archived_at and changed_at are ignored.
         """
 
     def __init__(

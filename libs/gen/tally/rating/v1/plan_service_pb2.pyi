@@ -908,8 +908,8 @@ class PreviewPriceRequest(_message.Message):
 
     @_builtins.property
     def meter(self) -> _meter_service_pb2.Meter:
-        """A meter that need not exist, to count the events in place of the charge's; meter_id and
-        created_at are ignored.
+        """A meter that need not exist, to count the events in place of the charge's; what a meter only
+        answers is ignored.
         """
 
     def __init__(
