@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
-from libs.errors import AlreadyExists, FieldInvalid, FieldsInvalid, NotFound
+from libs.errors import AlreadyExists, FieldInvalid, FieldsInvalid, NotFound, Refused
 from libs.money import round_minor
 from services.rating.domain.charge_price import (
     NO_OPTIONS,
@@ -20,7 +20,7 @@ from services.rating.domain.charge_price import (
     weighs_entries,
 )
 from services.rating.domain.filters import ANY, DimensionFilter
-from services.rating.domain.meter import Meter, MeterUnknown, repeats
+from services.rating.domain.meter import Meter, MeterArchived, MeterUnknown, repeats
 from services.rating.domain.price import GraduatedPrice, StandardPrice, VolumePrice
 from services.rating.domain.price_options import PriceOptions
 from services.rating.domain.prorated_rules import prorated_meter_faults
@@ -52,6 +52,12 @@ class PlanCodeTaken(AlreadyExists):
     """Another plan has the code."""
 
     reason = "PLAN_CODE_TAKEN"
+
+
+class PlanArchived(Refused):
+    """The plan is archived: it takes no new subscriptions and versions."""
+
+    reason = "PLAN_ARCHIVED"
 
 
 class IntervalUnit(StrEnum):
@@ -127,6 +133,16 @@ class Plan:
     name: str
     currency: str
     created_at: datetime
+    archived_at: datetime | None = None
+
+    def check_open(self) -> None:
+        """Check that it takes new subscriptions and versions.
+
+        Raises:
+            PlanArchived: it does not.
+        """
+        if self.archived_at is not None:
+            raise PlanArchived(f"the plan {self.code} was archived at {self.archived_at}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +182,7 @@ def check_charges(charges: Sequence[Charge], meters: Mapping[str, Meter]) -> Non
 
     Raises:
         MeterUnknown: a charge's meter is not among them.
+        MeterArchived: it is archived.
         FieldsInvalid: a filter names a key or value that its meter does not have, or a price does
             not fit what it counts.
     """
@@ -173,6 +190,11 @@ def check_charges(charges: Sequence[Charge], meters: Mapping[str, Meter]) -> Non
         if charge.meter_code not in meters:
             raise MeterUnknown(
                 f"version.charges[{place}].meter_code: no meter {charge.meter_code}",
+                metadata={"meter_code": charge.meter_code},
+            )
+        if meters[charge.meter_code].archived_at is not None:
+            raise MeterArchived(
+                f"version.charges[{place}].meter_code: the meter {charge.meter_code} is archived",
                 metadata={"meter_code": charge.meter_code},
             )
     faults = [

@@ -62,10 +62,12 @@ def single_events(
     start, end = micros(window.start), micros(window.end)
     within = [event for event in events if start <= event.moment.time < end]
     for event, taken in zip(within, who_takes(within, catalog), strict=True):
-        if taken.term is None or taken.term.term_id != term_id:
-            continue
         for meter in meters:
-            single = _single(event, meter) if meter.event_type == event.type else None
+            if meter.event_type != event.type:
+                continue
+            if all(term.term_id != term_id for term in taken.takers(meter)):
+                continue
+            single = _single(event, meter)
             if single is not None:
                 found[meter.code].append(single)
     return found

@@ -42,6 +42,7 @@ def plan_message(plan: Plan) -> plan_pb.Plan:
         name=plan.name,
         currency_code=plan.currency,
         created_at=timestamp(plan.created_at),
+        archived_at=None if plan.archived_at is None else timestamp(plan.archived_at),
     )
 
 

@@ -63,6 +63,7 @@ async def create_subscription(
     Raises:
         FieldInvalid: the start or end cannot be.
         PlanNotFound, PlanVersionNotFound: there is no such plan or version.
+        PlanArchived: the plan takes no new subscriptions.
         SubscriptionIdTaken: a pending or active subscription has the id.
         RequestIdReused: the request came before with other content.
     """
@@ -71,7 +72,10 @@ async def create_subscription(
             earlier = await requests.claim(conn, tenant, request, pb.CreateSubscriptionResponse)
             if earlier is not None:
                 return earlier
-        plan, version = await plan_store.load_plan(conn, tenant, wish.plan_code, wish.plan_version)
+        plan, version = await plan_store.load_plan(
+            conn, tenant, wish.plan_code, wish.plan_version, hold=True
+        )
+        plan.check_open()
         subscription = _granted(wish, plan, version, now)
         check_stretch(subscription.start, subscription.end, now)
         await change_catalog(conn, tenant)

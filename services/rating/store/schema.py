@@ -32,12 +32,14 @@ from services.rating.store.base import metadata as metadata
 from services.rating.store.fixed_schema import fixed_unit_changes
 from services.rating.store.meter_schema import meters as meters
 from services.rating.store.usage_schema import (
+    ambiguous,
     cell_counts,
     cell_levels,
     cell_values,
     cells,
     reattributions,
     unattributed,
+    valueless_days,
 )
 
 # Raised by every command that changes which cells an event counts in: a fold holds it shared.
@@ -58,6 +60,7 @@ plans = Table(
     required("name", Text),
     required("currency", Text),
     required("created_at", INSTANT),
+    Column("archived_at", INSTANT),
     PrimaryKeyConstraint("tenant", "code"),
     UniqueConstraint("tenant", "plan_id"),
     CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_is_a_code"),
@@ -255,6 +258,8 @@ OWN_TENANT_TABLES = (
     cell_levels,
     cell_counts,
     unattributed,
+    ambiguous,
+    valueless_days,
     reattributions,
     billing_periods,
     closes,

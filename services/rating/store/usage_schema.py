@@ -119,6 +119,30 @@ unattributed = Table(
     PrimaryKeyConstraint("tenant", "customer_id", "event_type", "day"),
 )
 
+# Events that a subscription took and others could have taken, so that operators can see them.
+ambiguous = Table(
+    "ambiguous",
+    metadata,
+    Column("tenant", Integer),
+    Column("customer_id", Text),
+    Column("event_type", Text),
+    Column("day", Date),  # In UTC.
+    Column("subscription_id", Text),  # That took them.
+    required("event_count", BigInteger),
+    PrimaryKeyConstraint("tenant", "customer_id", "event_type", "day", "subscription_id"),
+)
+
+# Days on which a customer has events that somebody took and that may be in no cell, for want of a
+# value: another subscription could take them, or nobody any more.
+valueless_days = Table(
+    "valueless_days",
+    metadata,
+    Column("tenant", Integer),
+    Column("customer_id", Text),
+    Column("day", Date),  # In UTC.
+    PrimaryKeyConstraint("tenant", "customer_id", "day"),
+)
+
 # How far the log is in the cells. Not of a tenant: slices hold many.
 applied = Table(
     "applied",

@@ -132,7 +132,7 @@ class World:
             meter_id=uuid4(),
             code=code,
             name=code,
-            event_type=code,
+            event_type=options.pop("event_type", code),
             aggregation=aggregation,
             value_property=value,
             dimensions=tuple(Dimension(key, ()) for key in dimensions),
