@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from services.rating.domain.attribution import Catalog, Term, attribute
+from services.rating.domain.attribution import Catalog, Stretch, Term, attribute
 from services.rating.domain.batch import Batch, join
 from services.rating.domain.cell import Cell, CellKey, merged
 from services.rating.domain.columns import Ints, Slice, ints
@@ -108,21 +108,40 @@ def fold(
 def _attribute(batch: Batch, catalogs: Mapping[int, Catalog], days: Days) -> _Attributed:
     """Find the term of every event: once for those that only differ in time."""
     found = _Attributed(np.full(len(batch), NOBODY, dtype=np.int64), np.zeros_like(batch.times))
-    columns = [batch.tenants, batch.customers, batch.subscriptions, batch.types]
-    for rows in _parts(np.arange(len(batch)), columns):
-        first = rows[0]
-        stretches = attribute(
-            catalogs[int(batch.tenants[first])],
-            customer_id=batch.text(int(batch.customers[first])),
-            subscription_id=batch.text(int(batch.subscriptions[first])),
-            event_type=batch.text(int(batch.types[first])),
-        )
-        starts = ints(stretch.start for stretch in stretches)
-        at = np.searchsorted(starts, batch.times[rows], side="right") - 1
-        found.of_row[rows] = ints(found.place(each.term) for each in stretches)[at]
-        found.ambiguous += int(ints(each.ambiguous for each in stretches)[at].sum())
+    groups = group(combine([batch.tenants, batch.customers, batch.subscriptions, batch.types]))
+    stretches = [_stretches(batch, row, catalogs) for row in groups.firsts().tolist()]
+    every = [stretch for of_group in stretches for stretch in of_group]
+    at = _last_started(
+        ints(each.start for each in every), ints(map(len, stretches)), batch.times, groups.places()
+    )
+    found.of_row[:] = ints(found.place(each.term) for each in every)[at]
+    found.ambiguous += int(ints(each.ambiguous for each in every)[at].sum())
     _place_days(batch, found, days)
     return found
+
+
+def _stretches(batch: Batch, row: int, catalogs: Mapping[int, Catalog]) -> list[Stretch]:
+    return attribute(
+        catalogs[int(batch.tenants[row])],
+        customer_id=batch.text(int(batch.customers[row])),
+        subscription_id=batch.text(int(batch.subscriptions[row])),
+        event_type=batch.text(int(batch.types[row])),
+    )
+
+
+def _last_started(starts: Ints, counts: Ints, times: Ints, places: Ints) -> Ints:
+    """Return which of its group's `starts` is the last one up to each time.
+
+    Starts stand group by group, `counts` of each; `places` are the groups of `times`. All are
+    looked up at once: as ranks among all starts they follow each other from group to group.
+    """
+    edges = np.unique(starts)
+    ranks = np.searchsorted(edges, starts)
+    of_time = np.searchsorted(edges, times, side="right") - 1
+    groups = np.repeat(np.arange(len(counts)), counts)
+    width = len(edges)
+    ascending = groups * width + ranks
+    return np.searchsorted(ascending, places * width + of_time, side="right") - 1
 
 
 def _place_days(batch: Batch, found: _Attributed, days: Days) -> None:
