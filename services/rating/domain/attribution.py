@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -49,8 +50,7 @@ class Catalog:
     terms: Mapping[str, Sequence[Term]]  # By customer.
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(NamedTuple):
     """From `start` on, up to the next stretch, `term` takes the events in question, if any does.
 
     `ambiguous` tells whether others could have taken them. For meters that are fanned out they

@@ -177,7 +177,8 @@ def split_decimal(value: Decimal) -> tuple[int, int] | None:
 
 def join_decimal(mantissa: int, exponent: int) -> Decimal:
     """Return mantissa * 10^exponent, with just these digits."""
-    return Decimal(mantissa).scaleb(exponent, context=EXACT)
+    number = Decimal(mantissa)
+    return EXACT.scaleb(number, exponent) if exponent else number
 
 
 def read_value(column: PropertyColumn, at: int, strings: Sequence[str]) -> PropertyValue:

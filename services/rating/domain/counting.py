@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from itertools import repeat
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def count_columns(chosen: Rows, meter: Meter, add: Add) -> int:
     """Do so with all events at once; `chosen` is not empty."""
     match meter.aggregation:
         case Aggregation.COUNT:
-            _add_cells(chosen, meter, add)
+            _add_all(*_cells(chosen, meter, group(_cell_codes(chosen, meter))), add)
             return 0
         case Aggregation.UNIQUE_COUNT:
             return _count_distinct(chosen, meter, add)
@@ -133,26 +134,25 @@ def _count_numbers(chosen: Rows, meter: Meter, add: Add) -> int:
 
 def _add_numbers(chosen: Rows, numbers: Numbers, meter: Meter, add: Add) -> None:
     batch, rows = chosen.batch, chosen.rows
-    codes = _cell_codes(chosen, meter)
-    cells = list(_cells(chosen, meter, group(codes)))
-    by_code = {code: cell for code, (_, cell) in zip(np.unique(codes).tolist(), cells, strict=True)}
-    seen = Seen(codes, numbers.mantissas[rows], numbers.exponents[rows], batch.times[rows])
+    of_cells = group(_cell_codes(chosen, meter))
+    keys, cells = _cells(chosen, meter, of_cells)
+    places = of_cells.places()
+    seen = Seen(places, numbers.mantissas[rows], numbers.exponents[rows], batch.times[rows])
     match meter.aggregation:
         case Aggregation.LATEST:
-            for last in _latest(batch, rows, codes).tolist():
-                cell, moment = by_code[int(codes[last])], batch.moment(int(rows[last]))
+            for last in _latest(batch, rows, places).tolist():
+                cell, moment = cells[int(places[last])], batch.moment(int(rows[last]))
                 cell.latest, cell.latest_moment = seen.value(last), moment
         case Aggregation.PERCENTILE:
-            count_values(seen, by_code)
+            count_values(seen, cells)
         case Aggregation.WEIGHTED_SUM if meter.value_input is ValueInput.LEVEL:
             times = np.unique(seen.times, return_inverse=True)[1]
-            for last in _latest(batch, rows, combine([codes, times])).tolist():
+            for last in _latest(batch, rows, combine([places, times])).tolist():
                 level = Level(batch.moment(int(rows[last])), seen.value(last))
-                by_code[int(codes[last])].add_level(level)
+                cells[int(places[last])].add_level(level)
         case _:
-            reduce(seen, by_code, meter)
-    for key, cell in cells:
-        add(key, cell)
+            reduce(seen, cells, meter)
+    _add_all(keys, cells, add)
 
 
 def _count_distinct(chosen: Rows, meter: Meter, add: Add) -> int:
@@ -166,25 +166,28 @@ def _count_distinct(chosen: Rows, meter: Meter, add: Add) -> int:
     chosen = chosen.take(has_value)
     values = texts[chosen.rows]
     removed = batch.texts(OPERATION_PROPERTY)[chosen.rows] == batch.strings.place(REMOVE)
-    codes = _cell_codes(chosen, meter)
-    of_value = combine([codes, values])
+    of_cells = group(_cell_codes(chosen, meter))
+    places = of_cells.places()
+    of_value = combine([places, values])
     lasts = _latest(batch, chosen.rows, of_value)
     came = _first_added(chosen, of_value, ~removed) if meter.recurring else {}
-    cells = list(_cells(chosen, meter, group(codes)))
-    by_code = dict(zip(np.unique(codes).tolist(), cells, strict=True))
-    operations = zip(
-        codes[lasts].tolist(),
-        values[lasts].tolist(),
+    keys, cells = _cells(chosen, meter, of_cells)
+    listed = batch.listed()
+    presences = map(
+        Presence,
         batch.moments(chosen.rows[lasts]),
-        removed[lasts].tolist(),
-        of_value[lasts].tolist(),
+        (~removed[lasts]).tolist(),
+        map(came.get, of_value[lasts].tolist()),
+    )
+    operations = zip(
+        places[lasts].tolist(),
+        [value_key(listed[value]) for value in values[lasts].tolist()],
+        presences,
         strict=True,
     )
-    for code, value, moment, is_removed, which in operations:
-        presence = Presence(moment, not is_removed, came.get(which))
-        by_code[code][1].values[value_key(batch.text(value))] = presence
-    for key, cell in cells:
-        add(key, cell)
+    for place, value, presence in operations:
+        cells[place].values[value] = presence
+    _add_all(keys, cells, add)
     return without_value
 
 
@@ -200,17 +203,23 @@ def _first_added(chosen: Rows, codes: Ints, adds: Flags) -> dict[int, Moment]:
 
 def _latest(batch: Batch, rows: Ints, codes: Ints) -> Ints:
     """Return the place in `rows` of the latest event of each code, by ascending code."""
-    return _in_order(batch, rows, codes).lasts()
+    groups = group(codes)
+    times = batch.times[rows]
+    greatest = np.repeat(groups.maxima(times), groups.sizes())
+    last: Ints = groups.order[times[groups.order] == greatest]
+    if len(last) > len(groups):  # Of equal times, the log's order tells.
+        last = last[_in_order(batch, rows[last], codes[last]).lasts()]
+    return last
 
 
 def _in_order(batch: Batch, rows: Ints, codes: Ints) -> Groups:
     """Group `rows` of equal codes, each group in the order of time and log."""
-    shards, numbers, places = (column[rows] for column in batch.log_places)
-    return group(codes, then_by=[batch.times[rows], shards, numbers, places])
+    log_places = [column[rows] for column in batch.log_places]
+    return group(codes, then_by=[batch.times[rows], *log_places])
 
 
-def _add_cells(chosen: Rows, meter: Meter, add: Add) -> None:
-    for key, cell in _cells(chosen, meter, group(_cell_codes(chosen, meter))):
+def _add_all(keys: Iterable[CellKey], cells: Iterable[Cell], add: Add) -> None:
+    for key, cell in zip(keys, cells, strict=True):
         add(key, cell)
 
 
@@ -220,37 +229,42 @@ def _cell_codes(chosen: Rows, meter: Meter) -> Ints:
     return combine([chosen.of_row, chosen.days - chosen.days.min(), *dimensions])
 
 
-def _cells(chosen: Rows, meter: Meter, groups: Groups) -> Iterator[tuple[CellKey, Cell]]:
-    """Give the cell of each group, by ascending code, with all that every meter counts."""
+def _cells(chosen: Rows, meter: Meter, groups: Groups) -> tuple[list[CellKey], list[Cell]]:
+    """Return the key and the cell of each group, with all that every meter counts."""
     batch = chosen.batch
     tenant = int(batch.tenants[chosen.rows[0]])
     firsts = groups.firsts()
-    rows = chosen.rows[firsts]
-    dimensions = [
-        [batch.text(place) for place in batch.texts(each.key)[rows].tolist()]
-        for each in meter.dimensions
-    ]
-    newest = groups.maxima(batch.ranks[chosen.rows]).tolist()
+    dimensions = _dimensions(batch, chosen.rows[firsts], meter)
+    known = {values: dimensions_key(values) for values in set(dimensions)}
+    keys = map(
+        CellKey,
+        repeat(tenant),
+        [chosen.terms[term].term_id for term in chosen.of_row[firsts].tolist()],
+        repeat(meter.meter_id),
+        map(_date, chosen.days[firsts].tolist()),
+        [known[values] for values in dimensions],
+    )
+    cells = list(map(Cell, dimensions, groups.sizes().tolist()))
     columns = zip(
-        chosen.of_row[firsts].tolist(),
-        chosen.days[firsts].tolist(),
-        zip(*dimensions, strict=True) if dimensions else [()] * len(groups),
-        groups.sizes(),
+        cells,
         groups.maxima(batch.times[chosen.rows]).tolist(),
-        [batch.ranked[rank] for rank in newest],
+        [batch.ranked[rank] for rank in groups.maxima(batch.ranks[chosen.rows]).tolist()],
         _amounts(chosen, groups),
         strict=True,
     )
-    for term, day, values, size, last_time, piece, amount in columns:
-        cell = Cell(
-            dimensions=values,
-            event_count=size,
-            last_time=last_time,
-            slice_number=piece.number,
-            traceparent=piece.traceparent,
-            amount=amount,
-        )
-        yield _key(tenant, chosen.terms[term], meter, day, values), cell
+    for cell, last_time, piece, amount in columns:
+        cell.last_time, cell.amount = last_time, amount
+        cell.slice_number, cell.traceparent = piece.number, piece.traceparent
+    return list(keys), cells
+
+
+def _dimensions(batch: Batch, rows: Ints, meter: Meter) -> list[tuple[str, ...]]:
+    """Return the dimension values of each of `rows`."""
+    if not meter.dimensions:
+        return [()] * len(rows)
+    columns = [batch.texts(each.key)[rows].tolist() for each in meter.dimensions]
+    texts = batch.listed()
+    return list(zip(*([texts[place] for place in column] for column in columns), strict=True))
 
 
 def _amounts(chosen: Rows, groups: Groups) -> list[Decimal | None]:

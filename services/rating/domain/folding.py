@@ -102,16 +102,15 @@ class _Attributed:
             self.terms.append(term)
         return place
 
-    def fan_out(self, rows: Ints, stretches: Sequence[Stretch], at: Ints) -> None:
-        """Note who counts `rows` besides their own terms; `at` is the stretch of each."""
+    def fan_out(self, stretches: Sequence[Stretch], at: Ints) -> None:
+        """Note who counts rows besides their own terms; `at` is the stretch of each."""
         for depth in range(max(len(each.others) for each in stretches)):
-            if depth == len(self.others):
-                self.others.append(_layer(len(self.ambiguous)))
+            self.others.append(_layer(len(at)))
             places = (
                 self.place(each.others[depth] if depth < len(each.others) else None)
                 for each in stretches
             )
-            self.others[depth].of_row[rows] = ints(places)[at]
+            self.others[depth].of_row[:] = ints(places)[at]
 
 
 def fold(
@@ -163,21 +162,15 @@ def _fan_out(folded: Folded, own: Rows, others: Sequence[_Layer], meter: Meter) 
 def _attribute(batch: Batch, catalogs: Mapping[int, Catalog], days: Days) -> _Attributed:
     """Find the term of every event: once for those that only differ in time."""
     found = _Attributed(_layer(len(batch)), np.zeros(len(batch), dtype=np.bool_))
-    columns = [batch.tenants, batch.customers, batch.subscriptions, batch.types]
-    for rows in _parts(np.arange(len(batch)), columns):
-        first = rows[0]
-        stretches = attribute(
-            catalogs[int(batch.tenants[first])],
-            customer_id=batch.text(int(batch.customers[first])),
-            subscription_id=batch.text(int(batch.subscriptions[first])),
-            event_type=batch.text(int(batch.types[first])),
-        )
-        starts = ints(stretch.start for stretch in stretches)
-        at = np.searchsorted(starts, batch.times[rows], side="right") - 1
-        found.own.of_row[rows] = ints(found.place(each.term) for each in stretches)[at]
-        if any(each.ambiguous for each in stretches):
-            found.ambiguous[rows] = ints(each.ambiguous for each in stretches)[at]
-        found.fan_out(rows, stretches, at)
+    groups = group(combine([batch.tenants, batch.customers, batch.subscriptions, batch.types]))
+    stretches = [_stretches(batch, row, catalogs) for row in groups.firsts().tolist()]
+    every = [stretch for of_group in stretches for stretch in of_group]
+    at = _last_started(
+        ints(each.start for each in every), ints(map(len, stretches)), batch.times, groups.places()
+    )
+    found.own.of_row[:] = ints(found.place(each.term) for each in every)[at]
+    found.ambiguous[:] = ints(each.ambiguous for each in every)[at]
+    found.fan_out(every, at)
     for layer in (found.own, *found.others):
         _place_days(batch, found.terms, layer, days)
     return found
@@ -185,6 +178,30 @@ def _attribute(batch: Batch, catalogs: Mapping[int, Catalog], days: Days) -> _At
 
 def _layer(size: int) -> _Layer:
     return _Layer(np.full(size, NOBODY, dtype=np.int64), np.zeros(size, dtype=np.int64))
+
+
+def _stretches(batch: Batch, row: int, catalogs: Mapping[int, Catalog]) -> list[Stretch]:
+    return attribute(
+        catalogs[int(batch.tenants[row])],
+        customer_id=batch.text(int(batch.customers[row])),
+        subscription_id=batch.text(int(batch.subscriptions[row])),
+        event_type=batch.text(int(batch.types[row])),
+    )
+
+
+def _last_started(starts: Ints, counts: Ints, times: Ints, places: Ints) -> Ints:
+    """Return which of its group's `starts` is the last one up to each time.
+
+    Starts stand group by group, `counts` of each; `places` are the groups of `times`. All are
+    looked up at once: as ranks among all starts they follow each other from group to group.
+    """
+    edges = np.unique(starts)
+    ranks = np.searchsorted(edges, starts)
+    of_time = np.searchsorted(edges, times, side="right") - 1
+    groups = np.repeat(np.arange(len(counts)), counts)
+    width = len(edges)
+    ascending = groups * width + ranks
+    return np.searchsorted(ascending, places * width + of_time, side="right") - 1
 
 
 def _place_days(batch: Batch, terms: Sequence[Term], layer: _Layer, days: Days) -> None:

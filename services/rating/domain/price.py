@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from libs.errors import FieldInvalid
 from libs.money import EXACT
@@ -62,8 +62,7 @@ class VolumePrice:
 Price = StandardPrice | PackagePrice | GraduatedPrice | VolumePrice
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A step of a price, in currency units or in those of `pricing_unit`."""
 
     # The row of a price is called tier, package, units, percentage, fixed, dynamic or custom; what
@@ -133,8 +132,7 @@ def row_of(
     up_to: Decimal | None = None,
 ) -> Row:
     """Return a step of units x unit_amount + flat."""
-    amount = EXACT.add(EXACT.multiply(units, unit_amount), flat)
-    return Row(label, units, unit_amount, flat, amount, up_to)
+    return Row(label, units, unit_amount, flat, EXACT.fma(units, unit_amount, flat), up_to)
 
 
 def tier_faults(tiers: Sequence[Tier], path: str) -> list[FieldInvalid]:
@@ -185,12 +183,12 @@ def _package_rows(price: PackagePrice, units: Decimal) -> tuple[Row, ...]:
 def _graduated_rows(tiers: Sequence[Tier], units: Decimal) -> tuple[Row, ...]:
     rows: list[Row] = []
     below = ZERO
-    for place, tier in enumerate(tiers):
-        if place and units <= below:
+    for tier in tiers:
+        if tier.up_to is None or units <= tier.up_to:
+            rows += _tier_rows(tier, EXACT.subtract(units, below))
             break
-        upper = units if tier.up_to is None else min(tier.up_to, units)
-        rows += _tier_rows(tier, EXACT.subtract(upper, below))
-        below = upper
+        rows += _tier_rows(tier, EXACT.subtract(tier.up_to, below))
+        below = tier.up_to
     return tuple(rows)
 
 

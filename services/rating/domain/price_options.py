@@ -8,7 +8,7 @@ discount, then kept below the maximum of a period and, at its close only, lifted
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
@@ -139,7 +139,7 @@ def to_currency(rows: Sequence[Row], unit: PricingUnit) -> tuple[Row, ...]:
 
     Rows of 30 and 12 credits at 0.05 give those, and one of 42 at 0.05: 2.10.
     """
-    in_unit = tuple(replace(row, pricing_unit=unit.code) for row in rows)
+    in_unit = tuple(row._replace(pricing_unit=unit.code) for row in rows)
     return (*in_unit, row_of("currency", amount_of(rows), unit.conversion_rate))
 
 

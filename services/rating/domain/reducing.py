@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -20,9 +20,9 @@ Take = Callable[[Cell, Decimal], None]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Numbers of events, one a row: `mantissas` * 10^`exponents`; `codes` say of which cell."""
+    """Numbers of events, one a row: `mantissas` * 10^`exponents`; `places` say of which cell."""
 
-    codes: Ints
+    places: Ints
     mantissas: Ints
     exponents: Ints
     times: Ints
@@ -33,18 +33,18 @@ class Seen:
 
     def alike(self) -> Groups:
         """Group rows of one cell and power of ten: only their mantissas compare and add up."""
-        return group(combine([self.codes, self.exponents - self.exponents.min()]))
+        return group(combine([self.places, self.exponents - self.exponents.min()]))
 
 
-def reduce(seen: Seen, cells: Mapping[int, Cell], meter: Meter) -> None:
-    """Add up, or choose from, the numbers of each of `cells`, which are by code."""
+def reduce(seen: Seen, cells: Sequence[Cell], meter: Meter) -> None:
+    """Add up, or choose from, the numbers of each of `cells`."""
     alike = seen.alike()
 
     def fill(reduced: Iterable[int], take: Take) -> None:
         firsts = alike.firsts()
-        columns = (seen.codes[firsts].tolist(), reduced, seen.exponents[firsts].tolist())
-        for code, mantissa, exponent in zip(*columns, strict=True):
-            take(cells[code], join_decimal(mantissa, exponent))
+        columns = (seen.places[firsts].tolist(), reduced, seen.exponents[firsts].tolist())
+        for place, mantissa, exponent in zip(*columns, strict=True):
+            take(cells[place], join_decimal(mantissa, exponent))
 
     match meter.aggregation:
         case Aggregation.MAX:
@@ -58,13 +58,13 @@ def reduce(seen: Seen, cells: Mapping[int, Cell], meter: Meter) -> None:
             fill(alike.sums(seen.mantissas), _take_total)
 
 
-def count_values(seen: Seen, cells: Mapping[int, Cell]) -> None:
-    """Count how many events have each value, for each of `cells`, which are by code."""
+def count_values(seen: Seen, cells: Sequence[Cell]) -> None:
+    """Count how many events have each value, for each of `cells`."""
     mantissas = np.unique(seen.mantissas, return_inverse=True)[1]
     exponents = seen.exponents - seen.exponents.min()
-    equal = group(combine([seen.codes, exponents, mantissas]))
-    for row, size in zip(equal.firsts().tolist(), equal.sizes(), strict=True):
-        cells[int(seen.codes[row])].add_counts({seen.value(row): size})
+    equal = group(combine([seen.places, exponents, mantissas]))
+    for row, size in zip(equal.firsts().tolist(), equal.sizes().tolist(), strict=True):
+        cells[int(seen.places[row])].add_counts({seen.value(row): size})
 
 
 def take_one(cell: Cell, meter: Meter, value: Decimal, moment: Moment) -> None:
