@@ -108,6 +108,7 @@ def select_terms(owners: Any) -> Any:
         .where(
             meters.c.tenant == plan_versions.c.tenant,
             meters.c.code == func.any(plan_versions.c.meter_codes),
+            meters.c.recurring | ~terms.c.early,
         )
         .scalar_subquery()
     )
@@ -145,6 +146,7 @@ def read_term(row: Row[Any]) -> Term:
         start=micros(row.starts_at),
         end=None if row.ends_at is None else micros(row.ends_at),
         event_types=frozenset(row.event_types or ()),
+        early=row.early,
     )
 
 
