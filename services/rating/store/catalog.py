@@ -107,6 +107,7 @@ def select_terms(owners: Any) -> Any:
     charged = (
         meters.c.tenant == plan_versions.c.tenant,
         meters.c.code == func.any(plan_versions.c.meter_codes),
+        meters.c.recurring | ~terms.c.early,
     )
     counted_once = select(types).where(*charged, ~meters.c.fan_out).scalar_subquery()
     fanned_out = select(types).where(*charged, meters.c.fan_out).scalar_subquery()
@@ -146,6 +147,7 @@ def read_term(row: Row[Any]) -> Term:
         end=None if row.ends_at is None else micros(row.ends_at),
         event_types=frozenset(row.event_types or ()),
         fanned_types=frozenset(row.fanned_types or ()),
+        early=row.early,
     )
 
 

@@ -139,6 +139,8 @@ terms = Table(
     required("time_zone", Text),
     required("starts_at", INSTANT),
     Column("ends_at", INSTANT),
+    # All time before the subscription starts: events that name it are carried by recurring meters.
+    required("early", Boolean),
     PrimaryKeyConstraint("tenant", "term_id"),
     UniqueConstraint("tenant", "subscription_uid", "starts_at"),
     ForeignKeyConstraint(

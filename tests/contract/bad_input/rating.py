@@ -50,6 +50,10 @@ VERSION: Fields = {
         "foreign": Refusal(Foreign("meter"), reason="METER_UNKNOWN", field=""),
     },
     "version.charges[0].display_name": OPTIONAL_TEXT,
+    "version.charges[0].prorated": {"of a meter that does not recur": True},
+    "version.charges[1].prorated": {
+        "of packages": Refusal(True, field="version.charges[1].price"),
+    },
     "version.charges[0].price": ABSENT,
     "version.charges[0].price.standard.unit_amount": PRICE,
     "version.charges[0].buckets": {"oversized": Refusal([{}] * 101)},
