@@ -175,6 +175,8 @@ async def _load_books(
     tried = (*versions.values(), candidate.version)
     codes = {charge.meter_code for version in tried for charge in version.charges}
     meters = await load_meters(conn, tenant, codes)
+    fixed = any(version.fixed_charges for version in tried)
+    changing = {one.subscription_uid for one in periods} if fixed else set()
     merged = await load_merged_cells(
         conn, tenant, periods, meters.values(), by_day=codes_prorated(tried)
     )
@@ -188,7 +190,7 @@ async def _load_books(
     return _Books(
         periods=periods,
         fee_periods=await store.load_fee_periods(conn, tenant, periods),
-        changes=await load_changes(conn, [tenant], {one.subscription_uid for one in periods}),
+        changes=await load_changes(conn, [tenant], changing),
         versions=versions,
         meters=meters,
         cells=cells,

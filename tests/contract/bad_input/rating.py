@@ -124,6 +124,29 @@ VERSION: Fields = {
         "is a text": "'free'",
         "unknown": "units * dimensions.colour",
     },
+    "version.charges[0].pricing_unit.code": CODE,
+    "version.charges[0].pricing_unit.conversion_rate": {**PRICE, "zero": "0"},
+    "version.charges[6].pricing_unit": {
+        "of a dynamic price": {"code": "credits", "conversion_rate": "1"}
+    },
+    "version.fixed_charges": {"oversized": Refusal([{}] * 101)},
+    "version.fixed_charges[0].code": {
+        **CODE,
+        "twice": Refusal("lines", field="version.fixed_charges[1].code"),
+        "of a charge of usage": "volume",
+    },
+    "version.fixed_charges[0].display_name": OPTIONAL_TEXT,
+    "version.fixed_charges[0].price": {
+        **ABSENT,
+        "of another model": Refusal(
+            {"package": {"amount": "1", "package_size": "2"}},
+            field="version.fixed_charges[0].price.package",
+        ),
+    },
+    "version.fixed_charges[1].price.volume.tiers": {"absent": None, "oversized": [{}] * 101},
+    "version.fixed_charges[0].units": {**PRICE, "above": "10000000000.01"},
+    "version.fixed_charges[0].timing": enum(),
+    "version.fixed_charges[0].prorated": AnyValue("yes or no"),
 }
 
 SHOWN_OR_NOT = AnyValue("archived ones are shown, or not")
@@ -242,6 +265,16 @@ RATING: Mapping[str, Fields] = {
         "request_id": UUID,
         "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),
         "end": {**INSTANT, "past": {"seconds": 1}},
+    },
+    "tally.rating.v1.SubscriptionService.UpdateFixedUnits": {
+        "request_id": UUID,
+        "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),
+        "fixed_charge_code": {
+            **CODE,
+            "unknown": Refusal("chairs", NOT_FOUND, "FIXED_CHARGE_NOT_FOUND", ""),
+        },
+        "units": {**PRICE, "above": "10000000000.01"},
+        "effective": enum(),
     },
     "tally.rating.v1.SubscriptionService.ListBillingPeriods": {
         "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),

@@ -76,6 +76,21 @@ VERSION: dict[str, Any] = {
             "price": {"custom": {"expression": "units * 2 + if(dimensions.region = 'eu', 1, 0)"}},
         },
     ],
+    "fixed_charges": [
+        {
+            "code": "seats",
+            "price": {"standard": {"unit_amount": "10"}},
+            "units": "5",
+            "timing": "TIMING_IN_ADVANCE",
+            "prorated": True,
+        },
+        {
+            "code": "lines",
+            "price": {"volume": {"tiers": [{"unit_amount": "1"}]}},
+            "units": "0",
+            "timing": "TIMING_IN_ARREARS",
+        },
+    ],
 }
 ADDRESS = {"lines": ["1 Main St"], "city": "Melbourne", "country_code": "AU"}
 USD = {"currency_code": "USD", "amount_minor": 100}
@@ -157,6 +172,13 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "rating.v1.SubscriptionService.TerminateSubscription": {
             **command,
             "subscription_id": world["ending"],
+        },
+        "rating.v1.SubscriptionService.UpdateFixedUnits": {
+            **command,
+            **of_subscription,
+            "fixed_charge_code": "seats",
+            "units": "6",
+            "effective": "UNITS_EFFECTIVE_NOW",
         },
         "rating.v1.SubscriptionService.ListBillingPeriods": of_subscription,
         "rating.v1.UsageService.GetUsage": of_subscription,

@@ -10,7 +10,7 @@ import pytest
 from services.invoicing.document import formats
 from services.invoicing.document.render import render_invoice
 from services.invoicing.domain.invoice import Invoice
-from services.invoicing.domain.line import FeeKind
+from services.invoicing.domain.line import BreakdownRow, FeeKind
 from tests.unit.invoicing.samples import (
     BUYER,
     amount_fee,
@@ -97,6 +97,57 @@ def test_steps_of_every_kind_of_price_are_named() -> None:
         "Calls minimum see below 15.85 Share of the period 20 30.00 19.354839",
         f"Charged for usage {minus}3.50",
         "Resold 7 see below 52.50 Amounts reported 43.75 \N{MULTIPLICATION SIGN} 1.2 52.50",
+    ):
+        assert expected in page
+
+
+def test_units_of_a_fixed_charge_tell_the_days_that_are_not_billed() -> None:
+    rows = [
+        row("5", "10", label="tier", up_to="5", flat="3"),
+        days_not_billed("15", "-53", "31"),
+        row("5", "10", label="tier", up_to="5", flat="3"),
+        row("3", "6", label="tier"),
+        row("0", "0", label="held", flat="-1"),
+        days_not_billed("16", "-70", "31"),
+    ]
+    lines = replace(
+        usage_fee("lines", rows, description="Lines"), kind=FeeKind.FIXED, units=Decimal(8)
+    )
+    seats = replace(usage_fee("seats", [row("4", "10")], description="Seats"), kind=FeeKind.FIXED)
+    [page] = pages(billed([rated([lines]), rated([seats], period=2)]))
+    minus = "\N{MINUS SIGN}"
+    for expected in (
+        f"Lines 8 tiered 61.23 Up to 5 5 10.00 + 3.00 53.00 Days not billed, of 31 15 {minus}53.00"
+        f" {minus}25.645161 Up to 5 5 10.00 + 3.00 53.00 Over 5 3 6.00 18.00",
+        f"Units held before {minus}1.00 Days not billed, of 31 16 {minus}70.00 {minus}36.129032",
+        "Seats 4 10.00 40.00",
+    ):
+        assert expected in page
+
+
+def days_not_billed(days: str, amount: str, of_days: str) -> BreakdownRow:
+    """A step that takes off the share of some days."""
+    whole = row(days, amount, label="unbilled", up_to=of_days)
+    return replace(whole, amount=whole.amount / Decimal(of_days))
+
+
+def test_prices_in_a_custom_unit_name_it_until_they_are_converted() -> None:
+    in_credits = [
+        row("100", "0.5", label="tier", up_to="100", flat="10"),
+        row("50", "0.25", label="tier"),
+    ]
+    rows = [
+        *(replace(one, pricing_unit="credits") for one in in_credits),
+        row("72.5", "0.02", label="currency"),
+    ]
+    tokens = replace(
+        usage_fee("tokens", rows, description="Tokens"), units=Decimal(150), amount_minor=145
+    )
+    [page] = pages(billed([rated([tokens])]))
+    for expected in (
+        "Tokens 150 tiered 1.45 Up to 100 100 0.5 + 10 credits 60 credits",
+        "Over 100 50 0.25 credits 12.5 credits",
+        "Converted to currency 72.5 credits 0.02 1.45",
     ):
         assert expected in page
 
