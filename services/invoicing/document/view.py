@@ -12,6 +12,7 @@ from libs.money import EXACT
 from libs.period import local_day
 from libs.quantity import decimal_text
 from services.invoicing.document import formats
+from services.invoicing.domain.folded_lines import shown_lines
 from services.invoicing.domain.invoice import Invoice, Status
 from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, Line
 from services.invoicing.domain.party import Party
@@ -92,7 +93,7 @@ def view_of(invoice: Invoice) -> InvoiceView:
         buyer=party_lines(invoice.buyer),
         currency=invoice.currency,
         currency_name=formats.currency_name(invoice.currency),
-        groups=tuple(groups_of(invoice.lines, invoice.currency)),
+        groups=tuple(groups_of(shown_lines(invoice.invoice_id, invoice.lines), invoice.currency)),
         sums=tuple(sums_of(invoice)),
         total_label="Total so far" if draft else "Total due",
         total=formats.money(invoice.total_minor, invoice.currency),
@@ -169,7 +170,7 @@ def row_of(line: Line, currency: str) -> RowView:
     named = fee.description or fee.charge_code or "Base fee"
     return RowView(
         description=named,
-        note=note_of(fee, named),
+        note=note_of(fee, named) if not line.folded_lines else more_groups(line.folded_lines),
         units=formats.quantity(fee.units) if fee.kind in COUNTED else "",
         price=price_of(line, currency),
         amount=formats.plain(fee.amount_minor, currency),
@@ -189,6 +190,11 @@ def note_of(fee: Fee, named: str) -> str:
     bucket = fee.filter_code if fee.filter_code.lower() not in named.lower() else ""
     group = (f"{key} {value}" if value else f"without {key}" for key, value in fee.group_values)
     return ", ".join(part for part in (bucket, *group) if part)
+
+
+def more_groups(count: int) -> str:
+    """Return what a line that stands for others says of them."""
+    return f"{count:,} more groups" if count > 1 else "1 more group"
 
 
 def price_of(line: Line, currency: str) -> str:

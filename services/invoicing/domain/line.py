@@ -104,6 +104,7 @@ class Line:
     trace_id: str
     tax_share_minor: int = 0
     credits_minor: int = 0
+    folded_lines: int = 0  # How many lines this one stands for; 0: for itself, as all stored ones.
 
     @property
     def gross_minor(self) -> int:

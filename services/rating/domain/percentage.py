@@ -5,6 +5,10 @@ events, or the first events up to `free_amount` in sum; if both are set, what bo
 event that reaches `free_amount` pays for what is above it, and the whole fixed amount. Without
 units in sum nothing is paid. If an event has bounds, each is priced alone, in time order, and
 what it costs is kept within them; an event that is free costs nothing whatever they are.
+
+The two differ where an event below zero is free. Without bounds what is free goes by the running
+total: at 1 % with 25 free among the first two events, 26 and -2 come to 24 and cost nothing. With
+bounds 26 costs 0.01, and -2, which is free, gives nothing back.
 """
 
 from __future__ import annotations
@@ -74,8 +78,9 @@ def rate_events(price: PercentagePrice, values: Sequence[Decimal]) -> tuple[Row,
         units = EXACT.add(units, value)
     if not price.bounded or units <= 0:
         return rate_percentage(price, units, len(values), free)
-    paid = EXACT.subtract(units, free.units)
-    rows = _rows(price, paid, free.units, len(values) - free.events)
+    free_units = _free_alone(price, values)
+    paid = EXACT.subtract(units, free_units)
+    rows = _rows(price, paid, free_units, len(values) - free.events)
     lifted, cut = _adjustments(price, values)
     total = EXACT.add(amount_of(rows), EXACT.add(lifted, cut))
     lifted = EXACT.add(lifted, max(EXACT.minus(total), ZERO))
@@ -109,16 +114,13 @@ def event_amounts(price: PercentagePrice, values: Sequence[Decimal]) -> list[Dec
 
 def amounts_so_far(price: PercentagePrice, values: Iterable[Decimal]) -> Iterator[Decimal]:
     """Give what the events up to each one cost, in time order: `rate_events` of all beginnings."""
-    units, free, changed = ZERO, NONE_FREE, ZERO
+    units, free, alone = ZERO, NONE_FREE, ZERO
     for event_count, part in enumerate(_all_parts(price, list(values)), 1):
         units = EXACT.add(units, part.value)
         free = Free(EXACT.add(free.units, part.free_units), free.events + part.free)
-        if not part.free:
-            changed = EXACT.add(changed, EXACT.subtract(_kept(price, part), _exact(price, part)))
+        alone = EXACT.add(alone, ZERO if part.free else _kept(price, part))
         if price.bounded and units > 0:
-            paid, paid_events = EXACT.subtract(units, free.units), event_count - free.events
-            unbounded = amount_of(_rows(price, paid, free.units, paid_events))
-            yield max(EXACT.add(unbounded, changed), ZERO)
+            yield max(alone, ZERO)
         else:
             yield amount_of(rate_percentage(price, units, event_count, free))
 
@@ -170,6 +172,14 @@ def _rows(
     if paid_events and price.fixed_amount:
         rows.append(row_of("fixed", Decimal(paid_events), price.fixed_amount))
     return tuple(rows)
+
+
+def _free_alone(price: PercentagePrice, values: Sequence[Decimal]) -> Decimal:
+    """Return what is free of events that are priced alone: of one that is free, its whole value."""
+    free = ZERO
+    for part in _all_parts(price, values):
+        free = EXACT.add(free, part.value if part.free else part.free_units)
+    return free
 
 
 def _adjustments(price: PercentagePrice, values: Sequence[Decimal]) -> tuple[Decimal, Decimal]:

@@ -216,6 +216,10 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "invoicing.v1.TaxService.ListTaxes": {},
         "invoicing.v1.InvoiceService.GetInvoice": {"invoice_id": world["invoice"]},
         "invoicing.v1.InvoiceService.ListInvoices": {},
+        "invoicing.v1.InvoiceService.ListFoldedLines": {
+            "invoice_id": world["invoice"],
+            "line_id": world["line"],
+        },
         "invoicing.v1.InvoiceService.RenderInvoice": {"invoice_id": world["invoice"]},
         "wallet.v1.WalletService.CreateWallet": {**command, "wallet": wallet},
         "wallet.v1.WalletService.GetWallet": of_wallet,

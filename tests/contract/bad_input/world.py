@@ -9,7 +9,12 @@ from cli.client import SuiteClient
 from tally.ingest.v1.event_pb2 import Event
 from tally.ingest.v1.ingest_service_pb2 import ListRejectedEventsRequest, RecordEventsRequest
 from tally.invoicing.v1.customer_service_pb2 import UpsertCustomerRequest
-from tally.invoicing.v1.invoice_service_pb2 import Invoice, InvoiceStatus, ListInvoicesRequest
+from tally.invoicing.v1.invoice_service_pb2 import (
+    GetInvoiceRequest,
+    Invoice,
+    InvoiceStatus,
+    ListInvoicesRequest,
+)
 from tally.invoicing.v1.tax_service_pb2 import CreateTaxRequest
 from tally.invoicing.v1.tenant_service_pb2 import UpdateBillingEntityRequest
 from tally.rating.v1.meter_service_pb2 import CreateMeterRequest
@@ -52,7 +57,7 @@ async def _fill(client: SuiteClient, name: str) -> World:
     named += ["idle_meter", "idle_plan"]  # To archive.
     world = {key: f"{name}-{key}" for key in named}
     world |= dict.fromkeys(
-        ("rejected", "wallet", "hold", "released", "invoice", "period", "ending"), ""
+        ("rejected", "wallet", "hold", "released", "invoice", "line", "period", "ending"), ""
     )
     good = good_requests(world)
     meter = good["rating.v1.MeterService.CreateMeter"]
@@ -136,11 +141,13 @@ async def _billed(client: SuiteClient, world: World) -> World:
 
     invoice = await until(finalized, describe=lambda: "no invoice was finalized")
     assert invoice is not None
+    asked = GetInvoiceRequest(invoice_id=invoice.invoice_id)
     periods = await client.subscriptions.ListBillingPeriods(
         ListBillingPeriodsRequest(subscription_id=world["subscription"])
     )
     return {
         "invoice": invoice.invoice_id,
+        "line": (await client.invoices.GetInvoice(asked)).invoice.lines[0].line_id,
         "invoice_number": invoice.number,
         "period": periods.periods[0].period_id,
     }

@@ -124,6 +124,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the meter is archived; metadata: meter_code."""
     ERROR_REASON_PLAN_ARCHIVED: _ErrorReason.ValueType  # 132
     """FAILED_PRECONDITION: the plan is archived."""
+    ERROR_REASON_LINE_NOT_FOUND: _ErrorReason.ValueType  # 133
+    """NOT_FOUND: the invoice has no such line."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 100
     """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
     ERROR_REASON_UNAVAILABLE: _ErrorReason.ValueType  # 101
@@ -242,6 +244,8 @@ ERROR_REASON_METER_ARCHIVED: ErrorReason.ValueType  # 131
 """FAILED_PRECONDITION: the meter is archived; metadata: meter_code."""
 ERROR_REASON_PLAN_ARCHIVED: ErrorReason.ValueType  # 132
 """FAILED_PRECONDITION: the plan is archived."""
+ERROR_REASON_LINE_NOT_FOUND: ErrorReason.ValueType  # 133
+"""NOT_FOUND: the invoice has no such line."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 100
 """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
 ERROR_REASON_UNAVAILABLE: ErrorReason.ValueType  # 101
