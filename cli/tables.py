@@ -27,6 +27,7 @@ from tally.rating.v1.billing_period_pb2 import BreakdownRow
 from tally.rating.v1.usage_service_pb2 import GetUsageResponse, QueryUsageResponse
 
 WIDTH = 120  # Of a file or a pipe.
+DAYS = ("proration", "unbilled")  # Labels of rows that count days.
 
 
 def open_console() -> Console:
@@ -107,8 +108,8 @@ def invoice_view(invoice: Invoice) -> RenderableType:
         floor = ""
         for row in rows if not alone else ():
             parts = (f"  {step_text(row, floor)}", quantity_text(row.units), price_text(row))
-            table.add_row(*parts, quantity_text(row.amount), style="dim")
-            floor = row.up_to
+            table.add_row(*parts, _in_unit(quantity_text(row.amount), row), style="dim")
+            floor = "" if row.label in DAYS else row.up_to
     table.add_section()
     for name, minor in _totals(invoice):
         table.add_row(name, "", "", amount_text(currency, minor), style="bold")
@@ -124,6 +125,8 @@ def step_text(row: LineBreakdownRow | BreakdownRow, floor: str = "") -> str:
 
     `floor` is the last unit of the tier before it.
     """
+    if row.up_to and row.label in DAYS:
+        return f"{row.label} of {quantity_text(row.up_to)} days"
     if row.up_to:
         return f"{row.label} up to {quantity_text(row.up_to)}"
     return f"{row.label} above {quantity_text(floor)}" if floor else row.label
@@ -132,7 +135,13 @@ def step_text(row: LineBreakdownRow | BreakdownRow, floor: str = "") -> str:
 def price_text(row: LineBreakdownRow | BreakdownRow) -> str:
     """Return the price of a unit, and the flat part if there is one: "0.05 + 10"."""
     flat = row.flat_amount if row.flat_amount and Decimal(row.flat_amount) else ""
-    return " + ".join(quantity_text(part) for part in (row.unit_amount, flat) if part)
+    price = " + ".join(quantity_text(part) for part in (row.unit_amount, flat) if part)
+    return _in_unit(price, row)
+
+
+def _in_unit(text: str, row: LineBreakdownRow | BreakdownRow) -> str:
+    """Return an amount with the custom unit that it is in, if it is in one."""
+    return f"{text} {row.pricing_unit}" if row.pricing_unit else text
 
 
 def usage_view(usage: GetUsageResponse) -> RenderableType:

@@ -145,6 +145,8 @@ def _differ(name: str, fields: dict[str, Any]) -> None:
             fields["event"] = {**fields["event"], "type": "another"}
         case "RetractEvent":
             fields["id"] = "another"
+        case "ArchiveMeter" | "ArchivePlan":
+            fields["code"] = "another"
         case "TerminateSubscription":
             fields["subscription_id"] = "another"
         case _:

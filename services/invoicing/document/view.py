@@ -17,16 +17,22 @@ from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, Line
 from services.invoicing.domain.party import Party
 
 TIER = "tier"
-SHARE_PLACES = 6  # Of a share of days, which need not end.
+SHARES = ("proration", "unbilled")  # Of days; they need not end.
+BREAKS = ("held", "unbilled")  # What follows is another price.
+COUNTED = (FeeKind.USAGE, FeeKind.FIXED)  # What has units to show.
+SHARE_PLACES = 6
 LABELS = {
     "billed": "Billed before",
     "cap": "Above the cap",
     "converted": "Converted units",
+    "currency": "Converted to currency",
     "custom": "By formula",
     "dynamic": "Amounts reported",
     "fixed": "For each event",
     "free": "Included",
+    "held": "Units held before",
     "package": "Packages",
+    "prorated": "Weighed by days",
     "proration": "Share of the period",
     "units": "Units",
     "used": "Charged for usage",
@@ -164,7 +170,7 @@ def row_of(line: Line, currency: str) -> RowView:
     return RowView(
         description=named,
         note=note_of(fee, named),
-        units=formats.quantity(fee.units) if fee.kind is FeeKind.USAGE else "",
+        units=formats.quantity(fee.units) if fee.kind in COUNTED else "",
         price=price_of(line, currency),
         amount=formats.plain(fee.amount_minor, currency),
         parts=tuple(parts_of(fee.breakdown, currency)) if stepwise else (),
@@ -199,18 +205,33 @@ def price_of(line: Line, currency: str) -> str:
 
 def parts_of(rows: Sequence[BreakdownRow], currency: str) -> Iterator[tuple[str, str, str, str]]:
     """Yield the steps of a price; tiers say where they begin and end."""
-    below = ""
+    below, unit = "", ""
     for row in rows:
         what = LABELS.get(row.label, row.label.capitalize())
         if row.label == TIER:
             up_to = "" if row.up_to is None else formats.quantity(row.up_to)
             what = tier_name(below, up_to)
             below = up_to
+        elif row.label in BREAKS:
+            below = ""
+        if row.label == "prorated" and row.up_to is not None:
+            what = f"{what}, of {formats.quantity(row.up_to)}"
+        if row.label == "unbilled" and row.up_to is not None:
+            what = f"Days not billed, of {formats.quantity(row.up_to)}"
         flat = not row.units and not row.unit_amount and row.label != TIER
         units, price = formats.quantity(row.units), step_price(row, currency)
-        exact = row.amount if row.label != "proration" else round(row.amount, SHARE_PLACES)
-        amount = formats.exact(exact, currency)
-        yield what, "" if flat else units, "" if flat else price, amount
+        if row.label == "currency":
+            units = f"{units} {unit}"
+        unit = row.pricing_unit
+        yield what, "" if flat else units, "" if flat else price, step_amount(row, currency)
+
+
+def step_amount(row: BreakdownRow, currency: str) -> str:
+    """Return what one step adds: "12.50", or "30 credits" of a custom unit."""
+    if row.pricing_unit:
+        return f"{formats.quantity(row.amount)} {row.pricing_unit}"
+    exact = row.amount if row.label not in SHARES else round(row.amount, SHARE_PLACES)
+    return formats.exact(exact, currency)
 
 
 def step_price(row: BreakdownRow, currency: str) -> str:
@@ -220,12 +241,14 @@ def step_price(row: BreakdownRow, currency: str) -> str:
             return f"{formats.quantity(EXACT.scaleb(row.unit_amount, 2))}%"
         case "dynamic":
             return f"\N{MULTIPLICATION SIGN} {formats.quantity(row.unit_amount)}"
-        case "custom" | "converted":
+        case "custom" | "converted" | "prorated":
             return ""
         case _:
-            price = formats.exact(row.unit_amount, currency)
-            flat = formats.exact(row.flat_amount, currency)
-            return f"{price} + {flat}" if row.flat_amount else price
+            amounts = [row.unit_amount, row.flat_amount] if row.flat_amount else [row.unit_amount]
+            if row.pricing_unit:
+                shown = " + ".join(formats.quantity(amount) for amount in amounts)
+                return f"{shown} {row.pricing_unit}"
+            return " + ".join(formats.exact(amount, currency) for amount in amounts)
 
 
 def tier_name(below: str, up_to: str) -> str:

@@ -19,11 +19,15 @@ class FeeKind(StrEnum):
     BASE = "base"
     USAGE = "usage"
     MINIMUM = "minimum"  # What the usage of a charge lacks of its minimum.
+    FIXED = "fixed"  # Units of an add-on, whatever the usage.
 
 
 @dataclass(frozen=True, slots=True)
 class BreakdownRow:
-    """One step of a price; amounts are in currency units, `up_to` None is open or no tier."""
+    """One step of a price; `up_to` None is open or no tier.
+
+    Amounts are in currency units, or in those of the custom `pricing_unit`.
+    """
 
     label: str
     units: Decimal
@@ -31,6 +35,7 @@ class BreakdownRow:
     flat_amount: Decimal
     amount: Decimal
     up_to: Decimal | None
+    pricing_unit: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +114,7 @@ class Line:
 def lines_of(invoice_id: UUID, rated: Iterable[RatedPeriod]) -> list[Line]:
     """Return the lines of an invoice: by subscription, then time; adjustments come last.
 
-    Of equal times base fees come first; fees of a period keep the plan's order.
+    Of equal times base fees come first, then fixed charges; fees of a period keep the plan's order.
     """
     return [
         line_of(invoice_id, period, fee)
@@ -120,9 +125,10 @@ def lines_of(invoice_id: UUID, rated: Iterable[RatedPeriod]) -> list[Line]:
 
 def place(rated: RatedPeriod) -> tuple[object, ...]:
     """Return where a period stands on an invoice."""
-    usage = any(fee.kind is FeeKind.USAGE for fee in rated.fees)
+    kinds = {fee.kind for fee in rated.fees}
+    last = (FeeKind.USAGE in kinds, FeeKind.FIXED in kinds)
     start = rated.period.start
-    return rated.sequence > 0, rated.subscription_id, start, usage, rated.sequence, rated.period_id
+    return rated.sequence > 0, rated.subscription_id, start, last, rated.sequence, rated.period_id
 
 
 def line_of(invoice_id: UUID, rated: RatedPeriod, fee: Fee) -> Line:

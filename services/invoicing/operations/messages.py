@@ -37,6 +37,7 @@ LINE_KIND = {
     FeeKind.BASE: invoice_service_pb2.LINE_KIND_BASE,
     FeeKind.USAGE: invoice_service_pb2.LINE_KIND_USAGE,
     FeeKind.MINIMUM: invoice_service_pb2.LINE_KIND_MINIMUM,
+    FeeKind.FIXED: invoice_service_pb2.LINE_KIND_FIXED,
 }
 NUMBERING = {
     Numbering.PER_ENTITY: tenant_service_pb2.NUMBERING_PER_ENTITY,
@@ -117,6 +118,7 @@ def row_message(row: BreakdownRow) -> invoice_service_pb2.LineBreakdownRow:
         flat_amount=decimal_text(row.flat_amount),
         amount=decimal_text(row.amount),
         up_to="" if row.up_to is None else decimal_text(row.up_to),
+        pricing_unit=row.pricing_unit,
     )
 
 

@@ -27,12 +27,15 @@ FEE_KIND = {
     billing_period_pb2.FEE_KIND_BASE: FeeKind.BASE,
     billing_period_pb2.FEE_KIND_USAGE: FeeKind.USAGE,
     billing_period_pb2.FEE_KIND_MINIMUM: FeeKind.MINIMUM,
+    billing_period_pb2.FEE_KIND_FIXED: FeeKind.FIXED,
 }
-# What wallets know a fee as: credits for usage pay its minimum, too.
+# What wallets know a fee as: credits for usage pay its minimum, too, and those for base fees what
+# else is due whatever the usage.
 PAID_AS = {
     FeeKind.BASE: FeeKind.BASE,
     FeeKind.USAGE: FeeKind.USAGE,
     FeeKind.MINIMUM: FeeKind.USAGE,
+    FeeKind.FIXED: FeeKind.BASE,
 }
 
 
@@ -242,6 +245,7 @@ def read_row(message: billing_period_pb2.BreakdownRow) -> BreakdownRow:
         flat_amount=Decimal(message.flat_amount or 0),
         amount=Decimal(message.amount or 0),
         up_to=Decimal(message.up_to) if message.up_to else None,
+        pricing_unit=message.pricing_unit,
     )
 
 

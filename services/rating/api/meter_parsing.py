@@ -86,6 +86,7 @@ def parse_meter(message: pb.Meter, path: str, now: datetime) -> Meter:
         value_input=ValueInput(value_input) if value_input else None,
         percentile=message.percentile,
         recurring=message.recurring,
+        fan_out=message.fan_out,
         day_bucket=DayBucket(day_bucket) if day_bucket else None,
     )
     for fault in meter_faults(meter, path):

@@ -44,6 +44,34 @@ class MeterServicer(meter_service_pb2_grpc.MeterServiceServicer):
             self._engine, tenant(), wanted, meter, validate_only=request.validate_only
         )
 
+    async def UpdateMeter(
+        self, request: pb.UpdateMeterRequest, context: Context
+    ) -> pb.UpdateMeterResponse:
+        faults = Faults()
+        with faults.gathered():
+            wanted = parse_request(request, request.request_id)
+        with faults.gathered():
+            if not request.HasField("meter"):
+                raise FieldInvalid("meter", "is missing")
+            meter = parse_meter(request.meter, "meter", self._clock.now())
+        faults.check()
+        return await operations.update_meter(
+            self._engine, tenant(), wanted, meter, validate_only=request.validate_only
+        )
+
+    async def ArchiveMeter(
+        self, request: pb.ArchiveMeterRequest, context: Context
+    ) -> pb.ArchiveMeterResponse:
+        faults = Faults()
+        with faults.gathered():
+            wanted = parse_request(request, request.request_id)
+        with faults.gathered():
+            code = parse_code(request.code, "code")
+        faults.check()
+        return await operations.archive_meter(
+            self._engine, tenant(), wanted, code, now=self._clock.now()
+        )
+
     async def GetMeter(self, request: pb.GetMeterRequest, context: Context) -> pb.GetMeterResponse:
         code = parse_code(request.code, "code")
         return await operations.get_meter(self._engine, tenant(), code)
@@ -52,7 +80,9 @@ class MeterServicer(meter_service_pb2_grpc.MeterServiceServicer):
         self, request: pb.ListMetersRequest, context: Context
     ) -> pb.ListMetersResponse:
         page = parse_page(request.page_size, request.page_token)
-        return await operations.list_meters(self._engine, tenant(), page)
+        return await operations.list_meters(
+            self._engine, tenant(), page, archived=request.include_archived
+        )
 
     async def EvaluateExpression(
         self, request: pb.EvaluateExpressionRequest, context: Context

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import uuid4
 
+from libs.errors import FieldsInvalid
 from libs.wire import Faults, check_size, parse_code, parse_enum, parse_text
+from services.rating.api.fixed_parsing import parse_fixed_charges
 from services.rating.api.price_parsing import parse_optional, parse_options, parse_price
 from services.rating.domain.filters import ANY, DimensionFilter
 from services.rating.domain.meter import repeats
@@ -20,6 +22,7 @@ from services.rating.domain.plan import (
     PlanVersion,
     Timing,
 )
+from services.rating.domain.prorated_rules import prorated_price_faults
 from tally.rating.v1 import plan_service_pb2 as pb
 
 VALUE_BYTES_MAX = 1_024
@@ -51,6 +54,9 @@ def parse_version(message: pb.PlanVersion, now: datetime) -> PlanVersion:
             )
     with faults.gathered():
         charges = _parse_charges(message.charges)
+    with faults.gathered():
+        codes = (charge.code or charge.meter_code for charge in message.charges)
+        fixed_charges = parse_fixed_charges(message.fixed_charges, codes)
     faults.check()
     return PlanVersion(
         plan_version_id=uuid4(),
@@ -60,6 +66,7 @@ def parse_version(message: pb.PlanVersion, now: datetime) -> PlanVersion:
         base_timing=timing,
         charges=charges,
         created_at=now,
+        fixed_charges=fixed_charges,
     )
 
 
@@ -111,7 +118,22 @@ def parse_charge(message: pb.Charge, path: str) -> Charge:
     codes = [bucket.code for bucket in message.buckets]
     _add_repeats(faults, codes, path + ".buckets[{}].code")
     faults.check()
-    return Charge(code, meter_code, name, price, tuple(buckets), options, group_by)
+    charge = Charge(
+        code, meter_code, name, price, tuple(buckets), options, group_by, message.prorated
+    )
+    _check_prorated(charge, path)
+    return charge
+
+
+def _check_prorated(charge: Charge, path: str) -> None:
+    """Check that a prorated charge has only prices that can be."""
+    if not charge.prorated:
+        return
+    faults = prorated_price_faults(charge.price, f"{path}.price")
+    for place, bucket in enumerate(charge.buckets):
+        faults += prorated_price_faults(bucket.price, f"{path}.buckets[{place}].price")
+    if faults:
+        raise FieldsInvalid(faults)
 
 
 def _parse_bucket(message: pb.FilterBucket, path: str) -> FilterBucket:

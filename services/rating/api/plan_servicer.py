@@ -71,6 +71,19 @@ class PlanServicer(plan_service_pb2_grpc.PlanServiceServicer):
             validate_only=request.validate_only,
         )
 
+    async def ArchivePlan(
+        self, request: pb.ArchivePlanRequest, context: Context
+    ) -> pb.ArchivePlanResponse:
+        faults = Faults()
+        with faults.gathered():
+            wanted = parse_request(request, request.request_id)
+        with faults.gathered():
+            code = parse_code(request.code, "code")
+        faults.check()
+        return await operations.archive_plan(
+            self._engine, tenant(), wanted, code, now=self._clock.now()
+        )
+
     async def GetPlan(self, request: pb.GetPlanRequest, context: Context) -> pb.GetPlanResponse:
         faults = Faults()
         with faults.gathered():
@@ -84,7 +97,9 @@ class PlanServicer(plan_service_pb2_grpc.PlanServiceServicer):
         self, request: pb.ListPlansRequest, context: Context
     ) -> pb.ListPlansResponse:
         page = parse_page(request.page_size, request.page_token)
-        return await operations.list_plans(self._engine, tenant(), page)
+        return await operations.list_plans(
+            self._engine, tenant(), page, archived=request.include_archived
+        )
 
     async def PreviewPrice(
         self, request: pb.PreviewPriceRequest, context: Context

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TypeVar
 
 from libs.errors import FieldInvalid
-from libs.wire import Faults, parse_decimal, parse_enum
+from libs.wire import Faults, parse_code, parse_decimal, parse_enum
 from services.rating.domain.charge_price import ChargePrice, model_faults
 from services.rating.domain.custom import CustomPrice
 from services.rating.domain.dynamic import DynamicPrice
@@ -28,6 +28,7 @@ from services.rating.domain.price_options import (
     Conversion,
     ConversionRounding,
     PriceOptions,
+    PricingUnit,
     option_faults,
 )
 from tally.rating.v1 import plan_service_pb2 as pb
@@ -58,6 +59,10 @@ def parse_options(message: pb.Charge, path: str) -> PriceOptions:
     with faults.gathered():
         if message.HasField("conversion"):
             conversion = _parse_conversion(message.conversion, f"{path}.conversion")
+    unit = None
+    with faults.gathered():
+        if message.HasField("pricing_unit"):
+            unit = _parse_pricing_unit(message.pricing_unit, f"{path}.pricing_unit")
     numbers = _Numbers(message, path, faults)
     options = PriceOptions(
         conversion=conversion,
@@ -65,6 +70,7 @@ def parse_options(message: pb.Charge, path: str) -> PriceOptions:
         percentage_discount=numbers.find("percentage_discount") or ZERO,
         maximum_amount=numbers.find("maximum_amount"),
         minimum_amount=numbers.find("minimum_amount"),
+        pricing_unit=unit,
     )
     faults.check()
     _check(option_faults(options, path))
@@ -211,6 +217,16 @@ def _parse_conversion(message: pb.UnitConversion, path: str) -> Conversion:
             rounding = ConversionRounding(name)
     faults.check()
     return Conversion(factors["multiplier"], factors["divisor"], rounding)
+
+
+def _parse_pricing_unit(message: pb.PricingUnit, path: str) -> PricingUnit:
+    faults = Faults()
+    with faults.gathered():
+        code = parse_code(message.code, f"{path}.code")
+    with faults.gathered():
+        rate = parse_decimal(message.conversion_rate, f"{path}.conversion_rate", above=ZERO)
+    faults.check()
+    return PricingUnit(code, rate)
 
 
 def _check(found: Iterable[FieldInvalid]) -> None:

@@ -22,8 +22,10 @@ from libs.wire import (
     parse_timestamp,
     parse_zone,
 )
+from services.rating.api.fixed_parsing import parse_wanted_units
 from services.rating.domain.subscription import COLLECTION_DELAY_S, COLLECTION_DELAY_S_MAX
 from services.rating.operations import subscriptions as operations
+from services.rating.operations.fixed_units import update_fixed_units
 from services.rating.operations.subscriptions import Wish
 from tally.rating.v1 import subscription_service_pb2 as pb
 from tally.rating.v1 import subscription_service_pb2_grpc
@@ -97,6 +99,20 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
             end=end,
             now=self._clock.now(),
         )
+        self._committed()
+        return answer
+
+    async def UpdateFixedUnits(
+        self, request: pb.UpdateFixedUnitsRequest, context: Context
+    ) -> pb.UpdateFixedUnitsResponse:
+        faults = Faults()
+        with faults.gathered():
+            wanted = parse_request(request, request.request_id)
+        with faults.gathered():
+            units = parse_wanted_units(request)
+        faults.check()
+        now = self._clock.now()
+        answer = await update_fixed_units(self._engine, tenant(), wanted, units, now=now)
         self._committed()
         return answer
 

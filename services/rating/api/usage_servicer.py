@@ -16,10 +16,11 @@ from libs.clock import Clock
 from libs.db import Snapshots
 from libs.difference import Finding
 from libs.verification import Counts, answers
-from libs.wire import Faults, parse_page, parse_text
+from libs.wire import Faults, Page, parse_page, parse_text
 from services.rating.api.event_parsing import Defaults, parse_events
 from services.rating.api.usage_parsing import parse_query, parse_usage, parse_watch
 from services.rating.operations.acks import Ack, Acks
+from services.rating.operations.ambiguous import list_ambiguous
 from services.rating.operations.estimating import estimate_events
 from services.rating.operations.explaining import EventLog, explain_event
 from services.rating.operations.log import LogPages
@@ -131,13 +132,13 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
         self, request: pb.ListUnattributedRequest, context: Context
     ) -> pb.ListUnattributedResponse:
         """Return a page of counts of events that nobody took."""
-        faults = Faults()
-        with faults.gathered():
-            customer_id = parse_text(request.customer_id, "customer_id", required=False)
-        with faults.gathered():
-            page = parse_page(request.page_size, request.page_token)
-        faults.check()
-        return await list_unattributed(self.engine, tenant(), customer_id, page)
+        return await list_unattributed(self.engine, tenant(), *_parse_listing(request))
+
+    async def ListAmbiguous(
+        self, request: pb.ListAmbiguousRequest, context: Context
+    ) -> pb.ListAmbiguousResponse:
+        """Return a page of counts of events that several subscriptions could have taken."""
+        return await list_ambiguous(self.engine, tenant(), *_parse_listing(request))
 
     def VerifyUsage(
         self, request: pb.VerifyUsageRequest, context: Context
@@ -156,3 +157,16 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
             async with aclosing(level):
                 async for finding in level:
                     yield finding
+
+
+def _parse_listing(
+    request: pb.ListUnattributedRequest | pb.ListAmbiguousRequest,
+) -> tuple[str, Page]:
+    """Read whose counts are asked for, "" for all, and which page of them."""
+    faults = Faults()
+    with faults.gathered():
+        customer_id = parse_text(request.customer_id, "customer_id", required=False)
+    with faults.gathered():
+        page = parse_page(request.page_size, request.page_token)
+    faults.check()
+    return customer_id, page

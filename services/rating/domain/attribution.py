@@ -1,4 +1,7 @@
-"""Attribution: which subscription's usage an event is. An event counts once."""
+"""Attribution: which subscription's usage an event is.
+
+An event counts once; for meters that are fanned out, once for each subscription.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ TIME_MIN = -(2**63)
 class Term:
     """A subscription's stretch on one plan and zone, from `start` to before `end` (None: open).
 
-    Times are microseconds since 1970 in UTC. `event_types` are those that its plan charges.
+    Times are microseconds since 1970 in UTC. `event_types` are those that its plan charges by
+    meters that count an event once, `fanned_types` by meters that are fanned out.
     """
 
     term_id: UUID
@@ -30,6 +34,7 @@ class Term:
     start: int
     end: int | None
     event_types: frozenset[str]
+    fanned_types: frozenset[str] = frozenset()
 
     def is_active(self, time: int) -> bool:
         """Tell whether it is active at `time`."""
@@ -48,12 +53,19 @@ class Catalog:
 class Stretch(NamedTuple):
     """From `start` on, up to the next stretch, `term` takes the events in question, if any does.
 
-    `ambiguous` tells whether others could have taken them.
+    `ambiguous` tells whether others could have taken them. For meters that are fanned out they
+    count for `others`, too.
     """
 
     start: int
     term: Term | None
     ambiguous: bool
+    others: tuple[Term, ...] = ()
+
+    def takers(self, meter: Meter) -> tuple[Term, ...]:
+        """Return all terms for which `meter`, of the type in question, counts the events."""
+        own = () if self.term is None else (self.term,)
+        return (*own, *self.others) if meter.fan_out else own
 
 
 def attribute(
@@ -61,18 +73,20 @@ def attribute(
 ) -> list[Stretch]:
     """Return who takes such events, through all time: the first stretch begins before any.
 
-    An event that names a subscription counts for that one. Otherwise, of several, the one marked
-    `default_for_usage` takes it, else the one that started first.
+    An event that names a subscription counts for that one. Otherwise, of several whose plans charge
+    a meter that counts it once, the one marked `default_for_usage` takes it, else the one that
+    started first. If all meters that they charge are fanned out, this is one of them.
     """
     terms = [
         term
         for term in catalog.terms.get(customer_id, ())
-        if event_type in term.event_types
+        if (event_type in term.event_types or event_type in term.fanned_types)
         and (not subscription_id or term.subscription_id == subscription_id)
     ]
     changes = {term.start for term in terms} | {term.end for term in terms if term.end is not None}
+    asked = _Asked(event_type, named=bool(subscription_id))
     return [
-        _stretch(start, [term for term in terms if term.is_active(start)])
+        _stretch(start, [term for term in terms if term.is_active(start)], asked)
         for start in (TIME_MIN, *sorted(changes))
     ]
 
@@ -93,11 +107,22 @@ def who_takes(events: Iterable[UsageEvent], catalog: Catalog) -> Iterator[Stretc
         yield known[whose][at - 1]
 
 
-def _stretch(start: int, terms: Sequence[Term]) -> Stretch:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Of which type events are, and whether they name their subscription."""
+
+    event_type: str
+    named: bool
+
+
+def _stretch(start: int, terms: Sequence[Term], asked: _Asked) -> Stretch:
     if len(terms) < 2:
         return Stretch(start, terms[0] if terms else None, False)
+    rivals = [term for term in terms if asked.event_type in term.event_types]
     chosen = min(
-        terms,
+        rivals or terms,
         key=lambda term: (not term.default_for_usage, term.subscription_start, term.term_id),
     )
-    return Stretch(start, chosen, True)
+    others = (term for term in terms if asked.event_type in term.fanned_types)
+    also = () if asked.named else tuple(term for term in others if term is not chosen)
+    return Stretch(start, chosen, len(rivals) > 1, also)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date
 from decimal import Decimal
 
 from libs.money import EXACT
 from services.rating.domain.cell import ZERO, Cell, Level, merged
 from services.rating.domain.event import Moment
 from services.rating.domain.meter import Aggregation, Meter, ValueInput
+
+BEFORE = date.min  # In place of a day: all those before a period.
 
 
 def carried(cells: Iterable[Cell], meter: Meter, start: int) -> list[Cell]:
@@ -17,7 +20,8 @@ def carried(cells: Iterable[Cell], meter: Meter, start: int) -> list[Cell]:
     It is usage as any other: a level of 10 that was left is one to which it rises at the start. A
     sum goes on, and so its events still count; a level, or a value that is still there, counts as
     no event of the period, and where nothing is left there is no cell. The events' own amounts
-    stay where they were. `start` is in microseconds since 1970 in UTC.
+    stay where they were. A value that is there has been added at the first moment of its stay; its
+    day is BEFORE. `start` is in microseconds since 1970 in UTC.
     """
     by_dimensions: dict[tuple[str, ...], list[Cell]] = {}
     for cell in cells:
@@ -26,7 +30,7 @@ def carried(cells: Iterable[Cell], meter: Meter, start: int) -> list[Cell]:
     for dimensions, alike in by_dimensions.items():
         left = _left(merged(alike), meter, start)
         if left is not None:
-            left.dimensions = dimensions
+            left.dimensions, left.day = dimensions, BEFORE
             found.append(left)
     return found
 

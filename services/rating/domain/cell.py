@@ -40,6 +40,18 @@ class Operation(NamedTuple):
     present: bool  # False: it was removed.
 
 
+class Presence(NamedTuple):
+    """What became of a distinct value in a cell: by the last operation on it, at `moment`.
+
+    `added` is the first moment at which it was added; None if it never was, or where the meter
+    does not recur.
+    """
+
+    moment: Moment
+    present: bool
+    added: Moment | None = None
+
+
 class Level(NamedTuple):
     """What the level of a WEIGHTED_SUM was set to."""
 
@@ -57,7 +69,7 @@ class Cell:
     greatest: Decimal | None = None
     latest: Decimal | None = None
     latest_moment: Moment | None = None
-    values: dict[bytes, Operation] = field(default_factory=dict)  # By value_key.
+    values: dict[bytes, Presence] = field(default_factory=dict)  # By value_key.
     last_time: int = TIME_MIN  # Of its events.
     slice_number: int = 0  # Of the latest slice that changed it, and that slice's trace.
     traceparent: str = ""
@@ -69,11 +81,10 @@ class Cell:
     day: date | None = None  # Where it was read from the store.
     days: tuple[Cell, ...] = ()  # Of a whole period, where its days count each for itself.
 
-    def add_value(self, key: bytes, operation: Operation) -> None:
-        """Keep the last operation on a distinct value."""
-        earlier = self.values.get(key)
-        if earlier is None or operation.moment > earlier.moment:
-            self.values[key] = operation
+    def add_value(self, key: bytes, presence: Presence) -> None:
+        """Keep the last operation on a distinct value, and when it was added first."""
+        known = self.values.get(key)
+        self.values[key] = presence if known is None else both(known, presence)
 
     def add_level(self, level: Level) -> None:
         """Keep the last level of an instant."""
@@ -103,8 +114,8 @@ def merged(cells: Iterable[Cell]) -> Cell:
     for cell in cells:
         whole.event_count += cell.event_count
         _merge_numbers(whole, cell)
-        for key, operation in cell.values.items():
-            whole.add_value(key, operation)
+        for key, presence in cell.values.items():
+            whole.add_value(key, presence)
         if cell.levels is not None:
             for level in cell.levels.values():
                 whole.add_level(level)
@@ -128,6 +139,15 @@ def _merge_numbers(whole: Cell, cell: Cell) -> None:
     if cell.latest_moment is not None:
         if whole.latest_moment is None or cell.latest_moment > whole.latest_moment:
             whole.latest, whole.latest_moment = cell.latest, cell.latest_moment
+
+
+def both(one: Presence, other: Presence) -> Presence:
+    """Return what became of a value by the operations of both, in whatever order they came."""
+    later = one if one.moment > other.moment else other
+    added = one.added
+    if added is None or (other.added is not None and other.added < added):
+        added = other.added
+    return later if later.added == added else later._replace(added=added)
 
 
 def part_count(cell: Cell) -> int:

@@ -34,9 +34,12 @@ from services.rating.domain.price import (
     VolumePrice,
     amount_of,
     rate,
+    rate_volume,
     row_of,
 )
 from services.rating.domain.price_options import PriceOptions, adjust, units_to_price
+from services.rating.domain.prorated_graduated import rate_prorated_graduated
+from services.rating.domain.proration import Entry
 
 ChargePrice = Price | PercentagePrice | GraduatedPercentagePrice | DynamicPrice | CustomPrice
 
@@ -53,6 +56,8 @@ class Usage:
     amount: Decimal = ZERO  # Sum of the events' own amounts.
     values: Sequence[Decimal] = ()  # What each event counts, in (time, log) order.
     parts: Sequence[Part] = (NOTHING,)  # For a custom price.
+    full_units: Decimal | None = None  # Of prorated units, without their weights.
+    entries: Sequence[Entry] | None = None  # Of prorated units, for a graduated price.
 
 
 NO_USAGE = Usage()
@@ -63,6 +68,11 @@ def reads_events(price: ChargePrice) -> bool:
     if not isinstance(price, PercentagePrice):
         return False
     return bool(price.free_events or price.free_amount) or price.bounded
+
+
+def weighs_entries(price: ChargePrice) -> bool:
+    """Tell whether the price, of a prorated charge, looks at single events in their order."""
+    return isinstance(price, GraduatedPrice)
 
 
 def needs_more_than_units(price: ChargePrice) -> bool:
@@ -81,14 +91,17 @@ def price_usage(
     Raises:
         PriceNotComputable: a custom price has no value.
     """
-    told: list[Row] = []
+    told = _told_of_weights(usage)
     if options.conversion is not None or options.usage_discount:
         left = units_to_price(options, usage.units)
         if options.conversion is not None:
             told.append(row_of("converted", EXACT.add(left.units, left.free), ZERO))
         if left.free:
             told.append(row_of("free", left.free, ZERO))
-        usage = Usage(left.units, usage.event_count)
+        full = usage.full_units
+        if full is not None:
+            full = units_to_price(options, full).units
+        usage = Usage(left.units, usage.event_count, full_units=full)
     rows = rate_usage(price, usage)
     return adjust((*told, *rows), options, billed=billed, closing=False)
 
@@ -96,6 +109,10 @@ def price_usage(
 def rate_usage(price: ChargePrice, usage: Usage) -> tuple[Row, ...]:
     """Price `usage` by any model."""
     match price:
+        case VolumePrice() if usage.full_units is not None:
+            return rate_volume(price, usage.units, full_units=usage.full_units)
+        case GraduatedPrice() if usage.entries is not None:
+            return rate_prorated_graduated(price, usage.entries)
         case StandardPrice() | PackagePrice() | GraduatedPrice() | VolumePrice():
             return rate(price, usage.units)
         case PercentagePrice() if reads_events(price):
@@ -163,13 +180,28 @@ def meter_faults(price: ChargePrice, meter: Meter, path: str) -> list[FieldInval
     return faults
 
 
-def conversion_faults(price: ChargePrice, options: PriceOptions, path: str) -> list[FieldInvalid]:
+def conversion_faults(
+    price: ChargePrice, options: PriceOptions, path: str, *, prorated: bool = False
+) -> list[FieldInvalid]:
     """Return which options of the charge at `path` its price, or that of a bucket, cannot have."""
-    if not (isinstance(price, DynamicPrice | CustomPrice) or reads_events(price)):
-        return []
+    faults = []
+    if isinstance(price, DynamicPrice) and options.pricing_unit is not None:
+        problem = "does not go with a dynamic price: events report amounts in currency"
+        faults.append(FieldInvalid(f"{path}.pricing_unit", problem))
+    looks = reads_events(price) or (prorated and weighs_entries(price))
+    if not (isinstance(price, DynamicPrice | CustomPrice) or looks):
+        return faults
     given = {"conversion": options.conversion is not None, "usage_discount": options.usage_discount}
     problem = "does not go with a dynamic or custom price, nor one that looks at single events"
-    return [FieldInvalid(f"{path}.{name}", problem) for name, is_set in given.items() if is_set]
+    faults += [FieldInvalid(f"{path}.{name}", problem) for name, is_set in given.items() if is_set]
+    return faults
+
+
+def _told_of_weights(usage: Usage) -> list[Row]:
+    """Return a row with prorated units, of the full ones."""
+    if usage.full_units is None:
+        return []
+    return [row_of("prorated", usage.units, ZERO, up_to=usage.full_units)]
 
 
 def _adds_up(meter: Meter) -> bool:

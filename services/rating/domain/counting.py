@@ -12,18 +12,18 @@ from itertools import repeat
 import numpy as np
 
 from services.rating.domain.attribution import Term
-from services.rating.domain.batch import Batch, Numbers
+from services.rating.domain.batch import Batch, Flags, Numbers
 from services.rating.domain.cell import (
     Cell,
     CellKey,
     Level,
-    Operation,
+    Presence,
     added,
     dimensions_key,
     value_key,
 )
 from services.rating.domain.columns import Ints, read_amount, tuples
-from services.rating.domain.event import UsageEvent
+from services.rating.domain.event import Moment, UsageEvent
 from services.rating.domain.grouping import Groups, combine, group
 from services.rating.domain.meter import Aggregation, Meter, ValueInput
 from services.rating.domain.reading import number_of, numbers_of, text_for, texts_of
@@ -104,14 +104,20 @@ def cell_of(event: UsageEvent, meter: Meter) -> Cell | None:
         text = text_for(event, meter)
         if not text:
             return None
-        present = properties.get(OPERATION_PROPERTY) != REMOVE
-        cell.add_value(value_key(text), Operation(event.moment, present))
+        present = is_added(event)
+        came = event.moment if present and meter.recurring else None
+        cell.add_value(value_key(text), Presence(event.moment, present, came))
     elif meter.aggregation is not Aggregation.COUNT:
         value = number_of(event, meter)
         if value is None:
             return None
         take_one(cell, meter, value, event.moment)
     return cell
+
+
+def is_added(event: UsageEvent) -> bool:
+    """Tell whether an event adds its distinct value; else it removes it."""
+    return event.properties.get(OPERATION_PROPERTY) != REMOVE
 
 
 def _count_numbers(chosen: Rows, meter: Meter, add: Add) -> int:
@@ -150,7 +156,7 @@ def _add_numbers(chosen: Rows, numbers: Numbers, meter: Meter, add: Add) -> None
 
 
 def _count_distinct(chosen: Rows, meter: Meter, add: Add) -> int:
-    """Keep the last operation on each distinct value."""
+    """Keep the last operation on each distinct value, and the first that adds it, if recurring."""
     batch = chosen.batch
     texts = texts_of(batch, chosen.rows, meter)
     has_value = np.flatnonzero(texts[chosen.rows])
@@ -162,18 +168,31 @@ def _count_distinct(chosen: Rows, meter: Meter, add: Add) -> int:
     removed = batch.texts(OPERATION_PROPERTY)[chosen.rows] == batch.strings.place(REMOVE)
     of_cells = group(_cell_codes(chosen, meter))
     places = of_cells.places()
-    lasts = _latest(batch, chosen.rows, combine([places, values]))
+    of_value = combine([places, values])
+    lasts = _latest(batch, chosen.rows, of_value)
+    came = _first_added(chosen, of_value, ~removed) if meter.recurring else {}
     keys, cells = _cells(chosen, meter, of_cells)
     listed = batch.listed()
     value_keys = [value_key(listed[value]) for value in values[lasts].tolist()]
     moments = batch.moments(chosen.rows[lasts])
-    operations = list(tuples(Operation, moments, (~removed[lasts]).tolist()))
+    added = map(came.get, of_value[lasts].tolist())
+    presences = list(tuples(Presence, moments, (~removed[lasts]).tolist(), added))
     # Of one cell they follow each other.
     ends = np.searchsorted(places[lasts], np.arange(len(cells)), side="right").tolist()
     for cell, start, end in zip(cells, [0, *ends], ends, strict=False):
-        cell.values = dict(zip(value_keys[start:end], operations[start:end], strict=True))
+        cell.values = dict(zip(value_keys[start:end], presences[start:end], strict=True))
     _add_all(keys, cells, add)
     return without_value
+
+
+def _first_added(chosen: Rows, codes: Ints, adds: Flags) -> dict[int, Moment]:
+    """Return the moment of the first event of each code that adds, by code."""
+    rows, codes = chosen.rows[adds], codes[adds]
+    if not len(rows):
+        return {}
+    firsts = _in_order(chosen.batch, rows, codes).firsts()
+    moments = chosen.batch.moments(rows[firsts])
+    return dict(zip(codes[firsts].tolist(), moments, strict=True))
 
 
 def _latest(batch: Batch, rows: Ints, codes: Ints) -> Ints:
@@ -183,9 +202,14 @@ def _latest(batch: Batch, rows: Ints, codes: Ints) -> Ints:
     greatest = np.repeat(groups.maxima(times), groups.sizes())
     last: Ints = groups.order[times[groups.order] == greatest]
     if len(last) > len(groups):  # Of equal times, the log's order tells.
-        then_by = [column[rows[last]] for column in batch.log_places]
-        last = last[group(codes[last], then_by=then_by).lasts()]
+        last = last[_in_order(batch, rows[last], codes[last]).lasts()]
     return last
+
+
+def _in_order(batch: Batch, rows: Ints, codes: Ints) -> Groups:
+    """Group `rows` of equal codes, each group in the order of time and log."""
+    shards, numbers, places = (column[rows] for column in batch.log_places)
+    return group(codes, then_by=[batch.times[rows], shards, numbers, places])
 
 
 def _add_all(keys: Iterable[CellKey], cells: Iterable[Cell], add: Add) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date
 from uuid import UUID
 
-from services.rating.domain.attribution import Catalog, Term, who_takes
+from services.rating.domain.attribution import Catalog, Stretch, Term, who_takes
 from services.rating.domain.cell import Cell, CellKey
 from services.rating.domain.columns import Slice, columns_of
 from services.rating.domain.event import UsageEvent, instant_of
@@ -22,13 +22,21 @@ def as_slice(events: Sequence[UsageEvent]) -> Slice:
     return Slice(LAST_SHARD, 0, LAST_NUMBER, 0, "", columns_of(events))
 
 
-def local_terms(events: Sequence[UsageEvent], catalog: Catalog) -> list[tuple[Term, date] | None]:
-    """Return who takes each event, and its local day there; None if no plan charges it."""
-    found: list[tuple[Term, date] | None] = []
-    for event, taken in zip(events, who_takes(events, catalog), strict=True):
-        term, instant = taken.term, instant_of(event.moment.time)
-        found.append(None if term is None else (term, instant.astimezone(term.zone).date()))
-    return found
+def local_terms(events: Sequence[UsageEvent], catalog: Catalog) -> list[list[tuple[Term, date]]]:
+    """Return for whom each event counts, and its local day there; none if no plan charges it."""
+    return [
+        local_days_of(event, taken)
+        for event, taken in zip(events, who_takes(events, catalog), strict=True)
+    ]
+
+
+def local_days_of(event: UsageEvent, taken: Stretch) -> list[tuple[Term, date]]:
+    """Return the term that takes an event, and others for which it counts, each with its day."""
+    if taken.term is None:
+        return []
+    instant = instant_of(event.moment.time)
+    terms = (taken.term, *taken.others)
+    return [(term, instant.astimezone(term.zone).date()) for term in terms]
 
 
 def with_cells(

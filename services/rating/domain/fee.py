@@ -32,6 +32,7 @@ class FeeKind(StrEnum):
     BASE = "base"
     USAGE = "usage"
     MINIMUM = "minimum"  # What the usage fees of a charge lack of its minimum.
+    FIXED = "fixed"
 
 
 @dataclass(frozen=True, slots=True)

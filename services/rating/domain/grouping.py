@@ -25,7 +25,7 @@ class Groups:
         return len(self.starts)
 
     def firsts(self) -> Ints:
-        """Return a row of each group."""
+        """Return a row of each group: the first, by the order it was grouped in."""
         return self.order[self.starts]
 
     def lasts(self) -> Ints:

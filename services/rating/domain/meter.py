@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from libs.errors import AlreadyExists, FieldInvalid, InvalidInput, NotFound
+from libs.errors import AlreadyExists, FieldInvalid, InvalidInput, NotFound, Refused
 from services.rating.domain.rounding import Rounding
 
 
@@ -28,6 +28,18 @@ class MeterUnknown(InvalidInput):
     """A charge names a meter that does not exist."""
 
     reason = "METER_UNKNOWN"
+
+
+class MeterInUse(Refused):
+    """Plan versions charge the meter, so what it counts may not change."""
+
+    reason = "METER_IN_USE"
+
+
+class MeterArchived(Refused):
+    """The meter is archived: new plan versions may not charge it."""
+
+    reason = "METER_ARCHIVED"
 
 
 class Aggregation(StrEnum):
@@ -84,6 +96,14 @@ class Meter:
     percentile: int = 0  # Of PERCENTILE only: 50, 90, 95 or 99.
     recurring: bool = False  # The level at the end of a period carries over to the next.
     day_bucket: DayBucket | None = None  # Days are aggregated first, each for itself.
+    archived_at: datetime | None = None
+    fan_out: bool = False  # Events count for every subscription that is charged for it.
+    changed_at: datetime | None = None  # When it last became one that counts something else.
+
+    @property
+    def counts_from(self) -> datetime:
+        """When its usage begins."""
+        return self.changed_at or self.created_at
 
     def dimension(self, key: str) -> Dimension | None:
         """Return the dimension named `key`, if the meter has it."""

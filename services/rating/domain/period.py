@@ -42,7 +42,8 @@ class PeriodKind(StrEnum):
     """What a billing period bills; values are those of the contract, in lower case."""
 
     BASE = "base"
-    USAGE = "usage"
+    USAGE = "usage"  # And fixed charges in arrears.
+    FIXED = "fixed"  # Fixed charges in advance.
 
 
 class PeriodStatus(StrEnum):
@@ -97,15 +98,16 @@ def planned_periods(
 
     Usage is due a collection delay after it ends, and so is a base fee in arrears. A base fee in
     advance is due a collection delay after its stretch starts, together with the usage before
-    it; that of the first stretch is due at the start.
+    it; that of the first stretch is due at the start. Fixed charges are due as base fees are.
     """
     for stretch in stretches:
         after_end = stretch.usage.end + collection_delay
+        first = stretch.usage.start == start
+        ahead = start if first else stretch.usage.start + collection_delay
         if version.base_amount is not None:
-            due_at = after_end
-            if version.base_timing is Timing.IN_ADVANCE:
-                first = stretch.usage.start == start
-                due_at = start if first else stretch.usage.start + collection_delay
+            due_at = ahead if version.base_timing is Timing.IN_ADVANCE else after_end
             yield PlannedPeriod(PeriodKind.BASE, stretch, due_at)
-        if version.charges:
+        if version.has_fixed(Timing.IN_ADVANCE):
+            yield PlannedPeriod(PeriodKind.FIXED, stretch, ahead)
+        if version.charges or version.has_fixed(Timing.IN_ARREARS):
             yield PlannedPeriod(PeriodKind.USAGE, stretch, after_end)

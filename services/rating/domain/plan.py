@@ -9,23 +9,31 @@ from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
-from libs.errors import AlreadyExists, FieldInvalid, FieldsInvalid, NotFound
+from libs.errors import AlreadyExists, FieldInvalid, FieldsInvalid, NotFound, Refused
 from libs.money import round_minor
 from services.rating.domain.charge_price import (
     NO_OPTIONS,
     ChargePrice,
     conversion_faults,
     meter_faults,
+    reads_events,
+    weighs_entries,
 )
 from services.rating.domain.filters import ANY, DimensionFilter
-from services.rating.domain.meter import Meter, MeterUnknown, repeats
+from services.rating.domain.meter import Meter, MeterArchived, MeterUnknown, repeats
+from services.rating.domain.price import GraduatedPrice, StandardPrice, VolumePrice
 from services.rating.domain.price_options import PriceOptions
+from services.rating.domain.prorated_rules import prorated_meter_faults
 
 CHARGES_MAX = 200
+FIXED_CHARGES_MAX = 100
 BUCKETS_MAX = 100
 # Far beyond any use, and so far from what 64 bits hold that an invoice of hundreds of periods fits,
 # its taxes included.
 PERIOD_MINOR_MAX = 10**15
+
+
+FixedPrice = StandardPrice | GraduatedPrice | VolumePrice
 
 
 class PlanNotFound(NotFound):
@@ -46,6 +54,12 @@ class PlanCodeTaken(AlreadyExists):
     reason = "PLAN_CODE_TAKEN"
 
 
+class PlanArchived(Refused):
+    """The plan is archived: it takes no new subscriptions and versions."""
+
+    reason = "PLAN_ARCHIVED"
+
+
 class IntervalUnit(StrEnum):
     """The unit of a billing interval; values are those of the contract, in lower case."""
 
@@ -54,7 +68,7 @@ class IntervalUnit(StrEnum):
 
 
 class Timing(StrEnum):
-    """When a base fee is billed."""
+    """When a base fee, or a fixed charge, is billed."""
 
     IN_ARREARS = "in_arrears"
     IN_ADVANCE = "in_advance"
@@ -80,6 +94,34 @@ class Charge:
     buckets: tuple[FilterBucket, ...]
     options: PriceOptions = NO_OPTIONS
     group_by: tuple[str, ...] = ()  # Dimensions; each combination of values is priced for itself.
+    prorated: bool = False  # Units are weighed by the days of the period for which they are there.
+
+    @property
+    def prices(self) -> dict[str, ChargePrice]:
+        """The prices of the buckets by their codes, and last that of the default bucket."""
+        found: dict[str, ChargePrice] = {one.code: one.price for one in self.buckets}
+        return {**found, "": self.price}
+
+    @property
+    def looks_at_events(self) -> bool:
+        """Tell whether a price of it looks at single events, in their order."""
+        weighs = self.prorated and any(map(weighs_entries, self.prices.values()))
+        return weighs or any(map(reads_events, self.prices.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class FixedCharge:
+    """Units of an add-on in each period, whatever the usage.
+
+    `prorated`: parts of a period, and changes of the units, count by days.
+    """
+
+    code: str
+    display_name: str
+    price: FixedPrice
+    units: Decimal
+    timing: Timing
+    prorated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +133,16 @@ class Plan:
     name: str
     currency: str
     created_at: datetime
+    archived_at: datetime | None = None
+
+    def check_open(self) -> None:
+        """Check that it takes new subscriptions and versions.
+
+        Raises:
+            PlanArchived: it does not.
+        """
+        if self.archived_at is not None:
+            raise PlanArchived(f"the plan {self.code} was archived at {self.archived_at}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +156,11 @@ class PlanVersion:
     base_timing: Timing | None  # Not None where there is a base amount.
     charges: tuple[Charge, ...]
     created_at: datetime
+    fixed_charges: tuple[FixedCharge, ...] = ()
+
+    def has_fixed(self, timing: Timing) -> bool:
+        """Tell whether any fixed charge is billed then."""
+        return any(charge.timing is timing for charge in self.fixed_charges)
 
 
 def check_base_amount(version: PlanVersion, currency: str) -> None:
@@ -125,6 +182,7 @@ def check_charges(charges: Sequence[Charge], meters: Mapping[str, Meter]) -> Non
 
     Raises:
         MeterUnknown: a charge's meter is not among them.
+        MeterArchived: it is archived.
         FieldsInvalid: a filter names a key or value that its meter does not have, or a price does
             not fit what it counts.
     """
@@ -132,6 +190,11 @@ def check_charges(charges: Sequence[Charge], meters: Mapping[str, Meter]) -> Non
         if charge.meter_code not in meters:
             raise MeterUnknown(
                 f"version.charges[{place}].meter_code: no meter {charge.meter_code}",
+                metadata={"meter_code": charge.meter_code},
+            )
+        if meters[charge.meter_code].archived_at is not None:
+            raise MeterArchived(
+                f"version.charges[{place}].meter_code: the meter {charge.meter_code} is archived",
                 metadata={"meter_code": charge.meter_code},
             )
     faults = [
@@ -171,5 +234,10 @@ def _price_faults(charge: Charge, meter: Meter, path: str) -> list[FieldInvalid]
         for place, bucket in enumerate(charge.buckets)
     }
     faults = [fault for at, price in prices.items() for fault in meter_faults(price, meter, at)]
-    refused = (conversion_faults(price, charge.options, path) for price in prices.values())
+    if charge.prorated:
+        faults += prorated_meter_faults(meter, prices.values(), f"{path}.prorated")
+    refused = (
+        conversion_faults(price, charge.options, path, prorated=charge.prorated)
+        for price in prices.values()
+    )
     return faults + next((of_price for of_price in refused if of_price), [])

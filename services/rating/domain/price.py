@@ -63,17 +63,19 @@ Price = StandardPrice | PackagePrice | GraduatedPrice | VolumePrice
 
 
 class Row(NamedTuple):
-    """A step of a price, in currency units."""
+    """A step of a price, in currency units or in those of `pricing_unit`."""
 
     # The row of a price is called tier, package, units, percentage, fixed, dynamic or custom; what
-    # tells of units: converted or free; what changes the amount: cap, discount, minimum, maximum
-    # or used; what is not usage: proration or billed.
+    # tells of units: prorated, converted or free; what changes the amount: cap, currency (which
+    # turns what is in a custom unit into currency), discount, minimum, maximum or used; what is
+    # not usage: proration, held, unbilled or billed.
     label: str
     units: Decimal
     unit_amount: Decimal
     flat_amount: Decimal
     amount: Decimal
     up_to: Decimal | None = None
+    pricing_unit: str = ""  # Code of the custom unit of its amounts; they are not in the sum.
 
 
 def rate(price: Price, units: Decimal) -> tuple[Row, ...]:
@@ -103,10 +105,11 @@ def rate_volume(price: VolumePrice, units: Decimal, *, full_units: Decimal) -> t
 
 
 def amount_of(rows: Sequence[Row]) -> Decimal:
-    """Return the sum of the rows' amounts, exactly."""
+    """Return the sum of the rows' amounts in currency, exactly."""
     total = ZERO
     for row in rows:
-        total = EXACT.add(total, row.amount)
+        if not row.pricing_unit:
+            total = EXACT.add(total, row.amount)
     return total
 
 

@@ -1,8 +1,8 @@
 """What charges of every model may have: conversion, discounts, a maximum and a minimum.
 
 In this order: units are converted, those free by the usage discount are taken off, the rest is
-priced; the amount is lowered by the percentage discount, then kept below the maximum of a period
-and, at its close only, lifted to the minimum.
+priced; an amount in a custom unit is turned into currency; the amount is lowered by the percentage
+discount, then kept below the maximum of a period and, at its close only, lifted to the minimum.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from services.rating.domain.price import (
     factor_of,
     flat_row,
     negative_faults,
+    row_of,
 )
 
 ONE, HALF, HUNDRED = Decimal(1), Fraction(1, 2), Decimal(100)
@@ -49,6 +50,14 @@ class Conversion:
 
 
 @dataclass(frozen=True, slots=True)
+class PricingUnit:
+    """A custom unit that prices are in: one of it costs `conversion_rate` currency units."""
+
+    code: str
+    conversion_rate: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class PriceOptions:
     """What a charge adds to its price; amounts in currency units, for a whole period."""
 
@@ -57,6 +66,7 @@ class PriceOptions:
     percentage_discount: Decimal = ZERO
     maximum_amount: Decimal | None = None
     minimum_amount: Decimal | None = None
+    pricing_unit: PricingUnit | None = None  # Of the prices only; amounts here are in currency.
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +111,13 @@ def convert(conversion: Conversion, units: Decimal) -> Decimal:
 def adjust(
     rows: Sequence[Row], options: PriceOptions, *, billed: Decimal = ZERO, closing: bool
 ) -> tuple[Row, ...]:
-    """Return `rows`, and behind them what the options change of their amount.
+    """Return `rows`, turned into currency, and behind them what the options change of their amount.
 
     `billed` is what the period has cost before these rows; `closing` tells that none follow. With
     a maximum of 100, rows of 50 after 70 give 50 and -20.
     """
+    if options.pricing_unit is not None:
+        rows = to_currency(rows, options.pricing_unit)
     amount = amount_of(rows)
     discount = EXACT.multiply(amount, factor_of(options.percentage_discount))
     amount = EXACT.subtract(amount, discount)
@@ -122,6 +134,15 @@ def adjust(
     return (*rows, *(row for row in changes if row.amount))
 
 
+def to_currency(rows: Sequence[Row], unit: PricingUnit) -> tuple[Row, ...]:
+    """Return `rows`, whose amounts are in `unit`, and behind them what they are in currency.
+
+    Rows of 30 and 12 credits at 0.05 give those, and one of 42 at 0.05: 2.10.
+    """
+    in_unit = tuple(row._replace(pricing_unit=unit.code) for row in rows)
+    return (*in_unit, row_of("currency", amount_of(rows), unit.conversion_rate))
+
+
 def option_faults(options: PriceOptions, path: str) -> list[FieldInvalid]:
     """Return every rule that the options break."""
     faults = []
@@ -136,6 +157,10 @@ def option_faults(options: PriceOptions, path: str) -> list[FieldInvalid]:
         faults.append(FieldInvalid(f"{path}.minimum_amount", problem))
     if options.conversion is not None:
         faults += _conversion_faults(options.conversion, f"{path}.conversion")
+    unit = options.pricing_unit
+    if unit is not None and unit.conversion_rate <= 0:
+        problem = f"{unit.conversion_rate} is not above 0"
+        faults.append(FieldInvalid(f"{path}.pricing_unit.conversion_rate", problem))
     return faults
 
 

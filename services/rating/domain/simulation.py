@@ -50,13 +50,15 @@ def unmetered_codes(
 ) -> list[str]:
     """Return the meters that `tried` charges and whose usage in `period` may not be known.
 
-    Events are attributed to a period if its `own` version charges a meter on their type; then
-    every meter of the type counts them, from its creation on.
+    Events are attributed to a period if its `own` version charges a meter on their type that is
+    fanned out as well, or is not either; then every such meter of the type counts them, from its
+    beginning on.
     """
     charged = {charge.meter_code for charge in own.charges}
-    attributed = {meters[code].event_type for code in charged}
+    attributed = {(meters[code].event_type, meters[code].fan_out) for code in charged}
     return sorted(
         code
         for code in {charge.meter_code for charge in tried.charges} - charged
-        if meters[code].event_type not in attributed or meters[code].created_at > period.usage.start
+        if (meters[code].event_type, meters[code].fan_out) not in attributed
+        or meters[code].counts_from > period.usage.start
     )

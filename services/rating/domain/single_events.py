@@ -10,12 +10,13 @@ from uuid import UUID
 from libs.errors import Unavailable
 from libs.period import Period
 from services.rating.domain.attribution import Catalog, who_takes
-from services.rating.domain.charge_price import reads_events
+from services.rating.domain.cell import value_key
+from services.rating.domain.counting import is_added
 from services.rating.domain.event import Moment, UsageEvent, micros
 from services.rating.domain.meter import Aggregation, Meter
 from services.rating.domain.plan import PlanVersion
 from services.rating.domain.price import ONE
-from services.rating.domain.reading import number_of
+from services.rating.domain.reading import number_of, text_for
 from services.rating.domain.value import text_of
 
 
@@ -29,16 +30,19 @@ class SingleEvent:
 
     moment: Moment
     dimensions: tuple[str, ...]
-    value: Decimal
+    value: Decimal  # Of a distinct value 1 if it is added, and -1 if it is removed.
+    value_key: bytes = b""  # Of a distinct value.
 
 
 def codes_read(version: PlanVersion) -> frozenset[str]:
     """Return the codes of the meters whose single events a price of `version` looks at."""
-    return frozenset(
-        charge.meter_code
-        for charge in version.charges
-        if any(map(reads_events, (charge.price, *(one.price for one in charge.buckets))))
-    )
+    return frozenset(charge.meter_code for charge in version.charges if charge.looks_at_events)
+
+
+def codes_prorated(versions: Iterable[PlanVersion]) -> frozenset[str]:
+    """Return the codes of the meters of which a charge of `versions` weighs the days."""
+    charges = (charge for version in versions for charge in version.charges)
+    return frozenset(charge.meter_code for charge in charges if charge.prorated)
 
 
 def single_events(
@@ -58,17 +62,26 @@ def single_events(
     start, end = micros(window.start), micros(window.end)
     within = [event for event in events if start <= event.moment.time < end]
     for event, taken in zip(within, who_takes(within, catalog), strict=True):
-        if taken.term is None or taken.term.term_id != term_id:
-            continue
         for meter in meters:
-            value = _value(event, meter) if meter.event_type == event.type else None
-            if value is not None:
-                found[meter.code].append(SingleEvent(event.moment, _of(event, meter), value))
+            if meter.event_type != event.type:
+                continue
+            if all(term.term_id != term_id for term in taken.takers(meter)):
+                continue
+            single = _single(event, meter)
+            if single is not None:
+                found[meter.code].append(single)
     return found
 
 
-def _value(event: UsageEvent, meter: Meter) -> Decimal | None:
-    return ONE if meter.aggregation is Aggregation.COUNT else number_of(event, meter)
+def _single(event: UsageEvent, meter: Meter) -> SingleEvent | None:
+    """Return what an event counts for `meter`; None if it has no value."""
+    if meter.aggregation is Aggregation.UNIQUE_COUNT:
+        text = text_for(event, meter)
+        change = ONE if is_added(event) else -ONE
+        key = value_key(text)
+        return SingleEvent(event.moment, _of(event, meter), change, key) if text else None
+    value = ONE if meter.aggregation is Aggregation.COUNT else number_of(event, meter)
+    return None if value is None else SingleEvent(event.moment, _of(event, meter), value)
 
 
 def _of(event: UsageEvent, meter: Meter) -> tuple[str, ...]:

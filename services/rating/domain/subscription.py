@@ -84,6 +84,17 @@ def check_stretch(start: datetime, end: datetime | None, now: datetime) -> None:
         raise FieldInvalid("subscription.end", problem)
 
 
+def check_not_ended(subscription: Subscription, now: datetime) -> None:
+    """Check that `subscription` may still change at `now`.
+
+    Raises:
+        SubscriptionTerminated: it has ended.
+    """
+    end = subscription.end
+    if end is not None and end <= now or subscription.status is SubscriptionStatus.TERMINATED:
+        raise SubscriptionTerminated(f"{subscription.subscription_id} has ended")
+
+
 def choose_end(subscription: Subscription, asked: datetime | None, now: datetime) -> datetime:
     """Return the instant at which a termination asked for at `now` ends `subscription`.
 

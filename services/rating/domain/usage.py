@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -14,26 +14,44 @@ from services.rating.domain.cell import ZERO, Cell, Level, merged
 from services.rating.domain.event import micros
 from services.rating.domain.meter import Aggregation, DayBucket, Meter, ValueInput
 from services.rating.domain.period import BillingPeriod
+from services.rating.domain.proration import BilledDays, billed_days
 from services.rating.domain.rounding import round_units
 
 Exact = Decimal | Fraction
 
 
 @dataclass(frozen=True, slots=True)
+class Billed:
+    """The days of a period by which prorated usage is weighed, and their zone."""
+
+    days: BilledDays
+    zone: ZoneInfo
+
+
+@dataclass(frozen=True, slots=True)
 class Span:
     """Over what a level is weighed: up to `end`, as a part of a `whole` period.
 
-    `end` is in microseconds since 1970 in UTC, `whole` is a length in microseconds.
+    `end` is in microseconds since 1970 in UTC, `whole` is a length in microseconds. Prorated usage
+    is weighed by the days that are `billed`.
     """
 
     end: int
     whole: int
+    billed: Billed | None = None
 
 
 def span_of(period: BillingPeriod) -> Span:
     """Return the span of a usage period; its whole is a month or week in its zone."""
     whole = period.whole.instants(ZoneInfo(period.time_zone))
     return Span(micros(period.usage.end), micros(whole.end) - micros(whole.start))
+
+
+def prorated_span_of(period: BillingPeriod) -> Span:
+    """Return the span of a usage period with the days that prorated usage needs."""
+    zone = ZoneInfo(period.time_zone)
+    days = billed_days(period.usage, zone, of_days=period.whole.days, fee_days=period.fee_days)
+    return replace(span_of(period), billed=Billed(days, zone))
 
 
 def whole_usage(cells: Sequence[Cell], meter: Meter) -> Cell:

@@ -20,6 +20,7 @@ from services.rating.domain.charge_price import (
     costs_something,
     price_usage,
     reads_events,
+    weighs_entries,
 )
 from services.rating.domain.custom import CustomPrice, Part, PriceNotComputable
 from services.rating.domain.fee import Fee, FeeKey, FeeKind, share_of_days
@@ -28,6 +29,7 @@ from services.rating.domain.meter import Aggregation, Meter
 from services.rating.domain.period import BillingPeriod
 from services.rating.domain.plan import Charge, PlanVersion
 from services.rating.domain.price import ZERO, Row, amount_of, flat_row
+from services.rating.domain.prorated_usage import prorated_entries, prorated_units
 from services.rating.domain.single_events import EventsNotRead, SingleEvent
 from services.rating.domain.true_up import true_up_minor
 from services.rating.domain.usage import Span, units, whole_usage
@@ -90,8 +92,7 @@ def charge_fees(
     currency: str,
 ) -> list[Fee]:
     """Return the fees of one charge. Its maximum holds for all of them in their order."""
-    prices: dict[str, ChargePrice] = {one.code: one.price for one in charge.buckets}
-    prices[""] = charge.price
+    prices = charge.prices
     cells_of = parts_of(charge, meter, cells)
     events_of = None if events is None else parts_of(charge, meter, events)
     fees: list[Fee] = []
@@ -105,8 +106,9 @@ def charge_fees(
 
     for key in cells_of:
         counted = None if events_of is None else events_of.get(key, ())
+        weighed = prorated_usage_of if charge.prorated else usage_of
         price = prices[key.filter_code]
-        add(key, usage_of(price, meter, cells_of[key], span=span, events=counted))
+        add(key, weighed(price, meter, cells_of[key], span=span, events=counted))
     if not fees and costs_something(charge.price, charge.options):
         add(FeeKey(FeeKind.USAGE, charge.code, ""), NO_USAGE)
     return fees
@@ -155,6 +157,24 @@ def usage_of(
         values=_values(whole, meter, events) if reads_events(price) else (),
         parts=_parts(price, meter, cells, span) if isinstance(price, CustomPrice) else (),
     )
+
+
+def prorated_usage_of(
+    price: ChargePrice,
+    meter: Meter,
+    cells: Sequence[Cell],
+    *,
+    span: Span | None,
+    events: Sequence[SingleEvent] | None,
+) -> Usage:
+    """Return the usage of one bucket and group, weighed by the days billed of the `span`."""
+    assert span is not None and span.billed is not None, "prorated usage is weighed by days"
+    found = prorated_units(cells, meter, span.billed)
+    entries = None
+    if weighs_entries(price):
+        entries = prorated_entries(cells, meter, span.billed, events)
+    count = sum(cell.event_count for cell in cells)
+    return Usage(found.units, count, full_units=found.full_units, entries=entries)
 
 
 def with_minimums(

@@ -79,6 +79,7 @@ def fee_differences(
 ) -> list[Difference]:
     """Return how what was `frozen` of a period, first its close, differs from its price `now`.
 
+    Names are those of the time of the close: a meter may be called otherwise since.
     After adjustments only their sums can be compared; before, the fees themselves.
     """
     if len(frozen) == 1:
@@ -148,7 +149,6 @@ def _each_fee(
             exact_amount=(was.exact_amount, is_.exact_amount),
             amount_minor=(was.amount_minor, is_.amount_minor),
             meter_code=(was.meter_code, is_.meter_code),
-            display_name=(was.display_name, is_.display_name),
             breakdown=(was.rows, is_.rows),
         )
     return found

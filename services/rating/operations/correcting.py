@@ -4,7 +4,7 @@ meets them, and a job computes it again from the log as it is corrected up to th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from uuid import UUID
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.tenant import Tenant
 from services.rating.domain.columns import Slice
 from services.rating.domain.event import instant_of
-from services.rating.domain.folding import Folded
+from services.rating.domain.folding import Ambiguous, Folded, Unattributed
 from services.rating.store import reattributions as store
 from services.rating.store.applied import load_applied
 from services.rating.store.catalog import load_terms
@@ -33,9 +33,14 @@ class Forgotten:
     period_days: Sequence[tuple[int, UUID, date]]  # One in each of its billing periods.
 
     @property
-    def unattributed_from(self) -> date:
-        """The first day, in UTC, of events of nobody that are counted again."""
+    def counts_from(self) -> date:
+        """The first day, in UTC, of events that are counted again by customer and type."""
         return self.from_at.astimezone(UTC).date()
+
+    def counts_again(self, which: Unattributed | Ambiguous) -> bool:
+        """Tell whether events of a count are counted again."""
+        own = (which.tenant, which.customer_id) == (self.tenant, self.customer_id)
+        return own and which.day >= self.counts_from
 
 
 def earliest_changes(slices: Iterable[Slice]) -> dict[Customer, int]:
@@ -65,7 +70,7 @@ async def find_forgotten(conn: AsyncConnection, changes: Mapping[Customer, int])
     return found
 
 
-def drop_forgotten(folded: Folded, forgotten: Iterable[Forgotten]) -> None:
+def drop_forgotten(folded: Folded, forgotten: Collection[Forgotten]) -> None:
     """Take out of `folded` what a job will count."""
     for one in forgotten:
         first_days = one.first_days
@@ -75,13 +80,7 @@ def drop_forgotten(folded: Folded, forgotten: Iterable[Forgotten]) -> None:
             if key.term_id in first_days and key.day >= first_days[key.term_id]
         ]:
             del folded.cells[key]
-        for which in [
-            which
-            for which in folded.unattributed
-            if (which.tenant, which.customer_id) == (one.tenant, one.customer_id)
-            and which.day >= one.unattributed_from
-        ]:
-            del folded.unattributed[which]
+    folded.drop_counts(lambda which: any(one.counts_again(which) for one in forgotten))
 
 
 async def empty_forgotten(conn: AsyncConnection, forgotten: Iterable[Forgotten]) -> None:
@@ -92,7 +91,7 @@ async def empty_forgotten(conn: AsyncConnection, forgotten: Iterable[Forgotten])
             one.tenant,
             one.customer_id,
             one.first_days,
-            unattributed_from=one.unattributed_from,
+            counts_from=one.counts_from,
         )
 
 

@@ -54,7 +54,7 @@ class _Books:
     """Who takes the events, and what the periods that they fall into are priced from."""
 
     catalog: Catalog
-    days: Sequence[Day | None]  # Of each event; None: nobody takes it.
+    days: Sequence[Sequence[Day]]  # Of each event; none: nobody takes it.
     periods: Mapping[Day, BillingPeriod]
     versions: Mapping[UUID, PlanVersion]
     before: Cells
@@ -86,8 +86,8 @@ async def _load_books(
     meters = await load_meters_by_type(conn, [tenant])
     catalog = Catalog(0, meters[tenant], {who: found for (_, who), found in terms.items()})
     taken = local_terms(events, catalog)
-    days = [None if one is None else (one[0].term_id, one[1]) for one in taken]
-    asked = {day for day in days if day is not None}
+    days = [[(term.term_id, day) for term, day in of_event] for of_event in taken]
+    asked = {day for of_event in days for day in of_event}
     periods = await load_touched(conn, tenant, asked) if asked else []
     await check_not_reattributing(conn, tenant, periods)
     versions = await load_versions(conn, [tenant], {one.plan_version_id for one in periods})
@@ -138,8 +138,10 @@ def _holds(period: BillingPeriod, day: Day) -> bool:
 def _estimate(
     events: Sequence[UsageEvent], books: _Books, read: Mapping[UUID, ReadEvents]
 ) -> pb.EstimateEventsResponse:
-    found = [None if day is None else books.periods.get(day) for day in books.days]
-    counts = Counter(period.period_id for period in found if period is not None)
+    found = [[books.periods.get(day) for day in of_event] for of_event in books.days]
+    counts = Counter(
+        period.period_id for of_event in found for period in of_event if period is not None
+    )
     periods = {period.period_id: period for period in books.periods.values()}
     ordered = sorted(periods.values(), key=lambda one: (one.subscription_id, one.usage.start))
     return pb.EstimateEventsResponse(
@@ -147,12 +149,8 @@ def _estimate(
             _usage_message(period, books, events, read.get(period.period_id), counts)
             for period in ordered
         ],
-        unattributed=[place for place, day in enumerate(books.days) if day is None],
-        unpriced=[
-            place
-            for place, (day, period) in enumerate(zip(books.days, found, strict=True))
-            if day is not None and period is None
-        ],
+        unattributed=[place for place, days in enumerate(books.days) if not days],
+        unpriced=[place for place, of_event in enumerate(found) if None in of_event],
     )
 
 

@@ -9,7 +9,8 @@ from libs.partition import partition_of
 from libs.tenant import Tenant
 from libs.wire import civil_date
 from services.rating.domain.attribution import Catalog, who_takes
-from services.rating.domain.event import UsageEvent, instant_of
+from services.rating.domain.estimating import local_days_of
+from services.rating.domain.event import UsageEvent
 from services.rating.domain.explaining import Reading, read_event
 from services.rating.operations.log import Log, count_partitions, is_applied
 from services.rating.store.applied import load_applied
@@ -60,8 +61,12 @@ def _add_attribution(answer: pb.ExplainEventResponse, event: UsageEvent, catalog
         return
     answer.subscription_id = taken.term.subscription_id
     answer.ambiguous = taken.ambiguous
-    day = instant_of(event.moment.time).astimezone(taken.term.zone).date()
+    [(_, day), *others] = local_days_of(event, taken)
     answer.day.CopyFrom(civil_date(day))
+    answer.fanned_out.extend(
+        pb.FannedOut(subscription_id=term.subscription_id, day=civil_date(there))
+        for term, there in others
+    )
 
 
 def _reading_message(reading: Reading) -> pb.MeterReading:

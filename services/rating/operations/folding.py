@@ -30,6 +30,7 @@ from services.rating.operations.correcting import (
     save_jobs,
 )
 from services.rating.store import catalog as catalog_store
+from services.rating.store.ambiguous import count_ambiguous, mark_valueless
 from services.rating.store.applied import Lane, move
 from services.rating.store.cells import count_unattributed, merge_cells
 from services.rating.store.periods import lock_touched, raise_late_version
@@ -173,6 +174,8 @@ async def _checkpoint(
         await empty_forgotten(conn, forgotten)
         await merge_cells(conn, folded.cells)
         await count_unattributed(conn, folded.unattributed)
+        await count_ambiguous(conn, folded.ambiguous)
+        await mark_valueless(conn, folded.valueless)
         after = {Lane(piece.shard, piece.partition): piece.number for piece in slices}
         for lane, number in sorted(after.items()):
             if not await move(conn, lane, old=positions[lane], new=number):
@@ -257,5 +260,5 @@ def _parent(slices: Sequence[Slice]) -> Context | None:
 def _measure(folded: Folded) -> None:
     EVENTS.inc(folded.event_count)
     UNATTRIBUTED.inc(sum(folded.unattributed.values()))
-    AMBIGUOUS.inc(folded.ambiguous)
+    AMBIGUOUS.inc(sum(folded.ambiguous.values()))
     WITHOUT_VALUE.inc(folded.without_value)

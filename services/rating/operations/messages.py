@@ -11,7 +11,7 @@ from libs.wire import day_period, money_message, period_message, timestamp
 from services.rating.domain.fee import PLACES, Fee, FeeKind
 from services.rating.domain.filters import DimensionFilter
 from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
-from services.rating.domain.plan import Charge, IntervalUnit, Plan, PlanVersion, Timing
+from services.rating.domain.plan import Charge, FixedCharge, IntervalUnit, Plan, PlanVersion, Timing
 from services.rating.domain.price import Row
 from services.rating.domain.subscription import Subscription, SubscriptionStatus
 from services.rating.operations.price_messages import options_fields, price_message
@@ -42,6 +42,7 @@ def plan_message(plan: Plan) -> plan_pb.Plan:
         name=plan.name,
         currency_code=plan.currency,
         created_at=timestamp(plan.created_at),
+        archived_at=None if plan.archived_at is None else timestamp(plan.archived_at),
     )
 
 
@@ -58,6 +59,7 @@ def version_message(version: PlanVersion) -> plan_pb.PlanVersion:
         else plan_pb.TIMING_UNSPECIFIED,
         charges=[_charge_message(charge) for charge in version.charges],
         created_at=timestamp(version.created_at),
+        fixed_charges=[_fixed_message(charge) for charge in version.fixed_charges],
     )
 
 
@@ -137,6 +139,18 @@ def _row_message(row: Row) -> period_pb.BreakdownRow:
         flat_amount=shown(row.flat_amount),
         amount=shown(row.amount),
         up_to=_optional(row.up_to),
+        pricing_unit=row.pricing_unit,
+    )
+
+
+def _fixed_message(charge: FixedCharge) -> plan_pb.FixedCharge:
+    return plan_pb.FixedCharge(
+        code=charge.code,
+        display_name=charge.display_name,
+        price=price_message(charge.price),
+        units=decimal_text(charge.units),
+        timing=TIMINGS[charge.timing],
+        prorated=charge.prorated,
     )
 
 
@@ -156,6 +170,7 @@ def _charge_message(charge: Charge) -> plan_pb.Charge:
         ],
         **options_fields(charge.options),
         group_by=charge.group_by,
+        prorated=charge.prorated,
     )
 
 

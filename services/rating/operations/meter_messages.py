@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.quantity import decimal_text
 from libs.wire import timestamp
@@ -41,6 +44,9 @@ def meter_message(meter: Meter) -> pb.Meter:
         percentile=meter.percentile,
         recurring=meter.recurring,
         day_bucket=DAY_BUCKETS[meter.day_bucket] if meter.day_bucket else pb.DAY_BUCKET_UNSPECIFIED,
+        archived_at=_optional(meter.archived_at),
+        fan_out=meter.fan_out,
+        changed_at=_optional(meter.changed_at),
     )
 
 
@@ -56,6 +62,10 @@ def evaluation_message(value: Decimal | str | Failure) -> pb.EvaluateExpressionR
             return pb.EvaluateExpressionResponse(text=value)
         case Decimal():
             return pb.EvaluateExpressionResponse(number=decimal_text(value))
+
+
+def _optional(instant: datetime | None) -> Timestamp | None:
+    return None if instant is None else timestamp(instant)
 
 
 def _rounding_message(rounding: Rounding | None) -> pb.Rounding | None:

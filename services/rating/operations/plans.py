@@ -1,8 +1,9 @@
-"""Creating and reading plans and their versions."""
+"""Creating, archiving and reading plans and their versions."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -11,6 +12,7 @@ from libs.db import begin
 from libs.requests import Request
 from libs.tenant import Tenant
 from libs.wire import Page, fitting, page_token, parse_page_token
+from services.rating.domain.fixed_fees import check_fixed_charges
 from services.rating.domain.plan import Plan, PlanVersion, check_base_amount, check_charges
 from services.rating.operations.command import begin_command
 from services.rating.operations.messages import plan_message, version_message
@@ -33,8 +35,8 @@ async def create_plan(
     """Add `plan` with its first version.
 
     Raises:
-        FieldInvalid: the base fee is too large.
-        MeterUnknown: a charge's meter does not exist.
+        FieldInvalid: the base fee, or a fixed charge, is too large.
+        MeterUnknown, MeterArchived: a charge's meter does not exist, or is archived.
         FieldsInvalid: a filter does not fit its meter.
         PlanCodeTaken: another plan has the code.
         RequestIdReused: the request came before with other content.
@@ -66,7 +68,9 @@ async def create_version(
 
     Raises:
         PlanNotFound: there is no such plan.
-        FieldInvalid, MeterUnknown, FieldsInvalid, RequestIdReused: as for `create_plan`.
+        PlanArchived: it takes no new versions.
+        FieldInvalid, MeterUnknown, MeterArchived, FieldsInvalid, RequestIdReused: as for
+            `create_plan`.
     """
     async with begin_command(engine, tenant, validate_only=validate_only) as conn:
         if not validate_only:
@@ -74,6 +78,7 @@ async def create_version(
             if earlier is not None:
                 return earlier
         plan = await store.lock_plan(conn, tenant, plan_code)
+        plan.check_open()
         await _check(conn, tenant, plan, version)
         newest = await store.load_newest_version(conn, tenant, plan_code)
         numbered = replace(version, version=newest + 1)
@@ -81,6 +86,28 @@ async def create_version(
         answer = pb.CreatePlanVersionResponse(version=version_message(numbered))
         if not validate_only:
             await requests.save_answer(conn, tenant, request, answer)
+    return answer
+
+
+async def archive_plan(
+    engine: AsyncEngine, tenant: Tenant, request: Request, code: str, *, now: datetime
+) -> pb.ArchivePlanResponse:
+    """Let a plan take no new subscriptions and versions; one that is archived stays as it is.
+
+    Raises:
+        PlanNotFound: there is no such plan.
+        RequestIdReused: the request came before with other content.
+    """
+    async with begin(engine, tenant) as conn:
+        earlier = await requests.claim(conn, tenant, request, pb.ArchivePlanResponse)
+        if earlier is not None:
+            return earlier
+        plan = await store.lock_plan(conn, tenant, code)
+        if plan.archived_at is None:
+            plan = replace(plan, archived_at=now)
+            await store.archive_plan(conn, tenant, code, now)
+        answer = pb.ArchivePlanResponse(plan=plan_message(plan))
+        await requests.save_answer(conn, tenant, request, answer)
     return answer
 
 
@@ -93,13 +120,17 @@ async def get_plan(
     return pb.GetPlanResponse(plan=plan_message(plan), version=version_message(found))
 
 
-async def list_plans(engine: AsyncEngine, tenant: Tenant, page: Page) -> pb.ListPlansResponse:
+async def list_plans(
+    engine: AsyncEngine, tenant: Tenant, page: Page, *, archived: bool
+) -> pb.ListPlansResponse:
     """Return a page of plans by code, each with its newest version, as far as an answer holds."""
     keys = parse_page_token(page.token, str)
     after_code = str(keys[0]) if keys else ""
     size = min(page.size, LISTED_MAX)
     async with begin(engine, tenant) as conn:
-        found = await store.list_plans(conn, tenant, after_code=after_code, limit=size + 1)
+        found = await store.list_plans(
+            conn, tenant, after_code=after_code, archived=archived, limit=size + 1
+        )
     entries = [
         pb.PlanEntry(plan=plan_message(plan), version=version_message(version))
         for plan, version in found[:size]
@@ -113,5 +144,6 @@ async def list_plans(engine: AsyncEngine, tenant: Tenant, page: Page) -> pb.List
 
 async def _check(conn: AsyncConnection, tenant: Tenant, plan: Plan, version: PlanVersion) -> None:
     check_base_amount(version, plan.currency)
+    check_fixed_charges(version, plan.currency)
     codes = {charge.meter_code for charge in version.charges}
-    check_charges(version.charges, await load_meters(conn, tenant, codes))
+    check_charges(version.charges, await load_meters(conn, tenant, codes, hold=True))

@@ -62,7 +62,7 @@ async def load_meter_of(engine: AsyncEngine, tenant: Tenant, charge: Charge) -> 
 
 
 def preview_units(charge: Charge, currency: str, usage: Units) -> pb.PreviewPriceResponse:
-    """Price units that are counted already.
+    """Price units that are counted already; those of a prorated charge are there all the time.
 
     Raises:
         FieldInvalid: the charge has no such bucket, or its price looks at more than units.
@@ -90,8 +90,8 @@ def preview_events(
     """Price what `meter` counts in `events`; those without a type have the meter's.
 
     Raises:
-        FieldInvalid, FieldsInvalid: the charge does not fit the meter, or levels have no period to
-            be weighed over.
+        FieldInvalid, FieldsInvalid: the charge does not fit the meter, or levels or a prorated
+            charge have no period to be weighed over.
         PriceNotComputable: a custom price has no value.
         AmountTooLarge: they cost more than money can be written in.
     """
@@ -101,6 +101,9 @@ def preview_events(
     if meter.aggregation is Aggregation.WEIGHTED_SUM:
         problem = f"{meter.code} weighs levels over a billing period: give units"
         raise FieldInvalid("events", problem)
+    if charge.prorated:
+        problem = "are weighed by the days of a billing period, as the charge is prorated"
+        raise FieldInvalid("events", f"{problem}: give units")
     placed = [
         replace(event, type=event.type or meter.event_type, customer_id="", subscription_id="")
         for event in events

@@ -71,6 +71,10 @@ def options_fields(options: PriceOptions) -> dict[str, Any]:
         fields[name] = _optional(getattr(options, name) or None)
     if options.conversion is not None:
         fields["conversion"] = _conversion_message(options.conversion)
+    unit = options.pricing_unit
+    if unit is not None:
+        rate = decimal_text(unit.conversion_rate)
+        fields["pricing_unit"] = pb.PricingUnit(code=unit.code, conversion_rate=rate)
     return fields
 
 

@@ -14,11 +14,13 @@ from libs.tenant import Tenant
 from libs.wire import money_message
 from services.rating.domain.cell import Cell
 from services.rating.domain.fee import Fee, base_fee, check_amounts
+from services.rating.domain.fixed_fees import fixed_fees
 from services.rating.domain.meter import Meter
 from services.rating.domain.period import BillingPeriod, PeriodKind
 from services.rating.domain.plan import PlanVersion
-from services.rating.domain.single_events import codes_read
-from services.rating.domain.usage import span_of
+from services.rating.domain.single_events import codes_prorated, codes_read
+from services.rating.domain.unit_change import UnitChange
+from services.rating.domain.usage import prorated_span_of, span_of
 from services.rating.domain.usage_fees import Events, usage_fees, with_minimums
 from services.rating.operations.carrying import with_carried
 from services.rating.operations.log import Log
@@ -32,6 +34,7 @@ from services.rating.operations.single_events import (
     read_events,
 )
 from services.rating.store.cells import load_cells
+from services.rating.store.fixed_units import load_changes
 from services.rating.store.merged_cells import load_merged_cells
 from services.rating.store.meters import load_meters
 from services.rating.store.periods import load_period, load_periods
@@ -52,11 +55,12 @@ class Rated:
 
 @dataclass(frozen=True, slots=True)
 class LoadedUsage:
-    """What prices periods: plan versions by id, meters by code, cells by period and meter."""
+    """What prices periods: versions by id, meters by code, cells by period and meter, units."""
 
     versions: Mapping[UUID, PlanVersion]
     meters: Mapping[str, Meter]
     cells: Mapping[UUID, Mapping[UUID, Sequence[Cell]]]
+    changes: Mapping[UUID, Sequence[UnitChange]]  # Of units of fixed charges, by subscription.
 
     def price(
         self, period: BillingPeriod, read: ReadEvents | None = None, *, closing: bool = True
@@ -65,7 +69,10 @@ class LoadedUsage:
         version = self.versions[period.plan_version_id]
         found = self.cells.get(period.period_id, {})
         events = None if read is None else read.events
-        return price_period(period, version, self.meters, found, events=events, closing=closing)
+        changes = self.changes.get(period.subscription_uid, ())
+        return price_period(
+            period, version, self.meters, found, changes=changes, events=events, closing=closing
+        )
 
     def counted(self, period: BillingPeriod) -> Counted | None:
         """Return what prices of the period look at event by event; None if that is nothing."""
@@ -176,12 +183,27 @@ async def load_usage(
     codes = {charge.meter_code for one in charged for charge in versions[one].charges}
     meters = await load_meters(conn, tenant, codes) if codes else {}
     if merged:
-        in_periods = await load_merged_cells(conn, tenant, usage, meters.values())
+        weighed = codes_prorated(versions.values())
+        in_periods = await load_merged_cells(conn, tenant, usage, meters.values(), by_day=weighed)
     else:
         in_periods = await load_cells(conn, tenant, usage)
     owned = [(tenant, period) for period in usage]
     found = await with_carried(conn, owned, meters.values(), in_periods)
-    return LoadedUsage(versions, meters, found)
+    changes = await load_unit_changes(conn, [(tenant, one) for one in periods], versions)
+    return LoadedUsage(versions, meters, found, changes)
+
+
+async def load_unit_changes(
+    conn: AsyncConnection,
+    owned: Iterable[tuple[Tenant, BillingPeriod]],
+    versions: Mapping[UUID, PlanVersion],
+) -> Mapping[UUID, Sequence[UnitChange]]:
+    """Return what subscriptions changed of units, by uid, for periods that may bill them."""
+    billing = [(of, one) for of, one in owned if versions[one.plan_version_id].fixed_charges]
+    if not billing:
+        return {}
+    tenants = {tenant for tenant, _ in billing}
+    return await load_changes(conn, tenants, {one.subscription_uid for _, one in billing})
 
 
 def price_period(
@@ -190,13 +212,15 @@ def price_period(
     meters: Mapping[str, Meter],
     found: Mapping[UUID, Sequence[Cell]],
     *,
+    changes: Sequence[UnitChange] = (),
     events: Events | None = None,
     closing: bool = True,
 ) -> Rated:
     """Price a period of `version`, with its meters by code and the cells `found` by meter.
 
-    `events` are those that prices look at, by meter code. Minimums belong to a period that closes,
-    or is looked at as if it did; what it has cost so far has none.
+    `changes` are those of the subscription's units, `events` those that prices look at, by meter
+    code. Minimums and fixed charges belong to a period that closes, or is looked at as if it did;
+    what its usage has cost so far has none.
 
     Raises:
         AmountTooLarge: it costs more than money can be written in.
@@ -207,13 +231,18 @@ def price_period(
         base = _base_fee(period, version)
         check_amounts([base])
         return Rated((base,), ())
+    if period.kind is PeriodKind.FIXED:
+        fixed = fixed_fees(version, changes, period)
+        check_amounts(fixed)
+        return Rated(tuple(fixed), ())
     codes = {charge.meter_code for charge in version.charges}
     cells = {code: found.get(meters[code].meter_id, ()) for code in meters.keys() & codes}
-    fees = usage_fees(
-        version, meters, cells, currency=period.currency, span=span_of(period), events=events
-    )
+    prorated = any(charge.prorated for charge in version.charges)
+    span = prorated_span_of(period) if prorated else span_of(period)
+    fees = usage_fees(version, meters, cells, currency=period.currency, span=span, events=events)
     if closing:
         fees = with_minimums(version, meters, fees, period)
+        fees += fixed_fees(version, changes, period)
     check_amounts(fees)
     priced = (cell for of_meter in cells.values() for cell in of_meter)
     return Rated(tuple(fees), latest_traceparents(priced))

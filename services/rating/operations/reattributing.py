@@ -21,6 +21,7 @@ from services.rating.operations.folding import Catalogs, announce_late
 from services.rating.operations.log import Log, applied_slices, count_partitions, newest_applied
 from services.rating.store import catalog as catalog_store
 from services.rating.store import reattributions as store
+from services.rating.store.ambiguous import count_ambiguous, mark_valueless
 from services.rating.store.applied import load_applied
 from services.rating.store.cells import count_unattributed, merge_cells
 from services.rating.store.reattributions import Job, first_days_of
@@ -51,7 +52,7 @@ async def reattribute_from(
         tenant,
         customer_id,
         first_days,
-        unattributed_from=from_at.astimezone(UTC).date(),
+        counts_from=from_at.astimezone(UTC).date(),
     )
     applied = await load_applied(conn)
     await store.save_job(conn, tenant, customer_id, from_at=from_at, applied=applied)
@@ -109,8 +110,7 @@ async def _fold_again(log: Log, job: Job, catalog: Catalog) -> Folded:
     for key in [key for key in folded.cells if key.day < first_days[key.term_id]]:
         del folded.cells[key]
     first_day = job.from_at.date()
-    for which in [which for which in folded.unattributed if which.day < first_day]:
-        del folded.unattributed[which]
+    folded.drop_counts(lambda which: which.day < first_day)
     return folded
 
 
@@ -128,6 +128,8 @@ async def _finish(worker: AsyncEngine, job: Job, catalog: Catalog, folded: Folde
         await announce_late(conn, [(job.tenant, period) for period in periods])
         await merge_cells(conn, folded.cells)
         await count_unattributed(conn, folded.unattributed)
+        await count_ambiguous(conn, folded.ambiguous)
+        await mark_valueless(conn, folded.valueless)
         if not await store.finish_job(conn, job):
             raise Unavailable("another process has finished the job")
 

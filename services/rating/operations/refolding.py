@@ -94,6 +94,7 @@ def _keep(folded: Folded, terms: Collection[UUID]) -> None:
     for key in [key for key in folded.cells if key.term_id not in terms]:
         del folded.cells[key]
     folded.unattributed.clear()
+    folded.ambiguous.clear()
     check_count("combinations of values", len(folded.cells), CELLS_MAX)
     values = sum(len(cell.values) for cell in folded.cells.values())
     check_count("distinct values", values, VALUES_MAX)

@@ -17,16 +17,18 @@ from libs.tenant import Tenant
 from libs.wire import money_message
 from services.rating.domain.cell import Cell
 from services.rating.domain.fee import Fee
+from services.rating.domain.fixed_fees import check_fixed_charges
 from services.rating.domain.meter import Meter
 from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
-from services.rating.domain.plan import PlanVersion, check_base_amount, check_charges
+from services.rating.domain.plan import PlanVersion, Timing, check_base_amount, check_charges
 from services.rating.domain.simulation import (
     Candidate,
     CurrencyMismatch,
     Simulated,
     unmetered_codes,
 )
-from services.rating.domain.single_events import codes_read
+from services.rating.domain.single_events import codes_prorated, codes_read
+from services.rating.domain.unit_change import UnitChange
 from services.rating.operations.carrying import with_carried
 from services.rating.operations.log import Log
 from services.rating.operations.messages import billing_period_message, fee_message
@@ -40,6 +42,7 @@ from services.rating.operations.single_events import (
     read_events,
 )
 from services.rating.store import simulation as store
+from services.rating.store.fixed_units import load_changes
 from services.rating.store.merged_cells import load_merged_cells
 from services.rating.store.meters import load_meters
 from services.rating.store.plans import load_plan, load_versions
@@ -63,12 +66,18 @@ class _Books:
     """What the prices of a page of periods are made of."""
 
     periods: Sequence[BillingPeriod]
-    base_periods: Mapping[Stretch, BillingPeriod]
+    fee_periods: Mapping[tuple[Stretch, PeriodKind], BillingPeriod]
+    changes: Mapping[UUID, Sequence[UnitChange]]  # Of units of fixed charges, by subscription.
     versions: Mapping[UUID, PlanVersion]
     meters: Mapping[str, Meter]
     cells: Mapping[UUID, Mapping[UUID, Sequence[Cell]]]
     asked: Sequence[Asked]  # Periods of which a price looks at single events.
     events: Mapping[UUID, ReadEvents] = field(default_factory=dict)
+
+    def period_of(self, period: BillingPeriod, kind: PeriodKind) -> BillingPeriod:
+        """Return the period of `kind` of the same week or month; without one, `period` as one."""
+        found = self.fee_periods.get((stretch_of(period), kind), period)
+        return replace(found, kind=kind)
 
 
 async def simulate_plan(
@@ -121,6 +130,7 @@ async def _check(
         else:
             candidate, path = wanted, "version.interval_unit"
             check_base_amount(wanted.version, wanted.currency)
+            check_fixed_charges(wanted.version, wanted.currency)
             codes = {charge.meter_code for charge in wanted.version.charges}
             check_charges(wanted.version.charges, await load_meters(conn, tenant, codes))
         unit = candidate.version.interval_unit
@@ -165,7 +175,9 @@ async def _load_books(
     tried = (*versions.values(), candidate.version)
     codes = {charge.meter_code for version in tried for charge in version.charges}
     meters = await load_meters(conn, tenant, codes)
-    merged = await load_merged_cells(conn, tenant, periods, meters.values())
+    merged = await load_merged_cells(
+        conn, tenant, periods, meters.values(), by_day=codes_prorated(tried)
+    )
     owned = [(tenant, period) for period in periods]
     cells = await with_carried(conn, owned, meters.values(), merged)
     counted = []
@@ -175,7 +187,8 @@ async def _load_books(
         counted.append((tenant, period, found))
     return _Books(
         periods=periods,
-        base_periods=await store.load_base_periods(conn, tenant, periods),
+        fee_periods=await store.load_fee_periods(conn, tenant, periods),
+        changes=await load_changes(conn, [tenant], {one.subscription_uid for one in periods}),
         versions=versions,
         meters=meters,
         cells=cells,
@@ -200,18 +213,23 @@ def _price(books: _Books, candidate: Candidate) -> list[Simulated]:
 
 
 def _fees(books: _Books, period: BillingPeriod, version: PlanVersion, name: str) -> list[Fee]:
-    """Price the base fee, for the days it is billed for, and the usage."""
+    """Price the base fee and fixed charges, for the days they are billed for, and the usage."""
     fees: list[Fee] = []
+    changes = books.changes.get(period.subscription_uid, ())
     if version.base_amount is not None:
-        base = books.base_periods.get(stretch_of(period), period)
-        base = replace(base, kind=PeriodKind.BASE, plan_name=name)
+        base = replace(books.period_of(period, PeriodKind.BASE), plan_name=name)
         fees += price_period(base, version, books.meters, {}).fees
-    if version.charges:
+    if version.has_fixed(Timing.IN_ADVANCE):
+        fixed = books.period_of(period, PeriodKind.FIXED)
+        fees += price_period(fixed, version, books.meters, {}, changes=changes).fees
+    if version.charges or version.has_fixed(Timing.IN_ARREARS):
         usage = replace(period, kind=PeriodKind.USAGE)
         cells = books.cells.get(period.period_id, {})
         read = books.events.get(period.period_id)
         events = None if read is None else read.events
-        fees += price_period(usage, version, books.meters, cells, events=events).fees
+        fees += price_period(
+            usage, version, books.meters, cells, changes=changes, events=events
+        ).fees
     return fees
 
 

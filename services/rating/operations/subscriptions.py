@@ -22,6 +22,7 @@ from services.rating.domain.subscription import (
     status_at,
 )
 from services.rating.operations.command import begin_command
+from services.rating.operations.fixed_units import load_history
 from services.rating.operations.messages import billing_period_message, subscription_message
 from services.rating.operations.reattributing import reattribute_from
 from services.rating.operations.schedule import Unwritten, cut_periods, write_periods
@@ -62,6 +63,7 @@ async def create_subscription(
     Raises:
         FieldInvalid: the start or end cannot be.
         PlanNotFound, PlanVersionNotFound: there is no such plan or version.
+        PlanArchived: the plan takes no new subscriptions.
         SubscriptionIdTaken: a pending or active subscription has the id.
         RequestIdReused: the request came before with other content.
     """
@@ -70,7 +72,10 @@ async def create_subscription(
             earlier = await requests.claim(conn, tenant, request, pb.CreateSubscriptionResponse)
             if earlier is not None:
                 return earlier
-        plan, version = await plan_store.load_plan(conn, tenant, wish.plan_code, wish.plan_version)
+        plan, version = await plan_store.load_plan(
+            conn, tenant, wish.plan_code, wish.plan_version, hold=True
+        )
+        plan.check_open()
         subscription = _granted(wish, plan, version, now)
         check_stretch(subscription.start, subscription.end, now)
         await change_catalog(conn, tenant)
@@ -131,10 +136,12 @@ async def terminate_subscription(
 async def get_subscription(
     engine: AsyncEngine, tenant: Tenant, subscription_id: str
 ) -> pb.GetSubscriptionResponse:
-    """Return the newest life of `subscription_id`."""
+    """Return the newest life of `subscription_id`, and the units of its fixed charges."""
     async with begin(engine, tenant) as conn:
         found = await store.load_newest(conn, tenant, subscription_id)
-    return pb.GetSubscriptionResponse(subscription=subscription_message(found))
+        units = await load_history(conn, tenant, found)
+    message = subscription_message(found)
+    return pb.GetSubscriptionResponse(subscription=message, fixed_units=units)
 
 
 async def list_subscriptions(

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from uuid import UUID
 
 from libs.db import Snapshots
@@ -15,16 +15,18 @@ from services.rating.domain.attribution import Catalog, Term
 from services.rating.domain.cell import Cell, CellKey, part_count
 from services.rating.domain.columns import Slice
 from services.rating.domain.corrected import Corrected
-from services.rating.domain.folding import Folded, Unattributed, fold
+from services.rating.domain.folding import Ambiguous, Folded, Unattributed, fold
 from services.rating.domain.meter import Meter
 from services.rating.domain.verification import Share, cell_differences
 from services.rating.operations.log import LogBroken, LogPages, LogUnreadable, pages_of
 from services.rating.store import verification as store
+from services.rating.store.ambiguous import load_ambiguous
 from services.rating.store.applied import Lane, load_applied
 from services.rating.store.catalog import load_meters_by_type
 
 ROWS_MAX = 50_000  # Of cells and distinct values in memory, once as stored and once folded again.
 UNLIMITED = 2**62
+COUNTED_BY = ("customer_id", "event_type", "day", "subscription_id")  # The last if ambiguous.
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +39,17 @@ class View:
     customers: Wanted
     cells: Mapping[CellKey, Cell]
     unattributed: Mapping[Unattributed, int]
+    ambiguous: Mapping[Ambiguous, int]
     jobs: Sequence[tuple[int, str]]
 
     def keep(self, folded: Folded) -> int:
         """Drop what is of other shares from `folded`; return how many rows are left."""
         for key in [key for key in folded.cells if (key.term_id, key.meter_id) not in self.names]:
             del folded.cells[key]
-        strangers = [
-            which
-            for which in folded.unattributed
-            if not self.customers.include(which.tenant, which.customer_id)
-        ]
-        for which in strangers:
-            del folded.unattributed[which]
+        customers = self.customers
+        folded.drop_counts(lambda which: not customers.include(which.tenant, which.customer_id))
         parts = sum(map(part_count, folded.cells.values()))
-        return len(folded.cells) + len(folded.unattributed) + parts
+        return len(folded.cells) + len(folded.unattributed) + len(folded.ambiguous) + parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ class Again:
 async def verify_cells(
     snapshots: Snapshots, log: LogPages, counts: Counter[str]
 ) -> AsyncGenerator[Finding, None]:
-    """Give every cell that is not what the log gives, and every count of unattributed events.
+    """Give every cell that is not what the log gives, and every such count of events.
 
     Cells are compared that a plan charges: others begin when their meter was made. Of each
     partition the cells, the catalog and the applied positions are read at one instant; then the
@@ -138,7 +136,8 @@ async def _load_view(snapshots: Snapshots, share: Share, rows_max: int) -> View 
         if cells is None:
             return None
         unattributed = await store.load_unattributed(conn, wanted.include)
-    if len(cells) + len(unattributed) > rows_max:
+        ambiguous = await load_ambiguous(conn, wanted.include)
+    if len(cells) + len(unattributed) + len(ambiguous) > rows_max:
         return None
     names = _names(terms, meters)
     return View(
@@ -148,6 +147,7 @@ async def _load_view(snapshots: Snapshots, share: Share, rows_max: int) -> View 
         customers=wanted,
         cells={key: cell for key, cell in cells.items() if (key.term_id, key.meter_id) in names},
         unattributed=unattributed,
+        ambiguous=ambiguous,
         jobs=[job for job in sorted(jobs) if wanted.share_has(*job)],
     )
 
@@ -251,14 +251,19 @@ def _compare(view: View, again: Again) -> Iterator[Finding]:
         if known.dimensions:
             named["dimensions"] = ", ".join(known.dimensions)
         yield from cell_differences(key, named, stored, fresh)
-    for which in sorted(
-        view.unattributed.keys() | folded.unattributed.keys(),
-        key=lambda one: (one.tenant, one.customer_id, one.event_type, one.day),
-    ):
-        named = {
-            "customer_id": which.customer_id,
-            "event_type": which.event_type,
-            "day": str(which.day),
-        }
-        counted = (view.unattributed.get(which), folded.unattributed.get(which))
-        yield from compared(which.tenant, "unattributed events", named, event_count=counted)
+    yield from _compare_counts("unattributed events", view.unattributed, folded.unattributed)
+    yield from _compare_counts("ambiguous events", view.ambiguous, folded.ambiguous)
+
+
+def _compare_counts(
+    what: str,
+    stored: Mapping[Unattributed, int] | Mapping[Ambiguous, int],
+    fresh: Mapping[Unattributed, int] | Mapping[Ambiguous, int],
+) -> Iterator[Difference]:
+    before, after = (
+        {astuple(key): count for key, count in each.items()} for each in (stored, fresh)
+    )
+    for key in sorted(before.keys() | after.keys()):
+        tenant, *named = key
+        names = dict(zip(COUNTED_BY, map(str, named), strict=False))
+        yield from compared(tenant, what, names, event_count=(before.get(key), after.get(key)))

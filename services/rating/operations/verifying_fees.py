@@ -19,10 +19,11 @@ from services.rating.domain.meter import Meter
 from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
 from services.rating.domain.plan import PlanVersion
 from services.rating.domain.single_events import EventsNotRead, codes_read
+from services.rating.domain.unit_change import UnitChange
 from services.rating.domain.verification import breakdown_differences, fee_differences
 from services.rating.operations.carrying import with_carried
 from services.rating.operations.log import Log
-from services.rating.operations.rating import price_period
+from services.rating.operations.rating import load_unit_changes, price_period
 from services.rating.operations.single_events import (
     Asked,
     ReadEvents,
@@ -50,6 +51,7 @@ class Books:
     cells: Mapping[UUID, Mapping[UUID, Sequence[Cell]]]  # By period and meter.
     asked: Sequence[Asked]  # Of periods whose prices look at single events.
     jobs: set[tuple[int, str]]
+    changes: Mapping[UUID, Sequence[UnitChange]]  # Of units of fixed charges, by subscription.
 
 
 async def verify_fees(
@@ -118,6 +120,7 @@ async def _load_books(conn: AsyncConnection, page: Sequence[Owned]) -> Books:
         cells=cells,
         asked=await load_asked(conn, counted),
         jobs=await store.load_jobs(conn),
+        changes=await load_unit_changes(conn, page, versions),
     )
 
 
@@ -153,6 +156,7 @@ def _findings(
                 books.versions[period.plan_version_id],
                 books.meters[tenant],
                 books.cells.get(period.period_id, {}),
+                changes=books.changes.get(period.subscription_uid, ()),
                 events=None if read is None else read.events,
             )
         except (AmountTooLarge, PriceNotComputable, EventsNotRead) as error:

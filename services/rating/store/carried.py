@@ -12,23 +12,27 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     Date,
     DateTime,
     Integer,
     Table,
     Text,
     Uuid,
+    cast,
     func,
     literal,
     select,
 )
+from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.schema import among
 from libs.tenant import Tenant
-from services.rating.domain.cell import Cell
+from services.rating.domain.cell import Cell, Presence
+from services.rating.domain.event import Moment
 from services.rating.domain.period import BillingPeriod
-from services.rating.store.cell_parts import MOMENT, add_part
+from services.rating.store.cell_parts import ADDED, MOMENT, add_part
 from services.rating.store.schema import billing_periods, subscriptions, terms
 from services.rating.store.usage_schema import cell_levels, cell_values, cells
 
@@ -56,10 +60,13 @@ async def load_earlier(
         )
         holders[row.period_id, row.meter_id, bytes(row.dimensions_key)] = cell
         found.setdefault(row.period_id, {}).setdefault(row.meter_id, []).append(cell)
-    for table, of_what in ((cell_values, [cell_values.c.value_key]), (cell_levels, [])):
-        for row in await conn.execute(_last(table, asked, meter_ids, of_what)):
-            key = (row.period_id, row.meter_id, bytes(row.dimensions_key))
-            add_part(table, holders.get(key), row)
+    for row in await conn.execute(_stays(asked, meter_ids)):
+        holder = holders.get((row.period_id, row.meter_id, bytes(row.dimensions_key)))
+        if holder is not None:
+            holder.add_value(bytes(row.value_key), _presence(row))
+    for row in await conn.execute(_last_levels(asked, meter_ids)):
+        key = (row.period_id, row.meter_id, bytes(row.dimensions_key))
+        add_part(cell_levels, holders.get(key), row)
     return found
 
 
@@ -100,11 +107,50 @@ def _sums(asked: Any, meter_ids: Collection[UUID]) -> Any:
     return rows.where(among(cells.c.meter_id, meter_ids)).group_by(*key)
 
 
-def _last(table: Table, asked: Any, meter_ids: Collection[UUID], of_what: Sequence[Any]) -> Any:
-    key = (asked.c.period_id, table.c.meter_id, table.c.dimensions_key, *of_what)
-    latest = [table.c[name].desc() for name in MOMENT]
-    rows = select(table, asked.c.period_id).select_from(_before(table, asked))
-    return rows.where(among(table.c.meter_id, meter_ids)).distinct(*key).order_by(*key, *latest)
+def _stays(asked: Any, meter_ids: Collection[UUID]) -> Any:
+    """Query the last operation on each distinct value, and when its last stay has begun.
+
+    That is the first moment at which it was added on a day behind the last one that it was gone at
+    the end of.
+    """
+    columns = cell_values.c
+    key = (asked.c.period_id, columns.meter_id, columns.dimensions_key, columns.value_key)
+    at = _moment_of(columns, MOMENT)
+    gone = func.max(at).filter(columns.present.is_(False)).over(partition_by=key)
+    rows = select(
+        *key,
+        at.label("at"),
+        columns.present,
+        _moment_of(columns, ADDED).label("added"),
+        columns.added_time_us,
+        gone.label("gone"),
+    ).select_from(_before(cell_values, asked))
+    days = rows.where(among(columns.meter_id, meter_ids)).subquery("days")
+    of_value = [days.c[each.name] for each in key]
+    stays = days.c.added_time_us.is_not(None) & (days.c.gone.is_(None) | (days.c.at > days.c.gone))
+    return select(
+        *of_value,
+        func.max(days.c.at).label("at"),
+        func.max(days.c.gone).label("gone"),
+        func.min(days.c.added).filter(stays).label("added"),
+    ).group_by(*of_value)
+
+
+def _moment_of(columns: Any, names: Sequence[str]) -> Any:
+    return array([cast(columns[name], BigInteger) for name in names])
+
+
+def _presence(row: Any) -> Presence:
+    present = row.gone is None or row.at > row.gone
+    return Presence(Moment(*row.at), present, None if row.added is None else Moment(*row.added))
+
+
+def _last_levels(asked: Any, meter_ids: Collection[UUID]) -> Any:
+    columns = cell_levels.c
+    key = (asked.c.period_id, columns.meter_id, columns.dimensions_key)
+    latest = [columns[name].desc() for name in MOMENT]
+    rows = select(cell_levels, asked.c.period_id).select_from(_before(cell_levels, asked))
+    return rows.where(among(columns.meter_id, meter_ids)).distinct(*key).order_by(*key, *latest)
 
 
 def _before(table: Table, asked: Any) -> Any:

@@ -103,14 +103,13 @@ def select_terms(owners: Any) -> Any:
 
     `owners` is the table of subscriptions, or a join that ends in it.
     """
-    event_types = (
-        select(func.array_agg(meters.c.event_type))
-        .where(
-            meters.c.tenant == plan_versions.c.tenant,
-            meters.c.code == func.any(plan_versions.c.meter_codes),
-        )
-        .scalar_subquery()
+    types = func.array_agg(meters.c.event_type)
+    charged = (
+        meters.c.tenant == plan_versions.c.tenant,
+        meters.c.code == func.any(plan_versions.c.meter_codes),
     )
+    counted_once = select(types).where(*charged, ~meters.c.fan_out).scalar_subquery()
+    fanned_out = select(types).where(*charged, meters.c.fan_out).scalar_subquery()
     return (
         select(
             terms,
@@ -118,7 +117,8 @@ def select_terms(owners: Any) -> Any:
             subscriptions.c.subscription_id,
             subscriptions.c.starts_at.label("subscription_starts_at"),
             subscriptions.c.default_for_usage,
-            event_types.label("event_types"),
+            counted_once.label("event_types"),
+            fanned_out.label("fanned_types"),
         )
         .select_from(owners)
         .join(
@@ -145,6 +145,7 @@ def read_term(row: Row[Any]) -> Term:
         start=micros(row.starts_at),
         end=None if row.ends_at is None else micros(row.ends_at),
         event_types=frozenset(row.event_types or ()),
+        fanned_types=frozenset(row.fanned_types or ()),
     )
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 from sqlalchemy import Row, Table
 
-from services.rating.domain.cell import Cell, CellKey, Level, Operation
+from services.rating.domain.cell import Cell, CellKey, Level, Presence
 from services.rating.domain.event import Moment
 from services.rating.store.usage_schema import cell_counts, cell_levels, cell_values
 
 MOMENT = ("time_us", "shard", "number", "place")
+ADDED = tuple(f"added_{name}" for name in MOMENT)
 PARTS = (cell_values, cell_levels, cell_counts)
 
 
@@ -25,7 +26,7 @@ def add_part(table: Table, cell: Cell | None, row: Row[Any]) -> None:
     if cell is None:
         return
     if table is cell_values:
-        cell.values[bytes(row.value_key)] = Operation(_moment(row), row.present)
+        cell.add_value(bytes(row.value_key), Presence(_moment(row), row.present, _added(row)))
     elif table is cell_levels:
         cell.add_level(Level(_moment(row), row.value))
     else:
@@ -34,8 +35,9 @@ def add_part(table: Table, cell: Cell | None, row: Row[Any]) -> None:
 
 def _rows_of(table: Table, cell: Cell) -> Iterator[tuple[Any, ...]]:
     if table is cell_values:
-        for value, operation in cell.values.items():
-            yield value, operation.present, *operation.moment
+        for value, presence in cell.values.items():
+            added = presence.added or (None,) * len(ADDED)
+            yield value, presence.present, *presence.moment, *added
     elif table is cell_levels:
         for level in (cell.levels or {}).values():
             yield *level.moment, level.value
@@ -45,3 +47,9 @@ def _rows_of(table: Table, cell: Cell) -> Iterator[tuple[Any, ...]]:
 
 def _moment(row: Row[Any]) -> Moment:
     return Moment(*(getattr(row, name) for name in MOMENT))
+
+
+def _added(row: Row[Any]) -> Moment | None:
+    if row.added_time_us is None:
+        return None
+    return Moment(*(getattr(row, name) for name in ADDED))

@@ -34,7 +34,7 @@ from libs.tenant import Tenant
 from services.rating.domain.cell import Cell, CellKey
 from services.rating.domain.event import Moment
 from services.rating.domain.folding import Unattributed
-from services.rating.store.cell_parts import MOMENT, PARTS, add_part, part_rows
+from services.rating.store.cell_parts import ADDED, MOMENT, PARTS, add_part, part_rows
 from services.rating.store.schema import meters
 from services.rating.store.usage_schema import (
     CELL_KEY,
@@ -160,11 +160,11 @@ def read_cell(row: Row[Any]) -> Cell:
 def _last_operations(tenant: Tenant, asked: Any) -> Any:
     """Query the last operation on each distinct value within each period that is `asked`.
 
-    Which day's cell takes it does not matter, as all of them are merged; but where the meter
-    counts day by day, it is the last one of each day.
+    Which day's cell takes it does not matter, as all of them are merged; but where days count for
+    themselves, by the meter or by a prorated charge, it is the last one of each day.
     """
     columns = cell_values.c
-    day = case((meters.c.day_bucket.is_not(None), columns.day))
+    day = case((meters.c.day_bucket.is_not(None) | meters.c.recurring, columns.day))
     value = (asked.c.period_id, columns.meter_id, columns.dimensions_key, columns.value_key, day)
     of_meter = (meters.c.tenant == columns.tenant) & (meters.c.meter_id == columns.meter_id)
     return (
@@ -257,7 +257,16 @@ def _merge_cells() -> Any:
 
 
 def _merge_values() -> Any:
-    return _keep_latest(cell_values, MOMENT, ("present", *MOMENT))
+    adding = _insert_added(cell_values)
+    new, known = adding.excluded, cell_values.c
+    later = tuple_(*(new[name] for name in MOMENT)) > tuple_(*(known[name] for name in MOMENT))
+    sooner = tuple_(*(new[name] for name in ADDED)) < tuple_(*(known[name] for name in ADDED))
+    first = new.added_time_us.is_not(None) & (known.added_time_us.is_(None) | sooner)
+    last = {name: case((later, new[name]), else_=known[name]) for name in ("present", *MOMENT)}
+    added = {name: case((first, new[name]), else_=known[name]) for name in ADDED}
+    return adding.on_conflict_do_update(
+        index_elements=(*CELL_KEY, "value_key"), set_={**last, **added}, where=later | first
+    )
 
 
 def _merge_levels() -> Any:

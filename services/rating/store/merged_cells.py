@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.schema import among
 from libs.tenant import Tenant
-from services.rating.domain.cell import Cell, Operation
+from services.rating.domain.cell import Cell, Presence
 from services.rating.domain.event import Moment
 from services.rating.domain.meter import Aggregation, Meter
 from services.rating.domain.period import BillingPeriod
@@ -42,15 +42,18 @@ async def load_merged_cells(
     tenant: Tenant,
     periods: Sequence[BillingPeriod],
     meters: Collection[Meter],
+    *,
+    by_day: Collection[str] = (),
 ) -> CellsOfPeriods:
     """Return the usage of usage `periods` that `meters` counted, by period and meter.
 
-    It is what `load_cells` gives, but the days of a period may be one cell, and nothing tells of
-    the folds.
+    It is what `load_cells` gives, but the days of a period may be one cell, other than those of
+    meters with a code of `by_day`, and nothing tells of the folds.
     """
-    merged = {meter.meter_id: meter for meter in meters if _is_merged(meter)}
-    by_day = [meter.meter_id for meter in meters if meter.meter_id not in merged]
-    found = await load_cells(conn, tenant, periods, meter_ids=by_day) if by_day else {}
+    alike = [meter for meter in meters if _is_merged(meter) and meter.code not in by_day]
+    merged = {meter.meter_id: meter for meter in alike}
+    others = [meter.meter_id for meter in meters if meter.meter_id not in merged]
+    found = await load_cells(conn, tenant, periods, meter_ids=others) if others else {}
     if not merged or not periods:
         return found
     if len(periods) > 1:
@@ -80,7 +83,7 @@ async def _add_values(
         if holder is None:  # A fold has added it since its cell would have been read.
             continue
         *moment, present = row.last
-        holder.values[bytes(row.value_key)] = Operation(Moment(*moment), present == 1)
+        holder.values[bytes(row.value_key)] = Presence(Moment(*moment), present == 1)
 
 
 def _merging(tenant: Tenant, asked: Any, meter_ids: Collection[UUID]) -> Any:

@@ -37,6 +37,9 @@ meters = Table(
     required("percentile", Integer),  # 0 but for PERCENTILE.
     required("recurring", Boolean),
     Column("day_bucket", Text),
+    Column("archived_at", INSTANT),
+    required("fan_out", Boolean),
+    Column("changed_at", INSTANT),  # Null: it counts what it did when it was created.
     PrimaryKeyConstraint("tenant", "code"),
     UniqueConstraint("tenant", "meter_id"),
     CheckConstraint(

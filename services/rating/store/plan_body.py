@@ -7,7 +7,15 @@ from decimal import Decimal
 from typing import Any
 
 from services.rating.domain.filters import DimensionFilter
-from services.rating.domain.plan import Charge, FilterBucket, IntervalUnit, PlanVersion, Timing
+from services.rating.domain.plan import (
+    Charge,
+    FilterBucket,
+    FixedCharge,
+    FixedPrice,
+    IntervalUnit,
+    PlanVersion,
+    Timing,
+)
 from services.rating.domain.price import Row
 from services.rating.store.price_body import (
     decimal_text,
@@ -28,6 +36,7 @@ def write_body(version: PlanVersion) -> Json:
         "base_amount": decimal_text(version.base_amount),
         "base_timing": version.base_timing,
         "charges": [_write_charge(charge) for charge in version.charges],
+        "fixed_charges": [_write_fixed(charge) for charge in version.fixed_charges],
     }
 
 
@@ -43,6 +52,7 @@ def read_body(row: Any) -> PlanVersion:
         base_timing=None if timing is None else Timing(timing),
         charges=tuple(_read_charge(charge) for charge in body["charges"]),
         created_at=row.created_at,
+        fixed_charges=tuple(_read_fixed(charge) for charge in body["fixed_charges"]),
     )
 
 
@@ -56,6 +66,7 @@ def write_rows(rows: Sequence[Row]) -> list[Json]:
             "flat_amount": str(row.flat_amount),
             "amount": str(row.amount),
             "up_to": decimal_text(row.up_to),
+            "pricing_unit": row.pricing_unit,
         }
         for row in rows
     ]
@@ -71,6 +82,7 @@ def read_rows(rows: Sequence[Json]) -> tuple[Row, ...]:
             flat_amount=Decimal(row["flat_amount"]),
             amount=Decimal(row["amount"]),
             up_to=find_decimal(row["up_to"]),
+            pricing_unit=row["pricing_unit"],
         )
         for row in rows
     )
@@ -92,7 +104,32 @@ def _write_charge(charge: Charge) -> Json:
         ],
         "options": write_options(charge.options),
         "group_by": charge.group_by,
+        "prorated": charge.prorated,
     }
+
+
+def _write_fixed(charge: FixedCharge) -> Json:
+    return {
+        "code": charge.code,
+        "display_name": charge.display_name,
+        "price": write_price(charge.price),
+        "units": str(charge.units),
+        "timing": charge.timing,
+        "prorated": charge.prorated,
+    }
+
+
+def _read_fixed(body: Json) -> FixedCharge:
+    price = read_price(body["price"])
+    assert isinstance(price, FixedPrice), "checked when it was written"
+    return FixedCharge(
+        code=body["code"],
+        display_name=body["display_name"],
+        price=price,
+        units=Decimal(body["units"]),
+        timing=Timing(body["timing"]),
+        prorated=body["prorated"],
+    )
 
 
 def _read_charge(body: Json) -> Charge:
@@ -113,4 +150,5 @@ def _read_charge(body: Json) -> Charge:
         ),
         options=read_options(body["options"]),
         group_by=tuple(body["group_by"]),
+        prorated=body["prorated"],
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Row, Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -72,6 +73,11 @@ async def lock_plan(conn: AsyncConnection, tenant: Tenant, code: str) -> Plan:
     return read_plan(row)
 
 
+async def archive_plan(conn: AsyncConnection, tenant: Tenant, code: str, at: datetime) -> None:
+    """Write when a locked plan was archived."""
+    await conn.execute(update(plans).filter_by(tenant=tenant, code=code).values(archived_at=at))
+
+
 async def load_newest_version(conn: AsyncConnection, tenant: Tenant, code: str) -> int:
     """Return the number of the newest version of a plan; 0 for none."""
     query = select(func.coalesce(func.max(plan_versions.c.version), 0)).filter_by(
@@ -81,15 +87,18 @@ async def load_newest_version(conn: AsyncConnection, tenant: Tenant, code: str) 
 
 
 async def load_plan(
-    conn: AsyncConnection, tenant: Tenant, code: str, version: int
+    conn: AsyncConnection, tenant: Tenant, code: str, version: int, *, hold: bool = False
 ) -> tuple[Plan, PlanVersion]:
-    """Return a plan and its version number `version`, 0 for the newest.
+    """Return a plan and its version number `version`, 0 for the newest; with `hold` it stays so.
 
     Raises:
         PlanNotFound: there is no such plan.
         PlanVersionNotFound: it has no such version.
     """
-    row = (await conn.execute(select(plans).filter_by(tenant=tenant, code=code))).one_or_none()
+    asked = select(plans).filter_by(tenant=tenant, code=code)
+    if hold:
+        asked = asked.with_for_update(read=True)
+    row = (await conn.execute(asked)).one_or_none()
     if row is None:
         raise PlanNotFound(f"no plan {code}")
     query = select(plan_versions).filter_by(tenant=tenant, plan_code=code)
@@ -120,18 +129,30 @@ async def load_versions(
 
 
 async def list_plans(
-    conn: AsyncConnection, tenant: Tenant, *, after_code: str, limit: int
+    conn: AsyncConnection, tenant: Tenant, *, after_code: str, archived: bool, limit: int
 ) -> Sequence[tuple[Plan, PlanVersion]]:
-    """Return up to `limit` plans by code, after `after_code`, each with its newest version."""
+    """Return up to `limit` plans by code, after `after_code`, each with its newest version.
+
+    Those that are `archived` only if they are wanted.
+    """
     query = (
         _newest_versions(tenant)
         .where(plans.c.code > after_code)
         .order_by(plans.c.code, plan_versions.c.version.desc())
         .limit(limit)
     )
+    if not archived:
+        query = query.where(plans.c.archived_at.is_(None))
     return [
         (
-            Plan(row.plan_id, row.code, row.name, row.currency, row.plan_created_at),
+            Plan(
+                row.plan_id,
+                row.code,
+                row.name,
+                row.currency,
+                row.plan_created_at,
+                row.archived_at,
+            ),
             read_body(row),
         )
         for row in await conn.execute(query)
@@ -140,7 +161,7 @@ async def list_plans(
 
 def read_plan(row: Row[Any]) -> Plan:
     """Return the plan of a row."""
-    return Plan(row.plan_id, row.code, row.name, row.currency, row.created_at)
+    return Plan(row.plan_id, row.code, row.name, row.currency, row.created_at, row.archived_at)
 
 
 def _newest_versions(tenant: Tenant) -> Select[Any]:
@@ -155,6 +176,7 @@ def _newest_versions(tenant: Tenant) -> Select[Any]:
             plans.c.name,
             plans.c.currency,
             plans.c.created_at.label("plan_created_at"),
+            plans.c.archived_at,
             plan_versions,
         )
         .select_from(joined)

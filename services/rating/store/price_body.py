@@ -18,7 +18,12 @@ from services.rating.domain.price import (
     Tier,
     VolumePrice,
 )
-from services.rating.domain.price_options import Conversion, ConversionRounding, PriceOptions
+from services.rating.domain.price_options import (
+    Conversion,
+    ConversionRounding,
+    PriceOptions,
+    PricingUnit,
+)
 
 Json = Mapping[str, Any]
 
@@ -111,6 +116,9 @@ def write_options(options: PriceOptions) -> Json:
         "percentage_discount": str(options.percentage_discount),
         "maximum_amount": decimal_text(options.maximum_amount),
         "minimum_amount": decimal_text(options.minimum_amount),
+        "pricing_unit": None
+        if options.pricing_unit is None
+        else [options.pricing_unit.code, str(options.pricing_unit.conversion_rate)],
     }
 
 
@@ -120,12 +128,14 @@ def read_options(body: Json) -> PriceOptions:
     if conversion is not None:
         multiplier, divisor, rounding = conversion
         conversion = Conversion(Decimal(multiplier), Decimal(divisor), ConversionRounding(rounding))
+    unit = body["pricing_unit"]
     return PriceOptions(
         conversion=conversion,
         usage_discount=Decimal(body["usage_discount"]),
         percentage_discount=Decimal(body["percentage_discount"]),
         maximum_amount=find_decimal(body["maximum_amount"]),
         minimum_amount=find_decimal(body["minimum_amount"]),
+        pricing_unit=None if unit is None else PricingUnit(unit[0], Decimal(unit[1])),
     )
 
 

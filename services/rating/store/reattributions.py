@@ -25,7 +25,13 @@ from services.rating.store.applied import Lane
 from services.rating.store.cell_parts import PARTS
 from services.rating.store.periods import read_period, select_periods
 from services.rating.store.schema import billing_periods
-from services.rating.store.usage_schema import cells, reattributions, unattributed
+from services.rating.store.usage_schema import (
+    ambiguous,
+    cells,
+    reattributions,
+    unattributed,
+    valueless_days,
+)
 
 DAY = timedelta(days=1)
 
@@ -114,7 +120,12 @@ async def has_usage(
         cells.c.day >= at.astimezone(UTC).date() - DAY,  # Whatever the zone.
         cells.c.last_time_us >= micros(at),
     )
-    found = await conn.execute(select(nowhere.exists() | in_cells.exists()))
+    valueless = select(1).where(
+        valueless_days.c.tenant == tenant,
+        valueless_days.c.customer_id == customer_id,
+        valueless_days.c.day >= at.astimezone(UTC).date(),
+    )
+    found = await conn.execute(select(nowhere.exists() | valueless.exists() | in_cells.exists()))
     return bool(found.scalar_one())
 
 
@@ -160,9 +171,12 @@ async def empty_cells(
     customer_id: str,
     first_days: Mapping[UUID, date],
     *,
-    unattributed_from: date,
+    counts_from: date,
 ) -> None:
-    """Forget the usage of terms from their `first_days` on. Their periods are locked."""
+    """Forget the usage of terms from their `first_days` on. Their periods are locked.
+
+    And the counts of events of nobody, or of one of several, on UTC days from `counts_from` on.
+    """
     for term_id, first_day in sorted(first_days.items()):
         for table in (cells, *PARTS):
             await conn.execute(
@@ -172,13 +186,14 @@ async def empty_cells(
                     table.c.day >= first_day,
                 )
             )
-    await conn.execute(
-        delete(unattributed).where(
-            unattributed.c.tenant == tenant,
-            unattributed.c.customer_id == customer_id,
-            unattributed.c.day >= unattributed_from,
+    for table in (unattributed, ambiguous):
+        await conn.execute(
+            delete(table).where(
+                table.c.tenant == tenant,
+                table.c.customer_id == customer_id,
+                table.c.day >= counts_from,
+            )
         )
-    )
 
 
 def first_days_of(terms: Iterable[Term], from_at: datetime) -> dict[UUID, date]:

@@ -29,14 +29,17 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from libs.schema import required, shared_tables
 from services.rating.store.base import INSTANT
 from services.rating.store.base import metadata as metadata
+from services.rating.store.fixed_schema import fixed_unit_changes
 from services.rating.store.meter_schema import meters as meters
 from services.rating.store.usage_schema import (
+    ambiguous,
     cell_counts,
     cell_levels,
     cell_values,
     cells,
     reattributions,
     unattributed,
+    valueless_days,
 )
 
 # Raised by every command that changes which cells an event counts in: a fold holds it shared.
@@ -57,6 +60,7 @@ plans = Table(
     required("name", Text),
     required("currency", Text),
     required("created_at", INSTANT),
+    Column("archived_at", INSTANT),
     PrimaryKeyConstraint("tenant", "code"),
     UniqueConstraint("tenant", "plan_id"),
     CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_is_a_code"),
@@ -182,7 +186,7 @@ billing_periods = Table(
         ["tenant", "plan_version_id"],
         ["plan_versions.tenant", "plan_versions.plan_version_id"],
     ),
-    CheckConstraint("kind IN ('base', 'usage')", name="kind_is_known"),
+    CheckConstraint("kind IN ('base', 'usage', 'fixed')", name="kind_is_known"),
     CheckConstraint("status IN ('open', 'due', 'closed')", name="status_is_known"),
     CheckConstraint(
         "whole_first_day <= fee_first_day AND fee_first_day < fee_end_day"
@@ -248,16 +252,19 @@ OWN_TENANT_TABLES = (
     plan_versions,
     subscriptions,
     terms,
+    fixed_unit_changes,
     cells,
     cell_values,
     cell_levels,
     cell_counts,
     unattributed,
+    ambiguous,
+    valueless_days,
     reattributions,
     billing_periods,
     closes,
     closed_fees,
 )
-WRITTEN_ONCE = (plan_versions, closes, closed_fees)
+WRITTEN_ONCE = (plan_versions, fixed_unit_changes, closes, closed_fees)
 
 shared_tables(metadata)

@@ -73,7 +73,7 @@ async def load_stretches(
 ) -> Sequence[BillingPeriod]:
     """Return up to `limit` periods, one for each week or month, by subscription and first day.
 
-    It is the one that bills the usage, or that of the base fee if there is no other.
+    It is the one that bills the usage; without one that of the base fee, or of fixed charges.
     """
     columns = billing_periods.c
     keys = (columns.subscription_uid, columns.whole_first_day)
@@ -81,23 +81,23 @@ async def load_stretches(
     if after is not None:
         query = query.where(tuple_(*keys) > after)
     usage_first = (columns.kind == PeriodKind.USAGE).desc()
-    query = query.distinct(*keys).order_by(*keys, usage_first).limit(limit)
+    query = query.distinct(*keys).order_by(*keys, usage_first, columns.kind).limit(limit)
     return [read_period(row) for row in await conn.execute(query)]
 
 
-async def load_base_periods(
+async def load_fee_periods(
     conn: AsyncConnection, tenant: Tenant, stretches: Collection[BillingPeriod]
-) -> dict[Stretch, BillingPeriod]:
-    """Return the periods that bill the base fees of `stretches`."""
+) -> dict[tuple[Stretch, PeriodKind], BillingPeriod]:
+    """Return the periods that bill the base fees, and the fixed charges in advance."""
     columns = billing_periods.c
     query = select_periods().where(
         columns.tenant == tenant,
-        columns.kind == PeriodKind.BASE,
+        columns.kind.in_([PeriodKind.BASE, PeriodKind.FIXED]),
         among(columns.subscription_uid, {one.subscription_uid for one in stretches}),
         among(columns.whole_first_day, {one.whole.first_day for one in stretches}),
     )
     found = [read_period(row) for row in await conn.execute(query)]
-    return {stretch_of(one): one for one in found}
+    return {(stretch_of(one), one.kind): one for one in found}
 
 
 def stretch_of(period: BillingPeriod) -> Stretch:

@@ -63,7 +63,8 @@ cells = Table(
     CheckConstraint("octet_length(dimensions_key) = 16", name="key_has_16_bytes"),
 )
 
-# The distinct values of a UNIQUE_COUNT cell: the last operation on each.
+# The distinct values of a UNIQUE_COUNT cell: the last operation on each; of a recurring meter also
+# the first one that added it.
 cell_values = Table(
     "cell_values",
     metadata,
@@ -74,6 +75,10 @@ cell_values = Table(
     required("shard", Integer),
     required("number", BigInteger),
     required("place", Integer),
+    Column("added_time_us", BigInteger),
+    Column("added_shard", Integer),
+    Column("added_number", BigInteger),
+    Column("added_place", Integer),
     PrimaryKeyConstraint(*CELL_KEY, "value_key"),
     CheckConstraint("octet_length(value_key) = 16", name="key_has_16_bytes"),
 )
@@ -112,6 +117,30 @@ unattributed = Table(
     Column("day", Date),  # In UTC.
     required("event_count", BigInteger),
     PrimaryKeyConstraint("tenant", "customer_id", "event_type", "day"),
+)
+
+# Events that a subscription took and others could have taken, so that operators can see them.
+ambiguous = Table(
+    "ambiguous",
+    metadata,
+    Column("tenant", Integer),
+    Column("customer_id", Text),
+    Column("event_type", Text),
+    Column("day", Date),  # In UTC.
+    Column("subscription_id", Text),  # That took them.
+    required("event_count", BigInteger),
+    PrimaryKeyConstraint("tenant", "customer_id", "event_type", "day", "subscription_id"),
+)
+
+# Days on which a customer has events that somebody took and that may be in no cell, for want of a
+# value: another subscription could take them, or nobody any more.
+valueless_days = Table(
+    "valueless_days",
+    metadata,
+    Column("tenant", Integer),
+    Column("customer_id", Text),
+    Column("day", Date),  # In UTC.
+    PrimaryKeyConstraint("tenant", "customer_id", "day"),
 )
 
 # How far the log is in the cells. Not of a tenant: slices hold many.

@@ -122,6 +122,7 @@ VERSION: Fields = {
     },
 }
 
+SHOWN_OR_NOT = AnyValue("archived ones are shown, or not")
 ACK_TOKEN: Mapping[str, object] = {
     "malformed": "%%%",
     "oversized": "MDox" * 20,
@@ -137,6 +138,9 @@ RATING: Mapping[str, Fields] = {
         "meter": {**ABSENT, "oversized": {"dimensions": [{"values": ["a" * 262_144]}]}},
         "meter.meter_id": OUTPUT,
         "meter.created_at": OUTPUT,
+        "meter.archived_at": OUTPUT,
+        "meter.changed_at": OUTPUT,
+        "meter.fan_out": AnyValue("events may count for one or for all"),
         "meter.code": CODE,
         "meter.name": OPTIONAL_TEXT,
         "meter.event_type": OPTIONAL_TEXT,
@@ -175,13 +179,14 @@ RATING: Mapping[str, Fields] = {
         },
     },
     "tally.rating.v1.MeterService.GetMeter": {"code": named(CODE, "meter", "METER_NOT_FOUND")},
-    "tally.rating.v1.MeterService.ListMeters": PAGE,
+    "tally.rating.v1.MeterService.ListMeters": {**PAGE, "include_archived": SHOWN_OR_NOT},
     "tally.rating.v1.PlanService.CreatePlan": {
         "request_id": UUID,
         "validate_only": CHECK_ONLY,
         "plan": ABSENT,
         "plan.plan_id": OUTPUT,
         "plan.created_at": OUTPUT,
+        "plan.archived_at": OUTPUT,
         "plan.code": CODE,
         "plan.name": OPTIONAL_TEXT,
         "plan.currency_code": CURRENCY,
@@ -200,7 +205,7 @@ RATING: Mapping[str, Fields] = {
             "unknown": Refusal(99, NOT_FOUND, "PLAN_VERSION_NOT_FOUND", ""),
         },
     },
-    "tally.rating.v1.PlanService.ListPlans": PAGE,
+    "tally.rating.v1.PlanService.ListPlans": {**PAGE, "include_archived": SHOWN_OR_NOT},
     "tally.rating.v1.SubscriptionService.CreateSubscription": {
         "request_id": UUID,
         "validate_only": CHECK_ONLY,
@@ -278,6 +283,7 @@ RATING: Mapping[str, Fields] = {
         "ack_token": ACK_TOKEN,
     },
     "tally.rating.v1.UsageService.ListUnattributed": {"customer_id": {"oversized": LONG}, **PAGE},
+    "tally.rating.v1.UsageService.ListAmbiguous": {"customer_id": {"oversized": LONG}, **PAGE},
     "tally.rating.v1.UsageService.ExplainEvent": {
         "source": {"oversized": LONG},
         "id": named(TEXT, "event", "EVENT_NOT_FOUND"),

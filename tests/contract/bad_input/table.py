@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tests.contract.bad_input.changing import CHANGING
 from tests.contract.bad_input.ingest import INGEST
 from tests.contract.bad_input.invoicing import INVOICING
 from tests.contract.bad_input.rating import RATING
@@ -12,7 +13,14 @@ from tests.contract.bad_input.rules import AnyValue, Fields, Refusal, Rejection
 from tests.contract.bad_input.trying import TRYING
 from tests.contract.bad_input.wallet import WALLET
 
-TABLE: Mapping[str, Fields] = {**INGEST, **RATING, **TRYING, **INVOICING, **WALLET}
+TABLE: Mapping[str, Fields] = {
+    **INGEST,
+    **RATING,
+    **CHANGING,
+    **TRYING,
+    **INVOICING,
+    **WALLET,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ from tests.contract.bad_input.requests import USD, World, good_requests
 from tests.suite import Suite
 from tests.wait import until
 
+NO_CHARGES = {"interval_unit": "INTERVAL_UNIT_MONTH", "interval_count": 1}
+
 
 @dataclass(frozen=True, slots=True)
 class Worlds:
@@ -46,7 +48,8 @@ def make_worlds(suite: Suite) -> Worlds:
 
 
 async def _fill(client: SuiteClient, name: str) -> World:
-    named = ("meter", "plan", "subscription", "customer", "event", "retracted")
+    named = ["meter", "plan", "subscription", "customer", "event", "retracted"]
+    named += ["idle_meter", "idle_plan"]  # To archive.
     world = {key: f"{name}-{key}" for key in named}
     world |= dict.fromkeys(
         ("rejected", "wallet", "hold", "released", "invoice", "period", "ending"), ""
@@ -59,6 +62,7 @@ async def _fill(client: SuiteClient, name: str) -> World:
     plan = good["rating.v1.PlanService.CreatePlan"]
     plan["plan"]["code"] = world["plan"]
     await client.plans.CreatePlan(CreatePlanRequest(**plan))
+    await _idle(client, world)
     customer = good["invoicing.v1.CustomerService.UpsertCustomer"]
     customer["customer"]["customer_id"] = world["customer"]
     await client.customers.UpsertCustomer(UpsertCustomerRequest(**customer))
@@ -77,6 +81,17 @@ async def _fill(client: SuiteClient, name: str) -> World:
     rejected = await client.ingest.ListRejectedEvents(ListRejectedEventsRequest())
     world["rejected"] = rejected.events[0].rejected_event_id
     return world | await _wallet(client, world) | await _billed(client, world)
+
+
+async def _idle(client: SuiteClient, world: World) -> None:
+    """Create what is archived: nothing else goes by it."""
+    good = good_requests(world)
+    meter = good["rating.v1.MeterService.CreateMeter"]
+    meter["meter"]["code"] = world["idle_meter"]
+    await client.meters.CreateMeter(CreateMeterRequest(**meter))
+    plan = {**good["rating.v1.PlanService.CreatePlan"], "version": NO_CHARGES}
+    plan["plan"]["code"] = world["idle_plan"]
+    await client.plans.CreatePlan(CreatePlanRequest(**plan))
 
 
 async def _subscribe(client: SuiteClient, world: World, subscription_id: str) -> str:

@@ -120,6 +120,7 @@ async def test_a_meter_comes_back_as_it_was_sent(suite: Suite) -> None:
             value_property="ms",
             percentile=95,
             day_bucket=DayBucket.DAY_BUCKET_MAX,
+            fan_out=True,
         ),
     ]
     async with suite.client(suite.new_tenant()) as client:

@@ -68,4 +68,4 @@ def test_events_count_for_who_takes_each_alone(catalog: Catalog, log: list[Usage
     taken = Counter(each.term.term_id for each in stretches if each.term is not None)
     assert {key.term_id: cell.event_count for key, cell in folded.cells.items()} == taken
     assert folded.unattributed.total() == len(log) - taken.total()
-    assert folded.ambiguous == sum(each.ambiguous for each in stretches)
+    assert folded.ambiguous.total() == sum(each.ambiguous for each in stretches)

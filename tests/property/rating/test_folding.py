@@ -58,6 +58,7 @@ OPTIONS: list[tuple[Aggregation, dict[str, Any]]] = [
     *((each, {}) for each in PLAIN),
     *((WEIGHTED, {"value_input": each}) for each in ValueInput),
     *((Aggregation.PERCENTILE, {"percentile": each}) for each in PERCENTILES),
+    (UNIQUE, {"recurring": True}),
 ]
 METERS = [a_meter(place, each, **more) for place, (each, more) in enumerate(OPTIONS, start=1)]
 # Of the same values, but computed; of large ones; and of texts.

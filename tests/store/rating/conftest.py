@@ -32,6 +32,7 @@ from services.rating.domain.meter import Aggregation, Dimension, Meter, ValueInp
 from services.rating.domain.plan import (
     Charge,
     FilterBucket,
+    FixedCharge,
     IntervalUnit,
     Plan,
     PlanVersion,
@@ -131,7 +132,7 @@ class World:
             meter_id=uuid4(),
             code=code,
             name=code,
-            event_type=code,
+            event_type=options.pop("event_type", code),
             aggregation=aggregation,
             value_property=value,
             dimensions=tuple(Dimension(key, ()) for key in dimensions),
@@ -148,6 +149,7 @@ class World:
         base: str | None = None,
         timing: Timing = Timing.IN_ARREARS,
         unit: IntervalUnit = IntervalUnit.MONTH,
+        fixed: Sequence[FixedCharge] = (),
         tenant: Tenant = TENANT,
     ) -> None:
         version = PlanVersion(
@@ -158,6 +160,7 @@ class World:
             base_timing=None if base is None else timing,
             charges=tuple(charges),
             created_at=JANUARY,
+            fixed_charges=tuple(fixed),
         )
         plan = Plan(uuid4(), code, code, "USD", JANUARY)
         await plans.create_plan(

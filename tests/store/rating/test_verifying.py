@@ -27,7 +27,7 @@ from services.rating.operations.verifying_cells import verify_cells
 from services.rating.operations.verifying_fees import verify_fees
 from services.rating.store.applied import Lane
 from services.rating.store.cell_parts import PARTS
-from services.rating.store.usage_schema import cells, unattributed
+from services.rating.store.usage_schema import ambiguous, cells, unattributed
 from tests.store.rating.conftest import JANUARY, TENANT, World, a_charge, an_event
 
 OTHER = Tenant(8)
@@ -59,6 +59,10 @@ CHANGES = {
         "UPDATE cell_values SET present = true",
         ("cell", "distinct_values"),
     ),
+    "a distinct value that came later": (
+        "UPDATE cell_values SET added_time_us = added_time_us + 1",
+        ("cell", "distinct_values"),
+    ),
     "another least value": (
         "UPDATE cells SET least = least + 1 WHERE least IS NOT NULL",
         ("cell", "least"),
@@ -79,6 +83,10 @@ CHANGES = {
     "events of nobody that were lost": (
         "DELETE FROM unattributed",
         ("unattributed events", "event_count"),
+    ),
+    "events of one of several that were lost": (
+        "UPDATE ambiguous SET event_count = event_count + 1",
+        ("ambiguous events", "event_count"),
     ),
 }
 
@@ -121,6 +129,7 @@ async def log(world: World) -> Log:
     options: dict[str, dict[str, Any]] = {
         "level": {"value_input": ValueInput.LEVEL},
         "middle": {"percentile": 50},
+        "users": {"recurring": True},
     }
     for code, aggregation in meters.items():
         await world.create_meter(
@@ -131,6 +140,7 @@ async def log(world: World) -> Log:
     await world.create_plan("calls", [a_charge("calls", "0.01")], tenant=OTHER)
     for customer in ("acme", "bolt", "corp"):
         await world.subscribe(customer, plan="all")
+    await world.subscribe("second", plan="all", customer="corp")
     await world.subscribe("acme", tenant=OTHER)
     sealed = Log(world)
     for n, customer in enumerate(("acme", "bolt", "corp", "acme", "nobody")):
@@ -303,7 +313,7 @@ def differences(found: Sequence[Finding]) -> list[Difference]:
 @asynccontextmanager
 async def restored(world: World) -> AsyncIterator[None]:
     """Put all usage back as it was, at the end."""
-    tables = (cells, *PARTS, unattributed)
+    tables = (cells, *PARTS, unattributed, ambiguous)
     async with db.begin_worker(world.worker) as conn:
         kept = [(await conn.execute(select(table))).mappings().all() for table in tables]
     yield

@@ -58,6 +58,7 @@ def test_the_page_shows_number_parties_lines_and_totals() -> None:
 
 def test_steps_of_every_kind_of_price_are_named() -> None:
     rows = [
+        replace(row("350.5", "0", label="prorated"), up_to=Decimal(400)),
         row("350", "0", label="converted"),
         row("40", "0", label="free"),
         row("310", "0.02", label="percentage"),
@@ -89,6 +90,7 @@ def test_steps_of_every_kind_of_price_are_named() -> None:
     minus = "\N{MINUS SIGN}"
     for expected in (
         "Payments card visa, without region",
+        "Weighed by days, of 400 350.5 0.00 Converted units",
         "Converted units 350 0.00 Included 40 0.00 0.00 Percentage 310 2% 6.20",
         f"For each event 3 0.10 0.30 Minimum 0.20 Maximum {minus}1.10 Discount {minus}0.002",
         "By formula 1 4.80",

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from services.rating.domain.carrying import carried
-from services.rating.domain.cell import Cell, Level, Operation
+from services.rating.domain.carrying import BEFORE, carried
+from services.rating.domain.cell import Cell, Level, Presence
 from services.rating.domain.event import Moment
 from services.rating.domain.meter import Aggregation, DayBucket, Meter, ValueInput
 from services.rating.domain.rounding import Rounding, RoundingMode
@@ -107,13 +107,14 @@ def test_days_are_aggregated_each_for_itself_and_rounded_together() -> None:
 
 def test_what_is_carried_is_the_last_of_each_combination() -> None:
     meter = a_meter(Aggregation.UNIQUE_COUNT, recurring=True)
-    there, gone = Operation(at(5), True), Operation(at(6), False)
+    there, gone = Presence(at(5), True), Presence(at(6), False)
     cells = [
         Cell(dimensions=("eu",), event_count=1, values={b"a": there}),
         Cell(dimensions=("eu",), event_count=1, values={b"a": gone, b"b": there}),
         Cell(dimensions=("us",), event_count=1, values={b"a": gone}),
     ]
-    assert carried(cells, meter, 1_000) == [Cell(dimensions=("eu",), values={b"b": there})]
+    [left] = carried(cells, meter, 1_000)
+    assert left == Cell(dimensions=("eu",), values={b"b": there}, day=BEFORE)
 
 
 def test_an_event_at_the_start_sets_the_level_that_was_carried_to_it() -> None:

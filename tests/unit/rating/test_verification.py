@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from libs.difference import Difference
@@ -48,6 +49,11 @@ def test_a_close_is_compared_fee_by_fee() -> None:
         ("amount_minor", "2000", "2400"),
     }
     assert fee_differences(1, {}, [[a_fee("calls", "10")]], [a_fee("calls", "10.0")]) == []
+
+
+def test_a_fee_keeps_the_name_that_its_meter_had_when_it_was_closed() -> None:
+    frozen, now = a_fee("calls", "10"), replace(a_fee("calls", "10"), display_name="API calls")
+    assert fee_differences(1, {}, [[frozen]], [now]) == []
 
 
 def test_a_fee_that_is_missing_or_too_many_is_found() -> None:

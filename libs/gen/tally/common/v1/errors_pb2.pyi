@@ -68,6 +68,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: no such wallet."""
     ERROR_REASON_HOLD_NOT_FOUND: _ErrorReason.ValueType  # 50
     """NOT_FOUND: no such hold."""
+    ERROR_REASON_FIXED_CHARGE_NOT_FOUND: _ErrorReason.ValueType  # 120
+    """NOT_FOUND: the plan version has no such fixed charge."""
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 60
     """ALREADY_EXISTS: the request id came before with other content."""
     ERROR_REASON_METER_CODE_TAKEN: _ErrorReason.ValueType  # 61
@@ -114,6 +116,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the event was retracted, and stays so."""
     ERROR_REASON_REJECTED_EVENT_NOT_FOUND: _ErrorReason.ValueType  # 111
     """NOT_FOUND: no such rejected event."""
+    ERROR_REASON_METER_IN_USE: _ErrorReason.ValueType  # 130
+    """FAILED_PRECONDITION: plan versions charge the meter; metadata: fields, those that may not
+    change, apart by commas.
+    """
+    ERROR_REASON_METER_ARCHIVED: _ErrorReason.ValueType  # 131
+    """FAILED_PRECONDITION: the meter is archived; metadata: meter_code."""
+    ERROR_REASON_PLAN_ARCHIVED: _ErrorReason.ValueType  # 132
+    """FAILED_PRECONDITION: the plan is archived."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 100
     """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
     ERROR_REASON_UNAVAILABLE: _ErrorReason.ValueType  # 101
@@ -176,6 +186,8 @@ ERROR_REASON_WALLET_NOT_FOUND: ErrorReason.ValueType  # 49
 """NOT_FOUND: no such wallet."""
 ERROR_REASON_HOLD_NOT_FOUND: ErrorReason.ValueType  # 50
 """NOT_FOUND: no such hold."""
+ERROR_REASON_FIXED_CHARGE_NOT_FOUND: ErrorReason.ValueType  # 120
+"""NOT_FOUND: the plan version has no such fixed charge."""
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 60
 """ALREADY_EXISTS: the request id came before with other content."""
 ERROR_REASON_METER_CODE_TAKEN: ErrorReason.ValueType  # 61
@@ -222,6 +234,14 @@ ERROR_REASON_EVENT_RETRACTED: ErrorReason.ValueType  # 110
 """FAILED_PRECONDITION: the event was retracted, and stays so."""
 ERROR_REASON_REJECTED_EVENT_NOT_FOUND: ErrorReason.ValueType  # 111
 """NOT_FOUND: no such rejected event."""
+ERROR_REASON_METER_IN_USE: ErrorReason.ValueType  # 130
+"""FAILED_PRECONDITION: plan versions charge the meter; metadata: fields, those that may not
+change, apart by commas.
+"""
+ERROR_REASON_METER_ARCHIVED: ErrorReason.ValueType  # 131
+"""FAILED_PRECONDITION: the meter is archived; metadata: meter_code."""
+ERROR_REASON_PLAN_ARCHIVED: ErrorReason.ValueType  # 132
+"""FAILED_PRECONDITION: the plan is archived."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 100
 """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
 ERROR_REASON_UNAVAILABLE: ErrorReason.ValueType  # 101

@@ -28,7 +28,7 @@ from tally.common.v1 import period_pb2 as tally_dot_common_dot_v1_dot_period__pb
 from tally.common.v1 import verification_pb2 as tally_dot_common_dot_v1_dot_verification__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(tally/invoicing/v1/invoice_service.proto\x12\x12tally.invoicing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1ctally/common/v1/period.proto\x1a\"tally/common/v1/verification.proto\"\x96\x05\n\x07Invoice\x12\x12\n\ninvoice_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\t\x12-\n\x04kind\x18\x03 \x01(\x0e\x32\x1f.tally.invoicing.v1.InvoiceKind\x12\x31\n\x06status\x18\x04 \x01(\x0e\x32!.tally.invoicing.v1.InvoiceStatus\x12\x13\n\x0b\x63ustomer_id\x18\x05 \x01(\t\x12\x15\n\rcustomer_name\x18\x06 \x01(\t\x12\x15\n\rcurrency_code\x18\x07 \x01(\t\x12.\n\nissue_date\x18\x08 \x01(\x0b\x32\x1a.tally.common.v1.CivilDate\x12,\n\x08\x64ue_date\x18\t \x01(\x0b\x32\x1a.tally.common.v1.CivilDate\x12\'\n\x06period\x18\n \x01(\x0b\x32\x17.tally.common.v1.Period\x12.\n\x05lines\x18\x0b \x03(\x0b\x32\x1f.tally.invoicing.v1.InvoiceLine\x12\x16\n\x0esubtotal_minor\x18\x0c \x01(\x03\x12-\n\x05taxes\x18\r \x03(\x0b\x32\x1e.tally.invoicing.v1.InvoiceTax\x12\x11\n\ttax_minor\x18\x0e \x01(\x03\x12\x15\n\rcredits_minor\x18\x0f \x01(\x03\x12\x13\n\x0btotal_minor\x18\x10 \x01(\x03\x12\x30\n\x0c\x66inalized_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08trace_id\x18\x12 \x01(\t\x12.\n\ncreated_at\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttime_zone\x18\x14 \x01(\t\"\xe7\x04\n\x0bInvoiceLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.tally.invoicing.v1.LineKind\x12\x13\n\x0b\x63harge_code\x18\x03 \x01(\t\x12\x13\n\x0b\x66ilter_code\x18\x04 \x01(\t\x12\x12\n\nmeter_code\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x06 \x01(\t\x12\r\n\x05units\x18\x07 \x01(\t\x12\x13\n\x0b\x65vent_count\x18\x08 \x01(\x03\x12\x14\n\x0c\x65xact_amount\x18\t \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\n \x01(\x03\x12\x17\n\x0ftax_share_minor\x18\x0b \x01(\x03\x12\x15\n\rcredits_minor\x18\x0c \x01(\x03\x12\x11\n\tperiod_id\x18\r \x01(\t\x12\'\n\x06period\x18\x0e \x01(\x0b\x32\x17.tally.common.v1.Period\x12\x17\n\x0fsubscription_id\x18\x0f \x01(\t\x12\x11\n\tplan_code\x18\x10 \x01(\t\x12\x14\n\x0cplan_version\x18\x11 \x01(\x05\x12\x37\n\tbreakdown\x18\x12 \x03(\x0b\x32$.tally.invoicing.v1.LineBreakdownRow\x12\x10\n\x08trace_id\x18\x13 \x01(\t\x12\x1b\n\x13\x61\x64justment_sequence\x18\x14 \x01(\x05\x12(\n\x04\x64\x61ys\x18\x15 \x01(\x0b\x32\x1a.tally.common.v1.DayPeriod\x12\x38\n\x0cgroup_values\x18\x16 \x03(\x0b\x32\".tally.invoicing.v1.LineGroupValue\",\n\x0eLineGroupValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"y\n\x10LineBreakdownRow\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05units\x18\x02 \x01(\t\x12\x13\n\x0bunit_amount\x18\x03 \x01(\t\x12\x13\n\x0b\x66lat_amount\x18\x04 \x01(\t\x12\x0e\n\x06\x61mount\x18\x05 \x01(\t\x12\r\n\x05up_to\x18\x06 \x01(\t\"l\n\nInvoiceTax\x12\x10\n\x08tax_code\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0crate_percent\x18\x03 \x01(\t\x12\x12\n\nbase_minor\x18\x04 \x01(\x03\x12\x14\n\x0c\x61mount_minor\x18\x05 \x01(\x03\"B\n\x11GetInvoiceRequest\x12\x14\n\ninvoice_id\x18\x01 \x01(\tH\x00\x12\x10\n\x06number\x18\x02 \x01(\tH\x00\x42\x05\n\x03key\"B\n\x12GetInvoiceResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"\x84\x01\n\x13ListInvoicesRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x31\n\x06status\x18\x02 \x01(\x0e\x32!.tally.invoicing.v1.InvoiceStatus\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"^\n\x14ListInvoicesResponse\x12-\n\x08invoices\x18\x01 \x03(\x0b\x32\x1b.tally.invoicing.v1.Invoice\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"*\n\x14RenderInvoiceRequest\x12\x12\n\ninvoice_id\x18\x01 \x01(\t\"P\n\x15RenderInvoiceResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x11\n\tfile_name\x18\x03 \x01(\t\"\x17\n\x15VerifyInvoicesRequest\"\xbf\x01\n\x16VerifyInvoicesResponse\x12\x31\n\ndifference\x18\x01 \x01(\x0b\x32\x1b.tally.common.v1.DifferenceH\x00\x12\x31\n\nunverified\x18\x02 \x01(\x0b\x32\x1b.tally.common.v1.UnverifiedH\x00\x12\x35\n\x0cverification\x18\x03 \x01(\x0b\x32\x1d.tally.common.v1.VerificationH\x00\x42\x08\n\x06result\"\x16\n\x14VerifyCreditsRequest\"\xbe\x01\n\x15VerifyCreditsResponse\x12\x31\n\ndifference\x18\x01 \x01(\x0b\x32\x1b.tally.common.v1.DifferenceH\x00\x12\x31\n\nunverified\x18\x02 \x01(\x0b\x32\x1b.tally.common.v1.UnverifiedH\x00\x12\x35\n\x0cverification\x18\x03 \x01(\x0b\x32\x1d.tally.common.v1.VerificationH\x00\x42\x08\n\x06result*J\n\x0bInvoiceKind\x12\x1c\n\x18INVOICE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19INVOICE_KIND_SUBSCRIPTION\x10\x01*\xa2\x01\n\rInvoiceStatus\x12\x1e\n\x1aINVOICE_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14INVOICE_STATUS_DRAFT\x10\x01\x12\x1d\n\x19INVOICE_STATUS_FINALIZING\x10\x02\x12\x1c\n\x18INVOICE_STATUS_FINALIZED\x10\x03\x12\x1a\n\x16INVOICE_STATUS_SKIPPED\x10\x04*\x7f\n\x08LineKind\x12\x19\n\x15LINE_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eLINE_KIND_BASE\x10\x01\x12\x13\n\x0fLINE_KIND_USAGE\x10\x02\x12\x18\n\x14LINE_KIND_ADJUSTMENT\x10\x03\x12\x15\n\x11LINE_KIND_MINIMUM\x10\x04\x32\xa7\x04\n\x0eInvoiceService\x12\x61\n\nGetInvoice\x12%.tally.invoicing.v1.GetInvoiceRequest\x1a&.tally.invoicing.v1.GetInvoiceResponse\"\x04\xe0\xe0\x18\x0b\x12g\n\x0cListInvoices\x12\'.tally.invoicing.v1.ListInvoicesRequest\x1a(.tally.invoicing.v1.ListInvoicesResponse\"\x04\xe0\xe0\x18\x0b\x12j\n\rRenderInvoice\x12(.tally.invoicing.v1.RenderInvoiceRequest\x1a).tally.invoicing.v1.RenderInvoiceResponse\"\x04\xe0\xe0\x18\x0b\x12o\n\x0eVerifyInvoices\x12).tally.invoicing.v1.VerifyInvoicesRequest\x1a*.tally.invoicing.v1.VerifyInvoicesResponse\"\x04\xe0\xe0\x18\x10\x30\x01\x12l\n\rVerifyCredits\x12(.tally.invoicing.v1.VerifyCreditsRequest\x1a).tally.invoicing.v1.VerifyCreditsResponse\"\x04\xe0\xe0\x18\x10\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(tally/invoicing/v1/invoice_service.proto\x12\x12tally.invoicing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1ctally/common/v1/period.proto\x1a\"tally/common/v1/verification.proto\"\x96\x05\n\x07Invoice\x12\x12\n\ninvoice_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\t\x12-\n\x04kind\x18\x03 \x01(\x0e\x32\x1f.tally.invoicing.v1.InvoiceKind\x12\x31\n\x06status\x18\x04 \x01(\x0e\x32!.tally.invoicing.v1.InvoiceStatus\x12\x13\n\x0b\x63ustomer_id\x18\x05 \x01(\t\x12\x15\n\rcustomer_name\x18\x06 \x01(\t\x12\x15\n\rcurrency_code\x18\x07 \x01(\t\x12.\n\nissue_date\x18\x08 \x01(\x0b\x32\x1a.tally.common.v1.CivilDate\x12,\n\x08\x64ue_date\x18\t \x01(\x0b\x32\x1a.tally.common.v1.CivilDate\x12\'\n\x06period\x18\n \x01(\x0b\x32\x17.tally.common.v1.Period\x12.\n\x05lines\x18\x0b \x03(\x0b\x32\x1f.tally.invoicing.v1.InvoiceLine\x12\x16\n\x0esubtotal_minor\x18\x0c \x01(\x03\x12-\n\x05taxes\x18\r \x03(\x0b\x32\x1e.tally.invoicing.v1.InvoiceTax\x12\x11\n\ttax_minor\x18\x0e \x01(\x03\x12\x15\n\rcredits_minor\x18\x0f \x01(\x03\x12\x13\n\x0btotal_minor\x18\x10 \x01(\x03\x12\x30\n\x0c\x66inalized_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08trace_id\x18\x12 \x01(\t\x12.\n\ncreated_at\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttime_zone\x18\x14 \x01(\t\"\xe7\x04\n\x0bInvoiceLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.tally.invoicing.v1.LineKind\x12\x13\n\x0b\x63harge_code\x18\x03 \x01(\t\x12\x13\n\x0b\x66ilter_code\x18\x04 \x01(\t\x12\x12\n\nmeter_code\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x06 \x01(\t\x12\r\n\x05units\x18\x07 \x01(\t\x12\x13\n\x0b\x65vent_count\x18\x08 \x01(\x03\x12\x14\n\x0c\x65xact_amount\x18\t \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\n \x01(\x03\x12\x17\n\x0ftax_share_minor\x18\x0b \x01(\x03\x12\x15\n\rcredits_minor\x18\x0c \x01(\x03\x12\x11\n\tperiod_id\x18\r \x01(\t\x12\'\n\x06period\x18\x0e \x01(\x0b\x32\x17.tally.common.v1.Period\x12\x17\n\x0fsubscription_id\x18\x0f \x01(\t\x12\x11\n\tplan_code\x18\x10 \x01(\t\x12\x14\n\x0cplan_version\x18\x11 \x01(\x05\x12\x37\n\tbreakdown\x18\x12 \x03(\x0b\x32$.tally.invoicing.v1.LineBreakdownRow\x12\x10\n\x08trace_id\x18\x13 \x01(\t\x12\x1b\n\x13\x61\x64justment_sequence\x18\x14 \x01(\x05\x12(\n\x04\x64\x61ys\x18\x15 \x01(\x0b\x32\x1a.tally.common.v1.DayPeriod\x12\x38\n\x0cgroup_values\x18\x16 \x03(\x0b\x32\".tally.invoicing.v1.LineGroupValue\",\n\x0eLineGroupValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\x8f\x01\n\x10LineBreakdownRow\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05units\x18\x02 \x01(\t\x12\x13\n\x0bunit_amount\x18\x03 \x01(\t\x12\x13\n\x0b\x66lat_amount\x18\x04 \x01(\t\x12\x0e\n\x06\x61mount\x18\x05 \x01(\t\x12\r\n\x05up_to\x18\x06 \x01(\t\x12\x14\n\x0cpricing_unit\x18\x07 \x01(\t\"l\n\nInvoiceTax\x12\x10\n\x08tax_code\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0crate_percent\x18\x03 \x01(\t\x12\x12\n\nbase_minor\x18\x04 \x01(\x03\x12\x14\n\x0c\x61mount_minor\x18\x05 \x01(\x03\"B\n\x11GetInvoiceRequest\x12\x14\n\ninvoice_id\x18\x01 \x01(\tH\x00\x12\x10\n\x06number\x18\x02 \x01(\tH\x00\x42\x05\n\x03key\"B\n\x12GetInvoiceResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"\x84\x01\n\x13ListInvoicesRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x31\n\x06status\x18\x02 \x01(\x0e\x32!.tally.invoicing.v1.InvoiceStatus\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"^\n\x14ListInvoicesResponse\x12-\n\x08invoices\x18\x01 \x03(\x0b\x32\x1b.tally.invoicing.v1.Invoice\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"*\n\x14RenderInvoiceRequest\x12\x12\n\ninvoice_id\x18\x01 \x01(\t\"P\n\x15RenderInvoiceResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x11\n\tfile_name\x18\x03 \x01(\t\"\x17\n\x15VerifyInvoicesRequest\"\xbf\x01\n\x16VerifyInvoicesResponse\x12\x31\n\ndifference\x18\x01 \x01(\x0b\x32\x1b.tally.common.v1.DifferenceH\x00\x12\x31\n\nunverified\x18\x02 \x01(\x0b\x32\x1b.tally.common.v1.UnverifiedH\x00\x12\x35\n\x0cverification\x18\x03 \x01(\x0b\x32\x1d.tally.common.v1.VerificationH\x00\x42\x08\n\x06result\"\x16\n\x14VerifyCreditsRequest\"\xbe\x01\n\x15VerifyCreditsResponse\x12\x31\n\ndifference\x18\x01 \x01(\x0b\x32\x1b.tally.common.v1.DifferenceH\x00\x12\x31\n\nunverified\x18\x02 \x01(\x0b\x32\x1b.tally.common.v1.UnverifiedH\x00\x12\x35\n\x0cverification\x18\x03 \x01(\x0b\x32\x1d.tally.common.v1.VerificationH\x00\x42\x08\n\x06result*J\n\x0bInvoiceKind\x12\x1c\n\x18INVOICE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19INVOICE_KIND_SUBSCRIPTION\x10\x01*\xa2\x01\n\rInvoiceStatus\x12\x1e\n\x1aINVOICE_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14INVOICE_STATUS_DRAFT\x10\x01\x12\x1d\n\x19INVOICE_STATUS_FINALIZING\x10\x02\x12\x1c\n\x18INVOICE_STATUS_FINALIZED\x10\x03\x12\x1a\n\x16INVOICE_STATUS_SKIPPED\x10\x04*\x94\x01\n\x08LineKind\x12\x19\n\x15LINE_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eLINE_KIND_BASE\x10\x01\x12\x13\n\x0fLINE_KIND_USAGE\x10\x02\x12\x18\n\x14LINE_KIND_ADJUSTMENT\x10\x03\x12\x15\n\x11LINE_KIND_MINIMUM\x10\x04\x12\x13\n\x0fLINE_KIND_FIXED\x10\x05\x32\xa7\x04\n\x0eInvoiceService\x12\x61\n\nGetInvoice\x12%.tally.invoicing.v1.GetInvoiceRequest\x1a&.tally.invoicing.v1.GetInvoiceResponse\"\x04\xe0\xe0\x18\x0b\x12g\n\x0cListInvoices\x12\'.tally.invoicing.v1.ListInvoicesRequest\x1a(.tally.invoicing.v1.ListInvoicesResponse\"\x04\xe0\xe0\x18\x0b\x12j\n\rRenderInvoice\x12(.tally.invoicing.v1.RenderInvoiceRequest\x1a).tally.invoicing.v1.RenderInvoiceResponse\"\x04\xe0\xe0\x18\x0b\x12o\n\x0eVerifyInvoices\x12).tally.invoicing.v1.VerifyInvoicesRequest\x1a*.tally.invoicing.v1.VerifyInvoicesResponse\"\x04\xe0\xe0\x18\x10\x30\x01\x12l\n\rVerifyCredits\x12(.tally.invoicing.v1.VerifyCreditsRequest\x1a).tally.invoicing.v1.VerifyCreditsResponse\"\x04\xe0\xe0\x18\x10\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,42 +45,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INVOICESERVICE'].methods_by_name['VerifyInvoices']._serialized_options = b'\340\340\030\020'
   _globals['_INVOICESERVICE'].methods_by_name['VerifyCredits']._loaded_options = None
   _globals['_INVOICESERVICE'].methods_by_name['VerifyCredits']._serialized_options = b'\340\340\030\020'
-  _globals['_INVOICEKIND']._serialized_start=2685
-  _globals['_INVOICEKIND']._serialized_end=2759
-  _globals['_INVOICESTATUS']._serialized_start=2762
-  _globals['_INVOICESTATUS']._serialized_end=2924
-  _globals['_LINEKIND']._serialized_start=2926
-  _globals['_LINEKIND']._serialized_end=3053
+  _globals['_INVOICEKIND']._serialized_start=2708
+  _globals['_INVOICEKIND']._serialized_end=2782
+  _globals['_INVOICESTATUS']._serialized_start=2785
+  _globals['_INVOICESTATUS']._serialized_end=2947
+  _globals['_LINEKIND']._serialized_start=2950
+  _globals['_LINEKIND']._serialized_end=3098
   _globals['_INVOICE']._serialized_start=195
   _globals['_INVOICE']._serialized_end=857
   _globals['_INVOICELINE']._serialized_start=860
   _globals['_INVOICELINE']._serialized_end=1475
   _globals['_LINEGROUPVALUE']._serialized_start=1477
   _globals['_LINEGROUPVALUE']._serialized_end=1521
-  _globals['_LINEBREAKDOWNROW']._serialized_start=1523
-  _globals['_LINEBREAKDOWNROW']._serialized_end=1644
-  _globals['_INVOICETAX']._serialized_start=1646
-  _globals['_INVOICETAX']._serialized_end=1754
-  _globals['_GETINVOICEREQUEST']._serialized_start=1756
-  _globals['_GETINVOICEREQUEST']._serialized_end=1822
-  _globals['_GETINVOICERESPONSE']._serialized_start=1824
-  _globals['_GETINVOICERESPONSE']._serialized_end=1890
-  _globals['_LISTINVOICESREQUEST']._serialized_start=1893
-  _globals['_LISTINVOICESREQUEST']._serialized_end=2025
-  _globals['_LISTINVOICESRESPONSE']._serialized_start=2027
-  _globals['_LISTINVOICESRESPONSE']._serialized_end=2121
-  _globals['_RENDERINVOICEREQUEST']._serialized_start=2123
-  _globals['_RENDERINVOICEREQUEST']._serialized_end=2165
-  _globals['_RENDERINVOICERESPONSE']._serialized_start=2167
-  _globals['_RENDERINVOICERESPONSE']._serialized_end=2247
-  _globals['_VERIFYINVOICESREQUEST']._serialized_start=2249
-  _globals['_VERIFYINVOICESREQUEST']._serialized_end=2272
-  _globals['_VERIFYINVOICESRESPONSE']._serialized_start=2275
-  _globals['_VERIFYINVOICESRESPONSE']._serialized_end=2466
-  _globals['_VERIFYCREDITSREQUEST']._serialized_start=2468
-  _globals['_VERIFYCREDITSREQUEST']._serialized_end=2490
-  _globals['_VERIFYCREDITSRESPONSE']._serialized_start=2493
-  _globals['_VERIFYCREDITSRESPONSE']._serialized_end=2683
-  _globals['_INVOICESERVICE']._serialized_start=3056
-  _globals['_INVOICESERVICE']._serialized_end=3607
+  _globals['_LINEBREAKDOWNROW']._serialized_start=1524
+  _globals['_LINEBREAKDOWNROW']._serialized_end=1667
+  _globals['_INVOICETAX']._serialized_start=1669
+  _globals['_INVOICETAX']._serialized_end=1777
+  _globals['_GETINVOICEREQUEST']._serialized_start=1779
+  _globals['_GETINVOICEREQUEST']._serialized_end=1845
+  _globals['_GETINVOICERESPONSE']._serialized_start=1847
+  _globals['_GETINVOICERESPONSE']._serialized_end=1913
+  _globals['_LISTINVOICESREQUEST']._serialized_start=1916
+  _globals['_LISTINVOICESREQUEST']._serialized_end=2048
+  _globals['_LISTINVOICESRESPONSE']._serialized_start=2050
+  _globals['_LISTINVOICESRESPONSE']._serialized_end=2144
+  _globals['_RENDERINVOICEREQUEST']._serialized_start=2146
+  _globals['_RENDERINVOICEREQUEST']._serialized_end=2188
+  _globals['_RENDERINVOICERESPONSE']._serialized_start=2190
+  _globals['_RENDERINVOICERESPONSE']._serialized_end=2270
+  _globals['_VERIFYINVOICESREQUEST']._serialized_start=2272
+  _globals['_VERIFYINVOICESREQUEST']._serialized_end=2295
+  _globals['_VERIFYINVOICESRESPONSE']._serialized_start=2298
+  _globals['_VERIFYINVOICESRESPONSE']._serialized_end=2489
+  _globals['_VERIFYCREDITSREQUEST']._serialized_start=2491
+  _globals['_VERIFYCREDITSREQUEST']._serialized_end=2513
+  _globals['_VERIFYCREDITSRESPONSE']._serialized_start=2516
+  _globals['_VERIFYCREDITSRESPONSE']._serialized_end=2706
+  _globals['_INVOICESERVICE']._serialized_start=3101
+  _globals['_INVOICESERVICE']._serialized_end=3652
 # @@protoc_insertion_point(module_scope)

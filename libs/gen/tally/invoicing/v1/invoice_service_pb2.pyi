@@ -90,6 +90,8 @@ class _LineKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LineKind.Val
     """What changed in a period that was invoiced before."""
     LINE_KIND_MINIMUM: _LineKind.ValueType  # 4
     """What the usage of a charge lacks of its minimum."""
+    LINE_KIND_FIXED: _LineKind.ValueType  # 5
+    """A fixed charge."""
 
 class LineKind(_LineKind, metaclass=_LineKindEnumTypeWrapper):
     """What a line shows."""
@@ -104,6 +106,8 @@ LINE_KIND_ADJUSTMENT: LineKind.ValueType  # 3
 """What changed in a period that was invoiced before."""
 LINE_KIND_MINIMUM: LineKind.ValueType  # 4
 """What the usage of a charge lacks of its minimum."""
+LINE_KIND_FIXED: LineKind.ValueType  # 5
+"""A fixed charge."""
 Global___LineKind: _TypeAlias = LineKind  # noqa: Y015
 
 @_typing.final
@@ -370,6 +374,7 @@ class LineBreakdownRow(_message.Message):
     FLAT_AMOUNT_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     UP_TO_FIELD_NUMBER: _builtins.int
+    PRICING_UNIT_FIELD_NUMBER: _builtins.int
     label: _builtins.str
     """What it is: "tier", "package", "free", "units", "proration", …, as in a fee of rating."""
     units: _builtins.str
@@ -382,6 +387,10 @@ class LineBreakdownRow(_message.Message):
     """Decimal: what the row adds."""
     up_to: _builtins.str
     """Decimal: the last unit of the tier; empty: open, or no tier."""
+    pricing_unit: _builtins.str
+    """Code of the custom unit that its amounts are in, and that the row "currency" converts; empty:
+    the currency.
+    """
     def __init__(
         self,
         *,
@@ -391,10 +400,11 @@ class LineBreakdownRow(_message.Message):
         flat_amount: _builtins.str = ...,
         amount: _builtins.str = ...,
         up_to: _builtins.str = ...,
+        pricing_unit: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "flat_amount", b"flat_amount", "label", b"label", "unit_amount", b"unit_amount", "units", b"units", "up_to", b"up_to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "flat_amount", b"flat_amount", "label", b"label", "pricing_unit", b"pricing_unit", "unit_amount", b"unit_amount", "units", b"units", "up_to", b"up_to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -33,7 +33,9 @@ class _PeriodKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PeriodKind
     PERIOD_KIND_BASE: _PeriodKind.ValueType  # 1
     """The base fee."""
     PERIOD_KIND_USAGE: _PeriodKind.ValueType  # 2
-    """Usage."""
+    """Usage, and fixed charges in arrears."""
+    PERIOD_KIND_FIXED: _PeriodKind.ValueType  # 4
+    """Fixed charges in advance."""
 
 class PeriodKind(_PeriodKind, metaclass=_PeriodKindEnumTypeWrapper):
     """What a billing period bills."""
@@ -43,7 +45,9 @@ PERIOD_KIND_UNSPECIFIED: PeriodKind.ValueType  # 0
 PERIOD_KIND_BASE: PeriodKind.ValueType  # 1
 """The base fee."""
 PERIOD_KIND_USAGE: PeriodKind.ValueType  # 2
-"""Usage."""
+"""Usage, and fixed charges in arrears."""
+PERIOD_KIND_FIXED: PeriodKind.ValueType  # 4
+"""Fixed charges in advance."""
 Global___PeriodKind: _TypeAlias = PeriodKind  # noqa: Y015
 
 class _PeriodStatus:
@@ -88,6 +92,8 @@ class _FeeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FeeKind.Value
     """Usage."""
     FEE_KIND_MINIMUM: _FeeKind.ValueType  # 3
     """What the usage of a charge lacks of its minimum."""
+    FEE_KIND_FIXED: _FeeKind.ValueType  # 4
+    """A fixed charge."""
 
 class FeeKind(_FeeKind, metaclass=_FeeKindEnumTypeWrapper):
     """What a fee is for."""
@@ -100,6 +106,8 @@ FEE_KIND_USAGE: FeeKind.ValueType  # 2
 """Usage."""
 FEE_KIND_MINIMUM: FeeKind.ValueType  # 3
 """What the usage of a charge lacks of its minimum."""
+FEE_KIND_FIXED: FeeKind.ValueType  # 4
+"""A fixed charge."""
 Global___FeeKind: _TypeAlias = FeeKind  # noqa: Y015
 
 @_typing.final
@@ -143,14 +151,14 @@ class BillingPeriod(_message.Message):
     status: Global___PeriodStatus.ValueType
     """Where it stands."""
     late_version: _builtins.int
-    """How often usage arrived after it was announced as due."""
+    """How often usage arrived, or units of fixed charges changed, after it was announced as due."""
     @_builtins.property
     def fee_days(self) -> _period_pb2.DayPeriod:
         """The whole local days that fees count."""
 
     @_builtins.property
     def usage_period(self) -> _period_pb2.Period:
-        """The exact instants in which events count; for base fees, the instants of fee_days."""
+        """The exact instants in which events count; for other kinds, the instants of fee_days."""
 
     @_builtins.property
     def due_at(self) -> _timestamp_pb2.Timestamp:
@@ -210,7 +218,9 @@ class Fee(_message.Message):
     display_name: _builtins.str
     """For people."""
     units: _builtins.str
-    """Decimal: what is priced."""
+    """Decimal: what is priced; of a prorated charge the units weighed by their days; of a fixed charge
+    in arrears those of the last day, in advance those that cost most.
+    """
     event_count: _builtins.int
     """How many events gave the units."""
     exact_amount: _builtins.str
@@ -280,11 +290,17 @@ Global___GroupValue: _TypeAlias = GroupValue  # noqa: Y015
 class BreakdownRow(_message.Message):
     """One step of a price: amount is units * unit_amount + flat_amount. A "proration" has the days
     billed as units and those of the whole period as up_to: amount is unit_amount * units / up_to.
-    A row "billed", in an adjustment, takes off what was frozen before. "converted" and "free" tell
-    of units only. "percentage" and "dynamic" have money as units, "fixed" events. "cap" takes off
-    what a tier costs above its cap; "minimum" and "maximum" what events, or the charge, cost above
-    or below their bounds; "discount" is a share. In a fee of the kind MINIMUM "used" takes off what
-    the charge's usage costs.
+    A row "billed", in an adjustment, takes off what was frozen before. "prorated", "converted" and
+    "free" tell of units only: "prorated" has the units weighed by the days for which they are there,
+    and as up_to those that are there at the end of the period. "percentage" and "dynamic" have money
+    as units, "fixed" events. "cap" takes off what a tier costs above its cap; "minimum" and "maximum"
+    what events, or the charge, cost above or below their bounds; "discount" is a share. In a fee of
+    the kind MINIMUM "used" takes off what the charge's usage costs. In a fee of the kind FIXED "held"
+    takes off the price of the units that were billed before they were raised, and "unbilled" the
+    days that are not billed of what the rows before it come to: it has those days as units and those
+    of the whole period as up_to, and amount is unit_amount * units / up_to. Rows with a pricing_unit
+    do not count in the sum; the row "currency" that follows them has their sum as units, and the
+    conversion rate as unit_amount.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -295,9 +311,11 @@ class BreakdownRow(_message.Message):
     FLAT_AMOUNT_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     UP_TO_FIELD_NUMBER: _builtins.int
+    PRICING_UNIT_FIELD_NUMBER: _builtins.int
     label: _builtins.str
-    """What it is: "tier", "package", "units", "percentage", "fixed", "dynamic", "custom"; "converted",
-    "free", "cap", "discount", "maximum", "minimum", "used"; "proration", "billed".
+    """What it is: "tier", "package", "units", "percentage", "fixed", "dynamic", "custom"; "prorated",
+    "converted", "free", "cap", "currency", "discount", "maximum", "minimum", "used"; "proration",
+    "held", "unbilled", "billed".
     """
     units: _builtins.str
     """Decimal: units in this row."""
@@ -309,6 +327,8 @@ class BreakdownRow(_message.Message):
     """Decimal in currency units: what the row adds."""
     up_to: _builtins.str
     """Decimal: the last unit of the tier; empty: open, or no tier."""
+    pricing_unit: _builtins.str
+    """Code of the custom unit that its amounts are in; empty: the currency."""
     def __init__(
         self,
         *,
@@ -318,10 +338,11 @@ class BreakdownRow(_message.Message):
         flat_amount: _builtins.str = ...,
         amount: _builtins.str = ...,
         up_to: _builtins.str = ...,
+        pricing_unit: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "flat_amount", b"flat_amount", "label", b"label", "unit_amount", b"unit_amount", "units", b"units", "up_to", b"up_to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "flat_amount", b"flat_amount", "label", b"label", "pricing_unit", b"pricing_unit", "unit_amount", b"unit_amount", "units", b"units", "up_to", b"up_to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

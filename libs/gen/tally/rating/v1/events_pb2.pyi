@@ -115,8 +115,8 @@ Global___BillingPeriodDue: _TypeAlias = BillingPeriodDue  # noqa: Y015
 
 @_typing.final
 class PeriodUsageChanged(_message.Message):
-    """Usage arrived for a period after it was announced as due: a draft refreshes, a finalized invoice
-    is followed by an adjustment.
+    """Usage arrived for a period, or units of its fixed charges changed, after it was announced as due:
+    a draft refreshes, a finalized invoice is followed by an adjustment.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -279,6 +279,9 @@ class Meter(_message.Message):
     PERCENTILE_FIELD_NUMBER: _builtins.int
     RECURRING_FIELD_NUMBER: _builtins.int
     DAY_BUCKET_FIELD_NUMBER: _builtins.int
+    ARCHIVED_AT_FIELD_NUMBER: _builtins.int
+    FAN_OUT_FIELD_NUMBER: _builtins.int
+    CHANGED_AT_FIELD_NUMBER: _builtins.int
     meter_id: _builtins.str
     """UUID."""
     code: _builtins.str
@@ -305,6 +308,10 @@ class Meter(_message.Message):
     """
     day_bucket: Global___DayBucket.ValueType
     """Each local day is aggregated for itself first; not of LATEST, WEIGHTED_SUM or recurring meters."""
+    fan_out: _builtins.bool
+    """True: an event that names no subscription counts for each of its customer's active
+    subscriptions whose plan charges this meter. False: for one of them.
+    """
     @_builtins.property
     def dimensions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Dimension]:
         """At most 8."""
@@ -316,6 +323,14 @@ class Meter(_message.Message):
     @_builtins.property
     def rounding(self) -> Global___Rounding:
         """Of the usage of a period; absent: it is exact, or rounded at the 30th place if it never ends."""
+
+    @_builtins.property
+    def archived_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was archived; absent: it is not."""
+
+    @_builtins.property
+    def changed_at(self) -> _timestamp_pb2.Timestamp:
+        """When it last became one that counts something else: its usage begins there; absent: never."""
 
     def __init__(
         self,
@@ -334,10 +349,13 @@ class Meter(_message.Message):
         percentile: _builtins.int = ...,
         recurring: _builtins.bool = ...,
         day_bucket: Global___DayBucket.ValueType = ...,
+        archived_at: _timestamp_pb2.Timestamp | None = ...,
+        fan_out: _builtins.bool = ...,
+        changed_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "rounding", b"rounding"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["archived_at", b"archived_at", "changed_at", b"changed_at", "created_at", b"created_at", "rounding", b"rounding"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregation", b"aggregation", "code", b"code", "created_at", b"created_at", "day_bucket", b"day_bucket", "dimensions", b"dimensions", "event_type", b"event_type", "expression", b"expression", "meter_id", b"meter_id", "name", b"name", "percentile", b"percentile", "recurring", b"recurring", "rounding", b"rounding", "value_input", b"value_input", "value_property", b"value_property"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aggregation", b"aggregation", "archived_at", b"archived_at", "changed_at", b"changed_at", "code", b"code", "created_at", b"created_at", "day_bucket", b"day_bucket", "dimensions", b"dimensions", "event_type", b"event_type", "expression", b"expression", "fan_out", b"fan_out", "meter_id", b"meter_id", "name", b"name", "percentile", b"percentile", "recurring", b"recurring", "rounding", b"rounding", "value_input", b"value_input", "value_property", b"value_property"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -358,7 +376,7 @@ class CreateMeterRequest(_message.Message):
     """True: check only, store nothing."""
     @_builtins.property
     def meter(self) -> Global___Meter:
-        """The meter; meter_id and created_at are ignored."""
+        """The meter; meter_id, created_at, archived_at and changed_at are ignored."""
 
     def __init__(
         self,
@@ -398,6 +416,114 @@ class CreateMeterResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateMeterResponse: _TypeAlias = CreateMeterResponse  # noqa: Y015
+
+@_typing.final
+class UpdateMeterRequest(_message.Message):
+    """Changes a meter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    METER_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    validate_only: _builtins.bool
+    """True: check only, store nothing."""
+    @_builtins.property
+    def meter(self) -> Global___Meter:
+        """The meter of this code, whole as it shall be: what is left out is taken away. meter_id,
+        created_at, archived_at and changed_at are ignored.
+        """
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        meter: Global___Meter | None = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["meter", b"meter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["meter", b"meter", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateMeterRequest: _TypeAlias = UpdateMeterRequest  # noqa: Y015
+
+@_typing.final
+class UpdateMeterResponse(_message.Message):
+    """The meter was changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def meter(self) -> Global___Meter:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        meter: Global___Meter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["meter", b"meter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["meter", b"meter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateMeterResponse: _TypeAlias = UpdateMeterResponse  # noqa: Y015
+
+@_typing.final
+class ArchiveMeterRequest(_message.Message):
+    """Archives a meter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    code: _builtins.str
+    """Its code."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchiveMeterRequest: _TypeAlias = ArchiveMeterRequest  # noqa: Y015
+
+@_typing.final
+class ArchiveMeterResponse(_message.Message):
+    """The meter is archived."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def meter(self) -> Global___Meter:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        meter: Global___Meter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["meter", b"meter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["meter", b"meter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchiveMeterResponse: _TypeAlias = ArchiveMeterResponse  # noqa: Y015
 
 @_typing.final
 class GetMeterRequest(_message.Message):
@@ -453,19 +579,23 @@ class ListMetersRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    INCLUDE_ARCHIVED_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most this many, up to 1,000; 0: 100."""
     page_token: _builtins.str
     """From the answer before; empty: the first page."""
+    include_archived: _builtins.bool
+    """True: archived ones, too."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        include_archived: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["include_archived", b"include_archived", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

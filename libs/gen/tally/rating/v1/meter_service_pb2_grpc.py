@@ -45,6 +45,16 @@ class MeterServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_meter__service__pb2.GetMeterRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_meter__service__pb2.GetMeterResponse.FromString,
                 _registered_method=True)
+        self.UpdateMeter = channel.unary_unary(
+                '/tally.rating.v1.MeterService/UpdateMeter',
+                request_serializer=tally_dot_rating_dot_v1_dot_meter__service__pb2.UpdateMeterRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_meter__service__pb2.UpdateMeterResponse.FromString,
+                _registered_method=True)
+        self.ArchiveMeter = channel.unary_unary(
+                '/tally.rating.v1.MeterService/ArchiveMeter',
+                request_serializer=tally_dot_rating_dot_v1_dot_meter__service__pb2.ArchiveMeterRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_meter__service__pb2.ArchiveMeterResponse.FromString,
+                _registered_method=True)
         self.ListMeters = channel.unary_unary(
                 '/tally.rating.v1.MeterService/ListMeters',
                 request_serializer=tally_dot_rating_dot_v1_dot_meter__service__pb2.ListMetersRequest.SerializeToString,
@@ -73,6 +83,28 @@ class MeterServiceServicer:
     def GetMeter(self, request, context):
         """Returns a meter by its code.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/METER_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateMeter(self, request, context):
+        """Changes a meter. Its name may always change, and dimensions may get more values, or be opened to
+        any. All else may change as long as no plan version charges the meter: it then counts anew, from
+        the change on. Its code stays.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, NOT_FOUND/METER_NOT_FOUND,
+        FAILED_PRECONDITION/METER_IN_USE with every field that may not change,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchiveMeter(self, request, context):
+        """Archives a meter: new plan versions may not charge it. Those there are go on, and so does its
+        counting. Its code stays taken. One that is archived stays as it is.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/METER_NOT_FOUND,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -107,6 +139,16 @@ def add_MeterServiceServicer_to_server(servicer, server):
                     servicer.GetMeter,
                     request_deserializer=tally_dot_rating_dot_v1_dot_meter__service__pb2.GetMeterRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_meter__service__pb2.GetMeterResponse.SerializeToString,
+            ),
+            'UpdateMeter': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateMeter,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_meter__service__pb2.UpdateMeterRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_meter__service__pb2.UpdateMeterResponse.SerializeToString,
+            ),
+            'ArchiveMeter': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchiveMeter,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_meter__service__pb2.ArchiveMeterRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_meter__service__pb2.ArchiveMeterResponse.SerializeToString,
             ),
             'ListMeters': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMeters,
@@ -174,6 +216,60 @@ class MeterService:
             '/tally.rating.v1.MeterService/GetMeter',
             tally_dot_rating_dot_v1_dot_meter__service__pb2.GetMeterRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_meter__service__pb2.GetMeterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateMeter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.MeterService/UpdateMeter',
+            tally_dot_rating_dot_v1_dot_meter__service__pb2.UpdateMeterRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_meter__service__pb2.UpdateMeterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ArchiveMeter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.MeterService/ArchiveMeter',
+            tally_dot_rating_dot_v1_dot_meter__service__pb2.ArchiveMeterRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_meter__service__pb2.ArchiveMeterResponse.FromString,
             options,
             channel_credentials,
             insecure,

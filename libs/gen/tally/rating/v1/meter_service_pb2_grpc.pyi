@@ -42,6 +42,20 @@ class MeterServiceStub:
     """Returns a meter by its code.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/METER_NOT_FOUND.
     """
+    UpdateMeter: _grpc.UnaryUnaryMultiCallable[_meter_service_pb2.UpdateMeterRequest, _meter_service_pb2.UpdateMeterResponse]
+    """Changes a meter. Its name may always change, and dimensions may get more values, or be opened to
+    any. All else may change as long as no plan version charges the meter: it then counts anew, from
+    the change on. Its code stays.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, NOT_FOUND/METER_NOT_FOUND,
+    FAILED_PRECONDITION/METER_IN_USE with every field that may not change,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    ArchiveMeter: _grpc.UnaryUnaryMultiCallable[_meter_service_pb2.ArchiveMeterRequest, _meter_service_pb2.ArchiveMeterResponse]
+    """Archives a meter: new plan versions may not charge it. Those there are go on, and so does its
+    counting. Its code stays taken. One that is archived stays as it is.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/METER_NOT_FOUND,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
     ListMeters: _grpc.UnaryUnaryMultiCallable[_meter_service_pb2.ListMetersRequest, _meter_service_pb2.ListMetersResponse]
     """Lists meters by code.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
@@ -65,6 +79,20 @@ class MeterServiceAsyncStub(MeterServiceStub):
     GetMeter: _aio.UnaryUnaryMultiCallable[_meter_service_pb2.GetMeterRequest, _meter_service_pb2.GetMeterResponse]  # type: ignore[assignment]
     """Returns a meter by its code.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/METER_NOT_FOUND.
+    """
+    UpdateMeter: _aio.UnaryUnaryMultiCallable[_meter_service_pb2.UpdateMeterRequest, _meter_service_pb2.UpdateMeterResponse]  # type: ignore[assignment]
+    """Changes a meter. Its name may always change, and dimensions may get more values, or be opened to
+    any. All else may change as long as no plan version charges the meter: it then counts anew, from
+    the change on. Its code stays.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, NOT_FOUND/METER_NOT_FOUND,
+    FAILED_PRECONDITION/METER_IN_USE with every field that may not change,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    ArchiveMeter: _aio.UnaryUnaryMultiCallable[_meter_service_pb2.ArchiveMeterRequest, _meter_service_pb2.ArchiveMeterResponse]  # type: ignore[assignment]
+    """Archives a meter: new plan versions may not charge it. Those there are go on, and so does its
+    counting. Its code stays taken. One that is archived stays as it is.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/METER_NOT_FOUND,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     ListMeters: _aio.UnaryUnaryMultiCallable[_meter_service_pb2.ListMetersRequest, _meter_service_pb2.ListMetersResponse]  # type: ignore[assignment]
     """Lists meters by code.
@@ -98,6 +126,32 @@ class MeterServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_meter_service_pb2.GetMeterResponse, _abc.Awaitable[_meter_service_pb2.GetMeterResponse]]:
         """Returns a meter by its code.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/METER_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateMeter(
+        self,
+        request: _meter_service_pb2.UpdateMeterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_meter_service_pb2.UpdateMeterResponse, _abc.Awaitable[_meter_service_pb2.UpdateMeterResponse]]:
+        """Changes a meter. Its name may always change, and dimensions may get more values, or be opened to
+        any. All else may change as long as no plan version charges the meter: it then counts anew, from
+        the change on. Its code stays.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, NOT_FOUND/METER_NOT_FOUND,
+        FAILED_PRECONDITION/METER_IN_USE with every field that may not change,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def ArchiveMeter(
+        self,
+        request: _meter_service_pb2.ArchiveMeterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_meter_service_pb2.ArchiveMeterResponse, _abc.Awaitable[_meter_service_pb2.ArchiveMeterResponse]]:
+        """Archives a meter: new plan versions may not charge it. Those there are go on, and so does its
+        counting. Its code stays taken. One that is archived stays as it is.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/METER_NOT_FOUND,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

@@ -56,17 +56,17 @@ class _Timing:
 class _TimingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Timing.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     TIMING_UNSPECIFIED: _Timing.ValueType  # 0
-    """Refused where there is a base amount."""
+    """Refused where there is a base amount, and in a fixed charge."""
     TIMING_IN_ARREARS: _Timing.ValueType  # 1
     """When the period ends."""
     TIMING_IN_ADVANCE: _Timing.ValueType  # 2
     """When the period starts."""
 
 class Timing(_Timing, metaclass=_TimingEnumTypeWrapper):
-    """When a base fee is billed."""
+    """When a base fee, or a fixed charge, is billed."""
 
 TIMING_UNSPECIFIED: Timing.ValueType  # 0
-"""Refused where there is a base amount."""
+"""Refused where there is a base amount, and in a fixed charge."""
 TIMING_IN_ARREARS: Timing.ValueType  # 1
 """When the period ends."""
 TIMING_IN_ADVANCE: Timing.ValueType  # 2
@@ -112,6 +112,7 @@ class Plan(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    ARCHIVED_AT_FIELD_NUMBER: _builtins.int
     plan_id: _builtins.str
     """UUID."""
     code: _builtins.str
@@ -124,6 +125,10 @@ class Plan(_message.Message):
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
 
+    @_builtins.property
+    def archived_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was archived; absent: it is not."""
+
     def __init__(
         self,
         *,
@@ -132,10 +137,11 @@ class Plan(_message.Message):
         name: _builtins.str = ...,
         currency_code: _builtins.str = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        archived_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["archived_at", b"archived_at", "created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "created_at", b"created_at", "currency_code", b"currency_code", "name", b"name", "plan_id", b"plan_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archived_at", b"archived_at", "code", b"code", "created_at", b"created_at", "currency_code", b"currency_code", "name", b"name", "plan_id", b"plan_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -155,6 +161,7 @@ class PlanVersion(_message.Message):
     BASE_TIMING_FIELD_NUMBER: _builtins.int
     CHARGES_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    FIXED_CHARGES_FIELD_NUMBER: _builtins.int
     plan_version_id: _builtins.str
     """UUID."""
     version: _builtins.int
@@ -175,6 +182,10 @@ class PlanVersion(_message.Message):
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
 
+    @_builtins.property
+    def fixed_charges(self) -> _containers.RepeatedCompositeFieldContainer[Global___FixedCharge]:
+        """At most 100."""
+
     def __init__(
         self,
         *,
@@ -186,14 +197,74 @@ class PlanVersion(_message.Message):
         base_timing: Global___Timing.ValueType = ...,
         charges: _abc.Iterable[Global___Charge] | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        fixed_charges: _abc.Iterable[Global___FixedCharge] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_amount", b"base_amount", "base_timing", b"base_timing", "charges", b"charges", "created_at", b"created_at", "interval_count", b"interval_count", "interval_unit", b"interval_unit", "plan_version_id", b"plan_version_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_amount", b"base_amount", "base_timing", b"base_timing", "charges", b"charges", "created_at", b"created_at", "fixed_charges", b"fixed_charges", "interval_count", b"interval_count", "interval_unit", b"interval_unit", "plan_version_id", b"plan_version_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlanVersion: _TypeAlias = PlanVersion  # noqa: Y015
+
+@_typing.final
+class FixedCharge(_message.Message):
+    """So many units of an add-on in each billing period, whatever the usage: seats, phone numbers. A
+    subscription may have other units than its plan: UpdateFixedUnits.
+
+    In arrears its fee is one of the USAGE period's, priced by the units of each day. In advance it
+    is that of a FIXED period, due as an in-advance base fee is: the units with which the period
+    begins and, when they are raised within it, what that adds to the price. Less of them costs
+    nothing less before the next period, and gives nothing back; what was given up and is taken again
+    in the same period is not charged again.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    TIMING_FIELD_NUMBER: _builtins.int
+    PRORATED_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """Chosen by the client, unique among the charges of the version, those of usage included."""
+    display_name: _builtins.str
+    """For people; shown on invoices. Empty: the code."""
+    units: _builtins.str
+    """Decimal, not negative: how many, where a subscription does not say otherwise. They may cost
+    at most 10^13 minor units.
+    """
+    timing: Global___Timing.ValueType
+    """When it is billed."""
+    prorated: _builtins.bool
+    """True: what begins or ends within a week or month costs the share of its local days, as a base
+    fee does, and so do units that change within one: price × days ÷ days of the whole, rounded
+    once. False: each period costs the whole price, in arrears that of the units of its last day.
+    """
+    @_builtins.property
+    def price(self) -> Global___Price:
+        """What the units cost for a whole week or month: standard, graduated or volume. Decimals in
+        currency units.
+        """
+
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        price: Global___Price | None = ...,
+        units: _builtins.str = ...,
+        timing: Global___Timing.ValueType = ...,
+        prorated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["price", b"price"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "display_name", b"display_name", "price", b"price", "prorated", b"prorated", "timing", b"timing", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FixedCharge: _TypeAlias = FixedCharge  # noqa: Y015
 
 @_typing.final
 class Charge(_message.Message):
@@ -212,6 +283,8 @@ class Charge(_message.Message):
     MAXIMUM_AMOUNT_FIELD_NUMBER: _builtins.int
     MINIMUM_AMOUNT_FIELD_NUMBER: _builtins.int
     GROUP_BY_FIELD_NUMBER: _builtins.int
+    PRORATED_FIELD_NUMBER: _builtins.int
+    PRICING_UNIT_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Chosen by the client, unique in the version; empty on creation: the meter's code."""
     meter_code: _builtins.str
@@ -234,6 +307,16 @@ class Charge(_message.Message):
     costs in a period, all its buckets together. What they lack is a fee of its own; of a part of a
     period it is the share of its days. Empty: no minimum.
     """
+    prorated: _builtins.bool
+    """True: units are weighed by the days of the period for which they are there, of those of the
+    whole week or month; summed first, then rounded up to 5 places, then as the meter says. Only on
+    a recurring meter that is a SUM or UNIQUE_COUNT, with standard, graduated and volume prices. A
+    SUM counts from the local day of its event on, and what earlier periods left for all days
+    billed; a distinct value on each day on which it is there, the day of its removal included. A
+    volume price goes by the tier of the full units. A graduated price weighs what each event costs
+    by its tiers, and no flat amounts: the meter must not round then, nor the charge convert units
+    or have free ones.
+    """
     @_builtins.property
     def price(self) -> Global___Price:
         """The price of usage that no bucket takes."""
@@ -254,6 +337,12 @@ class Charge(_message.Message):
         itself, within each bucket, tiers and what is free included. A missing value is one of its own.
         """
 
+    @_builtins.property
+    def pricing_unit(self) -> Global___PricingUnit:
+        """The unit of all prices of the charge, its buckets included, where that is not the currency;
+        absent: the currency. Not with a dynamic price: events report amounts in currency.
+        """
+
     def __init__(
         self,
         *,
@@ -268,14 +357,45 @@ class Charge(_message.Message):
         maximum_amount: _builtins.str = ...,
         minimum_amount: _builtins.str = ...,
         group_by: _abc.Iterable[_builtins.str] | None = ...,
+        prorated: _builtins.bool = ...,
+        pricing_unit: Global___PricingUnit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["conversion", b"conversion", "price", b"price"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conversion", b"conversion", "price", b"price", "pricing_unit", b"pricing_unit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "code", b"code", "conversion", b"conversion", "display_name", b"display_name", "group_by", b"group_by", "maximum_amount", b"maximum_amount", "meter_code", b"meter_code", "minimum_amount", b"minimum_amount", "percentage_discount", b"percentage_discount", "price", b"price", "usage_discount", b"usage_discount"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "code", b"code", "conversion", b"conversion", "display_name", b"display_name", "group_by", b"group_by", "maximum_amount", b"maximum_amount", "meter_code", b"meter_code", "minimum_amount", b"minimum_amount", "percentage_discount", b"percentage_discount", "price", b"price", "pricing_unit", b"pricing_unit", "prorated", b"prorated", "usage_discount", b"usage_discount"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Charge: _TypeAlias = Charge  # noqa: Y015
+
+@_typing.final
+class PricingUnit(_message.Message):
+    """A unit to state prices in, such as credits or tokens. What they come to is exact and turned into
+    currency by the rate, exactly; it is rounded once, in currency, with the fee. What follows the
+    price is in currency: percentage_discount, maximum_amount and minimum_amount.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    CONVERSION_RATE_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """Chosen by the client; shown on invoices: "credits"."""
+    conversion_rate: _builtins.str
+    """Decimal above 0, in currency units: what one of it costs."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        conversion_rate: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "conversion_rate", b"conversion_rate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PricingUnit: _TypeAlias = PricingUnit  # noqa: Y015
 
 @_typing.final
 class UnitConversion(_message.Message):
@@ -567,7 +687,7 @@ class CreatePlanRequest(_message.Message):
     """True: check only, store nothing."""
     @_builtins.property
     def plan(self) -> Global___Plan:
-        """The plan; plan_id and created_at are ignored."""
+        """The plan; plan_id, created_at and archived_at are ignored."""
 
     @_builtins.property
     def version(self) -> Global___PlanVersion:
@@ -680,6 +800,56 @@ class CreatePlanVersionResponse(_message.Message):
 Global___CreatePlanVersionResponse: _TypeAlias = CreatePlanVersionResponse  # noqa: Y015
 
 @_typing.final
+class ArchivePlanRequest(_message.Message):
+    """Archives a plan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    code: _builtins.str
+    """Its code."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchivePlanRequest: _TypeAlias = ArchivePlanRequest  # noqa: Y015
+
+@_typing.final
+class ArchivePlanResponse(_message.Message):
+    """The plan is archived."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def plan(self) -> Global___Plan:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        plan: Global___Plan | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchivePlanResponse: _TypeAlias = ArchivePlanResponse  # noqa: Y015
+
+@_typing.final
 class GetPlanRequest(_message.Message):
     """Names a plan."""
 
@@ -743,19 +913,23 @@ class ListPlansRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    INCLUDE_ARCHIVED_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most this many, up to 1,000; 0: 100."""
     page_token: _builtins.str
     """From the answer before; empty: the first page."""
+    include_archived: _builtins.bool
+    """True: archived ones, too."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        include_archived: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["include_archived", b"include_archived", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -838,18 +1012,20 @@ class PreviewPriceRequest(_message.Message):
 
     @_builtins.property
     def units(self) -> Global___PreviewedUnits:
-        """Units that are counted already; not together with events. The meter need not exist."""
+        """Units that are counted already; not together with events. The meter need not exist. Those of
+        a prorated charge are there for the whole period.
+        """
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
         """Up to 1,000 events for the meter to count, of one period and whichever customers; those
-        without a time happen now, those without a type have the meter's.
+        without a time happen now, those without a type have the meter's. Not for a prorated charge.
         """
 
     @_builtins.property
     def meter(self) -> _meter_service_pb2.Meter:
-        """A meter that need not exist, to count the events in place of the charge's; meter_id and
-        created_at are ignored.
+        """A meter that need not exist, to count the events in place of the charge's; what a meter only
+        answers is ignored.
         """
 
     def __init__(

@@ -45,6 +45,11 @@ class PlanServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_plan__service__pb2.CreatePlanVersionRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_plan__service__pb2.CreatePlanVersionResponse.FromString,
                 _registered_method=True)
+        self.ArchivePlan = channel.unary_unary(
+                '/tally.rating.v1.PlanService/ArchivePlan',
+                request_serializer=tally_dot_rating_dot_v1_dot_plan__service__pb2.ArchivePlanRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_plan__service__pb2.ArchivePlanResponse.FromString,
+                _registered_method=True)
         self.GetPlan = channel.unary_unary(
                 '/tally.rating.v1.PlanService/GetPlan',
                 request_serializer=tally_dot_rating_dot_v1_dot_plan__service__pb2.GetPlanRequest.SerializeToString,
@@ -69,8 +74,8 @@ class PlanServiceServicer:
     def CreatePlan(self, request, context):
         """Creates a plan with its version 1.
         Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
-        INVALID_ARGUMENT/METER_UNKNOWN, ALREADY_EXISTS/PLAN_CODE_TAKEN,
-        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        INVALID_ARGUMENT/METER_UNKNOWN, FAILED_PRECONDITION/METER_ARCHIVED,
+        ALREADY_EXISTS/PLAN_CODE_TAKEN, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -78,7 +83,17 @@ class PlanServiceServicer:
 
     def CreatePlanVersion(self, request, context):
         """Adds the next version to a plan. Subscriptions stay on the version they have.
-        Errors: as CreatePlan, and NOT_FOUND/PLAN_NOT_FOUND.
+        Errors: as CreatePlan, NOT_FOUND/PLAN_NOT_FOUND, FAILED_PRECONDITION/PLAN_ARCHIVED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchivePlan(self, request, context):
+        """Archives a plan: it takes no new subscriptions and no new versions. Those it has go on. Its
+        code stays taken. One that is archived stays as it is.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,6 +137,11 @@ def add_PlanServiceServicer_to_server(servicer, server):
                     servicer.CreatePlanVersion,
                     request_deserializer=tally_dot_rating_dot_v1_dot_plan__service__pb2.CreatePlanVersionRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_plan__service__pb2.CreatePlanVersionResponse.SerializeToString,
+            ),
+            'ArchivePlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchivePlan,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_plan__service__pb2.ArchivePlanRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_plan__service__pb2.ArchivePlanResponse.SerializeToString,
             ),
             'GetPlan': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPlan,
@@ -194,6 +214,33 @@ class PlanService:
             '/tally.rating.v1.PlanService/CreatePlanVersion',
             tally_dot_rating_dot_v1_dot_plan__service__pb2.CreatePlanVersionRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_plan__service__pb2.CreatePlanVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ArchivePlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.PlanService/ArchivePlan',
+            tally_dot_rating_dot_v1_dot_plan__service__pb2.ArchivePlanRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_plan__service__pb2.ArchivePlanResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,12 +36,18 @@ class PlanServiceStub:
     CreatePlan: _grpc.UnaryUnaryMultiCallable[_plan_service_pb2.CreatePlanRequest, _plan_service_pb2.CreatePlanResponse]
     """Creates a plan with its version 1.
     Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
-    INVALID_ARGUMENT/METER_UNKNOWN, ALREADY_EXISTS/PLAN_CODE_TAKEN,
-    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    INVALID_ARGUMENT/METER_UNKNOWN, FAILED_PRECONDITION/METER_ARCHIVED,
+    ALREADY_EXISTS/PLAN_CODE_TAKEN, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     CreatePlanVersion: _grpc.UnaryUnaryMultiCallable[_plan_service_pb2.CreatePlanVersionRequest, _plan_service_pb2.CreatePlanVersionResponse]
     """Adds the next version to a plan. Subscriptions stay on the version they have.
-    Errors: as CreatePlan, and NOT_FOUND/PLAN_NOT_FOUND.
+    Errors: as CreatePlan, NOT_FOUND/PLAN_NOT_FOUND, FAILED_PRECONDITION/PLAN_ARCHIVED.
+    """
+    ArchivePlan: _grpc.UnaryUnaryMultiCallable[_plan_service_pb2.ArchivePlanRequest, _plan_service_pb2.ArchivePlanResponse]
+    """Archives a plan: it takes no new subscriptions and no new versions. Those it has go on. Its
+    code stays taken. One that is archived stays as it is.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     GetPlan: _grpc.UnaryUnaryMultiCallable[_plan_service_pb2.GetPlanRequest, _plan_service_pb2.GetPlanResponse]
     """Returns a plan with one of its versions.
@@ -66,12 +72,18 @@ class PlanServiceAsyncStub(PlanServiceStub):
     CreatePlan: _aio.UnaryUnaryMultiCallable[_plan_service_pb2.CreatePlanRequest, _plan_service_pb2.CreatePlanResponse]  # type: ignore[assignment]
     """Creates a plan with its version 1.
     Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
-    INVALID_ARGUMENT/METER_UNKNOWN, ALREADY_EXISTS/PLAN_CODE_TAKEN,
-    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    INVALID_ARGUMENT/METER_UNKNOWN, FAILED_PRECONDITION/METER_ARCHIVED,
+    ALREADY_EXISTS/PLAN_CODE_TAKEN, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     CreatePlanVersion: _aio.UnaryUnaryMultiCallable[_plan_service_pb2.CreatePlanVersionRequest, _plan_service_pb2.CreatePlanVersionResponse]  # type: ignore[assignment]
     """Adds the next version to a plan. Subscriptions stay on the version they have.
-    Errors: as CreatePlan, and NOT_FOUND/PLAN_NOT_FOUND.
+    Errors: as CreatePlan, NOT_FOUND/PLAN_NOT_FOUND, FAILED_PRECONDITION/PLAN_ARCHIVED.
+    """
+    ArchivePlan: _aio.UnaryUnaryMultiCallable[_plan_service_pb2.ArchivePlanRequest, _plan_service_pb2.ArchivePlanResponse]  # type: ignore[assignment]
+    """Archives a plan: it takes no new subscriptions and no new versions. Those it has go on. Its
+    code stays taken. One that is archived stays as it is.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     GetPlan: _aio.UnaryUnaryMultiCallable[_plan_service_pb2.GetPlanRequest, _plan_service_pb2.GetPlanResponse]  # type: ignore[assignment]
     """Returns a plan with one of its versions.
@@ -99,8 +111,8 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_plan_service_pb2.CreatePlanResponse, _abc.Awaitable[_plan_service_pb2.CreatePlanResponse]]:
         """Creates a plan with its version 1.
         Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
-        INVALID_ARGUMENT/METER_UNKNOWN, ALREADY_EXISTS/PLAN_CODE_TAKEN,
-        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        INVALID_ARGUMENT/METER_UNKNOWN, FAILED_PRECONDITION/METER_ARCHIVED,
+        ALREADY_EXISTS/PLAN_CODE_TAKEN, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -110,7 +122,19 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_plan_service_pb2.CreatePlanVersionResponse, _abc.Awaitable[_plan_service_pb2.CreatePlanVersionResponse]]:
         """Adds the next version to a plan. Subscriptions stay on the version they have.
-        Errors: as CreatePlan, and NOT_FOUND/PLAN_NOT_FOUND.
+        Errors: as CreatePlan, NOT_FOUND/PLAN_NOT_FOUND, FAILED_PRECONDITION/PLAN_ARCHIVED.
+        """
+
+    @_abc_1.abstractmethod
+    def ArchivePlan(
+        self,
+        request: _plan_service_pb2.ArchivePlanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_plan_service_pb2.ArchivePlanResponse, _abc.Awaitable[_plan_service_pb2.ArchivePlanResponse]]:
+        """Archives a plan: it takes no new subscriptions and no new versions. Those it has go on. Its
+        code stays taken. One that is archived stays as it is.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from tally.common.v1 import period_pb2 as _period_pb2
 from tally.rating.v1 import billing_period_pb2 as _billing_period_pb2
 import builtins as _builtins
 import sys
@@ -48,6 +49,38 @@ SUBSCRIPTION_STATUS_ACTIVE: SubscriptionStatus.ValueType  # 2
 SUBSCRIPTION_STATUS_TERMINATED: SubscriptionStatus.ValueType  # 3
 """Its end has passed."""
 Global___SubscriptionStatus: _TypeAlias = SubscriptionStatus  # noqa: Y015
+
+class _UnitsEffective:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UnitsEffectiveEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UnitsEffective.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    UNITS_EFFECTIVE_UNSPECIFIED: _UnitsEffective.ValueType  # 0
+    """Refused."""
+    UNITS_EFFECTIVE_NOW: _UnitsEffective.ValueType  # 1
+    """From today on, of a subscription that has not started from its first day on. A change that is
+    set for the next period stays.
+    """
+    UNITS_EFFECTIVE_NEXT_PERIOD: _UnitsEffective.ValueType  # 2
+    """From the first day of the week or month that follows the present one; of a subscription that
+    has not started, of the one that follows its first.
+    """
+
+class UnitsEffective(_UnitsEffective, metaclass=_UnitsEffectiveEnumTypeWrapper):
+    """When other units take effect."""
+
+UNITS_EFFECTIVE_UNSPECIFIED: UnitsEffective.ValueType  # 0
+"""Refused."""
+UNITS_EFFECTIVE_NOW: UnitsEffective.ValueType  # 1
+"""From today on, of a subscription that has not started from its first day on. A change that is
+set for the next period stays.
+"""
+UNITS_EFFECTIVE_NEXT_PERIOD: UnitsEffective.ValueType  # 2
+"""From the first day of the week or month that follows the present one; of a subscription that
+has not started, of the one that follows its first.
+"""
+Global___UnitsEffective: _TypeAlias = UnitsEffective  # noqa: Y015
 
 @_typing.final
 class Subscription(_message.Message):
@@ -212,22 +245,68 @@ class GetSubscriptionResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    FIXED_UNITS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def subscription(self) -> Global___Subscription:
         """As stored."""
+
+    @_builtins.property
+    def fixed_units(self) -> _containers.RepeatedCompositeFieldContainer[Global___FixedUnits]:
+        """The units of the fixed charges that it has, in the order of its plan version, then by day: as
+        the plan has them, and every change.
+        """
 
     def __init__(
         self,
         *,
         subscription: Global___Subscription | None = ...,
+        fixed_units: _abc.Iterable[Global___FixedUnits] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixed_units", b"fixed_units", "subscription", b"subscription"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetSubscriptionResponse: _TypeAlias = GetSubscriptionResponse  # noqa: Y015
+
+@_typing.final
+class FixedUnits(_message.Message):
+    """How many units of a fixed charge a subscription has, from a day on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIXED_CHARGE_CODE_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    FROM_DAY_FIELD_NUMBER: _builtins.int
+    CHANGED_AT_FIELD_NUMBER: _builtins.int
+    fixed_charge_code: _builtins.str
+    """The fixed charge of its plan version."""
+    units: _builtins.str
+    """Decimal, not negative."""
+    @_builtins.property
+    def from_day(self) -> _period_pb2.CivilDate:
+        """The first local day in the subscription's zone."""
+
+    @_builtins.property
+    def changed_at(self) -> _timestamp_pb2.Timestamp:
+        """When the change was made; absent: the units are the plan's."""
+
+    def __init__(
+        self,
+        *,
+        fixed_charge_code: _builtins.str = ...,
+        units: _builtins.str = ...,
+        from_day: _period_pb2.CivilDate | None = ...,
+        changed_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at", "from_day", b"from_day"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at", "fixed_charge_code", b"fixed_charge_code", "from_day", b"from_day", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FixedUnits: _TypeAlias = FixedUnits  # noqa: Y015
 
 @_typing.final
 class ListSubscriptionsRequest(_message.Message):
@@ -342,6 +421,68 @@ class TerminateSubscriptionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TerminateSubscriptionResponse: _TypeAlias = TerminateSubscriptionResponse  # noqa: Y015
+
+@_typing.final
+class UpdateFixedUnitsRequest(_message.Message):
+    """Changes the units of a fixed charge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    FIXED_CHARGE_CODE_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    subscription_id: _builtins.str
+    """Which subscription."""
+    fixed_charge_code: _builtins.str
+    """The fixed charge of its plan version."""
+    units: _builtins.str
+    """Decimal, not negative; they may cost at most 10^13 minor units."""
+    effective: Global___UnitsEffective.ValueType
+    """When they take effect."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        fixed_charge_code: _builtins.str = ...,
+        units: _builtins.str = ...,
+        effective: Global___UnitsEffective.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective", b"effective", "fixed_charge_code", b"fixed_charge_code", "request_id", b"request_id", "subscription_id", b"subscription_id", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateFixedUnitsRequest: _TypeAlias = UpdateFixedUnitsRequest  # noqa: Y015
+
+@_typing.final
+class UpdateFixedUnitsResponse(_message.Message):
+    """The units were changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIXED_UNITS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def fixed_units(self) -> Global___FixedUnits:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        fixed_units: Global___FixedUnits | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fixed_units", b"fixed_units"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixed_units", b"fixed_units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateFixedUnitsResponse: _TypeAlias = UpdateFixedUnitsResponse  # noqa: Y015
 
 @_typing.final
 class ListBillingPeriodsRequest(_message.Message):

@@ -55,6 +55,11 @@ class SubscriptionServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionResponse.FromString,
                 _registered_method=True)
+        self.UpdateFixedUnits = channel.unary_unary(
+                '/tally.rating.v1.SubscriptionService/UpdateFixedUnits',
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsResponse.FromString,
+                _registered_method=True)
         self.ListBillingPeriods = channel.unary_unary(
                 '/tally.rating.v1.SubscriptionService/ListBillingPeriods',
                 request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ListBillingPeriodsRequest.SerializeToString,
@@ -70,7 +75,7 @@ class SubscriptionServiceServicer:
         """Puts a customer on a plan from an instant on.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
         NOT_FOUND/PLAN_VERSION_NOT_FOUND, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id
-        is pending or active, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        is pending or active, FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,6 +101,19 @@ class SubscriptionServiceServicer:
         """Ends a subscription now or at a later instant; its last periods are billed when due.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
         FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateFixedUnits(self, request, context):
+        """Changes how many units of a fixed charge a subscription has, from today on or from its next
+        week or month on. Days are those of its zone; of several changes from one day on the last
+        counts. Units that are raised now and billed in advance are billed at once, as an adjustment of
+        the present period; less of them takes effect, without a credit, by the next.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        NOT_FOUND/FIXED_CHARGE_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+        ended, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,6 +150,11 @@ def add_SubscriptionServiceServicer_to_server(servicer, server):
                     servicer.TerminateSubscription,
                     request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionResponse.SerializeToString,
+            ),
+            'UpdateFixedUnits': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateFixedUnits,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsResponse.SerializeToString,
             ),
             'ListBillingPeriods': grpc.unary_unary_rpc_method_handler(
                     servicer.ListBillingPeriods,
@@ -248,6 +271,33 @@ class SubscriptionService:
             '/tally.rating.v1.SubscriptionService/TerminateSubscription',
             tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateFixedUnits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.SubscriptionService/UpdateFixedUnits',
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsResponse.FromString,
             options,
             channel_credentials,
             insecure,

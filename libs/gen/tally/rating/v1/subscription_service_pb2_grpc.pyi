@@ -37,7 +37,7 @@ class SubscriptionServiceStub:
     """Puts a customer on a plan from an instant on.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
     NOT_FOUND/PLAN_VERSION_NOT_FOUND, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id
-    is pending or active, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    is pending or active, FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     GetSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.GetSubscriptionRequest, _subscription_service_pb2.GetSubscriptionResponse]
     """Returns a subscription: the newest life of its id.
@@ -51,6 +51,15 @@ class SubscriptionServiceStub:
     """Ends a subscription now or at a later instant; its last periods are billed when due.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
     FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    UpdateFixedUnits: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateFixedUnitsRequest, _subscription_service_pb2.UpdateFixedUnitsResponse]
+    """Changes how many units of a fixed charge a subscription has, from today on or from its next
+    week or month on. Days are those of its zone; of several changes from one day on the last
+    counts. Units that are raised now and billed in advance are billed at once, as an adjustment of
+    the present period; less of them takes effect, without a credit, by the next.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    NOT_FOUND/FIXED_CHARGE_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+    ended, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     ListBillingPeriods: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.ListBillingPeriodsRequest, _subscription_service_pb2.ListBillingPeriodsResponse]
     """Lists the billing periods of a subscription, oldest first.
@@ -67,7 +76,7 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     """Puts a customer on a plan from an instant on.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
     NOT_FOUND/PLAN_VERSION_NOT_FOUND, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id
-    is pending or active, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    is pending or active, FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     GetSubscription: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.GetSubscriptionRequest, _subscription_service_pb2.GetSubscriptionResponse]  # type: ignore[assignment]
     """Returns a subscription: the newest life of its id.
@@ -81,6 +90,15 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     """Ends a subscription now or at a later instant; its last periods are billed when due.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
     FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    UpdateFixedUnits: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateFixedUnitsRequest, _subscription_service_pb2.UpdateFixedUnitsResponse]  # type: ignore[assignment]
+    """Changes how many units of a fixed charge a subscription has, from today on or from its next
+    week or month on. Days are those of its zone; of several changes from one day on the last
+    counts. Units that are raised now and billed in advance are billed at once, as an adjustment of
+    the present period; less of them takes effect, without a credit, by the next.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    NOT_FOUND/FIXED_CHARGE_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+    ended, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     ListBillingPeriods: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.ListBillingPeriodsRequest, _subscription_service_pb2.ListBillingPeriodsResponse]  # type: ignore[assignment]
     """Lists the billing periods of a subscription, oldest first.
@@ -100,7 +118,7 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Puts a customer on a plan from an instant on.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
         NOT_FOUND/PLAN_VERSION_NOT_FOUND, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id
-        is pending or active, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        is pending or active, FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -132,6 +150,21 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Ends a subscription now or at a later instant; its last periods are billed when due.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
         FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateFixedUnits(
+        self,
+        request: _subscription_service_pb2.UpdateFixedUnitsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_service_pb2.UpdateFixedUnitsResponse, _abc.Awaitable[_subscription_service_pb2.UpdateFixedUnitsResponse]]:
+        """Changes how many units of a fixed charge a subscription has, from today on or from its next
+        week or month on. Days are those of its zone; of several changes from one day on the last
+        counts. Units that are raised now and billed in advance are billed at once, as an adjustment of
+        the present period; less of them takes effect, without a credit, by the next.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        NOT_FOUND/FIXED_CHARGE_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+        ended, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

@@ -374,6 +374,7 @@ class ExplainEventResponse(_message.Message):
     AMBIGUOUS_FIELD_NUMBER: _builtins.int
     DAY_FIELD_NUMBER: _builtins.int
     READINGS_FIELD_NUMBER: _builtins.int
+    FANNED_OUT_FIELD_NUMBER: _builtins.int
     applied: _builtins.bool
     """True: usage has it. False: rating has not come to it yet, or counts its customer's usage again."""
     subscription_id: _builtins.str
@@ -394,6 +395,10 @@ class ExplainEventResponse(_message.Message):
     def readings(self) -> _containers.RepeatedCompositeFieldContainer[Global___MeterReading]:
         """What each meter of its type reads in it, by code."""
 
+    @_builtins.property
+    def fanned_out(self) -> _containers.RepeatedCompositeFieldContainer[Global___FannedOut]:
+        """Other subscriptions for which meters with fan_out count it, too."""
+
     def __init__(
         self,
         *,
@@ -403,14 +408,43 @@ class ExplainEventResponse(_message.Message):
         ambiguous: _builtins.bool = ...,
         day: _period_pb2.CivilDate | None = ...,
         readings: _abc.Iterable[Global___MeterReading] | None = ...,
+        fanned_out: _abc.Iterable[Global___FannedOut] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "event", b"event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguous", b"ambiguous", "applied", b"applied", "day", b"day", "event", b"event", "readings", b"readings", "subscription_id", b"subscription_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguous", b"ambiguous", "applied", b"applied", "day", b"day", "event", b"event", "fanned_out", b"fanned_out", "readings", b"readings", "subscription_id", b"subscription_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExplainEventResponse: _TypeAlias = ExplainEventResponse  # noqa: Y015
+
+@_typing.final
+class FannedOut(_message.Message):
+    """A subscription for which meters with fan_out count an event besides the one that took it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.str
+    """The subscription."""
+    @_builtins.property
+    def day(self) -> _period_pb2.CivilDate:
+        """The local day, in its zone, on which the event counts."""
+
+    def __init__(
+        self,
+        *,
+        subscription_id: _builtins.str = ...,
+        day: _period_pb2.CivilDate | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["day", b"day"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FannedOut: _TypeAlias = FannedOut  # noqa: Y015
 
 @_typing.final
 class MeterReading(_message.Message):
@@ -565,6 +599,104 @@ class ListUnattributedResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListUnattributedResponse: _TypeAlias = ListUnattributedResponse  # noqa: Y015
+
+@_typing.final
+class ListAmbiguousRequest(_message.Message):
+    """Lists counts of events that several subscriptions could have taken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """Only this customer's; empty: all."""
+    page_size: _builtins.int
+    """At most this many, up to 1,000; 0: 100."""
+    page_token: _builtins.str
+    """From the answer before; empty: the first page."""
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAmbiguousRequest: _TypeAlias = ListAmbiguousRequest  # noqa: Y015
+
+@_typing.final
+class AmbiguousCount(_message.Message):
+    """How many events of a type a subscription took that others could have taken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    EVENT_COUNT_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """The customer."""
+    event_type: _builtins.str
+    """The events' type."""
+    subscription_id: _builtins.str
+    """The subscription that took them."""
+    event_count: _builtins.int
+    """How many they are."""
+    @_builtins.property
+    def day(self) -> _period_pb2.CivilDate:
+        """The day of their time, in UTC."""
+
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        event_type: _builtins.str = ...,
+        day: _period_pb2.CivilDate | None = ...,
+        subscription_id: _builtins.str = ...,
+        event_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["day", b"day"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "day", b"day", "event_count", b"event_count", "event_type", b"event_type", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AmbiguousCount: _TypeAlias = AmbiguousCount  # noqa: Y015
+
+@_typing.final
+class ListAmbiguousResponse(_message.Message):
+    """A page of counts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty: this was the last one."""
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AmbiguousCount]:
+        """By customer, type, day and subscription."""
+
+    def __init__(
+        self,
+        *,
+        counts: _abc.Iterable[Global___AmbiguousCount] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAmbiguousResponse: _TypeAlias = ListAmbiguousResponse  # noqa: Y015
 
 @_typing.final
 class VerifyUsageRequest(_message.Message):

@@ -65,6 +65,11 @@ class UsageServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.ListUnattributedRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.ListUnattributedResponse.FromString,
                 _registered_method=True)
+        self.ListAmbiguous = channel.unary_unary(
+                '/tally.rating.v1.UsageService/ListAmbiguous',
+                request_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.ListAmbiguousRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.ListAmbiguousResponse.FromString,
+                _registered_method=True)
         self.VerifyUsage = channel.unary_stream(
                 '/tally.rating.v1.UsageService/VerifyUsage',
                 request_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.VerifyUsageRequest.SerializeToString,
@@ -149,6 +154,17 @@ class UsageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAmbiguous(self, request, context):
+        """Lists how many events several subscriptions could have taken, and which one did, by customer,
+        type, day and subscription. Each counts once: for the subscription marked default_for_usage,
+        else for the one that started first. Those that count nothing are listed, too. Events that name
+        their subscription are not, nor those that only meters with fan_out count.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def VerifyUsage(self, request, context):
         """Computes usage again from the event log, and what closed periods cost again from the usage,
         and compares both with what is stored. Changes nothing; usage may go on meanwhile. Answers
@@ -192,6 +208,11 @@ def add_UsageServiceServicer_to_server(servicer, server):
                     servicer.ListUnattributed,
                     request_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.ListUnattributedRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.ListUnattributedResponse.SerializeToString,
+            ),
+            'ListAmbiguous': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAmbiguous,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.ListAmbiguousRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.ListAmbiguousResponse.SerializeToString,
             ),
             'VerifyUsage': grpc.unary_stream_rpc_method_handler(
                     servicer.VerifyUsage,
@@ -362,6 +383,33 @@ class UsageService:
             '/tally.rating.v1.UsageService/ListUnattributed',
             tally_dot_rating_dot_v1_dot_usage__service__pb2.ListUnattributedRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_usage__service__pb2.ListUnattributedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAmbiguous(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.UsageService/ListAmbiguous',
+            tally_dot_rating_dot_v1_dot_usage__service__pb2.ListAmbiguousRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_usage__service__pb2.ListAmbiguousResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -82,6 +82,13 @@ class UsageServiceStub:
     is there that was active at their time, they are its usage and no longer listed.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
+    ListAmbiguous: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.ListAmbiguousRequest, _usage_service_pb2.ListAmbiguousResponse]
+    """Lists how many events several subscriptions could have taken, and which one did, by customer,
+    type, day and subscription. Each counts once: for the subscription marked default_for_usage,
+    else for the one that started first. Those that count nothing are listed, too. Events that name
+    their subscription are not, nor those that only meters with fan_out count.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
     VerifyUsage: _grpc.UnaryStreamMultiCallable[_usage_service_pb2.VerifyUsageRequest, _usage_service_pb2.VerifyUsageResponse]
     """Computes usage again from the event log, and what closed periods cost again from the usage,
     and compares both with what is stored. Changes nothing; usage may go on meanwhile. Answers
@@ -142,6 +149,13 @@ class UsageServiceAsyncStub(UsageServiceStub):
     ListUnattributed: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.ListUnattributedRequest, _usage_service_pb2.ListUnattributedResponse]  # type: ignore[assignment]
     """Lists how many events nobody took, by customer, type and day. They are kept: once a subscription
     is there that was active at their time, they are its usage and no longer listed.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
+    ListAmbiguous: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.ListAmbiguousRequest, _usage_service_pb2.ListAmbiguousResponse]  # type: ignore[assignment]
+    """Lists how many events several subscriptions could have taken, and which one did, by customer,
+    type, day and subscription. Each counts once: for the subscription marked default_for_usage,
+    else for the one that started first. Those that count nothing are listed, too. Events that name
+    their subscription are not, nor those that only meters with fan_out count.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
     VerifyUsage: _aio.UnaryStreamMultiCallable[_usage_service_pb2.VerifyUsageRequest, _usage_service_pb2.VerifyUsageResponse]  # type: ignore[assignment]
@@ -237,6 +251,19 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_usage_service_pb2.ListUnattributedResponse, _abc.Awaitable[_usage_service_pb2.ListUnattributedResponse]]:
         """Lists how many events nobody took, by customer, type and day. They are kept: once a subscription
         is there that was active at their time, they are its usage and no longer listed.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAmbiguous(
+        self,
+        request: _usage_service_pb2.ListAmbiguousRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_usage_service_pb2.ListAmbiguousResponse, _abc.Awaitable[_usage_service_pb2.ListAmbiguousResponse]]:
+        """Lists how many events several subscriptions could have taken, and which one did, by customer,
+        type, day and subscription. Each counts once: for the subscription marked default_for_usage,
+        else for the one that started first. Those that count nothing are listed, too. Events that name
+        their subscription are not, nor those that only meters with fan_out count.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
         """
 
