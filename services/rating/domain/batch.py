@@ -21,6 +21,7 @@ from services.rating.domain.columns import (
     ints,
     join_decimal,
     split_decimal,
+    tuples,
 )
 from services.rating.domain.event import Moment, UsageEvent
 from services.rating.domain.value import text_of
@@ -119,7 +120,7 @@ class Batch:
     def moments(self, rows: Ints) -> Iterator[Moment]:
         """Give where the events of `rows` stand among all, one by one."""
         columns = (self.times, *self.log_places)
-        return map(Moment, *(column[rows].tolist() for column in columns))
+        return tuples(Moment, *(column[rows].tolist() for column in columns))
 
     def event(self, row: int) -> UsageEvent:
         """Return an event with all its properties."""

@@ -22,7 +22,7 @@ from services.rating.domain.cell import (
     dimensions_key,
     value_key,
 )
-from services.rating.domain.columns import Ints, read_amount
+from services.rating.domain.columns import Ints, read_amount, tuples
 from services.rating.domain.event import Moment, UsageEvent
 from services.rating.domain.grouping import Groups, combine, group
 from services.rating.domain.meter import Aggregation, Meter, ValueInput
@@ -173,20 +173,14 @@ def _count_distinct(chosen: Rows, meter: Meter, add: Add) -> int:
     came = _first_added(chosen, of_value, ~removed) if meter.recurring else {}
     keys, cells = _cells(chosen, meter, of_cells)
     listed = batch.listed()
-    presences = map(
-        Presence,
-        batch.moments(chosen.rows[lasts]),
-        (~removed[lasts]).tolist(),
-        map(came.get, of_value[lasts].tolist()),
-    )
-    operations = zip(
-        places[lasts].tolist(),
-        [value_key(listed[value]) for value in values[lasts].tolist()],
-        presences,
-        strict=True,
-    )
-    for place, value, presence in operations:
-        cells[place].values[value] = presence
+    value_keys = [value_key(listed[value]) for value in values[lasts].tolist()]
+    moments = batch.moments(chosen.rows[lasts])
+    added = map(came.get, of_value[lasts].tolist())
+    presences = list(tuples(Presence, moments, (~removed[lasts]).tolist(), added))
+    # Of one cell they follow each other.
+    ends = np.searchsorted(places[lasts], np.arange(len(cells)), side="right").tolist()
+    for cell, start, end in zip(cells, [0, *ends], ends, strict=False):
+        cell.values = dict(zip(value_keys[start:end], presences[start:end], strict=True))
     _add_all(keys, cells, add)
     return without_value
 
@@ -236,7 +230,7 @@ def _cells(chosen: Rows, meter: Meter, groups: Groups) -> tuple[list[CellKey], l
     firsts = groups.firsts()
     dimensions = _dimensions(batch, chosen.rows[firsts], meter)
     known = {values: dimensions_key(values) for values in set(dimensions)}
-    keys = map(
+    keys = tuples(
         CellKey,
         repeat(tenant),
         [chosen.terms[term].term_id for term in chosen.of_row[firsts].tolist()],

@@ -103,7 +103,7 @@ class _Attributed:
         return place
 
     def fan_out(self, stretches: Sequence[Stretch], at: Ints) -> None:
-        """Note who counts rows besides their own terms; `at` is the stretch of each."""
+        """Note who counts each row besides its own term; `at` is the row's stretch."""
         for depth in range(max(len(each.others) for each in stretches)):
             self.others.append(_layer(len(at)))
             places = (
