@@ -16,7 +16,7 @@ from libs.clock import Clock
 from libs.db import Snapshots
 from libs.difference import Finding
 from libs.verification import Counts, answers
-from libs.wire import Faults, parse_page, parse_text
+from libs.wire import Faults, parse_page, parse_request, parse_text
 from services.rating.api.event_parsing import Defaults, parse_events
 from services.rating.api.usage_parsing import parse_query, parse_usage, parse_watch
 from services.rating.operations.acks import Ack, Acks
@@ -24,6 +24,7 @@ from services.rating.operations.estimating import estimate_events
 from services.rating.operations.explaining import EventLog, explain_event
 from services.rating.operations.log import LogPages
 from services.rating.operations.querying import query_usage
+from services.rating.operations.rebuilding import Rebuilder, rebuild_usage
 from services.rating.operations.unattributed import list_unattributed
 from services.rating.operations.usage import (
     UsageReader,
@@ -138,6 +139,18 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
             page = parse_page(request.page_size, request.page_token)
         faults.check()
         return await list_unattributed(self.engine, tenant(), customer_id, page)
+
+    def RebuildUsage(
+        self, request: pb.RebuildUsageRequest, context: Context
+    ) -> AsyncGenerator[pb.RebuildUsageResponse, None]:
+        """Stream how far a rebuild has come."""
+        faults = Faults()
+        with faults.gathered():
+            wanted = parse_request(request, request.request_id)
+        with faults.gathered():
+            customer_id = parse_text(request.customer_id, "customer_id", required=False)
+        faults.check()
+        return rebuild_usage(Rebuilder(self._reader(), self.log), wanted, customer_id)
 
     def VerifyUsage(
         self, request: pb.VerifyUsageRequest, context: Context
