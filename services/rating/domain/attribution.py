@@ -90,9 +90,7 @@ def attribute(
     ]
     changes = {term.start for term in terms} | {term.end for term in terms if term.end is not None}
     asked = _Asked(event_type, named=bool(subscription_id))
-    return [
-        _stretch(start, _active(terms, start), asked) for start in (TIME_MIN, *sorted(changes))
-    ]
+    return [_stretch(start, _active(terms, start), asked) for start in (TIME_MIN, *sorted(changes))]
 
 
 def _active(terms: Iterable[Term], time: int) -> list[Term]:

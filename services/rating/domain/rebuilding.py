@@ -37,8 +37,7 @@ class Shadow:
         self.event_count += sum(map(self._count, own))
         for key in [key for key in self.folded.cells if not self._holds(key.day)]:
             del self.folded.cells[key]
-        for which in [one for one in self.folded.unattributed if not self._holds(one.day)]:
-            del self.folded.unattributed[which]
+        self.folded.drop_counts(lambda which: not self._holds(which.day))
 
     def is_corrected_by(self, slices: Iterable[Slice]) -> bool:
         """Tell whether corrections in `slices` change the customer's usage."""

@@ -237,7 +237,7 @@ async def _exchange(rebuilder: Rebuilder, stretch: _Stretch) -> tuple[Changes, i
             return None
         if await store.load_mark(conn, owner, days) != stretch.view.mark:
             return None
-        await store.stage(conn, folded.cells, folded.unattributed)
+        await store.stage(conn, folded)
         changes = await store.find_changes(conn, owner, days)
         late = await _tell(conn, tenant, catalog, changes)
         await store.replace_usage(conn, owner, days)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -31,13 +31,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.period import DayPeriod
 from libs.schema import among
 from libs.tenant import Tenant
-from services.rating.domain.cell import Cell, CellKey
-from services.rating.domain.folding import Unattributed
+from services.rating.domain.folding import Ambiguous, Folded, Unattributed
 from services.rating.store.cell_parts import PARTS
 from services.rating.store.cells import stage_cells, stage_rows, staged
 from services.rating.store.schema import subscriptions
-from services.rating.store.usage_schema import CELL_KEY, cells, unattributed
+from services.rating.store.usage_schema import CELL_KEY, ambiguous, cells, unattributed
 
+COUNTS = (unattributed, ambiguous)  # Of events, by customer and UTC day.
+COUNT_KEY = ("customer_id", "event_type", "subscription_id")
 ALL_DAYS = DayPeriod(date.min, date.max)
 DAY = timedelta(days=1)
 
@@ -57,6 +58,7 @@ class Mark(NamedTuple):
     cell_count: int
     cells_hash: int
     unattributed_count: int
+    ambiguous_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,26 +103,22 @@ async def load_mark(conn: AsyncConnection, owner: Owner, days: DayPeriod) -> Mar
     row_hash = func.hashtextextended(cast(literal_column("cells.*"), Text), 0)
     query = select(func.count(), func.coalesce(func.sum(row_hash), 0)).select_from(cells)
     count, cells_hash = (await conn.execute(query.where(_on(cells, owner, days)))).one()
-    nobody = select(func.coalesce(func.sum(unattributed.c.event_count), 0))
-    nobodys = (await conn.execute(nobody.where(_of_nobody(owner, days)))).scalar_one()
-    return Mark(count, int(cells_hash), int(nobodys))
+    counted: list[int] = []
+    for table in COUNTS:
+        events = select(func.coalesce(func.sum(table.c.event_count), 0))
+        found = await conn.execute(events.where(_counted(table, owner, days)))
+        counted.append(int(found.scalar_one()))
+    return Mark(count, int(cells_hash), *counted)
 
 
-async def stage(
-    conn: AsyncConnection,
-    whole: Mapping[CellKey, Cell],
-    counts: Mapping[Unattributed, int],
-) -> None:
+async def stage(conn: AsyncConnection, folded: Folded) -> None:
     """Copy what usage is to be to temporary tables. Worker role only.
 
     A cell that the same slice has changed last keeps that slice's trace, and so stays as it is.
     """
-    await stage_cells(conn, whole)
-    rows = [
-        (one.tenant, one.customer_id, one.event_type, one.day, count)
-        for one, count in counts.items()
-    ]
-    await stage_rows(conn, unattributed, rows)
+    await stage_cells(conn, folded.cells)
+    await stage_rows(conn, unattributed, _rows(folded.unattributed))
+    await stage_rows(conn, ambiguous, _rows(folded.ambiguous))
     fresh = table_clause(staged(cells).name, *(column(each.name) for each in cells.columns))
     same_slice = [fresh.c[name] == cells.c[name] for name in (*CELL_KEY, "slice_number")]
     await conn.execute(update(fresh).values(traceparent=cells.c.traceparent).where(*same_slice))
@@ -151,7 +149,8 @@ async def replace_usage(conn: AsyncConnection, owner: Owner, days: DayPeriod) ->
     """
     for table in (cells, *PARTS):
         await _replace(conn, table, _on(table, owner, days))
-    await _replace(conn, unattributed, _of_nobody(owner, days))
+    for table in COUNTS:
+        await _replace(conn, table, _counted(table, owner, days))
 
 
 async def _replace(conn: AsyncConnection, table: Table, within: ColumnElement[bool]) -> None:
@@ -166,7 +165,7 @@ def _has_same(one: Any, other: Any) -> ColumnElement[bool]:
     """Return that `other` has a row that is equal in all columns; null equals null."""
     whole = tuple_(*one.c).is_not_distinct_from(tuple_(*other.c))
     # By the key too, as no index serves what may be null.
-    key = [name for name in (*CELL_KEY, "customer_id", "event_type") if name in one.c]
+    key = [name for name in (*CELL_KEY, *COUNT_KEY) if name in one.c]
     found: ColumnElement[bool] = exists().where(
         *(one.c[name] == other.c[name] for name in key), whole
     )
@@ -182,11 +181,14 @@ def _on(table: Table, owner: Owner, days: DayPeriod) -> ColumnElement[bool]:
     return _own(table, owner) & within
 
 
-def _of_nobody(owner: Owner, days: DayPeriod) -> ColumnElement[bool]:
-    columns = unattributed.c
+def _counted(table: Table, owner: Owner, days: DayPeriod) -> ColumnElement[bool]:
     return (
-        (columns.tenant == owner.tenant)
-        & (columns.customer_id == owner.customer_id)
-        & (columns.day >= days.first_day)
-        & (columns.day < days.end_day)
+        (table.c.tenant == owner.tenant)
+        & (table.c.customer_id == owner.customer_id)
+        & (table.c.day >= days.first_day)
+        & (table.c.day < days.end_day)
     )
+
+
+def _rows(counts: Mapping[Unattributed, int] | Mapping[Ambiguous, int]) -> list[tuple[Any, ...]]:
+    return [(*astuple(which), count) for which, count in counts.items()]
