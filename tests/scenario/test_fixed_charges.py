@@ -31,6 +31,7 @@ from tally.rating.v1.rating_service_pb2 import RatePeriodRequest
 from tally.rating.v1.subscription_service_pb2 import (
     GetSubscriptionRequest,
     ListBillingPeriodsRequest,
+    TerminateSubscriptionRequest,
     UnitsEffective,
     UpdateFixedUnitsRequest,
 )
@@ -203,3 +204,20 @@ async def test_credits_become_currency_once_wherever_a_price_is_shown(suite: Sui
         assert (fee.exact_amount, fee.amount.amount_minor) == ("2.368125", 2_37)
         assert [row.pricing_unit for row in fee.breakdown] == ["credits", "credits", "", ""]
         assert fee.breakdown[2].unit_amount == "0.0125"
+
+
+async def test_seats_raised_in_the_last_month_are_on_the_last_invoice(suite: Suite) -> None:
+    await suite.advance(day(9, 1))
+    async with suite.client(suite.new_tenant()) as client:
+        await sell(client, [], [SEATS])
+        await subscribe(client, "acme", day(9, 1))
+        await suite.advance(day(9, 21))
+        await change(client, "seats", "8", NOW)
+        await suite.advance(day(9, 25))
+        await client.subscriptions.TerminateSubscription(
+            TerminateSubscriptionRequest(request_id=str(uuid4()), subscription_id="acme-pro")
+        )
+        await suite.advance(day(9, 25) + BILLED)
+        [first, last] = await invoices(client)
+    assert lines(first) == [Line("seats", "5", 150_00)]
+    assert lines(last) == [Line("seats", "3", 30_00)]  # The last 10 days; the month was paid.

@@ -33,7 +33,9 @@ class _PeriodKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PeriodKind
     PERIOD_KIND_BASE: _PeriodKind.ValueType  # 1
     """The base fee."""
     PERIOD_KIND_USAGE: _PeriodKind.ValueType  # 2
-    """Usage, and fixed charges in arrears."""
+    """Usage, and fixed charges in arrears. A plan with fixed charges in advance alone has it, too: it
+    bills nothing, and brings the invoice on which units raised in the last period are.
+    """
     PERIOD_KIND_FIXED: _PeriodKind.ValueType  # 4
     """Fixed charges in advance."""
 
@@ -45,7 +47,9 @@ PERIOD_KIND_UNSPECIFIED: PeriodKind.ValueType  # 0
 PERIOD_KIND_BASE: PeriodKind.ValueType  # 1
 """The base fee."""
 PERIOD_KIND_USAGE: PeriodKind.ValueType  # 2
-"""Usage, and fixed charges in arrears."""
+"""Usage, and fixed charges in arrears. A plan with fixed charges in advance alone has it, too: it
+bills nothing, and brings the invoice on which units raised in the last period are.
+"""
 PERIOD_KIND_FIXED: PeriodKind.ValueType  # 4
 """Fixed charges in advance."""
 Global___PeriodKind: _TypeAlias = PeriodKind  # noqa: Y015

@@ -41,7 +41,9 @@ class RatedPeriod(_message.Message):
 
     @_builtins.property
     def fees(self) -> _containers.RepeatedCompositeFieldContainer[_billing_period_pb2.Fee]:
-        """By the plan's order of charges, buckets before the default bucket, a charge's minimum last."""
+        """By the plan's order of charges, buckets before the default bucket, a charge's minimum last;
+        then fixed charges.
+        """
 
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
@@ -470,11 +472,13 @@ class SimulatedPeriod(_message.Message):
 
     @_builtins.property
     def fees_before(self) -> _containers.RepeatedCompositeFieldContainer[_billing_period_pb2.Fee]:
-        """Under the version that it has; the base fee first."""
+        """Under the version that it has; the base fee first, then fixed charges in advance."""
 
     @_builtins.property
     def fees_after(self) -> _containers.RepeatedCompositeFieldContainer[_billing_period_pb2.Fee]:
-        """Under the version tried; the base fee first."""
+        """Under the version tried; the base fee first, then fixed charges in advance. A subscription's
+        own units are those of the fixed charges that have the same code.
+        """
 
     @_builtins.property
     def before(self) -> _money_pb2.Money:

@@ -88,7 +88,7 @@ class UsageServiceServicer:
 
     def GetUsage(self, request, context):
         """Returns the usage of a subscription in its current or another usage period, priced. What it has
-        cost so far has no minimums: those are of the whole period.
+        cost so far has no minimums, which are of the whole period, and no fixed charges.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
         NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
         FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE,
