@@ -38,7 +38,6 @@ class Extent:
     extend_at: datetime | None
 
 
-
 async def insert_subscription(
     conn: AsyncConnection, tenant: Tenant, subscription: Subscription, *, term_id: UUID
 ) -> None:
