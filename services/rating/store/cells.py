@@ -282,17 +282,13 @@ def _merge_values() -> Any:
 
 
 def _merge_levels() -> Any:
-    # Those of one instant are of one time.
-    return _keep_latest(cell_levels, MOMENT[1:], (*MOMENT[1:], "value"))
-
-
-def _keep_latest(table: Table, moment: Sequence[str], written: Sequence[str]) -> Any:
-    adding = _insert_added(table)
-    new = adding.excluded
-    later = tuple_(*(new[name] for name in moment)) > tuple_(*(table.c[name] for name in moment))
+    adding = _insert_added(cell_levels)
+    new, known = adding.excluded, cell_levels.c
+    place = MOMENT[1:]  # Those of one instant are of one time.
+    later = tuple_(*(new[name] for name in place)) > tuple_(*(known[name] for name in place))
     return adding.on_conflict_do_update(
-        index_elements=[each.name for each in table.primary_key],
-        set_={name: new[name] for name in written},
+        index_elements=(*CELL_KEY, "time_us"),
+        set_={name: new[name] for name in (*place, "value")},
         where=later,
     )
 

@@ -15,10 +15,11 @@ from services.rating.domain.meter import Aggregation
 from services.rating.domain.plan import Charge
 from services.rating.domain.price import StandardPrice
 from services.rating.operations.reattributing import reattribute_next
+from services.rating.operations.subscriptions import terminate_subscription
 from services.rating.operations.usage import get_usage
 from services.rating.operations.verifying_cells import verify_cells
 from services.rating.operations.verifying_fees import verify_fees
-from tests.store.rating.conftest import TENANT, World, a_charge, an_event, instant
+from tests.store.rating.conftest import TENANT, World, a_charge, a_request, an_event, instant
 from tests.store.rating.test_recurring import move_calendar
 from tests.store.rating.test_verifying import Log
 
@@ -40,6 +41,8 @@ async def log(world: World) -> AsyncIterator[Log]:
     await world.create_plan("all", [*charges, weighed])
     sealed = Log(world)
     yield sealed
+    billed = "SELECT 1 FROM billing_periods JOIN terms USING (term_id) WHERE early"
+    assert await world.fetch(billed) == []
     snapshots = Snapshots(world.app, world.worker, TENANT)
     assert [one async for one in verify_cells(snapshots, sealed, Counter())] == []
     assert [one async for one in verify_fees(snapshots, world, Counter())] == []
@@ -133,5 +136,16 @@ async def test_late_events_before_the_start_reach_the_closed_periods(
     period_id = await world.period_id("acme")
     await world.close(period_id, APR_1)
     await log.fold(*changes(JAN_10, "4"))
+    versions = "SELECT late_version FROM billing_periods ORDER BY usage_start"
+    assert (await world.fetch(versions))[0] == (1,)
     adjusted = {fee.charge_code: fee.units for fee in (await world.adjust(period_id, 1)).fees}
     assert adjusted == {"seats": "4", "users": "1", "days": "4"}
+
+
+async def test_what_was_carried_stays_when_the_subscription_ends(world: World, log: Log) -> None:
+    await log.fold(*changes(JAN_10, "4"))
+    await subscribe(world, FEB_1, now=FEB_1)
+    await terminate_subscription(
+        world.app, TENANT, a_request(), subscription_id="acme", end=MAR_1, now=FEB_15
+    )
+    assert await units(world, FEB_1) == {"seats": "4", "users": "1", "days": "4"}

@@ -133,6 +133,14 @@ def test_a_value_counts_once_wherever_it_is_there() -> None:
     assert told(fee.units, fee.rows[0].up_to) == (D("0.2"), 0)  # The 11th to the 16th.
 
 
+def test_what_becomes_of_a_value_on_a_day_is_decided_by_the_last_operation_anywhere() -> None:
+    came = users(11, {b"a": Presence(at(11, 5), True, at(11, 5))}, region="eu")
+    went = users(11, {b"a": Presence(at(11, 9), False)}, region="us")
+    for cells in ((came, went), (went, came)):
+        fee = only_fee(a_charge(ONE), *cells, meter=USERS)
+        assert told(fee.units, fee.rows[0].up_to) == (D("0.03334"), 0)
+
+
 def change(day: int, hour: int, value: int, key: bytes = b"") -> SingleEvent:
     return SingleEvent(at(day, hour), ("",), D(value), key)
 
