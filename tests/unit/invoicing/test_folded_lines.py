@@ -61,7 +61,7 @@ def test_of_more_the_largest_are_shown_and_one_line_for_the_others() -> None:
 
 def test_what_is_shown_has_the_sums_of_all_lines() -> None:
     """Each group is rounded, taxed and paid for itself: a sum of rounded amounts, not a new one."""
-    made = billed([rated(group_fees([1, 5] * 130)), rated(group_fees([3] * 201), period=2)])
+    made = billed([rated(group_fees([10, 50] * 130)), rated(group_fees([30] * 201), period=2)])
     paid = tuple(replace(line, credits_minor=place % 2) for place, line in enumerate(made.lines))
     invoice = replace(made, lines=paid)
     found = shown(invoice)
