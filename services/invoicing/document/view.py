@@ -177,12 +177,13 @@ def shows_steps(rows: Sequence[BreakdownRow]) -> bool:
 
 
 def note_of(fee: Fee, named: str) -> str:
-    """Return what tells a line from others of the same name: bucket and group, or a minimum."""
+    """Return what tells a line from others of the same name: bucket and group, or its kind."""
     if fee.kind is FeeKind.MINIMUM:
         return "minimum"
+    correction = "correction" if fee.kind is FeeKind.CORRECTION else ""
     bucket = fee.filter_code if fee.filter_code.lower() not in named.lower() else ""
     group = (f"{key} {value}" if value else f"without {key}" for key, value in fee.group_values)
-    return ", ".join(part for part in (bucket, *group) if part)
+    return ", ".join(part for part in (bucket, *group, correction) if part)
 
 
 def price_of(line: Line, currency: str) -> str:

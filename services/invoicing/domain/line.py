@@ -19,6 +19,7 @@ class FeeKind(StrEnum):
     BASE = "base"
     USAGE = "usage"
     MINIMUM = "minimum"  # What the usage of a charge lacks of its minimum.
+    CORRECTION = "correction"  # What usage costs, less instant fees that were billed before.
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class BreakdownRow:
 class Fee:
     """The rated result of one charge, and bucket, for one period; in an adjustment a difference.
 
-    `amount_minor` is `exact_amount` rounded once by rating, and only negative in an adjustment.
+    `amount_minor` is `exact_amount` rounded once by rating, and only negative in an adjustment or a
+    correction.
     """
 
     kind: FeeKind

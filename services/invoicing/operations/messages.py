@@ -37,6 +37,7 @@ LINE_KIND = {
     FeeKind.BASE: invoice_service_pb2.LINE_KIND_BASE,
     FeeKind.USAGE: invoice_service_pb2.LINE_KIND_USAGE,
     FeeKind.MINIMUM: invoice_service_pb2.LINE_KIND_MINIMUM,
+    FeeKind.CORRECTION: invoice_service_pb2.LINE_KIND_CORRECTION,
 }
 NUMBERING = {
     Numbering.PER_ENTITY: tenant_service_pb2.NUMBERING_PER_ENTITY,

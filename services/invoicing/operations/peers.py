@@ -27,12 +27,14 @@ FEE_KIND = {
     billing_period_pb2.FEE_KIND_BASE: FeeKind.BASE,
     billing_period_pb2.FEE_KIND_USAGE: FeeKind.USAGE,
     billing_period_pb2.FEE_KIND_MINIMUM: FeeKind.MINIMUM,
+    billing_period_pb2.FEE_KIND_CORRECTION: FeeKind.CORRECTION,
 }
-# What wallets know a fee as: credits for usage pay its minimum, too.
+# What wallets know a fee as: credits for usage pay its minimum and corrections, too.
 PAID_AS = {
     FeeKind.BASE: FeeKind.BASE,
     FeeKind.USAGE: FeeKind.USAGE,
     FeeKind.MINIMUM: FeeKind.USAGE,
+    FeeKind.CORRECTION: FeeKind.USAGE,
 }
 
 

@@ -18,7 +18,8 @@ TIME_MIN = -(2**63)
 class Term:
     """A subscription's stretch on one plan and zone, from `start` to before `end` (None: open).
 
-    Times are microseconds since 1970 in UTC. `event_types` are those that its plan charges.
+    Times are microseconds since 1970 in UTC. `event_types` are those that its plan charges,
+    `instant_types` those of them that it prices as they come.
     """
 
     term_id: UUID
@@ -29,6 +30,7 @@ class Term:
     start: int
     end: int | None
     event_types: frozenset[str]
+    instant_types: frozenset[str] = frozenset()
 
     def is_active(self, time: int) -> bool:
         """Tell whether it is active at `time`."""

@@ -32,6 +32,7 @@ class FeeKind(StrEnum):
     BASE = "base"
     USAGE = "usage"
     MINIMUM = "minimum"  # What the usage fees of a charge lack of its minimum.
+    CORRECTION = "correction"  # What usage costs, less instant fees that were billed before.
 
 
 @dataclass(frozen=True, slots=True)

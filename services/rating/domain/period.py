@@ -43,6 +43,7 @@ class PeriodKind(StrEnum):
 
     BASE = "base"
     USAGE = "usage"
+    INSTANT = "instant"  # Instant fees that are billed before the end of their usage period.
 
 
 class PeriodStatus(StrEnum):

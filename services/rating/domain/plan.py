@@ -18,6 +18,7 @@ from services.rating.domain.charge_price import (
     meter_faults,
 )
 from services.rating.domain.filters import ANY, DimensionFilter
+from services.rating.domain.instant_charge import InstantTerms, instant_faults
 from services.rating.domain.meter import Meter, MeterUnknown, repeats
 from services.rating.domain.price_options import PriceOptions
 
@@ -80,6 +81,7 @@ class Charge:
     buckets: tuple[FilterBucket, ...]
     options: PriceOptions = NO_OPTIONS
     group_by: tuple[str, ...] = ()  # Dimensions; each combination of values is priced for itself.
+    instant: InstantTerms | None = None  # None: its usage is priced when the period ends.
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,4 +174,7 @@ def _price_faults(charge: Charge, meter: Meter, path: str) -> list[FieldInvalid]
     }
     faults = [fault for at, price in prices.items() for fault in meter_faults(price, meter, at)]
     refused = (conversion_faults(price, charge.options, path) for price in prices.values())
-    return faults + next((of_price for of_price in refused if of_price), [])
+    faults += next((of_price for of_price in refused if of_price), [])
+    if charge.instant is not None:
+        faults += instant_faults(prices, charge.options, meter, path)
+    return faults

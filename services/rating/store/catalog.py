@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ARRAY, Integer, Row, Text, func, literal, select
+from sqlalchemy import ARRAY, Column, Integer, Row, Text, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -103,14 +103,6 @@ def select_terms(owners: Any) -> Any:
 
     `owners` is the table of subscriptions, or a join that ends in it.
     """
-    event_types = (
-        select(func.array_agg(meters.c.event_type))
-        .where(
-            meters.c.tenant == plan_versions.c.tenant,
-            meters.c.code == func.any(plan_versions.c.meter_codes),
-        )
-        .scalar_subquery()
-    )
     return (
         select(
             terms,
@@ -118,7 +110,8 @@ def select_terms(owners: Any) -> Any:
             subscriptions.c.subscription_id,
             subscriptions.c.starts_at.label("subscription_starts_at"),
             subscriptions.c.default_for_usage,
-            event_types.label("event_types"),
+            _event_types(plan_versions.c.meter_codes).label("event_types"),
+            _event_types(plan_versions.c.instant_meter_codes).label("instant_types"),
         )
         .select_from(owners)
         .join(
@@ -145,7 +138,16 @@ def read_term(row: Row[Any]) -> Term:
         start=micros(row.starts_at),
         end=None if row.ends_at is None else micros(row.ends_at),
         event_types=frozenset(row.event_types or ()),
+        instant_types=frozenset(row.instant_types or ()),
     )
+
+
+def _event_types(meter_codes: Column[Any]) -> Any:
+    """Select the event types of the meters of a plan version that `meter_codes` names."""
+    types = select(func.array_agg(meters.c.event_type)).where(
+        meters.c.tenant == plan_versions.c.tenant, meters.c.code == func.any(meter_codes)
+    )
+    return types.scalar_subquery()
 
 
 def _of_wanted(wanted: Any) -> Any:

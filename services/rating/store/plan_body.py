@@ -12,8 +12,10 @@ from services.rating.domain.price import Row
 from services.rating.store.price_body import (
     decimal_text,
     find_decimal,
+    read_instant,
     read_options,
     read_price,
+    write_instant,
     write_options,
     write_price,
 )
@@ -92,6 +94,7 @@ def _write_charge(charge: Charge) -> Json:
         ],
         "options": write_options(charge.options),
         "group_by": charge.group_by,
+        "instant": write_instant(charge.instant),
     }
 
 
@@ -113,4 +116,5 @@ def _read_charge(body: Json) -> Charge:
         ),
         options=read_options(body["options"]),
         group_by=tuple(body["group_by"]),
+        instant=read_instant(body["instant"]),
     )

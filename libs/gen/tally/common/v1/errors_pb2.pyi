@@ -114,6 +114,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the event was retracted, and stays so."""
     ERROR_REASON_REJECTED_EVENT_NOT_FOUND: _ErrorReason.ValueType  # 111
     """NOT_FOUND: no such rejected event."""
+    ERROR_REASON_INSTANT_FEE_NOT_FOUND: _ErrorReason.ValueType  # 120
+    """No such instant fee."""
+    ERROR_REASON_INSTANT_FEE_INVOICED: _ErrorReason.ValueType  # 121
+    """The instant fee is billed by invoices, it is not paid by itself."""
+    ERROR_REASON_INSTANT_FEE_PAID: _ErrorReason.ValueType  # 122
+    """The instant fee was paid."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 100
     """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
     ERROR_REASON_UNAVAILABLE: _ErrorReason.ValueType  # 101
@@ -222,6 +228,12 @@ ERROR_REASON_EVENT_RETRACTED: ErrorReason.ValueType  # 110
 """FAILED_PRECONDITION: the event was retracted, and stays so."""
 ERROR_REASON_REJECTED_EVENT_NOT_FOUND: ErrorReason.ValueType  # 111
 """NOT_FOUND: no such rejected event."""
+ERROR_REASON_INSTANT_FEE_NOT_FOUND: ErrorReason.ValueType  # 120
+"""No such instant fee."""
+ERROR_REASON_INSTANT_FEE_INVOICED: ErrorReason.ValueType  # 121
+"""The instant fee is billed by invoices, it is not paid by itself."""
+ERROR_REASON_INSTANT_FEE_PAID: ErrorReason.ValueType  # 122
+"""The instant fee was paid."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 100
 """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
 ERROR_REASON_UNAVAILABLE: ErrorReason.ValueType  # 101

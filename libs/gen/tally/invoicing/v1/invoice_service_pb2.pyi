@@ -90,6 +90,8 @@ class _LineKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LineKind.Val
     """What changed in a period that was invoiced before."""
     LINE_KIND_MINIMUM: _LineKind.ValueType  # 4
     """What the usage of a charge lacks of its minimum."""
+    LINE_KIND_CORRECTION: _LineKind.ValueType  # 5
+    """What usage costs, less the instant fees that were billed before its period ended."""
 
 class LineKind(_LineKind, metaclass=_LineKindEnumTypeWrapper):
     """What a line shows."""
@@ -104,6 +106,8 @@ LINE_KIND_ADJUSTMENT: LineKind.ValueType  # 3
 """What changed in a period that was invoiced before."""
 LINE_KIND_MINIMUM: LineKind.ValueType  # 4
 """What the usage of a charge lacks of its minimum."""
+LINE_KIND_CORRECTION: LineKind.ValueType  # 5
+"""What usage costs, less the instant fees that were billed before its period ended."""
 Global___LineKind: _TypeAlias = LineKind  # noqa: Y015
 
 @_typing.final

@@ -34,6 +34,8 @@ class _PeriodKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PeriodKind
     """The base fee."""
     PERIOD_KIND_USAGE: _PeriodKind.ValueType  # 2
     """Usage."""
+    PERIOD_KIND_INSTANT: _PeriodKind.ValueType  # 3
+    """Instant fees that are billed before their usage period ends."""
 
 class PeriodKind(_PeriodKind, metaclass=_PeriodKindEnumTypeWrapper):
     """What a billing period bills."""
@@ -44,6 +46,8 @@ PERIOD_KIND_BASE: PeriodKind.ValueType  # 1
 """The base fee."""
 PERIOD_KIND_USAGE: PeriodKind.ValueType  # 2
 """Usage."""
+PERIOD_KIND_INSTANT: PeriodKind.ValueType  # 3
+"""Instant fees that are billed before their usage period ends."""
 Global___PeriodKind: _TypeAlias = PeriodKind  # noqa: Y015
 
 class _PeriodStatus:
@@ -88,6 +92,8 @@ class _FeeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FeeKind.Value
     """Usage."""
     FEE_KIND_MINIMUM: _FeeKind.ValueType  # 3
     """What the usage of a charge lacks of its minimum."""
+    FEE_KIND_CORRECTION: _FeeKind.ValueType  # 5
+    """What usage costs, less the instant fees that were billed before its period ended."""
 
 class FeeKind(_FeeKind, metaclass=_FeeKindEnumTypeWrapper):
     """What a fee is for."""
@@ -100,6 +106,8 @@ FEE_KIND_USAGE: FeeKind.ValueType  # 2
 """Usage."""
 FEE_KIND_MINIMUM: FeeKind.ValueType  # 3
 """What the usage of a charge lacks of its minimum."""
+FEE_KIND_CORRECTION: FeeKind.ValueType  # 5
+"""What usage costs, less the instant fees that were billed before its period ended."""
 Global___FeeKind: _TypeAlias = FeeKind  # noqa: Y015
 
 @_typing.final
@@ -284,7 +292,8 @@ class BreakdownRow(_message.Message):
     of units only. "percentage" and "dynamic" have money as units, "fixed" events. "cap" takes off
     what a tier costs above its cap; "minimum" and "maximum" what events, or the charge, cost above
     or below their bounds; "discount" is a share. In a fee of the kind MINIMUM "used" takes off what
-    the charge's usage costs.
+    the charge's usage costs. "instant" are instant fees that are billed; "carried" what of earlier
+    ones is billed with them, less what is left for the next bill.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -297,7 +306,8 @@ class BreakdownRow(_message.Message):
     UP_TO_FIELD_NUMBER: _builtins.int
     label: _builtins.str
     """What it is: "tier", "package", "units", "percentage", "fixed", "dynamic", "custom"; "converted",
-    "free", "cap", "discount", "maximum", "minimum", "used"; "proration", "billed".
+    "free", "cap", "discount", "maximum", "minimum", "used"; "proration", "billed"; "instant",
+    "carried".
     """
     units: _builtins.str
     """Decimal: units in this row."""
