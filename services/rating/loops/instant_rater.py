@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from itertools import groupby
+from typing import Protocol
 
 from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -12,8 +13,8 @@ from libs.clock import Clock
 from libs.db import begin_worker
 from libs.errors import Unavailable
 from libs.worker import Loop
-from services.rating.events import IngestLog
 from services.rating.operations.instant_rating import price_slice
+from services.rating.operations.log import Log, LogPages
 from services.rating.store.instant_slices import find_unpriced
 
 POLL_SECONDS = 1.0
@@ -22,13 +23,17 @@ SLICES_MAX = 100  # Looked for at once.
 SLICES = Counter("tally_rating_instant_slices_total", "Slices priced event by event.")
 
 
+class EventLog(Log, LogPages, Protocol):
+    """The log by lane, and by customer."""
+
+
 class InstantRater:
     """Prices the slices of `partitions` (None: all) that folds have noted."""
 
     def __init__(
         self,
         worker: AsyncEngine,
-        ingest: IngestLog,
+        ingest: EventLog,
         clock: Clock,
         *,
         partitions: Collection[int] | None,

@@ -12,8 +12,10 @@ from tally.invoicing.v1.customer_service_pb2 import UpsertCustomerRequest
 from tally.invoicing.v1.invoice_service_pb2 import Invoice, InvoiceStatus, ListInvoicesRequest
 from tally.invoicing.v1.tax_service_pb2 import CreateTaxRequest
 from tally.invoicing.v1.tenant_service_pb2 import UpdateBillingEntityRequest
+from tally.rating.v1.instant_fee_pb2 import PaymentStatus
 from tally.rating.v1.meter_service_pb2 import CreateMeterRequest
 from tally.rating.v1.plan_service_pb2 import CreatePlanRequest
+from tally.rating.v1.rating_service_pb2 import ListInstantFeesRequest
 from tally.rating.v1.subscription_service_pb2 import (
     CreateSubscriptionRequest,
     ListBillingPeriodsRequest,
@@ -49,7 +51,17 @@ async def _fill(client: SuiteClient, name: str) -> World:
     named = ("meter", "plan", "subscription", "customer", "event", "retracted")
     world = {key: f"{name}-{key}" for key in named}
     world |= dict.fromkeys(
-        ("rejected", "wallet", "hold", "released", "invoice", "period", "ending"), ""
+        (
+            "rejected",
+            "wallet",
+            "hold",
+            "released",
+            "invoice",
+            "period",
+            "ending",
+            "instant_fee",
+        ),
+        "",
     )
     good = good_requests(world)
     meter = good["rating.v1.MeterService.CreateMeter"]
@@ -73,10 +85,26 @@ async def _fill(client: SuiteClient, name: str) -> World:
         for key in ("event", "retracted")
     ]
     events.append(Event(id="without a type", customer_id=world["customer"]))
+    counted = Event(id="counted", type=world["meter"], customer_id=world["customer"])
+    counted.properties["value"].decimal = "2"
+    events.append(counted)
     await client.ingest.RecordEvents(RecordEventsRequest(events=events))
     rejected = await client.ingest.ListRejectedEvents(ListRejectedEventsRequest())
     world["rejected"] = rejected.events[0].rejected_event_id
+    world["instant_fee"] = await _instant_fee(client)
     return world | await _wallet(client, world) | await _billed(client, world)
+
+
+async def _instant_fee(client: SuiteClient) -> str:
+    """Wait for the event that a charge of no invoice prices as it comes."""
+
+    async def rated() -> str:
+        pending = PaymentStatus.PAYMENT_STATUS_PENDING
+        asked = ListInstantFeesRequest(payment_status=pending)
+        fees = (await client.rating.ListInstantFees(asked)).fees
+        return fees[0].fee_id if fees else ""
+
+    return await until(rated, describe=lambda: "no event was priced")
 
 
 async def _subscribe(client: SuiteClient, world: World, subscription_id: str) -> str:
