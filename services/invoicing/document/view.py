@@ -26,6 +26,7 @@ LABELS = {
     "dynamic": "Amounts reported",
     "fixed": "For each event",
     "free": "Included",
+    "instant": "Instant fees",
     "package": "Packages",
     "proration": "Share of the period",
     "units": "Units",
@@ -194,6 +195,8 @@ def price_of(line: Line, currency: str) -> str:
     if line.fee.kind is FeeKind.BASE or not rows:
         return ""
     [row] = rows
+    if row.label == "instant":  # Many prices: each event has its own.
+        return ""
     price = step_price(row, currency)
     return f"{price} a package" if row.label == "package" else price
 

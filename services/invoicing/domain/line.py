@@ -77,6 +77,7 @@ class RatedPeriod:
     fees: tuple[Fee, ...]
     usage_traceparents: tuple[str, ...]
     trace_id: str
+    settles: bool = True  # False: more of its time is billed later, as of instant fees.
 
     @property
     def amount_minor(self) -> int:

@@ -206,6 +206,7 @@ def read_rated(message: rating_service_pb2.RatedPeriod, *, sequence: int = 0) ->
         fees=tuple(read_fee(fee) for fee in message.fees),
         usage_traceparents=tuple(message.usage_traceparents),
         trace_id=telemetry.trace_id(),
+        settles=period.kind != billing_period_pb2.PERIOD_KIND_INSTANT,
     )
 
 

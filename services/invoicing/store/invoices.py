@@ -204,7 +204,8 @@ async def load_settled(
 ) -> dict[UUID, list[SettledPeriod]]:
     """Return the periods that frozen invoices settle, in id order, by invoice."""
     found: dict[UUID, list[SettledPeriod]] = {invoice_id: [] for invoice_id in invoice_ids}
-    for row in await conn.execute(_first_billed(tenant, invoice_ids)):
+    settling = _first_billed(tenant, invoice_ids).where(invoice_periods.c.period_start.is_not(None))
+    for row in await conn.execute(settling):
         period = Period(row.period_start.astimezone(UTC), row.period_end.astimezone(UTC))
         found[row.invoice_id].append(SettledPeriod(row.period_id, row.subscription_id, period))
     return found

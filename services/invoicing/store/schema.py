@@ -272,7 +272,8 @@ invoice_periods = of_invoice(
     Column("period_id", Uuid),
     Column("purpose", Text),
     required("live", Boolean, default="true"),  # False once the invoice is voided.
-    # Whose time a closed period settles; null until the invoice is frozen, and in adjustments.
+    # Whose time a closed period settles; null until the invoice is frozen, in
+    # adjustments, and where more of that time is billed later.
     Column("subscription_id", Text),
     Column("period_start", DateTime(timezone=True)),
     Column("period_end", DateTime(timezone=True)),
