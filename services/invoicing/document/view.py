@@ -32,6 +32,7 @@ LABELS = {
     "fixed": "For each event",
     "free": "Included",
     "held": "Units held before",
+    "instant": "Instant fees",
     "package": "Packages",
     "prorated": "Weighed by days",
     "proration": "Share of the period",
@@ -184,12 +185,13 @@ def shows_steps(rows: Sequence[BreakdownRow]) -> bool:
 
 
 def note_of(fee: Fee, named: str) -> str:
-    """Return what tells a line from others of the same name: bucket and group, or a minimum."""
+    """Return what tells a line from others of the same name: bucket and group, or its kind."""
     if fee.kind is FeeKind.MINIMUM:
         return "minimum"
+    correction = "correction" if fee.kind is FeeKind.CORRECTION else ""
     bucket = fee.filter_code if fee.filter_code.lower() not in named.lower() else ""
     group = (f"{key} {value}" if value else f"without {key}" for key, value in fee.group_values)
-    return ", ".join(part for part in (bucket, *group) if part)
+    return ", ".join(part for part in (bucket, *group, correction) if part)
 
 
 def more_groups(count: int) -> str:
@@ -205,6 +207,8 @@ def price_of(line: Line, currency: str) -> str:
     if line.fee.kind is FeeKind.BASE or not rows:
         return ""
     [row] = rows
+    if row.label == "instant":  # Many prices: each event has its own.
+        return ""
     price = step_price(row, currency)
     return f"{price} a package" if row.label == "package" else price
 

@@ -39,6 +39,7 @@ LINE_KIND = {
     FeeKind.USAGE: invoice_service_pb2.LINE_KIND_USAGE,
     FeeKind.MINIMUM: invoice_service_pb2.LINE_KIND_MINIMUM,
     FeeKind.FIXED: invoice_service_pb2.LINE_KIND_FIXED,
+    FeeKind.CORRECTION: invoice_service_pb2.LINE_KIND_CORRECTION,
 }
 NUMBERING = {
     Numbering.PER_ENTITY: tenant_service_pb2.NUMBERING_PER_ENTITY,

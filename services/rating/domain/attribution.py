@@ -23,7 +23,8 @@ class Term:
     """A subscription's stretch on one plan and zone, from `start` to before `end` (None: open).
 
     Times are microseconds since 1970 in UTC. `event_types` are those that its plan charges by
-    meters that count an event once, `fanned_types` by meters that are fanned out.
+    meters that count an event once, `fanned_types` by meters that are fanned out; `instant_types`
+    those of them that it prices as they come.
     """
 
     term_id: UUID
@@ -37,6 +38,7 @@ class Term:
     fanned_types: frozenset[str] = frozenset()
     # It ends where the subscription starts: what earlier events that name it leave is carried on.
     early: bool = False
+    instant_types: frozenset[str] = frozenset()
 
     def is_active(self, time: int) -> bool:
         """Tell whether it is active at `time`."""

@@ -67,6 +67,46 @@ class _Part:
     free: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class PercentageSum:
+    """What is known of events once they are added up one by one, in time order.
+
+    `freed` is the sum of the values that could be free, `free_events` how many were as a whole;
+    `alone` is what the events cost that pay, each within the bounds.
+    """
+
+    event_count: int = 0
+    units: Decimal = ZERO
+    freed: Decimal = ZERO
+    free_events: int = 0
+    alone: Decimal = ZERO
+
+    def after(self, price: PercentagePrice | None, value: Decimal) -> PercentageSum:
+        """Return what is known after one more event; without a price, only counted and summed."""
+        units, event_count = EXACT.add(self.units, value), self.event_count + 1
+        if price is None or not self._can_be_free(price):
+            part, freed = _Part(value), self.freed
+        else:
+            freed = EXACT.add(self.freed, value)
+            covered = EXACT.subtract(_covered(price, freed), _covered(price, self.freed))
+            part = _Part(value, covered, not price.free_amount or freed < price.free_amount)
+        paid = ZERO if price is None or part.free else _kept(price, part)
+        alone = EXACT.add(self.alone, paid)
+        return PercentageSum(event_count, units, freed, self.free_events + part.free, alone)
+
+    def cost(self, price: PercentagePrice) -> Decimal:
+        """Return what the events cost: what `rate_events` makes of them."""
+        if price.bounded and self.units > 0:
+            return max(self.alone, ZERO)
+        free = Free(_covered(price, self.freed), self.free_events)
+        return amount_of(rate_percentage(price, self.units, self.event_count, free))
+
+    def _can_be_free(self, price: PercentagePrice) -> bool:
+        if price.free_events:
+            return self.event_count < price.free_events
+        return bool(price.free_amount) and self.freed <= price.free_amount
+
+
 def rate_events(price: PercentagePrice, values: Sequence[Decimal]) -> tuple[Row, ...]:
     """Price events by their `values` in time order.
 
@@ -114,15 +154,10 @@ def event_amounts(price: PercentagePrice, values: Sequence[Decimal]) -> list[Dec
 
 def amounts_so_far(price: PercentagePrice, values: Iterable[Decimal]) -> Iterator[Decimal]:
     """Give what the events up to each one cost, in time order: `rate_events` of all beginnings."""
-    units, free, alone = ZERO, NONE_FREE, ZERO
-    for event_count, part in enumerate(_all_parts(price, list(values)), 1):
-        units = EXACT.add(units, part.value)
-        free = Free(EXACT.add(free.units, part.free_units), free.events + part.free)
-        alone = EXACT.add(alone, ZERO if part.free else _kept(price, part))
-        if price.bounded and units > 0:
-            yield max(alone, ZERO)
-        else:
-            yield amount_of(rate_percentage(price, units, event_count, free))
+    sums = PercentageSum()
+    for value in values:
+        sums = sums.after(price, value)
+        yield sums.cost(price)
 
 
 def percentage_faults(price: PercentagePrice, path: str) -> list[FieldInvalid]:
@@ -152,6 +187,10 @@ def _parts(price: PercentagePrice, values: Iterable[Decimal]) -> Iterator[_Part]
         reached = min(total, limit) if limit else total
         yield _Part(value, EXACT.subtract(reached, covered), not limit or total < limit)
         covered = reached
+
+
+def _covered(price: PercentagePrice, total: Decimal) -> Decimal:
+    return min(total, price.free_amount) if price.free_amount else total
 
 
 def _all_parts(price: PercentagePrice, values: Sequence[Decimal]) -> Iterator[_Part]:

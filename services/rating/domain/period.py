@@ -44,6 +44,7 @@ class PeriodKind(StrEnum):
     BASE = "base"
     USAGE = "usage"  # And fixed charges in arrears.
     FIXED = "fixed"  # Fixed charges in advance.
+    INSTANT = "instant"  # Instant fees that are billed before the end of their usage period.
 
 
 class PeriodStatus(StrEnum):

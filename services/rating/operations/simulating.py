@@ -184,7 +184,8 @@ async def _load_books(
     cells = await with_carried(conn, owned, meters.values(), merged)
     counted = []
     for period in periods:
-        read = codes_read(versions[period.plan_version_id]) | codes_read(candidate.version)
+        read = codes_read(versions[period.plan_version_id], meters)
+        read |= codes_read(candidate.version, meters)
         found = counted_of(meters, read, cells.get(period.period_id, {}))
         counted.append((tenant, period, found))
     return _Books(

@@ -147,6 +147,27 @@ VERSION: Fields = {
     "version.fixed_charges[0].units": {**PRICE, "above": "10000000000.01"},
     "version.fixed_charges[0].timing": enum(),
     "version.fixed_charges[0].prorated": AnyValue("yes or no"),
+    "version.charges[7].pay_in_advance": {
+        "of a custom price": Refusal(True, field="version.charges[7].price.custom"),
+    },
+    "version.charges[3].pay_in_advance": {
+        "of a volume price": Refusal(True, field="version.charges[3].price.volume"),
+    },
+    "version.charges[4].pay_in_advance": {
+        "with a maximum": Refusal(True, field="version.charges[4].maximum_amount"),
+        "with a minimum": Refusal(True, field="version.charges[4].minimum_amount"),
+    },
+    "version.charges[8].pay_in_advance": {
+        "but settled": Refusal(False, field="version.charges[8].settle"),
+    },
+    "version.charges[8].settle": {
+        "malformed": 99,
+        "with an amount": Refusal(4, field="version.charges[8].settle_amount"),
+    },
+    "version.charges[8].settle_amount": {**OPTIONAL_PRICE, "absent": "", "zero": "0"},
+    "version.charges[9].settle": {"of no invoice": 2},
+    "version.charges[9].not_invoiced": AnyValue("yes or no"),
+    "version.charges[0].not_invoiced": {"not in advance": True},
 }
 
 SHOWN_OR_NOT = AnyValue("archived ones are shown, or not")
@@ -339,6 +360,17 @@ RATING: Mapping[str, Fields] = {
             "negative": -1,
             "oversized": Refusal(99, FAILED, "ADJUSTMENT_OUT_OF_ORDER", ""),
         },
+    },
+    "tally.rating.v1.RatingService.ListInstantFees": {
+        "subscription_id": {"oversized": LONG},
+        "charge_code": OPTIONAL_CODE,
+        "payment_status": {"malformed": 99},
+        **PAGE,
+    },
+    "tally.rating.v1.RatingService.SetInstantFeePayment": {
+        "request_id": UUID,
+        "fee_id": uuid_of("instant_fee", "INSTANT_FEE_NOT_FOUND"),
+        "payment_status": enum(),
     },
     "tally.rating.v1.RatingService.ListCloses": {"period_ids": uuids("period_ids"), **PAGE},
 }

@@ -75,6 +75,21 @@ VERSION: dict[str, Any] = {
             "meter_code": "",
             "price": {"custom": {"expression": "units * 2 + if(dimensions.region = 'eu', 1, 0)"}},
         },
+        {
+            "code": "instant",
+            "meter_code": "",
+            "price": {"standard": {"unit_amount": "1"}},
+            "pay_in_advance": True,
+            "settle": "SETTLE_AMOUNT",
+            "settle_amount": "1000",
+        },
+        {
+            "code": "apart",
+            "meter_code": "",
+            "price": {"standard": {"unit_amount": "1"}},
+            "pay_in_advance": True,
+            "not_invoiced": True,
+        },
     ],
     "fixed_charges": [
         {
@@ -200,6 +215,12 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "rating.v1.RatingService.ClosePeriod": {"period_id": world["period"]},
         "rating.v1.RatingService.ClosePeriods": {"period_ids": [world["period"]]},
         "rating.v1.RatingService.CloseAdjustment": {"period_id": world["period"], "sequence": 1},
+        "rating.v1.RatingService.ListInstantFees": {},
+        "rating.v1.RatingService.SetInstantFeePayment": {
+            **command,
+            "fee_id": world["instant_fee"],
+            "payment_status": "PAYMENT_STATUS_FAILED",
+        },
         "rating.v1.RatingService.ListCloses": {"period_ids": [world["period"]]},
         "invoicing.v1.TenantService.GetBillingEntity": {},
         "invoicing.v1.TenantService.UpdateBillingEntity": {

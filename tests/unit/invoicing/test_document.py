@@ -152,6 +152,36 @@ def test_prices_in_a_custom_unit_name_it_until_they_are_converted() -> None:
         assert expected in page
 
 
+def test_a_correction_shows_what_was_billed_before() -> None:
+    rows = [row("13", "0.1"), row("0", "0", label="billed", flat="-1.57")]
+    corrected = replace(
+        usage_fee("calls", rows, description="Calls"),
+        kind=FeeKind.CORRECTION,
+        filter_code="eu",
+        amount_minor=-27,
+    )
+    [page] = pages(
+        billed([rated([usage_fee("sms", [row("1", "5")], description="SMS"), corrected])])
+    )
+    assert "Calls eu, correction" in page
+    assert "Billed before" in page
+
+
+def test_instant_fees_have_no_price_of_a_unit_and_show_what_is_carried() -> None:
+    alone = [row("0", "0", label="instant", flat="0.8")]
+    both = [
+        row("0", "0", label="instant", flat="0.118"),
+        row("0", "0", label="carried", flat="0.002"),
+    ]
+    fees = [
+        usage_fee("calls", alone, description="Calls"),
+        usage_fee("data", both, description="Data"),
+    ]
+    [page] = pages(billed([rated(fees)]))
+    assert "Calls 0 0.80" in page
+    assert "Instant fees 0.118 Carried 0.002" in page
+
+
 def test_a_draft_is_marked_and_asks_for_no_money() -> None:
     [page] = pages(billed(electricity()))
     assert "DRAFT" in page

@@ -92,6 +92,8 @@ class _LineKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LineKind.Val
     """What the usage of a charge lacks of its minimum."""
     LINE_KIND_FIXED: _LineKind.ValueType  # 5
     """A fixed charge."""
+    LINE_KIND_CORRECTION: _LineKind.ValueType  # 6
+    """What usage costs, less the instant fees that were billed before its period ended."""
 
 class LineKind(_LineKind, metaclass=_LineKindEnumTypeWrapper):
     """What a line shows."""
@@ -108,6 +110,8 @@ LINE_KIND_MINIMUM: LineKind.ValueType  # 4
 """What the usage of a charge lacks of its minimum."""
 LINE_KIND_FIXED: LineKind.ValueType  # 5
 """A fixed charge."""
+LINE_KIND_CORRECTION: LineKind.ValueType  # 6
+"""What usage costs, less the instant fees that were billed before its period ended."""
 Global___LineKind: _TypeAlias = LineKind  # noqa: Y015
 
 @_typing.final
