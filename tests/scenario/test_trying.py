@@ -118,9 +118,9 @@ async def test_a_fanned_out_meter_counts_for_all_and_others_for_one_that_is_told
             CreatePlanVersionRequest(request_id=str(uuid4()), plan_code="pro", version=version)
         )
         await subscribe(client, "acme", JAN_1, subscription_id="one")
-        await subscribe(client, "acme", JAN_1 + timedelta(hours=1), subscription_id="two")
-        event = usage("acme", JAN_1 + timedelta(hours=2), "5")
-        await record(client, [event])
+        await subscribe(client, "acme", JAN_1 + timedelta(minutes=1), subscription_id="two")
+        event = usage("acme", JAN_1 + timedelta(minutes=2), "5")
+        assert await record(client, [event]) == ["ACCEPTED"]
         await suite.settle()
         costs = {}
         for name in ("one", "two"):
