@@ -48,7 +48,7 @@ from services.rating.store.applied import load_applied
 from services.rating.store.catalog import load_meters_by_type, load_terms
 from services.rating.store.instant_fees import insert_fees
 from services.rating.store.instant_slices import Unpriced
-from services.rating.store.periods import load_periods, lock_touched
+from services.rating.store.periods import load_periods, load_touched, lock_periods
 from services.rating.store.plans import load_versions
 
 TRIES = 3  # To price a slice while others come.
@@ -146,17 +146,16 @@ async def _read(
 async def _price(
     worker: AsyncEngine, chosen: _Slice, read: Mapping[UUID, ReadEvents], *, now: datetime
 ) -> None:
-    """Store what the events cost. Locks: the slice, then the usage periods in the order of ids."""
+    """Store what the events cost. Locks: the slice, then billing periods in the order of ids."""
     unpriced = chosen.unpriced
     tenant = unpriced.tenant
     async with begin_worker(worker) as conn:
         if not await instant_slices.take_unpriced(conn, unpriced):
             return
-        touched = {(tenant, *day) for day in chosen.days if day is not None}
+        touched = {day for day in chosen.days if day is not None}
         if not touched:
             return
-        locked = [one for _, one in await lock_touched(conn, touched)]
-        periods = [one for one in locked if one.status is not PeriodStatus.CLOSED]
+        periods = await _lock(conn, tenant, touched)
         version_ids = {one.plan_version_id for one in periods}
         books = _Books(
             await load_versions(conn, [tenant], version_ids),
@@ -174,6 +173,16 @@ async def _price(
                 await _store(conn, chosen, period, rated, now=now)
         if late:
             raise EventsOutdated(late)
+
+
+async def _lock(
+    conn: AsyncConnection, tenant: Tenant, days: Collection[tuple[UUID, date]]
+) -> list[BillingPeriod]:
+    """Lock the usage periods of `days`, and what bills them by the day; return those not closed."""
+    usage = {one.period_id: one for one in await load_touched(conn, tenant, days)}
+    bills = await instant_states.find_open_bills(conn, tenant, usage.values())
+    locked = await lock_periods(conn, tenant, usage.keys() | bills)
+    return [locked[one] for one in usage if locked[one].status is not PeriodStatus.CLOSED]
 
 
 def _instant(version: PlanVersion) -> list[Charge]:

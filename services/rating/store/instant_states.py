@@ -16,6 +16,7 @@ from libs.tenant import Tenant
 from services.rating.domain.event import Moment
 from services.rating.domain.fee import FeeKey, FeeKind
 from services.rating.domain.instant_bill import Bill
+from services.rating.domain.instant_charge import Settle
 from services.rating.domain.instant_state import Standing, State, Unbilled
 from services.rating.domain.percentage import PercentageSum
 from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
@@ -49,21 +50,30 @@ async def save_states(conn: AsyncConnection, tenant: Tenant, states: Mapping[Pla
     await conn.execute(writing.on_conflict_do_update(index_elements=key, set_=changed), rows)
 
 
+async def find_open_bills(
+    conn: AsyncConnection, tenant: Tenant, usage: Collection[BillingPeriod]
+) -> set[UUID]:
+    """Return the open periods that bill instant fees of `usage` periods day by day."""
+    columns = billing_periods.c
+    query = select(columns.period_id).filter_by(
+        tenant=tenant, kind=PeriodKind.INSTANT, status=PeriodStatus.OPEN
+    )
+    of_usage = among(columns.term_id, {one.term_id for one in usage})
+    by_day = columns.bills.startswith(f"{Settle.DAILY}/")
+    return set((await conn.execute(query.where(of_usage, by_day))).scalars())
+
+
 async def find_open_bill(
     conn: AsyncConnection, tenant: Tenant, usage: BillingPeriod, bills: str
 ) -> UUID | None:
-    """Return the open period that bills `bills` of a usage period, locked; None without one."""
-    query = (
-        select(billing_periods.c.period_id)
-        .filter_by(
-            tenant=tenant,
-            subscription_uid=usage.subscription_uid,
-            kind=PeriodKind.INSTANT,
-            whole_first_day=usage.whole.first_day,
-            bills=bills,
-            status=PeriodStatus.OPEN,
-        )
-        .with_for_update()
+    """Return the open, locked period that bills `bills` of a usage period; None without one."""
+    query = select(billing_periods.c.period_id).filter_by(
+        tenant=tenant,
+        subscription_uid=usage.subscription_uid,
+        kind=PeriodKind.INSTANT,
+        whole_first_day=usage.whole.first_day,
+        bills=bills,
+        status=PeriodStatus.OPEN,
     )
     found: UUID | None = (await conn.execute(query)).scalar_one_or_none()
     return found

@@ -23,11 +23,12 @@ from services.rating.domain.plan import Charge
 from services.rating.domain.price import GraduatedPrice, Tier
 from services.rating.loops.instant_rater import InstantRater
 from services.rating.operations.instant_rating import price_slice
+from services.rating.operations.subscriptions import terminate_subscription
 from services.rating.operations.usage import get_usage
 from services.rating.operations.verifying_fees import verify_fees
 from services.rating.store.applied import Lane
 from services.rating.store.instant_slices import Unpriced, find_unpriced
-from tests.store.rating.conftest import JANUARY, LANE, TENANT, World, an_event, instant
+from tests.store.rating.conftest import JANUARY, LANE, TENANT, World, a_request, an_event, instant
 
 FEBRUARY = instant("2024-02-01 00:10")
 DAY_3, DAY_5, DAY_9 = (instant(f"2024-01-{day} 12:00") for day in ("03", "05", "09"))
@@ -172,11 +173,14 @@ async def test_a_late_event_is_priced_without_those_dated_after_it_and_counts_fo
     world: World,
 ) -> None:
     log = await opened(world)
-    for at, mb in ((DAY_5, 8), (DAY_3, 5), (DAY_9, 1)):
+    for at, mb in ((DAY_5, 4), (DAY_3, 8), (DAY_9, 2)):
         await log.fold(data(at, mb))
     await log.rate(DAY_9)
-    # 8 at 10 cents; 5 as if they were alone; the 14th costs a cent.
-    assert [amount for _, amount in await log.fees()] == [Decimal(n) / 100 for n in (80, 50, 1)]
+    # 4 at 10 cents; 8 as if they were alone; then there are 12 already. The third slice was in the
+    # log when the second was priced, but it counts when its own turn comes.
+    assert [amount for _, amount in await log.fees()] == [Decimal(n) / 100 for n in (40, 80, 2)]
+    [(units,)] = await world.fetch("SELECT units FROM instant_states")
+    assert units == 14
     usage = await get_usage(world.reader, "acme", DAY_5)
     assert [(fee.units, fee.exact_amount) for fee in usage.fees] == [("14", "1.04")]
 
@@ -191,6 +195,18 @@ async def test_a_day_is_billed_at_its_end_and_the_next_one_anew(world: World) ->
     assert await world.announce(days[0]) == 1
     rated = await world.close(await world.period_id("acme", kind="instant"), days[0])
     assert [(fee.units, fee.amount.amount_minor) for fee in rated.fees] == [("4", 40)]
+
+
+async def test_what_is_billed_of_a_day_stays_when_the_subscription_ends(world: World) -> None:
+    log = await opened(world, Settle.DAILY)
+    await log.fold(data(DAY_3, 2))
+    await log.rate(DAY_3)
+    await terminate_subscription(
+        world.app, TENANT, a_request(), subscription_id="acme", end=None, now=DAY_3
+    )
+    assert await log.bills() == [(instant("2024-01-04 00:00"), 20)]
+    ended = await world.fetch("SELECT kind FROM billing_periods ORDER BY kind")
+    assert ended == [("instant",), ("usage",)]
 
 
 async def test_an_amount_is_billed_as_often_as_it_is_reached(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from libs.db import Snapshots, begin
 from libs.errors import TallyError
+from services.rating.domain.instant_charge import InstantTerms, Settle
 from services.rating.domain.meter import Aggregation
 from services.rating.domain.plan import Charge, IntervalUnit, PlanVersion, Timing
 from services.rating.domain.price import GraduatedPrice, Tier
@@ -240,3 +242,15 @@ def test_every_column_of_a_cell_is_merged_or_of_a_meter_that_is_read_by_day() ->
     of_the_fold = {"slice_number", "traceparent"}
     by_day = {*of_latest, "weighted"}
     assert set(cells.c.keys()) == {*CELL_KEY, *merged, *by_day, *of_the_fold}
+
+
+async def test_instant_charges_are_tried_by_replaying_their_events(world: World) -> None:
+    await world.create_meter("data", Aggregation.SUM, value="mb")
+    await world.create_plan("data", [a_charge("data", "0.01")])
+    await world.subscribe("acme", plan="data")
+    days = (instant("2024-01-09"), instant("2024-01-05"), instant("2024-01-07"))
+    for day, mb in zip(days, (3, 10, -4), strict=True):
+        await world.fold(an_event("acme", day, type_="data", mb=Decimal(mb)))
+    tried = replace(a_charge("data", "1"), instant=InstantTerms(Settle.EVENT))
+    answers = await simulate(world, candidate(tried), end=FEBRUARY)
+    assert amounts(answers) == {"acme": (9, 1000)}  # 10 were there before 4 went.

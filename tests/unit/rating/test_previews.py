@@ -196,3 +196,26 @@ def test_units_and_events_are_not_given_together() -> None:
 def test_units_may_be_any_decimal() -> None:
     answer = by_units(a_request(MODELS["standard"], units="1e-3"))
     assert Decimal(answer.fees[0].exact_amount) == Decimal("0.0003")
+
+
+def test_an_instant_charge_costs_nothing_without_usage_and_gives_nothing_back() -> None:
+    def instant(request: pb.PreviewPriceRequest) -> pb.PreviewPriceRequest:
+        request.charge.pay_in_advance = True
+        del request.charge.buckets[:]
+        return request
+
+    nothing = instant(a_request(MODELS["graduated"], units="0"))
+    nothing.units.event_count = 0
+    assert list(by_units(nothing).fees) == []
+    nothing.charge.pay_in_advance = False
+    assert by_units(nothing).amount.amount_minor == 200  # The flat amount.
+    assert by_units(instant(a_request(MODELS["graduated"], units="4"))).amount.amount_minor == 600
+    events = [
+        Event(
+            time=timestamp(NOW + timedelta(seconds=second)),
+            properties={"value": PropertyValue(decimal=value)},
+        )
+        for second, value in enumerate(("10", "-4", "3"))
+    ]
+    answer = by_events(instant(a_request(MODELS["graduated"], events=events)), a_meter())
+    assert [(fee.units, fee.amount.amount_minor) for fee in answer.fees] == [("10", 1200)]
