@@ -265,9 +265,10 @@ def price_period(
     fees = usage_fees(version, meters, cells, currency=period.currency, span=span, events=events)
     if closing:
         fees = with_minimums(version, meters, fees, period)
-        fees += fixed_fees(version, changes, period)
     if bills is not None:
         fees = settled(version, fees, bills, period.currency)
+    if closing:
+        fees += fixed_fees(version, changes, period)
     check_amounts(fees)
     priced = (cell for of_meter in cells.values() for cell in of_meter)
     return Rated(tuple(fees), latest_traceparents(priced))
