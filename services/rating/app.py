@@ -64,6 +64,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             partitions=settings.partitions,
             folded=folded,
             corrected=lambda: reattributor.loop.kick(),  # Made below.
+            cells_per_day_max=settings.cells_per_day_max,
         )
         await folder.listen(nats)
         calendar = Calendar(
@@ -79,7 +80,12 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             relay.kick()
             calendar.loop.kick()
 
-        reattributor = Reattributor(worker, events, finished=usage_changed)
+        reattributor = Reattributor(
+            worker,
+            events,
+            finished=usage_changed,
+            cells_per_day_max=settings.cells_per_day_max,
+        )
 
         def subscribed() -> None:
             usage_changed()
@@ -99,6 +105,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             clock=clock,
             acks=Acks(engine, positions, events, folder.ask),
             watches=Watches(engine, events, clock, positions=positions, stopping=stopping),
+            cells_per_day_max=settings.cells_per_day_max,
         )
         plans = PlanServicer(engine, clock)
         subscriptions = SubscriptionServicer(engine, clock, subscribed)
