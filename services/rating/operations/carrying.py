@@ -36,7 +36,7 @@ async def with_carried(
         of_period = whole.setdefault(period_id, {})
         for meter_id, cells in by_meter.items():
             own = of_period.get(meter_id, ())
-            if has_days_in_log([*own, *cells]):  # All of it is read there.
+            if has_days_in_log(cells):  # All of it, and the period's own, is read there.
                 left = [Cell(event_count=sum(cell.event_count for cell in cells), in_log=True)]
             else:
                 left = carried(cells, recurring[meter_id], starts[period_id])

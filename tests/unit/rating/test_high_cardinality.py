@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from uuid import UUID, uuid4
@@ -71,6 +72,9 @@ def test_a_price_looks_at_what_it_filters_and_groups_by() -> None:
     assert keys_read(meter, [a_version(grouped)]) == ("region", "tier")
     other = Charge("other", "other", "", CENT, (), group_by=("user",))
     assert keys_read(meter, [a_version(other)]) == ()
+    # A value that one user still has and another gave back was carried over by the first.
+    carrying = replace(meter, aggregation=Aggregation.UNIQUE_COUNT, recurring=True)
+    assert keys_read(carrying, [a_version(other)]) == keys
 
 
 def a_version(charge: Charge) -> PlanVersion:
