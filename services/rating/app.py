@@ -66,6 +66,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             folded=folded,
             corrected=lambda: reattributor.loop.kick(),  # Made below.
             instant=lambda: instant_rater.loop.kick(),
+            cells_per_day_max=settings.cells_per_day_max,
         )
         await folder.listen(nats)
         calendar = Calendar(
@@ -81,7 +82,12 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             relay.kick()
             calendar.loop.kick()
 
-        reattributor = Reattributor(worker, events, finished=usage_changed)
+        reattributor = Reattributor(
+            worker,
+            events,
+            finished=usage_changed,
+            cells_per_day_max=settings.cells_per_day_max,
+        )
         instant_rater = InstantRater(
             worker, events, clock, partitions=settings.partitions, rated=usage_changed
         )
@@ -104,6 +110,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             clock=clock,
             acks=Acks(engine, positions, events, folder.ask),
             watches=Watches(engine, events, clock, positions=positions, stopping=stopping),
+            cells_per_day_max=settings.cells_per_day_max,
         )
         plans = PlanServicer(engine, clock)
         subscriptions = SubscriptionServicer(engine, clock, subscribed)

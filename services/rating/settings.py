@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from libs.settings import ServiceSettings, require
+from services.rating.domain.high_cardinality import CELLS_PER_DAY_MAX
 
 INGEST_ADDRESS = "RATING_INGEST_ADDRESS"
 PARTITIONS = "RATING_PARTITIONS"
 PARTITIONS_MAX = 1_024
+CELLS_PER_DAY = "RATING_CELLS_PER_DAY_MAX"
+CELLS_PER_DAY_LIMIT = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +22,7 @@ class Settings:
     common: ServiceSettings
     ingest_address: str  # host:port of the ingest service.
     partitions: frozenset[int] | None  # Those that this process folds; None: all.
+    cells_per_day_max: int  # Of a term and meter; more combinations of values are in the log.
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -28,7 +32,17 @@ class Settings:
             common=common,
             ingest_address=require(env, [INGEST_ADDRESS])[INGEST_ADDRESS],
             partitions=_partitions(env.get(PARTITIONS, "")),
+            cells_per_day_max=_count(env.get(CELLS_PER_DAY, "")),
         )
+
+
+def _count(text: str) -> int:
+    if not text:
+        return CELLS_PER_DAY_MAX
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= CELLS_PER_DAY_LIMIT):
+        problem = f"set it to a number from 1 to {CELLS_PER_DAY_LIMIT}"
+        raise SystemExit(f"{CELLS_PER_DAY} is {text!r}: {problem}.")
+    return int(text)
 
 
 def _partitions(text: str) -> frozenset[int] | None:

@@ -59,6 +59,7 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
     clock: Clock
     acks: Acks
     watches: Watches
+    cells_per_day_max: int
 
     async def GetUsage(self, request: pb.GetUsageRequest, context: Context) -> pb.GetUsageResponse:
         """Return the usage of a period, priced."""
@@ -151,7 +152,8 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
         with faults.gathered():
             customer_id = parse_text(request.customer_id, "customer_id", required=False)
         faults.check()
-        return rebuild_usage(Rebuilder(self._reader(), self.log), wanted, customer_id)
+        rebuilder = Rebuilder(self._reader(), self.log, self.cells_per_day_max)
+        return rebuild_usage(rebuilder, wanted, customer_id)
 
     def VerifyUsage(
         self, request: pb.VerifyUsageRequest, context: Context
@@ -164,7 +166,7 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
         self, snapshots: Snapshots, counts: Counter[str]
     ) -> AsyncGenerator[Finding, None]:
         for level in (
-            verify_cells(snapshots, self.log, counts),
+            verify_cells(snapshots, self.log, counts, cells_per_day_max=self.cells_per_day_max),
             verify_fees(snapshots, self.log, counts),
         ):
             async with aclosing(level):

@@ -12,6 +12,7 @@ from services.rating.domain.event import Moment
 from services.rating.domain.meter import Aggregation, Meter, ValueInput
 
 BEFORE = date.min  # In place of a day: all those before a period.
+NEVER = Moment(-1, -1, -1, -1)
 
 
 def carried(cells: Iterable[Cell], meter: Meter, start: int) -> list[Cell]:
@@ -35,12 +36,16 @@ def carried(cells: Iterable[Cell], meter: Meter, start: int) -> list[Cell]:
     return found
 
 
-def carried_level(value: Decimal, meter: Meter, start: int) -> Cell | None:
-    """Return a level as of `start`, None if it is 0."""
+def carried_level(value: Decimal, meter: Meter, start: int, *, last: Moment = NEVER) -> Cell | None:
+    """Return a level as of `start`, None if it is 0; `last` is when it was set.
+
+    Of levels of several combinations that are priced as one, the one that was set last stands.
+    """
     if not value:
         return None
     if meter.value_input is ValueInput.LEVEL:
-        return Cell(levels={start: Level(Moment(start, -1, -1, -1), value)})  # Before any event.
+        before_any_event = Moment(start, -1, last.time, last.number)
+        return Cell(levels={start: Level(before_any_event, value)})
     return Cell(total=value, weighted=EXACT.multiply(value, Decimal(start)))
 
 
@@ -53,8 +58,10 @@ def _left(whole: Cell, meter: Meter, start: int) -> Cell | None:
             return Cell(values=present) if present else None
         case Aggregation.WEIGHTED_SUM if meter.value_input is ValueInput.LEVEL:
             levels = whole.levels or {}
-            value = levels[max(levels)].value if levels else ZERO
-            return carried_level(value, meter, start)
+            if not levels:
+                return None
+            level = levels[max(levels)]
+            return carried_level(level.value, meter, start, last=level.moment)
         case Aggregation.WEIGHTED_SUM:
             return carried_level(whole.total or ZERO, meter, start)
         case _:

@@ -79,6 +79,7 @@ class Cell:
     counts: dict[Decimal, int] | None = None  # How many events have the value.
     amount: Decimal | None = None  # Sum of the events' own amounts; None if none has any.
     day: date | None = None  # Where it was read from the store.
+    in_log: bool = False  # It stands for a whole day, whose usage is to be read from the log.
     days: tuple[Cell, ...] = ()  # Of a whole period, where its days count each for itself.
 
     def add_value(self, key: bytes, presence: Presence) -> None:
@@ -122,6 +123,7 @@ def merged(cells: Iterable[Cell]) -> Cell:
         if cell.counts is not None:
             whole.add_counts(cell.counts)
         whole.mark(cell.last_time, cell.slice_number, cell.traceparent)
+        whole.in_log |= cell.in_log
     return whole
 
 

@@ -13,6 +13,7 @@ from services.rating.domain.attribution import Catalog
 from services.rating.domain.columns import EventColumns, Slice, without
 from services.rating.domain.event import instant_of
 from services.rating.domain.folding import Folded, fold
+from services.rating.domain.high_cardinality import condense
 from services.rating.domain.windows import EARLIEST, LATEST
 
 ZONES_APART = timedelta(days=1)  # A local day begins and ends within a day of the one in UTC.
@@ -26,6 +27,7 @@ class Shadow:
     customer_id: str
     days: DayPeriod
     catalog: Catalog
+    cells_per_day_max: int
     folded: Folded = field(default_factory=Folded)
     event_count: int = 0  # Of these days in UTC: of any stretches that part time, each event once.
 
@@ -38,6 +40,7 @@ class Shadow:
         for key in [key for key in self.folded.cells if not self._holds(key.day)]:
             del self.folded.cells[key]
         self.folded.drop_counts(lambda which: not self._holds(which.day))
+        condense(self.folded.cells, self.cells_per_day_max)
 
     def is_corrected_by(self, slices: Iterable[Slice]) -> bool:
         """Tell whether corrections in `slices` change the customer's usage."""

@@ -21,6 +21,7 @@ from libs.db import begin_worker
 from libs.errors import DeadlineExceeded, Exhausted, Unavailable
 from libs.worker import Loop, wait
 from services.rating.domain.columns import Slice
+from services.rating.domain.high_cardinality import CELLS_PER_DAY_MAX
 from services.rating.events import IngestLog, read_slice
 from services.rating.operations.folding import Catalogs, Fenced, fold_slices
 from services.rating.operations.log import head_numbers
@@ -60,6 +61,7 @@ class Folder:
         folded: asyncio.Event,
         corrected: Callable[[], None],
         instant: Callable[[], None] = lambda: None,
+        cells_per_day_max: int = CELLS_PER_DAY_MAX,
     ) -> None:
         self.loop = Loop("folder", self.step, poll_seconds=HEADS_SECONDS)
         self._worker = worker
@@ -68,7 +70,7 @@ class Folder:
         self._folded = folded  # Set after each fold: the calendar may wait for it.
         self._corrected = corrected  # Called after a fold that leaves jobs.
         self._instant = instant  # Called after one that may leave events to be priced singly.
-        self._catalogs = Catalogs()
+        self._catalogs = Catalogs(cells_per_day_max=cells_per_day_max)
         self._positions: dict[Lane, int] = {}
         self._waiting: dict[Lane, dict[int, segment_pb2.Slice]] = {}
         self._waiting_events = 0

@@ -11,6 +11,7 @@ from libs.tenant import Tenant
 from services.rating.domain.carrying import carried
 from services.rating.domain.cell import Cell
 from services.rating.domain.event import micros
+from services.rating.domain.high_cardinality import has_days_in_log
 from services.rating.domain.meter import Meter
 from services.rating.domain.period import BillingPeriod
 from services.rating.store.carried import load_earlier
@@ -34,7 +35,11 @@ async def with_carried(
     for period_id, by_meter in earlier.items():
         of_period = whole.setdefault(period_id, {})
         for meter_id, cells in by_meter.items():
-            left = carried(cells, recurring[meter_id], starts[period_id])
+            own = of_period.get(meter_id, ())
+            if has_days_in_log(cells):  # All of it, and the period's own, is read there.
+                left = [Cell(event_count=sum(cell.event_count for cell in cells), in_log=True)]
+            else:
+                left = carried(cells, recurring[meter_id], starts[period_id])
             if left:
-                of_period[meter_id] = [*of_period.get(meter_id, ()), *left]
+                of_period[meter_id] = [*own, *left]
     return whole

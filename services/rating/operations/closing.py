@@ -194,7 +194,8 @@ async def _with_events(
 def close_message(period: BillingPeriod, close: Close) -> pb.RatedPeriod:
     """Write what was frozen of a period, as it was then."""
     as_frozen = replace(period, status=PeriodStatus.CLOSED, late_version=close.late_version)
-    return rated_message(as_frozen, Rated(close.fees, close.usage_traceparents))
+    rated = Rated(close.fees, close.usage_traceparents, close.high_cardinality_codes)
+    return rated_message(as_frozen, rated)
 
 
 def _close(sequence: int, period: BillingPeriod, rated: Rated) -> Close:
@@ -203,6 +204,7 @@ def _close(sequence: int, period: BillingPeriod, rated: Rated) -> Close:
         late_version=period.late_version,
         usage_traceparents=rated.usage_traceparents,
         fees=rated.fees,
+        high_cardinality_codes=rated.high_cardinality_codes,
     )
 
 

@@ -24,7 +24,7 @@ from services.rating.domain.folding import fold
 from services.rating.domain.meter import Meter
 from services.rating.domain.period import BillingPeriod
 from services.rating.domain.plan import PlanVersion
-from services.rating.domain.single_events import codes_read, single_events
+from services.rating.domain.single_events import single_events
 from services.rating.domain.usage_fees import Events
 from services.rating.operations.carrying import with_carried
 from services.rating.operations.messages import PERIOD_STATUSES, fee_message
@@ -58,7 +58,7 @@ class _Books:
     periods: Mapping[Day, BillingPeriod]
     versions: Mapping[UUID, PlanVersion]
     before: Cells
-    after: Cells
+    added: Mapping[UUID, Sequence[tuple[CellKey, Cell]]]  # What the events add, by period.
     asked: Sequence[Asked]  # Periods whose prices look at single events.
 
 
@@ -96,11 +96,12 @@ async def _load_books(
     owned = [(tenant, period) for period in periods]
     before = await with_carried(conn, owned, by_code.values(), stored)
     of_days = {day: period for day in asked for period in periods if _holds(period, day)}
-    after = _added(events, catalog, of_days, before)
+    added = _added(events, catalog, of_days)
     counted = []
     for period in periods:
-        codes = codes_read(versions[period.plan_version_id], by_code)
-        found = counted_of(by_code, codes, after.get(period.period_id, {}))
+        one = period.period_id
+        after = with_cells(before.get(one, {}), added.get(one, ()))
+        found = counted_of(by_code, [versions[period.plan_version_id]], after)
         counted.append((tenant, period, found))
     return _Books(
         catalog=catalog,
@@ -108,26 +109,22 @@ async def _load_books(
         periods=of_days,
         versions=versions,
         before=before,
-        after=after,
+        added=added,
         asked=await load_asked(conn, counted),
     )
 
 
 def _added(
-    events: Sequence[UsageEvent],
-    catalog: Catalog,
-    periods: Mapping[Day, BillingPeriod],
-    before: Cells,
-) -> Cells:
-    """Return the cells of periods with those that `events` add to them."""
+    events: Sequence[UsageEvent], catalog: Catalog, periods: Mapping[Day, BillingPeriod]
+) -> dict[UUID, list[tuple[CellKey, Cell]]]:
+    """Return the cells that `events` add to periods."""
     folded = fold([as_slice(events)], {event.tenant: catalog for event in events})
     added: dict[UUID, list[tuple[CellKey, Cell]]] = defaultdict(list)
     for key, cell in folded.cells.items():
         period = periods.get((key.term_id, key.day))
         if period is not None:
             added[period.period_id].append((key, cell))
-    ids = {period.period_id for period in periods.values()}
-    return {one: with_cells(before.get(one, {}), added.get(one, ())) for one in ids}
+    return added
 
 
 def _holds(period: BillingPeriod, day: Day) -> bool:
@@ -165,8 +162,11 @@ def _usage_message(
     meters, period_id = _by_code(books.catalog), period.period_id
     stored = None if read is None else read.events
     all_events = None if stored is None else _with_events(period, books, events, stored)
-    before = _price(period, version, meters, books.before.get(period_id, {}), stored)
-    after = _price(period, version, meters, books.after[period_id], all_events)
+    found = books.before.get(period_id, {})
+    cells = found if read is None else read.instead(found)
+    before = _price(period, version, meters, cells, stored)
+    more = with_cells(cells, books.added.get(period_id, ()))
+    after = _price(period, version, meters, more, all_events)
     return pb.EstimatedUsage(
         subscription_id=period.subscription_id,
         subscription_uid=str(period.subscription_uid),

@@ -20,7 +20,9 @@ from services.rating.domain.attribution import Catalog, Term
 from services.rating.domain.cell import CellKey
 from services.rating.domain.columns import Slice, customers_in
 from services.rating.domain.folding import Folded, fold
+from services.rating.domain.high_cardinality import CELLS_PER_DAY_MAX
 from services.rating.domain.period import BillingPeriod, PeriodStatus
+from services.rating.operations.adding import add_cells
 from services.rating.operations.correcting import (
     Forgotten,
     drop_forgotten,
@@ -32,7 +34,7 @@ from services.rating.operations.correcting import (
 from services.rating.store import catalog as catalog_store
 from services.rating.store.ambiguous import count_ambiguous, mark_valueless
 from services.rating.store.applied import Lane, move
-from services.rating.store.cells import count_unattributed, merge_cells
+from services.rating.store.cells import count_unattributed
 from services.rating.store.instant_slices import Unpriced, note_unpriced
 from services.rating.store.periods import lock_touched, raise_late_version
 from tally.rating.v1 import events_pb2
@@ -67,9 +69,13 @@ class CatalogChanged(Exception):
 
 
 class Catalogs:
-    """The catalogs of the tenants in recent slices, as they were when they were read."""
+    """The catalogs of the tenants in recent slices, as they were when they were read.
 
-    def __init__(self) -> None:
+    And how many cells a day of a term and meter may have.
+    """
+
+    def __init__(self, *, cells_per_day_max: int = CELLS_PER_DAY_MAX) -> None:
+        self.cells_per_day_max = cells_per_day_max
         self._catalogs: dict[int, Catalog] = {}
         self._customers = 0
         self._instant: set[UUID] = set()  # Terms with charges whose events are priced singly.
@@ -189,7 +195,7 @@ async def _checkpoint(
         drop_forgotten(folded, forgotten)
         await _announce_touched(conn, folded.cells, forgotten, catalogs.view())
         await empty_forgotten(conn, forgotten)
-        await merge_cells(conn, folded.cells)
+        await add_cells(conn, folded.cells, cells_max=catalogs.cells_per_day_max)
         await count_unattributed(conn, folded.unattributed)
         await count_ambiguous(conn, folded.ambiguous)
         await mark_valueless(conn, folded.valueless)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.errors import FieldInvalid
 from libs.period import DayPeriod, Period, local_midnight
 from libs.wire import PAGE_BYTES_MAX, period_message
-from services.rating.domain.attribution import Term
+from services.rating.domain.attribution import Catalog, Term
 from services.rating.domain.event import instant_of, micros
 from services.rating.domain.folding import Folded
 from services.rating.domain.meter import Meter
@@ -63,6 +63,8 @@ class TermDay:
     fee_days: DayPeriod
     window: int
     cell_count: int
+    part: Period  # The day's instants, as far as the term has them.
+    in_log: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,13 @@ async def query_usage(reader: UsageReader, query: UsageQuery) -> pb.QueryUsageRe
     async with reader.snapshots.begin() as conn:
         plan = await _plan(conn, reader, query)
         rows = UsageRows(query, plan.meter)
-        await _add_cells(conn, reader, plan, rows)
+        days = await _find_days(conn, reader, plan)
+        logged = [day for day in days if day.in_log]
+        parts = [part for _, each in plan.sources for part in each.parts]
+        _check_log_time(query, [*parts, *(day.part for day in logged)])
+        await _add_cells(conn, reader, plan, [day for day in days if not day.in_log], rows)
     await _add_log(reader, plan, rows)
+    await _add_logged_days(reader, plan, logged, rows)
     return _answer(plan, rows)
 
 
@@ -155,11 +162,15 @@ def _check_log_time(query: UsageQuery, parts: Iterable[Period]) -> None:
 
 
 async def _add_cells(
-    conn: AsyncConnection, reader: UsageReader, plan: Plan, rows: UsageRows
+    conn: AsyncConnection,
+    reader: UsageReader,
+    plan: Plan,
+    days: Sequence[TermDay],
+    rows: UsageRows,
 ) -> None:
     """Add stored cells, some days at a time."""
     keys = [dimension.key for dimension in plan.meter.dimensions]
-    for some in _chunks(await _find_days(conn, reader, plan)):
+    for some in _chunks(days):
         found = await load_cells(conn, reader.tenant, some)
         for day in some:
             for cell in found.get(day.period_id, {}).get(plan.meter.meter_id, ()):
@@ -174,10 +185,21 @@ async def _find_days(conn: AsyncConnection, reader: UsageReader, plan: Plan) -> 
         counts = await count_cells(
             conn, reader.tenant, term.term_id, plan.meter.meter_id, sources.days
         )
-        for day, count in counts.items():
-            window = plan.windows.find(_first_instant(term, day))
+        for day, found in counts.items():
+            part = _part_of(term, day)
+            window = plan.windows.find(part.start)
             assert window is not None, "whole days lie within the windows"
-            days.append(TermDay(uuid4(), term.term_id, DayPeriod(day, day + DAY), window, count))
+            days.append(
+                TermDay(
+                    period_id=uuid4(),
+                    term_id=term.term_id,
+                    fee_days=DayPeriod(day, day + DAY),
+                    window=window,
+                    cell_count=found.cell_count,
+                    part=part,
+                    in_log=found.in_log,
+                )
+            )
     return days
 
 
@@ -195,19 +217,45 @@ def _chunks(days: Sequence[TermDay]) -> Iterator[list[TermDay]]:
         yield chunk
 
 
-def _first_instant(term: Term, day: date) -> datetime:
-    return max(local_midnight(day, term.zone), instant_of(term.start))
+def _part_of(term: Term, day: date) -> Period:
+    """Return what a term has of a local day of which it has some."""
+    start = max(local_midnight(day, term.zone), instant_of(term.start))
+    end = local_midnight(day + DAY, term.zone)
+    return Period(start, end if term.end is None else min(end, instant_of(term.end)))
+
+
+async def _add_logged_days(
+    reader: UsageReader, plan: Plan, days: Sequence[TermDay], rows: UsageRows
+) -> None:
+    """Add whole days that are kept in the log."""
+    keys = plan.query.keys
+    windows = {(day.term_id, day.fee_days.first_day): day.window for day in days}
+    folded = await fold_again(
+        reader.log,
+        replace(plan.refolding, catalog=_by_keys(plan)),
+        sorted({day.part for day in days}, key=lambda part: part.start),
+        terms={day.term_id for day in days},
+        event_type=plan.meter.event_type,
+    )
+    for key, cell in folded.cells.items():
+        window = windows.get((key.term_id, key.day))
+        if window is not None:
+            rows.add(window, keys, replace(cell, day=key.day))
+    rows.check_values()
+
+
+def _by_keys(plan: Plan) -> Catalog:
+    meters = {plan.meter.event_type: [meter_by(plan.meter, plan.query.keys)]}
+    return replace(plan.refolding.catalog, meters=meters)
 
 
 async def _add_log(reader: UsageReader, plan: Plan, rows: UsageRows) -> None:
     """Add what the log holds of the rest."""
     keys = plan.query.keys
-    catalog = plan.refolding.catalog
-    by_keys = replace(catalog, meters={plan.meter.event_type: [meter_by(plan.meter, keys)]})
     parts = {part for _, sources in plan.sources for part in sources.parts}
     folded = await fold_again(
         reader.log,
-        replace(plan.refolding, catalog=by_keys),
+        replace(plan.refolding, catalog=_by_keys(plan)),
         sorted(parts, key=lambda part: part.start),
         terms={term.term_id for term, _ in plan.sources},
         event_type=plan.meter.event_type,

@@ -19,7 +19,7 @@ from services.rating.domain.instant_bill import Bill, fees_of, settled, without_
 from services.rating.domain.meter import Meter
 from services.rating.domain.period import BillingPeriod, PeriodKind
 from services.rating.domain.plan import PlanVersion
-from services.rating.domain.single_events import codes_prorated, codes_read
+from services.rating.domain.single_events import codes_prorated
 from services.rating.domain.unit_change import UnitChange
 from services.rating.domain.usage import prorated_span_of, span_of
 from services.rating.domain.usage_fees import Events, usage_fees, with_minimums
@@ -53,6 +53,7 @@ class Rated:
 
     fees: tuple[Fee, ...]
     usage_traceparents: tuple[str, ...]
+    high_cardinality_codes: tuple[str, ...] = ()  # Of meters that were read from the log.
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,10 @@ class LoadedUsage:
     ) -> Rated:
         """Price one of the periods. Errors as in `price_period`."""
         version = self.versions[period.plan_version_id]
-        found = self.cells.get(period.period_id, {})
+        stored = self.cells.get(period.period_id, {})
+        found = stored if read is None else read.instead(stored)
         events = None if read is None else read.events
-        return price_period(
+        rated = price_period(
             period,
             version,
             self.meters,
@@ -82,13 +84,20 @@ class LoadedUsage:
             closing=closing,
             bills=self.bills.get(period.period_id, ()) if closing else None,
         )
+        counted = self.counted(period) if read is not None and read.cells else None
+        if counted is None:
+            return rated
+        charged = [self.meters[charge.meter_code].meter_id for charge in version.charges]
+        changed = (cell for one in dict.fromkeys(charged) for cell in stored.get(one, ()))
+        return Rated(rated.fees, latest_traceparents(changed), counted.logged_codes)
 
     def counted(self, period: BillingPeriod) -> Counted | None:
-        """Return what prices of the period look at event by event; None if that is nothing."""
+        """Return what of the period has to be read from the log; None if that is nothing."""
         if period.kind is not PeriodKind.USAGE:
             return None
-        codes = codes_read(self.versions[period.plan_version_id], self.meters)
-        return counted_of(self.meters, codes, self.cells.get(period.period_id, {}))
+        versions = [self.versions[period.plan_version_id]]
+        found = self.cells.get(period.period_id, {})
+        return counted_of(self.meters, versions, found, late_version=period.late_version)
 
     def asked(
         self, tenant: Tenant, periods: Sequence[BillingPeriod]
@@ -300,6 +309,7 @@ def rated_message(period: BillingPeriod, rated: Rated) -> pb.RatedPeriod:
         amount=total(rated.fees, period.currency),
         plan_version_id=str(period.plan_version_id),
         usage_traceparents=rated.usage_traceparents,
+        high_cardinality_meter_codes=rated.high_cardinality_codes,
     )
 
 

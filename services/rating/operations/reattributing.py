@@ -16,14 +16,16 @@ from libs.telemetry import tracer
 from libs.tenant import Tenant
 from services.rating.domain.attribution import Catalog, Term
 from services.rating.domain.folding import Folded, fold
+from services.rating.domain.high_cardinality import CELLS_PER_DAY_MAX, condense
 from services.rating.domain.period import BillingPeriod
+from services.rating.operations.adding import add_cells
 from services.rating.operations.folding import Catalogs, announce_late
 from services.rating.operations.log import Log, applied_slices, count_partitions, newest_applied
 from services.rating.store import catalog as catalog_store
 from services.rating.store import reattributions as store
 from services.rating.store.ambiguous import count_ambiguous, mark_valueless
 from services.rating.store.applied import load_applied
-from services.rating.store.cells import count_unattributed, merge_cells
+from services.rating.store.cells import count_unattributed
 from services.rating.store.reattributions import Job, first_days_of
 
 spans = tracer(__name__)
@@ -71,7 +73,9 @@ async def check_not_reattributing(
         raise Unavailable(f"the usage of {customer_id} is being attributed again")
 
 
-async def reattribute_next(worker: AsyncEngine, log: Log) -> bool:
+async def reattribute_next(
+    worker: AsyncEngine, log: Log, *, cells_per_day_max: int = CELLS_PER_DAY_MAX
+) -> bool:
     """Finish some job; return whether there was one.
 
     Raises:
@@ -81,25 +85,25 @@ async def reattribute_next(worker: AsyncEngine, log: Log) -> bool:
         job = await store.find_any_job(conn)
     if job is None:
         return False
-    await reattribute(worker, log, job)
+    await reattribute(worker, log, job, cells_per_day_max=cells_per_day_max)
     return True
 
 
-async def reattribute(worker: AsyncEngine, log: Log, job: Job) -> None:
+async def reattribute(worker: AsyncEngine, log: Log, job: Job, *, cells_per_day_max: int) -> None:
     """Finish `job`, unless something comes between that makes it wait for another try.
 
     Raises:
         Unavailable: the log or the database is away; the job waits.
     """
     with spans.start_as_current_span("attribute again"):
-        catalogs = Catalogs()
+        catalogs = Catalogs(cells_per_day_max=cells_per_day_max)
         await catalogs.load_customers(worker, {(job.tenant, job.customer_id)})
         catalog = catalogs.view()[job.tenant]
-        folded = await _fold_again(log, job, catalog)
-        await _finish(worker, job, catalog, folded)
+        folded = await _fold_again(log, job, catalog, cells_per_day_max)
+        await _finish(worker, catalogs, job, folded)
 
 
-async def _fold_again(log: Log, job: Job, catalog: Catalog) -> Folded:
+async def _fold_again(log: Log, job: Job, catalog: Catalog, cells_max: int) -> Folded:
     """Fold the customer's events that were folded before the job was written."""
     terms = catalog.terms[job.customer_id]
     partitions = await count_partitions(log)
@@ -115,6 +119,7 @@ async def _fold_again(log: Log, job: Job, catalog: Catalog) -> Folded:
     async for events in pages:
         slices = applied_slices(events, job.applied, partition)
         await asyncio.to_thread(fold, slices, {job.tenant: catalog}, into=folded)
+        condense(folded.cells, cells_max)  # So that memory holds no more either.
     first_days = first_days_of(terms, job.from_at)
     for key in [key for key in folded.cells if key.day < first_days[key.term_id]]:
         del folded.cells[key]
@@ -123,8 +128,9 @@ async def _fold_again(log: Log, job: Job, catalog: Catalog) -> Folded:
     return folded
 
 
-async def _finish(worker: AsyncEngine, job: Job, catalog: Catalog, folded: Folded) -> None:
+async def _finish(worker: AsyncEngine, catalogs: Catalogs, job: Job, folded: Folded) -> None:
     """Add what was folded to the cells, and tell of announced periods that it may change."""
+    catalog = catalogs.view()[job.tenant]
     async with begin_worker(worker) as conn:
         held = await catalog_store.hold_versions(conn, [job.tenant])
         if held[job.tenant] != catalog.version:
@@ -135,7 +141,7 @@ async def _finish(worker: AsyncEngine, job: Job, catalog: Catalog, folded: Folde
         first_days = first_days_of(catalog.terms[job.customer_id], job.from_at)
         periods = await store.lock_usage_periods(conn, job.tenant, first_days)
         await announce_late(conn, [(job.tenant, period) for period in periods])
-        await merge_cells(conn, folded.cells)
+        await add_cells(conn, folded.cells, cells_max=catalogs.cells_per_day_max)
         await count_unattributed(conn, folded.unattributed)
         await count_ambiguous(conn, folded.ambiguous)
         await mark_valueless(conn, folded.valueless)

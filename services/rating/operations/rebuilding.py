@@ -23,6 +23,7 @@ from libs.period import DayPeriod
 from libs.requests import Answered, Request, find_answers, store_answers
 from libs.tenant import Tenant
 from services.rating.domain.attribution import Catalog
+from services.rating.domain.high_cardinality import CELLS_PER_DAY_MAX
 from services.rating.domain.period import PeriodStatus
 from services.rating.domain.rebuilding import Shadow, log_window
 from services.rating.operations.folding import announce_late
@@ -60,6 +61,7 @@ class Rebuilder:
 
     reader: UsageReader
     log: RebuildLog
+    cells_per_day_max: int = CELLS_PER_DAY_MAX
 
     @property
     def tenant(self) -> Tenant:
@@ -173,7 +175,8 @@ async def _finish_job(rebuilder: Rebuilder, customer_id: str) -> None:
     async with begin_worker(worker) as conn:
         job = await find_job(conn, rebuilder.tenant, customer_id)
     if job is not None:
-        await reattribute(worker, rebuilder.log, job)
+        cells_max = rebuilder.cells_per_day_max
+        await reattribute(worker, rebuilder.log, job, cells_per_day_max=cells_max)
 
 
 async def _fold_days(rebuilder: Rebuilder, customer_id: str, days: DayPeriod) -> _Stretch:
@@ -182,7 +185,7 @@ async def _fold_days(rebuilder: Rebuilder, customer_id: str, days: DayPeriod) ->
         owner, catalog = await _load_owner(conn, tenant, customer_id)
         view = await _look(conn, owner, days)
     partition = partition_of(tenant, customer_id, await count_partitions(log))
-    shadow = Shadow(tenant, customer_id, days, catalog)
+    shadow = Shadow(tenant, customer_id, days, catalog, rebuilder.cells_per_day_max)
     start, end = log_window(days)
     pages = log.events(
         tenant,

@@ -27,7 +27,7 @@ from services.rating.domain.simulation import (
     Simulated,
     unmetered_codes,
 )
-from services.rating.domain.single_events import codes_prorated, codes_read
+from services.rating.domain.single_events import codes_prorated
 from services.rating.domain.unit_change import UnitChange
 from services.rating.operations.carrying import with_carried
 from services.rating.operations.log import Log
@@ -184,9 +184,8 @@ async def _load_books(
     cells = await with_carried(conn, owned, meters.values(), merged)
     counted = []
     for period in periods:
-        read = codes_read(versions[period.plan_version_id], meters)
-        read |= codes_read(candidate.version, meters)
-        found = counted_of(meters, read, cells.get(period.period_id, {}))
+        either = [versions[period.plan_version_id], candidate.version]
+        found = counted_of(meters, either, cells.get(period.period_id, {}))
         counted.append((tenant, period, found))
     return _Books(
         periods=periods,
@@ -229,6 +228,7 @@ def _fees(books: _Books, period: BillingPeriod, version: PlanVersion, name: str)
         usage = replace(period, kind=PeriodKind.USAGE)
         cells = books.cells.get(period.period_id, {})
         read = books.events.get(period.period_id)
+        cells = cells if read is None else read.instead(cells)
         events = None if read is None else read.events
         fees += price_period(
             usage, version, books.meters, cells, changes=changes, events=events

@@ -116,8 +116,8 @@ async def _read_before(
     if counted is None:
         return None
     terms = refolding.catalog.terms[period.customer_id]
-    asked = Asked(reader.tenant, period, counted, terms, refolding.applied)
-    return (await read_events(reader.log, [asked]))[period.period_id].before(end)
+    asked = Asked(reader.tenant, period, counted, terms, refolding.applied, end)
+    return (await read_events(reader.log, [asked]))[period.period_id]
 
 
 def _before(period: BillingPeriod, as_of: datetime) -> Period:
@@ -144,4 +144,5 @@ def usage_answer(period: BillingPeriod, rated: Rated) -> pb.GetUsageResponse:
         period=period_message(period.usage.start, period.usage.end),
         fees=[fee_message(fee, period.currency) for fee in rated.fees],
         amount=total(rated.fees, period.currency),
+        high_cardinality_meter_codes=rated.high_cardinality_codes,
     )

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from uuid import UUID
 
 from libs.db import Snapshots
@@ -16,6 +16,7 @@ from services.rating.domain.cell import Cell, CellKey, part_count
 from services.rating.domain.columns import Slice
 from services.rating.domain.corrected import Corrected
 from services.rating.domain.folding import Ambiguous, Folded, Unattributed, fold
+from services.rating.domain.high_cardinality import CELLS_PER_DAY_MAX, condense
 from services.rating.domain.meter import Meter
 from services.rating.domain.verification import Share, cell_differences
 from services.rating.operations.log import LogBroken, LogPages, LogUnreadable, pages_of
@@ -41,6 +42,7 @@ class View:
     unattributed: Mapping[Unattributed, int]
     ambiguous: Mapping[Ambiguous, int]
     jobs: Sequence[tuple[int, str]]
+    cells_per_day_max: int = CELLS_PER_DAY_MAX
 
     def keep(self, folded: Folded) -> int:
         """Drop what is of other shares from `folded`; return how many rows are left."""
@@ -48,6 +50,7 @@ class View:
             del folded.cells[key]
         customers = self.customers
         folded.drop_counts(lambda which: not customers.include(which.tenant, which.customer_id))
+        condense(folded.cells, self.cells_per_day_max)
         parts = sum(map(part_count, folded.cells.values()))
         return len(folded.cells) + len(folded.unattributed) + len(folded.ambiguous) + parts
 
@@ -79,7 +82,11 @@ class Again:
 
 
 async def verify_cells(
-    snapshots: Snapshots, log: LogPages, counts: Counter[str]
+    snapshots: Snapshots,
+    log: LogPages,
+    counts: Counter[str],
+    *,
+    cells_per_day_max: int = CELLS_PER_DAY_MAX,
 ) -> AsyncGenerator[Finding, None]:
     """Give every cell that is not what the log gives, and every such count of events.
 
@@ -106,6 +113,7 @@ async def verify_cells(
             halves = share.halves()
             rows_max = UNLIMITED if halves is None else ROWS_MAX
             view = await _load_view(snapshots, share, rows_max)
+            view = view and replace(view, cells_per_day_max=cells_per_day_max)
             again = await _fold_again(log, shards, share, view, rows_max) if view else None
             if view is None or again is None:
                 shares += halves or ()

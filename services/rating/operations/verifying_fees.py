@@ -19,7 +19,7 @@ from services.rating.domain.instant_bill import Bill
 from services.rating.domain.meter import Meter
 from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
 from services.rating.domain.plan import PlanVersion
-from services.rating.domain.single_events import EventsNotRead, codes_read
+from services.rating.domain.single_events import EventsNotRead
 from services.rating.domain.unit_change import UnitChange
 from services.rating.domain.verification import breakdown_differences, fee_differences
 from services.rating.operations.carrying import with_carried
@@ -113,8 +113,8 @@ async def _load_books(conn: AsyncConnection, page: Sequence[Owned]) -> Books:
     cells = await with_carried(conn, usage, every, in_periods)
     counted = []
     for tenant, period in usage:
-        codes = codes_read(versions[period.plan_version_id], meters[tenant])
-        found = counted_of(meters[tenant], codes, cells.get(period.period_id, {}))
+        version = versions[period.plan_version_id]
+        found = counted_of(meters[tenant], [version], cells.get(period.period_id, {}))
         counted.append((tenant, period, found))
     return Books(
         closes=closes,
@@ -154,12 +154,13 @@ def _findings(
         yield Unverified(tenant, "period", named, "it has late usage that is not adjusted yet")
     else:
         yield from compared(tenant, "period", named, late_version=(period.late_version, covered))
+        stored = books.cells.get(period.period_id, {})
         try:
             rated = price_period(
                 period,
                 books.versions[period.plan_version_id],
                 books.meters[tenant],
-                books.cells.get(period.period_id, {}),
+                stored if read is None else read.instead(stored),
                 changes=books.changes.get(period.subscription_uid, ()),
                 events=None if read is None else read.events,
                 bills=books.bills.get(period.period_id, ()),

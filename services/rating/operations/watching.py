@@ -189,5 +189,6 @@ def _message(answer: pb.GetUsageResponse, token: bytes) -> pb.WatchUsageResponse
         period=answer.period,
         fees=answer.fees,
         amount=answer.amount,
+        high_cardinality_meter_codes=answer.high_cardinality_meter_codes,
         resume_token=base64.urlsafe_b64encode(token).decode().rstrip("="),
     )

@@ -57,7 +57,10 @@ async def load_earlier(
     holders: dict[Place, Cell] = {}
     for row in await conn.execute(_sums(asked, meter_ids)):
         cell = Cell(
-            dimensions=tuple(row.dimensions), event_count=int(row.event_count), total=row.total
+            dimensions=tuple(row.dimensions),
+            event_count=int(row.event_count),
+            total=row.total,
+            in_log=row.in_log,
         )
         holders[row.period_id, row.meter_id, bytes(row.dimensions_key)] = cell
         found.setdefault(row.period_id, {}).setdefault(row.meter_id, []).append(cell)
@@ -105,6 +108,7 @@ def _sums(asked: Any, meter_ids: Collection[UUID]) -> Any:
     sums = (
         func.sum(cells.c.event_count).label("event_count"),
         func.sum(cells.c.total).label("total"),
+        func.bool_or(cells.c.in_log).label("in_log"),
     )
     rows = select(*key, *sums).select_from(_before(cells, asked))
     return rows.where(among(cells.c.meter_id, meter_ids)).group_by(*key)

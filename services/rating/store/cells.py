@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from sqlalchemy import (
@@ -18,6 +18,7 @@ from sqlalchemy import (
     column,
     func,
     literal,
+    literal_column,
     select,
     text,
     true,
@@ -48,6 +49,15 @@ from services.rating.store.usage_schema import (
 LATEST = ("latest_time_us", "latest_shard", "latest_number", "latest_place")
 
 
+class CellDay(NamedTuple):
+    """What the cells of all combinations of dimension values have in common."""
+
+    tenant: int
+    term_id: UUID
+    meter_id: UUID
+    day: date
+
+
 class Asked(Protocol):
     """Days of a term whose cells are asked for, by an id: a billing period is one."""
 
@@ -59,15 +69,24 @@ class Asked(Protocol):
     def fee_days(self) -> DayPeriod: ...
 
 
-async def merge_cells(conn: AsyncConnection, deltas: Mapping[CellKey, Cell]) -> None:
+async def merge_cells(conn: AsyncConnection, deltas: Mapping[CellKey, Cell]) -> list[CellDay]:
     """Add `deltas` to the stored cells, locking them in the order of their keys.
 
+    Returns the days, of meters with dimensions, that got combinations of values they had not.
     Worker role only: they are copied to a temporary table first, and COPY FROM fails under
     row-level security. One statement then merges them, at a third of the cost of one for each.
     """
-    await _merge(conn, cells, _MERGE_CELLS, [_cell_row(key, deltas[key]) for key in deltas])
+    if not deltas:
+        return []
+    await stage_rows(conn, cells, [_cell_row(key, deltas[key]) for key in deltas])
+    grown: list[CellDay] = []
+    if any(cell.dimensions or cell.in_log for cell in deltas.values()):
+        grown = [CellDay(*row) for row in await conn.execute(_MERGE_CELLS_AND_TELL)]
+    else:
+        await conn.execute(_MERGE_CELLS)
     for table, merging in _MERGE_PARTS:
         await _merge(conn, table, merging, part_rows(table, deltas))
+    return grown
 
 
 async def stage_cells(conn: AsyncConnection, whole: Mapping[CellKey, Cell]) -> None:
@@ -166,6 +185,7 @@ def read_cell(row: Row[Any]) -> Cell:
         weighted=row.weighted,
         amount=row.amount,
         day=row.day,
+        in_log=row.in_log,
     )
 
 
@@ -232,6 +252,7 @@ def _cell_row(key: CellKey, cell: Cell) -> tuple[Any, ...]:
         cell.amount,
         cell.slice_number,
         cell.traceparent,
+        cell.in_log,
     )
 
 
@@ -301,7 +322,20 @@ def _merge_counts() -> Any:
     )
 
 
+def _merge_cells_and_tell() -> Any:
+    """Merge, and select the days of rows that are new and of a combination of values."""
+    # PostgreSQL locks a row before it updates it, and notes that in the row: a new one has none.
+    is_new: Any = literal_column("cells.xmax = 0").label("is_new")
+    columns = [cells.c[name] for name in CellDay._fields]
+    told = (*columns, cells.c.dimensions, cells.c.in_log, is_new)
+    merging = _merge_cells().returning(*told).cte("merging")
+    combined = (func.cardinality(merging.c.dimensions) > 0) | merging.c.in_log
+    found = select(*(merging.c[each.name] for each in columns)).distinct()
+    return found.where(merging.c.is_new, combined)
+
+
 _MERGE_CELLS = _merge_cells()
+_MERGE_CELLS_AND_TELL = _merge_cells_and_tell()
 _MERGE_PARTS = (
     (cell_values, _merge_values()),
     (cell_levels, _merge_levels()),

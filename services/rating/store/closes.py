@@ -31,6 +31,7 @@ class Close:
     late_version: int  # Of the period, then.
     usage_traceparents: tuple[str, ...]
     fees: tuple[Fee, ...]
+    high_cardinality_codes: tuple[str, ...] = ()  # Of meters that were read from the log.
 
 
 async def insert_closes(
@@ -52,6 +53,7 @@ async def insert_closes(
             "late_version": close.late_version,
             "applied": positions,
             "usage_traceparents": list(close.usage_traceparents),
+            "high_cardinality_codes": list(close.high_cardinality_codes),
         }
         for period_id, close in frozen.items()
     ]
@@ -138,6 +140,7 @@ def _read_close(row: Row[Any], fees: Sequence[Fee]) -> Close:
         late_version=row.late_version,
         usage_traceparents=tuple(row.usage_traceparents),
         fees=tuple(fees),
+        high_cardinality_codes=tuple(row.high_cardinality_codes),
     )
 
 

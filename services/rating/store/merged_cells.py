@@ -99,6 +99,7 @@ def _merging(tenant: Tenant, asked: Any, meter_ids: Collection[UUID]) -> Any:
             func.min(columns.least).label("least"),
             func.sum(columns.amount).label("amount"),
             func.max(columns.last_time_us).label("last_time_us"),
+            func.bool_or(columns.in_log).label("in_log"),
         )
         .join(asked, on_days(cells, tenant, asked))
         .where(among(columns.meter_id, meter_ids))
@@ -132,4 +133,5 @@ def _read_merged(row: Any) -> Cell:
         least=row.least,
         amount=row.amount,
         last_time=row.last_time_us,
+        in_log=row.in_log,
     )

@@ -223,6 +223,7 @@ closes = Table(
     required("late_version", BigInteger),
     required("applied", JSONB),  # [[shard, partition, number], …]: what was in the cells.
     required("usage_traceparents", ARRAY(Text)),
+    required("high_cardinality_codes", ARRAY(Text)),  # Of meters that were read from the log.
     PrimaryKeyConstraint("tenant", "period_id", "sequence"),
     ForeignKeyConstraint(
         ["tenant", "period_id"], ["billing_periods.tenant", "billing_periods.period_id"]

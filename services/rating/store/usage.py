@@ -17,6 +17,13 @@ from services.rating.store.schema import catalog_versions
 from services.rating.store.usage_schema import cells, unattributed
 
 
+class DayCells(NamedTuple):
+    """How many cells a day has, or that one stands for all that the log has of it."""
+
+    cell_count: int
+    in_log: bool
+
+
 class UsageMark(NamedTuple):
     """What differs whenever the usage of some days of a term, or the catalog, does."""
 
@@ -27,11 +34,12 @@ class UsageMark(NamedTuple):
 
 async def count_cells(
     conn: AsyncConnection, tenant: Tenant, term_id: UUID, meter_id: UUID, days: DayPeriod
-) -> dict[date, int]:
+) -> dict[date, DayCells]:
     """Return how many cells a meter has of each day of a term that has any, by day."""
     columns = cells.c
+    in_log = func.bool_or(columns.in_log).label("in_log")
     query = (
-        select(columns.day, func.count().label("cell_count"))
+        select(columns.day, func.count().label("cell_count"), in_log)
         .where(
             columns.tenant == tenant,
             columns.term_id == term_id,
@@ -42,7 +50,8 @@ async def count_cells(
         .group_by(columns.day)
         .order_by(columns.day)
     )
-    return {row.day: row.cell_count for row in await conn.execute(query)}
+    found = await conn.execute(query)
+    return {row.day: DayCells(row.cell_count, row.in_log) for row in found}
 
 
 async def list_unattributed(

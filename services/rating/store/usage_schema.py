@@ -58,9 +58,13 @@ cells = Table(
     Column("amount", Numeric),  # Sum of the events' own amounts, in currency units.
     required("slice_number", BigInteger),  # Of the latest slice that changed it.
     required("traceparent", Text),  # Of that slice.
+    # In the place of all cells of a term, meter and day with too many combinations of values; it
+    # has none of them itself, and no number but the count of events: the rest is in the log.
+    required("in_log", Boolean, default="false"),
     PrimaryKeyConstraint(*CELL_KEY),
     CheckConstraint("event_count > 0", name="has_events"),
     CheckConstraint("octet_length(dimensions_key) = 16", name="key_has_16_bytes"),
+    CheckConstraint("NOT in_log OR dimensions = '{}'", name="in_log_is_of_no_dimensions"),
 )
 
 # The distinct values of a UNIQUE_COUNT cell: the last operation on each; of a recurring meter also

@@ -238,6 +238,7 @@ async def test_the_days_of_a_period_are_one_cell(world: World) -> None:
 
 def test_every_column_of_a_cell_is_merged_or_of_a_meter_that_is_read_by_day() -> None:
     merged = {"dimensions", "event_count", "total", "greatest", "least", "amount", "last_time_us"}
+    merged |= {"in_log"}
     of_latest = {f"latest{ending}" for ending in ("", "_time_us", "_shard", "_number", "_place")}
     of_the_fold = {"slice_number", "traceparent"}
     by_day = {*of_latest, "weighted"}

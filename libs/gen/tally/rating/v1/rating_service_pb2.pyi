@@ -34,6 +34,7 @@ class RatedPeriod(_message.Message):
     AMOUNT_FIELD_NUMBER: _builtins.int
     PLAN_VERSION_ID_FIELD_NUMBER: _builtins.int
     USAGE_TRACEPARENTS_FIELD_NUMBER: _builtins.int
+    HIGH_CARDINALITY_METER_CODES_FIELD_NUMBER: _builtins.int
     plan_version_id: _builtins.str
     """UUID of the plan version that priced it."""
     @_builtins.property
@@ -54,6 +55,12 @@ class RatedPeriod(_message.Message):
     def usage_traceparents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Trace contexts of the latest folds that changed its usage, at most 32."""
 
+    @_builtins.property
+    def high_cardinality_meter_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """HIGH_CARDINALITY: meters whose usage was read from the event log, as a day of it has more
+        combinations of dimension values than are stored one by one. Amounts are the same.
+        """
+
     def __init__(
         self,
         *,
@@ -62,10 +69,11 @@ class RatedPeriod(_message.Message):
         amount: _money_pb2.Money | None = ...,
         plan_version_id: _builtins.str = ...,
         usage_traceparents: _abc.Iterable[_builtins.str] | None = ...,
+        high_cardinality_meter_codes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "fees", b"fees", "period", b"period", "plan_version_id", b"plan_version_id", "usage_traceparents", b"usage_traceparents"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "fees", b"fees", "high_cardinality_meter_codes", b"high_cardinality_meter_codes", "period", b"period", "plan_version_id", b"plan_version_id", "usage_traceparents", b"usage_traceparents"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -105,6 +105,7 @@ class GetUsageResponse(_message.Message):
     PERIOD_FIELD_NUMBER: _builtins.int
     FEES_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
+    HIGH_CARDINALITY_METER_CODES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def period(self) -> _period_pb2.Period:
         """The usage period."""
@@ -119,16 +120,24 @@ class GetUsageResponse(_message.Message):
     def amount(self) -> _money_pb2.Money:
         """The sum of the fees' amounts."""
 
+    @_builtins.property
+    def high_cardinality_meter_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """HIGH_CARDINALITY: meters whose usage was read from the event log, as a day of it has more
+        combinations of dimension values than are stored one by one. Amounts are the same; reading
+        takes longer.
+        """
+
     def __init__(
         self,
         *,
         period: _period_pb2.Period | None = ...,
         fees: _abc.Iterable[_billing_period_pb2.Fee] | None = ...,
         amount: _money_pb2.Money | None = ...,
+        high_cardinality_meter_codes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "fees", b"fees", "period", b"period"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "fees", b"fees", "high_cardinality_meter_codes", b"high_cardinality_meter_codes", "period", b"period"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -306,6 +315,7 @@ class WatchUsageResponse(_message.Message):
     FEES_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    HIGH_CARDINALITY_METER_CODES_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
     """Stands for this answer; opaque."""
     @_builtins.property
@@ -320,6 +330,10 @@ class WatchUsageResponse(_message.Message):
     def amount(self) -> _money_pb2.Money:
         """The sum of the fees' amounts."""
 
+    @_builtins.property
+    def high_cardinality_meter_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As in GetUsageResponse."""
+
     def __init__(
         self,
         *,
@@ -327,10 +341,11 @@ class WatchUsageResponse(_message.Message):
         fees: _abc.Iterable[_billing_period_pb2.Fee] | None = ...,
         amount: _money_pb2.Money | None = ...,
         resume_token: _builtins.str = ...,
+        high_cardinality_meter_codes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "fees", b"fees", "period", b"period", "resume_token", b"resume_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "fees", b"fees", "high_cardinality_meter_codes", b"high_cardinality_meter_codes", "period", b"period", "resume_token", b"resume_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

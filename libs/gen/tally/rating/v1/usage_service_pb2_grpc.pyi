@@ -46,8 +46,8 @@ class UsageServiceStub:
     """Returns what a meter counted of a subscription's newest life, by windows of time and by
     properties of the events. Days and billing periods in the subscription's zone come from what
     is stored, whatever their number; hours, days of other zones, keys that the meter has no
-    dimension for, and the parts of days at both ends are read from the event log: at most 35
-    days and 10 million events. What a recurring meter carried over is not added. A meter that
+    dimension for, days of HIGH_CARDINALITY (see GetUsageResponse), and the parts of days at both
+    ends are read from the event log: at most 35 days and 10 million events. What a recurring meter carried over is not added. A meter that
     weighs levels, or counts each day for itself, is known of whole billing periods only.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, also for more than 35 days to read from the log or
     more than 10,000 windows, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, NOT_FOUND/METER_NOT_FOUND,
@@ -126,8 +126,8 @@ class UsageServiceAsyncStub(UsageServiceStub):
     """Returns what a meter counted of a subscription's newest life, by windows of time and by
     properties of the events. Days and billing periods in the subscription's zone come from what
     is stored, whatever their number; hours, days of other zones, keys that the meter has no
-    dimension for, and the parts of days at both ends are read from the event log: at most 35
-    days and 10 million events. What a recurring meter carried over is not added. A meter that
+    dimension for, days of HIGH_CARDINALITY (see GetUsageResponse), and the parts of days at both
+    ends are read from the event log: at most 35 days and 10 million events. What a recurring meter carried over is not added. A meter that
     weighs levels, or counts each day for itself, is known of whole billing periods only.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, also for more than 35 days to read from the log or
     more than 10,000 windows, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, NOT_FOUND/METER_NOT_FOUND,
@@ -215,8 +215,8 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns what a meter counted of a subscription's newest life, by windows of time and by
         properties of the events. Days and billing periods in the subscription's zone come from what
         is stored, whatever their number; hours, days of other zones, keys that the meter has no
-        dimension for, and the parts of days at both ends are read from the event log: at most 35
-        days and 10 million events. What a recurring meter carried over is not added. A meter that
+        dimension for, days of HIGH_CARDINALITY (see GetUsageResponse), and the parts of days at both
+        ends are read from the event log: at most 35 days and 10 million events. What a recurring meter carried over is not added. A meter that
         weighs levels, or counts each day for itself, is known of whole billing periods only.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, also for more than 35 days to read from the log or
         more than 10,000 windows, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, NOT_FOUND/METER_NOT_FOUND,

@@ -1,0 +1,142 @@
+"""Days with very many combinations of dimension values: kept in the log, and read from it.
+
+Such a day of a term and meter is in log mode: in the place of its cells stands one that only counts
+their events, and says when and by what they changed. What the day comes to is folded from its
+events when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+import numpy as np
+
+from libs.period import Period
+from services.rating.domain.attribution import Catalog, Term
+from services.rating.domain.carrying import carried
+from services.rating.domain.cell import Cell, CellKey, dimensions_key
+from services.rating.domain.charge_price import ChargePrice
+from services.rating.domain.columns import Ints, Slice
+from services.rating.domain.custom import CustomPrice
+from services.rating.domain.days import local_days
+from services.rating.domain.event import micros
+from services.rating.domain.folding import Days, Folded, fold
+from services.rating.domain.meter import Meter
+from services.rating.domain.period import BillingPeriod
+from services.rating.domain.plan import PlanVersion
+from services.rating.domain.usage_query import meter_by
+
+CELLS_PER_DAY_MAX = 10_000  # Combinations of values of a term, meter and day; more are in the log.
+IN_LOG_KEY = dimensions_key(())  # A meter with dimensions has no other cell of this key.
+BEFORE, WITHIN = 1, 2  # Ordinals of what a period carries, and of itself.
+
+
+def condense(cells: dict[CellKey, Cell], cells_max: int) -> None:
+    """Turn days with more than `cells_max` combinations of values, and those in log mode, to it.
+
+    Which days these are depends on what was folded, not on its order or portions.
+    """
+    turned = {key[:4] for key, cell in cells.items() if cell.in_log}
+    if len(cells) > cells_max:
+        counts = Counter(key[:4] for key, cell in cells.items() if cell.dimensions)
+        turned |= {day for day, count in counts.items() if count > cells_max}
+    if not turned:
+        return
+    for key in [key for key in cells if key[:4] in turned and not cells[key].in_log]:
+        cell = cells.pop(key)
+        kept = cells.setdefault(CellKey(*key[:4], IN_LOG_KEY), Cell(in_log=True))
+        kept.event_count += cell.event_count
+        kept.mark(cell.last_time, cell.slice_number, cell.traceparent)
+
+
+def has_days_in_log(cells: Iterable[Cell]) -> bool:
+    """Tell whether a meter's usage has to be read from the log."""
+    return any(cell.in_log for cell in cells)
+
+
+def keys_read(meter: Meter, versions: Iterable[PlanVersion]) -> tuple[str, ...]:
+    """Return the dimensions of `meter` that decide what its usage costs in any of `versions`.
+
+    All of them where it carries usage over: each combination of values carries its own.
+    """
+    if meter.recurring:
+        return tuple(each.key for each in meter.dimensions)
+    found: set[str] = set()
+    for charge in (each for version in versions for each in version.charges):
+        if charge.meter_code != meter.code:
+            continue
+        found |= {one.key for bucket in charge.buckets for one in bucket.filters}
+        found |= {*charge.group_by}
+        prices: list[ChargePrice] = [charge.price, *(bucket.price for bucket in charge.buckets)]
+        for price in prices:
+            found |= price.dimensions if isinstance(price, CustomPrice) else frozenset()
+    return tuple(each.key for each in meter.dimensions if each.key in found)
+
+
+@dataclass(slots=True)
+class LoggedUsage:
+    """The usage of a meter in a period, and what it carries, folded from the log.
+
+    Memory holds a cell for each combination of the values of `keys`; other dimensions are left
+    out, and so are days unless the meter counts each for itself.
+    """
+
+    meter: Meter
+    keys: Sequence[str]
+    period: BillingPeriod
+    window: Period  # The instants of its days.
+    terms: Sequence[Term]  # Of its customer.
+    folded: Folded = field(default_factory=Folded)
+
+    def add(self, tenant: int, slices: Sequence[Slice]) -> None:
+        """Add what `slices` of the customer's events hold of it."""
+        meters = {self.meter.event_type: [meter_by(self.meter, self.keys)]}
+        catalog = Catalog(0, meters, {self.period.customer_id: self.terms})
+        fold(slices, {tenant: catalog}, into=self.folded, days=self._days())
+        self.folded.unattributed.clear()
+
+    def cells(self) -> list[Cell]:
+        """Return its cells, as the store would have given them."""
+        own, earlier = [], []
+        earlier_terms = self._earlier_terms()
+        for key, cell in self.folded.cells.items():
+            found = self._as_stored(key, cell)
+            if key.term_id == self.period.term_id and self._is_within(key):
+                own.append(found)
+            elif key.term_id in earlier_terms or key.term_id == self.period.term_id:
+                earlier.append(found)
+        if not self.meter.recurring:
+            return own
+        return [*own, *carried(earlier, self.meter, micros(self.period.usage.start))]
+
+    def _days(self) -> Days:
+        if self.meter.day_bucket is not None:
+            return local_days
+        start = micros(self.window.start)
+
+        def parted(times: Ints, _: object) -> Ints:
+            return np.where(times < start, BEFORE, WITHIN)
+
+        return parted
+
+    def _is_within(self, key: CellKey) -> bool:
+        if self.meter.day_bucket is not None:
+            return key.day >= self.period.fee_days.first_day
+        return key.day.toordinal() == WITHIN
+
+    def _earlier_terms(self) -> set[UUID]:
+        before = micros(self.period.usage.start)
+        return {
+            term.term_id
+            for term in self.terms
+            if term.subscription_id == self.period.subscription_id and term.start < before
+        } - {self.period.term_id}
+
+    def _as_stored(self, key: CellKey, cell: Cell) -> Cell:
+        values = dict(zip(self.keys, cell.dimensions, strict=True))
+        dimensions = tuple(values.get(each.key, "") for each in self.meter.dimensions)
+        day = key.day if self.meter.day_bucket is not None else None
+        return replace(cell, dimensions=dimensions, day=day, slice_number=0, traceparent="")
