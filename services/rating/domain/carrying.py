@@ -36,6 +36,22 @@ def carried(cells: Iterable[Cell], meter: Meter, start: int) -> list[Cell]:
     return found
 
 
+def in_stays(cells: Iterable[Cell]) -> list[Cell]:
+    """Return a cell for each of the dimension values that `cells` have, day by day.
+
+    A value that is still there has been added where its stay began.
+    """
+    found: dict[tuple[str, ...], Cell] = {}
+    for cell in sorted(cells, key=lambda each: each.day or BEFORE):
+        whole = found.setdefault(cell.dimensions, Cell(cell.dimensions))
+        for key, presence in cell.values.items():
+            known = whole.values.get(key)
+            if known is not None and known.present:
+                presence = presence._replace(added=known.added)
+            whole.values[key] = presence
+    return list(found.values())
+
+
 def carried_level(value: Decimal, meter: Meter, start: int, *, last: Moment = NEVER) -> Cell | None:
     """Return a level as of `start`, None if it is 0; `last` is when it was set.
 

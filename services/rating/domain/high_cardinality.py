@@ -16,7 +16,7 @@ import numpy as np
 
 from libs.period import Period
 from services.rating.domain.attribution import Catalog, Term
-from services.rating.domain.carrying import carried
+from services.rating.domain.carrying import carried, in_stays
 from services.rating.domain.cell import Cell, CellKey, dimensions_key
 from services.rating.domain.charge_price import ChargePrice
 from services.rating.domain.columns import Ints, Slice
@@ -24,9 +24,10 @@ from services.rating.domain.custom import CustomPrice
 from services.rating.domain.days import local_days
 from services.rating.domain.event import micros
 from services.rating.domain.folding import Days, Folded, fold
-from services.rating.domain.meter import Meter
+from services.rating.domain.meter import Aggregation, Meter
 from services.rating.domain.period import BillingPeriod
 from services.rating.domain.plan import PlanVersion
+from services.rating.domain.single_events import codes_prorated
 from services.rating.domain.usage_query import meter_by
 
 CELLS_PER_DAY_MAX = 10_000  # Combinations of values of a term, meter and day; more are in the log.
@@ -76,16 +77,30 @@ def keys_read(meter: Meter, versions: Iterable[PlanVersion]) -> tuple[str, ...]:
     return tuple(each.key for each in meter.dimensions if each.key in found)
 
 
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A meter with days in log mode: which dimensions prices know of it, and whether days."""
+
+    meter: Meter
+    keys: tuple[str, ...]
+    by_day: bool
+
+
+def logged_of(meter: Meter, versions: Sequence[PlanVersion]) -> Logged:
+    """Return what prices of `versions` have to know of a meter with days in log mode."""
+    by_day = meter.day_bucket is not None or meter.code in codes_prorated(versions)
+    return Logged(meter, keys_read(meter, versions), by_day)
+
+
 @dataclass(slots=True)
 class LoggedUsage:
     """The usage of a meter in a period, and what it carries, folded from the log.
 
-    Memory holds a cell for each combination of the values of `keys`; other dimensions are left
-    out, and so are days unless the meter counts each for itself.
+    Memory holds a cell for each combination of the values that prices know; other dimensions are
+    left out, and so are days unless each counts for itself.
     """
 
-    meter: Meter
-    keys: Sequence[str]
+    logged: Logged
     period: BillingPeriod
     window: Period  # The instants of its days.
     terms: Sequence[Term]  # Of its customer.
@@ -93,10 +108,11 @@ class LoggedUsage:
 
     def add(self, tenant: int, slices: Sequence[Slice]) -> None:
         """Add what `slices` of the customer's events hold of it."""
-        meters = {self.meter.event_type: [meter_by(self.meter, self.keys)]}
+        meters = {self.meter.event_type: [meter_by(self.meter, self.logged.keys)]}
         catalog = Catalog(0, meters, {self.period.customer_id: self.terms})
         fold(slices, {tenant: catalog}, into=self.folded, days=self._days())
         self.folded.unattributed.clear()
+        self.folded.ambiguous.clear()
 
     def cells(self) -> list[Cell]:
         """Return its cells, as the store would have given them."""
@@ -110,10 +126,16 @@ class LoggedUsage:
                 earlier.append(found)
         if not self.meter.recurring:
             return own
+        if self.logged.by_day and self.meter.aggregation is Aggregation.UNIQUE_COUNT:
+            earlier = in_stays(earlier)
         return [*own, *carried(earlier, self.meter, micros(self.period.usage.start))]
 
+    @property
+    def meter(self) -> Meter:
+        return self.logged.meter
+
     def _days(self) -> Days:
-        if self.meter.day_bucket is not None:
+        if self.logged.by_day:
             return local_days
         start = micros(self.window.start)
 
@@ -123,7 +145,7 @@ class LoggedUsage:
         return parted
 
     def _is_within(self, key: CellKey) -> bool:
-        if self.meter.day_bucket is not None:
+        if self.logged.by_day:
             return key.day >= self.period.fee_days.first_day
         return key.day.toordinal() == WITHIN
 
@@ -136,7 +158,7 @@ class LoggedUsage:
         } - {self.period.term_id}
 
     def _as_stored(self, key: CellKey, cell: Cell) -> Cell:
-        values = dict(zip(self.keys, cell.dimensions, strict=True))
+        values = dict(zip(self.logged.keys, cell.dimensions, strict=True))
         dimensions = tuple(values.get(each.key, "") for each in self.meter.dimensions)
-        day = key.day if self.meter.day_bucket is not None else None
+        day = key.day if self.logged.by_day else None
         return replace(cell, dimensions=dimensions, day=day, slice_number=0, traceparent="")

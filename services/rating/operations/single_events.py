@@ -22,7 +22,12 @@ from libs.tenant import Tenant
 from services.rating.domain.attribution import Catalog, Term
 from services.rating.domain.cell import Cell
 from services.rating.domain.columns import Slice
-from services.rating.domain.high_cardinality import LoggedUsage, has_days_in_log, keys_read
+from services.rating.domain.high_cardinality import (
+    Logged,
+    LoggedUsage,
+    has_days_in_log,
+    logged_of,
+)
 from services.rating.domain.meter import Meter
 from services.rating.domain.period import BillingPeriod
 from services.rating.domain.plan import PlanVersion
@@ -66,12 +71,12 @@ class Counted:
 
     meters: tuple[Meter, ...]
     mark: Mark
-    logged: tuple[tuple[Meter, tuple[str, ...]], ...] = ()
+    logged: tuple[Logged, ...] = ()
 
     @property
     def logged_codes(self) -> tuple[str, ...]:
         """The codes of meters with days in log mode."""
-        return tuple(meter.code for meter, _ in self.logged)
+        return tuple(one.meter.code for one in self.logged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +133,7 @@ def counted_of(
     return Counted(
         meters=tuple(used),
         mark=(*mark, ("", late_version, 0)) if logged else mark,
-        logged=tuple((one, keys_read(one, versions)) for one in logged),
+        logged=tuple(logged_of(one, versions) for one in logged),
     )
 
 
@@ -166,10 +171,7 @@ async def _read_period(log: Log, asked: Asked, partitions: int) -> ReadEvents:
     tenant, period, meters = asked.tenant, asked.period, asked.counted.meters
     partition = partition_of(tenant, period.customer_id, partitions)
     window = asked.window
-    logged = [
-        LoggedUsage(meter, keys, period, window, asked.terms)
-        for meter, keys in asked.counted.logged
-    ]
+    logged = [LoggedUsage(one, period, window, asked.terms) for one in asked.counted.logged]
     types = {meter.event_type for meter in (*meters, *(one.meter for one in logged))}
     catalog = Catalog(0, {}, {period.customer_id: asked.terms})
     found: dict[str, list[SingleEvent]] = {meter.code: [] for meter in meters}

@@ -20,7 +20,7 @@ from services.rating.domain.folding import fold
 from services.rating.domain.meter import Aggregation, DayBucket, ValueInput
 from services.rating.domain.percentage import PercentagePrice
 from services.rating.domain.plan import Charge
-from services.rating.domain.price import GraduatedPrice, Tier
+from services.rating.domain.price import GraduatedPrice, StandardPrice, Tier
 from services.rating.domain.usage_query import UsageQuery
 from services.rating.domain.windows import Window
 from services.rating.operations.adding import add_cells
@@ -75,7 +75,13 @@ def charges() -> list[Charge]:
         "priced": Charge("priced", "priced", "", PercentagePrice(Decimal(10), free_events=2), ()),
     }
     buckets = [a_bucket("eu", "region", ["eu"], "0.3")]
-    return [prices.get(code) or a_charge(code, "0.1", buckets=buckets) for code in METERS]
+    plain = [prices.get(code) or a_charge(code, "0.1", buckets=buckets) for code in METERS]
+    bands = (Tier(Decimal(3), Decimal(2), Decimal(0)), Tier(None, Decimal("0.5"), Decimal(0)))
+    weighed = [
+        Charge("seat days", "seats", "", StandardPrice(Decimal(3)), (), prorated=True),
+        Charge("member days", "members", "", GraduatedPrice(bands), (), prorated=True),
+    ]
+    return [*plain, *weighed]
 
 
 @pytest.fixture
