@@ -189,8 +189,12 @@ def _line_name(line: InvoiceLine, invoice: Invoice) -> str:
         name += f", {line.filter_code}"
     for group in line.group_values:
         name += f", {group.key} {group.value}" if group.value else f", without {group.key}"
+    if line.folded_lines:
+        name += f", {line.folded_lines} more groups"
     if line.kind == LineKind.LINE_KIND_MINIMUM:
         name += " (minimum)"
+    if line.kind == LineKind.LINE_KIND_CORRECTION:
+        name += " (correction)"
     if line.kind == LineKind.LINE_KIND_ADJUSTMENT:
         name += " (adjustment)"
     if line.period != invoice.period and line.HasField("days"):

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from cli.client import SuiteClient, open_client, run
 from cli.instants import INSTANT
 from cli.options import json_option, json_text, with_access
+from cli.rebuilding import rebuild
 from cli.tables import open_console, usage_view, windows_table
 from tally.rating.v1.usage_service_pb2 import (
     GetUsageRequest,
@@ -20,10 +21,28 @@ from tally.rating.v1.usage_service_pb2 import (
     UsageWindow,
 )
 
+SHOW = "show"
 WINDOWS = ("hour", "day", "period")
 
 
-@click.command()
+class ShownByDefault(click.Group):
+    """What names none of its commands is shown: `tally usage acme`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line; without one of the commands it is that of `show`."""
+        own = {*self.commands, *self.get_help_option_names(ctx)}
+        return super().parse_args(ctx, [SHOW, *args] if args and args[0] not in own else args)
+
+
+@click.group(cls=ShownByDefault)
+def usage() -> None:
+    """Show what was used, and compute it again: `tally usage acme` shows that of acme."""
+
+
+usage.add_command(rebuild)
+
+
+@usage.command(SHOW)
 @click.argument("subscription")
 @click.option("--at", type=INSTANT, help="An instant in the period wanted; by default now.")
 @click.option("--as-of", type=INSTANT, help="Leave out events dated at or after this instant.")
@@ -33,7 +52,7 @@ WINDOWS = ("hour", "day", "period")
 @click.option("--zone", default="", help="Of the windows; by default the subscription's.")
 @json_option
 @with_access
-def usage(
+def show_command(
     subscription: str, *, as_json: bool, tenant: int, token: str | None, **asked: Any
 ) -> None:
     """Show the usage of SUBSCRIPTION in its current period, priced.

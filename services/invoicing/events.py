@@ -14,6 +14,7 @@ from libs.wire import parse_currency, parse_timestamp, parse_uuid, parse_zone
 from services.invoicing.operations import drafting
 from services.invoicing.operations.drafting import ChangedUsage, DuePeriods
 from services.invoicing.operations.peers import read_usage_period
+from tally.rating.v1.billing_period_pb2 import PERIOD_KIND_INSTANT
 from tally.rating.v1.events_pb2 import BillingPeriodDue, PeriodUsageChanged
 
 
@@ -48,6 +49,11 @@ def parse_due(fact: Fact) -> DuePeriods:
             for period in message.periods
         ),
         headers=fact.headers,
+        alone=frozenset(
+            parse_uuid(period.period_id, "periods.period_id")
+            for period in message.periods
+            if period.kind == PERIOD_KIND_INSTANT
+        ),
     )
 
 

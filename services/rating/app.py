@@ -23,6 +23,7 @@ from services.rating.api.usage_servicer import UsageServicer
 from services.rating.events import IngestLog
 from services.rating.loops.calendar import Calendar
 from services.rating.loops.folder import Folder
+from services.rating.loops.instant_rater import InstantRater
 from services.rating.loops.reattributor import Reattributor
 from services.rating.operations.acks import Acks, Positions
 from services.rating.operations.idling import check_idle
@@ -64,6 +65,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             partitions=settings.partitions,
             folded=folded,
             corrected=lambda: reattributor.loop.kick(),  # Made below.
+            instant=lambda: instant_rater.loop.kick(),
         )
         await folder.listen(nats)
         calendar = Calendar(
@@ -80,6 +82,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             calendar.loop.kick()
 
         reattributor = Reattributor(worker, events, finished=usage_changed)
+        instant_rater = InstantRater(
+            worker, events, clock, partitions=settings.partitions, rated=usage_changed
+        )
 
         def subscribed() -> None:
             usage_changed()
@@ -126,7 +131,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                     fact_service_pb2_grpc.add_FactServiceServicer_to_server, FactServicer(worker)
                 ),
             ],
-            loops=[relay, folder.loop, calendar.loop, reattributor.loop],
+            loops=[relay, folder.loop, calendar.loop, reattributor.loop, instant_rater.loop],
             clock=clock,
             idle=idle,
             engine=worker,

@@ -149,6 +149,10 @@ def _differ(name: str, fields: dict[str, Any]) -> None:
             fields["code"] = "another"
         case "TerminateSubscription":
             fields["subscription_id"] = "another"
+        case "UpdateFixedUnits":
+            fields["units"] = "7"
+        case "SetInstantFeePayment":
+            fields["payment_status"] = "PAYMENT_STATUS_SUCCEEDED"
         case _:
             pass  # Its fresh code differs.
 

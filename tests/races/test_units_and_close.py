@@ -14,6 +14,7 @@ from tally.rating.v1 import events_pb2
 from tests.store.rating.conftest import JANUARY, TENANT, World, a_request, instant
 
 PERIODS = 40
+STEPS = 6
 SEVENTEENTH = instant("2024-01-17")
 SEATS = FixedCharge(
     "seats", "", StandardPrice(Decimal(31)), Decimal(5), Timing.IN_ADVANCE, prorated=True
@@ -32,14 +33,17 @@ async def test_units_that_change_while_their_period_is_closed_are_never_lost(wor
         wanted = WantedUnits(name, "seats", Decimal(8), Effective.NOW)
         await update_fixed_units(world.app, TENANT, a_request(), wanted, now=SEVENTEENTH)
 
-    async def close(period_id: UUID) -> int:
+    async def close(period_id: UUID, *, later: int) -> int:
+        for _ in range(later):  # A change asks for other things first.
+            await world.fetch("SELECT 1")
         rated = await world.close(period_id, SEVENTEENTH)
         assert rated.amount.amount_minor == (200_00 if rated.period.late_version else 155_00)
         return rated.period.late_version
 
     in_the_close = 0
-    for name in names:
-        _, version = await asyncio.gather(change(name), close(periods[name]))
+    for place, name in enumerate(names):
+        closing = close(periods[name], later=place % STEPS)
+        _, version = await asyncio.gather(change(name), closing)
         in_the_close += version
     rows = await world.fetch("SELECT payload FROM outbox WHERE subject LIKE '%PeriodUsageChanged'")
     late = [events_pb2.PeriodUsageChanged.FromString(payload) for (payload,) in rows]

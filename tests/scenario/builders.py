@@ -21,7 +21,12 @@ from tally.invoicing.v1.invoice_service_pb2 import (
     InvoiceStatus,
     ListInvoicesRequest,
 )
-from tally.rating.v1.meter_service_pb2 import Aggregation, CreateMeterRequest, Meter
+from tally.rating.v1.meter_service_pb2 import (
+    Aggregation,
+    CreateMeterRequest,
+    Dimension,
+    Meter,
+)
 from tally.rating.v1.plan_service_pb2 import (
     Charge,
     CreatePlanRequest,
@@ -53,17 +58,24 @@ async def sell(
     interval: IntervalUnit.ValueType = IntervalUnit.INTERVAL_UNIT_MONTH,
     aggregation: Aggregation.ValueType = Aggregation.AGGREGATION_SUM,
     currency: str = "USD",
+    group_by: str = "",
 ) -> None:
     """Create the meter "calls" (of `value`) and the plan "pro" that charges it, a cent each."""
     counts = aggregation == Aggregation.AGGREGATION_COUNT
-    meter = Meter(code="calls", aggregation=aggregation, value_property="" if counts else "value")
+    keys = [group_by] if group_by else []
+    meter = Meter(
+        code="calls",
+        aggregation=aggregation,
+        value_property="" if counts else "value",
+        dimensions=[Dimension(key=key) for key in keys],
+    )
     await client.meters.CreateMeter(CreateMeterRequest(request_id=str(uuid4()), meter=meter))
     cent = Price(standard=StandardPrice(unit_amount="0.01"))
     version = PlanVersion(
         interval_unit=interval,
         base_amount=base_amount,
         base_timing=base_timing if base_amount else Timing.TIMING_UNSPECIFIED,
-        charges=[Charge(meter_code="calls", price=price or cent)],
+        charges=[Charge(meter_code="calls", price=price or cent, group_by=keys)],
     )
     plan = Plan(code="pro", name="Pro", currency_code=currency)
     await client.plans.CreatePlan(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import grpc
 import pytest
@@ -10,9 +11,10 @@ import pytest
 from cli.client import Refusal, SuiteClient, refusal
 from libs.wire import timestamp
 from tally.ingest.v1.event_pb2 import Event, PropertyValue
-from tally.rating.v1.meter_service_pb2 import Aggregation, Meter
+from tally.rating.v1.meter_service_pb2 import Aggregation, CreateMeterRequest, Meter
 from tally.rating.v1.plan_service_pb2 import (
     Charge,
+    CreatePlanVersionRequest,
     IntervalUnit,
     PackagePrice,
     PlanVersion,
@@ -29,6 +31,7 @@ from tally.rating.v1.usage_service_pb2 import (
     EstimateEventsRequest,
     ExplainEventRequest,
     GetUsageRequest,
+    ListAmbiguousRequest,
     ListUnattributedRequest,
 )
 from tests.scenario.builders import invoices, record, retract, sell, subscribe, usage
@@ -36,6 +39,7 @@ from tests.suite import Suite
 
 JAN_1, FEB_1 = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
 BILLED = timedelta(minutes=11)
+COUNT = Aggregation.AGGREGATION_COUNT
 TIERS = TieredPrice(
     tiers=[Tier(up_to="10", unit_amount="1", flat_amount="2"), Tier(unit_amount="0.5")]
 )
@@ -94,6 +98,41 @@ async def test_an_event_tells_whose_usage_it_is_and_what_meters_read_in_it(suite
         await suite.settle()
         gone = await client.usage.ExplainEvent(ExplainEventRequest(id=good.id))
         assert (gone.event.retracted, gone.applied, gone.subscription_id) == (True, True, "")
+
+
+async def test_a_fanned_out_meter_counts_for_all_and_others_for_one_that_is_told(
+    suite: Suite,
+) -> None:
+    await suite.advance(JAN_1)
+    async with suite.client(suite.new_tenant()) as client:
+        await sell(client)
+        seats = Meter(code="seats", event_type="calls", aggregation=COUNT, fan_out=True)
+        await client.meters.CreateMeter(CreateMeterRequest(request_id=str(uuid4()), meter=seats))
+        prices = {"calls": "0.01", "seats": "1"}
+        charges = [
+            Charge(meter_code=code, price=Price(standard=StandardPrice(unit_amount=price)))
+            for code, price in prices.items()
+        ]
+        version = PlanVersion(interval_unit=IntervalUnit.INTERVAL_UNIT_MONTH, charges=charges)
+        await client.plans.CreatePlanVersion(
+            CreatePlanVersionRequest(request_id=str(uuid4()), plan_code="pro", version=version)
+        )
+        await subscribe(client, "acme", JAN_1, subscription_id="one")
+        await subscribe(client, "acme", JAN_1 + timedelta(minutes=1), subscription_id="two")
+        event = usage("acme", JAN_1 + timedelta(minutes=2), "5")
+        assert await record(client, [event]) == ["ACCEPTED"]
+        await suite.settle()
+        costs = {}
+        for name in ("one", "two"):
+            asked = GetUsageRequest(subscription_id=name, at=event.time)
+            found = await client.usage.GetUsage(asked)
+            costs[name] = {fee.charge_code: fee.amount.amount_minor for fee in found.fees}
+        assert costs == {"one": {"calls": 5, "seats": 100}, "two": {"seats": 100}}
+        [count] = (await client.usage.ListAmbiguous(ListAmbiguousRequest())).counts
+        assert (count.event_type, count.subscription_id, count.event_count) == ("calls", "one", 1)
+        told = await client.usage.ExplainEvent(ExplainEventRequest(id=event.id))
+        assert (told.subscription_id, told.ambiguous) == ("one", True)
+        assert [other.subscription_id for other in told.fanned_out] == ["two"]
 
 
 async def test_what_cannot_be_simulated_is_refused_by_field(suite: Suite) -> None:

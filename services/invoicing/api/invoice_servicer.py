@@ -14,6 +14,7 @@ from libs.db import Snapshots
 from libs.errors import FieldInvalid
 from libs.verification import Counts, answers
 from libs.wire import (
+    Faults,
     fitting,
     page_token,
     parse_enum,
@@ -76,6 +77,19 @@ class InvoiceServicer(InvoiceServiceServicer):
         return pb.ListInvoicesResponse(
             invoices=shown, next_page_token=page_token(found[len(shown) - 1][0]) if more else ""
         )
+
+    async def ListFoldedLines(
+        self, request: pb.ListFoldedLinesRequest, context: Context
+    ) -> pb.ListFoldedLinesResponse:
+        faults = Faults()
+        with faults.gathered():
+            invoice_id = parse_uuid(request.invoice_id, "invoice_id")
+        with faults.gathered():
+            line_id = parse_uuid(request.line_id, "line_id")
+        with faults.gathered():
+            page = parse_page(request.page_size, request.page_token)
+        faults.check()
+        return await reading.list_folded_lines(self._engine, tenant(), invoice_id, line_id, page)
 
     async def RenderInvoice(
         self, request: pb.RenderInvoiceRequest, context: Context

@@ -12,6 +12,7 @@ from libs.money import EXACT
 from libs.period import local_day
 from libs.quantity import decimal_text
 from services.invoicing.document import formats
+from services.invoicing.domain.folded_lines import shown_lines
 from services.invoicing.domain.invoice import Invoice, Status
 from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, Line
 from services.invoicing.domain.party import Party
@@ -31,6 +32,7 @@ LABELS = {
     "fixed": "For each event",
     "free": "Included",
     "held": "Units held before",
+    "instant": "Instant fees",
     "package": "Packages",
     "prorated": "Weighed by days",
     "proration": "Share of the period",
@@ -92,7 +94,7 @@ def view_of(invoice: Invoice) -> InvoiceView:
         buyer=party_lines(invoice.buyer),
         currency=invoice.currency,
         currency_name=formats.currency_name(invoice.currency),
-        groups=tuple(groups_of(invoice.lines, invoice.currency)),
+        groups=tuple(groups_of(shown_lines(invoice.invoice_id, invoice.lines), invoice.currency)),
         sums=tuple(sums_of(invoice)),
         total_label="Total so far" if draft else "Total due",
         total=formats.money(invoice.total_minor, invoice.currency),
@@ -169,7 +171,7 @@ def row_of(line: Line, currency: str) -> RowView:
     named = fee.description or fee.charge_code or "Base fee"
     return RowView(
         description=named,
-        note=note_of(fee, named),
+        note=note_of(fee, named) if not line.folded_lines else more_groups(line.folded_lines),
         units=formats.quantity(fee.units) if fee.kind in COUNTED else "",
         price=price_of(line, currency),
         amount=formats.plain(fee.amount_minor, currency),
@@ -183,12 +185,18 @@ def shows_steps(rows: Sequence[BreakdownRow]) -> bool:
 
 
 def note_of(fee: Fee, named: str) -> str:
-    """Return what tells a line from others of the same name: bucket and group, or a minimum."""
+    """Return what tells a line from others of the same name: bucket and group, or its kind."""
     if fee.kind is FeeKind.MINIMUM:
         return "minimum"
+    correction = "correction" if fee.kind is FeeKind.CORRECTION else ""
     bucket = fee.filter_code if fee.filter_code.lower() not in named.lower() else ""
     group = (f"{key} {value}" if value else f"without {key}" for key, value in fee.group_values)
-    return ", ".join(part for part in (bucket, *group) if part)
+    return ", ".join(part for part in (bucket, *group, correction) if part)
+
+
+def more_groups(count: int) -> str:
+    """Return what a line that stands for others says of them."""
+    return f"{count:,} more groups" if count > 1 else "1 more group"
 
 
 def price_of(line: Line, currency: str) -> str:
@@ -199,6 +207,8 @@ def price_of(line: Line, currency: str) -> str:
     if line.fee.kind is FeeKind.BASE or not rows:
         return ""
     [row] = rows
+    if row.label == "instant":  # Many prices: each event has its own.
+        return ""
     price = step_price(row, currency)
     return f"{price} a package" if row.label == "package" else price
 

@@ -33,11 +33,15 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What goes on one invoice: periods of one customer and currency, due on one local day."""
+    """What goes on one invoice: periods of one customer and currency, due on one local day.
+
+    `alone` is the one period that has an invoice to itself, if it is such.
+    """
 
     customer_id: str
     currency: str
     day: date
+    alone: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

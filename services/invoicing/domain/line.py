@@ -20,6 +20,7 @@ class FeeKind(StrEnum):
     USAGE = "usage"
     MINIMUM = "minimum"  # What the usage of a charge lacks of its minimum.
     FIXED = "fixed"  # Units of an add-on, whatever the usage.
+    CORRECTION = "correction"  # What usage costs, less instant fees that were billed before.
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ class BreakdownRow:
 class Fee:
     """The rated result of one charge, and bucket, for one period; in an adjustment a difference.
 
-    `amount_minor` is `exact_amount` rounded once by rating, and only negative in an adjustment.
+    `amount_minor` is `exact_amount` rounded once by rating, and only negative in an adjustment or a
+    correction.
     """
 
     kind: FeeKind
@@ -80,6 +82,7 @@ class RatedPeriod:
     fees: tuple[Fee, ...]
     usage_traceparents: tuple[str, ...]
     trace_id: str
+    settles: bool = True  # False: more of its time is billed later, as of instant fees.
 
     @property
     def amount_minor(self) -> int:
@@ -104,6 +107,7 @@ class Line:
     trace_id: str
     tax_share_minor: int = 0
     credits_minor: int = 0
+    folded_lines: int = 0  # How many lines this one stands for; 0: for itself, as all stored ones.
 
     @property
     def gross_minor(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -26,7 +26,8 @@ from tally.invoicing.v1.events_pb2 import InvoiceDrafted
 class DuePeriods:
     """Periods of one customer and currency that became due at once.
 
-    `headers` hold the trace that announced them, which their invoice continues.
+    Those of `alone` have an invoice each. `headers` hold the trace that announced them, which their
+    invoices continue.
     """
 
     customer_id: str
@@ -35,6 +36,16 @@ class DuePeriods:
     time_zone: str  # Of the customer, if nothing else is known of it.
     periods: tuple[tuple[UUID, Period], ...]
     headers: Mapping[str, str] = field(default_factory=dict)
+    alone: frozenset[UUID] = frozenset()
+
+    def parts(self, group: Group) -> Iterator[tuple[Group, DuePeriods]]:
+        """Give what goes on each invoice, with its group; `group` is that of the periods."""
+        together = tuple(one for one in self.periods if one[0] not in self.alone)
+        if together:
+            yield group, replace(self, periods=together)
+        for one in self.periods:
+            if one[0] in self.alone:
+                yield replace(group, alone=one[0]), replace(self, periods=(one,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +86,8 @@ async def draft_periods(
         if fresh:
             zone = customers[due.customer_id].zone_name(entity)
             group = group_of(due.customer_id, due.currency, due_at=due.due_at, zone=zone)
-            joining.setdefault(group, []).append(replace(due, time_zone=zone, periods=fresh))
+            for of_part, part in replace(due, time_zone=zone, periods=fresh).parts(group):
+                joining.setdefault(of_part, []).append(part)
     standing = await invoices.find_drafts(conn, tenant, joining.keys())
     drafts = [
         draft_of(group, due, standing.get(group) or uuid4(), entity.grace_days)
@@ -100,14 +112,18 @@ async def draft_periods(
 def draft_of(
     group: Group, dues: Sequence[DuePeriods], invoice_id: UUID, grace_days: int
 ) -> invoices.Draft:
-    """Return the draft that bills `dues`, in the trace of the first of them."""
+    """Return the draft that bills `dues`, in the trace of the first of them.
+
+    One of instant fees has no grace: what it bills does not change any more.
+    """
+    grace = timedelta(days=0 if group.alone else grace_days)
     spans = [period for due in dues for _, period in due.periods]
     return invoices.Draft(
         invoice_id=invoice_id,
         group=group,
         time_zone=dues[0].time_zone,
         period=Period(min(each.start for each in spans), max(each.end for each in spans)),
-        finalize_at=max(due.due_at for due in dues) + timedelta(days=grace_days),
+        finalize_at=max(due.due_at for due in dues) + grace,
         headers=dues[0].headers,
     )
 

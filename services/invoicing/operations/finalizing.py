@@ -172,7 +172,8 @@ def frozen_invoice(invoice: Invoice, content: Content, priced: Priced) -> Invoic
 
 def settled_periods(priced: Priced) -> list[SettledPeriod]:
     """Return whose time an invoice settles, in the order of the periods' ids."""
-    ordered = sorted(priced.closed, key=lambda one: one.period_id)
+    settling = [one for one in priced.closed if one.settles]
+    ordered = sorted(settling, key=lambda one: one.period_id)
     return [SettledPeriod(one.period_id, one.subscription_id, one.period) for one in ordered]
 
 

@@ -8,6 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.quantity import decimal_text
 from libs.wire import civil_date, day_period, period_message, timestamp
+from services.invoicing.domain.folded_lines import shown_lines
 from services.invoicing.domain.invoice import Invoice, Status
 from services.invoicing.domain.line import BreakdownRow, FeeKind, Line
 from services.invoicing.domain.party import (
@@ -38,6 +39,7 @@ LINE_KIND = {
     FeeKind.USAGE: invoice_service_pb2.LINE_KIND_USAGE,
     FeeKind.MINIMUM: invoice_service_pb2.LINE_KIND_MINIMUM,
     FeeKind.FIXED: invoice_service_pb2.LINE_KIND_FIXED,
+    FeeKind.CORRECTION: invoice_service_pb2.LINE_KIND_CORRECTION,
 }
 NUMBERING = {
     Numbering.PER_ENTITY: tenant_service_pb2.NUMBERING_PER_ENTITY,
@@ -50,7 +52,7 @@ ZERO_INVOICES = {
 
 
 def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
-    """Write an invoice, with the lines and taxes that it holds."""
+    """Write an invoice, with the lines that are shown of those it holds, and its taxes."""
     period = invoice.period
     return invoice_service_pb2.Invoice(
         invoice_id=str(invoice.invoice_id),
@@ -63,7 +65,7 @@ def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
         issue_date=optional_date(invoice.issue_date),
         due_date=optional_date(invoice.due_date),
         period=None if period is None else period_message(period.start, period.end),
-        lines=[line_message(line) for line in invoice.lines],
+        lines=[line_message(line) for line in shown_lines(invoice.invoice_id, invoice.lines)],
         subtotal_minor=invoice.subtotal_minor,
         taxes=[tax_amount_message(tax) for tax in invoice.taxes],
         tax_minor=invoice.tax_minor,
@@ -106,6 +108,7 @@ def line_message(line: Line) -> invoice_service_pb2.InvoiceLine:
         trace_id=line.trace_id,
         adjustment_sequence=line.adjustment_sequence,
         days=day_period(line.first_day, line.end_day, line.time_zone),
+        folded_lines=line.folded_lines,
     )
 
 

@@ -28,14 +28,16 @@ FEE_KIND = {
     billing_period_pb2.FEE_KIND_USAGE: FeeKind.USAGE,
     billing_period_pb2.FEE_KIND_MINIMUM: FeeKind.MINIMUM,
     billing_period_pb2.FEE_KIND_FIXED: FeeKind.FIXED,
+    billing_period_pb2.FEE_KIND_CORRECTION: FeeKind.CORRECTION,
 }
-# What wallets know a fee as: credits for usage pay its minimum, too, and those for base fees what
-# else is due whatever the usage.
+# What wallets know a fee as: credits for usage pay its minimum and corrections, too, and those for
+# base fees what else is due whatever the usage.
 PAID_AS = {
     FeeKind.BASE: FeeKind.BASE,
     FeeKind.USAGE: FeeKind.USAGE,
     FeeKind.MINIMUM: FeeKind.USAGE,
     FeeKind.FIXED: FeeKind.BASE,
+    FeeKind.CORRECTION: FeeKind.USAGE,
 }
 
 
@@ -207,6 +209,7 @@ def read_rated(message: rating_service_pb2.RatedPeriod, *, sequence: int = 0) ->
         fees=tuple(read_fee(fee) for fee in message.fees),
         usage_traceparents=tuple(message.usage_traceparents),
         trace_id=telemetry.trace_id(),
+        settles=period.kind != billing_period_pb2.PERIOD_KIND_INSTANT,
     )
 
 

@@ -56,7 +56,13 @@ async def find_drafts(
     """Return the drafts of `groups` that exist, locked in the order of their ids."""
     columns = invoices.c
     query = (
-        select(columns.invoice_id, columns.customer_id, columns.currency, columns.group_day)
+        select(
+            columns.invoice_id,
+            columns.customer_id,
+            columns.currency,
+            columns.group_day,
+            columns.alone,
+        )
         .filter_by(tenant=tenant, status=Status.DRAFT)
         .where(
             among(columns.customer_id, {group.customer_id for group in groups}),
@@ -65,7 +71,7 @@ async def find_drafts(
         .order_by(columns.invoice_id)
     )
     found = {
-        Group(row.customer_id, row.currency, row.group_day): row.invoice_id
+        Group(row.customer_id, row.currency, row.group_day, row.alone): row.invoice_id
         for row in await conn.execute(query.with_for_update())
     }
     return {group: found[group] for group in groups if group in found}
@@ -86,6 +92,7 @@ async def create_drafts(
                     "customer_id": draft.group.customer_id,
                     "currency": draft.group.currency,
                     "group_day": draft.group.day,
+                    "alone": draft.group.alone,
                     "time_zone": draft.time_zone,
                     "period_start": draft.period.start,
                     "period_end": draft.period.end,
@@ -197,7 +204,8 @@ async def load_settled(
 ) -> dict[UUID, list[SettledPeriod]]:
     """Return the periods that frozen invoices settle, in id order, by invoice."""
     found: dict[UUID, list[SettledPeriod]] = {invoice_id: [] for invoice_id in invoice_ids}
-    for row in await conn.execute(_first_billed(tenant, invoice_ids)):
+    settling = _first_billed(tenant, invoice_ids).where(invoice_periods.c.period_start.is_not(None))
+    for row in await conn.execute(settling):
         period = Period(row.period_start.astimezone(UTC), row.period_end.astimezone(UTC))
         found[row.invoice_id].append(SettledPeriod(row.period_id, row.subscription_id, period))
     return found

@@ -121,6 +121,7 @@ invoices = Table(
     required("customer_id", Text),
     required("currency", Text),
     required("group_day", Date),
+    Column("alone", Uuid),  # The one period that it bills, where that has an invoice to itself.
     required("time_zone", Text),
     Column("finalize_at", DateTime(timezone=True), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
@@ -182,7 +183,9 @@ invoices = Table(
         "customer_id",
         "currency",
         "group_day",
+        "alone",
         unique=True,
+        postgresql_nulls_not_distinct=True,
         postgresql_where=text("status = 'draft'"),
     ),
     Index("invoices_newest", "tenant", "ordinal"),
@@ -225,7 +228,8 @@ invoice_lines = of_invoice(
     PrimaryKeyConstraint("tenant", "invoice_id", "line_id"),
     UniqueConstraint("tenant", "invoice_id", "position"),
     CheckConstraint(
-        "amount_minor >= 0 OR adjustment_sequence > 0", name="negative_only_in_adjustments"
+        "amount_minor >= 0 OR adjustment_sequence > 0 OR fee_kind = 'correction'",
+        name="negative_only_in_differences",
     ),
     CheckConstraint(
         "credits_minor = 0 OR credits_minor BETWEEN 0 AND amount_minor + tax_share_minor",
@@ -268,7 +272,8 @@ invoice_periods = of_invoice(
     Column("period_id", Uuid),
     Column("purpose", Text),
     required("live", Boolean, default="true"),  # False once the invoice is voided.
-    # Whose time a closed period settles; null until the invoice is frozen, and in adjustments.
+    # Whose time a closed period settles; null until the invoice is frozen, in
+    # adjustments, and where more of that time is billed later.
     Column("subscription_id", Text),
     Column("period_start", DateTime(timezone=True)),
     Column("period_end", DateTime(timezone=True)),

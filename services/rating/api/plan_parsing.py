@@ -9,6 +9,7 @@ from uuid import uuid4
 from libs.errors import FieldsInvalid
 from libs.wire import Faults, check_size, parse_code, parse_enum, parse_text
 from services.rating.api.fixed_parsing import parse_fixed_charges
+from services.rating.api.instant_parsing import parse_instant
 from services.rating.api.price_parsing import parse_optional, parse_options, parse_price
 from services.rating.domain.filters import ANY, DimensionFilter
 from services.rating.domain.meter import repeats
@@ -103,6 +104,8 @@ def parse_charge(message: pb.Charge, path: str) -> Charge:
         price = parse_price(message.price, f"{path}.price")
     with faults.gathered():
         options = parse_options(message, path)
+    with faults.gathered():
+        instant = parse_instant(message, path)
     group_by = tuple(message.group_by)
     if len(group_by) > DIMENSIONS_MAX:
         problem = f"are {len(group_by)}, at most {DIMENSIONS_MAX} are allowed"
@@ -119,7 +122,15 @@ def parse_charge(message: pb.Charge, path: str) -> Charge:
     _add_repeats(faults, codes, path + ".buckets[{}].code")
     faults.check()
     charge = Charge(
-        code, meter_code, name, price, tuple(buckets), options, group_by, message.prorated
+        code=code,
+        meter_code=meter_code,
+        display_name=name,
+        price=price,
+        buckets=tuple(buckets),
+        options=options,
+        group_by=group_by,
+        prorated=message.prorated,
+        instant=instant,
     )
     _check_prorated(charge, path)
     return charge

@@ -11,10 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.auth import caller, tenant
 from libs.clock import Clock
 from libs.db import Snapshots
-from libs.wire import parse_page, parse_uuid, parse_uuids
+from libs.wire import Faults, parse_page, parse_request, parse_uuid, parse_uuids
+from services.rating.api.instant_parsing import parse_payment, parse_selection
 from services.rating.api.simulation_parsing import parse_simulation
 from services.rating.operations import closing
 from services.rating.operations.closes import list_closes
+from services.rating.operations.instant_payments import list_instant_fees, set_payment
 from services.rating.operations.log import Log
 from services.rating.operations.rating import rate_period
 from services.rating.operations.simulating import simulate_plan
@@ -75,6 +77,28 @@ class RatingServicer(rating_service_pb2_grpc.RatingServiceServicer):
             period_ids=parse_uuids(request.period_ids, "period_ids"),
             page=parse_page(request.page_size, request.page_token),
         )
+
+    async def ListInstantFees(
+        self, request: pb.ListInstantFeesRequest, context: Context
+    ) -> pb.ListInstantFeesResponse:
+        faults = Faults()
+        with faults.gathered():
+            page = parse_page(request.page_size, request.page_token)
+        with faults.gathered():
+            selection = parse_selection(request)
+        faults.check()
+        return await list_instant_fees(self._engine, tenant(), selection, page)
+
+    async def SetInstantFeePayment(
+        self, request: pb.SetInstantFeePaymentRequest, context: Context
+    ) -> pb.SetInstantFeePaymentResponse:
+        faults = Faults()
+        with faults.gathered():
+            wanted = parse_request(request, request.request_id)
+        with faults.gathered():
+            fee_id, status = parse_payment(request)
+        faults.check()
+        return await set_payment(self._engine, tenant(), wanted, fee_id, status)
 
     def SimulatePlan(
         self, request: pb.SimulatePlanRequest, context: Context

@@ -16,7 +16,7 @@ from libs.clock import Clock
 from libs.db import Snapshots
 from libs.difference import Finding
 from libs.verification import Counts, answers
-from libs.wire import Faults, Page, parse_page, parse_text
+from libs.wire import Faults, Page, parse_page, parse_request, parse_text
 from services.rating.api.event_parsing import Defaults, parse_events
 from services.rating.api.usage_parsing import parse_query, parse_usage, parse_watch
 from services.rating.operations.acks import Ack, Acks
@@ -25,6 +25,7 @@ from services.rating.operations.estimating import estimate_events
 from services.rating.operations.explaining import EventLog, explain_event
 from services.rating.operations.log import LogPages
 from services.rating.operations.querying import query_usage
+from services.rating.operations.rebuilding import Rebuilder, rebuild_usage
 from services.rating.operations.unattributed import list_unattributed
 from services.rating.operations.usage import (
     UsageReader,
@@ -139,6 +140,18 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
     ) -> pb.ListAmbiguousResponse:
         """Return a page of counts of events that several subscriptions could have taken."""
         return await list_ambiguous(self.engine, tenant(), *_parse_listing(request))
+
+    def RebuildUsage(
+        self, request: pb.RebuildUsageRequest, context: Context
+    ) -> AsyncGenerator[pb.RebuildUsageResponse, None]:
+        """Stream how far a rebuild has come."""
+        faults = Faults()
+        with faults.gathered():
+            wanted = parse_request(request, request.request_id)
+        with faults.gathered():
+            customer_id = parse_text(request.customer_id, "customer_id", required=False)
+        faults.check()
+        return rebuild_usage(Rebuilder(self._reader(), self.log), wanted, customer_id)
 
     def VerifyUsage(
         self, request: pb.VerifyUsageRequest, context: Context

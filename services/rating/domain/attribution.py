@@ -23,7 +23,8 @@ class Term:
     """A subscription's stretch on one plan and zone, from `start` to before `end` (None: open).
 
     Times are microseconds since 1970 in UTC. `event_types` are those that its plan charges by
-    meters that count an event once, `fanned_types` by meters that are fanned out.
+    meters that count an event once, `fanned_types` by meters that are fanned out; `instant_types`
+    those of them that it prices as they come.
     """
 
     term_id: UUID
@@ -35,6 +36,9 @@ class Term:
     end: int | None
     event_types: frozenset[str]
     fanned_types: frozenset[str] = frozenset()
+    # It ends where the subscription starts: what earlier events that name it leave is carried on.
+    early: bool = False
+    instant_types: frozenset[str] = frozenset()
 
     def is_active(self, time: int) -> bool:
         """Tell whether it is active at `time`."""
@@ -73,22 +77,29 @@ def attribute(
 ) -> list[Stretch]:
     """Return who takes such events, through all time: the first stretch begins before any.
 
-    An event that names a subscription counts for that one. Otherwise, of several whose plans charge
-    a meter that counts it once, the one marked `default_for_usage` takes it, else the one that
-    started first. If all meters that they charge are fanned out, this is one of them.
+    An event that names a subscription counts for that one; where none of its terms takes it, for
+    the early one that ends next, whose plan charges a recurring meter on it. Otherwise, of several
+    whose plans charge a meter that counts it once, the one marked `default_for_usage` takes it,
+    else the one that started first. If all meters that they charge are fanned out, this is one of
+    them.
     """
     terms = [
         term
         for term in catalog.terms.get(customer_id, ())
         if (event_type in term.event_types or event_type in term.fanned_types)
         and (not subscription_id or term.subscription_id == subscription_id)
+        and (subscription_id or not term.early)
     ]
     changes = {term.start for term in terms} | {term.end for term in terms if term.end is not None}
     asked = _Asked(event_type, named=bool(subscription_id))
-    return [
-        _stretch(start, [term for term in terms if term.is_active(start)], asked)
-        for start in (TIME_MIN, *sorted(changes))
-    ]
+    return [_stretch(start, _active(terms, start), asked) for start in (TIME_MIN, *sorted(changes))]
+
+
+def _active(terms: Iterable[Term], time: int) -> list[Term]:
+    """Return the terms that are active at `time`, early ones only where no other is."""
+    active = [term for term in terms if term.is_active(time)]
+    own = [term for term in active if not term.early]
+    return own or sorted(active, key=lambda term: (term.subscription_start, term.term_id))[:1]
 
 
 def who_takes(events: Iterable[UsageEvent], catalog: Catalog) -> Iterator[Stretch]:

@@ -208,8 +208,8 @@ def _latest(batch: Batch, rows: Ints, codes: Ints) -> Ints:
 
 def _in_order(batch: Batch, rows: Ints, codes: Ints) -> Groups:
     """Group `rows` of equal codes, each group in the order of time and log."""
-    shards, numbers, places = (column[rows] for column in batch.log_places)
-    return group(codes, then_by=[batch.times[rows], shards, numbers, places])
+    log_places = [column[rows] for column in batch.log_places]
+    return group(codes, then_by=[batch.times[rows], *log_places])
 
 
 def _add_all(keys: Iterable[CellKey], cells: Iterable[Cell], add: Add) -> None:

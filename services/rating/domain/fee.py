@@ -33,6 +33,7 @@ class FeeKind(StrEnum):
     USAGE = "usage"
     MINIMUM = "minimum"  # What the usage fees of a charge lack of its minimum.
     FIXED = "fixed"
+    CORRECTION = "correction"  # What usage costs, less instant fees that were billed before.
 
 
 @dataclass(frozen=True, slots=True)

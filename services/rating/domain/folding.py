@@ -105,8 +105,7 @@ class _Attributed:
     def fan_out(self, stretches: Sequence[Stretch], at: Ints) -> None:
         """Note who counts each row besides its own term; `at` is the row's stretch."""
         for depth in range(max(len(each.others) for each in stretches)):
-            if depth == len(self.others):
-                self.others.append(_layer(len(self.ambiguous)))
+            self.others.append(_layer(len(at)))
             places = (
                 self.place(each.others[depth] if depth < len(each.others) else None)
                 for each in stretches
@@ -177,6 +176,10 @@ def _attribute(batch: Batch, catalogs: Mapping[int, Catalog], days: Days) -> _At
     return found
 
 
+def _layer(size: int) -> _Layer:
+    return _Layer(np.full(size, NOBODY, dtype=np.int64), np.zeros(size, dtype=np.int64))
+
+
 def _stretches(batch: Batch, row: int, catalogs: Mapping[int, Catalog]) -> list[Stretch]:
     return attribute(
         catalogs[int(batch.tenants[row])],
@@ -199,10 +202,6 @@ def _last_started(starts: Ints, counts: Ints, times: Ints, places: Ints) -> Ints
     width = len(edges)
     ascending = groups * width + ranks
     return np.searchsorted(ascending, places * width + of_time, side="right") - 1
-
-
-def _layer(size: int) -> _Layer:
-    return _Layer(np.full(size, NOBODY, dtype=np.int64), np.zeros(size, dtype=np.int64))
 
 
 def _place_days(batch: Batch, terms: Sequence[Term], layer: _Layer, days: Days) -> None:

@@ -140,6 +140,11 @@ def correction(price: InstantPrice, steps: Iterable[Step], fees: Iterable[Decima
     return difference
 
 
+def amounts_after(price: InstantPrice, ordered: Sequence[Step]) -> list[Decimal]:
+    """Return what the steps up to each one cost; they are in the order of moments."""
+    return list(_amounts(price, ordered))
+
+
 def _in_order(steps: Iterable[Step]) -> list[Step]:
     return sorted(steps, key=lambda step: step.moment)
 

@@ -5,6 +5,10 @@ events, or the first events up to `free_amount` in sum; if both are set, what bo
 event that reaches `free_amount` pays for what is above it, and the whole fixed amount. Without
 units in sum nothing is paid. If an event has bounds, each is priced alone, in time order, and
 what it costs is kept within them; an event that is free costs nothing whatever they are.
+
+The two differ where an event below zero is free. Without bounds what is free goes by the running
+total: at 1 % with 25 free among the first two events, 26 and -2 come to 24 and cost nothing. With
+bounds 26 costs 0.01, and -2, which is free, gives nothing back.
 """
 
 from __future__ import annotations
@@ -63,6 +67,46 @@ class _Part:
     free: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class PercentageSum:
+    """What is known of events once they are added up one by one, in time order.
+
+    `freed` is the sum of the values that could be free, `free_events` how many were as a whole;
+    `alone` is what the events cost that pay, each within the bounds.
+    """
+
+    event_count: int = 0
+    units: Decimal = ZERO
+    freed: Decimal = ZERO
+    free_events: int = 0
+    alone: Decimal = ZERO
+
+    def after(self, price: PercentagePrice | None, value: Decimal) -> PercentageSum:
+        """Return what is known after one more event; without a price, only counted and summed."""
+        units, event_count = EXACT.add(self.units, value), self.event_count + 1
+        if price is None or not self._can_be_free(price):
+            part, freed = _Part(value), self.freed
+        else:
+            freed = EXACT.add(self.freed, value)
+            covered = EXACT.subtract(_covered(price, freed), _covered(price, self.freed))
+            part = _Part(value, covered, not price.free_amount or freed < price.free_amount)
+        paid = ZERO if price is None or part.free else _kept(price, part)
+        alone = EXACT.add(self.alone, paid)
+        return PercentageSum(event_count, units, freed, self.free_events + part.free, alone)
+
+    def cost(self, price: PercentagePrice) -> Decimal:
+        """Return what the events cost: what `rate_events` makes of them."""
+        if price.bounded and self.units > 0:
+            return max(self.alone, ZERO)
+        free = Free(_covered(price, self.freed), self.free_events)
+        return amount_of(rate_percentage(price, self.units, self.event_count, free))
+
+    def _can_be_free(self, price: PercentagePrice) -> bool:
+        if price.free_events:
+            return self.event_count < price.free_events
+        return bool(price.free_amount) and self.freed <= price.free_amount
+
+
 def rate_events(price: PercentagePrice, values: Sequence[Decimal]) -> tuple[Row, ...]:
     """Price events by their `values` in time order.
 
@@ -74,8 +118,9 @@ def rate_events(price: PercentagePrice, values: Sequence[Decimal]) -> tuple[Row,
         units = EXACT.add(units, value)
     if not price.bounded or units <= 0:
         return rate_percentage(price, units, len(values), free)
-    paid = EXACT.subtract(units, free.units)
-    rows = _rows(price, paid, free.units, len(values) - free.events)
+    free_units = _free_alone(price, values)
+    paid = EXACT.subtract(units, free_units)
+    rows = _rows(price, paid, free_units, len(values) - free.events)
     lifted, cut = _adjustments(price, values)
     total = EXACT.add(amount_of(rows), EXACT.add(lifted, cut))
     lifted = EXACT.add(lifted, max(EXACT.minus(total), ZERO))
@@ -109,18 +154,10 @@ def event_amounts(price: PercentagePrice, values: Sequence[Decimal]) -> list[Dec
 
 def amounts_so_far(price: PercentagePrice, values: Iterable[Decimal]) -> Iterator[Decimal]:
     """Give what the events up to each one cost, in time order: `rate_events` of all beginnings."""
-    units, free, changed = ZERO, NONE_FREE, ZERO
-    for event_count, part in enumerate(_all_parts(price, list(values)), 1):
-        units = EXACT.add(units, part.value)
-        free = Free(EXACT.add(free.units, part.free_units), free.events + part.free)
-        if not part.free:
-            changed = EXACT.add(changed, EXACT.subtract(_kept(price, part), _exact(price, part)))
-        if price.bounded and units > 0:
-            paid, paid_events = EXACT.subtract(units, free.units), event_count - free.events
-            unbounded = amount_of(_rows(price, paid, free.units, paid_events))
-            yield max(EXACT.add(unbounded, changed), ZERO)
-        else:
-            yield amount_of(rate_percentage(price, units, event_count, free))
+    sums = PercentageSum()
+    for value in values:
+        sums = sums.after(price, value)
+        yield sums.cost(price)
 
 
 def percentage_faults(price: PercentagePrice, path: str) -> list[FieldInvalid]:
@@ -152,6 +189,10 @@ def _parts(price: PercentagePrice, values: Iterable[Decimal]) -> Iterator[_Part]
         covered = reached
 
 
+def _covered(price: PercentagePrice, total: Decimal) -> Decimal:
+    return min(total, price.free_amount) if price.free_amount else total
+
+
 def _all_parts(price: PercentagePrice, values: Sequence[Decimal]) -> Iterator[_Part]:
     count = 0
     for part in _parts(price, values):
@@ -170,6 +211,14 @@ def _rows(
     if paid_events and price.fixed_amount:
         rows.append(row_of("fixed", Decimal(paid_events), price.fixed_amount))
     return tuple(rows)
+
+
+def _free_alone(price: PercentagePrice, values: Sequence[Decimal]) -> Decimal:
+    """Return what is free of events that are priced alone: of one that is free, its whole value."""
+    free = ZERO
+    for part in _all_parts(price, values):
+        free = EXACT.add(free, part.value if part.free else part.free_units)
+    return free
 
 
 def _adjustments(price: PercentagePrice, values: Sequence[Decimal]) -> tuple[Decimal, Decimal]:

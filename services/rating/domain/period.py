@@ -44,6 +44,7 @@ class PeriodKind(StrEnum):
     BASE = "base"
     USAGE = "usage"  # And fixed charges in arrears.
     FIXED = "fixed"  # Fixed charges in advance.
+    INSTANT = "instant"  # Instant fees that are billed before the end of their usage period.
 
 
 class PeriodStatus(StrEnum):
@@ -98,7 +99,9 @@ def planned_periods(
 
     Usage is due a collection delay after it ends, and so is a base fee in arrears. A base fee in
     advance is due a collection delay after its stretch starts, together with the usage before
-    it; that of the first stretch is due at the start. Fixed charges are due as base fees are.
+    it; that of the first stretch is due at the start. Fixed charges are due as base fees are. Those
+    in advance have a period of usage, too: after the last stretch nothing else would bill units
+    that were raised within it.
     """
     for stretch in stretches:
         after_end = stretch.usage.end + collection_delay
@@ -109,5 +112,5 @@ def planned_periods(
             yield PlannedPeriod(PeriodKind.BASE, stretch, due_at)
         if version.has_fixed(Timing.IN_ADVANCE):
             yield PlannedPeriod(PeriodKind.FIXED, stretch, ahead)
-        if version.charges or version.has_fixed(Timing.IN_ARREARS):
+        if version.charges or version.fixed_charges:
             yield PlannedPeriod(PeriodKind.USAGE, stretch, after_end)

@@ -20,6 +20,7 @@ from services.rating.domain.charge_price import (
     weighs_entries,
 )
 from services.rating.domain.filters import ANY, DimensionFilter
+from services.rating.domain.instant_charge import InstantTerms, instant_faults
 from services.rating.domain.meter import Meter, MeterArchived, MeterUnknown, repeats
 from services.rating.domain.price import GraduatedPrice, StandardPrice, VolumePrice
 from services.rating.domain.price_options import PriceOptions
@@ -95,6 +96,7 @@ class Charge:
     options: PriceOptions = NO_OPTIONS
     group_by: tuple[str, ...] = ()  # Dimensions; each combination of values is priced for itself.
     prorated: bool = False  # Units are weighed by the days of the period for which they are there.
+    instant: InstantTerms | None = None  # None: its usage is priced when the period ends.
 
     @property
     def prices(self) -> dict[str, ChargePrice]:
@@ -240,4 +242,7 @@ def _price_faults(charge: Charge, meter: Meter, path: str) -> list[FieldInvalid]
         conversion_faults(price, charge.options, path, prorated=charge.prorated)
         for price in prices.values()
     )
-    return faults + next((of_price for of_price in refused if of_price), [])
+    faults += next((of_price for of_price in refused if of_price), [])
+    if charge.instant is not None:
+        faults += instant_faults(prices, charge.options, meter, path)
+    return faults

@@ -30,6 +30,7 @@ from services.rating.domain.period import BillingPeriod
 from services.rating.domain.plan import Charge, PlanVersion
 from services.rating.domain.price import ZERO, Row, amount_of, flat_row
 from services.rating.domain.prorated_usage import prorated_entries, prorated_units
+from services.rating.domain.replaying import replayed_usage
 from services.rating.domain.single_events import EventsNotRead, SingleEvent
 from services.rating.domain.true_up import true_up_minor
 from services.rating.domain.usage import Span, units, whole_usage
@@ -108,8 +109,11 @@ def charge_fees(
         counted = None if events_of is None else events_of.get(key, ())
         weighed = prorated_usage_of if charge.prorated else usage_of
         price = prices[key.filter_code]
-        add(key, weighed(price, meter, cells_of[key], span=span, events=counted))
-    if not fees and costs_something(charge.price, charge.options):
+        if charge.instant is not None:
+            add(key, replayed_usage(price, meter, cells_of[key], counted))
+        else:
+            add(key, weighed(price, meter, cells_of[key], span=span, events=counted))
+    if not fees and charge.instant is None and costs_something(charge.price, charge.options):
         add(FeeKey(FeeKind.USAGE, charge.code, ""), NO_USAGE)
     return fees
 

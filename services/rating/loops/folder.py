@@ -59,6 +59,7 @@ class Folder:
         partitions: Collection[int] | None,
         folded: asyncio.Event,
         corrected: Callable[[], None],
+        instant: Callable[[], None] = lambda: None,
     ) -> None:
         self.loop = Loop("folder", self.step, poll_seconds=HEADS_SECONDS)
         self._worker = worker
@@ -66,6 +67,7 @@ class Folder:
         self._partitions = partitions
         self._folded = folded  # Set after each fold: the calendar may wait for it.
         self._corrected = corrected  # Called after a fold that leaves jobs.
+        self._instant = instant  # Called after one that may leave events to be priced singly.
         self._catalogs = Catalogs()
         self._positions: dict[Lane, int] = {}
         self._waiting: dict[Lane, dict[int, segment_pb2.Slice]] = {}
@@ -214,6 +216,8 @@ class Folder:
             self._positions.update(after)
             if any(piece.corrections for piece in slices):
                 self._corrected()
+            if self._catalogs.has_instant:
+                self._instant()
             for lane in after:
                 if self._stopped.pop(lane, None) is not None:
                     STOPPED.labels(*lane).set(0)

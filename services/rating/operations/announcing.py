@@ -15,9 +15,11 @@ from libs.db import begin_worker
 from libs.telemetry import headers, tracer
 from libs.tenant import Tenant
 from libs.wire import timestamp
+from services.rating.domain.event import micros
 from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
 from services.rating.operations.messages import billing_period_message
 from services.rating.store.due import DueGroup, find_due_groups, lock_groups
+from services.rating.store.instant_slices import find_first_times
 from services.rating.store.periods import set_status
 from services.rating.store.reattributions import find_jobs
 from tally.rating.v1 import events_pb2
@@ -45,10 +47,13 @@ async def announce(
         locked = await lock_groups(conn, groups)
         customers = {(group.tenant, group.customer_id) for group in locked}
         partial = await find_jobs(conn, customers)  # Whose cells are not whole.
+        unpriced = await find_first_times(conn, {group.tenant for group in locked})
         chosen = {
             group: periods
             for group, periods in locked.items()
-            if is_complete(periods, watermark) and (group.tenant, group.customer_id) not in partial
+            if is_complete(periods, watermark)
+            and (group.tenant, group.customer_id) not in partial
+            and not _has_unpriced(periods, unpriced.get(group.tenant))
         }
         announced: dict[Tenant, list[UUID]] = {}
         for group, periods in chosen.items():
@@ -62,6 +67,12 @@ def is_complete(periods: Sequence[BillingPeriod], watermark: datetime | None) ->
     """Tell whether the usage of `periods` is in the cells; base fees have none."""
     ends = [period.usage.end for period in periods if period.kind is PeriodKind.USAGE]
     return not ends or (watermark is not None and max(ends) <= watermark)
+
+
+def _has_unpriced(periods: Sequence[BillingPeriod], first_time: int | None) -> bool:
+    """Tell whether instant fees of usage `periods` may be missing, from that time on."""
+    ends = [period.usage.end for period in periods if period.kind is PeriodKind.USAGE]
+    return first_time is not None and bool(ends) and first_time < micros(max(ends))
 
 
 def _announcement(group: DueGroup, periods: Sequence[BillingPeriod]) -> outbox.Announcement:

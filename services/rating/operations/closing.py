@@ -16,6 +16,7 @@ from libs.errors import FieldInvalid
 from libs.telemetry import links_from
 from libs.tenant import Tenant
 from services.rating.domain.fee import adjustments
+from services.rating.domain.instant_bill import without_refunds
 from services.rating.domain.period import (
     AdjustmentOutOfOrder,
     BillingPeriod,
@@ -23,6 +24,7 @@ from services.rating.domain.period import (
     PeriodNotDue,
     PeriodStatus,
 )
+from services.rating.operations.folding import announce_late
 from services.rating.operations.log import Log
 from services.rating.operations.rating import Rated, rate_periods, rated_message, read_periods
 from services.rating.operations.reattributing import check_not_reattributing
@@ -103,12 +105,19 @@ async def _close_due(
     due = [one for one in periods if one.status is PeriodStatus.DUE]
     await check_not_reattributing(conn, tenant, due)
     rated = await rate_periods(conn, tenant, due, read)
+    kept = [replace(price, fees=without_refunds(price.fees)) for price in rated]
     frozen = {
         period.period_id: _close(CLOSE, period, price)
-        for period, price in zip(due, rated, strict=True)
+        for period, price in zip(due, kept, strict=True)
     }
     await _freeze(conn, tenant, frozen, now=now)
     await set_status(conn, {tenant: frozen.keys()}, PeriodStatus.CLOSED)
+    refunded = [
+        (tenant, replace(period, status=PeriodStatus.CLOSED))
+        for period, whole, price in zip(due, rated, kept, strict=True)
+        if whole.fees != price.fees
+    ]
+    await announce_late(conn, refunded)  # An adjustment is to bring what was left out.
     return frozen
 
 

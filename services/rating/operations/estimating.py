@@ -99,7 +99,7 @@ async def _load_books(
     after = _added(events, catalog, of_days, before)
     counted = []
     for period in periods:
-        codes = codes_read(versions[period.plan_version_id])
+        codes = codes_read(versions[period.plan_version_id], by_code)
         found = counted_of(by_code, codes, after.get(period.period_id, {}))
         counted.append((tenant, period, found))
     return _Books(

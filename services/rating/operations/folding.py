@@ -33,6 +33,7 @@ from services.rating.store import catalog as catalog_store
 from services.rating.store.ambiguous import count_ambiguous, mark_valueless
 from services.rating.store.applied import Lane, move
 from services.rating.store.cells import count_unattributed, merge_cells
+from services.rating.store.instant_slices import Unpriced, note_unpriced
 from services.rating.store.periods import lock_touched, raise_late_version
 from tally.rating.v1 import events_pb2
 
@@ -71,10 +72,24 @@ class Catalogs:
     def __init__(self) -> None:
         self._catalogs: dict[int, Catalog] = {}
         self._customers = 0
+        self._instant: set[UUID] = set()  # Terms with charges whose events are priced singly.
 
     def view(self) -> Mapping[int, Catalog]:
         """Return what is known, by tenant."""
         return self._catalogs
+
+    @property
+    def has_instant(self) -> bool:
+        """Whether anything known is of instant charges."""
+        return bool(self._instant)
+
+    def instant_tenants(self, cells: Iterable[CellKey]) -> set[int]:
+        """Return the tenants of those of `cells` that may be of instant charges."""
+        return (
+            {key.tenant for key in cells if key.term_id in self._instant}
+            if self._instant
+            else set()
+        )
 
     def drop(self, tenants: Iterable[int]) -> None:
         """Forget `tenants`: they are read again when they are needed."""
@@ -84,7 +99,7 @@ class Catalogs:
     async def load(self, worker: AsyncEngine, slices: Sequence[Slice]) -> None:
         """Read what `slices` need and is not known."""
         if self._customers > CUSTOMERS_MAX:
-            self._catalogs, self._customers = {}, 0
+            self._catalogs, self._customers, self._instant = {}, 0, set()
         await self.load_customers(worker, customers_in(slices))
 
     async def load_customers(self, worker: AsyncEngine, customers: set[tuple[int, str]]) -> None:
@@ -108,6 +123,7 @@ class Catalogs:
         found: dict[int, dict[str, list[Term]]] = {}
         for (tenant, customer), of_customer in terms.items():
             found.setdefault(tenant, {})[customer] = of_customer
+            self._instant |= {term.term_id for term in of_customer if term.instant_types}
         for tenant, customers_terms in found.items():
             known = self._catalogs[tenant]
             self._catalogs[tenant] = replace(known, terms={**known.terms, **customers_terms})
@@ -166,6 +182,7 @@ async def _checkpoint(
     What corrections change is emptied, and left to a job.
     """
     changed = earliest_changes(slices)
+    instant = unpriced_slices(slices, catalogs.instant_tenants(folded.cells))
     async with begin_worker(worker) as conn:
         await _check_catalogs(conn, catalogs, slices, alone=bool(changed))
         forgotten = await find_forgotten(conn, changed)
@@ -181,6 +198,7 @@ async def _checkpoint(
             if not await move(conn, lane, old=positions[lane], new=number):
                 raise Fenced(f"lane {lane} does not stand at {positions[lane]}")
         await save_jobs(conn, forgotten)
+        await note_unpriced(conn, instant)
     return after
 
 
@@ -248,6 +266,18 @@ async def announce_late(
             closed=period.status is PeriodStatus.CLOSED,
         )
         await outbox.append(conn, tenant, changed)
+
+
+def unpriced_slices(slices: Iterable[Slice], tenants: Iterable[int]) -> list[Unpriced]:
+    """Return the slices with events of `tenants`, which have instant charges."""
+    found = []
+    for tenant in sorted(tenants):
+        for piece in slices:
+            times = piece.columns.times[piece.columns.tenants == tenant]
+            if len(times):
+                lane, first = Lane(piece.shard, piece.partition), int(times.min())
+                found.append(Unpriced(Tenant(tenant), lane, piece.number, first))
+    return found
 
 
 def _parent(slices: Sequence[Slice]) -> Context | None:

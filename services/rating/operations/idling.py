@@ -12,6 +12,7 @@ from libs.idle import Idle
 from services.rating.operations.log import Log, head_numbers
 from services.rating.store.applied import load_applied
 from services.rating.store.due import count_waiting, find_next_due
+from services.rating.store.instant_slices import count_unpriced
 from services.rating.store.reattributions import count_jobs
 
 
@@ -27,6 +28,7 @@ async def check_idle(worker: AsyncEngine, log: Log, now: datetime) -> Idle:
         waiting = await count_waiting(conn, now)
         head = await outbox.load_head(conn)
         jobs = await count_jobs(conn)
+        unpriced = await count_unpriced(conn)
         next_due_at = await find_next_due(conn)
     behind = [lane for lane, number in heads.items() if applied.get(lane, 0) < number]
     busy = {
@@ -34,6 +36,7 @@ async def check_idle(worker: AsyncEngine, log: Log, now: datetime) -> Idle:
         f"{waiting.periods} billing periods are due": waiting.periods,
         f"{waiting.subscriptions} subscriptions are to start, end or go on": waiting.subscriptions,
         f"{jobs} customers' usage is to be attributed again": jobs,
+        f"{unpriced} slices of the log are to be priced event by event": unpriced,
         f"{head.waiting} facts are not published": head.waiting,
     }
     marks = {f"applied {lane.shard}/{lane.partition}": number for lane, number in applied.items()}

@@ -85,14 +85,16 @@ class LogPages(Protocol):
 
 
 async def pages_of(
-    log: LogPages, lane: Lane, through: int
+    log: LogPages, lane: Lane, through: int, *, after: int = 0
 ) -> AsyncGenerator[Sequence[Slice], None]:
     """Give the slices of `lane` up to the number `through`, page by page and every one.
+
+    Those behind the number `after`, at which a slice lies; 0: from the first one on.
 
     Raises:
         LogBroken: one is missing or cannot be read.
     """
-    position = 0
+    position = after
     while position < through:
         try:
             page = await log.page(lane, after=position)

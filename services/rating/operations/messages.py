@@ -8,13 +8,17 @@ from decimal import ROUND_HALF_UP, Decimal
 from libs.money import DIVIDING, Money
 from libs.quantity import decimal_text
 from libs.wire import day_period, money_message, period_message, timestamp
-from services.rating.domain.fee import PLACES, Fee, FeeKind
+from services.rating.domain.fee import PLACES, Fee, FeeKey, FeeKind
 from services.rating.domain.filters import DimensionFilter
 from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
 from services.rating.domain.plan import Charge, FixedCharge, IntervalUnit, Plan, PlanVersion, Timing
 from services.rating.domain.price import Row
 from services.rating.domain.subscription import Subscription, SubscriptionStatus
-from services.rating.operations.price_messages import options_fields, price_message
+from services.rating.operations.price_messages import (
+    instant_fields,
+    options_fields,
+    price_message,
+)
 from tally.rating.v1 import billing_period_pb2 as period_pb
 from tally.rating.v1 import plan_service_pb2 as plan_pb
 from tally.rating.v1 import subscription_service_pb2 as subscription_pb
@@ -117,10 +121,13 @@ def fee_message(fee: Fee, currency: str) -> period_pb.Fee:
         exact_amount=shown(fee.exact_amount),
         amount=money_message(Money(currency, fee.amount_minor)),
         breakdown=[_row_message(row) for row in fee.rows],
-        group_values=[
-            period_pb.GroupValue(key=key, value=value) for key, value in fee.key.group_values
-        ],
+        group_values=group_messages(fee.key),
     )
+
+
+def group_messages(key: FeeKey) -> list[period_pb.GroupValue]:
+    """Write what the usage of a fee has in common."""
+    return [period_pb.GroupValue(key=name, value=value) for name, value in key.group_values]
 
 
 def shown(value: Decimal) -> str:
@@ -169,6 +176,7 @@ def _charge_message(charge: Charge) -> plan_pb.Charge:
             for bucket in charge.buckets
         ],
         **options_fields(charge.options),
+        **instant_fields(charge.instant),
         group_by=charge.group_by,
         prorated=charge.prorated,
     )

@@ -79,6 +79,8 @@ def preview_units(charge: Charge, currency: str, usage: Units) -> pb.PreviewPric
         raise FieldInvalid("units", "do not tell what the price looks at: give events")
     parts = (Part(usage.units, usage.event_count, {}),)
     counted = Usage(usage.units, usage.event_count, parts=parts)
+    if charge.instant is not None and not (usage.units or usage.event_count):
+        return _answer([], currency, uncounted=0)  # The flat amount comes with the first event.
     key = FeeKey(FeeKind.USAGE, charge.code, usage.filter_code)
     fee = usage_fee(charge, charge.meter_code, key, price, usage=counted, currency=currency)
     return _answer([fee], currency, uncounted=0)

@@ -10,6 +10,7 @@ from services.rating.domain.charge_price import ChargePrice
 from services.rating.domain.custom import CustomPrice
 from services.rating.domain.dynamic import DynamicPrice
 from services.rating.domain.graduated_percentage import GraduatedPercentagePrice
+from services.rating.domain.instant_charge import InstantTerms
 from services.rating.domain.percentage import PercentagePrice
 from services.rating.domain.price import (
     GraduatedPrice,
@@ -76,6 +77,18 @@ def options_fields(options: PriceOptions) -> dict[str, Any]:
         rate = decimal_text(unit.conversion_rate)
         fields["pricing_unit"] = pb.PricingUnit(code=unit.code, conversion_rate=rate)
     return fields
+
+
+def instant_fields(terms: InstantTerms | None) -> dict[str, Any]:
+    """Write what makes a charge instant, as fields of it."""
+    if terms is None:
+        return {}
+    return {
+        "pay_in_advance": True,
+        "settle": pb.Settle.Value(f"SETTLE_{terms.settle.name}"),
+        "settle_amount": _optional(terms.settle_amount),
+        "not_invoiced": not terms.invoiced,
+    }
 
 
 def _conversion_message(conversion: Conversion) -> pb.UnitConversion:

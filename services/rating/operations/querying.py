@@ -132,7 +132,8 @@ def _are_cut(windows: Windows, periods: Sequence[BillingPeriod]) -> bool:
 
 def _terms_of(subscription: Subscription, terms: Iterable[Term]) -> list[Term]:
     life = (subscription.subscription_id, micros(subscription.start))
-    return [term for term in terms if (term.subscription_id, term.subscription_start) == life]
+    of_life = [term for term in terms if (term.subscription_id, term.subscription_start) == life]
+    return [term for term in of_life if not term.early]
 
 
 def _sources(query: UsageQuery, meter: Meter, term: Term, zone: ZoneInfo, whole: Period) -> Sources:

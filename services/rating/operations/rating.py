@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -15,6 +15,7 @@ from libs.wire import money_message
 from services.rating.domain.cell import Cell
 from services.rating.domain.fee import Fee, base_fee, check_amounts
 from services.rating.domain.fixed_fees import fixed_fees
+from services.rating.domain.instant_bill import Bill, fees_of, settled, without_refunds
 from services.rating.domain.meter import Meter
 from services.rating.domain.period import BillingPeriod, PeriodKind
 from services.rating.domain.plan import PlanVersion
@@ -35,6 +36,7 @@ from services.rating.operations.single_events import (
 )
 from services.rating.store.cells import load_cells
 from services.rating.store.fixed_units import load_changes
+from services.rating.store.instant_states import load_bills
 from services.rating.store.merged_cells import load_merged_cells
 from services.rating.store.meters import load_meters
 from services.rating.store.periods import load_period, load_periods
@@ -61,6 +63,7 @@ class LoadedUsage:
     meters: Mapping[str, Meter]
     cells: Mapping[UUID, Mapping[UUID, Sequence[Cell]]]
     changes: Mapping[UUID, Sequence[UnitChange]]  # Of units of fixed charges, by subscription.
+    bills: Mapping[UUID, Sequence[Bill]]  # Of instant fees, by the period they are in or of.
 
     def price(
         self, period: BillingPeriod, read: ReadEvents | None = None, *, closing: bool = True
@@ -69,16 +72,22 @@ class LoadedUsage:
         version = self.versions[period.plan_version_id]
         found = self.cells.get(period.period_id, {})
         events = None if read is None else read.events
-        changes = self.changes.get(period.subscription_uid, ())
         return price_period(
-            period, version, self.meters, found, changes=changes, events=events, closing=closing
+            period,
+            version,
+            self.meters,
+            found,
+            changes=self.changes.get(period.subscription_uid, ()),
+            events=events,
+            closing=closing,
+            bills=self.bills.get(period.period_id, ()) if closing else None,
         )
 
     def counted(self, period: BillingPeriod) -> Counted | None:
         """Return what prices of the period look at event by event; None if that is nothing."""
         if period.kind is not PeriodKind.USAGE:
             return None
-        codes = codes_read(self.versions[period.plan_version_id])
+        codes = codes_read(self.versions[period.plan_version_id], self.meters)
         return counted_of(self.meters, codes, self.cells.get(period.period_id, {}))
 
     def asked(
@@ -102,6 +111,7 @@ async def rate_period(
         return await load_period(conn, tenant, period_id)
 
     period, rated = await rate_now(engine, log, tenant, find, closing=True)
+    rated = replace(rated, fees=without_refunds(rated.fees))
     return pb.RatePeriodResponse(rated=rated_message(period, rated))
 
 
@@ -190,7 +200,9 @@ async def load_usage(
     owned = [(tenant, period) for period in usage]
     found = await with_carried(conn, owned, meters.values(), in_periods)
     changes = await load_unit_changes(conn, [(tenant, one) for one in periods], versions)
-    return LoadedUsage(versions, meters, found, changes)
+    early = [one for one in periods if not merged and _has_bills(one, versions)]
+    bills = await load_bills(conn, early) if early else {}
+    return LoadedUsage(versions, meters, found, changes, bills)
 
 
 async def load_unit_changes(
@@ -206,6 +218,13 @@ async def load_unit_changes(
     return await load_changes(conn, tenants, {one.subscription_uid for _, one in billing})
 
 
+def _has_bills(period: BillingPeriod, versions: Mapping[UUID, PlanVersion]) -> bool:
+    """Tell whether a period bills instant fees, or may have some that were billed early."""
+    charges = versions[period.plan_version_id].charges
+    early = any(one.instant is not None and one.instant.bills_early for one in charges)
+    return period.kind in (PeriodKind.USAGE, PeriodKind.INSTANT) and early
+
+
 def price_period(
     period: BillingPeriod,
     version: PlanVersion,
@@ -215,12 +234,14 @@ def price_period(
     changes: Sequence[UnitChange] = (),
     events: Events | None = None,
     closing: bool = True,
+    bills: Sequence[Bill] | None = None,
 ) -> Rated:
     """Price a period of `version`, with its meters by code and the cells `found` by meter.
 
     `changes` are those of the subscription's units, `events` those that prices look at, by meter
     code. Minimums and fixed charges belong to a period that closes, or is looked at as if it did;
-    what its usage has cost so far has none.
+    what its usage has cost so far has none. `bills` are those of instant fees; without them such
+    charges are priced as a whole.
 
     Raises:
         AmountTooLarge: it costs more than money can be written in.
@@ -235,6 +256,8 @@ def price_period(
         fixed = fixed_fees(version, changes, period)
         check_amounts(fixed)
         return Rated(tuple(fixed), ())
+    if period.kind is PeriodKind.INSTANT:
+        return Rated(tuple(fees_of(bills or (), version, period.currency)), ())
     codes = {charge.meter_code for charge in version.charges}
     cells = {code: found.get(meters[code].meter_id, ()) for code in meters.keys() & codes}
     prorated = any(charge.prorated for charge in version.charges)
@@ -243,6 +266,8 @@ def price_period(
     if closing:
         fees = with_minimums(version, meters, fees, period)
         fees += fixed_fees(version, changes, period)
+    if bills is not None:
+        fees = settled(version, fees, bills, period.currency)
     check_amounts(fees)
     priced = (cell for of_meter in cells.values() for cell in of_meter)
     return Rated(tuple(fees), latest_traceparents(priced))

@@ -81,13 +81,22 @@ async def reattribute_next(worker: AsyncEngine, log: Log) -> bool:
         job = await store.find_any_job(conn)
     if job is None:
         return False
+    await reattribute(worker, log, job)
+    return True
+
+
+async def reattribute(worker: AsyncEngine, log: Log, job: Job) -> None:
+    """Finish `job`, unless something comes between that makes it wait for another try.
+
+    Raises:
+        Unavailable: the log or the database is away; the job waits.
+    """
     with spans.start_as_current_span("attribute again"):
         catalogs = Catalogs()
         await catalogs.load_customers(worker, {(job.tenant, job.customer_id)})
         catalog = catalogs.view()[job.tenant]
         folded = await _fold_again(log, job, catalog)
         await _finish(worker, job, catalog, folded)
-    return True
 
 
 async def _fold_again(log: Log, job: Job, catalog: Catalog) -> Folded:

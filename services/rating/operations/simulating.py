@@ -180,6 +180,8 @@ async def _load_books(
     tried = (*versions.values(), candidate.version)
     codes = {charge.meter_code for version in tried for charge in version.charges}
     meters = await load_meters(conn, tenant, codes)
+    fixed = any(version.fixed_charges for version in tried)
+    changing = {one.subscription_uid for one in periods} if fixed else set()
     merged = await load_merged_cells(
         conn, tenant, periods, meters.values(), by_day=codes_prorated(tried)
     )
@@ -187,13 +189,14 @@ async def _load_books(
     cells = await with_carried(conn, owned, meters.values(), merged)
     counted = []
     for period in periods:
-        read = codes_read(versions[period.plan_version_id]) | codes_read(candidate.version)
+        read = codes_read(versions[period.plan_version_id], meters)
+        read |= codes_read(candidate.version, meters)
         found = counted_of(meters, read, cells.get(period.period_id, {}))
         counted.append((tenant, period, found))
     return _Books(
         periods=periods,
         fee_periods=await store.load_fee_periods(conn, tenant, periods),
-        changes=await load_changes(conn, [tenant], {one.subscription_uid for one in periods}),
+        changes=await load_changes(conn, [tenant], changing),
         versions=versions,
         meters=meters,
         cells=cells,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs import outbox, requests
 from libs.db import begin
@@ -30,6 +30,8 @@ from services.rating.store import periods as period_store
 from services.rating.store import plans as plan_store
 from services.rating.store import subscriptions as store
 from services.rating.store.catalog import change_catalog
+from services.rating.store.meters import load_meters
+from services.rating.store.reattributions import find_early_usage
 from tally.rating.v1 import events_pb2
 from tally.rating.v1 import subscription_service_pb2 as pb
 
@@ -83,7 +85,9 @@ async def create_subscription(
         await store.insert_subscription(conn, tenant, subscription, term_id=term_id)
         unwritten = Unwritten(tenant, subscription, version, term_id)
         await write_periods(conn, [unwritten], now=now)
-        await reattribute_from(conn, tenant, subscription.customer_id, subscription.start)
+        early = await _carry_early_usage(conn, tenant, subscription, version)
+        from_at = min(early or subscription.start, subscription.start)
+        await reattribute_from(conn, tenant, subscription.customer_id, from_at)
         message = subscription_message(subscription)
         await outbox.append(conn, tenant, events_pb2.SubscriptionActivated(subscription=message))
         if subscription.status is SubscriptionStatus.TERMINATED:  # It lies wholly in the past.
@@ -185,6 +189,22 @@ async def list_billing_periods(
         if more
         else "",
     )
+
+
+async def _carry_early_usage(
+    conn: AsyncConnection, tenant: Tenant, subscription: Subscription, version: PlanVersion
+) -> datetime | None:
+    """Let recurring meters carry what events that name the subscription left before its start.
+
+    Return an instant from which on such events may have been folded; None: there are none.
+    """
+    codes = {charge.meter_code for charge in version.charges}
+    meters = (await load_meters(conn, tenant, codes)).values() if codes else ()
+    event_types = {meter.event_type for meter in meters if meter.recurring}
+    if not event_types:
+        return None
+    await store.insert_early_term(conn, tenant, subscription, term_id=uuid4())
+    return await find_early_usage(conn, tenant, subscription, event_types)
 
 
 def _granted(wish: Wish, plan: Plan, version: PlanVersion, now: datetime) -> Subscription:

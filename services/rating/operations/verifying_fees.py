@@ -15,6 +15,7 @@ from libs.tenant import Tenant
 from services.rating.domain.cell import Cell
 from services.rating.domain.custom import PriceNotComputable
 from services.rating.domain.fee import AmountTooLarge
+from services.rating.domain.instant_bill import Bill
 from services.rating.domain.meter import Meter
 from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
 from services.rating.domain.plan import PlanVersion
@@ -34,6 +35,7 @@ from services.rating.operations.single_events import (
 from services.rating.store import verification as store
 from services.rating.store.catalog import load_meters_by_type
 from services.rating.store.closes import Close, list_closes
+from services.rating.store.instant_states import load_bills
 from services.rating.store.plans import load_versions
 
 PERIODS_AT_ONCE = 200
@@ -49,6 +51,7 @@ class Books:
     versions: Mapping[UUID, PlanVersion]
     meters: Mapping[int, Mapping[str, Meter]]  # By tenant and code.
     cells: Mapping[UUID, Mapping[UUID, Sequence[Cell]]]  # By period and meter.
+    bills: Mapping[UUID, Sequence[Bill]]  # Of instant fees, by the period they are in or of.
     asked: Sequence[Asked]  # Of periods whose prices look at single events.
     jobs: set[tuple[int, str]]
     changes: Mapping[UUID, Sequence[UnitChange]]  # Of units of fixed charges, by subscription.
@@ -110,7 +113,7 @@ async def _load_books(conn: AsyncConnection, page: Sequence[Owned]) -> Books:
     cells = await with_carried(conn, usage, every, in_periods)
     counted = []
     for tenant, period in usage:
-        codes = codes_read(versions[period.plan_version_id])
+        codes = codes_read(versions[period.plan_version_id], meters[tenant])
         found = counted_of(meters[tenant], codes, cells.get(period.period_id, {}))
         counted.append((tenant, period, found))
     return Books(
@@ -118,6 +121,7 @@ async def _load_books(conn: AsyncConnection, page: Sequence[Owned]) -> Books:
         versions=versions,
         meters=meters,
         cells=cells,
+        bills=await load_bills(conn, [period for _, period in page]),
         asked=await load_asked(conn, counted),
         jobs=await store.load_jobs(conn),
         changes=await load_unit_changes(conn, page, versions),
@@ -158,6 +162,7 @@ def _findings(
                 books.cells.get(period.period_id, {}),
                 changes=books.changes.get(period.subscription_uid, ()),
                 events=None if read is None else read.events,
+                bills=books.bills.get(period.period_id, ()),
             )
         except (AmountTooLarge, PriceNotComputable, EventsNotRead) as error:
             yield Unverified(tenant, "period", named, str(error))

@@ -1,7 +1,7 @@
 """Reading what recurring meters counted before a period: in its term, and in earlier ones.
 
 Earlier terms are all that began before it under the same subscription id, also in another life of
-it. The connection decides of whose rows.
+it; and the early ones of lives that had started by then. The connection decides of whose rows.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    case,
     cast,
     func,
     literal,
@@ -77,8 +78,10 @@ def later_periods(touched: Any) -> Any:
     what they carry.
     """
     later = billing_periods.alias("later")
+    later_start = later.c.usage_start > terms.c.starts_at
     same_term = (later.c.term_id == touched.c.term_id) & (later.c.fee_first_day > touched.c.day)
-    later_term = (later.c.term_id != touched.c.term_id) & (later.c.usage_start > terms.c.starts_at)
+    begins = case((terms.c.early, later.c.usage_start >= terms.c.ends_at), else_=later_start)
+    later_term = (later.c.term_id != touched.c.term_id) & begins
     return (
         select(later.c.term_id, later.c.period_id)
         .select_from(touched)
@@ -155,7 +158,9 @@ def _last_levels(asked: Any, meter_ids: Collection[UUID]) -> Any:
 
 def _before(table: Table, asked: Any) -> Any:
     """Join the periods `asked` with the rows of `table` that lie before them."""
-    earlier_term = (terms.c.term_id != asked.c.term_id) & (terms.c.starts_at < asked.c.starts_at)
+    begun = terms.c.starts_at < asked.c.starts_at
+    started = case((terms.c.early, terms.c.ends_at <= asked.c.starts_at), else_=begun)
+    earlier_term = (terms.c.term_id != asked.c.term_id) & started
     same_term = (terms.c.term_id == asked.c.term_id) & (table.c.day < asked.c.first_day)
     of_id = (subscriptions.c.tenant == asked.c.tenant) & (
         subscriptions.c.subscription_id == asked.c.subscription_id

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ARRAY, Integer, Row, Text, func, literal, select
+from sqlalchemy import ARRAY, Column, ColumnElement, Integer, Row, Text, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -103,13 +103,7 @@ def select_terms(owners: Any) -> Any:
 
     `owners` is the table of subscriptions, or a join that ends in it.
     """
-    types = func.array_agg(meters.c.event_type)
-    charged = (
-        meters.c.tenant == plan_versions.c.tenant,
-        meters.c.code == func.any(plan_versions.c.meter_codes),
-    )
-    counted_once = select(types).where(*charged, ~meters.c.fan_out).scalar_subquery()
-    fanned_out = select(types).where(*charged, meters.c.fan_out).scalar_subquery()
+    charged = plan_versions.c.meter_codes
     return (
         select(
             terms,
@@ -117,8 +111,9 @@ def select_terms(owners: Any) -> Any:
             subscriptions.c.subscription_id,
             subscriptions.c.starts_at.label("subscription_starts_at"),
             subscriptions.c.default_for_usage,
-            counted_once.label("event_types"),
-            fanned_out.label("fanned_types"),
+            _event_types(charged, ~meters.c.fan_out).label("event_types"),
+            _event_types(charged, meters.c.fan_out).label("fanned_types"),
+            _event_types(plan_versions.c.instant_meter_codes).label("instant_types"),
         )
         .select_from(owners)
         .join(
@@ -146,7 +141,23 @@ def read_term(row: Row[Any]) -> Term:
         end=None if row.ends_at is None else micros(row.ends_at),
         event_types=frozenset(row.event_types or ()),
         fanned_types=frozenset(row.fanned_types or ()),
+        early=row.early,
+        instant_types=frozenset(row.instant_types or ()),
     )
+
+
+def _event_types(meter_codes: Column[Any], *conditions: ColumnElement[bool]) -> Any:
+    """Select the event types of the meters that `meter_codes` of a plan version name.
+
+    Before a subscription starts they are those of recurring ones.
+    """
+    types = select(func.array_agg(meters.c.event_type)).where(
+        meters.c.tenant == plan_versions.c.tenant,
+        meters.c.code == func.any(meter_codes),
+        meters.c.recurring | ~terms.c.early,
+        *conditions,
+    )
+    return types.scalar_subquery()
 
 
 def _of_wanted(wanted: Any) -> Any:

@@ -70,17 +70,29 @@ async def merge_cells(conn: AsyncConnection, deltas: Mapping[CellKey, Cell]) -> 
         await _merge(conn, table, merging, part_rows(table, deltas))
 
 
+async def stage_cells(conn: AsyncConnection, whole: Mapping[CellKey, Cell]) -> None:
+    """Copy cells to temporary tables only, those that `staged` names. Worker role only."""
+    await stage_rows(conn, cells, [_cell_row(key, whole[key]) for key in whole])
+    for table in PARTS:
+        await stage_rows(conn, table, part_rows(table, whole))
+
+
 async def _merge(
     conn: AsyncConnection, table: Table, merging: Any, rows: Sequence[tuple[Any, ...]]
 ) -> None:
     if not rows:
         return
-    adding = _adding(table).name
+    await stage_rows(conn, table, rows)
+    await conn.execute(merging)
+
+
+async def stage_rows(conn: AsyncConnection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Copy rows, in the order of the columns of `table`, to a temporary table like it."""
+    adding = staged(table).name
     making = f"CREATE TEMPORARY TABLE IF NOT EXISTS {adding} (LIKE {table.name})"
     await conn.execute(text(f"{making} ON COMMIT DELETE ROWS"))
     async with driver(conn) as raw:
         await raw.copy_records_to_table(adding, records=rows)
-    await conn.execute(merging)
 
 
 async def count_unattributed(conn: AsyncConnection, counts: Mapping[Unattributed, int]) -> None:
@@ -242,13 +254,13 @@ def _cell_row(key: CellKey, cell: Cell) -> tuple[Any, ...]:
     )
 
 
-def _adding(table: Table) -> TableClause:
-    """Return the temporary table of what is being added to `table`."""
+def staged(table: Table) -> TableClause:
+    """Return the temporary table of what is being added to `table`, or put in its place."""
     return table_clause(f"adding_{table.name}", *(column(each.name) for each in table.columns))
 
 
 def _insert_added(table: Table) -> Any:
-    added = _adding(table)
+    added = staged(table)
     ordered = select(added).order_by(*(added.c[each.name] for each in table.primary_key))
     return insert(table).from_select([each.name for each in table.columns], ordered)
 
@@ -289,17 +301,13 @@ def _merge_values() -> Any:
 
 
 def _merge_levels() -> Any:
-    # Those of one instant are of one time.
-    return _keep_latest(cell_levels, MOMENT[1:], (*MOMENT[1:], "value"))
-
-
-def _keep_latest(table: Table, moment: Sequence[str], written: Sequence[str]) -> Any:
-    adding = _insert_added(table)
-    new = adding.excluded
-    later = tuple_(*(new[name] for name in moment)) > tuple_(*(table.c[name] for name in moment))
+    adding = _insert_added(cell_levels)
+    new, known = adding.excluded, cell_levels.c
+    place = MOMENT[1:]  # Those of one instant are of one time.
+    later = tuple_(*(new[name] for name in place)) > tuple_(*(known[name] for name in place))
     return adding.on_conflict_do_update(
-        index_elements=[each.name for each in table.primary_key],
-        set_={name: new[name] for name in written},
+        index_elements=(*CELL_KEY, "time_us"),
+        set_={name: new[name] for name in (*place, "value")},
         where=later,
     )
 

@@ -39,6 +39,8 @@ async def load_changes(
     conn: AsyncConnection, tenants: Collection[int], uids: Collection[UUID]
 ) -> dict[UUID, list[UnitChange]]:
     """Return all changes of subscriptions of `tenants` by uid, by charge and number."""
+    if not uids:
+        return {}
     columns = fixed_unit_changes.c
     query = (
         select(fixed_unit_changes)

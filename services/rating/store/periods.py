@@ -98,6 +98,8 @@ async def cut_periods(
     for row in (await conn.execute(query)).all():
         if row.subscription_uid != subscription.subscription_uid:
             continue
+        if row.kind == PeriodKind.INSTANT:  # What was rated is billed whatever the end.
+            continue
         key = {"tenant": tenant, "period_id": row.period_id}
         each = kept.get((PeriodKind(row.kind), row.whole_first_day))
         if each is None:

@@ -20,8 +20,10 @@ from services.rating.domain.price import Row
 from services.rating.store.price_body import (
     decimal_text,
     find_decimal,
+    read_instant,
     read_options,
     read_price,
+    write_instant,
     write_options,
     write_price,
 )
@@ -105,6 +107,7 @@ def _write_charge(charge: Charge) -> Json:
         "options": write_options(charge.options),
         "group_by": charge.group_by,
         "prorated": charge.prorated,
+        "instant": write_instant(charge.instant),
     }
 
 
@@ -151,4 +154,5 @@ def _read_charge(body: Json) -> Charge:
         options=read_options(body["options"]),
         group_by=tuple(body["group_by"]),
         prorated=body["prorated"],
+        instant=read_instant(body["instant"]),
     )

@@ -53,6 +53,9 @@ async def insert_version(
             plan_code=plan.code,
             version=version.version,
             meter_codes=sorted({charge.meter_code for charge in version.charges}),
+            instant_meter_codes=sorted(
+                {charge.meter_code for charge in version.charges if charge.instant is not None}
+            ),
             body=write_body(version),
             created_at=version.created_at,
         )

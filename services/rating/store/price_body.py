@@ -10,6 +10,7 @@ from services.rating.domain.charge_price import ChargePrice
 from services.rating.domain.custom import CustomPrice
 from services.rating.domain.dynamic import DynamicPrice
 from services.rating.domain.graduated_percentage import GraduatedPercentagePrice, RateTier
+from services.rating.domain.instant_charge import InstantTerms, Settle
 from services.rating.domain.percentage import PercentagePrice
 from services.rating.domain.price import (
     GraduatedPrice,
@@ -137,6 +138,25 @@ def read_options(body: Json) -> PriceOptions:
         minimum_amount=find_decimal(body["minimum_amount"]),
         pricing_unit=None if unit is None else PricingUnit(unit[0], Decimal(unit[1])),
     )
+
+
+def write_instant(terms: InstantTerms | None) -> Json | None:
+    """Return how an instant charge is billed as JSON."""
+    if terms is None:
+        return None
+    return {
+        "settle": terms.settle,
+        "settle_amount": decimal_text(terms.settle_amount),
+        "invoiced": terms.invoiced,
+    }
+
+
+def read_instant(body: Json | None) -> InstantTerms | None:
+    """Return the terms of an instant charge as they were written."""
+    if body is None:
+        return None
+    amount = find_decimal(body["settle_amount"])
+    return InstantTerms(Settle(body["settle"]), amount, body["invoiced"])
 
 
 def decimal_text(value: Decimal | None) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID, uuid4
 
 from sqlalchemy import delete, func, select
@@ -21,10 +21,11 @@ from libs.tenant import Tenant
 from services.rating.domain.attribution import Term
 from services.rating.domain.event import micros
 from services.rating.domain.period import BillingPeriod, PeriodKind
+from services.rating.domain.subscription import Subscription
 from services.rating.store.applied import Lane
 from services.rating.store.cell_parts import PARTS
 from services.rating.store.periods import read_period, select_periods
-from services.rating.store.schema import billing_periods
+from services.rating.store.schema import billing_periods, subscriptions, terms
 from services.rating.store.usage_schema import (
     ambiguous,
     cells,
@@ -127,6 +128,36 @@ async def has_usage(
     )
     found = await conn.execute(select(nowhere.exists() | valueless.exists() | in_cells.exists()))
     return bool(found.scalar_one())
+
+
+async def find_early_usage(
+    conn: AsyncConnection, tenant: Tenant, subscription: Subscription, event_types: Collection[str]
+) -> datetime | None:
+    """Return an instant from which on events before `subscription` starts may be carried by it.
+
+    They are among those of nobody, or are carried by a later life of its id; None: there are none.
+    """
+    nobody = select(func.min(unattributed.c.day)).where(
+        unattributed.c.tenant == tenant,
+        unattributed.c.customer_id == subscription.customer_id,
+        among(unattributed.c.event_type, event_types),
+        unattributed.c.day <= subscription.start.astimezone(UTC).date(),
+    )
+    of_id = select(subscriptions.c.subscription_uid).filter_by(
+        tenant=tenant,
+        customer_id=subscription.customer_id,
+        subscription_id=subscription.subscription_id,
+    )
+    early = select(terms.c.term_id).where(
+        terms.c.tenant == tenant, terms.c.early, terms.c.subscription_uid.in_(of_id)
+    )
+    carried = select(func.min(cells.c.day)).where(
+        cells.c.tenant == tenant, cells.c.term_id.in_(early)
+    )
+    found = [(await conn.execute(nobody)).scalar(), (await conn.execute(carried)).scalar()]
+    days = [day for day in found if day is not None]
+    # Whatever the zone that a day is of.
+    return datetime.combine(min(days) - DAY, time.min, tzinfo=UTC) if days else None
 
 
 async def lock_usage_periods(

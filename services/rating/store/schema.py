@@ -30,6 +30,12 @@ from libs.schema import required, shared_tables
 from services.rating.store.base import INSTANT
 from services.rating.store.base import metadata as metadata
 from services.rating.store.fixed_schema import fixed_unit_changes
+from services.rating.store.instant_schema import (
+    instant_bills,
+    instant_fees,
+    instant_slices,
+    instant_states,
+)
 from services.rating.store.meter_schema import meters as meters
 from services.rating.store.usage_schema import (
     ambiguous,
@@ -74,6 +80,9 @@ plan_versions = Table(
     required("plan_code", Text),
     required("version", Integer),
     required("meter_codes", ARRAY(Text)),  # Those that its charges price.
+    required(
+        "instant_meter_codes", ARRAY(Text), default="{}"
+    ),  # Of them, those of instant charges.
     required("body", JSONB),  # See plan_body.py.
     required("created_at", INSTANT),
     PrimaryKeyConstraint("tenant", "plan_version_id"),
@@ -139,6 +148,8 @@ terms = Table(
     required("time_zone", Text),
     required("starts_at", INSTANT),
     Column("ends_at", INSTANT),
+    # All time before the subscription starts: events that name it are carried by recurring meters.
+    required("early", Boolean),
     PrimaryKeyConstraint("tenant", "term_id"),
     UniqueConstraint("tenant", "subscription_uid", "starts_at"),
     ForeignKeyConstraint(
@@ -175,8 +186,9 @@ billing_periods = Table(
     required("due_at", INSTANT),
     required("status", Text),
     required("late_version", BigInteger, default="0"),
+    required("bills", Text, default=""),  # Which instant fees of a charge; of INSTANT alone.
     PrimaryKeyConstraint("tenant", "period_id"),
-    UniqueConstraint("tenant", "subscription_uid", "kind", "whole_first_day"),
+    UniqueConstraint("tenant", "subscription_uid", "kind", "whole_first_day", "bills"),
     ForeignKeyConstraint(
         ["tenant", "subscription_uid"],
         ["subscriptions.tenant", "subscriptions.subscription_uid"],
@@ -186,7 +198,8 @@ billing_periods = Table(
         ["tenant", "plan_version_id"],
         ["plan_versions.tenant", "plan_versions.plan_version_id"],
     ),
-    CheckConstraint("kind IN ('base', 'usage', 'fixed')", name="kind_is_known"),
+    CheckConstraint("kind IN ('base', 'usage', 'fixed', 'instant')", name="kind_is_known"),
+    CheckConstraint("(kind = 'instant') = (bills <> '')", name="instant_bills_something"),
     CheckConstraint("status IN ('open', 'due', 'closed')", name="status_is_known"),
     CheckConstraint(
         "whole_first_day <= fee_first_day AND fee_first_day < fee_end_day"
@@ -264,6 +277,10 @@ OWN_TENANT_TABLES = (
     billing_periods,
     closes,
     closed_fees,
+    instant_slices,
+    instant_states,
+    instant_fees,
+    instant_bills,
 )
 WRITTEN_ONCE = (plan_versions, fixed_unit_changes, closes, closed_fees)
 

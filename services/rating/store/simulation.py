@@ -126,6 +126,7 @@ def _selected(tenant: Tenant, selection: Selection) -> list[ColumnElement[bool]]
         columns.tenant == tenant,
         columns.usage_start >= selection.start,
         columns.usage_end <= selection.end,
+        columns.kind != PeriodKind.INSTANT,
     ]
     if selection.customer_ids:
         chosen.append(among(columns.customer_id, selection.customer_ids))

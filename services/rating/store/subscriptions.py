@@ -23,6 +23,7 @@ from services.rating.domain.subscription import (
 from services.rating.store.schema import plan_versions, subscriptions, terms
 
 BATCH_MAX = 200
+EARLIEST = datetime(1, 1, 5, tzinfo=UTC)  # The start of early terms: no event is as old.
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,25 @@ async def insert_subscription(
             time_zone=subscription.time_zone,
             starts_at=subscription.start,
             ends_at=subscription.end,
+            early=False,
+        )
+    )
+
+
+async def insert_early_term(
+    conn: AsyncConnection, tenant: Tenant, subscription: Subscription, *, term_id: UUID
+) -> None:
+    """Add the term of all time before `subscription` starts."""
+    await conn.execute(
+        insert(terms).values(
+            tenant=tenant,
+            term_id=term_id,
+            subscription_uid=subscription.subscription_uid,
+            plan_version_id=subscription.plan_version_id,
+            time_zone=subscription.time_zone,
+            starts_at=EARLIEST,
+            ends_at=subscription.start,
+            early=True,
         )
     )
 
@@ -125,7 +145,7 @@ async def end_subscription(
     )
     await conn.execute(
         update(terms)
-        .filter_by(tenant=tenant, subscription_uid=uid)
+        .filter_by(tenant=tenant, subscription_uid=uid, early=False)
         .values(ends_at=subscription.end)
     )
 
@@ -144,7 +164,7 @@ async def load_term_ids(
 ) -> dict[UUID, UUID]:
     """Return the terms of subscriptions of `tenants`, by uid."""
     query = select(terms.c.subscription_uid, terms.c.term_id).where(
-        among(terms.c.tenant, tenants), among(terms.c.subscription_uid, uids)
+        among(terms.c.tenant, tenants), among(terms.c.subscription_uid, uids), ~terms.c.early
     )
     return {row.subscription_uid: row.term_id for row in await conn.execute(query)}
 

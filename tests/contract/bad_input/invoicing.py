@@ -105,6 +105,11 @@ INVOICING: Mapping[str, Fields] = {
         "status": {"malformed": 99},
         **PAGE,
     },
+    "tally.invoicing.v1.InvoiceService.ListFoldedLines": {
+        "invoice_id": uuid_of("invoice", "INVOICE_NOT_FOUND"),
+        "line_id": uuid_of("line", "LINE_NOT_FOUND"),
+        **PAGE,
+    },
     "tally.invoicing.v1.InvoiceService.RenderInvoice": {
         "invoice_id": uuid_of("invoice", "INVOICE_NOT_FOUND"),
     },

@@ -50,6 +50,10 @@ VERSION: Fields = {
         "foreign": Refusal(Foreign("meter"), reason="METER_UNKNOWN", field=""),
     },
     "version.charges[0].display_name": OPTIONAL_TEXT,
+    "version.charges[0].prorated": {"of a meter that does not recur": True},
+    "version.charges[1].prorated": {
+        "of packages": Refusal(True, field="version.charges[1].price"),
+    },
     "version.charges[0].price": ABSENT,
     "version.charges[0].price.standard.unit_amount": PRICE,
     "version.charges[0].buckets": {"oversized": Refusal([{}] * 101)},
@@ -120,6 +124,50 @@ VERSION: Fields = {
         "is a text": "'free'",
         "unknown": "units * dimensions.colour",
     },
+    "version.charges[0].pricing_unit.code": CODE,
+    "version.charges[0].pricing_unit.conversion_rate": {**PRICE, "zero": "0"},
+    "version.charges[6].pricing_unit": {
+        "of a dynamic price": {"code": "credits", "conversion_rate": "1"}
+    },
+    "version.fixed_charges": {"oversized": Refusal([{}] * 101)},
+    "version.fixed_charges[0].code": {
+        **CODE,
+        "twice": Refusal("lines", field="version.fixed_charges[1].code"),
+        "of a charge of usage": "volume",
+    },
+    "version.fixed_charges[0].display_name": OPTIONAL_TEXT,
+    "version.fixed_charges[0].price": {
+        **ABSENT,
+        "of another model": Refusal(
+            {"package": {"amount": "1", "package_size": "2"}},
+            field="version.fixed_charges[0].price.package",
+        ),
+    },
+    "version.fixed_charges[1].price.volume.tiers": {"absent": None, "oversized": [{}] * 101},
+    "version.fixed_charges[0].units": {**PRICE, "above": "10000000000.01"},
+    "version.fixed_charges[0].timing": enum(),
+    "version.fixed_charges[0].prorated": AnyValue("yes or no"),
+    "version.charges[7].pay_in_advance": {
+        "of a custom price": Refusal(True, field="version.charges[7].price.custom"),
+    },
+    "version.charges[3].pay_in_advance": {
+        "of a volume price": Refusal(True, field="version.charges[3].price.volume"),
+    },
+    "version.charges[4].pay_in_advance": {
+        "with a maximum": Refusal(True, field="version.charges[4].maximum_amount"),
+        "with a minimum": Refusal(True, field="version.charges[4].minimum_amount"),
+    },
+    "version.charges[8].pay_in_advance": {
+        "but settled": Refusal(False, field="version.charges[8].settle"),
+    },
+    "version.charges[8].settle": {
+        "malformed": 99,
+        "with an amount": Refusal(4, field="version.charges[8].settle_amount"),
+    },
+    "version.charges[8].settle_amount": {**OPTIONAL_PRICE, "absent": "", "zero": "0"},
+    "version.charges[9].settle": {"of no invoice": 2},
+    "version.charges[9].not_invoiced": AnyValue("yes or no"),
+    "version.charges[0].not_invoiced": {"not in advance": True},
 }
 
 SHOWN_OR_NOT = AnyValue("archived ones are shown, or not")
@@ -239,6 +287,16 @@ RATING: Mapping[str, Fields] = {
         "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),
         "end": {**INSTANT, "past": {"seconds": 1}},
     },
+    "tally.rating.v1.SubscriptionService.UpdateFixedUnits": {
+        "request_id": UUID,
+        "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),
+        "fixed_charge_code": {
+            **CODE,
+            "unknown": Refusal("chairs", NOT_FOUND, "FIXED_CHARGE_NOT_FOUND", ""),
+        },
+        "units": {**PRICE, "above": "10000000000.01"},
+        "effective": enum(),
+    },
     "tally.rating.v1.SubscriptionService.ListBillingPeriods": {
         "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),
         **PAGE,
@@ -302,6 +360,17 @@ RATING: Mapping[str, Fields] = {
             "negative": -1,
             "oversized": Refusal(99, FAILED, "ADJUSTMENT_OUT_OF_ORDER", ""),
         },
+    },
+    "tally.rating.v1.RatingService.ListInstantFees": {
+        "subscription_id": {"oversized": LONG},
+        "charge_code": OPTIONAL_CODE,
+        "payment_status": {"malformed": 99},
+        **PAGE,
+    },
+    "tally.rating.v1.RatingService.SetInstantFeePayment": {
+        "request_id": UUID,
+        "fee_id": uuid_of("instant_fee", "INSTANT_FEE_NOT_FOUND"),
+        "payment_status": enum(),
     },
     "tally.rating.v1.RatingService.ListCloses": {"period_ids": uuids("period_ids"), **PAGE},
 }

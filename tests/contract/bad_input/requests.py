@@ -75,6 +75,36 @@ VERSION: dict[str, Any] = {
             "meter_code": "",
             "price": {"custom": {"expression": "units * 2 + if(dimensions.region = 'eu', 1, 0)"}},
         },
+        {
+            "code": "instant",
+            "meter_code": "",
+            "price": {"standard": {"unit_amount": "1"}},
+            "pay_in_advance": True,
+            "settle": "SETTLE_AMOUNT",
+            "settle_amount": "1000",
+        },
+        {
+            "code": "apart",
+            "meter_code": "",
+            "price": {"standard": {"unit_amount": "1"}},
+            "pay_in_advance": True,
+            "not_invoiced": True,
+        },
+    ],
+    "fixed_charges": [
+        {
+            "code": "seats",
+            "price": {"standard": {"unit_amount": "10"}},
+            "units": "5",
+            "timing": "TIMING_IN_ADVANCE",
+            "prorated": True,
+        },
+        {
+            "code": "lines",
+            "price": {"volume": {"tiers": [{"unit_amount": "1"}]}},
+            "units": "0",
+            "timing": "TIMING_IN_ARREARS",
+        },
     ],
 }
 ADDRESS = {"lines": ["1 Main St"], "city": "Melbourne", "country_code": "AU"}
@@ -158,6 +188,13 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
             **command,
             "subscription_id": world["ending"],
         },
+        "rating.v1.SubscriptionService.UpdateFixedUnits": {
+            **command,
+            **of_subscription,
+            "fixed_charge_code": "seats",
+            "units": "6",
+            "effective": "UNITS_EFFECTIVE_NOW",
+        },
         "rating.v1.SubscriptionService.ListBillingPeriods": of_subscription,
         "rating.v1.UsageService.GetUsage": of_subscription,
         "rating.v1.UsageService.WatchUsage": of_subscription,
@@ -178,6 +215,12 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "rating.v1.RatingService.ClosePeriod": {"period_id": world["period"]},
         "rating.v1.RatingService.ClosePeriods": {"period_ids": [world["period"]]},
         "rating.v1.RatingService.CloseAdjustment": {"period_id": world["period"], "sequence": 1},
+        "rating.v1.RatingService.ListInstantFees": {},
+        "rating.v1.RatingService.SetInstantFeePayment": {
+            **command,
+            "fee_id": world["instant_fee"],
+            "payment_status": "PAYMENT_STATUS_FAILED",
+        },
         "rating.v1.RatingService.ListCloses": {"period_ids": [world["period"]]},
         "invoicing.v1.TenantService.GetBillingEntity": {},
         "invoicing.v1.TenantService.UpdateBillingEntity": {
@@ -194,6 +237,10 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "invoicing.v1.TaxService.ListTaxes": {},
         "invoicing.v1.InvoiceService.GetInvoice": {"invoice_id": world["invoice"]},
         "invoicing.v1.InvoiceService.ListInvoices": {},
+        "invoicing.v1.InvoiceService.ListFoldedLines": {
+            "invoice_id": world["invoice"],
+            "line_id": world["line"],
+        },
         "invoicing.v1.InvoiceService.RenderInvoice": {"invoice_id": world["invoice"]},
         "wallet.v1.WalletService.CreateWallet": {**command, "wallet": wallet},
         "wallet.v1.WalletService.GetWallet": of_wallet,

@@ -52,7 +52,7 @@ def _refused(path: str, rule: Rule | AnyValue, but: set[str]) -> Rule | AnyValue
 
 def _charge() -> Fields:
     """Name every field that a charge of a plan has."""
-    in_version = [path.partition(".")[2] for path in VERSION if "charges[" in path]
+    in_version = [path.partition(".")[2] for path in VERSION if path.startswith("version.charges[")]
     return {f"charge.{path.partition('.')[2]}": SAME_PARSER for path in in_version}
 
 

@@ -9,11 +9,18 @@ from cli.client import SuiteClient
 from tally.ingest.v1.event_pb2 import Event
 from tally.ingest.v1.ingest_service_pb2 import ListRejectedEventsRequest, RecordEventsRequest
 from tally.invoicing.v1.customer_service_pb2 import UpsertCustomerRequest
-from tally.invoicing.v1.invoice_service_pb2 import Invoice, InvoiceStatus, ListInvoicesRequest
+from tally.invoicing.v1.invoice_service_pb2 import (
+    GetInvoiceRequest,
+    Invoice,
+    InvoiceStatus,
+    ListInvoicesRequest,
+)
 from tally.invoicing.v1.tax_service_pb2 import CreateTaxRequest
 from tally.invoicing.v1.tenant_service_pb2 import UpdateBillingEntityRequest
+from tally.rating.v1.instant_fee_pb2 import PaymentStatus
 from tally.rating.v1.meter_service_pb2 import CreateMeterRequest
 from tally.rating.v1.plan_service_pb2 import CreatePlanRequest
+from tally.rating.v1.rating_service_pb2 import ListInstantFeesRequest
 from tally.rating.v1.subscription_service_pb2 import (
     CreateSubscriptionRequest,
     ListBillingPeriodsRequest,
@@ -52,7 +59,18 @@ async def _fill(client: SuiteClient, name: str) -> World:
     named += ["idle_meter", "idle_plan"]  # To archive.
     world = {key: f"{name}-{key}" for key in named}
     world |= dict.fromkeys(
-        ("rejected", "wallet", "hold", "released", "invoice", "period", "ending"), ""
+        (
+            "rejected",
+            "wallet",
+            "hold",
+            "released",
+            "invoice",
+            "line",
+            "period",
+            "ending",
+            "instant_fee",
+        ),
+        "",
     )
     good = good_requests(world)
     meter = good["rating.v1.MeterService.CreateMeter"]
@@ -77,9 +95,13 @@ async def _fill(client: SuiteClient, name: str) -> World:
         for key in ("event", "retracted")
     ]
     events.append(Event(id="without a type", customer_id=world["customer"]))
+    counted = Event(id="counted", type=world["meter"], customer_id=world["customer"])
+    counted.properties["value"].decimal = "2"
+    events.append(counted)
     await client.ingest.RecordEvents(RecordEventsRequest(events=events))
     rejected = await client.ingest.ListRejectedEvents(ListRejectedEventsRequest())
     world["rejected"] = rejected.events[0].rejected_event_id
+    world["instant_fee"] = await _instant_fee(client)
     return world | await _wallet(client, world) | await _billed(client, world)
 
 
@@ -92,6 +114,18 @@ async def _idle(client: SuiteClient, world: World) -> None:
     plan = {**good["rating.v1.PlanService.CreatePlan"], "version": NO_CHARGES}
     plan["plan"]["code"] = world["idle_plan"]
     await client.plans.CreatePlan(CreatePlanRequest(**plan))
+
+
+async def _instant_fee(client: SuiteClient) -> str:
+    """Wait for the event that a charge of no invoice prices as it comes."""
+
+    async def rated() -> str:
+        pending = PaymentStatus.PAYMENT_STATUS_PENDING
+        asked = ListInstantFeesRequest(payment_status=pending)
+        fees = (await client.rating.ListInstantFees(asked)).fees
+        return fees[0].fee_id if fees else ""
+
+    return await until(rated, describe=lambda: "no event was priced")
 
 
 async def _subscribe(client: SuiteClient, world: World, subscription_id: str) -> str:
@@ -136,11 +170,13 @@ async def _billed(client: SuiteClient, world: World) -> World:
 
     invoice = await until(finalized, describe=lambda: "no invoice was finalized")
     assert invoice is not None
+    asked = GetInvoiceRequest(invoice_id=invoice.invoice_id)
     periods = await client.subscriptions.ListBillingPeriods(
         ListBillingPeriodsRequest(subscription_id=world["subscription"])
     )
     return {
         "invoice": invoice.invoice_id,
+        "line": (await client.invoices.GetInvoice(asked)).invoice.lines[0].line_id,
         "invoice_number": invoice.number,
         "period": periods.periods[0].period_id,
     }

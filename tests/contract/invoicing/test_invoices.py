@@ -20,6 +20,7 @@ from tally.invoicing.v1.invoice_service_pb2 import (
     GetInvoiceRequest,
     Invoice,
     InvoiceStatus,
+    ListFoldedLinesRequest,
     ListInvoicesRequest,
     RenderInvoiceRequest,
 )
@@ -218,3 +219,31 @@ async def test_another_tenants_invoice_is_not_found(suite: Suite) -> None:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await other.invoices.GetInvoice(asked)
             assert refusal(caught.value).reason == "INVOICE_NOT_FOUND"
+
+
+async def test_groups_beyond_200_are_one_line_and_listed_behind_it(suite: Suite) -> None:
+    month, end = next_month()
+    await suite.advance(month)
+    async with suite.client(suite.new_tenant()) as client:
+        await sell(client, group_by="team")
+        await subscribe(client, "c1", month)
+        events = [usage("c1", month + HOUR, str(n), team=f"t{n:03}") for n in range(1, 204)]
+        await record(client, events)
+        await suite.advance(end + HOUR)
+        [invoice] = await invoices(client)
+        *groups, rest = invoice.lines
+        asked = ListFoldedLinesRequest(
+            invoice_id=invoice.invoice_id, line_id=rest.line_id, page_size=2
+        )
+        first = await client.invoices.ListFoldedLines(asked)
+        asked.page_token = first.next_page_token
+        last = await client.invoices.ListFoldedLines(asked)
+        text = await text_of(client, invoice)
+    assert [line.units for line in groups] == [str(n) for n in range(203, 3, -1)]
+    assert (rest.folded_lines, rest.units, rest.amount_minor) == (3, "6", 6)
+    behind = [*first.lines, *last.lines]
+    assert [line.group_values[0].value for line in behind] == ["t003", "t002", "t001"]
+    assert [row.amount for line in behind for row in line.breakdown] == ["0.03", "0.02", "0.01"]
+    assert not last.next_page_token
+    assert invoice.subtotal_minor == sum(range(1, 204))
+    assert "3 more groups" in text

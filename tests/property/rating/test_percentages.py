@@ -112,6 +112,14 @@ def test_a_percentage_equals_pricing_one_event_at_a_time(
         assert event_amounts(price, values) == priced
 
 
+@given(bounded_percentages(), any_values)
+def test_with_bounds_the_whole_is_the_sum_of_the_events_even_below_zero(
+    price: PercentagePrice, values: list[Decimal]
+) -> None:
+    alone = sum(event_amounts(price, values), Decimal(0)) if sum(values) > 0 else Decimal(0)
+    assert amount_of(rate_events(price, values)) == max(alone, Decimal(0))
+
+
 @given(percentages, plain_values)
 def test_bounds_that_hold_nothing_change_nothing(
     price: PercentagePrice, values: list[Decimal]

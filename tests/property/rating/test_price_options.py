@@ -9,11 +9,13 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.rating.domain.charge_price import Usage, price_usage
 from services.rating.domain.price import Price, amount_of, flat_row, rate
 from services.rating.domain.price_options import (
     Conversion,
     ConversionRounding,
     PriceOptions,
+    PricingUnit,
     adjust,
     convert,
     units_to_price,
@@ -81,3 +83,25 @@ def test_a_conversion_is_exact_up_to_its_rounding(units: Decimal, times: int, by
         for each in ConversionRounding
         if each is not ConversionRounding.NONE
     )
+
+
+@given(
+    models,
+    st.decimals(min_value=0, max_value=200, places=2),
+    st.decimals(min_value="0.000001", max_value=9, places=6),
+    st.decimals(min_value=0, max_value=100, places=1),
+    small,
+)
+def test_prices_in_a_custom_unit_are_those_in_currency_times_the_rate(
+    price: Price, units: Decimal, rate_: Decimal, percent: Decimal, most: Decimal
+) -> None:
+    unit = PricingUnit("credits", rate_)
+    options = PriceOptions(percentage_discount=percent, maximum_amount=most, pricing_unit=unit)
+    rows = price_usage(price, options, Usage(units))
+    in_currency = Fraction(amount_of(rate(price, units))) * Fraction(rate_)
+    expected = min(in_currency * (100 - Fraction(percent)) / 100, Fraction(most))
+    assert Fraction(amount_of(rows)) == expected
+    in_unit = [row for row in rows if row.pricing_unit]
+    [converted] = [row for row in rows if row.label == "currency"]
+    assert converted.units == sum(row.amount for row in in_unit)
+    assert Fraction(converted.amount) == in_currency

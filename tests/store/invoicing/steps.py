@@ -31,7 +31,12 @@ async def announce(
 ) -> None:
     """Take the fact that these periods became due."""
     due = DuePeriods(
-        customer, currency, due_at, "UTC", tuple((one.period_id, one.period) for one in periods)
+        customer,
+        currency,
+        due_at,
+        "UTC",
+        tuple((one.period_id, one.period) for one in periods),
+        alone=frozenset(one.period_id for one in periods if not one.settles),
     )
     async with begin(engine, tenant) as conn:
         await drafting.draft_periods(conn, tenant, [due], now=due_at)

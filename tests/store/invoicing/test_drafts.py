@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -199,6 +200,28 @@ async def test_a_frozen_invoice_names_what_it_settles_with_lines_or_without(
         SettledPeriod(one.period_id, one.subscription_id, one.period) for one in periods
     ]
     assert len(claim.invoice.lines) == 1
+
+
+async def test_instant_fees_are_billed_alone_without_grace_and_settle_no_time(
+    engine: AsyncEngine, worker: AsyncEngine, tenant: Tenant
+) -> None:
+    async with begin(engine, tenant) as conn:
+        await parties.save_entity(conn, tenant, BillingEntity(grace_days=3))
+    whole, one, other = (rated([amount_fee(cents)], period=cents) for cents in (1, 2, 3))
+    instant = [replace(each, settles=False) for each in (one, other)]
+    await announce(engine, tenant, [whole, *instant])
+    assert await invoice_count(engine, tenant) == 3
+    due = await finalizable(worker, tenant, NOW)
+    assert len(due) == 2
+    billed = []
+    for _, invoice_id in due:
+        claim = await claim_one(engine, tenant, invoice_id)
+        [period_id] = claim.period_ids
+        billed.append(period_id)
+        closed = [each for each in instant if each.period_id == period_id]
+        assert await freeze_one(engine, tenant, invoice_id, closed=closed)
+        assert (await claim_one(engine, tenant, invoice_id)).settled == []
+    assert sorted(billed) == [one.period_id, other.period_id]
 
 
 async def test_grace_lets_a_draft_wait(

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from decimal import Decimal
 from uuid import UUID, uuid4
 
 import pytest
 
 from libs import db
+from libs.errors import FieldsInvalid
 from services.rating.domain.meter import Aggregation, Meter, MeterArchived, MeterInUse
-from services.rating.domain.plan import PlanArchived
+from services.rating.domain.percentage import PercentagePrice
+from services.rating.domain.plan import IntervalUnit, PlanArchived, PlanVersion
 from services.rating.operations import meters, plans
-from services.rating.store.meters import load_meter
+from services.rating.store.meters import load_meter, load_meters
+from services.rating.store.plans import insert_version, load_plan
 from tests.store.rating.conftest import JANUARY, TENANT, World, a_charge, a_request, an_event
+from tests.wait import until
+
+MONTH = IntervalUnit.MONTH
 
 
 async def stored(world: World, code: str) -> Meter:
@@ -86,3 +94,38 @@ async def test_an_archived_plan_keeps_its_subscriptions_and_takes_no_others(worl
     await world.fold(an_event("acme", JANUARY))
     meter = await stored(world, "calls")
     assert await counted(world, meter.meter_id) == [(1, None, None)]
+
+
+async def test_a_meter_is_not_changed_under_a_plan_that_begins_to_charge_it(world: World) -> None:
+    """Either the plan comes first, and the change is refused, or it is checked by the change."""
+    for place in range(8):
+        code, plan = f"m{place}", f"p{place}"
+        await world.create_meter(code, Aggregation.SUM, value="v")
+        charge = replace(a_charge(code, "1"), price=PercentagePrice(Decimal(1)))
+        changed, created = await asyncio.gather(
+            change(world, code, aggregation=Aggregation.LATEST),  # A percentage takes none.
+            world.create_plan(plan, [charge]),
+            return_exceptions=True,
+        )
+        if changed is None:
+            assert isinstance(created, FieldsInvalid)
+        else:
+            assert isinstance(changed, MeterInUse) and created is None
+
+
+async def test_a_change_waits_for_a_plan_version_that_is_being_written(world: World) -> None:
+    await world.create_meter("sizes", Aggregation.SUM, value="v")
+    async with db.begin(world.app, TENANT) as conn:
+        held = await load_meters(conn, TENANT, ["sizes"], hold=True)
+        changing = asyncio.create_task(change(world, "sizes", aggregation=Aggregation.MAX))
+        await until(lambda: waits(world), describe=lambda: "nobody waits for the meter")
+        version = PlanVersion(uuid4(), 2, MONTH, None, None, (a_charge("sizes", "1"),), JANUARY)
+        plan, _ = await load_plan(conn, TENANT, "calls", 0)
+        await insert_version(conn, TENANT, plan, version)
+        assert held["sizes"].aggregation is Aggregation.SUM
+    with pytest.raises(MeterInUse):
+        await changing
+
+
+async def waits(world: World) -> bool:
+    return bool(await world.fetch("SELECT 1 FROM pg_locks WHERE NOT granted"))

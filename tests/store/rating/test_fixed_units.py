@@ -25,6 +25,7 @@ from services.rating.domain.unit_change import Effective, FixedChargeNotFound
 from services.rating.operations.fixed_units import WantedUnits, update_fixed_units
 from services.rating.operations.simulating import StoredVersion, simulate_plan
 from services.rating.operations.subscriptions import get_subscription, terminate_subscription
+from services.rating.operations.usage import get_usage, get_usage_before
 from services.rating.operations.verifying_fees import verify_fees
 from services.rating.store.plans import load_plan
 from services.rating.store.simulation import Selection
@@ -124,6 +125,9 @@ async def test_arrears_are_priced_by_their_days_when_the_period_ends(world: Worl
     await change(world, "8", code="lines")
     await change(world, "1", code="lines", effective=Effective.NEXT_PERIOD)
     assert await late(world) == []
+    whole = await get_usage(world.reader, "acme", SEVENTEENTH)
+    part = await get_usage_before(world.reader, "acme", SEVENTEENTH, SEVENTEENTH)
+    assert (list(whole.fees), list(part.fees)) == ([], []), "they are no usage"
     await world.announce(FEBRUARY)
     rated = await world.close(await world.period_id("acme"), FEBRUARY)
     [fee] = rated.fees

@@ -57,6 +57,10 @@ def test_a_step_of_a_price_can_be_checked_by_hand() -> None:
     row = LineBreakdownRow(label="tier", unit_amount="0.095", flat_amount="10", up_to="2000")
     assert (step_text(row), price_text(row)) == ("tier up to 2,000", "0.095 + 10")
     assert step_text(LineBreakdownRow(label="tier"), "2000") == "tier above 2,000"
+    days = LineBreakdownRow(label="unbilled", units="15", unit_amount="-50", up_to="31")
+    assert (step_text(days), price_text(days)) == ("unbilled of 31 days", "-50")
+    in_credits = LineBreakdownRow(label="units", unit_amount="0.5", pricing_unit="credits")
+    assert price_text(in_credits) == "0.5 credits"
 
 
 def test_windows_of_usage_are_rows_with_the_values_of_their_group() -> None:

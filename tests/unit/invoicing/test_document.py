@@ -10,7 +10,7 @@ import pytest
 from services.invoicing.document import formats
 from services.invoicing.document.render import render_invoice
 from services.invoicing.domain.invoice import Invoice
-from services.invoicing.domain.line import FeeKind
+from services.invoicing.domain.line import BreakdownRow, FeeKind
 from tests.unit.invoicing.samples import (
     BUYER,
     amount_fee,
@@ -99,6 +99,87 @@ def test_steps_of_every_kind_of_price_are_named() -> None:
         "Resold 7 see below 52.50 Amounts reported 43.75 \N{MULTIPLICATION SIGN} 1.2 52.50",
     ):
         assert expected in page
+
+
+def test_units_of_a_fixed_charge_tell_the_days_that_are_not_billed() -> None:
+    rows = [
+        row("5", "10", label="tier", up_to="5", flat="3"),
+        days_not_billed("15", "-53", "31"),
+        row("5", "10", label="tier", up_to="5", flat="3"),
+        row("3", "6", label="tier"),
+        row("0", "0", label="held", flat="-1"),
+        days_not_billed("16", "-70", "31"),
+    ]
+    lines = replace(
+        usage_fee("lines", rows, description="Lines"), kind=FeeKind.FIXED, units=Decimal(8)
+    )
+    seats = replace(usage_fee("seats", [row("4", "10")], description="Seats"), kind=FeeKind.FIXED)
+    [page] = pages(billed([rated([lines]), rated([seats], period=2)]))
+    minus = "\N{MINUS SIGN}"
+    for expected in (
+        f"Lines 8 tiered 61.23 Up to 5 5 10.00 + 3.00 53.00 Days not billed, of 31 15 {minus}53.00"
+        f" {minus}25.645161 Up to 5 5 10.00 + 3.00 53.00 Over 5 3 6.00 18.00",
+        f"Units held before {minus}1.00 Days not billed, of 31 16 {minus}70.00 {minus}36.129032",
+        "Seats 4 10.00 40.00",
+    ):
+        assert expected in page
+
+
+def days_not_billed(days: str, amount: str, of_days: str) -> BreakdownRow:
+    """A step that takes off the share of some days."""
+    whole = row(days, amount, label="unbilled", up_to=of_days)
+    return replace(whole, amount=whole.amount / Decimal(of_days))
+
+
+def test_prices_in_a_custom_unit_name_it_until_they_are_converted() -> None:
+    in_credits = [
+        row("100", "0.5", label="tier", up_to="100", flat="10"),
+        row("50", "0.25", label="tier"),
+    ]
+    rows = [
+        *(replace(one, pricing_unit="credits") for one in in_credits),
+        row("72.5", "0.02", label="currency"),
+    ]
+    tokens = replace(
+        usage_fee("tokens", rows, description="Tokens"), units=Decimal(150), amount_minor=145
+    )
+    [page] = pages(billed([rated([tokens])]))
+    for expected in (
+        "Tokens 150 tiered 1.45 Up to 100 100 0.5 + 10 credits 60 credits",
+        "Over 100 50 0.25 credits 12.5 credits",
+        "Converted to currency 72.5 credits 0.02 1.45",
+    ):
+        assert expected in page
+
+
+def test_a_correction_shows_what_was_billed_before() -> None:
+    rows = [row("13", "0.1"), row("0", "0", label="billed", flat="-1.57")]
+    corrected = replace(
+        usage_fee("calls", rows, description="Calls"),
+        kind=FeeKind.CORRECTION,
+        filter_code="eu",
+        amount_minor=-27,
+    )
+    [page] = pages(
+        billed([rated([usage_fee("sms", [row("1", "5")], description="SMS"), corrected])])
+    )
+    assert "Calls eu, correction" in page
+    assert "Billed before" in page
+
+
+def test_instant_fees_have_no_price_of_a_unit_and_show_what_is_carried() -> None:
+    alone = [row("0", "0", label="instant", flat="0.8")]
+    both = [
+        row("0", "0", label="instant", flat="0.118"),
+        row("0", "0", label="carried", flat="0.002"),
+    ]
+    fees = [
+        usage_fee("calls", alone, description="Calls"),
+        usage_fee("data", both, description="Data"),
+    ]
+    [page] = pages(billed([rated(fees)]))
+    assert "Calls 0 0.80" in page
+    assert "Instant fees 0.118 Carried 0.002" in page
 
 
 def test_a_draft_is_marked_and_asks_for_no_money() -> None:

@@ -13,7 +13,7 @@ from services.invoicing.domain.invoice import (
     dates,
     group_of,
 )
-from services.invoicing.domain.line import RatedPeriod
+from services.invoicing.domain.line import FeeKind, RatedPeriod
 from services.invoicing.domain.party import BillingEntity, Customer, KnownCustomer
 from tests.unit.invoicing.samples import (
     GST,
@@ -77,6 +77,17 @@ def test_an_adjustment_waits_if_it_would_take_the_subtotal_below_zero() -> None:
     )
     assert choose_adjustments(100, [back, owed]) == ([owed, back], [])
     assert choose_adjustments(100, [too_much, owed]) == ([owed], [too_much])
+
+
+def test_fixed_charges_come_between_the_base_fee_and_usage() -> None:
+    seats = replace(amount_fee(2, code="seats"), kind=FeeKind.FIXED)
+    periods = [
+        rated([amount_fee(1), replace(seats, charge_code="lines")], period=1),
+        rated([seats], period=2),
+        rated([base_fee("5")], period=3),
+    ]
+    content = compose(INVOICE_ID, periods, [])
+    assert [line.fee.charge_code for line in content.lines] == ["", "seats", "calls", "lines"]
 
 
 def test_adjustments_of_one_period_are_taken_in_their_order() -> None:

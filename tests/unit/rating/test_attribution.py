@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -58,6 +58,35 @@ def taken(sent: Sent, catalog: Catalog) -> tuple[str | None, bool]:
 )
 def test_attribution(terms: list[Term], sent: Sent, expected: tuple[str | None, bool]) -> None:
     assert taken(sent, Catalog(1, {}, {"acme": terms})) == expected
+
+
+def an_early(start: int, place: int) -> Term:
+    """Return the term before a life of "a" that starts at `start`."""
+    term = replace(a_term("a", start), term_id=UUID(int=place), start=-100, end=start, early=True)
+    return term
+
+
+LIVES = [an_early(10, 1), a_term("a", 10, 20), an_early(30, 2), replace(a_term("a", 30), start=30)]
+
+
+@pytest.mark.parametrize(
+    ("time", "place"),
+    [(-101, None), (-100, 1), (9, 1), (10, ord("a")), (20, 2), (29, 2), (30, ord("a"))],
+)
+@pytest.mark.parametrize("terms", [LIVES, LIVES[::-1]])
+def test_what_no_life_takes_is_for_the_early_term_of_the_next_one(
+    terms: list[Term], time: int, place: int | None
+) -> None:
+    catalog = Catalog(1, {}, {"acme": terms})
+    stretches = attribute(catalog, customer_id="acme", subscription_id="a", event_type="calls")
+    found = [stretch for stretch in stretches if stretch.start <= time][-1]
+    assert (found.term and found.term.term_id.int, found.ambiguous) == (place, False)
+
+
+def test_an_early_term_takes_nothing_that_names_no_subscription() -> None:
+    catalog = Catalog(1, {}, {"acme": LIVES})
+    assert taken(Sent(5), catalog) == (None, False)
+    assert taken(Sent(15), catalog) == ("a", False)
 
 
 def test_another_customers_subscription_takes_nothing() -> None:

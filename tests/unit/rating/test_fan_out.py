@@ -77,3 +77,9 @@ def test_an_event_that_names_a_subscription_counts_for_that_one_alone() -> None:
     found = at_9([a_term("a", "both"), a_term("b", "both")], named="b")
     assert (ids(found.takers(ONCE)), ids(found.takers(FAN_OUT))) == ("b", "b")
     assert not found.ambiguous
+
+
+def test_of_two_lives_of_the_subscription_that_an_event_names_one_counts_it() -> None:
+    lives = [replace(a_term(name, "both"), subscription_id="s") for name in "ab"]
+    assert ids(at_9(lives, named="s").takers(FAN_OUT)) == "s"
+    assert ids(at_9(lives).takers(FAN_OUT)) == "ss"

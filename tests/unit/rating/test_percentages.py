@@ -40,6 +40,8 @@ TWO_FREE = PercentagePrice(D(1), fixed_amount=D(5), free_events=2)
 HUNDRED_FREE = PercentagePrice(D(1), fixed_amount=D(5), free_amount=D(100))
 BOTH_FREE = PercentagePrice(D(1), fixed_amount=D(5), free_events=2, free_amount=D(100))
 BOUNDED = PercentagePrice(D(1), fixed_amount=D(1), event_minimum=D(2), event_maximum=D(10))
+FIRST_FREE = PercentagePrice(D(1), free_events=2, free_amount=D(25))
+FIRST_FREE_ALONE = PercentagePrice(D(1), free_events=2, free_amount=D(25), event_maximum=D(1))
 BOUNDED_FREE = PercentagePrice(D(1), free_amount=D(100), event_minimum=D(2))
 
 
@@ -66,6 +68,9 @@ BOUNDED_FREE = PercentagePrice(D(1), free_amount=D(100), event_minimum=D(2))
         (BOUNDED, values("100", "-100"), "0"),
         (BOUNDED_FREE, values("60", "30"), "0"),
         (BOUNDED_FREE, values("60", "60", "1000"), "12"),
+        (FIRST_FREE, values("26", "-2"), "0"),  # They come to 24, which is free.
+        (FIRST_FREE_ALONE, values("26", "-2"), "0.01"),  # What is free gives nothing back.
+        (FIRST_FREE_ALONE, values("26", "-2", "30"), "0.31"),
     ],
 )
 def test_a_percentage_gives_the_amount_in_the_table(

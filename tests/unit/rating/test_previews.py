@@ -110,6 +110,22 @@ def replaced_name(fee: object) -> str:
     return str(fee).replace('"Calls"', '"calls"')
 
 
+def test_units_of_a_prorated_charge_are_there_all_the_time_and_events_have_no_days() -> None:
+    for model, cents in (("standard", 360), ("graduated", 1300), ("volume", 600)):
+        whole = a_request(MODELS[model], units="12")
+        whole.charge.prorated = True
+        assert by_units(whole).amount.amount_minor == cents
+    by_days = a_request(MODELS["standard"], events=[an_event("1")])
+    by_days.charge.prorated = True
+    with pytest.raises(FieldInvalid) as refused:
+        by_events(by_days, replace(a_meter(), recurring=True))
+    assert refused.value.field == "events"
+    by_days.charge.price.CopyFrom(MODELS["package"])
+    with pytest.raises(FieldInvalid) as refused:
+        parsed(by_days)
+    assert refused.value.field == "charge.price"
+
+
 def test_units_of_a_bucket_have_its_price() -> None:
     [fee] = by_units(a_request(MODELS["standard"], units="2", filter_code="eu")).fees
     assert (fee.filter_code, fee.exact_amount) == ("eu", "14")

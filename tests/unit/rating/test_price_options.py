@@ -22,6 +22,7 @@ from services.rating.domain.price_options import (
     ConversionRounding,
     Discounted,
     PriceOptions,
+    PricingUnit,
     adjust,
     convert,
     option_faults,
@@ -116,6 +117,30 @@ def test_discount_maximum_and_minimum_follow_one_another(
     adjusted = adjust(rows, options, billed=D(billed), closing=True)
     assert adjusted[0] == rows[0]
     assert [(row.label, row.amount) for row in adjusted[1:]] == [(n, D(a)) for n, a in changes]
+
+
+def test_an_amount_in_a_custom_unit_is_converted_before_it_is_lowered() -> None:
+    credits = PricingUnit("credits", D("0.05"))
+    options = PriceOptions(percentage_discount=D(10), maximum_amount=D(2), pricing_unit=credits)
+    rows = (flat_row("units", D(30)), flat_row("tier", D(20)))  # 50 credits are 2.50.
+    adjusted = adjust(rows, options, closing=False)
+    assert [
+        (row.label, row.units, row.unit_amount, row.amount, row.pricing_unit) for row in adjusted
+    ] == [
+        ("units", D(0), D(0), D(30), "credits"),
+        ("tier", D(0), D(0), D(20), "credits"),
+        ("currency", D(50), D("0.05"), D("2.5"), ""),
+        ("discount", D(0), D(0), D("-0.25"), ""),
+        ("maximum", D(0), D(0), D("-0.25"), ""),
+    ]
+    assert amount_of(adjusted) == 2
+
+
+def test_a_custom_unit_costs_something() -> None:
+    worst = PriceOptions(pricing_unit=PricingUnit("credits", D(0)))
+    assert [str(fault) for fault in option_faults(worst, "c")] == [
+        "c.pricing_unit.conversion_rate: 0 is not above 0"
+    ]
 
 
 def test_a_minimum_waits_for_the_close() -> None:

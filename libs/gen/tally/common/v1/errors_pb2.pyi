@@ -124,6 +124,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the meter is archived; metadata: meter_code."""
     ERROR_REASON_PLAN_ARCHIVED: _ErrorReason.ValueType  # 132
     """FAILED_PRECONDITION: the plan is archived."""
+    ERROR_REASON_LINE_NOT_FOUND: _ErrorReason.ValueType  # 133
+    """NOT_FOUND: the invoice has no such line."""
+    ERROR_REASON_INSTANT_FEE_NOT_FOUND: _ErrorReason.ValueType  # 123
+    """NOT_FOUND: no such instant fee."""
+    ERROR_REASON_INSTANT_FEE_INVOICED: _ErrorReason.ValueType  # 121
+    """FAILED_PRECONDITION: the instant fee is billed by invoices, it is not paid by itself."""
+    ERROR_REASON_INSTANT_FEE_PAID: _ErrorReason.ValueType  # 122
+    """FAILED_PRECONDITION: the instant fee was paid."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 100
     """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
     ERROR_REASON_UNAVAILABLE: _ErrorReason.ValueType  # 101
@@ -242,6 +250,14 @@ ERROR_REASON_METER_ARCHIVED: ErrorReason.ValueType  # 131
 """FAILED_PRECONDITION: the meter is archived; metadata: meter_code."""
 ERROR_REASON_PLAN_ARCHIVED: ErrorReason.ValueType  # 132
 """FAILED_PRECONDITION: the plan is archived."""
+ERROR_REASON_LINE_NOT_FOUND: ErrorReason.ValueType  # 133
+"""NOT_FOUND: the invoice has no such line."""
+ERROR_REASON_INSTANT_FEE_NOT_FOUND: ErrorReason.ValueType  # 123
+"""NOT_FOUND: no such instant fee."""
+ERROR_REASON_INSTANT_FEE_INVOICED: ErrorReason.ValueType  # 121
+"""FAILED_PRECONDITION: the instant fee is billed by invoices, it is not paid by itself."""
+ERROR_REASON_INSTANT_FEE_PAID: ErrorReason.ValueType  # 122
+"""FAILED_PRECONDITION: the instant fee was paid."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 100
 """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
 ERROR_REASON_UNAVAILABLE: ErrorReason.ValueType  # 101

@@ -92,6 +92,8 @@ class _LineKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LineKind.Val
     """What the usage of a charge lacks of its minimum."""
     LINE_KIND_FIXED: _LineKind.ValueType  # 5
     """A fixed charge."""
+    LINE_KIND_CORRECTION: _LineKind.ValueType  # 6
+    """What usage costs, less the instant fees that were billed before its period ended."""
 
 class LineKind(_LineKind, metaclass=_LineKindEnumTypeWrapper):
     """What a line shows."""
@@ -108,6 +110,8 @@ LINE_KIND_MINIMUM: LineKind.ValueType  # 4
 """What the usage of a charge lacks of its minimum."""
 LINE_KIND_FIXED: LineKind.ValueType  # 5
 """A fixed charge."""
+LINE_KIND_CORRECTION: LineKind.ValueType  # 6
+"""What usage costs, less the instant fees that were billed before its period ended."""
 Global___LineKind: _TypeAlias = LineKind  # noqa: Y015
 
 @_typing.final
@@ -176,7 +180,7 @@ class Invoice(_message.Message):
 
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___InvoiceLine]:
-        """Its lines; left out in lists."""
+        """Its lines, as far as they are shown; left out in lists."""
 
     @_builtins.property
     def taxes(self) -> _containers.RepeatedCompositeFieldContainer[Global___InvoiceTax]:
@@ -250,6 +254,7 @@ class InvoiceLine(_message.Message):
     ADJUSTMENT_SEQUENCE_FIELD_NUMBER: _builtins.int
     DAYS_FIELD_NUMBER: _builtins.int
     GROUP_VALUES_FIELD_NUMBER: _builtins.int
+    FOLDED_LINES_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """UUID."""
     kind: Global___LineKind.ValueType
@@ -286,6 +291,12 @@ class InvoiceLine(_message.Message):
     """The trace that rated it: 32 hex digits."""
     adjustment_sequence: _builtins.int
     """In an adjustment: 1 for the period's first, 2 for its second, …"""
+    folded_lines: _builtins.int
+    """How many lines this one stands for, which ListFoldedLines lists; 0: it stands for itself. Of a
+    charge with more than 200 groups, in a period, the 200 of the largest amounts are shown, and
+    one line for the others: it has the sums of their units, events, exact and rounded amounts,
+    tax shares and credits, and no breakdown.
+    """
     @_builtins.property
     def period(self) -> _period_pb2.Period:
         """The instants that the line bills; in an adjustment, those of the original period."""
@@ -327,10 +338,11 @@ class InvoiceLine(_message.Message):
         adjustment_sequence: _builtins.int = ...,
         days: _period_pb2.DayPeriod | None = ...,
         group_values: _abc.Iterable[Global___LineGroupValue] | None = ...,
+        folded_lines: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjustment_sequence", b"adjustment_sequence", "amount_minor", b"amount_minor", "breakdown", b"breakdown", "charge_code", b"charge_code", "credits_minor", b"credits_minor", "days", b"days", "description", b"description", "event_count", b"event_count", "exact_amount", b"exact_amount", "filter_code", b"filter_code", "group_values", b"group_values", "kind", b"kind", "line_id", b"line_id", "meter_code", b"meter_code", "period", b"period", "period_id", b"period_id", "plan_code", b"plan_code", "plan_version", b"plan_version", "subscription_id", b"subscription_id", "tax_share_minor", b"tax_share_minor", "trace_id", b"trace_id", "units", b"units"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjustment_sequence", b"adjustment_sequence", "amount_minor", b"amount_minor", "breakdown", b"breakdown", "charge_code", b"charge_code", "credits_minor", b"credits_minor", "days", b"days", "description", b"description", "event_count", b"event_count", "exact_amount", b"exact_amount", "filter_code", b"filter_code", "folded_lines", b"folded_lines", "group_values", b"group_values", "kind", b"kind", "line_id", b"line_id", "meter_code", b"meter_code", "period", b"period", "period_id", b"period_id", "plan_code", b"plan_code", "plan_version", b"plan_version", "subscription_id", b"subscription_id", "tax_share_minor", b"tax_share_minor", "trace_id", b"trace_id", "units", b"units"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -561,6 +573,68 @@ class ListInvoicesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListInvoicesResponse: _TypeAlias = ListInvoicesResponse  # noqa: Y015
+
+@_typing.final
+class ListFoldedLinesRequest(_message.Message):
+    """Lists the lines behind one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOICE_ID_FIELD_NUMBER: _builtins.int
+    LINE_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    invoice_id: _builtins.str
+    """UUID of the invoice."""
+    line_id: _builtins.str
+    """UUID of its line."""
+    page_size: _builtins.int
+    """At most this many, up to 1,000; 0: 100."""
+    page_token: _builtins.str
+    """From the answer before; empty: the first page."""
+    def __init__(
+        self,
+        *,
+        invoice_id: _builtins.str = ...,
+        line_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice_id", b"invoice_id", "line_id", b"line_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFoldedLinesRequest: _TypeAlias = ListFoldedLinesRequest  # noqa: Y015
+
+@_typing.final
+class ListFoldedLinesResponse(_message.Message):
+    """A page of lines that are not shown for themselves."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty: this was the last one."""
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___InvoiceLine]:
+        """Largest amounts first."""
+
+    def __init__(
+        self,
+        *,
+        lines: _abc.Iterable[Global___InvoiceLine] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFoldedLinesResponse: _TypeAlias = ListFoldedLinesResponse  # noqa: Y015
 
 @_typing.final
 class RenderInvoiceRequest(_message.Message):

@@ -45,6 +45,11 @@ class InvoiceServiceStub:
                 request_serializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.ListInvoicesRequest.SerializeToString,
                 response_deserializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.ListInvoicesResponse.FromString,
                 _registered_method=True)
+        self.ListFoldedLines = channel.unary_unary(
+                '/tally.invoicing.v1.InvoiceService/ListFoldedLines',
+                request_serializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.ListFoldedLinesRequest.SerializeToString,
+                response_deserializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.ListFoldedLinesResponse.FromString,
+                _registered_method=True)
         self.RenderInvoice = channel.unary_unary(
                 '/tally.invoicing.v1.InvoiceService/RenderInvoice',
                 request_serializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.RenderInvoiceRequest.SerializeToString,
@@ -77,6 +82,18 @@ class InvoiceServiceServicer:
     def ListInvoices(self, request, context):
         """Lists invoices, newest first, without their lines.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFoldedLines(self, request, context):
+        """Lists the lines that one line stands for: those of the groups of a charge that an invoice does
+        not show for themselves, each with its breakdown. Largest amounts first, whatever their sign,
+        then in the order of their group values. None for a line that stands for itself. A draft may
+        change from page to page.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID,
+        NOT_FOUND/INVOICE_NOT_FOUND, NOT_FOUND/LINE_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,6 +139,11 @@ def add_InvoiceServiceServicer_to_server(servicer, server):
                     servicer.ListInvoices,
                     request_deserializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.ListInvoicesRequest.FromString,
                     response_serializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.ListInvoicesResponse.SerializeToString,
+            ),
+            'ListFoldedLines': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFoldedLines,
+                    request_deserializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.ListFoldedLinesRequest.FromString,
+                    response_serializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.ListFoldedLinesResponse.SerializeToString,
             ),
             'RenderInvoice': grpc.unary_unary_rpc_method_handler(
                     servicer.RenderInvoice,
@@ -194,6 +216,33 @@ class InvoiceService:
             '/tally.invoicing.v1.InvoiceService/ListInvoices',
             tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.ListInvoicesRequest.SerializeToString,
             tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.ListInvoicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFoldedLines(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.invoicing.v1.InvoiceService/ListFoldedLines',
+            tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.ListFoldedLinesRequest.SerializeToString,
+            tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.ListFoldedLinesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,14 @@ class InvoiceServiceStub:
     """Lists invoices, newest first, without their lines.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
+    ListFoldedLines: _grpc.UnaryUnaryMultiCallable[_invoice_service_pb2.ListFoldedLinesRequest, _invoice_service_pb2.ListFoldedLinesResponse]
+    """Lists the lines that one line stands for: those of the groups of a charge that an invoice does
+    not show for themselves, each with its breakdown. Largest amounts first, whatever their sign,
+    then in the order of their group values. None for a line that stands for itself. A draft may
+    change from page to page.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID,
+    NOT_FOUND/INVOICE_NOT_FOUND, NOT_FOUND/LINE_NOT_FOUND.
+    """
     RenderInvoice: _grpc.UnaryUnaryMultiCallable[_invoice_service_pb2.RenderInvoiceRequest, _invoice_service_pb2.RenderInvoiceResponse]
     """Renders an invoice as a document. The same finalized invoice gives the same bytes.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND.
@@ -70,6 +78,14 @@ class InvoiceServiceAsyncStub(InvoiceServiceStub):
     ListInvoices: _aio.UnaryUnaryMultiCallable[_invoice_service_pb2.ListInvoicesRequest, _invoice_service_pb2.ListInvoicesResponse]  # type: ignore[assignment]
     """Lists invoices, newest first, without their lines.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
+    ListFoldedLines: _aio.UnaryUnaryMultiCallable[_invoice_service_pb2.ListFoldedLinesRequest, _invoice_service_pb2.ListFoldedLinesResponse]  # type: ignore[assignment]
+    """Lists the lines that one line stands for: those of the groups of a charge that an invoice does
+    not show for themselves, each with its breakdown. Largest amounts first, whatever their sign,
+    then in the order of their group values. None for a line that stands for itself. A draft may
+    change from page to page.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID,
+    NOT_FOUND/INVOICE_NOT_FOUND, NOT_FOUND/LINE_NOT_FOUND.
     """
     RenderInvoice: _aio.UnaryUnaryMultiCallable[_invoice_service_pb2.RenderInvoiceRequest, _invoice_service_pb2.RenderInvoiceResponse]  # type: ignore[assignment]
     """Renders an invoice as a document. The same finalized invoice gives the same bytes.
@@ -109,6 +125,20 @@ class InvoiceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_invoice_service_pb2.ListInvoicesResponse, _abc.Awaitable[_invoice_service_pb2.ListInvoicesResponse]]:
         """Lists invoices, newest first, without their lines.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ListFoldedLines(
+        self,
+        request: _invoice_service_pb2.ListFoldedLinesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_invoice_service_pb2.ListFoldedLinesResponse, _abc.Awaitable[_invoice_service_pb2.ListFoldedLinesResponse]]:
+        """Lists the lines that one line stands for: those of the groups of a charge that an invoice does
+        not show for themselves, each with its breakdown. Largest amounts first, whatever their sign,
+        then in the order of their group values. None for a line that stands for itself. A draft may
+        change from page to page.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID,
+        NOT_FOUND/INVOICE_NOT_FOUND, NOT_FOUND/LINE_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

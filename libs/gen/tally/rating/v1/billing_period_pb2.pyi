@@ -33,7 +33,11 @@ class _PeriodKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PeriodKind
     PERIOD_KIND_BASE: _PeriodKind.ValueType  # 1
     """The base fee."""
     PERIOD_KIND_USAGE: _PeriodKind.ValueType  # 2
-    """Usage, and fixed charges in arrears."""
+    """Usage, and fixed charges in arrears. A plan with fixed charges in advance alone has it, too: it
+    bills nothing, and brings the invoice on which units raised in the last period are.
+    """
+    PERIOD_KIND_INSTANT: _PeriodKind.ValueType  # 3
+    """Instant fees that are billed before their usage period ends."""
     PERIOD_KIND_FIXED: _PeriodKind.ValueType  # 4
     """Fixed charges in advance."""
 
@@ -45,7 +49,11 @@ PERIOD_KIND_UNSPECIFIED: PeriodKind.ValueType  # 0
 PERIOD_KIND_BASE: PeriodKind.ValueType  # 1
 """The base fee."""
 PERIOD_KIND_USAGE: PeriodKind.ValueType  # 2
-"""Usage, and fixed charges in arrears."""
+"""Usage, and fixed charges in arrears. A plan with fixed charges in advance alone has it, too: it
+bills nothing, and brings the invoice on which units raised in the last period are.
+"""
+PERIOD_KIND_INSTANT: PeriodKind.ValueType  # 3
+"""Instant fees that are billed before their usage period ends."""
 PERIOD_KIND_FIXED: PeriodKind.ValueType  # 4
 """Fixed charges in advance."""
 Global___PeriodKind: _TypeAlias = PeriodKind  # noqa: Y015
@@ -94,6 +102,8 @@ class _FeeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FeeKind.Value
     """What the usage of a charge lacks of its minimum."""
     FEE_KIND_FIXED: _FeeKind.ValueType  # 4
     """A fixed charge."""
+    FEE_KIND_CORRECTION: _FeeKind.ValueType  # 5
+    """What usage costs, less the instant fees that were billed before its period ended."""
 
 class FeeKind(_FeeKind, metaclass=_FeeKindEnumTypeWrapper):
     """What a fee is for."""
@@ -108,6 +118,8 @@ FEE_KIND_MINIMUM: FeeKind.ValueType  # 3
 """What the usage of a charge lacks of its minimum."""
 FEE_KIND_FIXED: FeeKind.ValueType  # 4
 """A fixed charge."""
+FEE_KIND_CORRECTION: FeeKind.ValueType  # 5
+"""What usage costs, less the instant fees that were billed before its period ended."""
 Global___FeeKind: _TypeAlias = FeeKind  # noqa: Y015
 
 @_typing.final
@@ -300,7 +312,8 @@ class BreakdownRow(_message.Message):
     days that are not billed of what the rows before it come to: it has those days as units and those
     of the whole period as up_to, and amount is unit_amount * units / up_to. Rows with a pricing_unit
     do not count in the sum; the row "currency" that follows them has their sum as units, and the
-    conversion rate as unit_amount.
+    conversion rate as unit_amount. "instant" are instant fees that are billed; "carried" what of
+    earlier ones is billed with them, less what is left for the next bill.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -315,7 +328,7 @@ class BreakdownRow(_message.Message):
     label: _builtins.str
     """What it is: "tier", "package", "units", "percentage", "fixed", "dynamic", "custom"; "prorated",
     "converted", "free", "cap", "currency", "discount", "maximum", "minimum", "used"; "proration",
-    "held", "unbilled", "billed".
+    "held", "unbilled", "billed"; "instant", "carried".
     """
     units: _builtins.str
     """Decimal: units in this row."""

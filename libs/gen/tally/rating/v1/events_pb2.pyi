@@ -152,3 +152,63 @@ class PeriodUsageChanged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PeriodUsageChanged: _TypeAlias = PeriodUsageChanged  # noqa: Y015
+
+@_typing.final
+class InstantFeesRated(_message.Message):
+    """Events of a segment were priced as they came. What they cost in sum; RatingService.ListInstantFees
+    has the single fees.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    PERIOD_ID_FIELD_NUMBER: _builtins.int
+    CHARGE_CODE_FIELD_NUMBER: _builtins.int
+    SHARD_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    FEE_COUNT_FIELD_NUMBER: _builtins.int
+    EXACT_AMOUNT_FIELD_NUMBER: _builtins.int
+    NOT_INVOICED_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.str
+    """The client's id of the subscription."""
+    customer_id: _builtins.str
+    """The customer."""
+    period_id: _builtins.str
+    """UUID of the usage period."""
+    charge_code: _builtins.str
+    """The charge."""
+    shard: _builtins.int
+    """The shard of the segment."""
+    number: _builtins.int
+    """The segment's number in its shard."""
+    currency_code: _builtins.str
+    """ISO 4217 code."""
+    fee_count: _builtins.int
+    """How many fees there are."""
+    exact_amount: _builtins.str
+    """Decimal in currency units: the sum of the fees, not rounded."""
+    not_invoiced: _builtins.bool
+    """True: the fees go on no invoice."""
+    def __init__(
+        self,
+        *,
+        subscription_id: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+        period_id: _builtins.str = ...,
+        charge_code: _builtins.str = ...,
+        shard: _builtins.int = ...,
+        number: _builtins.int = ...,
+        currency_code: _builtins.str = ...,
+        fee_count: _builtins.int = ...,
+        exact_amount: _builtins.str = ...,
+        not_invoiced: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charge_code", b"charge_code", "currency_code", b"currency_code", "customer_id", b"customer_id", "exact_amount", b"exact_amount", "fee_count", b"fee_count", "not_invoiced", b"not_invoiced", "number", b"number", "period_id", b"period_id", "shard", b"shard", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InstantFeesRated: _TypeAlias = InstantFeesRated  # noqa: Y015

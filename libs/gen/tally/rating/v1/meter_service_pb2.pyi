@@ -303,8 +303,9 @@ class Meter(_message.Message):
     percentile: _builtins.int
     """Of PERCENTILE: 50, 90, 95 or 99; else 0."""
     recurring: _builtins.bool
-    """True: what earlier periods of the same subscription id left carries over. Of SUM, UNIQUE_COUNT
-    and WEIGHTED_SUM.
+    """True: what earlier periods of the same subscription id left carries over, and what events that
+    name the id left before it started or between two lives of it. Of SUM, UNIQUE_COUNT and
+    WEIGHTED_SUM.
     """
     day_bucket: Global___DayBucket.ValueType
     """Each local day is aggregated for itself first; not of LATEST, WEIGHTED_SUM or recurring meters."""

@@ -73,6 +73,41 @@ TIMING_IN_ADVANCE: Timing.ValueType  # 2
 """When the period starts."""
 Global___Timing: _TypeAlias = Timing  # noqa: Y015
 
+class _Settle:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SettleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Settle.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SETTLE_UNSPECIFIED: _Settle.ValueType  # 0
+    """At the end of the period, as SETTLE_PERIOD."""
+    SETTLE_PERIOD: _Settle.ValueType  # 1
+    """At the end of the period: one line for each bucket and group."""
+    SETTLE_DAILY: _Settle.ValueType  # 2
+    """At the end of each local day, on an invoice of its own."""
+    SETTLE_AMOUNT: _Settle.ValueType  # 3
+    """As often as they come to settle_amount, on an invoice of its own."""
+    SETTLE_EVENT: _Settle.ValueType  # 4
+    """With each event, on an invoice of its own."""
+
+class Settle(_Settle, metaclass=_SettleEnumTypeWrapper):
+    """When instant fees are billed. What is below a minor unit is carried to the next bill, and what
+    all of the period's events cost in their order is billed at its end: bills before that are
+    corrected by the difference.
+    """
+
+SETTLE_UNSPECIFIED: Settle.ValueType  # 0
+"""At the end of the period, as SETTLE_PERIOD."""
+SETTLE_PERIOD: Settle.ValueType  # 1
+"""At the end of the period: one line for each bucket and group."""
+SETTLE_DAILY: Settle.ValueType  # 2
+"""At the end of each local day, on an invoice of its own."""
+SETTLE_AMOUNT: Settle.ValueType  # 3
+"""As often as they come to settle_amount, on an invoice of its own."""
+SETTLE_EVENT: Settle.ValueType  # 4
+"""With each event, on an invoice of its own."""
+Global___Settle: _TypeAlias = Settle  # noqa: Y015
+
 class _ConversionRounding:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -284,6 +319,10 @@ class Charge(_message.Message):
     MINIMUM_AMOUNT_FIELD_NUMBER: _builtins.int
     GROUP_BY_FIELD_NUMBER: _builtins.int
     PRORATED_FIELD_NUMBER: _builtins.int
+    PAY_IN_ADVANCE_FIELD_NUMBER: _builtins.int
+    SETTLE_FIELD_NUMBER: _builtins.int
+    SETTLE_AMOUNT_FIELD_NUMBER: _builtins.int
+    NOT_INVOICED_FIELD_NUMBER: _builtins.int
     PRICING_UNIT_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Chosen by the client, unique in the version; empty on creation: the meter's code."""
@@ -317,6 +356,18 @@ class Charge(_message.Message):
     by its tiers, and no flat amounts: the meter must not round then, nor the charge convert units
     or have free ones.
     """
+    pay_in_advance: _builtins.bool
+    """True: each event is priced as it comes, by what it adds to the most that its period has cost;
+    no usage costs nothing. Not with a volume or custom price, a pricing unit, a maximum or a
+    minimum; only for meters that count, add up or count distinct values, neither recurring nor by
+    days nor rounded nor fanned out.
+    """
+    settle: Global___Settle.ValueType
+    """When the fees of a pay_in_advance charge are billed; not without."""
+    settle_amount: _builtins.str
+    """Decimal in currency units, above 0: the unbilled amount at which SETTLE_AMOUNT bills."""
+    not_invoiced: _builtins.bool
+    """True: the fees of a pay_in_advance charge go on no invoice; each is paid by itself."""
     @_builtins.property
     def price(self) -> Global___Price:
         """The price of usage that no bucket takes."""
@@ -358,11 +409,15 @@ class Charge(_message.Message):
         minimum_amount: _builtins.str = ...,
         group_by: _abc.Iterable[_builtins.str] | None = ...,
         prorated: _builtins.bool = ...,
+        pay_in_advance: _builtins.bool = ...,
+        settle: Global___Settle.ValueType = ...,
+        settle_amount: _builtins.str = ...,
+        not_invoiced: _builtins.bool = ...,
         pricing_unit: Global___PricingUnit | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["conversion", b"conversion", "price", b"price", "pricing_unit", b"pricing_unit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "code", b"code", "conversion", b"conversion", "display_name", b"display_name", "group_by", b"group_by", "maximum_amount", b"maximum_amount", "meter_code", b"meter_code", "minimum_amount", b"minimum_amount", "percentage_discount", b"percentage_discount", "price", b"price", "pricing_unit", b"pricing_unit", "prorated", b"prorated", "usage_discount", b"usage_discount"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "code", b"code", "conversion", b"conversion", "display_name", b"display_name", "group_by", b"group_by", "maximum_amount", b"maximum_amount", "meter_code", b"meter_code", "minimum_amount", b"minimum_amount", "not_invoiced", b"not_invoiced", "pay_in_advance", b"pay_in_advance", "percentage_discount", b"percentage_discount", "price", b"price", "pricing_unit", b"pricing_unit", "prorated", b"prorated", "settle", b"settle", "settle_amount", b"settle_amount", "usage_discount", b"usage_discount"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -46,7 +46,8 @@ class PercentagePrice(_message.Message):
     """Decimal, not negative: what of the sum of the first events is free; empty: nothing is."""
     event_minimum: _builtins.str
     """Decimal in currency units, not negative: the least that an event costs that is not free as a
-    whole. With a bound each event is priced alone. Empty: no such bound.
+    whole. With a bound each event is priced alone: one below zero that is free gives nothing
+    back. Without any, what is free follows the sum, up and down. Empty: no such bound.
     """
     event_maximum: _builtins.str
     """Decimal in currency units, not below event_minimum: the most that an event costs; empty: no

@@ -26,10 +26,11 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from tally.common.v1 import money_pb2 as tally_dot_common_dot_v1_dot_money__pb2
 from tally.common.v1 import options_pb2 as tally_dot_common_dot_v1_dot_options__pb2
 from tally.rating.v1 import billing_period_pb2 as tally_dot_rating_dot_v1_dot_billing__period__pb2
+from tally.rating.v1 import instant_fee_pb2 as tally_dot_rating_dot_v1_dot_instant__fee__pb2
 from tally.rating.v1 import plan_service_pb2 as tally_dot_rating_dot_v1_dot_plan__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tally/rating/v1/rating_service.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\x1a$tally/rating/v1/billing_period.proto\x1a\"tally/rating/v1/plan_service.proto\"\xbe\x01\n\x0bRatedPeriod\x12.\n\x06period\x18\x01 \x01(\x0b\x32\x1e.tally.rating.v1.BillingPeriod\x12\"\n\x04\x66\x65\x65s\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x17\n\x0fplan_version_id\x18\x04 \x01(\t\x12\x1a\n\x12usage_traceparents\x18\x05 \x03(\t\"&\n\x11RatePeriodRequest\x12\x11\n\tperiod_id\x18\x01 \x01(\t\"A\n\x12RatePeriodResponse\x12+\n\x05rated\x18\x01 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\"\'\n\x12\x43losePeriodRequest\x12\x11\n\tperiod_id\x18\x01 \x01(\t\"B\n\x13\x43losePeriodResponse\x12+\n\x05rated\x18\x01 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\")\n\x13\x43losePeriodsRequest\x12\x12\n\nperiod_ids\x18\x01 \x03(\t\"C\n\x14\x43losePeriodsResponse\x12+\n\x05rated\x18\x01 \x03(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\"=\n\x16\x43loseAdjustmentRequest\x12\x11\n\tperiod_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x05\"K\n\x17\x43loseAdjustmentResponse\x12\x30\n\nadjustment\x18\x01 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\"N\n\x11ListClosesRequest\x12\x12\n\nperiod_ids\x18\x01 \x03(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x12ListClosesResponse\x12&\n\x06\x63loses\x18\x01 \x03(\x0b\x32\x16.tally.rating.v1.Close\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"V\n\x05\x43lose\x12\x0e\n\x06tenant\x18\x01 \x01(\x05\x12\x10\n\x08sequence\x18\x02 \x01(\x05\x12+\n\x05rated\x18\x03 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\"\x9a\x02\n\x13SimulatePlanRequest\x12\x11\n\tplan_code\x18\x01 \x01(\t\x12\x14\n\x0cplan_version\x18\x02 \x01(\x05\x12-\n\x07version\x18\x03 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\x12\x15\n\rcurrency_code\x18\x04 \x01(\t\x12\x14\n\x0c\x63ustomer_ids\x18\x05 \x03(\t\x12\x14\n\x0con_plan_code\x18\x06 \x01(\t\x12)\n\x05start\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cwith_periods\x18\t \x01(\x08\"\xc7\x01\n\x14SimulatePlanResponse\x12\x32\n\x06period\x18\x01 \x01(\x0b\x32 .tally.rating.v1.SimulatedPeriodH\x00\x12>\n\x0csubscription\x18\x02 \x01(\x0b\x32&.tally.rating.v1.SimulatedSubscriptionH\x00\x12\x31\n\nsimulation\x18\x03 \x01(\x0b\x32\x1b.tally.rating.v1.SimulationH\x00\x42\x08\n\x06result\"\xfe\x01\n\x0fSimulatedPeriod\x12.\n\x06period\x18\x01 \x01(\x0b\x32\x1e.tally.rating.v1.BillingPeriod\x12)\n\x0b\x66\x65\x65s_before\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12(\n\nfees_after\x18\x03 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x62\x65\x66ore\x18\x04 \x01(\x0b\x32\x16.tally.common.v1.Money\x12%\n\x05\x61\x66ter\x18\x05 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x17\n\x0funmetered_codes\x18\x06 \x03(\t\"\xf3\x01\n\x15SimulatedSubscription\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x18\n\x10subscription_uid\x18\x02 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x03 \x01(\t\x12\x14\n\x0cperiod_count\x18\x04 \x01(\x05\x12\x14\n\x0c\x63losed_count\x18\x05 \x01(\x05\x12&\n\x06\x62\x65\x66ore\x18\x06 \x01(\x0b\x32\x16.tally.common.v1.Money\x12%\n\x05\x61\x66ter\x18\x07 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x17\n\x0funmetered_codes\x18\x08 \x03(\t\"\x88\x01\n\nSimulation\x12\x1a\n\x12subscription_count\x18\x01 \x01(\x03\x12\x14\n\x0cperiod_count\x18\x02 \x01(\x03\x12\x17\n\x0funmetered_count\x18\x03 \x01(\x03\x12/\n\x06totals\x18\x04 \x03(\x0b\x32\x1f.tally.rating.v1.SimulatedTotal\"_\n\x0eSimulatedTotal\x12&\n\x06\x62\x65\x66ore\x18\x01 \x01(\x0b\x32\x16.tally.common.v1.Money\x12%\n\x05\x61\x66ter\x18\x02 \x01(\x0b\x32\x16.tally.common.v1.Money2\xdd\x04\n\rRatingService\x12[\n\nRatePeriod\x12\".tally.rating.v1.RatePeriodRequest\x1a#.tally.rating.v1.RatePeriodResponse\"\x04\xe0\xe0\x18\x07\x12^\n\x0b\x43losePeriod\x12#.tally.rating.v1.ClosePeriodRequest\x1a$.tally.rating.v1.ClosePeriodResponse\"\x04\xe0\xe0\x18\x11\x12\x61\n\x0c\x43losePeriods\x12$.tally.rating.v1.ClosePeriodsRequest\x1a%.tally.rating.v1.ClosePeriodsResponse\"\x04\xe0\xe0\x18\x11\x12j\n\x0f\x43loseAdjustment\x12\'.tally.rating.v1.CloseAdjustmentRequest\x1a(.tally.rating.v1.CloseAdjustmentResponse\"\x04\xe0\xe0\x18\x11\x12[\n\nListCloses\x12\".tally.rating.v1.ListClosesRequest\x1a#.tally.rating.v1.ListClosesResponse\"\x04\xe0\xe0\x18\x11\x12\x63\n\x0cSimulatePlan\x12$.tally.rating.v1.SimulatePlanRequest\x1a%.tally.rating.v1.SimulatePlanResponse\"\x04\xe0\xe0\x18\x07\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tally/rating/v1/rating_service.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\x1a$tally/rating/v1/billing_period.proto\x1a!tally/rating/v1/instant_fee.proto\x1a\"tally/rating/v1/plan_service.proto\"\xbe\x01\n\x0bRatedPeriod\x12.\n\x06period\x18\x01 \x01(\x0b\x32\x1e.tally.rating.v1.BillingPeriod\x12\"\n\x04\x66\x65\x65s\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x17\n\x0fplan_version_id\x18\x04 \x01(\t\x12\x1a\n\x12usage_traceparents\x18\x05 \x03(\t\"&\n\x11RatePeriodRequest\x12\x11\n\tperiod_id\x18\x01 \x01(\t\"A\n\x12RatePeriodResponse\x12+\n\x05rated\x18\x01 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\"\'\n\x12\x43losePeriodRequest\x12\x11\n\tperiod_id\x18\x01 \x01(\t\"B\n\x13\x43losePeriodResponse\x12+\n\x05rated\x18\x01 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\")\n\x13\x43losePeriodsRequest\x12\x12\n\nperiod_ids\x18\x01 \x03(\t\"C\n\x14\x43losePeriodsResponse\x12+\n\x05rated\x18\x01 \x03(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\"=\n\x16\x43loseAdjustmentRequest\x12\x11\n\tperiod_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x05\"K\n\x17\x43loseAdjustmentResponse\x12\x30\n\nadjustment\x18\x01 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\"N\n\x11ListClosesRequest\x12\x12\n\nperiod_ids\x18\x01 \x03(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x12ListClosesResponse\x12&\n\x06\x63loses\x18\x01 \x03(\x0b\x32\x16.tally.rating.v1.Close\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"V\n\x05\x43lose\x12\x0e\n\x06tenant\x18\x01 \x01(\x05\x12\x10\n\x08sequence\x18\x02 \x01(\x05\x12+\n\x05rated\x18\x03 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\"\xa5\x01\n\x16ListInstantFeesRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63harge_code\x18\x02 \x01(\t\x12\x36\n\x0epayment_status\x18\x03 \x01(\x0e\x32\x1e.tally.rating.v1.PaymentStatus\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"]\n\x17ListInstantFeesResponse\x12)\n\x04\x66\x65\x65s\x18\x01 \x03(\x0b\x32\x1b.tally.rating.v1.InstantFee\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"y\n\x1bSetInstantFeePaymentRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06\x66\x65\x65_id\x18\x02 \x01(\t\x12\x36\n\x0epayment_status\x18\x03 \x01(\x0e\x32\x1e.tally.rating.v1.PaymentStatus\"H\n\x1cSetInstantFeePaymentResponse\x12(\n\x03\x66\x65\x65\x18\x01 \x01(\x0b\x32\x1b.tally.rating.v1.InstantFee\"\x9a\x02\n\x13SimulatePlanRequest\x12\x11\n\tplan_code\x18\x01 \x01(\t\x12\x14\n\x0cplan_version\x18\x02 \x01(\x05\x12-\n\x07version\x18\x03 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\x12\x15\n\rcurrency_code\x18\x04 \x01(\t\x12\x14\n\x0c\x63ustomer_ids\x18\x05 \x03(\t\x12\x14\n\x0con_plan_code\x18\x06 \x01(\t\x12)\n\x05start\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cwith_periods\x18\t \x01(\x08\"\xc7\x01\n\x14SimulatePlanResponse\x12\x32\n\x06period\x18\x01 \x01(\x0b\x32 .tally.rating.v1.SimulatedPeriodH\x00\x12>\n\x0csubscription\x18\x02 \x01(\x0b\x32&.tally.rating.v1.SimulatedSubscriptionH\x00\x12\x31\n\nsimulation\x18\x03 \x01(\x0b\x32\x1b.tally.rating.v1.SimulationH\x00\x42\x08\n\x06result\"\xfe\x01\n\x0fSimulatedPeriod\x12.\n\x06period\x18\x01 \x01(\x0b\x32\x1e.tally.rating.v1.BillingPeriod\x12)\n\x0b\x66\x65\x65s_before\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12(\n\nfees_after\x18\x03 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x62\x65\x66ore\x18\x04 \x01(\x0b\x32\x16.tally.common.v1.Money\x12%\n\x05\x61\x66ter\x18\x05 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x17\n\x0funmetered_codes\x18\x06 \x03(\t\"\xf3\x01\n\x15SimulatedSubscription\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x18\n\x10subscription_uid\x18\x02 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x03 \x01(\t\x12\x14\n\x0cperiod_count\x18\x04 \x01(\x05\x12\x14\n\x0c\x63losed_count\x18\x05 \x01(\x05\x12&\n\x06\x62\x65\x66ore\x18\x06 \x01(\x0b\x32\x16.tally.common.v1.Money\x12%\n\x05\x61\x66ter\x18\x07 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x17\n\x0funmetered_codes\x18\x08 \x03(\t\"\x88\x01\n\nSimulation\x12\x1a\n\x12subscription_count\x18\x01 \x01(\x03\x12\x14\n\x0cperiod_count\x18\x02 \x01(\x03\x12\x17\n\x0funmetered_count\x18\x03 \x01(\x03\x12/\n\x06totals\x18\x04 \x03(\x0b\x32\x1f.tally.rating.v1.SimulatedTotal\"_\n\x0eSimulatedTotal\x12&\n\x06\x62\x65\x66ore\x18\x01 \x01(\x0b\x32\x16.tally.common.v1.Money\x12%\n\x05\x61\x66ter\x18\x02 \x01(\x0b\x32\x16.tally.common.v1.Money2\xc4\x06\n\rRatingService\x12[\n\nRatePeriod\x12\".tally.rating.v1.RatePeriodRequest\x1a#.tally.rating.v1.RatePeriodResponse\"\x04\xe0\xe0\x18\x07\x12^\n\x0b\x43losePeriod\x12#.tally.rating.v1.ClosePeriodRequest\x1a$.tally.rating.v1.ClosePeriodResponse\"\x04\xe0\xe0\x18\x11\x12\x61\n\x0c\x43losePeriods\x12$.tally.rating.v1.ClosePeriodsRequest\x1a%.tally.rating.v1.ClosePeriodsResponse\"\x04\xe0\xe0\x18\x11\x12j\n\x0f\x43loseAdjustment\x12\'.tally.rating.v1.CloseAdjustmentRequest\x1a(.tally.rating.v1.CloseAdjustmentResponse\"\x04\xe0\xe0\x18\x11\x12[\n\nListCloses\x12\".tally.rating.v1.ListClosesRequest\x1a#.tally.rating.v1.ListClosesResponse\"\x04\xe0\xe0\x18\x11\x12j\n\x0fListInstantFees\x12\'.tally.rating.v1.ListInstantFeesRequest\x1a(.tally.rating.v1.ListInstantFeesResponse\"\x04\xe0\xe0\x18\x07\x12y\n\x14SetInstantFeePayment\x12,.tally.rating.v1.SetInstantFeePaymentRequest\x1a-.tally.rating.v1.SetInstantFeePaymentResponse\"\x04\xe0\xe0\x18\x0c\x12\x63\n\x0cSimulatePlan\x12$.tally.rating.v1.SimulatePlanRequest\x1a%.tally.rating.v1.SimulatePlanResponse\"\x04\xe0\xe0\x18\x07\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,44 +47,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RATINGSERVICE'].methods_by_name['CloseAdjustment']._serialized_options = b'\340\340\030\021'
   _globals['_RATINGSERVICE'].methods_by_name['ListCloses']._loaded_options = None
   _globals['_RATINGSERVICE'].methods_by_name['ListCloses']._serialized_options = b'\340\340\030\021'
+  _globals['_RATINGSERVICE'].methods_by_name['ListInstantFees']._loaded_options = None
+  _globals['_RATINGSERVICE'].methods_by_name['ListInstantFees']._serialized_options = b'\340\340\030\007'
+  _globals['_RATINGSERVICE'].methods_by_name['SetInstantFeePayment']._loaded_options = None
+  _globals['_RATINGSERVICE'].methods_by_name['SetInstantFeePayment']._serialized_options = b'\340\340\030\014'
   _globals['_RATINGSERVICE'].methods_by_name['SimulatePlan']._loaded_options = None
   _globals['_RATINGSERVICE'].methods_by_name['SimulatePlan']._serialized_options = b'\340\340\030\007'
-  _globals['_RATEDPERIOD']._serialized_start=225
-  _globals['_RATEDPERIOD']._serialized_end=415
-  _globals['_RATEPERIODREQUEST']._serialized_start=417
-  _globals['_RATEPERIODREQUEST']._serialized_end=455
-  _globals['_RATEPERIODRESPONSE']._serialized_start=457
-  _globals['_RATEPERIODRESPONSE']._serialized_end=522
-  _globals['_CLOSEPERIODREQUEST']._serialized_start=524
-  _globals['_CLOSEPERIODREQUEST']._serialized_end=563
-  _globals['_CLOSEPERIODRESPONSE']._serialized_start=565
-  _globals['_CLOSEPERIODRESPONSE']._serialized_end=631
-  _globals['_CLOSEPERIODSREQUEST']._serialized_start=633
-  _globals['_CLOSEPERIODSREQUEST']._serialized_end=674
-  _globals['_CLOSEPERIODSRESPONSE']._serialized_start=676
-  _globals['_CLOSEPERIODSRESPONSE']._serialized_end=743
-  _globals['_CLOSEADJUSTMENTREQUEST']._serialized_start=745
-  _globals['_CLOSEADJUSTMENTREQUEST']._serialized_end=806
-  _globals['_CLOSEADJUSTMENTRESPONSE']._serialized_start=808
-  _globals['_CLOSEADJUSTMENTRESPONSE']._serialized_end=883
-  _globals['_LISTCLOSESREQUEST']._serialized_start=885
-  _globals['_LISTCLOSESREQUEST']._serialized_end=963
-  _globals['_LISTCLOSESRESPONSE']._serialized_start=965
-  _globals['_LISTCLOSESRESPONSE']._serialized_end=1050
-  _globals['_CLOSE']._serialized_start=1052
-  _globals['_CLOSE']._serialized_end=1138
-  _globals['_SIMULATEPLANREQUEST']._serialized_start=1141
-  _globals['_SIMULATEPLANREQUEST']._serialized_end=1423
-  _globals['_SIMULATEPLANRESPONSE']._serialized_start=1426
-  _globals['_SIMULATEPLANRESPONSE']._serialized_end=1625
-  _globals['_SIMULATEDPERIOD']._serialized_start=1628
-  _globals['_SIMULATEDPERIOD']._serialized_end=1882
-  _globals['_SIMULATEDSUBSCRIPTION']._serialized_start=1885
-  _globals['_SIMULATEDSUBSCRIPTION']._serialized_end=2128
-  _globals['_SIMULATION']._serialized_start=2131
-  _globals['_SIMULATION']._serialized_end=2267
-  _globals['_SIMULATEDTOTAL']._serialized_start=2269
-  _globals['_SIMULATEDTOTAL']._serialized_end=2364
-  _globals['_RATINGSERVICE']._serialized_start=2367
-  _globals['_RATINGSERVICE']._serialized_end=2972
+  _globals['_RATEDPERIOD']._serialized_start=260
+  _globals['_RATEDPERIOD']._serialized_end=450
+  _globals['_RATEPERIODREQUEST']._serialized_start=452
+  _globals['_RATEPERIODREQUEST']._serialized_end=490
+  _globals['_RATEPERIODRESPONSE']._serialized_start=492
+  _globals['_RATEPERIODRESPONSE']._serialized_end=557
+  _globals['_CLOSEPERIODREQUEST']._serialized_start=559
+  _globals['_CLOSEPERIODREQUEST']._serialized_end=598
+  _globals['_CLOSEPERIODRESPONSE']._serialized_start=600
+  _globals['_CLOSEPERIODRESPONSE']._serialized_end=666
+  _globals['_CLOSEPERIODSREQUEST']._serialized_start=668
+  _globals['_CLOSEPERIODSREQUEST']._serialized_end=709
+  _globals['_CLOSEPERIODSRESPONSE']._serialized_start=711
+  _globals['_CLOSEPERIODSRESPONSE']._serialized_end=778
+  _globals['_CLOSEADJUSTMENTREQUEST']._serialized_start=780
+  _globals['_CLOSEADJUSTMENTREQUEST']._serialized_end=841
+  _globals['_CLOSEADJUSTMENTRESPONSE']._serialized_start=843
+  _globals['_CLOSEADJUSTMENTRESPONSE']._serialized_end=918
+  _globals['_LISTCLOSESREQUEST']._serialized_start=920
+  _globals['_LISTCLOSESREQUEST']._serialized_end=998
+  _globals['_LISTCLOSESRESPONSE']._serialized_start=1000
+  _globals['_LISTCLOSESRESPONSE']._serialized_end=1085
+  _globals['_CLOSE']._serialized_start=1087
+  _globals['_CLOSE']._serialized_end=1173
+  _globals['_LISTINSTANTFEESREQUEST']._serialized_start=1176
+  _globals['_LISTINSTANTFEESREQUEST']._serialized_end=1341
+  _globals['_LISTINSTANTFEESRESPONSE']._serialized_start=1343
+  _globals['_LISTINSTANTFEESRESPONSE']._serialized_end=1436
+  _globals['_SETINSTANTFEEPAYMENTREQUEST']._serialized_start=1438
+  _globals['_SETINSTANTFEEPAYMENTREQUEST']._serialized_end=1559
+  _globals['_SETINSTANTFEEPAYMENTRESPONSE']._serialized_start=1561
+  _globals['_SETINSTANTFEEPAYMENTRESPONSE']._serialized_end=1633
+  _globals['_SIMULATEPLANREQUEST']._serialized_start=1636
+  _globals['_SIMULATEPLANREQUEST']._serialized_end=1918
+  _globals['_SIMULATEPLANRESPONSE']._serialized_start=1921
+  _globals['_SIMULATEPLANRESPONSE']._serialized_end=2120
+  _globals['_SIMULATEDPERIOD']._serialized_start=2123
+  _globals['_SIMULATEDPERIOD']._serialized_end=2377
+  _globals['_SIMULATEDSUBSCRIPTION']._serialized_start=2380
+  _globals['_SIMULATEDSUBSCRIPTION']._serialized_end=2623
+  _globals['_SIMULATION']._serialized_start=2626
+  _globals['_SIMULATION']._serialized_end=2762
+  _globals['_SIMULATEDTOTAL']._serialized_start=2764
+  _globals['_SIMULATEDTOTAL']._serialized_end=2859
+  _globals['_RATINGSERVICE']._serialized_start=2862
+  _globals['_RATINGSERVICE']._serialized_end=3698
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from tally.common.v1 import money_pb2 as _money_pb2
 from tally.rating.v1 import billing_period_pb2 as _billing_period_pb2
+from tally.rating.v1 import instant_fee_pb2 as _instant_fee_pb2
 from tally.rating.v1 import plan_service_pb2 as _plan_service_pb2
 import builtins as _builtins
 import sys
@@ -41,7 +42,9 @@ class RatedPeriod(_message.Message):
 
     @_builtins.property
     def fees(self) -> _containers.RepeatedCompositeFieldContainer[_billing_period_pb2.Fee]:
-        """By the plan's order of charges, buckets before the default bucket, a charge's minimum last."""
+        """By the plan's order of charges, buckets before the default bucket, a charge's minimum last;
+        then fixed charges.
+        """
 
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
@@ -351,6 +354,126 @@ class Close(_message.Message):
 Global___Close: _TypeAlias = Close  # noqa: Y015
 
 @_typing.final
+class ListInstantFeesRequest(_message.Message):
+    """Which instant fees to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    CHARGE_CODE_FIELD_NUMBER: _builtins.int
+    PAYMENT_STATUS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.str
+    """Only of this subscription; empty: of all."""
+    charge_code: _builtins.str
+    """Only of this charge; empty: of all."""
+    payment_status: _instant_fee_pb2.PaymentStatus.ValueType
+    """Only with this status; PAYMENT_STATUS_UNSPECIFIED: all fees, also those that are invoiced."""
+    page_size: _builtins.int
+    """At most this many, up to 1,000; 0: 100."""
+    page_token: _builtins.str
+    """From the answer before; empty: the first page."""
+    def __init__(
+        self,
+        *,
+        subscription_id: _builtins.str = ...,
+        charge_code: _builtins.str = ...,
+        payment_status: _instant_fee_pb2.PaymentStatus.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charge_code", b"charge_code", "page_size", b"page_size", "page_token", b"page_token", "payment_status", b"payment_status", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListInstantFeesRequest: _TypeAlias = ListInstantFeesRequest  # noqa: Y015
+
+@_typing.final
+class ListInstantFeesResponse(_message.Message):
+    """A page of instant fees."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty: this was the last one."""
+    @_builtins.property
+    def fees(self) -> _containers.RepeatedCompositeFieldContainer[_instant_fee_pb2.InstantFee]:
+        """By the positions of their events, then by charge."""
+
+    def __init__(
+        self,
+        *,
+        fees: _abc.Iterable[_instant_fee_pb2.InstantFee] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fees", b"fees", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListInstantFeesResponse: _TypeAlias = ListInstantFeesResponse  # noqa: Y015
+
+@_typing.final
+class SetInstantFeePaymentRequest(_message.Message):
+    """Says how a payment went."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    FEE_ID_FIELD_NUMBER: _builtins.int
+    PAYMENT_STATUS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    fee_id: _builtins.str
+    """UUID."""
+    payment_status: _instant_fee_pb2.PaymentStatus.ValueType
+    """How it went."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        fee_id: _builtins.str = ...,
+        payment_status: _instant_fee_pb2.PaymentStatus.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fee_id", b"fee_id", "payment_status", b"payment_status", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetInstantFeePaymentRequest: _TypeAlias = SetInstantFeePaymentRequest  # noqa: Y015
+
+@_typing.final
+class SetInstantFeePaymentResponse(_message.Message):
+    """It was noted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def fee(self) -> _instant_fee_pb2.InstantFee:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        fee: _instant_fee_pb2.InstantFee | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fee", b"fee"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fee", b"fee"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetInstantFeePaymentResponse: _TypeAlias = SetInstantFeePaymentResponse  # noqa: Y015
+
+@_typing.final
 class SimulatePlanRequest(_message.Message):
     """Tries a plan version on past usage."""
 
@@ -470,11 +593,13 @@ class SimulatedPeriod(_message.Message):
 
     @_builtins.property
     def fees_before(self) -> _containers.RepeatedCompositeFieldContainer[_billing_period_pb2.Fee]:
-        """Under the version that it has; the base fee first."""
+        """Under the version that it has; the base fee first, then fixed charges in advance."""
 
     @_builtins.property
     def fees_after(self) -> _containers.RepeatedCompositeFieldContainer[_billing_period_pb2.Fee]:
-        """Under the version tried; the base fee first."""
+        """Under the version tried; the base fee first, then fixed charges in advance. A subscription's
+        own units are those of the fixed charges that have the same code.
+        """
 
     @_builtins.property
     def before(self) -> _money_pb2.Money:

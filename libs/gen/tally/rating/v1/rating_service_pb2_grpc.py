@@ -60,6 +60,16 @@ class RatingServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesResponse.FromString,
                 _registered_method=True)
+        self.ListInstantFees = channel.unary_unary(
+                '/tally.rating.v1.RatingService/ListInstantFees',
+                request_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListInstantFeesRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListInstantFeesResponse.FromString,
+                _registered_method=True)
+        self.SetInstantFeePayment = channel.unary_unary(
+                '/tally.rating.v1.RatingService/SetInstantFeePayment',
+                request_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.SetInstantFeePaymentRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.SetInstantFeePaymentResponse.FromString,
+                _registered_method=True)
         self.SimulatePlan = channel.unary_stream(
                 '/tally.rating.v1.RatingService/SimulatePlan',
                 request_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.SimulatePlanRequest.SerializeToString,
@@ -120,6 +130,25 @@ class RatingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListInstantFees(self, request, context):
+        """Lists what events of pay_in_advance charges cost as they came, in the order of the log.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetInstantFeePayment(self, request, context):
+        """Says how the payment of a fee went that goes on no invoice. Any status may follow any other,
+        but for a fee that was paid: it stays so.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INSTANT_FEE_NOT_FOUND,
+        FAILED_PRECONDITION/INSTANT_FEE_INVOICED, FAILED_PRECONDITION/INSTANT_FEE_PAID,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SimulatePlan(self, request, context):
         """Prices past periods of many subscriptions under another plan version, from the usage that is
         stored; changes nothing. Answers each subscription with what it comes to before and after, and
@@ -162,6 +191,16 @@ def add_RatingServiceServicer_to_server(servicer, server):
                     servicer.ListCloses,
                     request_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesResponse.SerializeToString,
+            ),
+            'ListInstantFees': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListInstantFees,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListInstantFeesRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListInstantFeesResponse.SerializeToString,
+            ),
+            'SetInstantFeePayment': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetInstantFeePayment,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.SetInstantFeePaymentRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.SetInstantFeePaymentResponse.SerializeToString,
             ),
             'SimulatePlan': grpc.unary_stream_rpc_method_handler(
                     servicer.SimulatePlan,
@@ -305,6 +344,60 @@ class RatingService:
             '/tally.rating.v1.RatingService/ListCloses',
             tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListInstantFees(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.RatingService/ListInstantFees',
+            tally_dot_rating_dot_v1_dot_rating__service__pb2.ListInstantFeesRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_rating__service__pb2.ListInstantFeesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetInstantFeePayment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.RatingService/SetInstantFeePayment',
+            tally_dot_rating_dot_v1_dot_rating__service__pb2.SetInstantFeePaymentRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_rating__service__pb2.SetInstantFeePaymentResponse.FromString,
             options,
             channel_credentials,
             insecure,

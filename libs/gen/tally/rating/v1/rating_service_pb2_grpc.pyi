@@ -62,6 +62,17 @@ class RatingServiceStub:
     tenant named in the metadata; without one, for all tenants.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
+    ListInstantFees: _grpc.UnaryUnaryMultiCallable[_rating_service_pb2.ListInstantFeesRequest, _rating_service_pb2.ListInstantFeesResponse]
+    """Lists what events of pay_in_advance charges cost as they came, in the order of the log.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
+    SetInstantFeePayment: _grpc.UnaryUnaryMultiCallable[_rating_service_pb2.SetInstantFeePaymentRequest, _rating_service_pb2.SetInstantFeePaymentResponse]
+    """Says how the payment of a fee went that goes on no invoice. Any status may follow any other,
+    but for a fee that was paid: it stays so.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INSTANT_FEE_NOT_FOUND,
+    FAILED_PRECONDITION/INSTANT_FEE_INVOICED, FAILED_PRECONDITION/INSTANT_FEE_PAID,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
     SimulatePlan: _grpc.UnaryStreamMultiCallable[_rating_service_pb2.SimulatePlanRequest, _rating_service_pb2.SimulatePlanResponse]
     """Prices past periods of many subscriptions under another plan version, from the usage that is
     stored; changes nothing. Answers each subscription with what it comes to before and after, and
@@ -107,6 +118,17 @@ class RatingServiceAsyncStub(RatingServiceStub):
     """Lists what was frozen of periods, by tenant, period and sequence; freezes nothing. For the
     tenant named in the metadata; without one, for all tenants.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
+    ListInstantFees: _aio.UnaryUnaryMultiCallable[_rating_service_pb2.ListInstantFeesRequest, _rating_service_pb2.ListInstantFeesResponse]  # type: ignore[assignment]
+    """Lists what events of pay_in_advance charges cost as they came, in the order of the log.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
+    SetInstantFeePayment: _aio.UnaryUnaryMultiCallable[_rating_service_pb2.SetInstantFeePaymentRequest, _rating_service_pb2.SetInstantFeePaymentResponse]  # type: ignore[assignment]
+    """Says how the payment of a fee went that goes on no invoice. Any status may follow any other,
+    but for a fee that was paid: it stays so.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INSTANT_FEE_NOT_FOUND,
+    FAILED_PRECONDITION/INSTANT_FEE_INVOICED, FAILED_PRECONDITION/INSTANT_FEE_PAID,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     SimulatePlan: _aio.UnaryStreamMultiCallable[_rating_service_pb2.SimulatePlanRequest, _rating_service_pb2.SimulatePlanResponse]  # type: ignore[assignment]
     """Prices past periods of many subscriptions under another plan version, from the usage that is
@@ -180,6 +202,29 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists what was frozen of periods, by tenant, period and sequence; freezes nothing. For the
         tenant named in the metadata; without one, for all tenants.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ListInstantFees(
+        self,
+        request: _rating_service_pb2.ListInstantFeesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rating_service_pb2.ListInstantFeesResponse, _abc.Awaitable[_rating_service_pb2.ListInstantFeesResponse]]:
+        """Lists what events of pay_in_advance charges cost as they came, in the order of the log.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def SetInstantFeePayment(
+        self,
+        request: _rating_service_pb2.SetInstantFeePaymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rating_service_pb2.SetInstantFeePaymentResponse, _abc.Awaitable[_rating_service_pb2.SetInstantFeePaymentResponse]]:
+        """Says how the payment of a fee went that goes on no invoice. Any status may follow any other,
+        but for a fee that was paid: it stays so.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INSTANT_FEE_NOT_FOUND,
+        FAILED_PRECONDITION/INSTANT_FEE_INVOICED, FAILED_PRECONDITION/INSTANT_FEE_PAID,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

@@ -55,8 +55,9 @@ class SubscriptionServiceStub:
     UpdateFixedUnits: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateFixedUnitsRequest, _subscription_service_pb2.UpdateFixedUnitsResponse]
     """Changes how many units of a fixed charge a subscription has, from today on or from its next
     week or month on. Days are those of its zone; of several changes from one day on the last
-    counts. Units that are raised now and billed in advance are billed at once, as an adjustment of
-    the present period; less of them takes effect, without a credit, by the next.
+    counts. Units that are raised now and billed in advance are added to the present period: where
+    it is invoiced already, as an adjustment on the customer's next invoice. Less of them takes
+    effect, without a credit, by the next period.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
     NOT_FOUND/FIXED_CHARGE_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
     ended, ALREADY_EXISTS/REQUEST_ID_REUSED.
@@ -94,8 +95,9 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     UpdateFixedUnits: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateFixedUnitsRequest, _subscription_service_pb2.UpdateFixedUnitsResponse]  # type: ignore[assignment]
     """Changes how many units of a fixed charge a subscription has, from today on or from its next
     week or month on. Days are those of its zone; of several changes from one day on the last
-    counts. Units that are raised now and billed in advance are billed at once, as an adjustment of
-    the present period; less of them takes effect, without a credit, by the next.
+    counts. Units that are raised now and billed in advance are added to the present period: where
+    it is invoiced already, as an adjustment on the customer's next invoice. Less of them takes
+    effect, without a credit, by the next period.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
     NOT_FOUND/FIXED_CHARGE_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
     ended, ALREADY_EXISTS/REQUEST_ID_REUSED.
@@ -160,8 +162,9 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_subscription_service_pb2.UpdateFixedUnitsResponse, _abc.Awaitable[_subscription_service_pb2.UpdateFixedUnitsResponse]]:
         """Changes how many units of a fixed charge a subscription has, from today on or from its next
         week or month on. Days are those of its zone; of several changes from one day on the last
-        counts. Units that are raised now and billed in advance are billed at once, as an adjustment of
-        the present period; less of them takes effect, without a credit, by the next.
+        counts. Units that are raised now and billed in advance are added to the present period: where
+        it is invoiced already, as an adjustment on the customer's next invoice. Less of them takes
+        effect, without a credit, by the next period.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
         NOT_FOUND/FIXED_CHARGE_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
         ended, ALREADY_EXISTS/REQUEST_ID_REUSED.

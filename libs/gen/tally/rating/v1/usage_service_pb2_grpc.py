@@ -75,6 +75,11 @@ class UsageServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.VerifyUsageRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.VerifyUsageResponse.FromString,
                 _registered_method=True)
+        self.RebuildUsage = channel.unary_stream(
+                '/tally.rating.v1.UsageService/RebuildUsage',
+                request_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.RebuildUsageRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.RebuildUsageResponse.FromString,
+                _registered_method=True)
 
 
 class UsageServiceServicer:
@@ -83,7 +88,7 @@ class UsageServiceServicer:
 
     def GetUsage(self, request, context):
         """Returns the usage of a subscription in its current or another usage period, priced. What it has
-        cost so far has no minimums: those are of the whole period.
+        cost so far has no minimums, which are of the whole period, and no fixed charges.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
         NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
         FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE,
@@ -176,6 +181,21 @@ class UsageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RebuildUsage(self, request, context):
+        """Computes the usage of a customer, or of all, again from the event log, with every correction, and
+        puts it in the place of what is stored where that differs. Usage that was right stays as it is,
+        byte for byte. Readers see all of a day's usage throughout, as it was or as it is now; new events
+        go on being counted. A closed period whose usage changes is announced as late usage is. What a
+        meter that no plan charges counted begins with the customer's first event afterwards, also where
+        the meter was made later. Answers progress, and last what was done. Stopped halfway, it has done
+        whole days: ask again. A repeat of a request that was done gets its last answer only.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED,
+        UNAVAILABLE/UNAVAILABLE when the log or the database is away, or usage keeps changing meanwhile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UsageServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -218,6 +238,11 @@ def add_UsageServiceServicer_to_server(servicer, server):
                     servicer.VerifyUsage,
                     request_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.VerifyUsageRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.VerifyUsageResponse.SerializeToString,
+            ),
+            'RebuildUsage': grpc.unary_stream_rpc_method_handler(
+                    servicer.RebuildUsage,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.RebuildUsageRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_usage__service__pb2.RebuildUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -437,6 +462,33 @@ class UsageService:
             '/tally.rating.v1.UsageService/VerifyUsage',
             tally_dot_rating_dot_v1_dot_usage__service__pb2.VerifyUsageRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_usage__service__pb2.VerifyUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RebuildUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tally.rating.v1.UsageService/RebuildUsage',
+            tally_dot_rating_dot_v1_dot_usage__service__pb2.RebuildUsageRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_usage__service__pb2.RebuildUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,7 +35,7 @@ class UsageServiceStub:
     def __new__(cls, channel: _aio.Channel) -> UsageServiceAsyncStub: ...
     GetUsage: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.GetUsageRequest, _usage_service_pb2.GetUsageResponse]
     """Returns the usage of a subscription in its current or another usage period, priced. What it has
-    cost so far has no minimums: those are of the whole period.
+    cost so far has no minimums, which are of the whole period, and no fixed charges.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
     NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
     FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE,
@@ -96,6 +96,17 @@ class UsageServiceStub:
     internal token without one asks for all tenants. Reads the whole log, whoever asks.
     Errors: UNAVAILABLE/UNAVAILABLE.
     """
+    RebuildUsage: _grpc.UnaryStreamMultiCallable[_usage_service_pb2.RebuildUsageRequest, _usage_service_pb2.RebuildUsageResponse]
+    """Computes the usage of a customer, or of all, again from the event log, with every correction, and
+    puts it in the place of what is stored where that differs. Usage that was right stays as it is,
+    byte for byte. Readers see all of a day's usage throughout, as it was or as it is now; new events
+    go on being counted. A closed period whose usage changes is announced as late usage is. What a
+    meter that no plan charges counted begins with the customer's first event afterwards, also where
+    the meter was made later. Answers progress, and last what was done. Stopped halfway, it has done
+    whole days: ask again. A repeat of a request that was done gets its last answer only.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED,
+    UNAVAILABLE/UNAVAILABLE when the log or the database is away, or usage keeps changing meanwhile.
+    """
 
 @_typing.type_check_only
 class UsageServiceAsyncStub(UsageServiceStub):
@@ -104,7 +115,7 @@ class UsageServiceAsyncStub(UsageServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetUsage: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.GetUsageRequest, _usage_service_pb2.GetUsageResponse]  # type: ignore[assignment]
     """Returns the usage of a subscription in its current or another usage period, priced. What it has
-    cost so far has no minimums: those are of the whole period.
+    cost so far has no minimums, which are of the whole period, and no fixed charges.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
     NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
     FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE,
@@ -165,6 +176,17 @@ class UsageServiceAsyncStub(UsageServiceStub):
     internal token without one asks for all tenants. Reads the whole log, whoever asks.
     Errors: UNAVAILABLE/UNAVAILABLE.
     """
+    RebuildUsage: _aio.UnaryStreamMultiCallable[_usage_service_pb2.RebuildUsageRequest, _usage_service_pb2.RebuildUsageResponse]  # type: ignore[assignment]
+    """Computes the usage of a customer, or of all, again from the event log, with every correction, and
+    puts it in the place of what is stored where that differs. Usage that was right stays as it is,
+    byte for byte. Readers see all of a day's usage throughout, as it was or as it is now; new events
+    go on being counted. A closed period whose usage changes is announced as late usage is. What a
+    meter that no plan charges counted begins with the customer's first event afterwards, also where
+    the meter was made later. Answers progress, and last what was done. Stopped halfway, it has done
+    whole days: ask again. A repeat of a request that was done gets its last answer only.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED,
+    UNAVAILABLE/UNAVAILABLE when the log or the database is away, or usage keeps changing meanwhile.
+    """
 
 class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
     """Usage so far, and what it costs."""
@@ -176,7 +198,7 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_usage_service_pb2.GetUsageResponse, _abc.Awaitable[_usage_service_pb2.GetUsageResponse]]:
         """Returns the usage of a subscription in its current or another usage period, priced. What it has
-        cost so far has no minimums: those are of the whole period.
+        cost so far has no minimums, which are of the whole period, and no fixed charges.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
         NOT_FOUND/PERIOD_NOT_FOUND when no usage period holds `at`,
         FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE,
@@ -278,6 +300,23 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         differences as they are found, and then what was looked at. For the token's tenant; an
         internal token without one asks for all tenants. Reads the whole log, whoever asks.
         Errors: UNAVAILABLE/UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def RebuildUsage(
+        self,
+        request: _usage_service_pb2.RebuildUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_usage_service_pb2.RebuildUsageResponse], _abc.AsyncIterator[_usage_service_pb2.RebuildUsageResponse]]:
+        """Computes the usage of a customer, or of all, again from the event log, with every correction, and
+        puts it in the place of what is stored where that differs. Usage that was right stays as it is,
+        byte for byte. Readers see all of a day's usage throughout, as it was or as it is now; new events
+        go on being counted. A closed period whose usage changes is announced as late usage is. What a
+        meter that no plan charges counted begins with the customer's first event afterwards, also where
+        the meter was made later. Answers progress, and last what was done. Stopped halfway, it has done
+        whole days: ask again. A repeat of a request that was done gets its last answer only.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED,
+        UNAVAILABLE/UNAVAILABLE when the log or the database is away, or usage keeps changing meanwhile.
         """
 
 def add_UsageServiceServicer_to_server(servicer: UsageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

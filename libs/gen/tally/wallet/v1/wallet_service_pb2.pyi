@@ -56,7 +56,7 @@ class WalletScope(_message.Message):
     METER_CODES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def fee_kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """"usage", "base", …; empty: every kind of fee."""
+        """"usage" (minimums of charges, too) and "base" (fixed charges, too); empty: every kind of fee."""
 
     @_builtins.property
     def meter_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -1,0 +1,198 @@
+"""Bills of instant fees before their usage period ends, and the correction when it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from libs.money import EXACT, Money, round_minor, to_decimal
+from services.rating.domain.fee import Fee, FeeKey, FeeKind
+from services.rating.domain.instant_charge import Settle
+from services.rating.domain.instant_fee import InstantFee
+from services.rating.domain.instant_state import Unbilled
+from services.rating.domain.plan import Charge, PlanVersion
+from services.rating.domain.price import ZERO, Row, amount_of, flat_row
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What is billed of the instant fees of a bucket and group: whole minor units.
+
+    `rated` is what its events cost exactly; the rest of `amount_minor` is carried from before.
+    """
+
+    key: FeeKey
+    meter_code: str
+    display_name: str
+    units: Decimal
+    event_count: int
+    rated: Decimal
+    amount_minor: int
+
+
+def is_due(charge: Charge, unbilled: Sequence[Unbilled]) -> bool:
+    """Tell whether what is `unbilled` of all buckets and groups of a charge is to be billed."""
+    assert charge.instant is not None
+    if charge.instant.settle is not Settle.AMOUNT:
+        return charge.instant.bills_early
+    total = ZERO
+    for one in unbilled:
+        total = EXACT.add(total, one.exact)
+    assert charge.instant.settle_amount is not None
+    return total >= charge.instant.settle_amount
+
+
+def settle(
+    charge: Charge,
+    meter_name: str,
+    fees: Sequence[InstantFee],
+    unbilled: Mapping[FeeKey, Unbilled],
+    *,
+    currency: str,
+) -> tuple[list[tuple[str, list[Bill]]], dict[FeeKey, Unbilled]]:
+    """Return what is billed now that a slice's `fees` have come, and what is left unbilled.
+
+    Bills go by name: one for each event, or for the slice; "" for the one of the day. `unbilled`
+    is that of all buckets and groups of the charge, before these fees.
+    """
+    assert charge.instant is not None
+    left = dict(unbilled)
+
+    def take(keys: Iterable[FeeKey]) -> list[Bill]:
+        made = [bill_of(charge, meter_name, key, left[key], currency) for key in keys]
+        bills = [bill for bill in made if bill is not None]
+        for bill in bills:
+            left[bill.key] = left[bill.key].rest(currency)
+        return bills
+
+    found: list[tuple[str, list[Bill]]] = []
+    for fee in fees:
+        left[fee.key] = left.get(fee.key, Unbilled()).plus(fee.exact_amount, fee.units)
+        if charge.instant.settle is Settle.EVENT:
+            found.append((_named(charge, *fee.moment[1:]), take([fee.key])))
+    if fees and charge.instant.settle is not Settle.EVENT and is_due(charge, list(left.values())):
+        by_amount = charge.instant.settle is Settle.AMOUNT
+        name = _named(charge, *fees[0].moment[1:3]) if by_amount else ""
+        found.append((name, take(sorted(left, key=str))))
+    return [(name, bills) for name, bills in found if bills], left
+
+
+def _named(charge: Charge, *place: int) -> str:
+    return f"{charge.code}/{'-'.join(map(str, place))}"
+
+
+def bill_of(
+    charge: Charge, meter_name: str, key: FeeKey, unbilled: Unbilled, currency: str
+) -> Bill | None:
+    """Return the bill of what is `unbilled`; None if it is below a minor unit."""
+    minor = unbilled.whole_minor(currency)
+    if not minor:
+        return None
+    return Bill(
+        key=key,
+        meter_code=charge.meter_code,
+        display_name=charge.display_name or meter_name,
+        units=unbilled.units,
+        event_count=unbilled.event_count,
+        rated=EXACT.subtract(unbilled.exact, unbilled.carried),
+        amount_minor=minor,
+    )
+
+
+def bill_fee(bill: Bill, currency: str) -> Fee:
+    """Return the fee that shows a bill: what its events cost, and what is carried."""
+    exact = to_decimal(Money(currency, bill.amount_minor))
+    carried = flat_row("carried", EXACT.subtract(exact, bill.rated))
+    rows = (flat_row("instant", bill.rated), carried)
+    return Fee(
+        key=bill.key,
+        meter_code=bill.meter_code,
+        display_name=bill.display_name,
+        units=bill.units,
+        event_count=bill.event_count,
+        exact_amount=exact,
+        amount_minor=bill.amount_minor,
+        rows=tuple(row for row in rows if row.amount),
+    )
+
+
+def settled(
+    version: PlanVersion, fees: Sequence[Fee], bills: Sequence[Bill], currency: str
+) -> list[Fee]:
+    """Return what the end of a usage period bills of its `fees`, after those `bills`.
+
+    Charges that go on no invoice are left out. Of those that were billed early the difference is a
+    correction, of either sign: 5.00 after bills of 5.30 are -0.30.
+    """
+    charges = {charge.code: charge for charge in version.charges}
+    billed: dict[FeeKey, list[Bill]] = {}
+    for bill in bills:
+        billed.setdefault(bill.key, []).append(bill)
+    found = []
+    for fee in fees:
+        instant = charges[fee.key.charge_code].instant
+        if instant is None or not instant.bills_early:
+            if instant is None or instant.invoiced:
+                found.append(fee)
+            continue
+        found.append(_correction(fee, billed.pop(fee.key, ()), currency))
+    found += [_correction(_nothing(of_key[0]), of_key, currency) for of_key in billed.values()]
+    return [
+        fee
+        for fee in found
+        if fee.key.kind is not FeeKind.CORRECTION or fee.exact_amount or fee.amount_minor
+    ]
+
+
+def without_refunds(fees: Sequence[Fee]) -> tuple[Fee, ...]:
+    """Return `fees`, without negative corrections if these exceed all else.
+
+    What a close leaves out so is for an adjustment, which waits for an invoice that can hold it.
+    """
+    if sum(fee.amount_minor for fee in fees) >= 0:
+        return tuple(fees)
+    return tuple(fee for fee in fees if fee.amount_minor >= 0)
+
+
+def _correction(fee: Fee, bills: Sequence[Bill], currency: str) -> Fee:
+    minor = sum(bill.amount_minor for bill in bills)
+    taken = flat_row("billed", EXACT.minus(to_decimal(Money(currency, minor))))
+    rows: tuple[Row, ...] = (*fee.rows, taken) if minor else fee.rows
+    units = fee.units
+    for bill in bills:
+        units = EXACT.subtract(units, bill.units)
+    exact = amount_of(rows)
+    return replace(
+        fee,
+        key=_as_correction(fee.key),
+        units=units,
+        event_count=fee.event_count - sum(bill.event_count for bill in bills),
+        exact_amount=exact,
+        amount_minor=round_minor(exact, currency),
+        rows=rows,
+    )
+
+
+def _as_correction(key: FeeKey) -> FeeKey:
+    return replace(key, kind=FeeKind.CORRECTION)
+
+
+def _nothing(bill: Bill) -> Fee:
+    return Fee(
+        key=bill.key,
+        meter_code=bill.meter_code,
+        display_name=bill.display_name,
+        units=ZERO,
+        event_count=0,
+        exact_amount=ZERO,
+        amount_minor=0,
+        rows=(),
+    )
+
+
+def fees_of(bills: Sequence[Bill], version: PlanVersion, currency: str) -> list[Fee]:
+    """Return the fees of a period that bills instant fees, in the plan's order of charges."""
+    order: Mapping[str, int] = {one.code: place for place, one in enumerate(version.charges)}
+    ordered = sorted(bills, key=lambda bill: order[bill.key.charge_code])
+    return [bill_fee(bill, currency) for bill in ordered]
