@@ -49,10 +49,10 @@ def round_minor(exact: Decimal | Fraction, currency: str) -> int:
 
     Decimal("2.345") EUR gives 235, Decimal("-2.345") gives -235.
     """
-    scaled = Fraction(exact) * Fraction(10) ** exponent(currency)
-    whole, rest = divmod(abs(scaled.numerator), scaled.denominator)
-    rounded: int = whole + (1 if 2 * rest >= scaled.denominator else 0)
-    return rounded if scaled >= 0 else -rounded
+    numerator, denominator = exact.as_integer_ratio()
+    whole, rest = divmod(abs(numerator) * 10 ** exponent(currency), denominator)
+    rounded: int = whole + (1 if 2 * rest >= denominator else 0)
+    return rounded if numerator >= 0 else -rounded
 
 
 def to_decimal(money: Money) -> Decimal:

@@ -38,7 +38,7 @@ from tally.rating.v1 import (
     usage_service_pb2_grpc,
 )
 
-CALLERS_MAX = 3  # Connections of the app role.
+CALLERS_MAX = 4  # Connections of the app role; a simulation reads by two.
 WORKERS_MAX = 4  # The relay's, and for the folder, the calendar, peers and jobs in turn.
 STREAM = "RATING"
 

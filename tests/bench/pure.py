@@ -44,7 +44,7 @@ class Folding:
 
 
 def measure_fold() -> Folding:
-    """Fold 50,000 events at once, as many as the folder takes, each time anew as the folder does.
+    """Fold 100,000 events at once, as many as the folder takes, each time anew as the folder does.
 
     Every fold touches all cells; merging them into the stored ones is not part of it.
     """

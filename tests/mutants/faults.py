@@ -127,8 +127,8 @@ FAULTS = (
     ),
     Fault(
         "libs/money.py",
-        "rounded: int = whole + (1 if 2 * rest >= scaled.denominator else 0)",
-        "rounded: int = whole + (1 if 2 * rest + whole % 2 > scaled.denominator else 0)",
+        "rounded: int = whole + (1 if 2 * rest >= denominator else 0)",
+        "rounded: int = whole + (1 if 2 * rest + whole % 2 > denominator else 0)",
         "half a minor unit is rounded away from zero, not to the even one",
         ("tests/unit/libs/test_money.py",),
     ),

@@ -118,6 +118,9 @@ def adjust(
     """
     if options.pricing_unit is not None:
         rows = to_currency(rows, options.pricing_unit)
+    limited = options.maximum_amount is not None or (closing and options.minimum_amount is not None)
+    if not limited and not options.percentage_discount:
+        return tuple(rows)
     amount = amount_of(rows)
     discount = EXACT.multiply(amount, factor_of(options.percentage_discount))
     amount = EXACT.subtract(amount, discount)

@@ -123,6 +123,9 @@ def parts_of(charge: Charge, meter: Meter, found: Iterable[T]) -> dict[FeeKey, l
 
     They are in the order of the buckets, the default bucket last, then of the groups' values.
     """
+    if not charge.buckets and not charge.group_by:
+        everything = list(found)
+        return {FeeKey(FeeKind.USAGE, charge.code, ""): everything} if everything else {}
     filters = [bucket.filters for bucket in charge.buckets]
     keys = [dimension.key for dimension in meter.dimensions]
     sorted_out: dict[tuple[int, tuple[str, ...]], list[T]] = {}

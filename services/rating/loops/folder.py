@@ -34,7 +34,7 @@ SUBJECT = "tally.ingest.v1.SegmentSealed.>"
 PASSING = (Unavailable, Exhausted, DeadlineExceeded)
 # In one fold, where the slice that passes it is the last; and waiting in memory for the next one,
 # where slices beyond it are dropped and streamed as a gap.
-EVENTS_MAX = 50_000
+EVENTS_MAX = 100_000
 EVENTS_ENOUGH = 20_000  # No pause before or after so many: more would share few cells more.
 HEADS_SECONDS = 1.0  # How often ingest is asked for what NATS may have lost.
 PAUSE_SECONDS_MIN = 0.05

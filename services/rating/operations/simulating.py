@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -50,7 +51,8 @@ from services.rating.store.simulation import Selection, Stretch, stretch_of
 from tally.common.v1.money_pb2 import Money as MoneyMessage
 from tally.rating.v1 import rating_service_pb2 as pb
 
-PERIODS_AT_ONCE = 200
+PERIODS_AT_ONCE = 100
+READERS = 2  # Connections of one simulation.
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,9 @@ async def simulate_plan(
 ) -> AsyncGenerator[pb.SimulatePlanResponse, None]:
     """Give each subscription with what its periods cost before and after, and last the totals.
 
-    200 periods are read at one instant each time, with their usage merged to one cell for each
-    meter and dimension values; while they are priced the next are read, and no more is held.
+    100 periods are read at one instant, with their usage merged to one cell for each meter and
+    dimension values, and another 100 beside them; while they are priced the next are read, and no
+    more is held.
 
     Raises:
         PlanNotFound, PlanVersionNotFound: there is none as wanted.
@@ -149,21 +152,23 @@ async def _check(
 async def _simulate(
     snapshots: Snapshots, log: Log, tenant: Tenant, candidate: Candidate, selection: Selection
 ) -> AsyncGenerator[list[Simulated], None]:
-    """Give pages of periods, each priced in a thread while the next one is read."""
+    """Give pages of periods, two of them priced in a thread while the next two are read."""
 
-    async def load(after: Stretch | None) -> _Books | None:
+    async def load(page: tuple[Stretch | None, Stretch | None]) -> _Books:
+        after, up_to = page
         async with snapshots.begin() as conn:
-            periods = await store.load_stretches(
-                conn, tenant, selection, after=after, limit=PERIODS_AT_ONCE
-            )
-            books = await _load_books(conn, tenant, periods, candidate) if periods else None
-        return books and replace(books, events=await read_events(log, books.asked))
+            periods = await store.load_stretches(conn, tenant, selection, after=after, up_to=up_to)
+            books = await _load_books(conn, tenant, periods, candidate)
+        return replace(books, events=await read_events(log, books.asked))
 
-    books = await load(None)
-    while books is not None:
-        priced, books = await asyncio.gather(
-            asyncio.to_thread(_price, books, candidate), load(stretch_of(books.periods[-1]))
-        )
+    async with snapshots.begin() as conn:
+        bounds = await store.load_bounds(conn, tenant, selection, every=PERIODS_AT_ONCE)
+    pages = list(pairwise([None, *bounds, None]))
+    read: Sequence[_Books] = ()
+    for place in range(0, len(pages) + READERS, READERS):
+        loading = [load(page) for page in pages[place : place + READERS]]
+        pricing = asyncio.to_thread(_price, read, candidate)
+        priced, read = await asyncio.gather(pricing, asyncio.gather(*loading))
         yield priced
 
 
@@ -198,9 +203,9 @@ async def _load_books(
     )
 
 
-def _price(books: _Books, candidate: Candidate) -> list[Simulated]:
+def _price(read: Iterable[_Books], candidate: Candidate) -> list[Simulated]:
     simulated = []
-    for period in books.periods:
+    for books, period in ((page, period) for page in read for period in page.periods):
         own = books.versions[period.plan_version_id]
         tried = candidate.version
         simulated.append(

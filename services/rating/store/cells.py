@@ -11,17 +11,17 @@ from sqlalchemy import (
     ARRAY,
     Date,
     Row,
+    Select,
     Table,
     TableClause,
     Uuid,
+    bindparam,
     case,
     column,
     func,
-    literal,
     literal_column,
     select,
     text,
-    true,
     tuple_,
 )
 from sqlalchemy import table as table_clause
@@ -149,17 +149,14 @@ async def load_cells(
     found: dict[UUID, dict[UUID, list[Cell]]] = {}
     if not periods:
         return found
-    asked = asked_days(periods)
+    asked = days_of(tenant, periods)
     holders: dict[tuple[UUID, UUID, date, bytes], Cell] = {}
-    query = select(cells, asked.c.period_id).join(asked, on_days(cells, tenant, asked))
-    for row in await conn.execute(query.where(_of(cells, meter_ids))):
+    for row in await conn.execute(_of(meter_ids, cells, _CELLS), asked):
         cell = read_cell(row)
         found.setdefault(row.period_id, {}).setdefault(row.meter_id, []).append(cell)
         holders[row.period_id, row.meter_id, row.day, bytes(row.dimensions_key)] = cell
     for table in PARTS:
-        parts = select(table, asked.c.period_id).join(asked, on_days(table, tenant, asked))
-        query = _last_operations(tenant, asked) if table is cell_values else parts
-        for row in await conn.execute(query.where(_of(table, meter_ids))):
+        for row in await conn.execute(_of(meter_ids, table, _CELL_PARTS[table]), asked):
             # One that a fold has added since the first query is left for the next reading.
             key = (row.period_id, row.meter_id, row.day, bytes(row.dimensions_key))
             add_part(table, holders.get(key), row)
@@ -189,51 +186,73 @@ def read_cell(row: Row[Any]) -> Cell:
     )
 
 
-def _last_operations(tenant: Tenant, asked: Any) -> Any:
-    """Query the last operation on each distinct value within each period that is `asked`.
+def _last_operations() -> Select[Any]:
+    """Query the last operation on each distinct value within each period that is asked for.
 
     Which day's cell takes it does not matter, as all of them are merged; but where days count for
     themselves, by the meter or by a prorated charge, it is the last one of each day.
     """
     columns = cell_values.c
     day = case((meters.c.day_bucket.is_not(None) | meters.c.recurring, columns.day))
-    value = (asked.c.period_id, columns.meter_id, columns.dimensions_key, columns.value_key, day)
+    value = (ASKED.c.period_id, columns.meter_id, columns.dimensions_key, columns.value_key, day)
     of_meter = (meters.c.tenant == columns.tenant) & (meters.c.meter_id == columns.meter_id)
     return (
-        select(cell_values, asked.c.period_id)
-        .join(asked, on_days(cell_values, tenant, asked))
+        select(cell_values, ASKED.c.period_id)
+        .join(ASKED, on_days(cell_values))
         .outerjoin(meters, of_meter)
         .distinct(*value)
         .order_by(*value, *(columns[name].desc() for name in MOMENT))
     )
 
 
-def _of(table: Table, meter_ids: Collection[UUID] | None) -> Any:
-    return true() if meter_ids is None else among(table.c.meter_id, meter_ids)
+def _of(meter_ids: Collection[UUID] | None, table: Table, query: Select[Any]) -> Select[Any]:
+    return query if meter_ids is None else query.where(among(table.c.meter_id, meter_ids))
 
 
-def asked_days(periods: Sequence[Asked]) -> Any:
-    """Return `periods` as a table of their ids, terms and days."""
+def days_of(tenant: Tenant, periods: Sequence[Asked]) -> dict[str, Any]:
+    """Return the values with which a statement asks `on_days` for those of `periods`."""
+    return {
+        "asked_tenant": tenant,
+        "asked_ids": [period.period_id for period in periods],
+        "asked_terms": [period.term_id for period in periods],
+        "asked_first_days": [period.fee_days.first_day for period in periods],
+        "asked_end_days": [period.fee_days.end_day for period in periods],
+    }
+
+
+def _asked() -> Any:
     return (
         func.unnest(
-            literal([period.period_id for period in periods], ARRAY(Uuid)),
-            literal([period.term_id for period in periods], ARRAY(Uuid)),
-            literal([period.fee_days.first_day for period in periods], ARRAY(Date)),
-            literal([period.fee_days.end_day for period in periods], ARRAY(Date)),
+            bindparam("asked_ids", type_=ARRAY(Uuid)),
+            bindparam("asked_terms", type_=ARRAY(Uuid)),
+            bindparam("asked_first_days", type_=ARRAY(Date)),
+            bindparam("asked_end_days", type_=ARRAY(Date)),
         )
         .table_valued("period_id", "term_id", "first_day", "end_day", name="asked")
         .render_derived()
     )
 
 
-def on_days(table: Table, tenant: Tenant, asked: Any) -> Any:
+# A table of periods, by their ids, terms and days: the values of `days_of`.
+ASKED = _asked()
+
+
+def on_days(table: Table) -> Any:
     """Return that a row of `table` is of a day that is asked for."""
     return (
-        (table.c.tenant == tenant)
-        & (table.c.term_id == asked.c.term_id)
-        & (table.c.day >= asked.c.first_day)
-        & (table.c.day < asked.c.end_day)
+        (table.c.tenant == bindparam("asked_tenant"))
+        & (table.c.term_id == ASKED.c.term_id)
+        & (table.c.day >= ASKED.c.first_day)
+        & (table.c.day < ASKED.c.end_day)
     )
+
+
+def _parts(table: Table) -> Select[Any]:
+    return select(table, ASKED.c.period_id).join(ASKED, on_days(table))
+
+
+_CELLS = _parts(cells)
+_CELL_PARTS = {table: _parts(table) for table in PARTS} | {cell_values: _last_operations()}
 
 
 def _cell_row(key: CellKey, cell: Cell) -> tuple[Any, ...]:

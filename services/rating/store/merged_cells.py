@@ -6,18 +6,17 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Integer, cast, func, select, text
+from sqlalchemy import ARRAY, BigInteger, Integer, Uuid, any_, bindparam, cast, func, select, text
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.schema import among
 from libs.tenant import Tenant
 from services.rating.domain.cell import Cell, Presence
 from services.rating.domain.event import Moment
 from services.rating.domain.meter import Aggregation, Meter
 from services.rating.domain.period import BillingPeriod
 from services.rating.store.cell_parts import MOMENT
-from services.rating.store.cells import asked_days, load_cells, on_days
+from services.rating.store.cells import ASKED, days_of, load_cells, on_days
 from services.rating.store.usage_schema import cell_values, cells
 
 # Cells of several days are merged by adding up, and by the least and greatest; any other's are
@@ -33,6 +32,8 @@ MERGED = {
 
 # Enough to group the cells of some hundred periods without sorting them on disk.
 WORK_MEM = text("SET LOCAL work_mem = '32MB'")
+
+OF_METERS = any_(bindparam("of_meters", type_=ARRAY(Uuid)))
 
 CellsOfPeriods = dict[UUID, dict[UUID, list[Cell]]]
 
@@ -58,16 +59,16 @@ async def load_merged_cells(
         return found
     if len(periods) > 1:
         await conn.execute(WORK_MEM)
-    asked = asked_days(periods)
+    asked = days_of(tenant, periods)
     distinct = {one for one in merged if merged[one].aggregation is Aggregation.UNIQUE_COUNT}
     holders: dict[tuple[UUID, UUID, bytes], Cell] = {}
-    for row in await conn.execute(_merging(tenant, asked, merged)):
+    for row in await conn.execute(_MERGING, {**asked, "of_meters": list(merged)}):
         cell = _read_merged(row)
         found.setdefault(row.period_id, {}).setdefault(row.meter_id, []).append(cell)
         if row.meter_id in distinct:
             holders[row.period_id, row.meter_id, bytes(row.dimensions_key)] = cell
     if holders:
-        await _add_values(conn, _last_operations(tenant, asked, distinct), holders)
+        await _add_values(conn, {**asked, "of_meters": list(distinct)}, holders)
     return found
 
 
@@ -76,9 +77,11 @@ def _is_merged(meter: Meter) -> bool:
 
 
 async def _add_values(
-    conn: AsyncConnection, operations: Any, holders: Mapping[tuple[UUID, UUID, bytes], Cell]
+    conn: AsyncConnection,
+    asked: Mapping[str, Any],
+    holders: Mapping[tuple[UUID, UUID, bytes], Cell],
 ) -> None:
-    for row in await conn.execute(operations):
+    for row in await conn.execute(_LAST_OPERATIONS, asked):
         holder = holders.get((row.period_id, row.meter_id, bytes(row.dimensions_key)))
         if holder is None:  # A fold has added it since its cell would have been read.
             continue
@@ -86,9 +89,9 @@ async def _add_values(
         holder.values[bytes(row.value_key)] = Presence(Moment(*moment), present == 1)
 
 
-def _merging(tenant: Tenant, asked: Any, meter_ids: Collection[UUID]) -> Any:
+def _merging() -> Any:
     columns = cells.c
-    key = (asked.c.period_id, columns.meter_id, columns.dimensions_key)
+    key = (ASKED.c.period_id, columns.meter_id, columns.dimensions_key)
     return (
         select(
             *key,
@@ -101,27 +104,30 @@ def _merging(tenant: Tenant, asked: Any, meter_ids: Collection[UUID]) -> Any:
             func.max(columns.last_time_us).label("last_time_us"),
             func.bool_or(columns.in_log).label("in_log"),
         )
-        .join(asked, on_days(cells, tenant, asked))
-        .where(among(columns.meter_id, meter_ids))
+        .join(ASKED, on_days(cells))
+        .where(columns.meter_id == OF_METERS)
         .group_by(*key)
     )
 
 
-def _last_operations(tenant: Tenant, asked: Any, meter_ids: Collection[UUID]) -> Any:
+def _last_operations() -> Any:
     """Query the greatest moment of each distinct value, with what happened then: without sorting.
 
     Moments are unique: what stands behind one in the array decides nothing.
     """
     columns = cell_values.c
-    key = (asked.c.period_id, columns.meter_id, columns.dimensions_key, columns.value_key)
+    key = (ASKED.c.period_id, columns.meter_id, columns.dimensions_key, columns.value_key)
     last = [cast(columns[name], BigInteger) for name in MOMENT]
     last.append(cast(cast(columns.present, Integer), BigInteger))
     return (
         select(*key, func.max(array(last)).label("last"))
-        .join(asked, on_days(cell_values, tenant, asked))
-        .where(among(columns.meter_id, meter_ids))
+        .join(ASKED, on_days(cell_values))
+        .where(columns.meter_id == OF_METERS)
         .group_by(*key)
     )
+
+
+_MERGING, _LAST_OPERATIONS = _merging(), _last_operations()
 
 
 def _read_merged(row: Any) -> Cell:

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Date, Row, cast, delete, exists, func, select, update
+from sqlalchemy import (
+    ARRAY,
+    Date,
+    Row,
+    Text,
+    any_,
+    bindparam,
+    cast,
+    delete,
+    exists,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -102,10 +115,11 @@ async def load_meters(
     conn: AsyncConnection, tenant: Tenant, codes: Iterable[str], *, hold: bool = False
 ) -> dict[str, Meter]:
     """Return the meters among `codes` that exist, by code; with `hold` they stay as they are."""
-    query = select(meters).where(meters.c.tenant == tenant, meters.c.code.in_(set(codes)))
+    query = _METERS
     if hold:
         query = query.order_by(meters.c.code).with_for_update(read=True)
-    return {row.code: read_meter(row) for row in await conn.execute(query)}
+    asked = {"of_tenant": tenant, "codes": list(set(codes))}
+    return {row.code: read_meter(row) for row in await conn.execute(query, asked)}
 
 
 async def list_meters(
@@ -121,6 +135,12 @@ async def list_meters(
     if not archived:
         query = query.where(meters.c.archived_at.is_(None))
     return [read_meter(row) for row in await conn.execute(query)]
+
+
+_METERS = select(meters).where(
+    meters.c.tenant == bindparam("of_tenant"),
+    meters.c.code == any_(bindparam("codes", type_=ARRAY(Text))),
+)
 
 
 def read_meter(row: Row[Any]) -> Meter:

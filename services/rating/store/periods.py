@@ -16,6 +16,7 @@ from sqlalchemy import (
     Row,
     Select,
     Uuid,
+    bindparam,
     delete,
     func,
     literal,
@@ -158,15 +159,8 @@ async def load_usage_period(
     Raises:
         PeriodNotFound: there is none.
     """
-    columns = billing_periods.c
-    query = select_periods().where(
-        columns.tenant == tenant,
-        columns.subscription_uid == subscription.subscription_uid,
-        columns.kind == PeriodKind.USAGE,
-        columns.usage_start <= at,
-        columns.usage_end > at,
-    )
-    row = (await conn.execute(query)).one_or_none()
+    asked = {"of_tenant": tenant, "of_uid": subscription.subscription_uid, "at": at}
+    row = (await conn.execute(_USAGE_PERIOD, asked)).one_or_none()
     if row is None:
         raise PeriodNotFound(
             f"{subscription.subscription_id} has no usage period at {at.isoformat()}"
@@ -330,6 +324,15 @@ def select_periods() -> Select[Any]:
             & (plans.c.code == plan_versions.c.plan_code),
         )
     )
+
+
+_USAGE_PERIOD = select_periods().where(
+    billing_periods.c.tenant == bindparam("of_tenant"),
+    billing_periods.c.subscription_uid == bindparam("of_uid"),
+    billing_periods.c.kind == PeriodKind.USAGE,
+    billing_periods.c.usage_start <= bindparam("at"),
+    billing_periods.c.usage_end > bindparam("at"),
+)
 
 
 def read_period(row: Row[Any]) -> BillingPeriod:

@@ -7,11 +7,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, func, select, update
+from sqlalchemy import ARRAY, Integer, Row, Select, Uuid, any_, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.schema import among
 from libs.tenant import Tenant
 from services.rating.domain.plan import (
     Plan,
@@ -124,11 +123,8 @@ async def load_versions(
     conn: AsyncConnection, tenants: Collection[int], version_ids: Collection[UUID]
 ) -> dict[UUID, PlanVersion]:
     """Return plan versions of `tenants` by id."""
-    columns = plan_versions.c
-    query = select(plan_versions).where(
-        among(columns.tenant, tenants), among(columns.plan_version_id, version_ids)
-    )
-    return {row.plan_version_id: read_body(row) for row in await conn.execute(query)}
+    asked = {"of_tenants": list(tenants), "version_ids": list(version_ids)}
+    return {row.plan_version_id: read_body(row) for row in await conn.execute(_VERSIONS, asked)}
 
 
 async def list_plans(
@@ -160,6 +156,12 @@ async def list_plans(
         )
         for row in await conn.execute(query)
     ]
+
+
+_VERSIONS = select(plan_versions).where(
+    plan_versions.c.tenant == any_(bindparam("of_tenants", type_=ARRAY(Integer))),
+    plan_versions.c.plan_version_id == any_(bindparam("version_ids", type_=ARRAY(Uuid))),
+)
 
 
 def read_plan(row: Row[Any]) -> Plan:

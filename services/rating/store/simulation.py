@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select, tuple_
+from sqlalchemy import ColumnElement, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.schema import among
@@ -19,6 +19,8 @@ from services.rating.store.periods import read_period, select_periods
 from services.rating.store.schema import billing_periods, plan_versions
 
 Stretch = tuple[UUID, date]  # A subscription's life, and the first day of the week or month.
+
+_KEYS = (billing_periods.c.subscription_uid, billing_periods.c.whole_first_day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +65,38 @@ async def find_other(
     return None if row is None else (row.subscription_id, row.currency, IntervalUnit(row.own))
 
 
+async def load_bounds(
+    conn: AsyncConnection, tenant: Tenant, selection: Selection, *, every: int
+) -> list[Stretch]:
+    """Return every so manieth week or month of the selection, by subscription and first day."""
+    keys = select_periods().where(*_selected(tenant, selection)).with_only_columns(*_KEYS)
+    stretches = keys.distinct().subquery()
+    place = func.row_number().over(order_by=stretches.c).label("place")
+    placed = select(stretches, place).subquery()
+    query = select(placed).where(placed.c.place % every == 0).order_by(placed.c.place)
+    return [(row.subscription_uid, row.whole_first_day) for row in await conn.execute(query)]
+
+
 async def load_stretches(
     conn: AsyncConnection,
     tenant: Tenant,
     selection: Selection,
     *,
     after: Stretch | None,
-    limit: int,
+    up_to: Stretch | None,
 ) -> Sequence[BillingPeriod]:
-    """Return up to `limit` periods, one for each week or month, by subscription and first day.
+    """Return periods, one for each week or month, by subscription and first day.
 
     It is the one that bills the usage; without one that of the base fee, or of fixed charges.
     """
     columns = billing_periods.c
-    keys = (columns.subscription_uid, columns.whole_first_day)
     query = select_periods().where(*_selected(tenant, selection))
     if after is not None:
-        query = query.where(tuple_(*keys) > after)
+        query = query.where(tuple_(*_KEYS) > after)
+    if up_to is not None:
+        query = query.where(tuple_(*_KEYS) <= up_to)
     usage_first = (columns.kind == PeriodKind.USAGE).desc()
-    query = query.distinct(*keys).order_by(*keys, usage_first, columns.kind).limit(limit)
+    query = query.distinct(*_KEYS).order_by(*_KEYS, usage_first, columns.kind)
     return [read_period(row) for row in await conn.execute(query)]
 
 

@@ -105,20 +105,9 @@ async def load_newest(
     Raises:
         SubscriptionNotFound: there is none.
     """
-    query = (
-        select_subscriptions(tenant)
-        .where(subscriptions.c.subscription_id == subscription_id)
-        .order_by(
-            # A life that was backdated to before an ended one is the present one all the same.
-            subscriptions.c.status == SubscriptionStatus.TERMINATED,
-            subscriptions.c.starts_at.desc(),
-            subscriptions.c.created_at.desc(),
-        )
-        .limit(1)
-    )
-    if lock:
-        query = query.with_for_update(of=subscriptions)
-    row = (await conn.execute(query)).one_or_none()
+    query = _NEWEST.with_for_update(of=subscriptions) if lock else _NEWEST
+    asked = {"of_tenant": tenant, "id": subscription_id}
+    row = (await conn.execute(query, asked)).one_or_none()
     if row is None:
         raise SubscriptionNotFound(f"no subscription {subscription_id}")
     return read_subscription(row)
@@ -259,6 +248,22 @@ def select_all() -> Select[Any]:
 def select_subscriptions(tenant: Tenant) -> Select[Any]:
     """Select the subscriptions of `tenant`, with their plans."""
     return select_all().where(subscriptions.c.tenant == tenant)
+
+
+_NEWEST = (
+    select_all()
+    .where(
+        subscriptions.c.tenant == bindparam("of_tenant"),
+        subscriptions.c.subscription_id == bindparam("id"),
+    )
+    .order_by(
+        # A life that was backdated to before an ended one is the present one all the same.
+        subscriptions.c.status == SubscriptionStatus.TERMINATED,
+        subscriptions.c.starts_at.desc(),
+        subscriptions.c.created_at.desc(),
+    )
+    .limit(1)
+)
 
 
 def read_subscription(row: Row[Any]) -> Subscription:
