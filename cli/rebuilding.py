@@ -13,7 +13,8 @@ from rich.table import Table
 from cli.client import open_client, run
 from cli.options import json_option, json_text, with_access
 from cli.tables import open_console
-from tally.rating.v1.usage_service_pb2 import RebuildUsageRequest, RebuiltUsage
+from tally.rating.v1.rebuild_pb2 import RebuiltUsage
+from tally.rating.v1.usage_service_pb2 import RebuildUsageRequest
 
 SECONDS_MAX = 3 * 3600  # It reads all that was ever recorded of the customers.
 

@@ -8,10 +8,10 @@ from uuid import uuid4
 
 from cli.client import SuiteClient
 from tally.invoicing.v1.invoice_service_pb2 import Invoice, LineKind
+from tally.rating.v1.charge_options_pb2 import ConversionRounding, UnitConversion
 from tally.rating.v1.meter_service_pb2 import Aggregation, CreateMeterRequest, Dimension, Meter
 from tally.rating.v1.plan_service_pb2 import (
     Charge,
-    ConversionRounding,
     CreatePlanRequest,
     DimensionFilter,
     FilterBucket,
@@ -23,7 +23,6 @@ from tally.rating.v1.plan_service_pb2 import (
     StandardPrice,
     Tier,
     TieredPrice,
-    UnitConversion,
 )
 from tally.rating.v1.price_models_pb2 import (
     CustomPrice,

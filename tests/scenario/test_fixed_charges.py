@@ -10,6 +10,7 @@ from uuid import uuid4
 from cli.client import SuiteClient
 from tally.invoicing.v1.invoice_service_pb2 import InvoiceLine, LineKind
 from tally.rating.v1.billing_period_pb2 import PeriodKind
+from tally.rating.v1.charge_options_pb2 import PricingUnit
 from tally.rating.v1.meter_service_pb2 import Aggregation, CreateMeterRequest, Meter
 from tally.rating.v1.plan_service_pb2 import (
     Charge,
@@ -21,7 +22,6 @@ from tally.rating.v1.plan_service_pb2 import (
     PreviewedUnits,
     PreviewPriceRequest,
     Price,
-    PricingUnit,
     StandardPrice,
     Tier,
     TieredPrice,

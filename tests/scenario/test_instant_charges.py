@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from cli.client import SuiteClient
 from tally.invoicing.v1.invoice_service_pb2 import Invoice, LineKind
+from tally.rating.v1.charge_options_pb2 import Settle
 from tally.rating.v1.instant_fee_pb2 import PaymentStatus
 from tally.rating.v1.meter_service_pb2 import Aggregation, CreateMeterRequest, Meter
 from tally.rating.v1.plan_service_pb2 import (
@@ -16,7 +17,6 @@ from tally.rating.v1.plan_service_pb2 import (
     Plan,
     PlanVersion,
     Price,
-    Settle,
     Tier,
     TieredPrice,
 )

@@ -15,7 +15,7 @@ from libs.wire import (
 from services.rating.domain.instant_charge import InstantTerms, Settle, terms_faults
 from services.rating.domain.instant_fee import FeeSelection, PaymentStatus
 from services.rating.domain.price import ZERO
-from tally.rating.v1 import instant_fee_pb2
+from tally.rating.v1 import charge_options_pb2, instant_fee_pb2
 from tally.rating.v1 import plan_service_pb2 as pb
 from tally.rating.v1 import rating_service_pb2 as rating_pb
 
@@ -39,7 +39,9 @@ def parse_instant(message: pb.Charge, path: str) -> InstantTerms | None:
     with faults.gathered():
         if message.settle:
             at = f"{path}.settle"
-            settle = Settle(parse_enum(message.settle, pb.Settle, at, prefix="SETTLE_"))
+            settle = Settle(
+                parse_enum(message.settle, charge_options_pb2.Settle, at, prefix="SETTLE_")
+            )
     with faults.gathered():
         if message.settle_amount:
             amount = parse_decimal(message.settle_amount, f"{path}.settle_amount", at_least=ZERO)

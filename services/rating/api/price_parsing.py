@@ -31,6 +31,7 @@ from services.rating.domain.price_options import (
     PricingUnit,
     option_faults,
 )
+from tally.rating.v1 import charge_options_pb2 as options_pb
 from tally.rating.v1 import plan_service_pb2 as pb
 from tally.rating.v1 import price_models_pb2 as models_pb
 
@@ -198,7 +199,7 @@ def _parse_rate_tier(message: models_pb.RateTier, path: str) -> RateTier:
     return tier
 
 
-def _parse_conversion(message: pb.UnitConversion, path: str) -> Conversion:
+def _parse_conversion(message: options_pb.UnitConversion, path: str) -> Conversion:
     faults = Faults()
     factors = {"multiplier": ONE, "divisor": ONE}
     for name in factors:
@@ -210,7 +211,7 @@ def _parse_conversion(message: pb.UnitConversion, path: str) -> Conversion:
         if message.rounding:
             name = parse_enum(
                 message.rounding,
-                pb.ConversionRounding,
+                options_pb.ConversionRounding,
                 f"{path}.rounding",
                 prefix="CONVERSION_ROUNDING_",
             )
@@ -219,7 +220,7 @@ def _parse_conversion(message: pb.UnitConversion, path: str) -> Conversion:
     return Conversion(factors["multiplier"], factors["divisor"], rounding)
 
 
-def _parse_pricing_unit(message: pb.PricingUnit, path: str) -> PricingUnit:
+def _parse_pricing_unit(message: options_pb.PricingUnit, path: str) -> PricingUnit:
     faults = Faults()
     with faults.gathered():
         code = parse_code(message.code, f"{path}.code")

@@ -19,14 +19,15 @@ from services.rating.domain.price import (
     VolumePrice,
 )
 from services.rating.domain.price_options import Conversion, ConversionRounding, PriceOptions
+from tally.rating.v1 import charge_options_pb2 as options_pb
 from tally.rating.v1 import plan_service_pb2 as pb
 from tally.rating.v1 import price_models_pb2 as models_pb
 
 ROUNDINGS = {
-    ConversionRounding.NONE: pb.CONVERSION_ROUNDING_UNSPECIFIED,
-    ConversionRounding.UP: pb.CONVERSION_ROUNDING_UP,
-    ConversionRounding.DOWN: pb.CONVERSION_ROUNDING_DOWN,
-    ConversionRounding.HALF_UP: pb.CONVERSION_ROUNDING_HALF_UP,
+    ConversionRounding.NONE: options_pb.CONVERSION_ROUNDING_UNSPECIFIED,
+    ConversionRounding.UP: options_pb.CONVERSION_ROUNDING_UP,
+    ConversionRounding.DOWN: options_pb.CONVERSION_ROUNDING_DOWN,
+    ConversionRounding.HALF_UP: options_pb.CONVERSION_ROUNDING_HALF_UP,
 }
 
 
@@ -75,7 +76,7 @@ def options_fields(options: PriceOptions) -> dict[str, Any]:
     unit = options.pricing_unit
     if unit is not None:
         rate = decimal_text(unit.conversion_rate)
-        fields["pricing_unit"] = pb.PricingUnit(code=unit.code, conversion_rate=rate)
+        fields["pricing_unit"] = options_pb.PricingUnit(code=unit.code, conversion_rate=rate)
     return fields
 
 
@@ -85,14 +86,14 @@ def instant_fields(terms: InstantTerms | None) -> dict[str, Any]:
         return {}
     return {
         "pay_in_advance": True,
-        "settle": pb.Settle.Value(f"SETTLE_{terms.settle.name}"),
+        "settle": options_pb.Settle.Value(f"SETTLE_{terms.settle.name}"),
         "settle_amount": _optional(terms.settle_amount),
         "not_invoiced": not terms.invoiced,
     }
 
 
-def _conversion_message(conversion: Conversion) -> pb.UnitConversion:
-    return pb.UnitConversion(
+def _conversion_message(conversion: Conversion) -> options_pb.UnitConversion:
+    return options_pb.UnitConversion(
         multiplier=decimal_text(conversion.multiplier),
         divisor=decimal_text(conversion.divisor),
         rounding=ROUNDINGS[conversion.rounding],

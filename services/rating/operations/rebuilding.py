@@ -45,6 +45,7 @@ from services.rating.store.catalog import hold_versions, load_versions, open_cat
 from services.rating.store.periods import lock_touched
 from services.rating.store.reattributions import find_job
 from services.rating.store.rebuilding import Changes, Mark, Owner
+from tally.rating.v1 import rebuild_pb2 as rebuild_pb
 from tally.rating.v1 import usage_service_pb2 as pb
 
 ROWS_MAX = 20_000  # Of cells and their parts in memory, as far as they are stored.
@@ -109,9 +110,9 @@ async def rebuild_usage(
             customers = await store.find_customers(conn, rebuilder.tenant)
     if before is not None:
         before.check_same(request)
-        yield pb.RebuildUsageResponse(rebuilt=pb.RebuiltUsage.FromString(before.answer))
+        yield pb.RebuildUsageResponse(rebuilt=rebuild_pb.RebuiltUsage.FromString(before.answer))
         return
-    done = pb.RebuiltUsage()
+    done = rebuild_pb.RebuiltUsage()
     for who in customers:
         parts = _rebuild_customer(rebuilder, who, done)
         async with aclosing(parts):
@@ -125,9 +126,11 @@ async def rebuild_usage(
     yield pb.RebuildUsageResponse(rebuilt=done)
 
 
-def _progress(customer_id: str, done: pb.RebuiltUsage, count: int) -> pb.RebuildUsageResponse:
+def _progress(
+    customer_id: str, done: rebuild_pb.RebuiltUsage, count: int
+) -> pb.RebuildUsageResponse:
     return pb.RebuildUsageResponse(
-        progress=pb.RebuildProgress(
+        progress=rebuild_pb.RebuildProgress(
             customer_id=customer_id,
             customers_done=done.customer_count,
             customer_count=count,
@@ -138,7 +141,7 @@ def _progress(customer_id: str, done: pb.RebuiltUsage, count: int) -> pb.Rebuild
 
 
 async def _rebuild_customer(
-    rebuilder: Rebuilder, customer_id: str, done: pb.RebuiltUsage
+    rebuilder: Rebuilder, customer_id: str, done: rebuild_pb.RebuiltUsage
 ) -> AsyncGenerator[bool, None]:
     """Rebuild a customer stretch by stretch, adding to `done`; give whether that was the last."""
     async with _snapshots(rebuilder).begin() as conn:
@@ -150,7 +153,7 @@ async def _rebuild_customer(
 
 
 async def _rebuild_days(
-    rebuilder: Rebuilder, customer_id: str, days: DayPeriod, done: pb.RebuiltUsage
+    rebuilder: Rebuilder, customer_id: str, days: DayPeriod, done: rebuild_pb.RebuiltUsage
 ) -> None:
     """Fold `days` beside what is stored until no fold comes between that and the exchange."""
     stretch: _Stretch | None = None

@@ -9,6 +9,7 @@ import pytest
 
 from cli.client import SuiteClient, refusal
 from tally.ingest.v1.event_pb2 import PropertyValue
+from tally.rating.v1.charge_options_pb2 import ConversionRounding, UnitConversion
 from tally.rating.v1.meter_service_pb2 import (
     Aggregation,
     CreateMeterRequest,
@@ -25,7 +26,6 @@ from tally.rating.v1.meter_service_pb2 import (
 )
 from tally.rating.v1.plan_service_pb2 import (
     Charge,
-    ConversionRounding,
     CreatePlanRequest,
     CreatePlanVersionRequest,
     DimensionFilter,
@@ -41,7 +41,6 @@ from tally.rating.v1.plan_service_pb2 import (
     Tier,
     TieredPrice,
     Timing,
-    UnitConversion,
 )
 from tally.rating.v1.price_models_pb2 import (
     CustomPrice,

@@ -27,7 +27,7 @@ from services.rating.operations.rebuilding import Rebuilder, rebuild_usage
 from services.rating.operations.verifying_cells import verify_cells
 from services.rating.store.cell_parts import PARTS
 from services.rating.store.usage_schema import ambiguous, cells, unattributed
-from tally.rating.v1 import usage_service_pb2 as pb
+from tally.rating.v1.rebuild_pb2 import RebuiltUsage
 from tests.store.rating.conftest import (
     JANUARY,
     LANE,
@@ -65,7 +65,7 @@ class WholeLog(Log):
 
 async def rebuild(
     log: WholeLog, customer_id: str = "", *, request: Request | None = None
-) -> pb.RebuiltUsage:
+) -> RebuiltUsage:
     rebuilder = Rebuilder(log.world.reader, log, log.world.catalogs.cells_per_day_max)
     answers = rebuild_usage(rebuilder, request or a_request(), customer_id)
     async with aclosing(answers):

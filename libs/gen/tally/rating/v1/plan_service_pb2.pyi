@@ -12,6 +12,7 @@ from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tally.common.v1 import money_pb2 as _money_pb2
 from tally.ingest.v1 import event_pb2 as _event_pb2
 from tally.rating.v1 import billing_period_pb2 as _billing_period_pb2
+from tally.rating.v1 import charge_options_pb2 as _charge_options_pb2
 from tally.rating.v1 import meter_service_pb2 as _meter_service_pb2
 from tally.rating.v1 import price_models_pb2 as _price_models_pb2
 import builtins as _builtins
@@ -72,69 +73,6 @@ TIMING_IN_ARREARS: Timing.ValueType  # 1
 TIMING_IN_ADVANCE: Timing.ValueType  # 2
 """When the period starts."""
 Global___Timing: _TypeAlias = Timing  # noqa: Y015
-
-class _Settle:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _SettleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Settle.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    SETTLE_UNSPECIFIED: _Settle.ValueType  # 0
-    """At the end of the period, as SETTLE_PERIOD."""
-    SETTLE_PERIOD: _Settle.ValueType  # 1
-    """At the end of the period: one line for each bucket and group."""
-    SETTLE_DAILY: _Settle.ValueType  # 2
-    """At the end of each local day, on an invoice of its own."""
-    SETTLE_AMOUNT: _Settle.ValueType  # 3
-    """As often as they come to settle_amount, on an invoice of its own."""
-    SETTLE_EVENT: _Settle.ValueType  # 4
-    """With each event, on an invoice of its own."""
-
-class Settle(_Settle, metaclass=_SettleEnumTypeWrapper):
-    """When instant fees are billed. What is below a minor unit is carried to the next bill, and what
-    all of the period's events cost in their order is billed at its end: bills before that are
-    corrected by the difference.
-    """
-
-SETTLE_UNSPECIFIED: Settle.ValueType  # 0
-"""At the end of the period, as SETTLE_PERIOD."""
-SETTLE_PERIOD: Settle.ValueType  # 1
-"""At the end of the period: one line for each bucket and group."""
-SETTLE_DAILY: Settle.ValueType  # 2
-"""At the end of each local day, on an invoice of its own."""
-SETTLE_AMOUNT: Settle.ValueType  # 3
-"""As often as they come to settle_amount, on an invoice of its own."""
-SETTLE_EVENT: Settle.ValueType  # 4
-"""With each event, on an invoice of its own."""
-Global___Settle: _TypeAlias = Settle  # noqa: Y015
-
-class _ConversionRounding:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _ConversionRoundingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ConversionRounding.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    CONVERSION_ROUNDING_UNSPECIFIED: _ConversionRounding.ValueType  # 0
-    """They stay as they are; what does not end is rounded at the 30th place."""
-    CONVERSION_ROUNDING_UP: _ConversionRounding.ValueType  # 1
-    """Up: -2.5 gives -2."""
-    CONVERSION_ROUNDING_DOWN: _ConversionRounding.ValueType  # 2
-    """Down: -2.5 gives -3."""
-    CONVERSION_ROUNDING_HALF_UP: _ConversionRounding.ValueType  # 3
-    """To the nearest, a half away from zero: -2.5 gives -3."""
-
-class ConversionRounding(_ConversionRounding, metaclass=_ConversionRoundingEnumTypeWrapper):
-    """How converted units become whole."""
-
-CONVERSION_ROUNDING_UNSPECIFIED: ConversionRounding.ValueType  # 0
-"""They stay as they are; what does not end is rounded at the 30th place."""
-CONVERSION_ROUNDING_UP: ConversionRounding.ValueType  # 1
-"""Up: -2.5 gives -2."""
-CONVERSION_ROUNDING_DOWN: ConversionRounding.ValueType  # 2
-"""Down: -2.5 gives -3."""
-CONVERSION_ROUNDING_HALF_UP: ConversionRounding.ValueType  # 3
-"""To the nearest, a half away from zero: -2.5 gives -3."""
-Global___ConversionRounding: _TypeAlias = ConversionRounding  # noqa: Y015
 
 @_typing.final
 class Plan(_message.Message):
@@ -347,14 +285,12 @@ class Charge(_message.Message):
     period it is the share of its days. Empty: no minimum.
     """
     prorated: _builtins.bool
-    """True: units are weighed by the days of the period for which they are there, of those of the
-    whole week or month; summed first, then rounded up to 5 places, then as the meter says. Only on
-    a recurring meter that is a SUM or UNIQUE_COUNT, with standard, graduated and volume prices. A
-    SUM counts from the local day of its event on, and what earlier periods left for all days
-    billed; a distinct value on each day on which it is there, the day of its removal included. A
-    volume price goes by the tier of the full units. A graduated price weighs what each event costs
-    by its tiers, and no flat amounts: the meter must not round then, nor the charge convert units
-    or have free ones.
+    """True: units count for the days for which they are there, of those of the whole week or month;
+    summed, then rounded up to 5 places, then as the meter says. Only on recurring SUM and
+    UNIQUE_COUNT meters, with standard, graduated and volume prices. A SUM counts from the day of
+    its event on, what earlier periods left for all days billed; a distinct value up to the day of
+    its removal. A volume price goes by the tier of the full units. A graduated price weighs what
+    each event costs by its tiers, and no flat amounts; without rounding, conversion or free units.
     """
     pay_in_advance: _builtins.bool
     """True: each event is priced as it comes, by what it adds to the most that its period has cost;
@@ -362,7 +298,7 @@ class Charge(_message.Message):
     minimum; only for meters that count, add up or count distinct values, neither recurring nor by
     days nor rounded nor fanned out.
     """
-    settle: Global___Settle.ValueType
+    settle: _charge_options_pb2.Settle.ValueType
     """When the fees of a pay_in_advance charge are billed; not without."""
     settle_amount: _builtins.str
     """Decimal in currency units, above 0: the unbilled amount at which SETTLE_AMOUNT bills."""
@@ -377,7 +313,7 @@ class Charge(_message.Message):
         """Usage with prices of its own, at most 100."""
 
     @_builtins.property
-    def conversion(self) -> Global___UnitConversion:
+    def conversion(self) -> _charge_options_pb2.UnitConversion:
         """How units are converted before anything else; absent: not at all. Not with a dynamic or custom
         price, nor with a percentage that looks at single events.
         """
@@ -389,7 +325,7 @@ class Charge(_message.Message):
         """
 
     @_builtins.property
-    def pricing_unit(self) -> Global___PricingUnit:
+    def pricing_unit(self) -> _charge_options_pb2.PricingUnit:
         """The unit of all prices of the charge, its buckets included, where that is not the currency;
         absent: the currency. Not with a dynamic price: events report amounts in currency.
         """
@@ -402,7 +338,7 @@ class Charge(_message.Message):
         display_name: _builtins.str = ...,
         price: Global___Price | None = ...,
         buckets: _abc.Iterable[Global___FilterBucket] | None = ...,
-        conversion: Global___UnitConversion | None = ...,
+        conversion: _charge_options_pb2.UnitConversion | None = ...,
         usage_discount: _builtins.str = ...,
         percentage_discount: _builtins.str = ...,
         maximum_amount: _builtins.str = ...,
@@ -410,10 +346,10 @@ class Charge(_message.Message):
         group_by: _abc.Iterable[_builtins.str] | None = ...,
         prorated: _builtins.bool = ...,
         pay_in_advance: _builtins.bool = ...,
-        settle: Global___Settle.ValueType = ...,
+        settle: _charge_options_pb2.Settle.ValueType = ...,
         settle_amount: _builtins.str = ...,
         not_invoiced: _builtins.bool = ...,
-        pricing_unit: Global___PricingUnit | None = ...,
+        pricing_unit: _charge_options_pb2.PricingUnit | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["conversion", b"conversion", "price", b"price", "pricing_unit", b"pricing_unit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -422,65 +358,6 @@ class Charge(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Charge: _TypeAlias = Charge  # noqa: Y015
-
-@_typing.final
-class PricingUnit(_message.Message):
-    """A unit to state prices in, such as credits or tokens. What they come to is exact and turned into
-    currency by the rate, exactly; it is rounded once, in currency, with the fee. What follows the
-    price is in currency: percentage_discount, maximum_amount and minimum_amount.
-    """
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CODE_FIELD_NUMBER: _builtins.int
-    CONVERSION_RATE_FIELD_NUMBER: _builtins.int
-    code: _builtins.str
-    """Chosen by the client; shown on invoices: "credits"."""
-    conversion_rate: _builtins.str
-    """Decimal above 0, in currency units: what one of it costs."""
-    def __init__(
-        self,
-        *,
-        code: _builtins.str = ...,
-        conversion_rate: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "conversion_rate", b"conversion_rate"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___PricingUnit: _TypeAlias = PricingUnit  # noqa: Y015
-
-@_typing.final
-class UnitConversion(_message.Message):
-    """Units × multiplier ÷ divisor, then rounded."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MULTIPLIER_FIELD_NUMBER: _builtins.int
-    DIVISOR_FIELD_NUMBER: _builtins.int
-    ROUNDING_FIELD_NUMBER: _builtins.int
-    multiplier: _builtins.str
-    """Decimal above 0; empty: 1."""
-    divisor: _builtins.str
-    """Decimal above 0; empty: 1."""
-    rounding: Global___ConversionRounding.ValueType
-    """How the result becomes whole."""
-    def __init__(
-        self,
-        *,
-        multiplier: _builtins.str = ...,
-        divisor: _builtins.str = ...,
-        rounding: Global___ConversionRounding.ValueType = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["divisor", b"divisor", "multiplier", b"multiplier", "rounding", b"rounding"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___UnitConversion: _TypeAlias = UnitConversion  # noqa: Y015
 
 @_typing.final
 class FilterBucket(_message.Message):

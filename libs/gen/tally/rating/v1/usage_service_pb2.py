@@ -30,9 +30,10 @@ from tally.common.v1 import verification_pb2 as tally_dot_common_dot_v1_dot_veri
 from tally.ingest.v1 import event_pb2 as tally_dot_ingest_dot_v1_dot_event__pb2
 from tally.rating.v1 import billing_period_pb2 as tally_dot_rating_dot_v1_dot_billing__period__pb2
 from tally.rating.v1 import plan_service_pb2 as tally_dot_rating_dot_v1_dot_plan__service__pb2
+from tally.rating.v1 import rebuild_pb2 as tally_dot_rating_dot_v1_dot_rebuild__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tally/rating/v1/usage_service.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1ctally/common/v1/period.proto\x1a\"tally/common/v1/verification.proto\x1a\x1btally/ingest/v1/event.proto\x1a$tally/rating/v1/billing_period.proto\x1a\"tally/rating/v1/plan_service.proto\"\x90\x01\n\x0fGetUsageRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tack_token\x18\x03 \x01(\t\x12)\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xad\x01\n\x10GetUsageResponse\x12\'\n\x06period\x18\x01 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\"\n\x04\x66\x65\x65s\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12$\n\x1chigh_cardinality_meter_codes\x18\x04 \x03(\t\"\xad\x02\n\x11QueryUsageRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x12\n\nmeter_code\x18\x02 \x01(\t\x12)\n\x05start\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x06window\x18\x05 \x01(\x0e\x32\x1c.tally.rating.v1.UsageWindow\x12\x10\n\x08group_by\x18\x06 \x03(\t\x12\x31\n\x07\x66ilters\x18\x07 \x03(\x0b\x32 .tally.rating.v1.DimensionFilter\x12\x11\n\ttime_zone\x18\x08 \x01(\t\x12\x11\n\tack_token\x18\t \x01(\t\"=\n\x12QueryUsageResponse\x12\'\n\x04rows\x18\x01 \x03(\x0b\x32\x19.tally.rating.v1.UsageRow\"m\n\x08UsageRow\x12\'\n\x06window\x18\x01 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\x14\n\x0cgroup_values\x18\x02 \x03(\t\x12\r\n\x05units\x18\x03 \x01(\t\x12\x13\n\x0b\x65vent_count\x18\x04 \x01(\x03\"U\n\x11WatchUsageRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12\x11\n\tack_token\x18\x03 \x01(\t\"\xc5\x01\n\x12WatchUsageResponse\x12\'\n\x06period\x18\x01 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\"\n\x04\x66\x65\x65s\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x14\n\x0cresume_token\x18\x04 \x01(\t\x12$\n\x1chigh_cardinality_meter_codes\x18\x05 \x03(\t\"1\n\x13\x45xplainEventRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\"\x8a\x02\n\x14\x45xplainEventResponse\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.tally.ingest.v1.StoredEvent\x12\x0f\n\x07\x61pplied\x18\x02 \x01(\x08\x12\x17\n\x0fsubscription_id\x18\x03 \x01(\t\x12\x11\n\tambiguous\x18\x04 \x01(\x08\x12\'\n\x03\x64\x61y\x18\x05 \x01(\x0b\x32\x1a.tally.common.v1.CivilDate\x12/\n\x08readings\x18\x06 \x03(\x0b\x32\x1d.tally.rating.v1.MeterReading\x12.\n\nfanned_out\x18\x07 \x03(\x0b\x32\x1a.tally.rating.v1.FannedOut\"M\n\tFannedOut\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\'\n\x03\x64\x61y\x18\x02 \x01(\x0b\x32\x1a.tally.common.v1.CivilDate\"\xc9\x01\n\x0cMeterReading\x12\x12\n\nmeter_code\x18\x01 \x01(\t\x12\x0f\n\x07\x63ounted\x18\x02 \x01(\x08\x12\r\n\x05value\x18\x03 \x01(\t\x12\x0f\n\x07problem\x18\x04 \x01(\t\x12\x41\n\ndimensions\x18\x05 \x03(\x0b\x32-.tally.rating.v1.MeterReading.DimensionsEntry\x1a\x31\n\x0f\x44imensionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"U\n\x17ListUnattributedRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"z\n\x11UnattributedCount\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x12\n\nevent_type\x18\x02 \x01(\t\x12\'\n\x03\x64\x61y\x18\x03 \x01(\x0b\x32\x1a.tally.common.v1.CivilDate\x12\x13\n\x0b\x65vent_count\x18\x04 \x01(\x03\"g\n\x18ListUnattributedResponse\x12\x32\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\".tally.rating.v1.UnattributedCount\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"R\n\x14ListAmbiguousRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\x90\x01\n\x0e\x41mbiguousCount\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x12\n\nevent_type\x18\x02 \x01(\t\x12\'\n\x03\x64\x61y\x18\x03 \x01(\x0b\x32\x1a.tally.common.v1.CivilDate\x12\x17\n\x0fsubscription_id\x18\x04 \x01(\t\x12\x13\n\x0b\x65vent_count\x18\x05 \x01(\x03\"a\n\x15ListAmbiguousResponse\x12/\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x1f.tally.rating.v1.AmbiguousCount\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x14\n\x12VerifyUsageRequest\"\xbc\x01\n\x13VerifyUsageResponse\x12\x31\n\ndifference\x18\x01 \x01(\x0b\x32\x1b.tally.common.v1.DifferenceH\x00\x12\x31\n\nunverified\x18\x02 \x01(\x0b\x32\x1b.tally.common.v1.UnverifiedH\x00\x12\x35\n\x0cverification\x18\x03 \x01(\x0b\x32\x1d.tally.common.v1.VerificationH\x00\x42\x08\n\x06result\">\n\x13RebuildUsageRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\"\x88\x01\n\x14RebuildUsageResponse\x12\x34\n\x08progress\x18\x01 \x01(\x0b\x32 .tally.rating.v1.RebuildProgressH\x00\x12\x30\n\x07rebuilt\x18\x02 \x01(\x0b\x32\x1d.tally.rating.v1.RebuiltUsageH\x00\x42\x08\n\x06result\"\x7f\n\x0fRebuildProgress\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63ustomers_done\x18\x02 \x01(\x05\x12\x16\n\x0e\x63ustomer_count\x18\x03 \x01(\x05\x12\x13\n\x0b\x65vent_count\x18\x04 \x01(\x03\x12\x12\n\ncell_count\x18\x05 \x01(\x03\"\x86\x01\n\x0cRebuiltUsage\x12\x16\n\x0e\x63ustomer_count\x18\x01 \x01(\x05\x12\x13\n\x0b\x65vent_count\x18\x02 \x01(\x03\x12\x12\n\ncell_count\x18\x03 \x01(\x03\x12\x1a\n\x12\x63hanged_cell_count\x18\x04 \x01(\x03\x12\x19\n\x11late_period_count\x18\x05 \x01(\x05\"X\n\x15\x45stimateEventsRequest\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.tally.ingest.v1.Event\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\t\"p\n\x16\x45stimateEventsResponse\x12.\n\x05usage\x18\x01 \x03(\x0b\x32\x1f.tally.rating.v1.EstimatedUsage\x12\x14\n\x0cunattributed\x18\x02 \x03(\x05\x12\x10\n\x08unpriced\x18\x03 \x03(\x05\"\xbf\x02\n\x0e\x45stimatedUsage\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x18\n\x10subscription_uid\x18\x02 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x03 \x01(\t\x12\'\n\x06period\x18\x04 \x01(\x0b\x32\x17.tally.common.v1.Period\x12-\n\x06status\x18\x05 \x01(\x0e\x32\x1d.tally.rating.v1.PeriodStatus\x12\x13\n\x0b\x65vent_count\x18\x06 \x01(\x05\x12&\n\x06\x62\x65\x66ore\x18\x07 \x01(\x0b\x32\x16.tally.common.v1.Money\x12%\n\x05\x61\x66ter\x18\x08 \x01(\x0b\x32\x16.tally.common.v1.Money\x12)\n\x0b\x64ifferences\x18\t \x03(\x0b\x32\x14.tally.rating.v1.Fee*q\n\x0bUsageWindow\x12\x1c\n\x18USAGE_WINDOW_UNSPECIFIED\x10\x00\x12\x15\n\x11USAGE_WINDOW_HOUR\x10\x01\x12\x14\n\x10USAGE_WINDOW_DAY\x10\x02\x12\x17\n\x13USAGE_WINDOW_PERIOD\x10\x03\x32\x89\x07\n\x0cUsageService\x12U\n\x08GetUsage\x12 .tally.rating.v1.GetUsageRequest\x1a!.tally.rating.v1.GetUsageResponse\"\x04\xe0\xe0\x18\x07\x12[\n\nQueryUsage\x12\".tally.rating.v1.QueryUsageRequest\x1a#.tally.rating.v1.QueryUsageResponse\"\x04\xe0\xe0\x18\x07\x12]\n\nWatchUsage\x12\".tally.rating.v1.WatchUsageRequest\x1a#.tally.rating.v1.WatchUsageResponse\"\x04\xe0\xe0\x18\x07\x30\x01\x12g\n\x0e\x45stimateEvents\x12&.tally.rating.v1.EstimateEventsRequest\x1a\'.tally.rating.v1.EstimateEventsResponse\"\x04\xe0\xe0\x18\x07\x12\x61\n\x0c\x45xplainEvent\x12$.tally.rating.v1.ExplainEventRequest\x1a%.tally.rating.v1.ExplainEventResponse\"\x04\xe0\xe0\x18\x07\x12m\n\x10ListUnattributed\x12(.tally.rating.v1.ListUnattributedRequest\x1a).tally.rating.v1.ListUnattributedResponse\"\x04\xe0\xe0\x18\x07\x12\x64\n\rListAmbiguous\x12%.tally.rating.v1.ListAmbiguousRequest\x1a&.tally.rating.v1.ListAmbiguousResponse\"\x04\xe0\xe0\x18\x07\x12`\n\x0bVerifyUsage\x12#.tally.rating.v1.VerifyUsageRequest\x1a$.tally.rating.v1.VerifyUsageResponse\"\x04\xe0\xe0\x18\x10\x30\x01\x12\x63\n\x0cRebuildUsage\x12$.tally.rating.v1.RebuildUsageRequest\x1a%.tally.rating.v1.RebuildUsageResponse\"\x04\xe0\xe0\x18\x10\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#tally/rating/v1/usage_service.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1ctally/common/v1/period.proto\x1a\"tally/common/v1/verification.proto\x1a\x1btally/ingest/v1/event.proto\x1a$tally/rating/v1/billing_period.proto\x1a\"tally/rating/v1/plan_service.proto\x1a\x1dtally/rating/v1/rebuild.proto\"\x90\x01\n\x0fGetUsageRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tack_token\x18\x03 \x01(\t\x12)\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xad\x01\n\x10GetUsageResponse\x12\'\n\x06period\x18\x01 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\"\n\x04\x66\x65\x65s\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12$\n\x1chigh_cardinality_meter_codes\x18\x04 \x03(\t\"\xad\x02\n\x11QueryUsageRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x12\n\nmeter_code\x18\x02 \x01(\t\x12)\n\x05start\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x06window\x18\x05 \x01(\x0e\x32\x1c.tally.rating.v1.UsageWindow\x12\x10\n\x08group_by\x18\x06 \x03(\t\x12\x31\n\x07\x66ilters\x18\x07 \x03(\x0b\x32 .tally.rating.v1.DimensionFilter\x12\x11\n\ttime_zone\x18\x08 \x01(\t\x12\x11\n\tack_token\x18\t \x01(\t\"=\n\x12QueryUsageResponse\x12\'\n\x04rows\x18\x01 \x03(\x0b\x32\x19.tally.rating.v1.UsageRow\"m\n\x08UsageRow\x12\'\n\x06window\x18\x01 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\x14\n\x0cgroup_values\x18\x02 \x03(\t\x12\r\n\x05units\x18\x03 \x01(\t\x12\x13\n\x0b\x65vent_count\x18\x04 \x01(\x03\"U\n\x11WatchUsageRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12\x11\n\tack_token\x18\x03 \x01(\t\"\xc5\x01\n\x12WatchUsageResponse\x12\'\n\x06period\x18\x01 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\"\n\x04\x66\x65\x65s\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x14\n\x0cresume_token\x18\x04 \x01(\t\x12$\n\x1chigh_cardinality_meter_codes\x18\x05 \x03(\t\"1\n\x13\x45xplainEventRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\"\x8a\x02\n\x14\x45xplainEventResponse\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.tally.ingest.v1.StoredEvent\x12\x0f\n\x07\x61pplied\x18\x02 \x01(\x08\x12\x17\n\x0fsubscription_id\x18\x03 \x01(\t\x12\x11\n\tambiguous\x18\x04 \x01(\x08\x12\'\n\x03\x64\x61y\x18\x05 \x01(\x0b\x32\x1a.tally.common.v1.CivilDate\x12/\n\x08readings\x18\x06 \x03(\x0b\x32\x1d.tally.rating.v1.MeterReading\x12.\n\nfanned_out\x18\x07 \x03(\x0b\x32\x1a.tally.rating.v1.FannedOut\"M\n\tFannedOut\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\'\n\x03\x64\x61y\x18\x02 \x01(\x0b\x32\x1a.tally.common.v1.CivilDate\"\xc9\x01\n\x0cMeterReading\x12\x12\n\nmeter_code\x18\x01 \x01(\t\x12\x0f\n\x07\x63ounted\x18\x02 \x01(\x08\x12\r\n\x05value\x18\x03 \x01(\t\x12\x0f\n\x07problem\x18\x04 \x01(\t\x12\x41\n\ndimensions\x18\x05 \x03(\x0b\x32-.tally.rating.v1.MeterReading.DimensionsEntry\x1a\x31\n\x0f\x44imensionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"U\n\x17ListUnattributedRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"z\n\x11UnattributedCount\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x12\n\nevent_type\x18\x02 \x01(\t\x12\'\n\x03\x64\x61y\x18\x03 \x01(\x0b\x32\x1a.tally.common.v1.CivilDate\x12\x13\n\x0b\x65vent_count\x18\x04 \x01(\x03\"g\n\x18ListUnattributedResponse\x12\x32\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\".tally.rating.v1.UnattributedCount\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"R\n\x14ListAmbiguousRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\x90\x01\n\x0e\x41mbiguousCount\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x12\n\nevent_type\x18\x02 \x01(\t\x12\'\n\x03\x64\x61y\x18\x03 \x01(\x0b\x32\x1a.tally.common.v1.CivilDate\x12\x17\n\x0fsubscription_id\x18\x04 \x01(\t\x12\x13\n\x0b\x65vent_count\x18\x05 \x01(\x03\"a\n\x15ListAmbiguousResponse\x12/\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x1f.tally.rating.v1.AmbiguousCount\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x14\n\x12VerifyUsageRequest\"\xbc\x01\n\x13VerifyUsageResponse\x12\x31\n\ndifference\x18\x01 \x01(\x0b\x32\x1b.tally.common.v1.DifferenceH\x00\x12\x31\n\nunverified\x18\x02 \x01(\x0b\x32\x1b.tally.common.v1.UnverifiedH\x00\x12\x35\n\x0cverification\x18\x03 \x01(\x0b\x32\x1d.tally.common.v1.VerificationH\x00\x42\x08\n\x06result\">\n\x13RebuildUsageRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\"\x88\x01\n\x14RebuildUsageResponse\x12\x34\n\x08progress\x18\x01 \x01(\x0b\x32 .tally.rating.v1.RebuildProgressH\x00\x12\x30\n\x07rebuilt\x18\x02 \x01(\x0b\x32\x1d.tally.rating.v1.RebuiltUsageH\x00\x42\x08\n\x06result\"X\n\x15\x45stimateEventsRequest\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.tally.ingest.v1.Event\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\t\"p\n\x16\x45stimateEventsResponse\x12.\n\x05usage\x18\x01 \x03(\x0b\x32\x1f.tally.rating.v1.EstimatedUsage\x12\x14\n\x0cunattributed\x18\x02 \x03(\x05\x12\x10\n\x08unpriced\x18\x03 \x03(\x05\"\xbf\x02\n\x0e\x45stimatedUsage\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x18\n\x10subscription_uid\x18\x02 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x03 \x01(\t\x12\'\n\x06period\x18\x04 \x01(\x0b\x32\x17.tally.common.v1.Period\x12-\n\x06status\x18\x05 \x01(\x0e\x32\x1d.tally.rating.v1.PeriodStatus\x12\x13\n\x0b\x65vent_count\x18\x06 \x01(\x05\x12&\n\x06\x62\x65\x66ore\x18\x07 \x01(\x0b\x32\x16.tally.common.v1.Money\x12%\n\x05\x61\x66ter\x18\x08 \x01(\x0b\x32\x16.tally.common.v1.Money\x12)\n\x0b\x64ifferences\x18\t \x03(\x0b\x32\x14.tally.rating.v1.Fee*q\n\x0bUsageWindow\x12\x1c\n\x18USAGE_WINDOW_UNSPECIFIED\x10\x00\x12\x15\n\x11USAGE_WINDOW_HOUR\x10\x01\x12\x14\n\x10USAGE_WINDOW_DAY\x10\x02\x12\x17\n\x13USAGE_WINDOW_PERIOD\x10\x03\x32\x89\x07\n\x0cUsageService\x12U\n\x08GetUsage\x12 .tally.rating.v1.GetUsageRequest\x1a!.tally.rating.v1.GetUsageResponse\"\x04\xe0\xe0\x18\x07\x12[\n\nQueryUsage\x12\".tally.rating.v1.QueryUsageRequest\x1a#.tally.rating.v1.QueryUsageResponse\"\x04\xe0\xe0\x18\x07\x12]\n\nWatchUsage\x12\".tally.rating.v1.WatchUsageRequest\x1a#.tally.rating.v1.WatchUsageResponse\"\x04\xe0\xe0\x18\x07\x30\x01\x12g\n\x0e\x45stimateEvents\x12&.tally.rating.v1.EstimateEventsRequest\x1a\'.tally.rating.v1.EstimateEventsResponse\"\x04\xe0\xe0\x18\x07\x12\x61\n\x0c\x45xplainEvent\x12$.tally.rating.v1.ExplainEventRequest\x1a%.tally.rating.v1.ExplainEventResponse\"\x04\xe0\xe0\x18\x07\x12m\n\x10ListUnattributed\x12(.tally.rating.v1.ListUnattributedRequest\x1a).tally.rating.v1.ListUnattributedResponse\"\x04\xe0\xe0\x18\x07\x12\x64\n\rListAmbiguous\x12%.tally.rating.v1.ListAmbiguousRequest\x1a&.tally.rating.v1.ListAmbiguousResponse\"\x04\xe0\xe0\x18\x07\x12`\n\x0bVerifyUsage\x12#.tally.rating.v1.VerifyUsageRequest\x1a$.tally.rating.v1.VerifyUsageResponse\"\x04\xe0\xe0\x18\x10\x30\x01\x12\x63\n\x0cRebuildUsage\x12$.tally.rating.v1.RebuildUsageRequest\x1a%.tally.rating.v1.RebuildUsageResponse\"\x04\xe0\xe0\x18\x10\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -59,62 +60,58 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USAGESERVICE'].methods_by_name['VerifyUsage']._serialized_options = b'\340\340\030\020'
   _globals['_USAGESERVICE'].methods_by_name['RebuildUsage']._loaded_options = None
   _globals['_USAGESERVICE'].methods_by_name['RebuildUsage']._serialized_options = b'\340\340\030\020'
-  _globals['_USAGEWINDOW']._serialized_start=3863
-  _globals['_USAGEWINDOW']._serialized_end=3976
-  _globals['_GETUSAGEREQUEST']._serialized_start=319
-  _globals['_GETUSAGEREQUEST']._serialized_end=463
-  _globals['_GETUSAGERESPONSE']._serialized_start=466
-  _globals['_GETUSAGERESPONSE']._serialized_end=639
-  _globals['_QUERYUSAGEREQUEST']._serialized_start=642
-  _globals['_QUERYUSAGEREQUEST']._serialized_end=943
-  _globals['_QUERYUSAGERESPONSE']._serialized_start=945
-  _globals['_QUERYUSAGERESPONSE']._serialized_end=1006
-  _globals['_USAGEROW']._serialized_start=1008
-  _globals['_USAGEROW']._serialized_end=1117
-  _globals['_WATCHUSAGEREQUEST']._serialized_start=1119
-  _globals['_WATCHUSAGEREQUEST']._serialized_end=1204
-  _globals['_WATCHUSAGERESPONSE']._serialized_start=1207
-  _globals['_WATCHUSAGERESPONSE']._serialized_end=1404
-  _globals['_EXPLAINEVENTREQUEST']._serialized_start=1406
-  _globals['_EXPLAINEVENTREQUEST']._serialized_end=1455
-  _globals['_EXPLAINEVENTRESPONSE']._serialized_start=1458
-  _globals['_EXPLAINEVENTRESPONSE']._serialized_end=1724
-  _globals['_FANNEDOUT']._serialized_start=1726
-  _globals['_FANNEDOUT']._serialized_end=1803
-  _globals['_METERREADING']._serialized_start=1806
-  _globals['_METERREADING']._serialized_end=2007
-  _globals['_METERREADING_DIMENSIONSENTRY']._serialized_start=1958
-  _globals['_METERREADING_DIMENSIONSENTRY']._serialized_end=2007
-  _globals['_LISTUNATTRIBUTEDREQUEST']._serialized_start=2009
-  _globals['_LISTUNATTRIBUTEDREQUEST']._serialized_end=2094
-  _globals['_UNATTRIBUTEDCOUNT']._serialized_start=2096
-  _globals['_UNATTRIBUTEDCOUNT']._serialized_end=2218
-  _globals['_LISTUNATTRIBUTEDRESPONSE']._serialized_start=2220
-  _globals['_LISTUNATTRIBUTEDRESPONSE']._serialized_end=2323
-  _globals['_LISTAMBIGUOUSREQUEST']._serialized_start=2325
-  _globals['_LISTAMBIGUOUSREQUEST']._serialized_end=2407
-  _globals['_AMBIGUOUSCOUNT']._serialized_start=2410
-  _globals['_AMBIGUOUSCOUNT']._serialized_end=2554
-  _globals['_LISTAMBIGUOUSRESPONSE']._serialized_start=2556
-  _globals['_LISTAMBIGUOUSRESPONSE']._serialized_end=2653
-  _globals['_VERIFYUSAGEREQUEST']._serialized_start=2655
-  _globals['_VERIFYUSAGEREQUEST']._serialized_end=2675
-  _globals['_VERIFYUSAGERESPONSE']._serialized_start=2678
-  _globals['_VERIFYUSAGERESPONSE']._serialized_end=2866
-  _globals['_REBUILDUSAGEREQUEST']._serialized_start=2868
-  _globals['_REBUILDUSAGEREQUEST']._serialized_end=2930
-  _globals['_REBUILDUSAGERESPONSE']._serialized_start=2933
-  _globals['_REBUILDUSAGERESPONSE']._serialized_end=3069
-  _globals['_REBUILDPROGRESS']._serialized_start=3071
-  _globals['_REBUILDPROGRESS']._serialized_end=3198
-  _globals['_REBUILTUSAGE']._serialized_start=3201
-  _globals['_REBUILTUSAGE']._serialized_end=3335
-  _globals['_ESTIMATEEVENTSREQUEST']._serialized_start=3337
-  _globals['_ESTIMATEEVENTSREQUEST']._serialized_end=3425
-  _globals['_ESTIMATEEVENTSRESPONSE']._serialized_start=3427
-  _globals['_ESTIMATEEVENTSRESPONSE']._serialized_end=3539
-  _globals['_ESTIMATEDUSAGE']._serialized_start=3542
-  _globals['_ESTIMATEDUSAGE']._serialized_end=3861
-  _globals['_USAGESERVICE']._serialized_start=3979
-  _globals['_USAGESERVICE']._serialized_end=4884
+  _globals['_USAGEWINDOW']._serialized_start=3628
+  _globals['_USAGEWINDOW']._serialized_end=3741
+  _globals['_GETUSAGEREQUEST']._serialized_start=350
+  _globals['_GETUSAGEREQUEST']._serialized_end=494
+  _globals['_GETUSAGERESPONSE']._serialized_start=497
+  _globals['_GETUSAGERESPONSE']._serialized_end=670
+  _globals['_QUERYUSAGEREQUEST']._serialized_start=673
+  _globals['_QUERYUSAGEREQUEST']._serialized_end=974
+  _globals['_QUERYUSAGERESPONSE']._serialized_start=976
+  _globals['_QUERYUSAGERESPONSE']._serialized_end=1037
+  _globals['_USAGEROW']._serialized_start=1039
+  _globals['_USAGEROW']._serialized_end=1148
+  _globals['_WATCHUSAGEREQUEST']._serialized_start=1150
+  _globals['_WATCHUSAGEREQUEST']._serialized_end=1235
+  _globals['_WATCHUSAGERESPONSE']._serialized_start=1238
+  _globals['_WATCHUSAGERESPONSE']._serialized_end=1435
+  _globals['_EXPLAINEVENTREQUEST']._serialized_start=1437
+  _globals['_EXPLAINEVENTREQUEST']._serialized_end=1486
+  _globals['_EXPLAINEVENTRESPONSE']._serialized_start=1489
+  _globals['_EXPLAINEVENTRESPONSE']._serialized_end=1755
+  _globals['_FANNEDOUT']._serialized_start=1757
+  _globals['_FANNEDOUT']._serialized_end=1834
+  _globals['_METERREADING']._serialized_start=1837
+  _globals['_METERREADING']._serialized_end=2038
+  _globals['_METERREADING_DIMENSIONSENTRY']._serialized_start=1989
+  _globals['_METERREADING_DIMENSIONSENTRY']._serialized_end=2038
+  _globals['_LISTUNATTRIBUTEDREQUEST']._serialized_start=2040
+  _globals['_LISTUNATTRIBUTEDREQUEST']._serialized_end=2125
+  _globals['_UNATTRIBUTEDCOUNT']._serialized_start=2127
+  _globals['_UNATTRIBUTEDCOUNT']._serialized_end=2249
+  _globals['_LISTUNATTRIBUTEDRESPONSE']._serialized_start=2251
+  _globals['_LISTUNATTRIBUTEDRESPONSE']._serialized_end=2354
+  _globals['_LISTAMBIGUOUSREQUEST']._serialized_start=2356
+  _globals['_LISTAMBIGUOUSREQUEST']._serialized_end=2438
+  _globals['_AMBIGUOUSCOUNT']._serialized_start=2441
+  _globals['_AMBIGUOUSCOUNT']._serialized_end=2585
+  _globals['_LISTAMBIGUOUSRESPONSE']._serialized_start=2587
+  _globals['_LISTAMBIGUOUSRESPONSE']._serialized_end=2684
+  _globals['_VERIFYUSAGEREQUEST']._serialized_start=2686
+  _globals['_VERIFYUSAGEREQUEST']._serialized_end=2706
+  _globals['_VERIFYUSAGERESPONSE']._serialized_start=2709
+  _globals['_VERIFYUSAGERESPONSE']._serialized_end=2897
+  _globals['_REBUILDUSAGEREQUEST']._serialized_start=2899
+  _globals['_REBUILDUSAGEREQUEST']._serialized_end=2961
+  _globals['_REBUILDUSAGERESPONSE']._serialized_start=2964
+  _globals['_REBUILDUSAGERESPONSE']._serialized_end=3100
+  _globals['_ESTIMATEEVENTSREQUEST']._serialized_start=3102
+  _globals['_ESTIMATEEVENTSREQUEST']._serialized_end=3190
+  _globals['_ESTIMATEEVENTSRESPONSE']._serialized_start=3192
+  _globals['_ESTIMATEEVENTSRESPONSE']._serialized_end=3304
+  _globals['_ESTIMATEDUSAGE']._serialized_start=3307
+  _globals['_ESTIMATEDUSAGE']._serialized_end=3626
+  _globals['_USAGESERVICE']._serialized_start=3744
+  _globals['_USAGESERVICE']._serialized_end=4649
 # @@protoc_insertion_point(module_scope)

@@ -15,6 +15,7 @@ from tally.common.v1 import verification_pb2 as _verification_pb2
 from tally.ingest.v1 import event_pb2 as _event_pb2
 from tally.rating.v1 import billing_period_pb2 as _billing_period_pb2
 from tally.rating.v1 import plan_service_pb2 as _plan_service_pb2
+from tally.rating.v1 import rebuild_pb2 as _rebuild_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -805,18 +806,18 @@ class RebuildUsageResponse(_message.Message):
     PROGRESS_FIELD_NUMBER: _builtins.int
     REBUILT_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def progress(self) -> Global___RebuildProgress:
+    def progress(self) -> _rebuild_pb2.RebuildProgress:
         """What was done so far."""
 
     @_builtins.property
-    def rebuilt(self) -> Global___RebuiltUsage:
+    def rebuilt(self) -> _rebuild_pb2.RebuiltUsage:
         """The last message: what was done."""
 
     def __init__(
         self,
         *,
-        progress: Global___RebuildProgress | None = ...,
-        rebuilt: Global___RebuiltUsage | None = ...,
+        progress: _rebuild_pb2.RebuildProgress | None = ...,
+        rebuilt: _rebuild_pb2.RebuiltUsage | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress", "rebuilt", b"rebuilt", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -827,82 +828,6 @@ class RebuildUsageResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 
 Global___RebuildUsageResponse: _TypeAlias = RebuildUsageResponse  # noqa: Y015
-
-@_typing.final
-class RebuildProgress(_message.Message):
-    """How far a rebuild has come."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
-    CUSTOMERS_DONE_FIELD_NUMBER: _builtins.int
-    CUSTOMER_COUNT_FIELD_NUMBER: _builtins.int
-    EVENT_COUNT_FIELD_NUMBER: _builtins.int
-    CELL_COUNT_FIELD_NUMBER: _builtins.int
-    customer_id: _builtins.str
-    """Whose usage was just computed, as a whole or some days of it."""
-    customers_done: _builtins.int
-    """Customers that are done."""
-    customer_count: _builtins.int
-    """Customers in all."""
-    event_count: _builtins.int
-    """Events read so far."""
-    cell_count: _builtins.int
-    """Cells computed so far."""
-    def __init__(
-        self,
-        *,
-        customer_id: _builtins.str = ...,
-        customers_done: _builtins.int = ...,
-        customer_count: _builtins.int = ...,
-        event_count: _builtins.int = ...,
-        cell_count: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell_count", b"cell_count", "customer_count", b"customer_count", "customer_id", b"customer_id", "customers_done", b"customers_done", "event_count", b"event_count"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___RebuildProgress: _TypeAlias = RebuildProgress  # noqa: Y015
-
-@_typing.final
-class RebuiltUsage(_message.Message):
-    """What a rebuild did."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CUSTOMER_COUNT_FIELD_NUMBER: _builtins.int
-    EVENT_COUNT_FIELD_NUMBER: _builtins.int
-    CELL_COUNT_FIELD_NUMBER: _builtins.int
-    CHANGED_CELL_COUNT_FIELD_NUMBER: _builtins.int
-    LATE_PERIOD_COUNT_FIELD_NUMBER: _builtins.int
-    customer_count: _builtins.int
-    """Customers whose usage was computed."""
-    event_count: _builtins.int
-    """Events read."""
-    cell_count: _builtins.int
-    """Cells computed: one for each term, meter, day and combination of dimension values."""
-    changed_cell_count: _builtins.int
-    """Cells that were not as stored: added, changed or taken away."""
-    late_period_count: _builtins.int
-    """Periods that were announced before, and now told of as changed."""
-    def __init__(
-        self,
-        *,
-        customer_count: _builtins.int = ...,
-        event_count: _builtins.int = ...,
-        cell_count: _builtins.int = ...,
-        changed_cell_count: _builtins.int = ...,
-        late_period_count: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell_count", b"cell_count", "changed_cell_count", b"changed_cell_count", "customer_count", b"customer_count", "event_count", b"event_count", "late_period_count", b"late_period_count"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___RebuiltUsage: _TypeAlias = RebuiltUsage  # noqa: Y015
 
 @_typing.final
 class EstimateEventsRequest(_message.Message):
