@@ -38,6 +38,7 @@ CHARGES = [
     Charge(code="amount", settle=Settle.SETTLE_AMOUNT, settle_amount="1"),
     Charge(code="event", settle=Settle.SETTLE_EVENT),
     Charge(code="apart", not_invoiced=True),
+    Charge(code="again"),
 ]
 
 Shown = list[tuple[str, int]]  # Charge and amount of each line.
@@ -62,7 +63,7 @@ async def test_instant_fees_are_billed_when_their_charge_says_and_corrected_at_t
         await suite.settle()
         so_far = await client.usage.GetUsage(GetUsageRequest(subscription_id="acme-pro"))
         # All 13 cost 1.03, whenever they are billed.
-        assert [fee.amount.amount_minor for fee in so_far.fees] == [103] * 5
+        assert [fee.amount.amount_minor for fee in so_far.fees] == [103] * 6
         before = await _billed(client)
         assert sorted(before[2:]) == [[("amount", 130)], [("event", 50)]]
         await suite.advance(JUN_1 + 20 * DAY)
@@ -70,8 +71,9 @@ async def test_instant_fees_are_billed_when_their_charge_says_and_corrected_at_t
 
         await suite.advance(JUL_1 + BILLED)
         *_, june = await invoices(client)
-        assert _shown(june) == [("whole", 103), ("daily", -27), ("amount", -27), ("event", -27)]
-        kinds = {line.kind for line in june.lines[1:]}
+        early = [("daily", -27), ("amount", -27), ("event", -27), ("apart", -27)]
+        assert _shown(june) == [("whole", 103), *early, ("again", 103)]
+        kinds = {line.kind for line in june.lines[1:5]}
         assert kinds == {LineKind.LINE_KIND_CORRECTION}
         rows = [(row.label, row.amount) for row in june.lines[1].breakdown]
         assert rows == [("tier", "1"), ("tier", "0.03"), ("billed", "-1.3")]
@@ -122,4 +124,4 @@ async def _sell(client: SuiteClient) -> None:
     plan = Plan(code="pro", name="Pro", currency_code="USD")
     request = CreatePlanRequest(request_id=str(uuid4()), plan=plan, version=version)
     answer = await client.plans.CreatePlan(request)
-    assert [one.settle_amount for one in answer.version.charges] == ["", "", "1", "", ""]
+    assert [one.settle_amount for one in answer.version.charges] == ["", "", "1", "", "", ""]

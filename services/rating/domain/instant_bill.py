@@ -19,7 +19,8 @@ from services.rating.domain.price import ZERO, Row, amount_of, flat_row
 class Bill:
     """What is billed of the instant fees of a bucket and group: whole minor units.
 
-    `rated` is what its events cost exactly; the rest of `amount_minor` is carried from before.
+    `rated` is what its events cost exactly; the rest of `amount_minor` is carried from before. That
+    is None for fees that go on no invoice: each is paid by itself.
     """
 
     key: FeeKey
@@ -28,7 +29,13 @@ class Bill:
     units: Decimal
     event_count: int
     rated: Decimal
-    amount_minor: int
+    amount_minor: int | None
+
+    def billed(self, currency: str) -> Decimal:
+        """Return what need not be billed again, in currency units."""
+        if self.amount_minor is None:
+            return self.rated
+        return to_decimal(Money(currency, self.amount_minor))
 
 
 def is_due(charge: Charge, unbilled: Sequence[Unbilled]) -> bool:
@@ -102,7 +109,8 @@ def bill_of(
 
 def bill_fee(bill: Bill, currency: str) -> Fee:
     """Return the fee that shows a bill: what its events cost, and what is carried."""
-    exact = to_decimal(Money(currency, bill.amount_minor))
+    assert bill.amount_minor is not None, "fees that are paid alone are on no bill"
+    exact = bill.billed(currency)
     carried = flat_row("carried", EXACT.subtract(exact, bill.rated))
     rows = (flat_row("instant", bill.rated), carried)
     return Fee(
@@ -122,8 +130,8 @@ def settled(
 ) -> list[Fee]:
     """Return what the end of a usage period bills of its `fees`, after those `bills`.
 
-    Charges that go on no invoice are left out. Of those that were billed early the difference is a
-    correction, of either sign: 5.00 after bills of 5.30 are -0.30.
+    Of charges that were billed early, or go on no invoice, the difference is a correction of either
+    sign: 5.00 after bills of 5.30 are -0.30.
     """
     charges = {charge.code: charge for charge in version.charges}
     billed: dict[FeeKey, list[Bill]] = {}
@@ -132,12 +140,12 @@ def settled(
     found = []
     for fee in fees:
         instant = charges[fee.key.charge_code].instant
-        if instant is None or not instant.bills_early:
-            if instant is None or instant.invoiced:
-                found.append(fee)
-            continue
-        found.append(_correction(fee, billed.pop(fee.key, ()), currency))
-    found += [_correction(_nothing(of_key[0]), of_key, currency) for of_key in billed.values()]
+        if instant is None or not instant.is_corrected:
+            found.append(fee)
+        else:
+            found.append(_correction(fee, billed.pop(fee.key, ()), currency))
+    for key, of_key in billed.items():
+        found.append(_correction(_nothing(of_key[0], charges[key.charge_code]), of_key, currency))
     return [
         fee
         for fee in found
@@ -156,12 +164,11 @@ def without_refunds(fees: Sequence[Fee]) -> tuple[Fee, ...]:
 
 
 def _correction(fee: Fee, bills: Sequence[Bill], currency: str) -> Fee:
-    minor = sum(bill.amount_minor for bill in bills)
-    taken = flat_row("billed", EXACT.minus(to_decimal(Money(currency, minor))))
-    rows: tuple[Row, ...] = (*fee.rows, taken) if minor else fee.rows
-    units = fee.units
+    units, taken = fee.units, ZERO
     for bill in bills:
         units = EXACT.subtract(units, bill.units)
+        taken = EXACT.subtract(taken, bill.billed(currency))
+    rows: tuple[Row, ...] = (*fee.rows, flat_row("billed", taken)) if taken else fee.rows
     exact = amount_of(rows)
     return replace(
         fee,
@@ -178,11 +185,11 @@ def _as_correction(key: FeeKey) -> FeeKey:
     return replace(key, kind=FeeKind.CORRECTION)
 
 
-def _nothing(bill: Bill) -> Fee:
+def _nothing(bill: Bill, charge: Charge) -> Fee:
     return Fee(
         key=bill.key,
-        meter_code=bill.meter_code,
-        display_name=bill.display_name,
+        meter_code=charge.meter_code,
+        display_name=bill.display_name or charge.display_name or charge.code,
         units=ZERO,
         event_count=0,
         exact_amount=ZERO,

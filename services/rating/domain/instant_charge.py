@@ -45,6 +45,11 @@ class InstantTerms:
         """Tell whether fees are billed before their period ends."""
         return self.settle is not Settle.PERIOD
 
+    @property
+    def is_corrected(self) -> bool:
+        """Tell whether the period's end bills only what its fees have not: a correction."""
+        return self.bills_early or not self.invoiced
+
 
 def terms_faults(terms: InstantTerms, path: str) -> list[FieldInvalid]:
     """Return every rule that the terms of the charge at `path` break."""

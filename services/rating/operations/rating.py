@@ -230,7 +230,7 @@ async def load_unit_changes(
 def _has_bills(period: BillingPeriod, versions: Mapping[UUID, PlanVersion]) -> bool:
     """Tell whether a period bills instant fees, or may have some that were billed early."""
     charges = versions[period.plan_version_id].charges
-    early = any(one.instant is not None and one.instant.bills_early for one in charges)
+    early = any(one.instant is not None and one.instant.is_corrected for one in charges)
     return period.kind in (PeriodKind.USAGE, PeriodKind.INSTANT) and early
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, Select, func, literal, null, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,7 +21,7 @@ from services.rating.domain.instant_state import Standing, State, Unbilled
 from services.rating.domain.percentage import PercentageSum
 from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
 from services.rating.store.closes import group_key
-from services.rating.store.instant_schema import PART, instant_bills, instant_states
+from services.rating.store.instant_schema import PART, instant_bills, instant_fees, instant_states
 from services.rating.store.schema import billing_periods
 
 Place = tuple[UUID, FeeKey]  # A usage period, and a bucket and group of a charge.
@@ -148,7 +148,7 @@ async def load_bills(
 ) -> dict[UUID, list[Bill]]:
     """Return what `periods` bill of instant fees, and of usage periods what others bill of them.
 
-    The connection decides of whose rows.
+    And what of them is paid fee by fee. The connection decides of whose rows.
     """
     found: dict[UUID, list[Bill]] = {}
     for kind, column in (
@@ -162,7 +162,32 @@ async def load_bills(
         order = (instant_bills.c[name] for name in ("period_id", *PART))
         for row in await conn.execute(query.order_by(*order)):
             found.setdefault(row.of_period, []).append(_read_bill(row))
+    usage = {period.period_id for period in periods if period.kind is PeriodKind.USAGE}
+    if usage:
+        for row in await conn.execute(_paid_alone(usage)):
+            found.setdefault(row.period_id, []).append(_read_bill(row))
     return found
+
+
+def _paid_alone(usage: Collection[UUID]) -> Select[Any]:
+    """Select the sums of fees that go on no invoice, as bills."""
+    columns = instant_fees.c
+    part = [columns[name] for name in ("period_id", *PART)]
+    return (
+        select(
+            *part,
+            columns.group_values,
+            literal("").label("meter_code"),
+            literal("").label("display_name"),
+            func.sum(columns.units).label("units"),
+            func.count().label("event_count"),
+            func.sum(columns.exact_amount).label("rated"),
+            null().label("amount_minor"),
+        )
+        .where(among(columns.period_id, usage), columns.payment_status.is_not(None))
+        .group_by(*part, columns.group_values)
+        .order_by(*part)
+    )
 
 
 def key_row(key: FeeKey) -> dict[str, Any]:

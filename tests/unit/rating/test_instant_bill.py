@@ -136,7 +136,23 @@ def test_charges_that_settle_with_the_period_are_billed_as_they_are() -> None:
     fee = a_fee("5")
     assert settled(a_version(a_charge(Settle.PERIOD)), [fee], [], "USD") == [fee]
     apart = replace(a_charge(Settle.PERIOD), instant=InstantTerms(invoiced=False))
-    assert settled(a_version(apart), [fee], [], "USD") == []
+    assert (
+        settled(a_version(apart), [fee], [replace(a_bill(0), rated=D(5), amount_minor=None)], "USD")
+        == []
+    )
+
+
+def test_fees_that_go_on_no_invoice_are_corrected_by_what_they_cost_exactly() -> None:
+    version = a_version(replace(a_charge(Settle.PERIOD), instant=InstantTerms(invoiced=False)))
+    paid = replace(a_bill(0), rated=D("5.304"), amount_minor=None)
+    [more] = settled(version, [a_fee("6.31")], [paid], "USD")
+    assert (more.key.kind, more.exact_amount, more.amount_minor) == (
+        FeeKind.CORRECTION,
+        D("1.006"),
+        101,
+    )
+    [gone] = settled(version, [], [paid], "USD")
+    assert (gone.exact_amount, gone.display_name) == (D("-5.304"), paid.display_name)
 
 
 def test_corrections_beyond_all_else_wait_for_an_adjustment() -> None:

@@ -103,7 +103,7 @@ class _FeeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FeeKind.Value
     FEE_KIND_FIXED: _FeeKind.ValueType  # 4
     """A fixed charge."""
     FEE_KIND_CORRECTION: _FeeKind.ValueType  # 5
-    """What usage costs, less the instant fees that were billed before its period ended."""
+    """What usage costs, less the instant fees that were billed, or paid, before its period ended."""
 
 class FeeKind(_FeeKind, metaclass=_FeeKindEnumTypeWrapper):
     """What a fee is for."""
@@ -119,7 +119,7 @@ FEE_KIND_MINIMUM: FeeKind.ValueType  # 3
 FEE_KIND_FIXED: FeeKind.ValueType  # 4
 """A fixed charge."""
 FEE_KIND_CORRECTION: FeeKind.ValueType  # 5
-"""What usage costs, less the instant fees that were billed before its period ended."""
+"""What usage costs, less the instant fees that were billed, or paid, before its period ended."""
 Global___FeeKind: _TypeAlias = FeeKind  # noqa: Y015
 
 @_typing.final

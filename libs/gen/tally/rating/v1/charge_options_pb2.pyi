@@ -64,8 +64,8 @@ class _SettleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Settle.ValueTy
 
 class Settle(_Settle, metaclass=_SettleEnumTypeWrapper):
     """When instant fees are billed. What is below a minor unit is carried to the next bill, and what
-    all of the period's events cost in their order is billed at its end: bills before that are
-    corrected by the difference.
+    all of the period's events cost in their order is billed at its end: bills before that, and fees
+    that go on no invoice, are corrected by the difference.
     """
 
 SETTLE_UNSPECIFIED: Settle.ValueType  # 0
