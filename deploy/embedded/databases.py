@@ -101,7 +101,9 @@ async def _create(
 
 
 def _create_statement(service: str, name: str, source: str) -> str:
-    return f'CREATE DATABASE "{name}" OWNER {role_name(service, "owner")} TEMPLATE "{source}"'
+    # Copied as files: three times as fast as through the log, for databases of a few megabytes.
+    owned = f'CREATE DATABASE "{name}" OWNER {role_name(service, "owner")}'
+    return f'{owned} TEMPLATE "{source}" STRATEGY FILE_COPY'
 
 
 async def _set_roles(conn: asyncpg.Connection, postgres: Postgres, service: str) -> None:
