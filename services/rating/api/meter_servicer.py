@@ -10,10 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.auth import tenant
 from libs.clock import Clock
 from libs.errors import FieldInvalid
+from libs.requests import Request
 from libs.wire import Faults, parse_code, parse_page, parse_request
 from services.rating.api.meter_parsing import parse_meter
 from services.rating.api.trial_parsing import parse_trial
 from services.rating.domain.expression import evaluate
+from services.rating.domain.meter import Meter
 from services.rating.operations import meters as operations
 from services.rating.operations.meter_messages import evaluation_message
 from tally.rating.v1 import meter_service_pb2 as pb
@@ -32,14 +34,7 @@ class MeterServicer(meter_service_pb2_grpc.MeterServiceServicer):
     async def CreateMeter(
         self, request: pb.CreateMeterRequest, context: Context
     ) -> pb.CreateMeterResponse:
-        faults = Faults()
-        with faults.gathered():
-            wanted = parse_request(request, request.request_id)
-        with faults.gathered():
-            if not request.HasField("meter"):
-                raise FieldInvalid("meter", "is missing")
-            meter = parse_meter(request.meter, "meter", self._clock.now())
-        faults.check()
+        wanted, meter = self._parse(request)
         return await operations.create_meter(
             self._engine, tenant(), wanted, meter, validate_only=request.validate_only
         )
@@ -47,14 +42,7 @@ class MeterServicer(meter_service_pb2_grpc.MeterServiceServicer):
     async def UpdateMeter(
         self, request: pb.UpdateMeterRequest, context: Context
     ) -> pb.UpdateMeterResponse:
-        faults = Faults()
-        with faults.gathered():
-            wanted = parse_request(request, request.request_id)
-        with faults.gathered():
-            if not request.HasField("meter"):
-                raise FieldInvalid("meter", "is missing")
-            meter = parse_meter(request.meter, "meter", self._clock.now())
-        faults.check()
+        wanted, meter = self._parse(request)
         return await operations.update_meter(
             self._engine, tenant(), wanted, meter, validate_only=request.validate_only
         )
@@ -89,3 +77,16 @@ class MeterServicer(meter_service_pb2_grpc.MeterServiceServicer):
     ) -> pb.EvaluateExpressionResponse:
         expression, event = parse_trial(request, self._clock.now())
         return evaluation_message(evaluate(expression, event))
+
+    def _parse(
+        self, request: pb.CreateMeterRequest | pb.UpdateMeterRequest
+    ) -> tuple[Request, Meter]:
+        faults = Faults()
+        with faults.gathered():
+            wanted = parse_request(request, request.request_id)
+        with faults.gathered():
+            if not request.HasField("meter"):
+                raise FieldInvalid("meter", "is missing")
+            meter = parse_meter(request.meter, "meter", self._clock.now())
+        faults.check()
+        return wanted, meter

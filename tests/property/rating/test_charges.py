@@ -28,6 +28,7 @@ from services.rating.domain.price_options import Conversion, ConversionRounding,
 from services.rating.domain.single_events import single_events
 from services.rating.domain.usage_fees import usage_fees, with_minimums
 from tests.property.rating.test_folding import START, TERM, ZONE, hard_values, logs, piece_of
+from tests.unit.rating.periods import a_billing_period
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 METERS = {
@@ -188,23 +189,7 @@ def region_of(cell: Cell) -> str:
 def a_period(days: int) -> BillingPeriod:
     first = NOW.date()
     month = DayPeriod(first, first + timedelta(days=31))
-    return BillingPeriod(
-        period_id=UUID(int=3),
-        kind=PeriodKind.USAGE,
-        subscription_uid=UUID(int=4),
-        subscription_id="s",
-        customer_id="acme",
-        term_id=UUID(int=9),
-        plan_version_id=UUID(int=2),
-        plan_code="pro",
-        plan_name="Pro",
-        plan_version=1,
-        currency="USD",
-        time_zone="UTC",
-        whole=month,
-        fee_days=DayPeriod(first, first + timedelta(days=days)),
-        usage=Period(NOW, NOW),
-        due_at=NOW,
-        status=PeriodStatus.DUE,
-        late_version=0,
+    fee_days = DayPeriod(first, first + timedelta(days=days))
+    return a_billing_period(
+        PeriodKind.USAGE, whole=month, fee_days=fee_days, status=PeriodStatus.DUE
     )

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from libs.errors import FieldsInvalid
-from libs.period import DayPeriod, Period
+from libs.period import DayPeriod
 from services.rating.domain.cell import Cell, merged
 from services.rating.domain.charge_price import ChargePrice
 from services.rating.domain.custom import CustomPrice, PriceNotComputable
@@ -34,6 +34,7 @@ from services.rating.domain.price import GraduatedPrice, StandardPrice, Tier, am
 from services.rating.domain.price_options import Conversion, ConversionRounding, PriceOptions
 from services.rating.domain.single_events import EventsNotRead, SingleEvent
 from services.rating.domain.usage_fees import usage_fees, with_minimums
+from tests.unit.rating.periods import a_billing_period
 
 D = Decimal
 Shown = tuple[str, Decimal | int, Decimal | int]  # Of a row: label, units, amount.
@@ -66,25 +67,9 @@ def a_bucket(region: str, price: ChargePrice) -> FilterBucket:
 
 
 def a_period(days: int) -> BillingPeriod:
-    return BillingPeriod(
-        period_id=UUID(int=3),
-        kind=PeriodKind.USAGE,
-        subscription_uid=UUID(int=4),
-        subscription_id="acme-pro",
-        customer_id="acme",
-        term_id=UUID(int=5),
-        plan_version_id=UUID(int=2),
-        plan_code="pro",
-        plan_name="Pro",
-        plan_version=1,
-        currency="USD",
-        time_zone="UTC",
-        whole=FEBRUARY,
-        fee_days=replace(FEBRUARY, end_day=date(2023, 2, 1 + days)) if days < 28 else FEBRUARY,
-        usage=Period(NOW, NOW),
-        due_at=NOW,
-        status=PeriodStatus.DUE,
-        late_version=0,
+    fee_days = replace(FEBRUARY, end_day=date(2023, 2, 1 + days)) if days < 28 else FEBRUARY
+    return a_billing_period(
+        PeriodKind.USAGE, whole=FEBRUARY, fee_days=fee_days, status=PeriodStatus.DUE
     )
 
 

@@ -28,6 +28,7 @@ from services.rating.domain.price import (
 )
 from services.rating.domain.subscription import Subscription, SubscriptionStatus
 from services.rating.domain.unit_change import Effective, UnitChange, effective_day
+from tests.unit.rating.periods import a_billing_period
 
 D = Decimal
 ZONE = ZoneInfo("UTC")
@@ -47,26 +48,7 @@ def a_version(*charges: FixedCharge) -> PlanVersion:
 def a_period(kind: PeriodKind, first: int = 1, end: int = 31) -> BillingPeriod:
     """Days of April 2026, those at its ends included."""
     days = DayPeriod(date(2026, 4, first), date(2026, 4, 1) + timedelta(days=end - 1))
-    return BillingPeriod(
-        period_id=UUID(int=3),
-        kind=kind,
-        subscription_uid=UUID(int=4),
-        subscription_id="s",
-        customer_id="acme",
-        term_id=UUID(int=5),
-        plan_version_id=UUID(int=2),
-        plan_code="pro",
-        plan_name="Pro",
-        plan_version=1,
-        currency="USD",
-        time_zone="UTC",
-        whole=APRIL,
-        fee_days=days,
-        usage=days.instants(ZONE),
-        due_at=datetime(2026, 5, 1, tzinfo=UTC),
-        status=PeriodStatus.OPEN,
-        late_version=0,
-    )
+    return a_billing_period(kind, whole=APRIL, fee_days=days, status=PeriodStatus.OPEN)
 
 
 def changed(*changes: tuple[str, int]) -> list[UnitChange]:
