@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation, Overflow
 from fractions import Fraction
@@ -53,6 +53,14 @@ def round_minor(exact: Decimal | Fraction, currency: str) -> int:
     whole, rest = divmod(abs(numerator) * 10 ** exponent(currency), denominator)
     rounded: int = whole + (1 if 2 * rest >= denominator else 0)
     return rounded if numerator >= 0 else -rounded
+
+
+def exact_sum(numbers: Iterable[Decimal]) -> Decimal:
+    """Return the sum of `numbers`, exactly."""
+    total = Decimal(0)
+    for number in numbers:
+        total = EXACT.add(total, number)
+    return total
 
 
 def to_decimal(money: Money) -> Decimal:

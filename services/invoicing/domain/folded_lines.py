@@ -6,12 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from libs.errors import NotFound
-from libs.money import EXACT
+from libs.money import exact_sum
 from services.invoicing.domain.line import FeeKind, Line
 
 GROUPS_SHOWN = 200
@@ -73,15 +72,12 @@ def charge_of(line: Line) -> GroupedCharge:
 def _folded(line_id: UUID, lines: Sequence[Line]) -> Line:
     """Return one line with the sums of `lines`, which are groups of one charge."""
     fees = [line.fee for line in lines]
-    units = exact = Decimal(0)
-    for one in fees:
-        units, exact = EXACT.add(units, one.units), EXACT.add(exact, one.exact_amount)
     fee = replace(
         fees[0],
         filter_code="",
-        units=units,
+        units=exact_sum(one.units for one in fees),
         event_count=sum(one.event_count for one in fees),
-        exact_amount=exact,
+        exact_amount=exact_sum(one.exact_amount for one in fees),
         amount_minor=sum(one.amount_minor for one in fees),
         breakdown=(),
         group_values=(),

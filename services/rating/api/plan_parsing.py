@@ -22,6 +22,7 @@ from services.rating.domain.plan import (
     IntervalUnit,
     PlanVersion,
     Timing,
+    prices_by_path,
 )
 from services.rating.domain.prorated_rules import prorated_price_faults
 from tally.rating.v1 import plan_service_pb2 as pb
@@ -140,9 +141,8 @@ def _check_prorated(charge: Charge, path: str) -> None:
     """Check that a prorated charge has only prices that can be."""
     if not charge.prorated:
         return
-    faults = prorated_price_faults(charge.price, f"{path}.price")
-    for place, bucket in enumerate(charge.buckets):
-        faults += prorated_price_faults(bucket.price, f"{path}.buckets[{place}].price")
+    prices = prices_by_path(charge, path)
+    faults = [fault for at, price in prices.items() for fault in prorated_price_faults(price, at)]
     if faults:
         raise FieldsInvalid(faults)
 

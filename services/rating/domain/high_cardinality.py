@@ -18,7 +18,6 @@ from libs.period import Period
 from services.rating.domain.attribution import Catalog, Term
 from services.rating.domain.carrying import carried, in_stays
 from services.rating.domain.cell import Cell, CellKey, dimensions_key
-from services.rating.domain.charge_price import ChargePrice
 from services.rating.domain.columns import Ints, Slice
 from services.rating.domain.custom import CustomPrice
 from services.rating.domain.days import local_days
@@ -71,8 +70,7 @@ def keys_read(meter: Meter, versions: Iterable[PlanVersion]) -> tuple[str, ...]:
             continue
         found |= {one.key for bucket in charge.buckets for one in bucket.filters}
         found |= {*charge.group_by}
-        prices: list[ChargePrice] = [charge.price, *(bucket.price for bucket in charge.buckets)]
-        for price in prices:
+        for price in charge.prices.values():
             found |= price.dimensions if isinstance(price, CustomPrice) else frozenset()
     return tuple(each.key for each in meter.dimensions if each.key in found)
 

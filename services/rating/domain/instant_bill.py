@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from libs.money import EXACT, Money, round_minor, to_decimal
+from libs.money import EXACT, Money, exact_sum, round_minor, to_decimal
 from services.rating.domain.fee import Fee, FeeKey, FeeKind
 from services.rating.domain.instant_charge import Settle
 from services.rating.domain.instant_fee import InstantFee
@@ -43,9 +43,7 @@ def is_due(charge: Charge, unbilled: Sequence[Unbilled]) -> bool:
     assert charge.instant is not None
     if charge.instant.settle is not Settle.AMOUNT:
         return charge.instant.bills_early
-    total = ZERO
-    for one in unbilled:
-        total = EXACT.add(total, one.exact)
+    total = exact_sum(one.exact for one in unbilled)
     assert charge.instant.settle_amount is not None
     return total >= charge.instant.settle_amount
 
@@ -164,10 +162,8 @@ def without_refunds(fees: Sequence[Fee]) -> tuple[Fee, ...]:
 
 
 def _correction(fee: Fee, bills: Sequence[Bill], currency: str) -> Fee:
-    units, taken = fee.units, ZERO
-    for bill in bills:
-        units = EXACT.subtract(units, bill.units)
-        taken = EXACT.subtract(taken, bill.billed(currency))
+    units = EXACT.subtract(fee.units, exact_sum(bill.units for bill in bills))
+    taken = EXACT.minus(exact_sum(bill.billed(currency) for bill in bills))
     rows: tuple[Row, ...] = (*fee.rows, flat_row("billed", taken)) if taken else fee.rows
     exact = amount_of(rows)
     return replace(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -86,6 +86,11 @@ class BillingPeriod:
     due_at: datetime
     status: PeriodStatus
     late_version: int
+
+    def holds(self, term_id: UUID, day: date) -> bool:
+        """Tell whether usage of a term on a local day is the period's."""
+        days = self.fee_days
+        return self.term_id == term_id and days.first_day <= day < days.end_day
 
 
 def planned_periods(

@@ -230,11 +230,16 @@ def charge_faults(charge: Charge, meter: Meter, path: str) -> list[FieldInvalid]
     return faults
 
 
-def _price_faults(charge: Charge, meter: Meter, path: str) -> list[FieldInvalid]:
-    prices = {f"{path}.price": charge.price} | {
+def prices_by_path(charge: Charge, path: str) -> dict[str, ChargePrice]:
+    """Return all prices of the charge at `path` by their fields."""
+    return {f"{path}.price": charge.price} | {
         f"{path}.buckets[{place}].price": bucket.price
         for place, bucket in enumerate(charge.buckets)
     }
+
+
+def _price_faults(charge: Charge, meter: Meter, path: str) -> list[FieldInvalid]:
+    prices = prices_by_path(charge, path)
     faults = [fault for at, price in prices.items() for fault in meter_faults(price, meter, at)]
     if charge.prorated:
         faults += prorated_meter_faults(meter, prices.values(), f"{path}.prorated")

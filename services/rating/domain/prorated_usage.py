@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from operator import attrgetter
 
-from libs.money import EXACT
+from libs.money import exact_sum
 from libs.period import local_day
 from services.rating.domain.carrying import BEFORE
 from services.rating.domain.cell import ZERO, Cell, Operation, Presence, both
@@ -96,10 +96,8 @@ def _check_counted(events: Sequence[SingleEvent], cells: Sequence[Cell], meter: 
     counted = sum(cell.event_count for cell in cells)
     quantity, total = ZERO, ZERO
     if meter.aggregation is Aggregation.SUM:
-        for cell in cells:
-            quantity = EXACT.add(quantity, cell.total or ZERO)
-        for event in events:
-            total = EXACT.add(total, event.value)
+        quantity = exact_sum(cell.total or ZERO for cell in cells)
+        total = exact_sum(event.value for event in events)
     if (len(events), total) != (counted, quantity):
         said = f"{counted} events of {quantity} units"
         raise EventsNotRead(f"{said} are counted, {len(events)} of {total} are in the log")

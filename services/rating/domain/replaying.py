@@ -7,13 +7,12 @@ from decimal import Decimal
 from itertools import accumulate
 from operator import attrgetter
 
-from libs.money import EXACT
+from libs.money import EXACT, exact_sum
 from services.rating.domain.cell import Cell, Operation
 from services.rating.domain.charge_price import ChargePrice, Usage
 from services.rating.domain.instant import Step, amounts_after, value_steps
 from services.rating.domain.instant_charge import instant_price, only_rises
 from services.rating.domain.meter import Aggregation, Meter
-from services.rating.domain.price import ZERO
 from services.rating.domain.single_events import EventsNotRead, SingleEvent
 from services.rating.domain.usage import whole_usage
 
@@ -36,9 +35,7 @@ def replayed_usage(
         return Usage(Decimal(whole.event_count), whole.event_count)
     if events is None:
         raise EventsNotRead("an instant charge looks at single events, which were not read")
-    total = ZERO
-    for event in events:
-        total = EXACT.add(total, event.value)
+    total = exact_sum(event.value for event in events)
     summed = meter.aggregation is Aggregation.SUM
     if len(events) != whole.event_count or (summed and total != whole.total):
         counted = f"{whole.event_count} events are counted"
@@ -63,7 +60,5 @@ def costliest(price: ChargePrice, steps: Sequence[Step]) -> Usage:
         (cost, level, place) for place, (cost, level) in enumerate(zip(amounts, units, strict=True))
     )
     chosen = steps[: last + 1]
-    own = ZERO
-    for step in chosen:
-        own = EXACT.add(own, step.amount)
+    own = exact_sum(step.amount for step in chosen)
     return Usage(units[last], len(chosen), own, values=[step.units for step in chosen])

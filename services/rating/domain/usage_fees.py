@@ -11,7 +11,7 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import Protocol, TypeVar
 
-from libs.money import EXACT, Money, round_minor, to_decimal
+from libs.money import EXACT, Money, exact_sum, round_minor, to_decimal
 from services.rating.domain.cell import Cell
 from services.rating.domain.charge_price import (
     NO_USAGE,
@@ -218,9 +218,7 @@ def _values(whole: Cell, meter: Meter, events: Sequence[SingleEvent] | None) -> 
     if events is None:
         raise EventsNotRead("a price looks at single events, which were not read")
     values = [event.value for event in sorted(events, key=attrgetter("moment"))]
-    total = ZERO
-    for value in values:
-        total = EXACT.add(total, value)
+    total = exact_sum(values)
     counts = meter.aggregation is Aggregation.COUNT
     quantity = Decimal(whole.event_count) if counts else whole.total or ZERO
     if (len(values), total) != (whole.event_count, quantity):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from itertools import groupby
-from typing import Protocol
 
 from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -14,7 +13,7 @@ from libs.db import begin_worker
 from libs.errors import Unavailable
 from libs.worker import Loop
 from services.rating.operations.instant_rating import price_slice
-from services.rating.operations.log import Log, LogPages
+from services.rating.operations.log import WholeLog
 from services.rating.store.instant_slices import find_unpriced
 
 POLL_SECONDS = 1.0
@@ -23,17 +22,13 @@ SLICES_MAX = 100  # Looked for at once.
 SLICES = Counter("tally_rating_instant_slices_total", "Slices priced event by event.")
 
 
-class EventLog(Log, LogPages, Protocol):
-    """The log by lane, and by customer."""
-
-
 class InstantRater:
     """Prices the slices of `partitions` (None: all) that folds have noted."""
 
     def __init__(
         self,
         worker: AsyncEngine,
-        ingest: EventLog,
+        ingest: WholeLog,
         clock: Clock,
         *,
         partitions: Collection[int] | None,

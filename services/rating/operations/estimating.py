@@ -95,7 +95,7 @@ async def _load_books(
     stored = await load_cells(conn, tenant, periods)
     owned = [(tenant, period) for period in periods]
     before = await with_carried(conn, owned, by_code.values(), stored)
-    of_days = {day: period for day in asked for period in periods if _holds(period, day)}
+    of_days = {day: period for day in asked for period in periods if period.holds(*day)}
     added = _added(events, catalog, of_days)
     counted = []
     for period in periods:
@@ -125,11 +125,6 @@ def _added(
         if period is not None:
             added[period.period_id].append((key, cell))
     return added
-
-
-def _holds(period: BillingPeriod, day: Day) -> bool:
-    days = period.fee_days
-    return period.term_id == day[0] and days.first_day <= day[1] < days.end_day
 
 
 def _estimate(

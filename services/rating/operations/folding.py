@@ -249,11 +249,7 @@ async def _announce_touched(
 
 
 def _gets(days: Iterable[tuple[int, UUID, date]], tenant: Tenant, period: BillingPeriod) -> bool:
-    held = period.fee_days
-    return any(
-        (owner, term_id) == (tenant, period.term_id) and held.first_day <= day < held.end_day
-        for owner, term_id, day in days
-    )
+    return any(owner == tenant and period.holds(term_id, day) for owner, term_id, day in days)
 
 
 async def announce_late(

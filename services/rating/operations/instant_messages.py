@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from libs.money import EXACT
+from libs.money import exact_sum
 from services.rating.domain.instant_fee import InstantFee
 from services.rating.domain.period import BillingPeriod
 from services.rating.domain.plan import Charge
-from services.rating.domain.price import ZERO
 from services.rating.operations.messages import shown
 from tally.rating.v1 import events_pb2
 
@@ -17,9 +16,7 @@ def rated_message(
     period: BillingPeriod, charge: Charge, fees: Sequence[InstantFee], shard: int, number: int
 ) -> events_pb2.InstantFeesRated:
     """Write what the fees of a segment's events come to."""
-    total = ZERO
-    for fee in fees:
-        total = EXACT.add(total, fee.exact_amount)
+    total = exact_sum(fee.exact_amount for fee in fees)
     return events_pb2.InstantFeesRated(
         subscription_id=period.subscription_id,
         customer_id=period.customer_id,

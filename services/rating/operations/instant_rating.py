@@ -196,7 +196,7 @@ def _rate_period(
     own = [
         event
         for event, day in zip(chosen.events, chosen.days, strict=True)
-        if day is not None and _holds(period, *day)
+        if day is not None and period.holds(*day)
     ]
     found = []
     for charge in _instant(books.version[period.plan_version_id]):
@@ -217,11 +217,6 @@ def _rate_period(
         )
         found.append((charge, rated))
     return found
-
-
-def _holds(period: BillingPeriod, term_id: UUID, day: date) -> bool:
-    days = period.fee_days
-    return period.term_id == term_id and days.first_day <= day < days.end_day
 
 
 def _waits(event: SingleEvent, others: Collection[tuple[int, int]]) -> bool:

@@ -84,6 +84,10 @@ class LogPages(Protocol):
         """
 
 
+class WholeLog(Log, LogPages, Protocol):
+    """The event log, read by customer and by lane."""
+
+
 async def pages_of(
     log: LogPages, lane: Lane, through: int, *, after: int = 0
 ) -> AsyncGenerator[Sequence[Slice], None]:

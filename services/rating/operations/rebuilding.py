@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Protocol
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -28,9 +27,8 @@ from services.rating.domain.period import PeriodStatus
 from services.rating.domain.rebuilding import Shadow, log_window
 from services.rating.operations.folding import announce_late
 from services.rating.operations.log import (
-    Log,
     LogBroken,
-    LogPages,
+    WholeLog,
     applied_slices,
     count_partitions,
     newest_applied,
@@ -52,16 +50,12 @@ ROWS_MAX = 20_000  # Of cells and their parts in memory, as far as they are stor
 TRIES = 50  # Of a stretch; a fold of the customer may come between each time.
 
 
-class RebuildLog(Log, LogPages, Protocol):
-    """The log by customer, and by lane."""
-
-
 @dataclass(frozen=True, slots=True)
 class Rebuilder:
     """Where one tenant's usage is computed again."""
 
     reader: UsageReader
-    log: RebuildLog
+    log: WholeLog
     cells_per_day_max: int = CELLS_PER_DAY_MAX
 
     @property
