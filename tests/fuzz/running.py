@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC
+from decimal import Decimal
 
 from libs.errors import TallyError
 from tally.ingest.v1.event_pb2 import Event
@@ -74,11 +75,17 @@ async def _use(suite: Suite, worlds: Worlds) -> None:
         event = Event(id="after", type=worlds.mine["meter"], customer_id=worlds.mine["customer"])
         event.properties["value"].decimal = "7"
         event.subscription_id = worlds.mine["subscription"]
-        await client.ingest.RecordEvents(RecordEventsRequest(events=[event]))
         asked = GetUsageRequest(subscription_id=worlds.mine["subscription"])
 
-        async def counted() -> bool:
-            answer = await client.usage.GetUsage(asked)
-            return any(fee.units == "7" for fee in answer.fees)
+        async def units() -> set[Decimal]:
+            return {Decimal(fee.units) for fee in (await client.usage.GetUsage(asked)).fees}
 
-        await until(counted, seconds=60, describe=lambda: "7 units")
+        # The world's own event names no subscription: it may be this one's, which is waited for
+        # already, as its instant fee is there.
+        expected = {before + 7 for before in await units()}
+        await client.ingest.RecordEvents(RecordEventsRequest(events=[event]))
+
+        async def counted() -> bool:
+            return await units() == expected
+
+        await until(counted, seconds=60, describe=lambda: f"{expected} units")
