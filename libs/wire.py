@@ -74,12 +74,16 @@ class Faults:
         self._faults.append(FieldInvalid(field, problem))
 
     @contextmanager
-    def gathered(self) -> Iterator[None]:
-        """Note a FieldInvalid or FieldsInvalid raised inside, and go on behind the block."""
+    def gathered(self, above: str = "") -> Iterator[None]:
+        """Note a FieldInvalid or FieldsInvalid raised inside, and go on behind the block.
+
+        Its paths are of fields below `above`, like "candidates[2]".
+        """
         try:
             yield
         except (FieldInvalid, FieldsInvalid) as error:
-            self._faults.extend(error.faults)
+            for fault in error.faults:
+                self.add(f"{above}.{fault.field}" if above else fault.field, fault.problem)
 
     def check(self) -> None:
         """Raise what was gathered, if anything.

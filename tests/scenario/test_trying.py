@@ -26,7 +26,11 @@ from tally.rating.v1.plan_service_pb2 import (
     TieredPrice,
     Timing,
 )
-from tally.rating.v1.rating_service_pb2 import SimulatePlanRequest, SimulatePlanResponse
+from tally.rating.v1.rating_service_pb2 import (
+    CandidatePlan,
+    SimulatePlanRequest,
+    SimulatePlanResponse,
+)
 from tally.rating.v1.usage_service_pb2 import (
     EstimateEventsRequest,
     ExplainEventRequest,
@@ -139,31 +143,38 @@ async def test_what_cannot_be_simulated_is_refused_by_field(suite: Suite) -> Non
     await suite.advance(JAN_1)
     async with suite.client(suite.new_tenant()) as client:
         wrong = SimulatePlanRequest(
-            plan_code="a b",
-            plan_version=-1,
-            currency_code="USD",
+            candidates=[
+                CandidatePlan(plan_code="a b", plan_version=-1, currency_code="USD"),
+                CandidatePlan(plan_code="pro", plan_version=1),
+                CandidatePlan(plan_code="pro", plan_version=1),
+                CandidatePlan(plan_code="pro", version=PlanVersion()),
+            ],
             customer_ids=["acme", "acme", ""],
             on_plan_code="?",
             end=timestamp(FEB_1),
         )
         wrong.start.nanos = 1
         assert (await _refused(client, wrong)).fields.keys() == {
-            "plan_code",
-            "plan_version",
-            "currency_code",
+            "candidates[0].plan_code",
+            "candidates[0].plan_version",
+            "candidates[0].currency_code",
+            "candidates[2]",
+            "candidates[3].plan_code",
+            "candidates[3].currency_code",
+            "candidates[3].version.interval_unit",
             "customer_ids[1]",
             "customer_ids[2]",
             "on_plan_code",
             "start",
             "end",
         }
-        both = SimulatePlanRequest(
-            plan_code="pro", version=PlanVersion(), customer_ids=["x"] * 1001
-        )
-        named = (await _refused(client, both)).fields.keys()
-        assert {"plan_code", "currency_code", "version.interval_unit", "customer_ids"} <= named
-        assert "start" in named
-        unknown = SimulatePlanRequest(plan_code="none", start=timestamp(JAN_1))
+        for count in (0, 11):
+            numbered = [CandidatePlan(plan_code=f"plan-{place}") for place in range(count)]
+            wrong = SimulatePlanRequest(candidates=numbered, customer_ids=["x"] * 1001)
+            named = (await _refused(client, wrong)).fields.keys()
+            assert named == {"candidates", "customer_ids", "start"}
+        none = [CandidatePlan(plan_code="none")]
+        unknown = SimulatePlanRequest(candidates=none, start=timestamp(JAN_1))
         assert (await _refused(client, unknown)).reason == "PLAN_NOT_FOUND"
     async with suite.client(suite.new_tenant(), scopes=["catalog:read"]) as client:
         assert (await _refused(client, unknown)).reason == "SCOPE_MISSING"
@@ -203,32 +214,39 @@ async def test_another_plan_is_tried_on_a_closed_month(suite: Suite) -> None:
         await record(client, [usage("zeta", JAN_1 + timedelta(hours=1), "12")])
         await suite.advance(FEB_1 + BILLED)
         billed = {one.customer_id: one.total_minor for one in await invoices(client)}
-        tried = SimulatePlanRequest(
-            version=PlanVersion(
-                interval_unit=IntervalUnit.INTERVAL_UNIT_MONTH,
-                base_amount="10",
-                base_timing=Timing.TIMING_IN_ARREARS,
-                charges=[Charge(meter_code="calls", price=Price(graduated=TIERS))],
-            ),
-            currency_code="USD",
-            start=timestamp(JAN_1),
+        version = PlanVersion(
+            interval_unit=IntervalUnit.INTERVAL_UNIT_MONTH,
+            base_amount="10",
+            base_timing=Timing.TIMING_IN_ARREARS,
+            charges=[Charge(meter_code="calls", price=Price(graduated=TIERS))],
         )
+        candidates = [
+            CandidatePlan(version=version, currency_code="USD"),
+            CandidatePlan(plan_code="pro", plan_version=1),
+        ]
+        tried = SimulatePlanRequest(candidates=candidates, start=timestamp(JAN_1))
         answers = await _simulate(client, tried)
         found = {one.subscription.customer_id: one.subscription for one in answers[:-1]}
         assert {who: one.before.amount_minor for who, one in found.items()} == billed
         # 10 a month, 2 + 10 for the first ten, and half a dollar for each of the rest.
-        assert found["acme"].after.amount_minor == 9200
-        assert found["zeta"].after.amount_minor == 2300
+        for who, cents in {"acme": 9200, "zeta": 2300}.items():
+            after = [one.amount.amount_minor for one in found[who].after]
+            assert after == [cents, billed[who]]
         assert [one.closed_count for one in found.values()] == [1, 1]
-        [total] = answers[-1].simulation.totals
-        assert (total.before.amount_minor, total.after.amount_minor) == (162, 11500)
+        whole = answers[-1].simulation
+        assert whole.before.amount_minor == 162
+        assert [one.amount.amount_minor for one in whole.after] == [11500, 162]
 
         only = SimulatePlanRequest(
-            plan_code="pro", customer_ids=["zeta"], start=timestamp(JAN_1), with_periods=True
+            candidates=[CandidatePlan(plan_code="pro")],
+            customer_ids=["zeta"],
+            start=timestamp(JAN_1),
+            with_periods=True,
         )
         period, subscription, _ = await _simulate(client, only)
-        assert period.period.before == period.period.after == subscription.subscription.after
-        assert [fee.units for fee in period.period.fees_after] == ["12"]
+        [tried_period], [tried_whole] = period.period.after, subscription.subscription.after
+        assert period.period.before == tried_period.amount == tried_whole.amount
+        assert [fee.units for fee in tried_period.fees] == ["12"]
 
 
 async def _simulate(

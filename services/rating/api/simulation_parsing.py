@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from libs.wire import (
@@ -13,18 +14,18 @@ from libs.wire import (
 )
 from services.rating.api.plan_parsing import parse_version
 from services.rating.domain.meter import repeats
-from services.rating.domain.simulation import Candidate
-from services.rating.operations.simulating import StoredVersion
+from services.rating.domain.simulation import Candidate, StoredVersion
 from services.rating.store.simulation import Selection
 from tally.rating.v1 import rating_service_pb2 as pb
 
+CANDIDATES_MAX = 10
 CUSTOMERS_MAX = 1_000
 UNNAMED = "Simulated plan"  # The base fee of prices that are not stored.
 
 
 def parse_simulation(
     request: pb.SimulatePlanRequest, now: datetime
-) -> tuple[StoredVersion | Candidate, Selection]:
+) -> tuple[list[StoredVersion | Candidate], Selection]:
     """Read the prices tried, and the periods, which have ended by `now`.
 
     Raises:
@@ -32,33 +33,56 @@ def parse_simulation(
     """
     faults = Faults()
     with faults.gathered():
-        wanted = _parse_prices(request, now)
+        wanted = _parse_candidates(request.candidates, now)
     with faults.gathered():
         selection = _parse_selection(request, now)
     faults.check()
     return wanted, selection
 
 
-def _parse_prices(request: pb.SimulatePlanRequest, now: datetime) -> StoredVersion | Candidate:
+def _parse_candidates(
+    messages: Sequence[pb.CandidatePlan], now: datetime
+) -> list[StoredVersion | Candidate]:
     faults = Faults()
-    if request.HasField("version"):
+    if not messages:
+        faults.add("candidates", "is missing")
+    if len(messages) > CANDIDATES_MAX:
+        faults.add("candidates", f"are {len(messages)}, at most {CANDIDATES_MAX} are allowed")
+        faults.check()
+    candidates = []
+    places: dict[bytes, int] = {}
+    for place, message in enumerate(messages):
+        path = f"candidates[{place}]"
+        same = places.setdefault(message.SerializeToString(deterministic=True), place)
+        if same != place:
+            faults.add(path, f"is the same as candidates[{same}]")
+            continue
+        with faults.gathered(path):
+            candidates.append(_parse_prices(message, now))
+    faults.check()
+    return candidates
+
+
+def _parse_prices(message: pb.CandidatePlan, now: datetime) -> StoredVersion | Candidate:
+    faults = Faults()
+    if message.HasField("version"):
         for name in ("plan_code", "plan_version"):
-            if getattr(request, name):
+            if getattr(message, name):
                 faults.add(name, "is given together with version")
         with faults.gathered():
-            currency = parse_currency(request.currency_code, "currency_code")
+            currency = parse_currency(message.currency_code, "currency_code")
         with faults.gathered():
-            version = parse_version(request.version, now)
+            version = parse_version(message.version, now)
         faults.check()
         return Candidate(UNNAMED, currency, version)
     with faults.gathered():
-        code = parse_code(request.plan_code, "plan_code")
-    if request.plan_version < 0:
-        faults.add("plan_version", f"is {request.plan_version}, must not be negative")
-    if request.currency_code:
+        code = parse_code(message.plan_code, "plan_code")
+    if message.plan_version < 0:
+        faults.add("plan_version", f"is {message.plan_version}, must not be negative")
+    if message.currency_code:
         faults.add("currency_code", "is that of the plan")
     faults.check()
-    return StoredVersion(code, request.plan_version)
+    return StoredVersion(code, message.plan_version)
 
 
 def _parse_selection(request: pb.SimulatePlanRequest, now: datetime) -> Selection:

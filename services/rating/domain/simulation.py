@@ -1,11 +1,12 @@
-"""Trying another plan version on a period: what may be compared, and what is not known of it."""
+"""Trying plan versions on a period: what may be compared, and what is not known of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
-from libs.errors import InvalidInput
+from libs.errors import FieldInvalid, FieldsInvalid, InvalidInput
 from services.rating.domain.fee import Fee
 from services.rating.domain.meter import Meter
 from services.rating.domain.period import BillingPeriod
@@ -19,6 +20,14 @@ class CurrencyMismatch(InvalidInput):
 
 
 @dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """A version of a plan, 0 for the newest."""
+
+    plan_code: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """The prices tried: `version` of a plan of `currency`, called `name`."""
 
@@ -28,21 +37,51 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Tried:
+    """What a period costs under a candidate; the base fee comes first."""
+
+    fees: Sequence[Fee]
+    unmetered: Sequence[str]  # Codes of meters whose usage in it is not known, or not all of it.
+
+    @property
+    def amount_minor(self) -> int:
+        return sum(fee.amount_minor for fee in self.fees)
+
+
+@dataclass(frozen=True, slots=True)
 class Simulated:
-    """What a period costs under the version it has, and under another; base fees come first."""
+    """What a period costs under the version it has, and under each candidate in its order."""
 
     period: BillingPeriod
     before: Sequence[Fee]
-    after: Sequence[Fee]
-    unmetered: Sequence[str]  # Codes of meters whose usage in it is not known, or not all of it.
+    after: Sequence[Tried]
 
     @property
     def before_minor(self) -> int:
         return sum(fee.amount_minor for fee in self.before)
 
-    @property
-    def after_minor(self) -> int:
-        return sum(fee.amount_minor for fee in self.after)
+
+def check_comparable(candidates: Sequence[Candidate]) -> None:
+    """Check that amounts under all `candidates` can stand side by side.
+
+    Raises:
+        FieldsInvalid: one is there twice, or not of the currency and interval of the first one.
+    """
+    faults: list[FieldInvalid] = []
+    first, places = candidates[0], dict[UUID, int]()
+    for place, one in enumerate(candidates):
+        path, unit = f"candidates[{place}]", one.version.interval_unit
+        same = places.setdefault(one.version.plan_version_id, place)
+        if same != place:
+            faults.append(FieldInvalid(path, f"is the version of candidates[{same}]"))
+        if one.currency != first.currency:
+            problem = f"is priced in {one.currency}, candidates[0] in {first.currency}"
+            faults.append(FieldInvalid(path, problem))
+        if unit is not first.version.interval_unit:
+            problem = f"is priced by {unit}, candidates[0] by {first.version.interval_unit}"
+            faults.append(FieldInvalid(path, problem))
+    if faults:
+        raise FieldsInvalid(faults)
 
 
 def unmetered_codes(

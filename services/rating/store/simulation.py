@@ -1,4 +1,4 @@
-"""Reading the periods of many subscriptions, to price them under another plan version."""
+"""Reading plan versions to try, and the periods of many subscriptions to try them on."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from libs.schema import among
 from libs.tenant import Tenant
 from services.rating.domain.period import BillingPeriod, PeriodKind
 from services.rating.domain.plan import IntervalUnit
+from services.rating.domain.simulation import Candidate, StoredVersion
 from services.rating.store.periods import read_period, select_periods
-from services.rating.store.schema import billing_periods, plan_versions
+from services.rating.store.plan_body import read_body
+from services.rating.store.schema import billing_periods, plan_versions, plans
 
 Stretch = tuple[UUID, date]  # A subscription's life, and the first day of the week or month.
 
@@ -34,6 +36,38 @@ class Selection:
     end: datetime
     customer_ids: Sequence[str]
     plan_code: str
+
+
+async def find_candidates(
+    conn: AsyncConnection, tenant: Tenant, wanted: Collection[StoredVersion]
+) -> dict[StoredVersion, Candidate]:
+    """Return those of the `wanted` versions that there are.
+
+    The newest version of each plan named is among them, as version 0.
+    """
+    columns = plan_versions.c
+    newest = func.max(columns.version).over(partition_by=columns.plan_code).label("newest")
+    of_plans = (
+        select(plan_versions, newest)
+        .where(
+            columns.tenant == tenant, among(columns.plan_code, {one.plan_code for one in wanted})
+        )
+        .subquery()
+    )
+    of_plan = (plans.c.tenant == of_plans.c.tenant) & (plans.c.code == of_plans.c.plan_code)
+    asked = among(of_plans.c.version, {one.version for one in wanted})
+    query = (
+        select(of_plans, plans.c.name, plans.c.currency)
+        .join(plans, of_plan)
+        .where(asked | (of_plans.c.version == of_plans.c.newest))
+    )
+    found = {}
+    for row in await conn.execute(query):
+        candidate = Candidate(row.name, row.currency, read_body(row))
+        found[StoredVersion(row.plan_code, row.version)] = candidate
+        if row.version == row.newest:
+            found[StoredVersion(row.plan_code, 0)] = candidate
+    return found
 
 
 async def find_other(

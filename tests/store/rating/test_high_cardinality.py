@@ -21,6 +21,7 @@ from services.rating.domain.meter import Aggregation, DayBucket, ValueInput
 from services.rating.domain.percentage import PercentagePrice
 from services.rating.domain.plan import Charge
 from services.rating.domain.price import GraduatedPrice, StandardPrice, Tier
+from services.rating.domain.simulation import StoredVersion
 from services.rating.domain.usage_query import UsageQuery
 from services.rating.domain.windows import Window
 from services.rating.operations.adding import add_cells
@@ -29,7 +30,7 @@ from services.rating.operations.folding import Catalogs
 from services.rating.operations.querying import query_usage
 from services.rating.operations.rating import rate_period
 from services.rating.operations.reattributing import reattribute_next
-from services.rating.operations.simulating import StoredVersion, simulate_plan
+from services.rating.operations.simulating import simulate_plan
 from services.rating.operations.usage import get_usage, get_usage_before
 from services.rating.operations.verifying_fees import verify_fees
 from services.rating.store.simulation import Selection
@@ -190,11 +191,11 @@ async def _same_trials(world: World, events: Sequence[UsageEvent]) -> None:
     for who in (CROWDED, PLAIN):
         selection = Selection(JANUARY, instant("2024-03-02"), [who], "")
         snapshots = Snapshots(world.app, world.worker, TENANT)
-        wanted = StoredVersion("calls", 0)
+        wanted = [StoredVersion("calls", 0)]
         simulated = simulate_plan(snapshots, world, TENANT, wanted, selection, with_periods=True)
         found_ = [one async for one in simulated]
         periods = [one.period for one in found_ if one.HasField("period")]
-        totals.append([(list(one.fees_before), list(one.fees_after)) for one in periods])
+        totals.append([(list(one.fees_before), list(one.after)) for one in periods])
     assert totals[0] == totals[1] and totals[0]
 
 

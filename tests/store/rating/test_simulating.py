@@ -1,4 +1,4 @@
-"""Past periods under another plan version, from the usage that is stored."""
+"""Past periods under other plan versions, from the usage that is stored."""
 
 from __future__ import annotations
 
@@ -12,14 +12,21 @@ from uuid import uuid4
 import pytest
 
 from libs.db import Snapshots, begin
-from libs.errors import TallyError
+from libs.errors import FieldsInvalid, TallyError
 from services.rating.domain.instant_charge import InstantTerms, Settle
-from services.rating.domain.meter import Aggregation
-from services.rating.domain.plan import Charge, IntervalUnit, PlanVersion, Timing
+from services.rating.domain.meter import Aggregation, MeterUnknown
+from services.rating.domain.plan import (
+    Charge,
+    IntervalUnit,
+    PlanNotFound,
+    PlanVersion,
+    PlanVersionNotFound,
+    Timing,
+)
 from services.rating.domain.price import GraduatedPrice, Tier
-from services.rating.domain.simulation import Candidate
+from services.rating.domain.simulation import Candidate, StoredVersion
 from services.rating.operations import rating, simulating, subscriptions
-from services.rating.operations.simulating import StoredVersion, simulate_plan
+from services.rating.operations.simulating import simulate_plan
 from services.rating.store.merged_cells import load_merged_cells
 from services.rating.store.meters import load_meters
 from services.rating.store.periods import load_period
@@ -58,8 +65,7 @@ def candidate(
 
 async def simulate(
     world: World,
-    wanted: Candidate | StoredVersion,
-    *,
+    *wanted: Candidate | StoredVersion,
     customers: Sequence[str] = (),
     plan: str = "",
     end: datetime = MARCH,
@@ -71,10 +77,15 @@ async def simulate(
     return [answer async for answer in answers]
 
 
-def amounts(answers: Sequence[pb.SimulatePlanResponse]) -> dict[str, tuple[int, int]]:
-    """Return before and after in cents, by subscription."""
+def amounts(answers: Sequence[pb.SimulatePlanResponse]) -> dict[str, tuple[int, ...]]:
+    """Return before and after in cents, by subscription; after has one for each candidate."""
     found = [one.subscription for one in answers if one.HasField("subscription")]
-    return {one.subscription_id: (one.before.amount_minor, one.after.amount_minor) for one in found}
+    return {one.subscription_id: in_cents(one) for one in found}
+
+
+def in_cents(one: pb.SimulatedSubscription | pb.Simulation) -> tuple[int, ...]:
+    """Return what it comes to before, and under each candidate."""
+    return (one.before.amount_minor, *(tried.amount.amount_minor for tried in one.after))
 
 
 async def extend(world: World, *subscription_ids: str) -> None:
@@ -94,10 +105,10 @@ async def test_each_subscription_is_priced_before_and_after_and_last_all_of_them
     # A cent a call; then two, and a dollar for each of two months.
     assert amounts(answers) == {"a": (15, 230), "b": (3, 206)}
     whole = answers[-1].simulation
-    assert (whole.subscription_count, whole.period_count, whole.unmetered_count) == (2, 4, 0)
-    [total] = whole.totals
-    assert (total.before.amount_minor, total.after.amount_minor) == (18, 436)
-    assert total.after.currency_code == "USD"
+    assert (whole.subscription_count, whole.period_count) == (2, 4)
+    assert in_cents(whole) == (18, 436)
+    [total] = whole.after
+    assert (total.amount.currency_code, total.unmetered_count) == ("USD", 0)
 
 
 async def test_a_page_ends_within_a_subscription_and_nothing_is_lost(
@@ -122,8 +133,8 @@ async def test_only_the_customers_and_the_plan_named_are_simulated(world: World)
     assert amounts(await simulate(world, tried)) == {"a": (1, 5), "b": (1, 5), "c": (5, 5)}
     assert amounts(await simulate(world, tried, customers=["b"])) == {"b": (1, 5)}
     assert amounts(await simulate(world, tried, plan="other")) == {"c": (5, 5)}
-    nothing = await simulate(world, tried, customers=["z"])
-    assert [one.simulation for one in nothing] == [pb.Simulation()]
+    [nothing] = await simulate(world, tried, customers=["z"])
+    assert (nothing.simulation.period_count, in_cents(nothing.simulation)) == (0, (0, 0))
 
 
 async def test_periods_come_with_their_fees_and_whether_they_are_closed(world: World) -> None:
@@ -137,10 +148,11 @@ async def test_periods_come_with_their_fees_and_whether_they_are_closed(world: W
     answers = await simulate(world, tried, end=FEBRUARY, with_periods=True)
     period, subscription, _ = answers
     assert [fee.amount.amount_minor for fee in period.period.fees_before] == [5]
-    base, usage = period.period.fees_after
+    [after] = period.period.after
+    base, usage = after.fees
     assert (base.display_name, base.amount.amount_minor) == ("Tried", 300)
     assert [row.amount for row in usage.breakdown] == ["2", "1.5"]
-    assert (period.period.before.amount_minor, period.period.after.amount_minor) == (5, 650)
+    assert (period.period.before.amount_minor, after.amount.amount_minor) == (5, 650)
     assert subscription.subscription.closed_count == 1
 
 
@@ -152,9 +164,7 @@ async def test_a_base_fee_of_the_period_is_part_of_what_it_costs_before(world: W
     await world.subscribe("b", plan="flat", start=start, now=FEBRUARY)
     await world.fold(an_event("a", start))
     answers = await simulate(world, candidate(base="3.1"), end=FEBRUARY)
-    assert {name: after for name, (_, after) in amounts(answers).items()} == {"a": 100, "b": 100}
-    assert amounts(answers)["a"][0] == 1001
-    assert amounts(answers)["b"][0] == 2000
+    assert amounts(answers) == {"a": (1001, 100), "b": (2000, 100)}
 
 
 async def test_a_base_fee_that_was_due_before_an_early_end_is_tried_on_the_same_days(
@@ -177,10 +187,11 @@ async def test_a_meter_whose_events_were_not_attributed_is_named(world: World) -
     await extend(world, "a")
     await world.fold(an_event("a", JANUARY), an_event("a", JANUARY, type_="stored"))
     tried = candidate(a_charge("calls", "1"), a_charge("stored", "1"))
-    period, subscription, last = (await simulate(world, tried, with_periods=True))[1:]
-    assert list(period.period.unmetered_codes) == ["stored"]
-    assert list(subscription.subscription.unmetered_codes) == ["stored"]
-    assert last.simulation.unmetered_count == 1
+    known = candidate(a_charge("calls", "2"))
+    period, subscription, last = (await simulate(world, tried, known, with_periods=True))[1:]
+    for found in (period.period.after, subscription.subscription.after):
+        assert [list(one.unmetered_codes) for one in found] == [["stored"], []]
+    assert [one.unmetered_count for one in last.simulation.after] == [1, 0]
 
 
 @pytest.mark.parametrize(
@@ -255,3 +266,97 @@ async def test_instant_charges_are_tried_by_replaying_their_events(world: World)
     tried = replace(a_charge("data", "1"), instant=InstantTerms(Settle.EVENT))
     answers = await simulate(world, candidate(tried), end=FEBRUARY)
     assert amounts(answers) == {"acme": (9, 1000)}  # 10 were there before 4 went.
+
+
+async def test_each_of_several_candidates_costs_what_it_costs_alone(world: World) -> None:
+    """One charges events singly, one by days, one in tiers, and one a meter that it has alone."""
+    await world.create_meter("seats", Aggregation.SUM, value="seats", recurring=True)
+    await world.create_meter("data", Aggregation.SUM, value="mb")
+    metered = [a_charge(code, "0.01") for code in ("calls", "seats", "data")]
+    await world.create_plan("metered", metered)
+    await world.create_plan("stored", [a_charge("calls", "0.07")], base="2")
+    for customer in "ab":
+        await world.subscribe(customer, plan="metered", now=MARCH)
+        await world.fold(*[an_event(customer, JANUARY)] * 3, an_event(customer, FEBRUARY))
+    half = instant("2024-01-17")  # The last 15 of 31 days.
+    await world.fold(an_event("a", half, type_="seats", seats=Decimal(31)))
+    data = [(instant("2024-01-09"), 3), (instant("2024-01-05"), 10), (instant("2024-01-07"), -4)]
+    await world.fold(*(an_event("a", at, type_="data", mb=Decimal(mb)) for at, mb in data))
+    tiers = (Tier(Decimal(2), Decimal(1), Decimal(0)), Tier(None, Decimal("0.5"), Decimal(0)))
+    tried: list[Candidate | StoredVersion] = [
+        candidate(replace(a_charge("data", "1"), instant=InstantTerms(Settle.EVENT))),
+        candidate(replace(a_charge("seats", "1"), prorated=True)),
+        StoredVersion("stored", 0),
+        candidate(Charge("calls", "calls", "", GraduatedPrice(tiers), ()), a_charge("data", "1")),
+    ]
+    alone = [await simulate(world, one, with_periods=True) for one in tried]
+    together = await simulate(world, *tried, with_periods=True)
+    assert amounts(together) == {
+        # 3 + 1 calls, 31 seats that stay and 9 MB; of instant data 10 were there before 4 went.
+        "a": (4 + 31 + 31 + 9, 1000, 1500 + 3100, 400 + 28, 250 + 100 + 900),
+        "b": (4, 0, 0, 400 + 28, 250 + 100),
+    }
+    for place, one in enumerate(together):
+        named = one.WhichOneof("result")
+        assert named is not None
+        for each, found in enumerate(alone):
+            apart = getattr(found[place], named)
+            assert [getattr(one, named).after[each]] == list(apart.after)
+            assert getattr(one, named).before == apart.before
+
+
+async def test_usage_is_read_once_however_many_candidates_are_tried(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await extend(world, "a")
+    await world.fold(an_event("a", JANUARY))
+    read = []
+
+    async def counted(*args: Any, **options: Any) -> Any:
+        read.append(args)
+        return await load_merged_cells(*args, **options)
+
+    monkeypatch.setattr(simulating, "load_merged_cells", counted)
+    tried = [candidate(a_charge("calls", f"0.0{place}")) for place in range(10)]
+    answers = await simulate(world, *tried)
+    assert amounts(answers) == {"a": (1, *range(10))}
+    assert len(read) == 1
+
+
+async def test_candidates_that_cannot_stand_side_by_side_are_refused_all_at_once(
+    world: World,
+) -> None:
+    await world.create_plan("other", [a_charge("calls", "1")])
+    stored = candidate(a_charge("calls", "1"), base="1e20", unit=IntervalUnit.WEEK)
+    with pytest.raises(FieldsInvalid) as refused:
+        await simulate(
+            world,
+            StoredVersion("other", 0),
+            Candidate("Tried", "EUR", candidate(a_charge("calls", "1")).version),
+            StoredVersion("other", 1),
+            stored,
+            candidate(a_charge("calls", "1", buckets=[a_bucket("eu", "region", ["eu"], "3")])),
+        )
+    assert {fault.field for fault in refused.value.faults} == {
+        "candidates[1]",
+        "candidates[2]",
+        "candidates[3]",
+        "candidates[3].version.base_amount",
+        "candidates[4].version.charges[0].buckets[0].filters[0].key",
+    }
+    with pytest.raises(MeterUnknown) as unknown:
+        await simulate(world, StoredVersion("other", 0), candidate(a_charge("none", "1")))
+    assert str(unknown.value).startswith("candidates[1].version.charges[0].meter_code: ")
+
+
+async def test_every_candidate_that_is_not_there_is_named(world: World) -> None:
+    await world.create_plan("other", [a_charge("calls", "1")])
+    there, later = StoredVersion("other", 1), StoredVersion("other", 2)
+    with pytest.raises(PlanNotFound) as refused:
+        await simulate(world, StoredVersion("x", 0), there, later, StoredVersion("y", 1))
+    assert str(refused.value) == (
+        "candidates[0].plan_code: no plan x; candidates[3].plan_code: no plan y; "
+        "candidates[2].plan_version: the plan other has no version 2"
+    )
+    with pytest.raises(PlanVersionNotFound):
+        await simulate(world, there, later)

@@ -148,3 +148,12 @@ def test_all_faults_are_told_at_once() -> None:
     with pytest.raises(FieldsInvalid) as caught:
         faults.check()
     assert [fault.field for fault in caught.value.faults] == ["a", "b"]
+
+
+def test_faults_are_told_below_the_field_that_holds_theirs() -> None:
+    faults = wire.Faults()
+    with faults.gathered("things[2]"):
+        wire.parse_code("", "code")
+    with pytest.raises(FieldInvalid) as caught:
+        faults.check()
+    assert str(caught.value) == "things[2].code: is missing"

@@ -1,4 +1,4 @@
-"""Of which meters the usage of a past period is not known, or not all of it."""
+"""Which plan versions may be tried together, and of which meters a period's usage is not known."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from uuid import UUID
 
 import pytest
 
+from libs.errors import FieldsInvalid
 from services.rating.domain.meter import Meter
 from services.rating.domain.plan import Charge, IntervalUnit, PlanVersion
 from services.rating.domain.price import StandardPrice
-from services.rating.domain.simulation import unmetered_codes
+from services.rating.domain.simulation import Candidate, check_comparable, unmetered_codes
 from tests.property.rating.test_charges import a_period
 from tests.unit.rating.test_fan_out import FAN_OUT, ONCE
 
@@ -46,3 +47,45 @@ def test_usage_is_known_of_meters_that_counted_the_same_events_all_the_time(
     meters = {"own": replace(own, code="own"), "tried": replace(tried, code="tried")}
     found = unmetered_codes(PERIOD, a_version("own"), a_version("tried"), meters)
     assert found == ([] if known else ["tried"])
+
+
+MONTHLY = Candidate("Tried", "USD", a_version("own"))
+OTHER = replace(MONTHLY, version=replace(MONTHLY.version, plan_version_id=UUID(int=2)))
+WEEKLY = replace(
+    MONTHLY,
+    version=replace(MONTHLY.version, plan_version_id=UUID(int=3), interval_unit=IntervalUnit.WEEK),
+)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "refused"),
+    [
+        ([MONTHLY], []),
+        ([MONTHLY, OTHER], []),
+        ([MONTHLY, OTHER, MONTHLY], ["candidates[2]: is the version of candidates[0]"]),
+        ([MONTHLY, WEEKLY], ["candidates[1]: is priced by week, candidates[0] by month"]),
+        (
+            [MONTHLY, WEEKLY, replace(OTHER, currency="EUR")],
+            [
+                "candidates[1]: is priced by week, candidates[0] by month",
+                "candidates[2]: is priced in EUR, candidates[0] in USD",
+            ],
+        ),
+        (
+            [WEEKLY, replace(WEEKLY, currency="EUR")],
+            [
+                "candidates[1]: is the version of candidates[0]",
+                "candidates[1]: is priced in EUR, candidates[0] in USD",
+            ],
+        ),
+    ],
+)
+def test_candidates_are_each_there_once_and_of_one_currency_and_interval(
+    candidates: list[Candidate], refused: list[str]
+) -> None:
+    faults: list[str] = []
+    try:
+        check_comparable(candidates)
+    except FieldsInvalid as error:
+        faults = [str(fault) for fault in error.faults]
+    assert faults == refused

@@ -483,34 +483,23 @@ Global___SetInstantFeePaymentResponse: _TypeAlias = SetInstantFeePaymentResponse
 
 @_typing.final
 class SimulatePlanRequest(_message.Message):
-    """Tries a plan version on past usage."""
+    """Tries plan versions on past usage."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    PLAN_CODE_FIELD_NUMBER: _builtins.int
-    PLAN_VERSION_FIELD_NUMBER: _builtins.int
-    VERSION_FIELD_NUMBER: _builtins.int
-    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    CANDIDATES_FIELD_NUMBER: _builtins.int
     CUSTOMER_IDS_FIELD_NUMBER: _builtins.int
     ON_PLAN_CODE_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
     WITH_PERIODS_FIELD_NUMBER: _builtins.int
-    plan_code: _builtins.str
-    """The plan to try; empty: `version` is tried."""
-    plan_version: _builtins.int
-    """Which version of the plan; 0: the newest."""
-    currency_code: _builtins.str
-    """ISO 4217 code of the prices in `version`; empty with a plan."""
     on_plan_code: _builtins.str
     """Only periods on this plan; empty: on any."""
     with_periods: _builtins.bool
     """True: answer each period, too, with its fees, ahead of its subscription."""
     @_builtins.property
-    def version(self) -> _plan_service_pb2.PlanVersion:
-        """Prices to try that are not stored, in place of a plan; plan_version_id, version and created_at
-        are ignored.
-        """
+    def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___CandidatePlan]:
+        """What to try, 1 to 10, each once; all of one currency and interval."""
 
     @_builtins.property
     def customer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -527,23 +516,58 @@ class SimulatePlanRequest(_message.Message):
     def __init__(
         self,
         *,
-        plan_code: _builtins.str = ...,
-        plan_version: _builtins.int = ...,
-        version: _plan_service_pb2.PlanVersion | None = ...,
-        currency_code: _builtins.str = ...,
+        candidates: _abc.Iterable[Global___CandidatePlan] | None = ...,
         customer_ids: _abc.Iterable[_builtins.str] | None = ...,
         on_plan_code: _builtins.str = ...,
         start: _timestamp_pb2.Timestamp | None = ...,
         end: _timestamp_pb2.Timestamp | None = ...,
         with_periods: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start", "version", b"version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "customer_ids", b"customer_ids", "end", b"end", "on_plan_code", b"on_plan_code", "plan_code", b"plan_code", "plan_version", b"plan_version", "start", b"start", "version", b"version", "with_periods", b"with_periods"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "customer_ids", b"customer_ids", "end", b"end", "on_plan_code", b"on_plan_code", "start", b"start", "with_periods", b"with_periods"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SimulatePlanRequest: _TypeAlias = SimulatePlanRequest  # noqa: Y015
+
+@_typing.final
+class CandidatePlan(_message.Message):
+    """A plan version to try: one of a plan, or one that is not stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_CODE_FIELD_NUMBER: _builtins.int
+    PLAN_VERSION_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    plan_code: _builtins.str
+    """The plan to try; empty: `version` is tried."""
+    plan_version: _builtins.int
+    """Which version of the plan; 0: the newest."""
+    currency_code: _builtins.str
+    """ISO 4217 code of the prices in `version`; empty with a plan."""
+    @_builtins.property
+    def version(self) -> _plan_service_pb2.PlanVersion:
+        """Prices to try that are not stored, in place of a plan; plan_version_id, version and created_at
+        are ignored.
+        """
+
+    def __init__(
+        self,
+        *,
+        plan_code: _builtins.str = ...,
+        plan_version: _builtins.int = ...,
+        version: _plan_service_pb2.PlanVersion | None = ...,
+        currency_code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "plan_code", b"plan_code", "plan_version", b"plan_version", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CandidatePlan: _TypeAlias = CandidatePlan  # noqa: Y015
 
 @_typing.final
 class SimulatePlanResponse(_message.Message):
@@ -585,16 +609,14 @@ Global___SimulatePlanResponse: _TypeAlias = SimulatePlanResponse  # noqa: Y015
 
 @_typing.final
 class SimulatedPeriod(_message.Message):
-    """What a period costs under two plan versions, its base fee included."""
+    """What a period costs under its own plan version and those tried, its base fee included."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PERIOD_FIELD_NUMBER: _builtins.int
     FEES_BEFORE_FIELD_NUMBER: _builtins.int
-    FEES_AFTER_FIELD_NUMBER: _builtins.int
     BEFORE_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
-    UNMETERED_CODES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def period(self) -> _billing_period_pb2.BillingPeriod:
         """The period that bills its usage; its base fee's, if it has no other."""
@@ -604,47 +626,73 @@ class SimulatedPeriod(_message.Message):
         """Under the version that it has; the base fee first, then fixed charges in advance."""
 
     @_builtins.property
-    def fees_after(self) -> _containers.RepeatedCompositeFieldContainer[_billing_period_pb2.Fee]:
-        """Under the version tried; the base fee first, then fixed charges in advance. A subscription's
-        own units are those of the fixed charges that have the same code.
-        """
-
-    @_builtins.property
     def before(self) -> _money_pb2.Money:
         """The sum of fees_before."""
 
     @_builtins.property
-    def after(self) -> _money_pb2.Money:
-        """The sum of fees_after."""
-
-    @_builtins.property
-    def unmetered_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Meters of the version tried whose usage is not known, or not all of it: the period's own
-        version charges no event of their type, so none was attributed, or the meter is younger than
-        the period. What the version tried takes for them is too little.
-        """
+    def after(self) -> _containers.RepeatedCompositeFieldContainer[Global___TriedPeriod]:
+        """Under each candidate, in the order of the request."""
 
     def __init__(
         self,
         *,
         period: _billing_period_pb2.BillingPeriod | None = ...,
         fees_before: _abc.Iterable[_billing_period_pb2.Fee] | None = ...,
-        fees_after: _abc.Iterable[_billing_period_pb2.Fee] | None = ...,
         before: _money_pb2.Money | None = ...,
-        after: _money_pb2.Money | None = ...,
-        unmetered_codes: _abc.Iterable[_builtins.str] | None = ...,
+        after: _abc.Iterable[Global___TriedPeriod] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "period", b"period"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "fees_after", b"fees_after", "fees_before", b"fees_before", "period", b"period", "unmetered_codes", b"unmetered_codes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "fees_before", b"fees_before", "period", b"period"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SimulatedPeriod: _TypeAlias = SimulatedPeriod  # noqa: Y015
 
 @_typing.final
+class TriedPeriod(_message.Message):
+    """What a period costs under a candidate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEES_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    UNMETERED_CODES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def fees(self) -> _containers.RepeatedCompositeFieldContainer[_billing_period_pb2.Fee]:
+        """The base fee first, then fixed charges in advance. A subscription's own units are those of the
+        fixed charges that have the same code.
+        """
+
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """The sum of the fees."""
+
+    @_builtins.property
+    def unmetered_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Meters of the candidate whose usage is not known, or not all of it: the period's own version
+        charges no event of their type, so none was attributed, or the meter is younger than the
+        period. What the candidate takes for them is too little.
+        """
+
+    def __init__(
+        self,
+        *,
+        fees: _abc.Iterable[_billing_period_pb2.Fee] | None = ...,
+        amount: _money_pb2.Money | None = ...,
+        unmetered_codes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "fees", b"fees", "unmetered_codes", b"unmetered_codes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TriedPeriod: _TypeAlias = TriedPeriod  # noqa: Y015
+
+@_typing.final
 class SimulatedSubscription(_message.Message):
-    """What the periods of a subscription cost under two plan versions."""
+    """What the periods of a subscription cost under their own plan versions and those tried."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -655,7 +703,6 @@ class SimulatedSubscription(_message.Message):
     CLOSED_COUNT_FIELD_NUMBER: _builtins.int
     BEFORE_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
-    UNMETERED_CODES_FIELD_NUMBER: _builtins.int
     subscription_id: _builtins.str
     """The client's id of the subscription."""
     subscription_uid: _builtins.str
@@ -673,12 +720,8 @@ class SimulatedSubscription(_message.Message):
         """Under the versions that they have."""
 
     @_builtins.property
-    def after(self) -> _money_pb2.Money:
-        """Under the version tried."""
-
-    @_builtins.property
-    def unmetered_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Those of any of its periods, as in SimulatedPeriod."""
+    def after(self) -> _containers.RepeatedCompositeFieldContainer[Global___TriedSubscription]:
+        """Under each candidate, in the order of the request."""
 
     def __init__(
         self,
@@ -689,16 +732,45 @@ class SimulatedSubscription(_message.Message):
         period_count: _builtins.int = ...,
         closed_count: _builtins.int = ...,
         before: _money_pb2.Money | None = ...,
-        after: _money_pb2.Money | None = ...,
-        unmetered_codes: _abc.Iterable[_builtins.str] | None = ...,
+        after: _abc.Iterable[Global___TriedSubscription] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["before", b"before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "closed_count", b"closed_count", "customer_id", b"customer_id", "period_count", b"period_count", "subscription_id", b"subscription_id", "subscription_uid", b"subscription_uid", "unmetered_codes", b"unmetered_codes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "closed_count", b"closed_count", "customer_id", b"customer_id", "period_count", b"period_count", "subscription_id", b"subscription_id", "subscription_uid", b"subscription_uid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SimulatedSubscription: _TypeAlias = SimulatedSubscription  # noqa: Y015
+
+@_typing.final
+class TriedSubscription(_message.Message):
+    """What the periods of a subscription cost under a candidate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    UNMETERED_CODES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """The sum of its periods."""
+
+    @_builtins.property
+    def unmetered_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those of any of its periods, as in TriedPeriod."""
+
+    def __init__(
+        self,
+        *,
+        amount: _money_pb2.Money | None = ...,
+        unmetered_codes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "unmetered_codes", b"unmetered_codes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TriedSubscription: _TypeAlias = TriedSubscription  # noqa: Y015
 
 @_typing.final
 class Simulation(_message.Message):
@@ -708,60 +780,60 @@ class Simulation(_message.Message):
 
     SUBSCRIPTION_COUNT_FIELD_NUMBER: _builtins.int
     PERIOD_COUNT_FIELD_NUMBER: _builtins.int
-    UNMETERED_COUNT_FIELD_NUMBER: _builtins.int
-    TOTALS_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
     subscription_count: _builtins.int
     """Subscriptions priced."""
     period_count: _builtins.int
     """Periods priced."""
-    unmetered_count: _builtins.int
-    """Subscriptions with unmetered codes: their `after` is too little."""
     @_builtins.property
-    def totals(self) -> _containers.RepeatedCompositeFieldContainer[Global___SimulatedTotal]:
-        """One for each currency; there is none without periods."""
+    def before(self) -> _money_pb2.Money:
+        """The sum under the versions that they have."""
+
+    @_builtins.property
+    def after(self) -> _containers.RepeatedCompositeFieldContainer[Global___TriedTotal]:
+        """Under each candidate, in the order of the request."""
 
     def __init__(
         self,
         *,
         subscription_count: _builtins.int = ...,
         period_count: _builtins.int = ...,
-        unmetered_count: _builtins.int = ...,
-        totals: _abc.Iterable[Global___SimulatedTotal] | None = ...,
+        before: _money_pb2.Money | None = ...,
+        after: _abc.Iterable[Global___TriedTotal] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["before", b"before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["period_count", b"period_count", "subscription_count", b"subscription_count", "totals", b"totals", "unmetered_count", b"unmetered_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "period_count", b"period_count", "subscription_count", b"subscription_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Simulation: _TypeAlias = Simulation  # noqa: Y015
 
 @_typing.final
-class SimulatedTotal(_message.Message):
-    """The sum over all subscriptions of a currency."""
+class TriedTotal(_message.Message):
+    """What all subscriptions cost under a candidate."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    BEFORE_FIELD_NUMBER: _builtins.int
-    AFTER_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    UNMETERED_COUNT_FIELD_NUMBER: _builtins.int
+    unmetered_count: _builtins.int
+    """Subscriptions with unmetered codes: their `amount` is too little."""
     @_builtins.property
-    def before(self) -> _money_pb2.Money:
-        """Under the versions that they have."""
-
-    @_builtins.property
-    def after(self) -> _money_pb2.Money:
-        """Under the version tried."""
+    def amount(self) -> _money_pb2.Money:
+        """The sum of the subscriptions."""
 
     def __init__(
         self,
         *,
-        before: _money_pb2.Money | None = ...,
-        after: _money_pb2.Money | None = ...,
+        amount: _money_pb2.Money | None = ...,
+        unmetered_count: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "unmetered_count", b"unmetered_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___SimulatedTotal: _TypeAlias = SimulatedTotal  # noqa: Y015
+Global___TriedTotal: _TypeAlias = TriedTotal  # noqa: Y015

@@ -150,15 +150,18 @@ class RatingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SimulatePlan(self, request, context):
-        """Prices past periods of many subscriptions under another plan version, from the usage that is
+        """Prices past periods of many subscriptions under other plan versions, from the usage that is
         stored; changes nothing. Answers each subscription with what it comes to before and after, and
         last the totals. Both are the price of the usage as of now: before under the version that the
-        period has, whatever was frozen of it. Attribution stays as it was. Usage may go on meanwhile.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, also when a subscription's
-        interval is another one; INVALID_ARGUMENT/CURRENCY_MISMATCH when its currency is,
-        INVALID_ARGUMENT/METER_UNKNOWN, NOT_FOUND/PLAN_NOT_FOUND, NOT_FOUND/PLAN_VERSION_NOT_FOUND,
-        FAILED_PRECONDITION/AMOUNT_TOO_LARGE; UNAVAILABLE/UNAVAILABLE while the usage of one of them is
-        attributed again.
+        period has, whatever was frozen of it. Attribution stays as it was. Usage may go on meanwhile;
+        each period is read once, so that before and after are of the same usage.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, also when candidates differ in
+        currency or interval, or a subscription's interval is another one;
+        INVALID_ARGUMENT/CURRENCY_MISMATCH when its currency is, INVALID_ARGUMENT/METER_UNKNOWN,
+        FAILED_PRECONDITION/METER_ARCHIVED, NOT_FOUND/PLAN_NOT_FOUND and
+        NOT_FOUND/PLAN_VERSION_NOT_FOUND with every candidate that is not there,
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE;
+        UNAVAILABLE/UNAVAILABLE while the usage of one of them is attributed again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -74,15 +74,18 @@ class RatingServiceStub:
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     SimulatePlan: _grpc.UnaryStreamMultiCallable[_rating_service_pb2.SimulatePlanRequest, _rating_service_pb2.SimulatePlanResponse]
-    """Prices past periods of many subscriptions under another plan version, from the usage that is
+    """Prices past periods of many subscriptions under other plan versions, from the usage that is
     stored; changes nothing. Answers each subscription with what it comes to before and after, and
     last the totals. Both are the price of the usage as of now: before under the version that the
-    period has, whatever was frozen of it. Attribution stays as it was. Usage may go on meanwhile.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, also when a subscription's
-    interval is another one; INVALID_ARGUMENT/CURRENCY_MISMATCH when its currency is,
-    INVALID_ARGUMENT/METER_UNKNOWN, NOT_FOUND/PLAN_NOT_FOUND, NOT_FOUND/PLAN_VERSION_NOT_FOUND,
-    FAILED_PRECONDITION/AMOUNT_TOO_LARGE; UNAVAILABLE/UNAVAILABLE while the usage of one of them is
-    attributed again.
+    period has, whatever was frozen of it. Attribution stays as it was. Usage may go on meanwhile;
+    each period is read once, so that before and after are of the same usage.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, also when candidates differ in
+    currency or interval, or a subscription's interval is another one;
+    INVALID_ARGUMENT/CURRENCY_MISMATCH when its currency is, INVALID_ARGUMENT/METER_UNKNOWN,
+    FAILED_PRECONDITION/METER_ARCHIVED, NOT_FOUND/PLAN_NOT_FOUND and
+    NOT_FOUND/PLAN_VERSION_NOT_FOUND with every candidate that is not there,
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE;
+    UNAVAILABLE/UNAVAILABLE while the usage of one of them is attributed again.
     """
 
 @_typing.type_check_only
@@ -131,15 +134,18 @@ class RatingServiceAsyncStub(RatingServiceStub):
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     SimulatePlan: _aio.UnaryStreamMultiCallable[_rating_service_pb2.SimulatePlanRequest, _rating_service_pb2.SimulatePlanResponse]  # type: ignore[assignment]
-    """Prices past periods of many subscriptions under another plan version, from the usage that is
+    """Prices past periods of many subscriptions under other plan versions, from the usage that is
     stored; changes nothing. Answers each subscription with what it comes to before and after, and
     last the totals. Both are the price of the usage as of now: before under the version that the
-    period has, whatever was frozen of it. Attribution stays as it was. Usage may go on meanwhile.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, also when a subscription's
-    interval is another one; INVALID_ARGUMENT/CURRENCY_MISMATCH when its currency is,
-    INVALID_ARGUMENT/METER_UNKNOWN, NOT_FOUND/PLAN_NOT_FOUND, NOT_FOUND/PLAN_VERSION_NOT_FOUND,
-    FAILED_PRECONDITION/AMOUNT_TOO_LARGE; UNAVAILABLE/UNAVAILABLE while the usage of one of them is
-    attributed again.
+    period has, whatever was frozen of it. Attribution stays as it was. Usage may go on meanwhile;
+    each period is read once, so that before and after are of the same usage.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, also when candidates differ in
+    currency or interval, or a subscription's interval is another one;
+    INVALID_ARGUMENT/CURRENCY_MISMATCH when its currency is, INVALID_ARGUMENT/METER_UNKNOWN,
+    FAILED_PRECONDITION/METER_ARCHIVED, NOT_FOUND/PLAN_NOT_FOUND and
+    NOT_FOUND/PLAN_VERSION_NOT_FOUND with every candidate that is not there,
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE;
+    UNAVAILABLE/UNAVAILABLE while the usage of one of them is attributed again.
     """
 
 class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -233,15 +239,18 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _rating_service_pb2.SimulatePlanRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_rating_service_pb2.SimulatePlanResponse], _abc.AsyncIterator[_rating_service_pb2.SimulatePlanResponse]]:
-        """Prices past periods of many subscriptions under another plan version, from the usage that is
+        """Prices past periods of many subscriptions under other plan versions, from the usage that is
         stored; changes nothing. Answers each subscription with what it comes to before and after, and
         last the totals. Both are the price of the usage as of now: before under the version that the
-        period has, whatever was frozen of it. Attribution stays as it was. Usage may go on meanwhile.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, also when a subscription's
-        interval is another one; INVALID_ARGUMENT/CURRENCY_MISMATCH when its currency is,
-        INVALID_ARGUMENT/METER_UNKNOWN, NOT_FOUND/PLAN_NOT_FOUND, NOT_FOUND/PLAN_VERSION_NOT_FOUND,
-        FAILED_PRECONDITION/AMOUNT_TOO_LARGE; UNAVAILABLE/UNAVAILABLE while the usage of one of them is
-        attributed again.
+        period has, whatever was frozen of it. Attribution stays as it was. Usage may go on meanwhile;
+        each period is read once, so that before and after are of the same usage.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, also when candidates differ in
+        currency or interval, or a subscription's interval is another one;
+        INVALID_ARGUMENT/CURRENCY_MISMATCH when its currency is, INVALID_ARGUMENT/METER_UNKNOWN,
+        FAILED_PRECONDITION/METER_ARCHIVED, NOT_FOUND/PLAN_NOT_FOUND and
+        NOT_FOUND/PLAN_VERSION_NOT_FOUND with every candidate that is not there,
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE;
+        UNAVAILABLE/UNAVAILABLE while the usage of one of them is attributed again.
         """
 
 def add_RatingServiceServicer_to_server(servicer: RatingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
