@@ -8,8 +8,8 @@ BIN := .venv/bin
 CODE := services libs cli deploy demo tests tools
 CACHES := .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
-.PHONY: help setup runtime demo up down status test test-slow test-kill mutants bench fuzz vectors sdk \
-	test-sdk deploy-check lint format proto lock released clean
+.PHONY: help setup runtime demo up down status test test-slow test-kill test-scale mutants bench bench-ingest fuzz vectors \
+	sdk test-sdk deploy-check lint format proto lock released clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,10 +35,13 @@ status: runtime ## show what runs
 test: setup ## run every test but the slow ones, against a real PostgreSQL and NATS
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/slow $(ARGS)
 
-test-slow: test-kill test-sdk deploy-check ## kill rounds, SDKs, deployment: what takes minutes
+test-slow: test-kill test-scale test-sdk deploy-check ## kill rounds, many processes, SDKs, deployment
 
 test-kill: setup ## kill each process under load and compare: ROUNDS=3 of each, SEED=random
 	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),3) $(if $(SEED),--seed $(SEED))
+
+test-scale: setup ## run several processes of ingest and rating: the same totals
+	@$(BIN)/python -m pytest -q tests/slow/scale $(ARGS)
 
 mutants: setup ## plant one-line faults; each must turn the tests red
 	@$(BIN)/python -m tests.mutants $(ARGS)
@@ -51,6 +54,9 @@ vectors: setup ## run the cases of other billing systems: TOPICS="folders or fil
 
 bench: setup ## measure speed and memory into build/bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+bench-ingest: setup ## measure ingest alone, and with 10 million events stored: build/bench-ingest.json
+	@$(BIN)/python -m tests.bench.ingest $(ARGS)
 
 sdk: setup ## build the Python and TypeScript clients into build/sdk
 	@$(BIN)/python tools/sdk.py

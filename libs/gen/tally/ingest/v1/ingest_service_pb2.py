@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from tally.common.v1 import options_pb2 as tally_dot_common_dot_v1_dot_options__pb2
+from tally.ingest.v1 import bulk_pb2 as tally_dot_ingest_dot_v1_dot_bulk__pb2
 from tally.ingest.v1 import event_pb2 as tally_dot_ingest_dot_v1_dot_event__pb2
 from tally.ingest.v1 import segment_pb2 as tally_dot_ingest_dot_v1_dot_segment__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tally/ingest/v1/ingest_service.proto\x12\x0ftally.ingest.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1btally/ingest/v1/event.proto\x1a\x1dtally/ingest/v1/segment.proto\"M\n\x13RecordEventsRequest\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.tally.ingest.v1.Event\x12\x0e\n\x06\x61tomic\x18\x02 \x01(\x08\"\x8a\x01\n\x0c\x45ventVerdict\x12)\n\x07verdict\x18\x01 \x01(\x0e\x32\x18.tally.ingest.v1.Verdict\x12\x30\n\x06reason\x18\x02 \x01(\x0e\x32 .tally.ingest.v1.RejectionReason\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\"Z\n\x14RecordEventsResponse\x12/\n\x08verdicts\x18\x01 \x03(\x0b\x32\x1d.tally.ingest.v1.EventVerdict\x12\x11\n\tack_token\x18\x02 \x01(\t\"N\n\x11\x41mendEventRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x16.tally.ingest.v1.Event\"T\n\x12\x41mendEventResponse\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.tally.ingest.v1.StoredEvent\x12\x11\n\tack_token\x18\x02 \x01(\t\"E\n\x13RetractEventRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\"V\n\x14RetractEventResponse\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.tally.ingest.v1.StoredEvent\x12\x11\n\tack_token\x18\x02 \x01(\t\"-\n\x0fGetEventRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\"?\n\x10GetEventResponse\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.tally.ingest.v1.StoredEvent\"\x80\x02\n\x11ListEventsRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12)\n\x05start\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\x12\x19\n\x11include_retracted\x18\x08 \x01(\x08\x12\x19\n\x11\x63orrected_through\x18\t \x01(\x03\"[\n\x12ListEventsResponse\x12,\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1c.tally.ingest.v1.StoredEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x89\x01\n\x19ListRejectedEventsRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x30\n\x06reason\x18\x02 \x01(\x0e\x32 .tally.ingest.v1.RejectionReason\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\xe7\x01\n\rRejectedEvent\x12\x19\n\x11rejected_event_id\x18\x01 \x01(\t\x12%\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x16.tally.ingest.v1.Event\x12\x30\n\x06reason\x18\x03 \x01(\x0e\x32 .tally.ingest.v1.RejectionReason\x12\r\n\x05\x66ield\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\x12/\n\x0breceived_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ntimes_sent\x18\x07 \x01(\x03\"e\n\x1aListRejectedEventsResponse\x12.\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1e.tally.ingest.v1.RejectedEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"O\n\x17ResubmitRejectedRequest\x12\x34\n\rresubmissions\x18\x01 \x03(\x0b\x32\x1d.tally.ingest.v1.Resubmission\"P\n\x0cResubmission\x12\x19\n\x11rejected_event_id\x18\x01 \x01(\t\x12%\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x16.tally.ingest.v1.Event\"^\n\x18ResubmitRejectedResponse\x12/\n\x08verdicts\x18\x01 \x03(\x0b\x32\x1d.tally.ingest.v1.EventVerdict\x12\x11\n\tack_token\x18\x02 \x01(\t\"i\n\x15StreamSegmentsRequest\x12\r\n\x05shard\x18\x01 \x01(\x05\x12\x11\n\tpartition\x18\x02 \x01(\x05\x12\x14\n\x0c\x61\x66ter_number\x18\x03 \x01(\x03\x12\x18\n\x10\x63orrections_only\x18\x04 \x01(\x08\"?\n\x16StreamSegmentsResponse\x12%\n\x05slice\x18\x01 \x01(\x0b\x32\x16.tally.ingest.v1.Slice\"!\n\x0fGetHeadsRequest\x12\x0e\n\x06shards\x18\x01 \x03(\x05\"=\n\x10GetHeadsResponse\x12)\n\x05heads\x18\x01 \x03(\x0b\x32\x1a.tally.ingest.v1.ShardHead\"n\n\tShardHead\x12\r\n\x05shard\x18\x01 \x01(\x05\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12+\n\x07through\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rslice_numbers\x18\x04 \x03(\x03\x32\x8c\x07\n\rIngestService\x12\x61\n\x0cRecordEvents\x12$.tally.ingest.v1.RecordEventsRequest\x1a%.tally.ingest.v1.RecordEventsResponse\"\x04\xe0\xe0\x18\x01\x12[\n\nAmendEvent\x12\".tally.ingest.v1.AmendEventRequest\x1a#.tally.ingest.v1.AmendEventResponse\"\x04\xe0\xe0\x18\x01\x12\x61\n\x0cRetractEvent\x12$.tally.ingest.v1.RetractEventRequest\x1a%.tally.ingest.v1.RetractEventResponse\"\x04\xe0\xe0\x18\x01\x12U\n\x08GetEvent\x12 .tally.ingest.v1.GetEventRequest\x1a!.tally.ingest.v1.GetEventResponse\"\x04\xe0\xe0\x18\x02\x12[\n\nListEvents\x12\".tally.ingest.v1.ListEventsRequest\x1a#.tally.ingest.v1.ListEventsResponse\"\x04\xe0\xe0\x18\x02\x12m\n\x10ResubmitRejected\x12(.tally.ingest.v1.ResubmitRejectedRequest\x1a).tally.ingest.v1.ResubmitRejectedResponse\"\x04\xe0\xe0\x18\x01\x12s\n\x12ListRejectedEvents\x12*.tally.ingest.v1.ListRejectedEventsRequest\x1a+.tally.ingest.v1.ListRejectedEventsResponse\"\x04\xe0\xe0\x18\x02\x12i\n\x0eStreamSegments\x12&.tally.ingest.v1.StreamSegmentsRequest\x1a\'.tally.ingest.v1.StreamSegmentsResponse\"\x04\xe0\xe0\x18\x11\x30\x01\x12U\n\x08GetHeads\x12 .tally.ingest.v1.GetHeadsRequest\x1a!.tally.ingest.v1.GetHeadsResponse\"\x04\xe0\xe0\x18\x11\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tally/ingest/v1/ingest_service.proto\x12\x0ftally.ingest.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1atally/ingest/v1/bulk.proto\x1a\x1btally/ingest/v1/event.proto\x1a\x1dtally/ingest/v1/segment.proto\"M\n\x13RecordEventsRequest\x12&\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x16.tally.ingest.v1.Event\x12\x0e\n\x06\x61tomic\x18\x02 \x01(\x08\"\x8a\x01\n\x0c\x45ventVerdict\x12)\n\x07verdict\x18\x01 \x01(\x0e\x32\x18.tally.ingest.v1.Verdict\x12\x30\n\x06reason\x18\x02 \x01(\x0e\x32 .tally.ingest.v1.RejectionReason\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\"Z\n\x14RecordEventsResponse\x12/\n\x08verdicts\x18\x01 \x03(\x0b\x32\x1d.tally.ingest.v1.EventVerdict\x12\x11\n\tack_token\x18\x02 \x01(\t\"N\n\x11\x41mendEventRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x16.tally.ingest.v1.Event\"T\n\x12\x41mendEventResponse\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.tally.ingest.v1.StoredEvent\x12\x11\n\tack_token\x18\x02 \x01(\t\"E\n\x13RetractEventRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\"V\n\x14RetractEventResponse\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.tally.ingest.v1.StoredEvent\x12\x11\n\tack_token\x18\x02 \x01(\t\"-\n\x0fGetEventRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\"?\n\x10GetEventResponse\x12+\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1c.tally.ingest.v1.StoredEvent\"\x80\x02\n\x11ListEventsRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12)\n\x05start\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\x12\x19\n\x11include_retracted\x18\x08 \x01(\x08\x12\x19\n\x11\x63orrected_through\x18\t \x01(\x03\"[\n\x12ListEventsResponse\x12,\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1c.tally.ingest.v1.StoredEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x89\x01\n\x19ListRejectedEventsRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x30\n\x06reason\x18\x02 \x01(\x0e\x32 .tally.ingest.v1.RejectionReason\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\xe7\x01\n\rRejectedEvent\x12\x19\n\x11rejected_event_id\x18\x01 \x01(\t\x12%\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x16.tally.ingest.v1.Event\x12\x30\n\x06reason\x18\x03 \x01(\x0e\x32 .tally.ingest.v1.RejectionReason\x12\r\n\x05\x66ield\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\x12/\n\x0breceived_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ntimes_sent\x18\x07 \x01(\x03\"e\n\x1aListRejectedEventsResponse\x12.\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1e.tally.ingest.v1.RejectedEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"O\n\x17ResubmitRejectedRequest\x12\x34\n\rresubmissions\x18\x01 \x03(\x0b\x32\x1d.tally.ingest.v1.Resubmission\"P\n\x0cResubmission\x12\x19\n\x11rejected_event_id\x18\x01 \x01(\t\x12%\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x16.tally.ingest.v1.Event\"^\n\x18ResubmitRejectedResponse\x12/\n\x08verdicts\x18\x01 \x03(\x0b\x32\x1d.tally.ingest.v1.EventVerdict\x12\x11\n\tack_token\x18\x02 \x01(\t\"i\n\x15StreamSegmentsRequest\x12\r\n\x05shard\x18\x01 \x01(\x05\x12\x11\n\tpartition\x18\x02 \x01(\x05\x12\x14\n\x0c\x61\x66ter_number\x18\x03 \x01(\x03\x12\x18\n\x10\x63orrections_only\x18\x04 \x01(\x08\"?\n\x16StreamSegmentsResponse\x12%\n\x05slice\x18\x01 \x01(\x0b\x32\x16.tally.ingest.v1.Slice\"!\n\x0fGetHeadsRequest\x12\x0e\n\x06shards\x18\x01 \x03(\x05\"=\n\x10GetHeadsResponse\x12)\n\x05heads\x18\x01 \x03(\x0b\x32\x1a.tally.ingest.v1.ShardHead\"n\n\tShardHead\x12\r\n\x05shard\x18\x01 \x01(\x05\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12+\n\x07through\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rslice_numbers\x18\x04 \x03(\x03\x32\xd9\x08\n\rIngestService\x12\x61\n\x0cRecordEvents\x12$.tally.ingest.v1.RecordEventsRequest\x1a%.tally.ingest.v1.RecordEventsResponse\"\x04\xe0\xe0\x18\x01\x12\x64\n\rRecordColumns\x12%.tally.ingest.v1.RecordColumnsRequest\x1a&.tally.ingest.v1.RecordColumnsResponse\"\x04\xe0\xe0\x18\x01\x12\x65\n\x0cStreamEvents\x12$.tally.ingest.v1.StreamEventsRequest\x1a%.tally.ingest.v1.StreamEventsResponse\"\x04\xe0\xe0\x18\x01(\x01\x30\x01\x12[\n\nAmendEvent\x12\".tally.ingest.v1.AmendEventRequest\x1a#.tally.ingest.v1.AmendEventResponse\"\x04\xe0\xe0\x18\x01\x12\x61\n\x0cRetractEvent\x12$.tally.ingest.v1.RetractEventRequest\x1a%.tally.ingest.v1.RetractEventResponse\"\x04\xe0\xe0\x18\x01\x12U\n\x08GetEvent\x12 .tally.ingest.v1.GetEventRequest\x1a!.tally.ingest.v1.GetEventResponse\"\x04\xe0\xe0\x18\x02\x12[\n\nListEvents\x12\".tally.ingest.v1.ListEventsRequest\x1a#.tally.ingest.v1.ListEventsResponse\"\x04\xe0\xe0\x18\x02\x12m\n\x10ResubmitRejected\x12(.tally.ingest.v1.ResubmitRejectedRequest\x1a).tally.ingest.v1.ResubmitRejectedResponse\"\x04\xe0\xe0\x18\x01\x12s\n\x12ListRejectedEvents\x12*.tally.ingest.v1.ListRejectedEventsRequest\x1a+.tally.ingest.v1.ListRejectedEventsResponse\"\x04\xe0\xe0\x18\x02\x12i\n\x0eStreamSegments\x12&.tally.ingest.v1.StreamSegmentsRequest\x1a\'.tally.ingest.v1.StreamSegmentsResponse\"\x04\xe0\xe0\x18\x11\x30\x01\x12U\n\x08GetHeads\x12 .tally.ingest.v1.GetHeadsRequest\x1a!.tally.ingest.v1.GetHeadsResponse\"\x04\xe0\xe0\x18\x11\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +38,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_INGESTSERVICE'].methods_by_name['RecordEvents']._loaded_options = None
   _globals['_INGESTSERVICE'].methods_by_name['RecordEvents']._serialized_options = b'\340\340\030\001'
+  _globals['_INGESTSERVICE'].methods_by_name['RecordColumns']._loaded_options = None
+  _globals['_INGESTSERVICE'].methods_by_name['RecordColumns']._serialized_options = b'\340\340\030\001'
+  _globals['_INGESTSERVICE'].methods_by_name['StreamEvents']._loaded_options = None
+  _globals['_INGESTSERVICE'].methods_by_name['StreamEvents']._serialized_options = b'\340\340\030\001'
   _globals['_INGESTSERVICE'].methods_by_name['AmendEvent']._loaded_options = None
   _globals['_INGESTSERVICE'].methods_by_name['AmendEvent']._serialized_options = b'\340\340\030\001'
   _globals['_INGESTSERVICE'].methods_by_name['RetractEvent']._loaded_options = None
@@ -53,50 +58,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INGESTSERVICE'].methods_by_name['StreamSegments']._serialized_options = b'\340\340\030\021'
   _globals['_INGESTSERVICE'].methods_by_name['GetHeads']._loaded_options = None
   _globals['_INGESTSERVICE'].methods_by_name['GetHeads']._serialized_options = b'\340\340\030\021'
-  _globals['_RECORDEVENTSREQUEST']._serialized_start=181
-  _globals['_RECORDEVENTSREQUEST']._serialized_end=258
-  _globals['_EVENTVERDICT']._serialized_start=261
-  _globals['_EVENTVERDICT']._serialized_end=399
-  _globals['_RECORDEVENTSRESPONSE']._serialized_start=401
-  _globals['_RECORDEVENTSRESPONSE']._serialized_end=491
-  _globals['_AMENDEVENTREQUEST']._serialized_start=493
-  _globals['_AMENDEVENTREQUEST']._serialized_end=571
-  _globals['_AMENDEVENTRESPONSE']._serialized_start=573
-  _globals['_AMENDEVENTRESPONSE']._serialized_end=657
-  _globals['_RETRACTEVENTREQUEST']._serialized_start=659
-  _globals['_RETRACTEVENTREQUEST']._serialized_end=728
-  _globals['_RETRACTEVENTRESPONSE']._serialized_start=730
-  _globals['_RETRACTEVENTRESPONSE']._serialized_end=816
-  _globals['_GETEVENTREQUEST']._serialized_start=818
-  _globals['_GETEVENTREQUEST']._serialized_end=863
-  _globals['_GETEVENTRESPONSE']._serialized_start=865
-  _globals['_GETEVENTRESPONSE']._serialized_end=928
-  _globals['_LISTEVENTSREQUEST']._serialized_start=931
-  _globals['_LISTEVENTSREQUEST']._serialized_end=1187
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=1189
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=1280
-  _globals['_LISTREJECTEDEVENTSREQUEST']._serialized_start=1283
-  _globals['_LISTREJECTEDEVENTSREQUEST']._serialized_end=1420
-  _globals['_REJECTEDEVENT']._serialized_start=1423
-  _globals['_REJECTEDEVENT']._serialized_end=1654
-  _globals['_LISTREJECTEDEVENTSRESPONSE']._serialized_start=1656
-  _globals['_LISTREJECTEDEVENTSRESPONSE']._serialized_end=1757
-  _globals['_RESUBMITREJECTEDREQUEST']._serialized_start=1759
-  _globals['_RESUBMITREJECTEDREQUEST']._serialized_end=1838
-  _globals['_RESUBMISSION']._serialized_start=1840
-  _globals['_RESUBMISSION']._serialized_end=1920
-  _globals['_RESUBMITREJECTEDRESPONSE']._serialized_start=1922
-  _globals['_RESUBMITREJECTEDRESPONSE']._serialized_end=2016
-  _globals['_STREAMSEGMENTSREQUEST']._serialized_start=2018
-  _globals['_STREAMSEGMENTSREQUEST']._serialized_end=2123
-  _globals['_STREAMSEGMENTSRESPONSE']._serialized_start=2125
-  _globals['_STREAMSEGMENTSRESPONSE']._serialized_end=2188
-  _globals['_GETHEADSREQUEST']._serialized_start=2190
-  _globals['_GETHEADSREQUEST']._serialized_end=2223
-  _globals['_GETHEADSRESPONSE']._serialized_start=2225
-  _globals['_GETHEADSRESPONSE']._serialized_end=2286
-  _globals['_SHARDHEAD']._serialized_start=2288
-  _globals['_SHARDHEAD']._serialized_end=2398
-  _globals['_INGESTSERVICE']._serialized_start=2401
-  _globals['_INGESTSERVICE']._serialized_end=3309
+  _globals['_RECORDEVENTSREQUEST']._serialized_start=209
+  _globals['_RECORDEVENTSREQUEST']._serialized_end=286
+  _globals['_EVENTVERDICT']._serialized_start=289
+  _globals['_EVENTVERDICT']._serialized_end=427
+  _globals['_RECORDEVENTSRESPONSE']._serialized_start=429
+  _globals['_RECORDEVENTSRESPONSE']._serialized_end=519
+  _globals['_AMENDEVENTREQUEST']._serialized_start=521
+  _globals['_AMENDEVENTREQUEST']._serialized_end=599
+  _globals['_AMENDEVENTRESPONSE']._serialized_start=601
+  _globals['_AMENDEVENTRESPONSE']._serialized_end=685
+  _globals['_RETRACTEVENTREQUEST']._serialized_start=687
+  _globals['_RETRACTEVENTREQUEST']._serialized_end=756
+  _globals['_RETRACTEVENTRESPONSE']._serialized_start=758
+  _globals['_RETRACTEVENTRESPONSE']._serialized_end=844
+  _globals['_GETEVENTREQUEST']._serialized_start=846
+  _globals['_GETEVENTREQUEST']._serialized_end=891
+  _globals['_GETEVENTRESPONSE']._serialized_start=893
+  _globals['_GETEVENTRESPONSE']._serialized_end=956
+  _globals['_LISTEVENTSREQUEST']._serialized_start=959
+  _globals['_LISTEVENTSREQUEST']._serialized_end=1215
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=1217
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=1308
+  _globals['_LISTREJECTEDEVENTSREQUEST']._serialized_start=1311
+  _globals['_LISTREJECTEDEVENTSREQUEST']._serialized_end=1448
+  _globals['_REJECTEDEVENT']._serialized_start=1451
+  _globals['_REJECTEDEVENT']._serialized_end=1682
+  _globals['_LISTREJECTEDEVENTSRESPONSE']._serialized_start=1684
+  _globals['_LISTREJECTEDEVENTSRESPONSE']._serialized_end=1785
+  _globals['_RESUBMITREJECTEDREQUEST']._serialized_start=1787
+  _globals['_RESUBMITREJECTEDREQUEST']._serialized_end=1866
+  _globals['_RESUBMISSION']._serialized_start=1868
+  _globals['_RESUBMISSION']._serialized_end=1948
+  _globals['_RESUBMITREJECTEDRESPONSE']._serialized_start=1950
+  _globals['_RESUBMITREJECTEDRESPONSE']._serialized_end=2044
+  _globals['_STREAMSEGMENTSREQUEST']._serialized_start=2046
+  _globals['_STREAMSEGMENTSREQUEST']._serialized_end=2151
+  _globals['_STREAMSEGMENTSRESPONSE']._serialized_start=2153
+  _globals['_STREAMSEGMENTSRESPONSE']._serialized_end=2216
+  _globals['_GETHEADSREQUEST']._serialized_start=2218
+  _globals['_GETHEADSREQUEST']._serialized_end=2251
+  _globals['_GETHEADSRESPONSE']._serialized_start=2253
+  _globals['_GETHEADSRESPONSE']._serialized_end=2314
+  _globals['_SHARDHEAD']._serialized_start=2316
+  _globals['_SHARDHEAD']._serialized_end=2426
+  _globals['_INGESTSERVICE']._serialized_start=2429
+  _globals['_INGESTSERVICE']._serialized_end=3542
 # @@protoc_insertion_point(module_scope)
