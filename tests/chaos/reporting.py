@@ -16,7 +16,7 @@ from tally.ingest.v1.ingest_service_pb2 import (
     RetractEventRequest,
 )
 from tests.chaos.calling import GaveUp, Strange, pause
-from tests.chaos.expected import CALL, JOB
+from tests.chaos.expected import CALL, JOB, LEVEL
 from tests.chaos.known import Identity, Usage
 from tests.chaos.world import World, new_id
 
@@ -79,7 +79,7 @@ class Reporter:
         seat = self._rng.choice(self._world.seats)
         age = self._rng.randrange(int((self.now - self._world.start).total_seconds()) + 1)
         return Usage(
-            type=self._rng.choice((CALL, CALL, JOB)),
+            type=self._rng.choice((CALL, CALL, JOB, LEVEL)),
             customer_id=seat.customer_id,
             subscription_id=seat.subscription_id,
             time=self.now - timedelta(seconds=age if self._rng.random() < 0.7 else age % 600),
