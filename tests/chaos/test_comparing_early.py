@@ -197,8 +197,8 @@ def pay_unasked(case: Case) -> Case:
 
 def leave_early_open(case: Case) -> Case:
     acme = case.books.periods["acme-0"]
-    periods = {"acme-0": [*acme[:2], replace(acme[2], status="due")]}
-    return replace(case, books=replace(case.books, periods=case.books.periods | periods))
+    periods = {**case.books.periods, "acme-0": [*acme[:2], replace(acme[2], status="due")]}
+    return replace(case, books=replace(case.books, periods=periods))
 
 
 def lose_units(case: Case) -> Case:
