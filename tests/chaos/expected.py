@@ -60,6 +60,11 @@ class Tariff:
     base_minor: int = 0
     add_ons: Mapping[str, AddOn] = field(default_factory=dict)
 
+    @property
+    def bills_early(self) -> bool:
+        """Tell whether some of its events are priced as they come."""
+        return any(rate.settled is not Settled.WITH_WEEK for rate in self.charges.values())
+
 
 SETTLE_AMOUNT = "0.25"
 EARLY = {

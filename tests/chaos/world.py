@@ -117,12 +117,13 @@ async def furnish(world: World) -> None:
     await asyncio.gather(*(_create_meter(world, kind) for kind in (CALL, JOB, LEVEL)))
     await asyncio.gather(*(_create_plan(world, tariff) for tariff in TARIFFS.values()))
     world.seats = _draw_seats(world.rng, world.customers)
-    await asyncio.gather(*(_subscribe(world, seat) for seat in world.seats))
     customers = sorted({seat.customer_id for seat in world.seats})
     prepaid = customers[::2]  # Every other one has a wallet.
     world.purses = await asyncio.gather(
         *(_open_wallet(world, one, ample=place % 2 == 0) for place, one in enumerate(prepaid))
     )
+    # Last: what is billed in advance is to find the wallets.
+    await asyncio.gather(*(_subscribe(world, seat) for seat in world.seats))
 
 
 def _draw_seats(rng: random.Random, customers: int) -> list[Seat]:
