@@ -16,8 +16,8 @@ from tests.chaos.world import World, new_id
 
 FAILED_FIRST = 0.2  # Of the payments.
 IMPATIENT = 0.1  # Of the requests are never sent again when the answer stays away.
-PAID_AT_ONCE = 5
-PAUSE_SECONDS_MAX = 0.1
+PAID_AT_ONCE = 3
+PAUSE_SECONDS_MAX = 0.3
 PENDING = PaymentStatus.PAYMENT_STATUS_PENDING
 
 

@@ -21,6 +21,7 @@ from tests.chaos.known import Identity, Usage
 from tests.chaos.world import World, new_id
 
 SIZES = (1, 1, 2, 5, 20, 60)
+FIRST_SIZE = 150
 REPEATS = 0.2  # Of the batches hold events that were sent before.
 CORRECTIONS = 0.15  # Of the batches are followed by the correction of some event.
 IMPATIENT = 0.15  # Of the batches are never sent again when the answer stays away.
@@ -52,10 +53,14 @@ class Reporter:
                 continue  # Noted where it counts.
             await pause(self._rng.uniform(0, PAUSE_SECONDS_MAX))
 
-    def _draw_batch(self) -> list[Identity]:
+    async def begin(self) -> None:
+        """Report some usage before anything is killed."""
+        await self._send(self._draw_batch(FIRST_SIZE))
+
+    def _draw_batch(self, size: int = 0) -> list[Identity]:
         known = self._world.known.events
         batch = []
-        for _ in range(self._rng.choice(SIZES)):
+        for _ in range(size or self._rng.choice(SIZES)):
             identity = self._draw_identity()
             known[identity] = self._draw_usage()
             batch.append(identity)

@@ -105,8 +105,7 @@ class Round:
         world = self.world
         await self._set_clock(world.start)
         await furnish(world)
-        await self._set_clock(world.start + MIDWEEK)
-        await Raiser(world, world.rng).change_all()
+        await self._begin(world.start + MIDWEEK)
         await self._set_clock(world.start + WEEK - 60 * MINUTE)
         await self._load_and_kill()
         await self._settle()
@@ -124,11 +123,21 @@ class Round:
         late = sum(1 for line in lines if line.adjustment)
         self.outcome.counts = (
             f"{len(log.events)} events, {len(books.invoices)} invoices of {len(lines)} lines"
-            f" ({late} late, {len(early_lines(books))} early), {len(books.fees)} fees,"
+            f" ({late} late, {len(early_lines(books))} early), {len(books.fees)} fees"
+            f" ({sum(one.payment == 'succeeded' for one in books.fees)} paid),"
             f" {sum(len(one) for one in books.units.values())} unit changes,"
             f" {sum(len(one.entries) for one in books.wallets)} entries,"
             f" {world.caller.unanswered} of {world.caller.calls} calls unanswered"
         )
+
+    async def _begin(self, now: datetime) -> None:
+        """Let units be changed and fees be there to be paid before the load begins."""
+        await self._set_clock(now)
+        await Raiser(self.world, self.world.rng).change_all()
+        reporter = Reporter(self.world, self.world.rng)
+        reporter.now = now
+        await reporter.begin()
+        await testclock.settle(self.internal.clocks, deadline_seconds=SETTLE_SECONDS)
 
     async def _load_and_kill(self) -> None:
         rng = self.world.rng
