@@ -21,13 +21,13 @@ from tests.chaos.known import Identity, Usage
 from tests.chaos.world import World, new_id
 
 SIZES = (1, 1, 2, 5, 20, 60)
-FIRST_SIZE = 150
+FIRST_SIZE = 90
 REPEATS = 0.2  # Of the batches hold events that were sent before.
 CORRECTIONS = 0.15  # Of the batches are followed by the correction of some event.
 IMPATIENT = 0.15  # Of the batches are never sent again when the answer stays away.
 LATE = 0.03  # Of the events of instant charges: for each of them rating reads the log.
 PAUSE_SECONDS_MAX = 0.15
-BATCHES_MAX = 35  # Of a client: what takes long to come back is not buried under them.
+BATCHES_MAX = 25  # Of a client: what takes long to come back is not buried under them.
 SUCCESSES = {Verdict.VERDICT_ACCEPTED, Verdict.VERDICT_DUPLICATE}
 
 
