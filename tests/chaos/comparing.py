@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from tests.chaos.expected import TARIFFS, Seat, expected_usage
+from tests.chaos.comparing_early import taken_early
+from tests.chaos.expected import TARIFFS, Settled, expected_usage
+from tests.chaos.expected_early import NOTHING, add_on_fee, correction
 from tests.chaos.known import Known
 from tests.chaos.seen import Books, Charged, InvoiceSeen, Log
+from tests.chaos.terms import Terms
 
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What was agreed: the subscriptions, and when their weeks begin."""
-
-    seats: Sequence[Seat]
-    starts: Sequence[datetime]
-    prepaid: frozenset[str]  # Customers whose wallets cover any invoice.
+Key = tuple[str, datetime, str]  # Subscription, start of the week and charge; "": base fee.
 
 
 def compare_log(terms: Terms, known: Known, log: Log) -> Iterator[str]:
@@ -58,12 +53,17 @@ def compare_billing(terms: Terms, log: Log, books: Books) -> Iterator[str]:
 
 def _compare_periods(terms: Terms, books: Books) -> Iterator[str]:
     for seat in terms.seats:
-        kinds = ["usage", "base"] if TARIFFS[seat.tariff].base_minor else ["usage"]
+        tariff = TARIFFS[seat.tariff]
+        kinds = ["usage", "base"] if tariff.base_minor else ["usage"]
+        kinds += ["fixed"] if any(one.in_advance for one in tariff.add_ons.values()) else []
         wanted = Counter((kind, start, "closed") for kind in kinds for start in terms.starts)
         periods = books.periods.get(seat.subscription_id, ())
         found = Counter((one.kind, one.start, one.status) for one in periods)
+        early = {key: found.pop(key) for key in list(found) if key[0] == "instant"}
         if wanted != found:
             yield f"periods of {seat.subscription_id} are {sorted(found.elements())}"
+        if unfinished := [key for key in early if key[2] != "closed"]:
+            yield f"periods of {seat.subscription_id} are {unfinished}"
 
 
 def _compare_numbers(invoices: Sequence[InvoiceSeen]) -> Iterator[str]:
@@ -90,35 +90,56 @@ def _compare_sums(invoice: InvoiceSeen) -> Iterator[str]:
 
 def _compare_lines(terms: Terms, log: Log, books: Books) -> Iterator[str]:
     """Each charge of each period is billed once, late usage by adjustments."""
-    events = [usage for _, usage in log.events]
-    wanted = {
-        (subscription, start, code): charged
-        for (subscription, start), fees in expected_usage(terms.seats, terms.starts, events).items()
-        for code, charged in fees.items()
-    }
-    for seat in terms.seats:
-        if base_minor := TARIFFS[seat.tariff].base_minor:
-            for start in terms.starts:
-                wanted[seat.subscription_id, start, ""] = Charged(Decimal(1), 0, base_minor)
-    billed: dict[tuple[str, datetime, str], Charged] = {}
-    times: Counter[tuple[str, datetime, str, int]] = Counter()
+    wanted = _wanted(terms, log, books)
+    billed: dict[Key, Charged] = {}
+    times: Counter[tuple[str, datetime, str, int, str]] = Counter()
     for line in (line for invoice in books.invoices for line in invoice.lines):
         key = (line.subscription_id, line.start, line.charge_code)
         billed[key] = added(billed.get(key), line.charged)
-        times[*key, line.adjustment] += 1
-    for (subscription, start, code, sequence), count in sorted(times.items()):
+        times[*key, line.adjustment, line.period_id] += 1
+    for (subscription, start, code, sequence, _), count in sorted(times.items()):
         if count > 1:
             yield (
                 f"{code or 'base fee'} of {subscription} from {start:%F} is on {count} lines"
                 f" as adjustment {sequence}"
             )
-    nothing = Charged(Decimal(0), 0, 0)  # What is left where a correction took all.
     for key in sorted(wanted.keys() | billed.keys()):
-        if wanted.get(key, nothing) != billed.get(key, nothing):
+        # Nothing is what is left where a correction took all.
+        if wanted.get(key, NOTHING) != billed.get(key, NOTHING):
             yield (
                 f"{key[2] or 'base fee'} of {key[0]} from {key[1]:%F} is billed as"
                 f" {billed.get(key)}, the log gives {wanted.get(key)}"
             )
+
+
+def _wanted(terms: Terms, log: Log, books: Books) -> dict[Key, Charged]:
+    """Return what all lines of each charge, add-on and base fee must come to."""
+    usage = expected_usage(terms.seats, terms.starts, [usage for _, usage in log.events])
+    bills, fees = taken_early(books)
+    wanted: dict[Key, Charged] = {}
+    for seat in terms.seats:
+        tariff = TARIFFS[seat.tariff]
+        for start in terms.starts:
+            of_week = usage[seat.subscription_id, start]
+            for code, rate in tariff.charges.items():
+                key = (seat.subscription_id, start, code)
+                whole = of_week.get(code, NOTHING)
+                if rate.settled is Settled.WITH_WEEK:
+                    wanted[key] = whole
+                elif rate.settled is Settled.APART:
+                    wanted[key] = correction(rate, whole, fees[key])
+                else:
+                    billed = Charged(
+                        bills[key].units, bills[key].event_count, int(bills[key].amount)
+                    )
+                    wanted[key] = added(billed, correction(rate, whole, bills[key]))
+            if tariff.base_minor:
+                wanted[seat.subscription_id, start, ""] = Charged(Decimal(1), 0, tariff.base_minor)
+            for code, add_on in tariff.add_ons.items():
+                history = books.units.get(seat.subscription_id, ())
+                key = (seat.subscription_id, start, code)
+                wanted[key] = add_on_fee(add_on, history, start)
+    return wanted
 
 
 def added(one: Charged | None, other: Charged) -> Charged:

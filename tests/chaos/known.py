@@ -63,6 +63,24 @@ class HoldAsked:
 
 
 @dataclass(slots=True)
+class UnitsAsked:
+    """Other units of an add-on."""
+
+    subscription_id: str
+    code: str
+    units: Decimal
+    fate: Fate = Fate.UNKNOWN
+
+
+@dataclass(slots=True)
+class FeeTold:
+    """A fee as it was listed, and what its payment may stand at."""
+
+    exact_amount: str
+    payments: set[str]
+
+
+@dataclass(slots=True)
 class Known:
     """The clients' memory of one world."""
 
@@ -73,6 +91,8 @@ class Known:
     uncertain: set[Identity] = field(default_factory=set)
     grants: list[GrantAsked] = field(default_factory=list)
     holds: list[HoldAsked] = field(default_factory=list)
+    units: list[UnitsAsked] = field(default_factory=list)
+    fees: dict[str, FeeTold] = field(default_factory=dict)  # Those on no invoice, by id.
 
     def contents(self, identity: Identity) -> set[Usage | None]:
         """Return what an event may be in the log; None: it may be missing there."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from cli.client import SuiteClient
 from libs.wire import parse_timestamp, timestamp
+from tally.ingest.v1.event_pb2 import LogPosition, StoredEvent
 from tally.ingest.v1.ingest_service_pb2 import ListEventsRequest, ListRejectedEventsRequest
 from tally.invoicing.v1.invoice_service_pb2 import (
     GetInvoiceRequest,
@@ -19,7 +21,12 @@ from tally.invoicing.v1.invoice_service_pb2 import (
     ListInvoicesRequest,
 )
 from tally.rating.v1.billing_period_pb2 import BillingPeriod, Fee, PeriodKind, PeriodStatus
-from tally.rating.v1.subscription_service_pb2 import ListBillingPeriodsRequest
+from tally.rating.v1.instant_fee_pb2 import InstantFee
+from tally.rating.v1.rating_service_pb2 import ListInstantFeesRequest
+from tally.rating.v1.subscription_service_pb2 import (
+    GetSubscriptionRequest,
+    ListBillingPeriodsRequest,
+)
 from tally.rating.v1.usage_service_pb2 import GetUsageRequest
 from tally.wallet.v1.wallet_service_pb2 import (
     GetBalanceRequest,
@@ -28,17 +35,22 @@ from tally.wallet.v1.wallet_service_pb2 import (
     ListWalletsRequest,
     Wallet,
 )
+from tests.chaos.paying import payment_name
 from tests.chaos.reporting import read
 from tests.chaos.seen import (
     Books,
     Charged,
     EntrySeen,
     Fees,
+    FeeSeen,
     GrantSeen,
     InvoiceSeen,
     LineSeen,
     Log,
     PeriodSeen,
+    Place,
+    Stored,
+    UnitsSeen,
     WalletSeen,
 )
 from tests.chaos.world import World
@@ -58,6 +70,7 @@ async def read_log(world: World) -> Log:
     keys = [(seat.subscription_id, start) for seat in world.seats for start in world.starts]
     usage = await asyncio.gather(*(_usage(client, *key) for key in keys))
     return Log(
+        stored=[_stored(one) for one in stored],
         events=[read(one.event) for one in stored],
         rejected=[read(one.event)[0] for one in rejected],
         usage=dict(zip(keys, usage, strict=True)),
@@ -72,13 +85,25 @@ async def read_books(world: World, unbalanced: Sequence[str]) -> Books:
     listed = await _all(
         client.invoices.ListInvoices, ListInvoicesRequest(page_size=PAGE), "invoices"
     )
+    fees = await _all(client.rating.ListInstantFees, ListInstantFeesRequest(page_size=PAGE), "fees")
     wallets = await _all(client.wallets.ListWallets, ListWalletsRequest(page_size=PAGE), "wallets")
     return Books(
         periods=dict(zip(names, periods, strict=True)),
         invoices=await asyncio.gather(*(_invoice(client, one.invoice_id) for one in listed)),
         wallets=await asyncio.gather(*(_wallet(client, one) for one in wallets)),
         unbalanced=unbalanced,
+        fees=[_fee(one) for one in fees],
+        units={name: await _units(client, name) for name in names},
     )
+
+
+def _stored(one: StoredEvent) -> Stored:
+    received_at = parse_timestamp(one.received_at, "received_at")
+    return Stored(read(one.event)[0], _place(one.position), received_at)
+
+
+def _place(position: LogPosition) -> Place:
+    return position.shard, position.number, position.index
 
 
 async def _all(method: List, request: Any, field: str) -> list[Any]:
@@ -114,7 +139,36 @@ def _period(one: BillingPeriod) -> PeriodSeen:
         kind=PeriodKind.Name(one.kind).removeprefix("PERIOD_KIND_").lower(),
         start=parse_timestamp(one.usage_period.start, "start"),
         status=PeriodStatus.Name(one.status).removeprefix("PERIOD_STATUS_").lower(),
+        period_id=one.period_id,
     )
+
+
+def _fee(one: InstantFee) -> FeeSeen:
+    return FeeSeen(
+        fee_id=one.fee_id,
+        subscription_id=one.subscription_id,
+        charge_code=one.charge_code,
+        place=_place(one.position),
+        time=parse_timestamp(one.time, "time"),
+        units=Decimal(one.units),
+        amount=Fraction(one.exact_amount) * 100,
+        payment=payment_name(one.payment_status),
+    )
+
+
+async def _units(client: SuiteClient, subscription_id: str) -> list[UnitsSeen]:
+    asked = GetSubscriptionRequest(subscription_id=subscription_id)
+    found = (await client.subscriptions.GetSubscription(asked)).fixed_units
+    return [
+        UnitsSeen(
+            code=one.fixed_charge_code,
+            units=Decimal(one.units),
+            from_day=date(one.from_day.year, one.from_day.month, one.from_day.day),
+            changed_at=parse_timestamp(one.changed_at, "changed_at"),
+        )
+        for one in found
+        if one.HasField("changed_at")
+    ]
 
 
 async def _invoice(client: SuiteClient, invoice_id: str) -> InvoiceSeen:
@@ -141,6 +195,7 @@ def _line(one: InvoiceLine) -> LineSeen:
         adjustment=one.adjustment_sequence,
         charged=Charged(Decimal(one.units or 0), one.event_count, one.amount_minor),
         credits_minor=one.credits_minor,
+        period_id=one.period_id,
     )
 
 

@@ -16,15 +16,18 @@ from tally.ingest.v1.ingest_service_pb2 import (
     RetractEventRequest,
 )
 from tests.chaos.calling import GaveUp, Strange, pause
-from tests.chaos.expected import CALL, JOB
+from tests.chaos.expected import CALL, JOB, LEVEL, TARIFFS
 from tests.chaos.known import Identity, Usage
 from tests.chaos.world import World, new_id
 
 SIZES = (1, 1, 2, 5, 20, 60)
+FIRST_SIZE = 90
 REPEATS = 0.2  # Of the batches hold events that were sent before.
 CORRECTIONS = 0.15  # Of the batches are followed by the correction of some event.
 IMPATIENT = 0.15  # Of the batches are never sent again when the answer stays away.
+LATE = 0.03  # Of the events of instant charges: for each of them rating reads the log.
 PAUSE_SECONDS_MAX = 0.15
+BATCHES_MAX = 25  # Of a client: what takes long to come back is not buried under them.
 SUCCESSES = {Verdict.VERDICT_ACCEPTED, Verdict.VERDICT_DUPLICATE}
 
 
@@ -37,8 +40,10 @@ class Reporter:
         self.now = world.start  # Business time, as far as clients know it.
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Report until `stopping`."""
-        while not stopping.is_set():
+        """Report until `stopping`, or until all that it has is sent."""
+        for _ in range(BATCHES_MAX):
+            if stopping.is_set():
+                return
             batch = self._draw_batch()
             try:
                 await self._send(batch)
@@ -48,10 +53,14 @@ class Reporter:
                 continue  # Noted where it counts.
             await pause(self._rng.uniform(0, PAUSE_SECONDS_MAX))
 
-    def _draw_batch(self) -> list[Identity]:
+    async def begin(self) -> None:
+        """Report some usage before anything is killed."""
+        await self._send(self._draw_batch(FIRST_SIZE))
+
+    def _draw_batch(self, size: int = 0) -> list[Identity]:
         known = self._world.known.events
         batch = []
-        for _ in range(self._rng.choice(SIZES)):
+        for _ in range(size or self._rng.choice(SIZES)):
             identity = self._draw_identity()
             known[identity] = self._draw_usage()
             batch.append(identity)
@@ -78,11 +87,14 @@ class Reporter:
     def _draw_usage(self) -> Usage:
         seat = self._rng.choice(self._world.seats)
         age = self._rng.randrange(int((self.now - self._world.start).total_seconds()) + 1)
+        age = age if self._rng.random() < 0.7 else age % 600
+        if TARIFFS[seat.tariff].bills_early and self._rng.random() >= LATE:
+            age = 0
         return Usage(
-            type=self._rng.choice((CALL, CALL, JOB)),
+            type=self._rng.choice((CALL, CALL, JOB, LEVEL)),
             customer_id=seat.customer_id,
             subscription_id=seat.subscription_id,
-            time=self.now - timedelta(seconds=age if self._rng.random() < 0.7 else age % 600),
+            time=self.now - timedelta(seconds=age),
             value=Decimal(self._rng.randrange(1, 500)) / 100,
         )
 

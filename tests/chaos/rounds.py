@@ -21,12 +21,15 @@ from libs.wire import timestamp
 from tally.internal.v1.test_clock_service_pb2 import GetIdleRequest, SetTimeRequest
 from tests.chaos.calling import Caller, GaveUp, Strange, pause
 from tests.chaos.comparing import compare_billing, compare_log
+from tests.chaos.comparing_early import compare_early, early_lines
 from tests.chaos.comparing_ledger import compare_ledger
 from tests.chaos.expected import WEEK
 from tests.chaos.killing import Killer
 from tests.chaos.ledger import find_unbalanced
 from tests.chaos.logs import find_errors, sizes
 from tests.chaos.outcome import Outcome
+from tests.chaos.paying import Payer
+from tests.chaos.raising import Raiser
 from tests.chaos.reading import read_books, read_log
 from tests.chaos.reporting import Reporter
 from tests.chaos.spending import Spender
@@ -37,9 +40,11 @@ from tests.suite import Suite
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
 CUSTOMERS = 6
 REPORTERS, SPENDERS = 3, 3
+Client = Reporter | Spender | Payer | Raiser
 MINUTE = timedelta(minutes=1)
+MIDWEEK = timedelta(days=2, hours=12)
 BILLED = 11 * MINUTE  # After the longest collection delay of a world.
-SETTLE_SECONDS = 90
+SETTLE_SECONDS = 180  # Instant charges are priced slice by slice, which takes a busy machine long.
 KILL_SECONDS = (0.15, 1.4)  # After the load began.
 BILLING_SECONDS = (0.1, 0.4)
 STEP_SECONDS = (0.05, 0.25)  # The clock moves so often, two minutes at a time.
@@ -100,6 +105,7 @@ class Round:
         world = self.world
         await self._set_clock(world.start)
         await furnish(world)
+        await self._begin(world.start + MIDWEEK)
         await self._set_clock(world.start + WEEK - 60 * MINUTE)
         await self._load_and_kill()
         await self._settle()
@@ -110,15 +116,28 @@ class Round:
         url = self.suite.database_url("wallet", "worker")
         books = await read_books(world, await find_unbalanced(url, world.tenant))
         self.outcome.differences += compare_billing(world.terms, log, books)
+        self.outcome.differences += compare_early(world.terms, world.known, log, books)
         self.outcome.differences += compare_ledger(world.known, books)
         self.outcome.differences += await verify(world.client)
         lines = [line for invoice in books.invoices for line in invoice.lines]
         late = sum(1 for line in lines if line.adjustment)
         self.outcome.counts = (
             f"{len(log.events)} events, {len(books.invoices)} invoices of {len(lines)} lines"
-            f" ({late} late), {sum(len(one.entries) for one in books.wallets)} entries,"
+            f" ({late} late, {len(early_lines(books))} early), {len(books.fees)} fees"
+            f" ({sum(one.payment == 'succeeded' for one in books.fees)} paid),"
+            f" {sum(len(one) for one in books.units.values())} unit changes,"
+            f" {sum(len(one.entries) for one in books.wallets)} entries,"
             f" {world.caller.unanswered} of {world.caller.calls} calls unanswered"
         )
+
+    async def _begin(self, now: datetime) -> None:
+        """Let units be changed and fees be there to be paid before the load begins."""
+        await self._set_clock(now)
+        await Raiser(self.world, self.world.rng).change_all()
+        reporter = Reporter(self.world, self.world.rng)
+        reporter.now = now
+        await reporter.begin()
+        await testclock.settle(self.internal.clocks, deadline_seconds=SETTLE_SECONDS)
 
     async def _load_and_kill(self) -> None:
         rng = self.world.rng
@@ -136,13 +155,14 @@ class Round:
             finally:
                 self.stopping.set()
 
-    def _hire(self, rng: random.Random) -> Sequence[Reporter | Spender]:
+    def _hire(self, rng: random.Random) -> Sequence[Client]:
         seeds = [rng.random() for _ in range(REPORTERS + SPENDERS)]
         self.reporters = [Reporter(self.world, random.Random(seed)) for seed in seeds[:REPORTERS]]
         spenders = [Spender(self.world, random.Random(seed)) for seed in seeds[REPORTERS:]]
         for reporter in self.reporters:
             reporter.now = self.world.start + WEEK - 60 * MINUTE
-        return [*self.reporters, *spenders]
+        payer = Payer(self.world, random.Random(rng.random()))
+        return [*self.reporters, *spenders, payer, Raiser(self.world, random.Random(rng.random()))]
 
     async def _bill(self, after: float, rng: random.Random) -> None:
         """Move the clock over the end of the first week: at each step some periods are due."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from decimal import Decimal
+from fractions import Fraction
 
 from tests.chaos.known import Identity, Usage
+
+Place = tuple[int, int, int]  # Shard, segment and index in the log.
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +26,10 @@ class Charged:
 class PeriodSeen:
     """A billing period of a subscription."""
 
-    kind: str  # "base" or "usage"
+    kind: str  # "base", "usage", "fixed" or "instant"
     start: datetime
     status: str  # "open", "due" or "closed"
+    period_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class LineSeen:
     adjustment: int  # 0: the first bill of its period.
     charged: Charged
     credits_minor: int
+    period_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,39 @@ class WalletSeen:
     entries: Sequence[EntrySeen]
 
 
+@dataclass(frozen=True, slots=True)
+class FeeSeen:
+    """What one event of an instant charge costs; `amount` in minor units, exactly."""
+
+    fee_id: str
+    subscription_id: str
+    charge_code: str
+    place: Place
+    time: datetime
+    units: Decimal
+    amount: Fraction
+    payment: str  # "unspecified" (on invoices), "pending", "succeeded" or "failed".
+
+
+@dataclass(frozen=True, slots=True)
+class UnitsSeen:
+    """Units of an add-on that a subscription has from a day on."""
+
+    code: str
+    units: Decimal
+    from_day: date
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where an event is in the log, and since when."""
+
+    identity: Identity
+    place: Place
+    received_at: datetime
+
+
 Fees = Mapping[str, Charged]  # By charge code.
 
 
@@ -97,6 +135,7 @@ class Log:
     events: Sequence[tuple[Identity, Usage]]
     rejected: Sequence[Identity]
     usage: Mapping[tuple[str, datetime], Fees]  # By subscription and start of the period.
+    stored: Sequence[Stored] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,3 +146,6 @@ class Books:
     invoices: Sequence[InvoiceSeen]
     wallets: Sequence[WalletSeen]
     unbalanced: Sequence[str]  # Ledger transactions and wallets whose sums are wrong, by SQL.
+    fees: Sequence[FeeSeen] = ()
+    # Changes of units by subscription, as they count: by day, those of a day in their order.
+    units: Mapping[str, Sequence[UnitsSeen]] = field(default_factory=dict)

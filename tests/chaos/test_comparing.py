@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.comparing import Terms, compare_billing, compare_log
+from tests.chaos.comparing import compare_billing, compare_log
 from tests.chaos.comparing_ledger import compare_ledger
 from tests.chaos.expected import CALL, JOB, TARIFFS, Seat, charge
 from tests.chaos.known import CaptureAsked, Fate, GrantAsked, HoldAsked, Known, Usage
@@ -27,6 +27,7 @@ from tests.chaos.seen import (
     PeriodSeen,
     WalletSeen,
 )
+from tests.chaos.terms import Terms
 
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
 TERMS = Terms([Seat("acme-0", "acme", "metered", 0)], [MONDAY], frozenset({"acme"}))
@@ -52,7 +53,7 @@ class Case:
 
 def line(units: int, events: int, amount_minor: int, adjustment: int) -> LineSeen:
     charged = Charged(Decimal(units), events, amount_minor)
-    return LineSeen("acme-0", MONDAY, CALL, adjustment, charged, amount_minor)
+    return LineSeen("acme-0", MONDAY, CALL, adjustment, charged, amount_minor, "period-1")
 
 
 def invoice(number: int, *lines: LineSeen) -> InvoiceSeen:
@@ -107,7 +108,7 @@ def good() -> Case:
     )
     usage = {("acme-0", MONDAY): {CALL: Charged(Decimal(150), 2, 165)}}
     books = Books(
-        periods={"acme-0": [PeriodSeen("usage", MONDAY, "closed")]},
+        periods={"acme-0": [PeriodSeen("usage", MONDAY, "closed", "period-1")]},
         invoices=[invoice(1, line(100, 1, 130, 0)), invoice(2, line(50, 1, 35, 1))],
         wallets=[wallet()],
         unbalanced=[],
@@ -168,7 +169,7 @@ def leave_half_way(case: Case) -> Case:
 
 
 def leave_open(case: Case) -> Case:
-    periods = {"acme-0": [PeriodSeen("usage", MONDAY, "due")]}
+    periods = {"acme-0": [PeriodSeen("usage", MONDAY, "due", "period-1")]}
     return replace(case, books=replace(case.books, periods=periods))
 
 
@@ -292,7 +293,9 @@ def test_only_errors_of_ours_that_are_whole_count(tmp_path: Path) -> None:
 def test_usage_is_priced_by_hand(
     kind: str, values: list[str], units: str, amount_minor: int
 ) -> None:
-    tiers = TARIFFS["metered"].charges[kind]  # Calls: 0.013 up to 100, then 0.007. Jobs: 0.05.
+    tiers = (
+        TARIFFS["metered"].charges[kind].tiers
+    )  # Calls: 0.013 up to 100, then 0.007. Jobs: 0.05.
     priced = charge(kind, [Decimal(value) for value in values], tiers)
     assert priced == Charged(Decimal(units), len(values), amount_minor)
 

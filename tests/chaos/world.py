@@ -12,14 +12,17 @@ from uuid import UUID
 from cli.client import SuiteClient
 from libs.wire import timestamp
 from tally.common.v1.money_pb2 import Money
+from tally.rating.v1.charge_options_pb2 import Settle
 from tally.rating.v1.meter_service_pb2 import Aggregation, CreateMeterRequest, Meter
 from tally.rating.v1.plan_service_pb2 import (
     Charge,
     CreatePlanRequest,
+    FixedCharge,
     IntervalUnit,
     Plan,
     PlanVersion,
     Price,
+    StandardPrice,
     Tier,
     TieredPrice,
     Timing,
@@ -33,9 +36,22 @@ from tally.wallet.v1.wallet_service_pb2 import (
     Wallet,
 )
 from tests.chaos.calling import Caller
-from tests.chaos.comparing import Terms
-from tests.chaos.expected import CALL, JOB, TARIFFS, WEEK, Seat, Tariff, Tiers
+from tests.chaos.expected import (
+    CALL,
+    JOB,
+    LEVEL,
+    SETTLE_AMOUNT,
+    TARIFFS,
+    WEEK,
+    AddOn,
+    Rate,
+    Seat,
+    Settled,
+    Tariff,
+    Tiers,
+)
 from tests.chaos.known import Fate, GrantAsked, Known
+from tests.chaos.terms import Terms
 
 CURRENCY = "USD"
 SEATS_PER_CUSTOMER = (1, 1, 2, 1)  # Every fourth customer has two subscriptions.
@@ -98,23 +114,27 @@ def money(amount_minor: int) -> Money:
 
 async def furnish(world: World) -> None:
     """Create all that the round needs; nothing is killed yet."""
-    await asyncio.gather(*(_create_meter(world, kind) for kind in (CALL, JOB)))
+    await asyncio.gather(*(_create_meter(world, kind) for kind in (CALL, JOB, LEVEL)))
     await asyncio.gather(*(_create_plan(world, tariff) for tariff in TARIFFS.values()))
     world.seats = _draw_seats(world.rng, world.customers)
-    await asyncio.gather(*(_subscribe(world, seat) for seat in world.seats))
     customers = sorted({seat.customer_id for seat in world.seats})
     prepaid = customers[::2]  # Every other one has a wallet.
     world.purses = await asyncio.gather(
         *(_open_wallet(world, one, ample=place % 2 == 0) for place, one in enumerate(prepaid))
     )
+    # Last: what is billed in advance is to find the wallets.
+    await asyncio.gather(*(_subscribe(world, seat) for seat in world.seats))
 
 
 def _draw_seats(rng: random.Random, customers: int) -> list[Seat]:
-    seats = []
+    """Return subscriptions that share all tariffs evenly."""
+    seats: list[Seat] = []
+    tariffs = sorted(TARIFFS)
+    rng.shuffle(tariffs)
     for place in range(customers):
         customer = f"customer-{place}"
         for number in range(SEATS_PER_CUSTOMER[place % len(SEATS_PER_CUSTOMER)]):
-            tariff = rng.choice(sorted(TARIFFS))
+            tariff = tariffs[len(seats) % len(tariffs)]
             delay = 60 * rng.randrange(0, 11, 2)
             seats.append(Seat(f"{customer}-{number}", customer, tariff, delay))
     return seats
@@ -126,6 +146,7 @@ async def _create_meter(world: World, kind: str) -> None:
         code=kind,
         aggregation=Aggregation.AGGREGATION_COUNT if counts else Aggregation.AGGREGATION_SUM,
         value_property="" if counts else "value",
+        recurring=kind == LEVEL,
     )
     request = CreateMeterRequest(request_id=world.new_id(), meter=meter)
     await world.caller.ask(world.client.meters.CreateMeter, request)
@@ -134,9 +155,8 @@ async def _create_meter(world: World, kind: str) -> None:
 async def _create_plan(world: World, tariff: Tariff) -> None:
     version = PlanVersion(
         interval_unit=IntervalUnit.INTERVAL_UNIT_WEEK,
-        charges=[
-            Charge(meter_code=kind, price=_price(tiers)) for kind, tiers in tariff.charges.items()
-        ],
+        charges=[_charge(code, rate) for code, rate in tariff.charges.items()],
+        fixed_charges=[_fixed_charge(code, one) for code, one in tariff.add_ons.items()],
     )
     if tariff.base_minor:
         version.base_amount = f"{tariff.base_minor // 100}.{tariff.base_minor % 100:02}"
@@ -144,6 +164,29 @@ async def _create_plan(world: World, tariff: Tariff) -> None:
     plan = Plan(code=tariff.code, name=tariff.code.title(), currency_code=CURRENCY)
     request = CreatePlanRequest(request_id=world.new_id(), plan=plan, version=version)
     await world.caller.ask(world.client.plans.CreatePlan, request)
+
+
+def _charge(code: str, rate: Rate) -> Charge:
+    made = Charge(code=code, meter_code=rate.kind, price=_price(rate.tiers))
+    made.prorated = rate.kind == LEVEL
+    made.pay_in_advance = rate.settled is not Settled.WITH_WEEK
+    made.not_invoiced = rate.settled is Settled.APART
+    if rate.settled is Settled.DAILY:
+        made.settle = Settle.SETTLE_DAILY
+    if rate.settled is Settled.BY_AMOUNT:
+        made.settle, made.settle_amount = Settle.SETTLE_AMOUNT, SETTLE_AMOUNT
+    return made
+
+
+def _fixed_charge(code: str, add_on: AddOn) -> FixedCharge:
+    advance, arrears = Timing.TIMING_IN_ADVANCE, Timing.TIMING_IN_ARREARS
+    return FixedCharge(
+        code=code,
+        price=Price(standard=StandardPrice(unit_amount=add_on.unit_amount)),
+        units=str(add_on.units),
+        timing=advance if add_on.in_advance else arrears,
+        prorated=True,
+    )
 
 
 def _price(tiers: Tiers) -> Price:

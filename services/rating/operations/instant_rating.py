@@ -160,7 +160,7 @@ async def _price(
         books = _Books(
             await load_versions(conn, [tenant], version_ids),
             await instant_states.load_states(conn, tenant, [one.period_id for one in periods]),
-            await instant_slices.load_unpriced(conn, tenant),
+            await instant_slices.load_unpriced(conn, tenant, unpriced.lane.partition),
         )
         late: list[UUID] = []
         for period in periods:

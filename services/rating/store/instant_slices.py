@@ -63,9 +63,15 @@ async def take_unpriced(conn: AsyncConnection, one: Unpriced) -> bool:
     return (await conn.execute(delete(instant_slices).filter_by(**key))).rowcount == 1
 
 
-async def load_unpriced(conn: AsyncConnection, tenant: Tenant) -> set[tuple[int, int]]:
-    """Return shard and number of the slices of a tenant that are not priced yet."""
-    query = select(instant_slices.c.shard, instant_slices.c.number).filter_by(tenant=tenant)
+async def load_unpriced(
+    conn: AsyncConnection, tenant: Tenant, partition: int
+) -> set[tuple[int, int]]:
+    """Return shard and number of the slices of a tenant's partition that are not priced yet.
+
+    A customer's events are all in one partition; slices of others have the same numbers.
+    """
+    query = select(instant_slices.c.shard, instant_slices.c.number)
+    query = query.filter_by(tenant=tenant, partition=partition)
     return {(row.shard, row.number) for row in await conn.execute(query)}
 
 

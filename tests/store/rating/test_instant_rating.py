@@ -27,7 +27,7 @@ from services.rating.operations.subscriptions import terminate_subscription
 from services.rating.operations.usage import get_usage
 from services.rating.operations.verifying_fees import verify_fees
 from services.rating.store.applied import Lane
-from services.rating.store.instant_slices import Unpriced, find_unpriced
+from services.rating.store.instant_slices import Unpriced, find_unpriced, note_unpriced
 from tests.store.rating.conftest import JANUARY, LANE, TENANT, World, a_request, an_event, instant
 
 FEBRUARY = instant("2024-02-01 00:10")
@@ -183,6 +183,20 @@ async def test_a_late_event_is_priced_without_those_dated_after_it_and_counts_fo
     assert units == 14
     usage = await get_usage(world.reader, "acme", DAY_5)
     assert [(fee.units, fee.exact_amount) for fee in usage.fees] == [("14", "1.04")]
+
+
+async def test_a_late_event_has_its_fee_while_other_partitions_of_its_segment_wait(
+    world: World,
+) -> None:
+    log = await opened(world)
+    await log.fold(data(DAY_5, 4))
+    await log.fold(data(DAY_3, 8))
+    own = await log.unpriced()
+    async with begin_worker(world.worker) as conn:
+        await note_unpriced(conn, [replace(own[1], lane=Lane(LANE.shard, LANE.partition + 1))])
+    for one, piece in zip(own, log.pieces, strict=True):
+        await price_slice(world.worker, log, one, piece, now=DAY_9)
+    assert await log.fees() == [(1, Decimal("0.4")), (2, Decimal("0.8"))]
 
 
 async def test_a_day_is_billed_at_its_end_and_the_next_one_anew(world: World) -> None:
