@@ -8,6 +8,9 @@ BIN := .venv/bin
 CODE := services libs cli deploy demo tests tools
 CACHES := .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
+# Else each of the hundred processes of a run of the tests would compile all that it imports of ours.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup runtime demo up down status test test-slow test-kill mutants bench fuzz vectors sdk \
 	test-sdk deploy-check lint format proto lock released clean
 

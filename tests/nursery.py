@@ -24,6 +24,7 @@ from pathlib import Path
 from deploy.embedded.databases import SERVICES
 from deploy.embedded.environment import python_environment
 from deploy.embedded.processes import MARK, NAME, Process
+from deploy.embedded.service import ServiceFailed
 
 SHARED = ("libs.serve", "libs.relay", "libs.consumer", "sqlalchemy.dialects.postgresql.asyncpg")
 REQUEST_BYTES_MAX = 128 * 1024  # An environment.
@@ -52,16 +53,25 @@ class Nursery:
             way.close()
 
     def start(self, name: str, *, folder: Path, log: Path, env: Mapping[str, str]) -> Process:
-        """Start a service as `deploy.embedded.service.start_python` does."""
+        """Start a service as `deploy.embedded.service.start_python` does.
+
+        Raises:
+            ServiceFailed: it cannot even be imported; standard error says why.
+        """
         own = {**env, MARK: str(folder.resolve()), NAME: name}
         log.parent.mkdir(parents=True, exist_ok=True)
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             with self._asking:
                 socket.send_fds(self._ways[name], [json.dumps(own).encode()], [output])
-                return Process(int(self._ways[name].recv(64)))
+                pid = self._ways[name].recv(64)
+        except ConnectionError:
+            pid = b""
         finally:
             os.close(output)
+        if not pid:
+            raise ServiceFailed(f"{name} cannot be imported.")
+        return Process(int(pid))
 
     def stop(self) -> None:
         """End it, and what it started."""
