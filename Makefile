@@ -8,8 +8,11 @@ BIN := .venv/bin
 CODE := services libs cli deploy demo tests tools
 CACHES := .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
-.PHONY: help setup runtime demo up down status test test-slow test-kill test-scale mutants bench bench-ingest fuzz vectors \
-	sdk test-sdk deploy-check lint format proto lock released clean
+# Else each of the hundred processes of a run of the tests would compile all that it imports of ours.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help setup runtime demo up down status test test-slow test-kill test-scale mutants bench \
+	bench-ingest fuzz vectors sdk test-sdk deploy-check lint format proto lock released clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

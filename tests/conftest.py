@@ -1,13 +1,13 @@
 """What tests run against: a real PostgreSQL and NATS, and the whole suite."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 
 from deploy.embedded.nats import Nats
 from deploy.embedded.stack import Stack
+from tests.nursery import Nursery
 from tests.servers import Database, TestPostgres
 from tests.suite import Suite
 
@@ -26,6 +26,13 @@ def database(postgres: TestPostgres) -> Callable[[str], Database]:
     return postgres.database
 
 
+@pytest.fixture
+def lent_database(postgres: TestPostgres) -> Iterator[Callable[[str], Database]]:
+    """Lends an empty, migrated database to a test, ten times as fast as `database` makes one."""
+    with ExitStack() as lent:
+        yield lambda service: lent.enter_context(postgres.lent(service))
+
+
 @pytest.fixture(scope="session")
 def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a NATS server with JetStream for all tests of this process."""
@@ -35,25 +42,28 @@ def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(scope="module")
-def suite(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
-    """A fresh suite for the tests of a module: four services, a test clock, no data."""
-    with _started(postgres, tmp_path_factory.mktemp("suite")) as started:
-        yield started
-
-
 @pytest.fixture(scope="session")
-def standing_suite(
-    postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory
+def nursery() -> Iterator[Nursery]:
+    """Starts services for all tests of this process."""
+    nursery = Nursery()
+    yield nursery
+    nursery.stop()
+
+
+@pytest.fixture(scope="module")
+def suite(
+    postgres: TestPostgres, nursery: Nursery, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Suite]:
-    """A suite for all modules whose tests have tenants of their own and leave the clock alone."""
-    with _started(postgres, tmp_path_factory.mktemp("suite")) as started:
-        yield started
-
-
-@contextmanager
-def _started(postgres: TestPostgres, folder: Path) -> Iterator[Suite]:
+    """A fresh suite for the tests of a module: four services, a test clock, no data."""
     name = postgres.suite_name()
-    with Stack(folder, test_clock=True, postgres=postgres.server, suite=name, env={}) as stack:
+    with Stack(
+        tmp_path_factory.mktemp("suite"),
+        test_clock=True,
+        postgres=postgres.server,
+        suite=name,
+        start_process=nursery.start,
+        env={},
+    ) as stack:
         yield Suite(stack)
+        stack.hurry()  # Nothing of it is needed any more.
     postgres.drop(name)

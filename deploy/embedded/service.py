@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from deploy.embedded import processes
 from deploy.embedded.databases import SERVICES
@@ -34,6 +35,20 @@ class ServiceFailed(RuntimeError):
     """A service did not come up; the message holds the end of its log."""
 
 
+class StartProcess(Protocol):
+    """Starts the service `name` of `folder` with an environment, its output appended to `log`."""
+
+    def __call__(
+        self, name: str, *, folder: Path, log: Path, env: Mapping[str, str]
+    ) -> Process: ...
+
+
+def start_python(name: str, *, folder: Path, log: Path, env: Mapping[str, str]) -> Process:
+    """Start a service in a Python of its own."""
+    command = [sys.executable, "-P", "-m", f"services.{name}"]
+    return processes.start(command, name=name, folder=folder, log=log, env=env)
+
+
 @dataclass(slots=True)
 class Service:
     """A service's process: started, stopped, killed and started again at the same address."""
@@ -44,6 +59,7 @@ class Service:
     folder: Path
     log: Path
     environment: Mapping[str, str]
+    start_process: StartProcess = start_python
     process: Process | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     _log_start: int = 0
@@ -61,9 +77,8 @@ class Service:
             self.log.replace(self.log.with_name(self.log.name + ".1"))
         self._log_start = size(self.log)
         inherited = python_environment(os.environ)
-        self.process = processes.start(
-            [sys.executable, "-P", "-m", f"services.{self.name}"],
-            name=self.name,
+        self.process = self.start_process(
+            self.name,
             folder=self.folder,
             log=self.log,
             env={**inherited, **self.environment, **(extra_env or {})},
@@ -117,7 +132,14 @@ def choose_ports(last: Record | None) -> dict[str, Ports]:
     return chosen
 
 
-def make_service(name: str, around: Surroundings, *, folder: Path, log: Path) -> Service:
+def make_service(
+    name: str,
+    around: Surroundings,
+    *,
+    folder: Path,
+    log: Path,
+    start_process: StartProcess = start_python,
+) -> Service:
     """Return a service of the suite, not started."""
     ports = around.ports[name]
     return Service(
@@ -127,6 +149,7 @@ def make_service(name: str, around: Surroundings, *, folder: Path, log: Path) ->
         folder=folder,
         log=log,
         environment=service_environment(name, around),
+        start_process=start_process,
     )
 
 

@@ -21,7 +21,14 @@ from deploy.embedded.ports import HOST
 from deploy.embedded.postgres import Postgres
 from deploy.embedded.processes import Process
 from deploy.embedded.record import Lock, Part, Record
-from deploy.embedded.service import STOP_SECONDS, Service, choose_ports, make_service
+from deploy.embedded.service import (
+    STOP_SECONDS,
+    Service,
+    StartProcess,
+    choose_ports,
+    make_service,
+    start_python,
+)
 from deploy.embedded.tables import create_copies, load_alembic, upgrade
 
 START_SECONDS = 120.0  # Four Pythons at once, on a machine that may be busy.
@@ -45,6 +52,7 @@ class Stack:
         postgres: Postgres | None = None,
         suite: str = "",
         services: Sequence[str] = SERVICES,
+        start_process: StartProcess = start_python,
         env: Mapping[str, str] | None = None,
         say: Callable[[str], None] = lambda sentence: None,
     ) -> None:
@@ -59,6 +67,7 @@ class Stack:
         self._shared = postgres is not None
         self._suite = suite
         self._names = tuple(services)
+        self._start_process = start_process
         self._say = say
         self._lock = Lock(self.folder)
         self._ready = False
@@ -297,7 +306,11 @@ class Stack:
         self.traces.mkdir(mode=0o700, exist_ok=True)  # Spans tell of customers, as logs do.
         for name in self._names:
             self.services[name] = make_service(
-                name, around, folder=self.folder, log=self.logs / f"{name}.jsonl"
+                name,
+                around,
+                folder=self.folder,
+                log=self.logs / f"{name}.jsonl",
+                start_process=self._start_process,
             )
             self.services[name].start()
         self.save()  # Before they serve: a peer, or `tally status`, may look already.

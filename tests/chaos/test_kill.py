@@ -15,6 +15,7 @@ from deploy.embedded.stack import Stack
 from tests.chaos.killing import SERVICES
 from tests.chaos.outcome import describe
 from tests.chaos.rounds import Rounds
+from tests.nursery import Nursery
 from tests.scenario.builders import record, usage
 from tests.suite import Suite
 
@@ -22,9 +23,10 @@ CUSTOMERS = 4
 
 
 @pytest.fixture(scope="module")
-def rounds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rounds]:
+def rounds(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rounds]:
     """Rounds on a suite with a PostgreSQL of its own, as durable as in production."""
-    with Stack(tmp_path_factory.mktemp("chaos"), test_clock=True, env={}) as stack:
+    folder = tmp_path_factory.mktemp("chaos")
+    with Stack(folder, test_clock=True, start_process=nursery.start, env={}) as stack:
         yield Rounds(Suite(stack), customers=CUSTOMERS)
 
 

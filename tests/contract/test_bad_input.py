@@ -37,12 +37,6 @@ for one in all_cases():
 
 
 @pytest.fixture(scope="module")
-def suite(standing_suite: Suite) -> Suite:
-    """The suite that stands already: nothing here moves its clock."""
-    return standing_suite
-
-
-@pytest.fixture(scope="module")
 def worlds(suite: Suite) -> Worlds:
     """Things of two tenants; the first one calls."""
     return make_worlds(suite)

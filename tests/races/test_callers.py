@@ -39,12 +39,6 @@ REPEATS = 50
 SLOW_DOWN = {"RESOURCE_EXHAUSTED", "UNAVAILABLE"}  # Whoever is told so comes again.
 
 
-@pytest.fixture(scope="module")
-def suite(standing_suite: Suite) -> Suite:
-    """The suite that stands already: nothing here moves its clock."""
-    return standing_suite
-
-
 @pytest.fixture
 async def client(suite: Suite) -> AsyncIterator[SuiteClient]:
     """A client of a tenant of whom nothing is stored."""

@@ -32,9 +32,9 @@ KILL_LEADER = text(
 
 
 @pytest.fixture
-def wallet(database: Callable[[str], Database]) -> Database:
+def wallet(lent_database: Callable[[str], Database]) -> Database:
     """A database with an outbox; any service has one."""
-    return database("wallet")
+    return lent_database("wallet")
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-import pytest
-
 from libs.wire import timestamp
 from tally.ingest.v1.event_pb2 import Event, PropertyValue
 from tally.ingest.v1.ingest_service_pb2 import RecordEventsRequest
@@ -32,12 +30,6 @@ from tests.scenario.builders import subscribe
 from tests.suite import Suite
 
 USERS = 10_001  # One more than a day of a term and meter keeps apart.
-
-
-@pytest.fixture(scope="module")
-def suite(standing_suite: Suite) -> Suite:
-    """The suite that stands already: nothing here moves its clock."""
-    return standing_suite
 
 
 def a_visit(user: int, at: datetime) -> Event:

@@ -22,12 +22,6 @@ from tests.suite import Suite
 BREAK = "UPDATE cells SET total = total + 100, event_count = event_count + 1"
 
 
-@pytest.fixture(scope="module")
-def suite(standing_suite: Suite) -> Suite:
-    """The suite that stands already: nothing here moves its clock."""
-    return standing_suite
-
-
 async def used(client: SuiteClient, ack_token: str = "") -> tuple[str, int]:
     """Return the units and events of acme's current period."""
     asked = GetUsageRequest(subscription_id="acme-pro", ack_token=ack_token)

@@ -35,12 +35,6 @@ async def refusals(client: SuiteClient) -> set[tuple[str, str]]:
     return found
 
 
-@pytest.fixture(scope="module")
-def suite(standing_suite: Suite) -> Suite:
-    """The suite that stands already: nothing here moves its clock."""
-    return standing_suite
-
-
 async def test_a_call_without_a_token_is_refused(suite: Suite) -> None:
     async with suite.with_token("") as client:
         assert await refusals(client) == {("UNAUTHENTICATED", "TOKEN_MISSING")}

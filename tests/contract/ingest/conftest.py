@@ -19,6 +19,7 @@ from deploy.embedded.ports import HOST, choose_port
 from deploy.embedded.service import Service
 from tally.ingest.v1 import event_pb2, ingest_service_pb2_grpc
 from tally.ingest.v1 import ingest_service_pb2 as pb
+from tests.nursery import Nursery
 from tests.servers import Database
 from tests.unit.libs.keys import Keys
 
@@ -111,9 +112,12 @@ class Ingest:
             yield Client(channel, self.token(tenant))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ingest(
-    database: Callable[[str], Database], nats_url: str, tmp_path_factory: pytest.TempPathFactory
+    database: Callable[[str], Database],
+    nats_url: str,
+    nursery: Nursery,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Ingest]:
     """An ingest service on a database of its own."""
     folder = tmp_path_factory.mktemp("ingest")
@@ -129,7 +133,15 @@ def ingest(
         "INGEST_TRACES_FILE": str(folder / "traces"),
         "NATS_URL": nats_url,
     }
-    service = Service("ingest", address, metrics_address, folder, folder / "log", environment)
+    service = Service(
+        "ingest",
+        address,
+        metrics_address,
+        folder,
+        folder / "log",
+        environment,
+        start_process=nursery.start,
+    )
     service.start()
     service.await_serving(time.monotonic() + START_SECONDS)
     yield Ingest(service, keys, itertools.count(1))

@@ -41,12 +41,6 @@ def reason(caught: pytest.ExceptionInfo[grpc.aio.AioRpcError]) -> Refusal:
     return refusal(caught.value)
 
 
-@pytest.fixture(scope="module")
-def suite(standing_suite: Suite) -> Suite:
-    """The suite that stands already: nothing here moves its clock."""
-    return standing_suite
-
-
 async def test_a_tenant_that_set_nothing_has_the_defaults(suite: Suite) -> None:
     async with suite.client(suite.new_tenant()) as client:
         answer = await client.tenants.GetBillingEntity(GetBillingEntityRequest())

@@ -44,12 +44,6 @@ CHARGED = PlanVersion(
 )
 
 
-@pytest.fixture(scope="module")
-def suite(standing_suite: Suite) -> Suite:
-    """The suite that stands already: nothing here moves its clock."""
-    return standing_suite
-
-
 def key() -> str:
     return str(uuid4())
 

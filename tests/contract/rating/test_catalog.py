@@ -67,12 +67,6 @@ def plan_request(*charges: Charge, code: str = "pro") -> CreatePlanRequest:
     return CreatePlanRequest(request_id=str(uuid4()), plan=plan, version=version)
 
 
-@pytest.fixture(scope="module")
-def suite(standing_suite: Suite) -> Suite:
-    """The suite that stands already: nothing here moves its clock."""
-    return standing_suite
-
-
 async def test_a_repeated_request_gets_its_first_answer(suite: Suite) -> None:
     async with suite.client(suite.new_tenant()) as client:
         request = meter_request()

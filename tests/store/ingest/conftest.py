@@ -72,9 +72,9 @@ class Log:
 
 
 @pytest.fixture
-async def ingest_database(database: Callable[[str], Database]) -> Database:
+async def ingest_database(lent_database: Callable[[str], Database]) -> Database:
     """An empty database of ingest."""
-    return database("ingest")
+    return lent_database("ingest")
 
 
 @pytest.fixture

@@ -311,9 +311,9 @@ def a_bucket(code: str, key: str, values: Sequence[str], price: str) -> FilterBu
 
 
 @pytest.fixture
-async def world(database: Callable[[str], Database]) -> AsyncIterator[World]:
+async def world(lent_database: Callable[[str], Database]) -> AsyncIterator[World]:
     """A world with the meter `calls`, and the plan `calls` at $0.01 a call, a month."""
-    async with opened_world(database("rating")) as made:
+    async with opened_world(lent_database("rating")) as made:
         async with db.begin_worker(made.worker) as conn:
             await open_lanes(conn, [LANE])
         await made.create_meter("calls", Aggregation.COUNT)
