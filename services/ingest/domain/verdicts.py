@@ -10,7 +10,6 @@ import numpy as np
 
 from services.ingest.domain.candidates import Candidates, Submission
 from services.ingest.domain.digest import DIGEST_VERSION
-from services.ingest.domain.sent import text
 from services.ingest.domain.validation import Reason, Rejection
 from services.ingest.domain.wire import Field, Flags, Ints
 
@@ -215,7 +214,6 @@ def _withdrawn(judged: Judgement, first_row: int, own: Mapping[int, int]) -> boo
 
 
 def _conflict(candidates: Candidates, row: int) -> Judgement:
-    source = text(candidates.fields, Field.SOURCE, row)
-    event_id = text(candidates.fields, Field.ID, row)
+    source, event_id = candidates.text(Field.SOURCE, row), candidates.ids[row].decode()
     detail = f"source {source!r}, id {event_id!r} came before with other content"
     return Judgement(Verdict.CONFLICT, Rejection(Reason.CONFLICT, "id", detail))

@@ -49,7 +49,7 @@ class _Waiting:
     answer: asyncio.Future[Recorded]
 
     def load(self) -> tuple[int, int]:
-        return self.submission.events, len(self.submission.content)
+        return self.submission.events, self.submission.size
 
 
 class Recorder:
