@@ -88,7 +88,8 @@ class Candidates:
 
     def text(self, field: Field, row: int) -> str:
         """Return one of an event's texts, also of one at fault; not its id, nor its amount."""
-        return self.texts[self.places[field][row]].decode()
+        place: int = self.places[field][row]
+        return self.texts[place].decode()
 
 
 def read_candidates(group: Sequence[Submission]) -> Candidates:

@@ -86,7 +86,8 @@ class SentTable:
         return write_event([(Field.ID, self.ids[row]), *texts], time, self._properties(row))
 
     def _text(self, field: Field, row: int) -> bytes:
-        return self.texts[self.places[field][row]]
+        place: int = self.places[field][row]
+        return self.texts[place]
 
     def _time(self, row: int) -> tuple[int, int]:
         seconds, micros = divmod(int(self.times[row]), MICROS_PER_SECOND)

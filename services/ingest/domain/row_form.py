@@ -39,7 +39,8 @@ def sizes_of(columns: SentColumns) -> Ints:
             sizes += of_fields[places]
     sizes += _sizes_of_times(columns)
     for values in columns.properties:
-        entry = _delimited(np.int64(len(values.key))) + _sizes_of_values(values, of_values)
+        key = _delimited(np.array([len(values.key)], np.int64))
+        entry = key + _sizes_of_values(values, of_values)
         if len(values.indexes):
             sizes[values.indexes] += _delimited(entry)
         else:
@@ -64,7 +65,8 @@ def _sizes_of_values(values: SentValues, of_texts: Ints) -> Ints:
     """Return the bytes of each value with its tag and length; `of_texts` are those of texts."""
     match values.form:
         case Form.TEXTS | Form.DECIMAL_TEXTS:
-            return of_texts[values.values]
+            sizes: Ints = of_texts[values.values]
+            return sizes
         case Form.DECIMALS:
             return _delimited(_delimited(decimal_lengths(values.values, values.powers())))
         case Form.FLAGS:
@@ -103,7 +105,7 @@ def write_event(
     time: int | None,
     properties: Iterable[tuple[bytes, Kind, bytes]],
 ) -> bytes:
-    """Return a serialized Event; `properties` are sorted by key, and a flag is one byte."""
+    """Return a serialized Event, as protobuf writes it; the value of a flag is one byte."""
     fields = {field: _field(field, text) for field, text in texts if text}
     if time is not None:
         seconds, micros = divmod(time, MICROS_PER_SECOND)
@@ -114,9 +116,14 @@ def write_event(
         )
     fields[Field.PROPERTIES] = b"".join(
         _field(Field.PROPERTIES, _field(1, key) + _field(2, _value(kind, value)))
-        for key, kind, value in properties
+        for key, kind, value in sorted(properties, key=_written_order)
     )
     return b"".join(fields[field] for field in sorted(fields))
+
+
+def _written_order(entry: tuple[bytes, Kind, bytes]) -> bytes:
+    """Put keys in the order in which protobuf writes them: "p10" comes before "p1"."""
+    return entry[0] + b"\xff"  # No byte of UTF-8 is above it.
 
 
 def _value(kind: Kind, value: bytes) -> bytes:
