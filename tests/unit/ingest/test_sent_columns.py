@@ -27,6 +27,7 @@ def faults_of(columns: EventColumns) -> list[str]:
     """Return the fields at fault, in order."""
     with pytest.raises((FieldInvalid, FieldsInvalid)) as caught:
         sent_in_columns(columns)
+    assert isinstance(caught.value, FieldInvalid | FieldsInvalid)
     return [fault.field for fault in caught.value.faults]
 
 
@@ -120,6 +121,21 @@ def test_one_text_named_again_and_again_is_as_large_as_in_rows() -> None:
     assert sent_in_columns(columns).size > 30_000_000
     with pytest.raises(BatchTooLarge, match="one by one"):
         sent_in_columns(columns, limits=Limits(request_bytes_max=4_000_000))
+
+
+def test_the_size_as_rows_is_about_that_of_rows() -> None:
+    """It decides who fits into a group."""
+    of_columns, of_rows = sent_in_columns(columns_of(SENT)), sent_as(SENT)
+    assert abs(of_columns.size - of_rows.size) < 0.1 * of_rows.size
+
+
+def test_an_event_is_too_large_by_what_it_is_as_a_row() -> None:
+    sent = message(event("a", properties={"p": "v" * 100}))
+    size = len(sent.SerializeToString())
+    for limit, faults in ((size, []), (size - 1, [Reason.EVENT_TOO_LARGE])):
+        limits = Limits(event_bytes_max=limit)
+        found = read(sent_in_columns(columns_of([sent]), limits=limits)).faults
+        assert [fault.reason for fault in found.values()] == faults
 
 
 def test_an_event_with_too_many_properties_is_rejected_alone() -> None:
