@@ -85,7 +85,7 @@ def _uuid_keys(ids: Ids, sources: Ints) -> tuple[Ints, NDArray[np.uint8]]:
     digits: Octets = VALUES[characters[:, DIGITS]]
     is_uuid = (digits < NO_DIGIT).all(axis=1) & (characters[:, DASHES] == ord("-")).all(axis=1)
     is_uuid &= (digits[:, 12] == 7) & (digits[:, 16] >> 2 == 2)  # Version and variant.
-    return rows[is_uuid], digits[is_uuid, 0::2] << 4 | digits[is_uuid, 1::2]
+    return rows[is_uuid], digits[is_uuid, 0::2] << np.uint8(4) | digits[is_uuid, 1::2]
 
 
 def _time_ordered(event_id: str) -> tuple[bytes | None, bool]:

@@ -21,7 +21,7 @@ DECIMAL_CHARACTERS_MAX = 33  # Of -0.000000000001234567890123456789.
 # The most bytes that a property has beside its texts: three lengths around it, two tags in it.
 VALUE_BYTES_MAX = 4 * 5 + DECIMAL_CHARACTERS_MAX
 # The bytes that they usually have.
-EVENT_BYTES = 26
+EVENT_BYTES = 22
 VALUE_BYTES = {
     Form.NONE: 6,
     Form.TEXTS: 8,
