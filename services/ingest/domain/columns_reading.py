@@ -165,7 +165,7 @@ def _lay_out(requests: Sequence[SentColumns]) -> SentTable:
         texts=list(chain.from_iterable(texts)),
         ids=list(chain.from_iterable(one.ids for one in requests)),
         places={field: column(field) for field in (*SHARED, Field.AMOUNT)},
-        times=np.where(given, times, 0),
+        times=times,
         times_given=given,
         values=_values_of(requests, starts),
     )

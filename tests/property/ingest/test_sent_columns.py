@@ -21,7 +21,12 @@ from tests.property.ingest.strategies import decimal_texts, sent_events, texts
 from tests.unit.ingest.events import OTHER_TENANT, TENANT, read, sent_as, sent_in_columns
 
 FEW = Limits(max_age_seconds=10, properties_max=3, key_bytes_max=2, value_bytes_max=3)
-mantissas = st.one_of(st.integers(-(2**63), 2**63 - 1), st.integers(-999, 999))
+mantissas = st.one_of(
+    st.sampled_from([0, -(2**63), 2**63 - 1, 10**18, -1]),
+    st.integers(-(2**63), 2**63 - 1),
+    st.integers(-999, 999),
+)
+exponents = st.sampled_from([-30, 0, 11, 12, 30]) | st.integers(-30, 30)
 
 
 def _expressible(event: pb.Event) -> pb.Event:
@@ -110,7 +115,7 @@ def decoded(candidates: Candidates, rows: Ints) -> object:
     return decode(columns)
 
 
-@given(st.lists(st.tuples(mantissas, st.integers(-30, 30)), min_size=1, max_size=20))
+@given(st.lists(st.tuples(mantissas, exponents), min_size=1, max_size=20))
 def test_a_decimal_is_the_text_that_a_row_has(sent: list[tuple[int, int]]) -> None:
     written = [decimal_text(*one) for one in sent]
     of_rows = [

@@ -39,7 +39,7 @@ CHANGES: list[tuple[str, Callable[[EventColumns], object]]] = [
     ("texts", lambda columns: columns.texts.insert(0, "a")),
     ("sources", lambda columns: columns.sources.pop()),
     ("types", lambda columns: columns.types.append(0)),
-    ("customer_ids", lambda columns: columns.customer_ids.__setitem__(1, 99)),
+    ("customer_ids", lambda columns: columns.customer_ids.__setitem__(1, len(columns.texts))),
     ("amounts", lambda columns: columns.amounts.__setitem__(2, 2**32 - 1)),
     ("times", lambda columns: columns.times.pop()),
     ("untimed", lambda columns: columns.untimed.append(0)),
@@ -82,6 +82,15 @@ def test_what_columns_leave_out_holds_for_all() -> None:
     of_whole, of_short = (read(sent_in_columns(one)) for one in (whole, shortened))
     assert of_short.digests.tolist() == of_whole.digests.tolist()
     assert of_short.times_given.tolist() == [True, False, True]
+
+
+def test_the_time_of_an_untimed_event_says_nothing() -> None:
+    columns = columns_of(SENT)
+    columns.times[1] = 2**63 - 1
+    of_columns, of_rows = read(sent_in_columns(columns)), read(sent_as(SENT))
+    assert not of_columns.faults
+    assert of_columns.times.tolist() == of_rows.times.tolist()
+    assert of_columns.content(1) == of_rows.content(1)
 
 
 def test_numbers_that_a_client_splits_are_read_as_one_column() -> None:
