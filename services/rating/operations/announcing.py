@@ -22,6 +22,7 @@ from services.rating.store.due import DueGroup, find_due_groups, lock_groups
 from services.rating.store.instant_slices import find_first_times
 from services.rating.store.periods import set_status
 from services.rating.store.reattributions import find_jobs
+from services.rating.store.renewals import find_not_renewed
 from tally.rating.v1 import events_pb2
 
 GROUPS_MAX = 200  # In one transaction.
@@ -48,12 +49,15 @@ async def announce(
         customers = {(group.tenant, group.customer_id) for group in locked}
         partial = await find_jobs(conn, customers)  # Whose cells are not whole.
         unpriced = await find_first_times(conn, {group.tenant for group in locked})
+        carrying = {one.period_id for periods in locked.values() for one in periods}
+        waiting = await find_not_renewed(conn, carrying)
         chosen = {
             group: periods
             for group, periods in locked.items()
             if is_complete(periods, watermark)
             and (group.tenant, group.customer_id) not in partial
             and not _has_unpriced(periods, unpriced.get(group.tenant))
+            and waiting.isdisjoint(one.period_id for one in periods)
         }
         announced: dict[Tenant, list[UUID]] = {}
         for group, periods in chosen.items():
