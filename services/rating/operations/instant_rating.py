@@ -143,7 +143,8 @@ async def _price(
             await instant_slices.load_unpriced(conn, tenant),
         )
         late: list[UUID] = []
-        origin = Origin(tenant, chosen.meters, Segment(unpriced.lane.shard, unpriced.number))
+        segment = Segment(unpriced.lane.shard, unpriced.number)
+        origin = Origin(tenant, chosen.meters, segment, due_at=now)
         for period in periods:
             try:
                 rated = _rate_period(chosen, period, books, read.get(period.period_id))

@@ -36,6 +36,7 @@ class Origin:
     tenant: Tenant
     meters: Mapping[str, Meter]  # By code.
     segment: Segment | None
+    due_at: datetime  # When bills are due but for those of a day.
 
 
 async def store_rated(
@@ -64,7 +65,7 @@ async def store_rated(
             states[period.period_id, key] = State(state.standing, unbilled[key])
     await insert_fees(conn, tenant, fees, rated_at=now)
     await instant_states.save_states(conn, tenant, states)
-    await _bill(conn, tenant, period, bills, now=now)
+    await _bill(conn, origin, period, bills, now=now)
     facts = [
         rated_message(period, charge, one.fees, origin.segment) for charge, one in rated if one.fees
     ]
@@ -73,13 +74,14 @@ async def store_rated(
 
 async def _bill(
     conn: AsyncConnection,
-    tenant: Tenant,
+    origin: Origin,
     usage: BillingPeriod,
     bills: Mapping[str, Sequence[Bill]],
     *,
     now: datetime,
 ) -> None:
     """Put `bills`, by name, on periods of their own; "" on that of the local day."""
+    tenant = origin.tenant
     placed: list[tuple[UUID, Bill]] = []
     fresh: dict[str, UUID] = {}
     for name, of_name in bills.items():
@@ -87,7 +89,7 @@ async def _bill(
         if name:
             fresh[name] = period_id
         placed += [(period_id, bill) for bill in of_name]
-    await instant_states.insert_bill_periods(conn, tenant, usage, fresh, due_at=now)
+    await instant_states.insert_bill_periods(conn, tenant, usage, fresh, due_at=origin.due_at)
     await instant_states.add_bills(conn, tenant, usage.period_id, placed)
 
 

@@ -96,13 +96,13 @@ async def _renew(
     read = await read_known(worker, log, tenant, ids, with_events=False)
     async with begin_worker(worker) as conn:
         locked = await lock_usage(conn, tenant, periods)
-        waiting = await renewals.find_not_renewed(conn, ids)
-        chosen = [one for one in locked if one.period_id in waiting]
+        times = await renewals.find_renewal_times(conn, tenant, ids)
+        chosen = [one for one in locked if one.period_id in times]
         versions = await load_versions(conn, [tenant], {one.plan_version_id for one in chosen})
         meters = await _load_meters(conn, tenant, versions)
         states = await instant_states.load_states(conn, tenant, [one.period_id for one in chosen])
-        origin = Origin(tenant, meters, None)
         for period in chosen:
+            origin = Origin(tenant, meters, None, due_at=times[period.period_id])
             version = versions[period.plan_version_id]
             rated = _renewed(period, version, meters, read[period.period_id], states)
             await store_rated(conn, origin, period, rated, now=now)

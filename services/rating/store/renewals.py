@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import any_, func, select, update
@@ -63,12 +63,38 @@ async def find_to_renew(conn: AsyncConnection, now: datetime, *, limit: int) -> 
     return [(Tenant(row.tenant), read_period(row)) for row in rows]
 
 
-async def find_not_renewed(conn: AsyncConnection, period_ids: Collection[UUID]) -> set[UUID]:
-    """Return those of due or locked periods, of all tenants, that are still to be renewed."""
+async def find_renewal_times(
+    conn: AsyncConnection, tenant: Tenant, period_ids: Collection[UUID]
+) -> dict[UUID, datetime]:
+    """Return when those of locked periods are to be renewed that still are, by id."""
     columns = billing_periods.c
-    waiting = columns.renews_at <= columns.due_at
-    query = select(columns.period_id).where(among(columns.period_id, period_ids), waiting)
-    return set((await conn.execute(query)).scalars())
+    query = select(columns.period_id, columns.renews_at).where(
+        columns.tenant == tenant,
+        among(columns.period_id, period_ids),
+        columns.renews_at.is_not(None),
+    )
+    return {row.period_id: row.renews_at.astimezone(UTC) for row in await conn.execute(query)}
+
+
+async def find_first_renewals(
+    conn: AsyncConnection, customers: Collection[tuple[Tenant, str]]
+) -> dict[tuple[Tenant, str], datetime]:
+    """Return when the next period of each of `customers` is to be renewed, if one is."""
+    columns = billing_periods.c
+    whose = (columns.tenant, columns.customer_id)
+    query = (
+        select(*whose, func.min(columns.renews_at).label("first"))
+        .where(
+            among(columns.tenant, {tenant for tenant, _ in customers}),
+            among(columns.customer_id, {customer_id for _, customer_id in customers}),
+            columns.renews_at.is_not(None),
+        )
+        .group_by(*whose)
+    )
+    return {
+        (Tenant(row.tenant), row.customer_id): row.first.astimezone(UTC)
+        for row in await conn.execute(query)
+    }
 
 
 async def note_renewed(conn: AsyncConnection, tenant: Tenant, period_ids: Iterable[UUID]) -> None:

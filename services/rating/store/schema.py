@@ -216,6 +216,13 @@ billing_periods = Table(
     Index("billing_periods_by_id", "tenant", "subscription_id", "due_at", "kind", "period_id"),
     Index("billing_periods_open", "due_at", postgresql_where=text("status = 'open'")),
     Index("billing_periods_to_renew", "renews_at", postgresql_where=text("renews_at IS NOT NULL")),
+    Index(
+        "billing_periods_renewed_by_customer",
+        "tenant",
+        "customer_id",
+        "renews_at",
+        postgresql_where=text("renews_at IS NOT NULL"),
+    ),
 )
 
 # What was frozen of a period: 0 its close, 1 and up its adjustments. Written once.

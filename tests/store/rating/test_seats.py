@@ -136,9 +136,9 @@ async def test_a_period_is_renewed_once_its_usage_before_is_in_whoever_is_first(
 async def test_no_period_is_announced_before_it_is_renewed(world: World) -> None:
     log = await opened(world)
     await come(log, change(JUN_16, 5))
-    assert await world.announce(JULY) == 1  # The event's bill alone.
+    assert await world.announce(JULY) == 0
     await start(log, JULY)
-    assert await world.announce(JULY) == 1  # June, together with the bill of July's renewal.
+    assert await world.announce(JULY) == 2  # The event's bill; June, and what July renews.
 
 
 async def test_what_is_removed_is_not_renewed(world: World) -> None:
