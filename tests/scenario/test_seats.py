@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from cli.client import SuiteClient
 from libs.wire import timestamp
-from tally.invoicing.v1.invoice_service_pb2 import Invoice
+from tally.invoicing.v1.invoice_service_pb2 import InvoiceLine
 from tally.rating.v1.charge_options_pb2 import Settle
 from tally.rating.v1.meter_service_pb2 import Aggregation, CreateMeterRequest, Meter
 from tally.rating.v1.plan_service_pb2 import (
@@ -120,7 +120,7 @@ async def _shown(client: SuiteClient) -> list[list[Shown]]:
     return [[_line(line) for line in invoice.lines] for invoice in await invoices(client)]
 
 
-def _line(line: Invoice.Line) -> Shown:
+def _line(line: InvoiceLine) -> Shown:
     rows = [(row.label, row.units, row.amount) for row in line.breakdown]
     return line.charge_code, line.units, line.amount_minor, rows
 
@@ -144,7 +144,7 @@ async def _sell(client: SuiteClient) -> None:
                 pay_in_advance=True,
                 settle=settle,
             )
-            for name, settle in (("whole", 0), ("early", Settle.SETTLE_EVENT))
+            for name, settle in (("whole", Settle.SETTLE_PERIOD), ("early", Settle.SETTLE_EVENT))
         ]
         version = PlanVersion(interval_unit=IntervalUnit.INTERVAL_UNIT_MONTH, charges=charges)
         plan = Plan(code=code, name=code, currency_code="USD")

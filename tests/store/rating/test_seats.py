@@ -183,7 +183,7 @@ async def test_a_life_after_a_gap_pays_for_what_it_finds(world: World) -> None:
     )
     await world.subscribe("acme", plan="more", start=JUN_19, now=JUN_19)
     await start(log, JULY)
-    found = [(at, amount) for at, _, amount in await fees(log)]
+    found = [(at, int(amount)) for at, _, amount in await fees(log)]
     assert found == [(JUN_1, 150), (JUN_19, 120), (JUL_1, 300)]
 
 
@@ -195,7 +195,7 @@ async def test_what_is_carried_is_found_in_the_log(world: World) -> None:
     assert await world.fetch("SELECT bool_or(in_log) FROM cells") == [(True,)]
     await start(log, JULY)
     expected = [(JUN_16, 30), (JUN_16, 75), (JUL_1, 30), (JUL_1, 210)]
-    assert sorted((at, amount) for at, _, amount in await fees(log)) == expected
+    assert sorted((at, int(amount)) for at, _, amount in await fees(log)) == expected
     await start(log, AUGUST)
     await world.announce(AUGUST)
     assert [await cents(world, n=n) for n in range(2)] == [[], []]

@@ -37,6 +37,7 @@ from services.rating.domain.seat_period import seat_period_of
 from services.rating.domain.seat_rating import rate_seats
 from services.rating.domain.seats import KnownUsage
 from services.rating.domain.single_events import EventsNotRead, SingleEvent
+from services.rating.domain.usage_fees import Events
 from services.rating.operations.rating import price_period
 from tests.unit.rating.periods import a_billing_period
 from tests.unit.rating.test_charges import a_version
@@ -231,7 +232,8 @@ def test_other_events_than_those_counted_are_refused() -> None:
     cells = {
         SEATS.meter_id: [left("5"), Cell(("",), event_count=1, total=D(2), day=JUNE.first_day)]
     }
-    for events in (None, {"seats": []}, {"seats": [at(1, "5")]}):
+    others: list[Events | None] = [None, {"seats": []}, {"seats": [at(1, "5")]}]
+    for events in others:
         with pytest.raises(EventsNotRead):
             price_period(june(), a_version(PRORATED), {"seats": SEATS}, cells, events=events)
 

@@ -54,8 +54,13 @@ Global___PaymentStatus: _TypeAlias = PaymentStatus  # noqa: Y015
 @_typing.final
 class InstantFee(_message.Message):
     """What one event of a pay_in_advance charge costs, as of when it came; events that cost nothing
-    have none. Provisional: an event dated earlier that comes later does not change it. On a recurring
-    meter also what a period renews as it starts: all that earlier ones have left.
+    have none. Provisional: an event dated earlier that comes later does not change it.
+
+    Units of a recurring meter are seats. A period renews as it starts what earlier ones have left, for
+    its full price; events cost what they add to the most that was there, if prorated by the days left
+    of the whole week or month, even if the subscription ends before. What is removed gives nothing
+    back, and is not renewed. Where a subscription goes on under another plan, what it holds is paid
+    for until the next week or month starts.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
