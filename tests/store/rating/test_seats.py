@@ -24,6 +24,7 @@ from services.rating.loops.renewer import Renewer
 from services.rating.operations import renewing, transitions
 from services.rating.operations.folding import Catalogs
 from services.rating.operations.idling import check_idle
+from services.rating.operations.reattributing import reattribute_next
 from services.rating.operations.subscriptions import terminate_subscription
 from services.rating.operations.verifying_fees import verify_fees
 from tests.store.rating.conftest import TENANT, World, a_request, an_event, instant
@@ -185,6 +186,17 @@ async def test_a_life_after_a_gap_pays_for_what_it_finds(world: World) -> None:
     await start(log, JULY)
     found = [(at, int(amount)) for at, _, amount in await fees(log)]
     assert found == [(JUN_1, 150), (JUN_19, 120), (JUL_1, 300)]
+
+
+async def test_a_backdated_subscription_is_renewed_once_its_usage_is_known(world: World) -> None:
+    log = await opened(world)
+    await log.fold(replace(change(JUN_16, 5), customer_id="zeta"))
+    await world.subscribe("zeta", plan="seats", start=JUN_1, now=JULY)
+    assert await start(log, JULY) == 2  # Two months of acme.
+    while await reattribute_next(world.worker, world, cells_per_day_max=10_000):
+        pass
+    assert await start(log, JULY) == 2
+    assert await fees(log) == [(JUL_1, -1, Decimal(150))]
 
 
 async def test_what_is_carried_is_found_in_the_log(world: World) -> None:
