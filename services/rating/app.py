@@ -25,6 +25,7 @@ from services.rating.loops.calendar import Calendar
 from services.rating.loops.folder import Folder
 from services.rating.loops.instant_rater import InstantRater
 from services.rating.loops.reattributor import Reattributor
+from services.rating.loops.renewer import Renewer
 from services.rating.operations.acks import Acks, Positions
 from services.rating.operations.idling import check_idle
 from services.rating.operations.watching import Watches
@@ -92,9 +93,12 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             worker, events, clock, partitions=settings.partitions, rated=usage_changed
         )
 
+        renewer = Renewer(worker, events, clock, ask_folder=folder.ask, renewed=usage_changed)
+
         def subscribed() -> None:
             usage_changed()
             reattributor.loop.kick()
+            renewer.loop.kick()
 
         async def idle() -> Idle:
             found = await check_idle(worker, events, clock.now())
@@ -138,7 +142,14 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                     fact_service_pb2_grpc.add_FactServiceServicer_to_server, FactServicer(worker)
                 ),
             ],
-            loops=[relay, folder.loop, calendar.loop, reattributor.loop, instant_rater.loop],
+            loops=[
+                relay,
+                folder.loop,
+                calendar.loop,
+                reattributor.loop,
+                instant_rater.loop,
+                renewer.loop,
+            ],
             clock=clock,
             idle=idle,
             engine=worker,

@@ -64,16 +64,19 @@ class InstantFee:
     amount: Decimal
 
 
-def value_steps(operations: Iterable[tuple[Hashable, Operation]]) -> list[Step]:
+def value_steps(
+    operations: Iterable[tuple[Hashable, Operation]], there: Iterable[Hashable] = ()
+) -> list[Step]:
     """Return the steps of distinct values that are added and removed, in the order of moments.
 
-    What adds a value that is there, or removes one that is not, is a step of 0 units.
+    Those that are `there` at first have no step. What adds a value that is there, or removes one
+    that is not, is a step of 0 units.
     """
-    there: set[Hashable] = set()
+    now = set(there)
     steps = []
     for value, (moment, present) in sorted(operations, key=lambda each: each[1].moment):
-        changes = present != (value in there)
-        (there.add if present else there.discard)(value)
+        changes = present != (value in now)
+        (now.add if present else now.discard)(value)
         steps.append(Step(moment, Decimal((1 if present else -1) * changes)))
     return steps
 

@@ -14,6 +14,8 @@ from services.rating.domain.instant_state import Unbilled
 from services.rating.domain.plan import Charge, PlanVersion
 from services.rating.domain.price import ZERO, Row, amount_of, flat_row
 
+RENEWAL = "renewal"
+
 
 @dataclass(frozen=True, slots=True)
 class Bill:
@@ -58,8 +60,9 @@ def settle(
 ) -> tuple[list[tuple[str, list[Bill]]], dict[FeeKey, Unbilled]]:
     """Return what is billed now that a slice's `fees` have come, and what is left unbilled.
 
-    Bills go by name: one for each event, or for the slice; "" for the one of the day. `unbilled`
-    is that of all buckets and groups of the charge, before these fees.
+    Bills go by name: one for each event, or for the slice, or for all that a period renews; "" for
+    the one of the day. `unbilled` is that of all buckets and groups of the charge, before these
+    fees.
     """
     assert charge.instant is not None
     left = dict(unbilled)
@@ -73,18 +76,18 @@ def settle(
 
     found: list[tuple[str, list[Bill]]] = []
     for fee in fees:
-        left[fee.key] = left.get(fee.key, Unbilled()).plus(fee.exact_amount, fee.units)
+        left[fee.key] = left.get(fee.key, Unbilled()).plus(fee)
         if charge.instant.settle is Settle.EVENT:
-            found.append((_named(charge, *fee.moment[1:]), take([fee.key])))
+            found.append((_named(charge, fee, *fee.moment[1:]), take([fee.key])))
     if fees and charge.instant.settle is not Settle.EVENT and is_due(charge, list(left.values())):
         by_amount = charge.instant.settle is Settle.AMOUNT
-        name = _named(charge, *fees[0].moment[1:3]) if by_amount else ""
+        name = _named(charge, fees[0], *fees[0].moment[1:3]) if by_amount else ""
         found.append((name, take(sorted(left, key=str))))
     return [(name, bills) for name, bills in found if bills], left
 
 
-def _named(charge: Charge, *place: int) -> str:
-    return f"{charge.code}/{'-'.join(map(str, place))}"
+def _named(charge: Charge, fee: InstantFee, *place: int) -> str:
+    return f"{charge.code}/{RENEWAL if fee.is_renewal else '-'.join(map(str, place))}"
 
 
 def bill_of(

@@ -13,6 +13,7 @@ from services.rating.domain.custom import CustomPrice
 from services.rating.domain.dynamic import DynamicPrice
 from services.rating.domain.instant import InstantPrice
 from services.rating.domain.meter import Aggregation, Meter
+from services.rating.domain.percentage import PercentagePrice
 from services.rating.domain.price import VolumePrice
 from services.rating.domain.price_options import PriceOptions
 
@@ -70,7 +71,11 @@ def instant_faults(
     """Return why the charge at `path` cannot be instant; `prices` are by their fields."""
     faults = []
     refused = {VolumePrice: "volume", CustomPrice: "custom"}
+    of_events = {PercentagePrice: "percentage", DynamicPrice: "dynamic"}
     for at, price in prices.items():
+        if meter.recurring and type(price) in of_events:
+            problem = f"looks at events, not at what the recurring meter {meter.code} carries"
+            faults.append(FieldInvalid(f"{at}.{of_events[type(price)]}", problem))
         if type(price) in refused:
             problem = "does not go with pay_in_advance"
             faults.append(FieldInvalid(f"{at}.{refused[type(price)]}", problem))
@@ -82,8 +87,8 @@ def instant_faults(
         faults.append(FieldInvalid(f"{path}.pricing_unit", problem))
     if meter.aggregation not in COUNTED:
         why = meter.aggregation.name
-    elif meter.recurring or meter.day_bucket is not None or meter.rounding is not None:
-        why = "it is recurring, counts by days or is rounded"
+    elif meter.day_bucket is not None or meter.rounding is not None:
+        why = "it counts by days or is rounded"
     elif meter.fan_out:
         why = "it is fanned out"
     else:

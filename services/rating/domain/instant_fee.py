@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -11,6 +12,8 @@ from uuid import UUID, uuid5
 from libs.errors import NotFound, Refused
 from services.rating.domain.event import Moment
 from services.rating.domain.fee import FeeKey
+
+NO_EVENT = -1  # In place of a shard: the moment is not that of an event.
 
 
 class InstantFeeNotFound(NotFound):
@@ -43,7 +46,8 @@ class PaymentStatus(StrEnum):
 class InstantFee:
     """What the event recorded at `moment` costs for a charge, bucket and group.
 
-    `payment_status` is None where invoices bill the fee.
+    Or what is renewed at that moment, the start of the period. `payment_status` is None where
+    invoices bill the fee.
     """
 
     period_id: UUID  # Of usage.
@@ -54,8 +58,20 @@ class InstantFee:
     payment_status: PaymentStatus | None
 
     @property
+    def is_renewal(self) -> bool:
+        """Tell whether it is for what the period carries, and not for an event."""
+        return self.moment.shard == NO_EVENT
+
+    @property
     def fee_id(self) -> UUID:
-        """Follow from the event and the charge: whoever rates it again makes the same."""
+        """Follow from the event and the charge: whoever rates it again makes the same.
+
+        That of a renewal follows from the period, the bucket and the group.
+        """
+        if self.is_renewal:
+            key = self.key
+            part = ("renewal", key.charge_code, key.filter_code, key.group_values)
+            return uuid5(self.period_id, json.dumps(part))
         place = (self.key.charge_code, *self.moment[1:])
         return uuid5(self.period_id, "/".join(map(str, place)))
 

@@ -10,6 +10,7 @@ from libs.money import EXACT, exponent
 from services.rating.domain.charge_price import ChargePrice, Usage, price_usage, reads_events
 from services.rating.domain.event import Moment
 from services.rating.domain.instant import Step
+from services.rating.domain.instant_fee import InstantFee
 from services.rating.domain.meter import Aggregation, Meter
 from services.rating.domain.percentage import PercentagePrice, PercentageSum
 from services.rating.domain.price import ZERO, amount_of, factor_of
@@ -41,13 +42,13 @@ class Unbilled:
     event_count: int = 0
     carried: Decimal = ZERO
 
-    def plus(self, exact: Decimal, units: Decimal) -> Unbilled:
+    def plus(self, fee: InstantFee) -> Unbilled:
         """Return it with one more fee."""
         return replace(
             self,
-            exact=EXACT.add(self.exact, exact),
-            units=EXACT.add(self.units, units),
-            event_count=self.event_count + 1,
+            exact=EXACT.add(self.exact, fee.exact_amount),
+            units=EXACT.add(self.units, fee.units),
+            event_count=self.event_count + (not fee.is_renewal),
         )
 
     def whole_minor(self, currency: str) -> int:

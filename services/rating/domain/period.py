@@ -13,6 +13,8 @@ from libs.period import DayPeriod, Period
 from services.rating.domain.calendar import Stretch
 from services.rating.domain.plan import PlanVersion, Timing
 
+INSTANT = timedelta(microseconds=1)
+
 
 class PeriodNotFound(NotFound):
     """The tenant has no such billing period."""
@@ -57,11 +59,12 @@ class PeriodStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PlannedPeriod:
-    """A billing period before it is stored."""
+    """A billing period before it is stored; `renews_at` is when what it carries may be charged."""
 
     kind: PeriodKind
     stretch: Stretch
     due_at: datetime
+    renews_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ class BillingPeriod:
     due_at: datetime
     status: PeriodStatus
     late_version: int
+    # Of meters whose carried units another plan has charged for the rest of the week or month.
+    held_codes: frozenset[str] = frozenset()
 
     def holds(self, term_id: UUID, day: date) -> bool:
         """Tell whether usage of a term on a local day is the period's."""
@@ -99,6 +104,7 @@ def planned_periods(
     *,
     start: datetime,
     collection_delay: timedelta,
+    renews: bool = False,
 ) -> Iterator[PlannedPeriod]:
     """Give the billing periods of `stretches` of a subscription that starts at `start`.
 
@@ -106,7 +112,8 @@ def planned_periods(
     advance is due a collection delay after its stretch starts, together with the usage before
     it; that of the first stretch is due at the start. Fixed charges are due as base fees are. Those
     in advance have a period of usage, too: after the last stretch nothing else would bill units
-    that were raised within it.
+    that were raised within it. Where a version has seats, and `renews`, those are renewed a
+    collection delay after each stretch starts; never as it starts, when it may yet come to nothing.
     """
     for stretch in stretches:
         after_end = stretch.usage.end + collection_delay
@@ -118,4 +125,5 @@ def planned_periods(
         if version.has_fixed(Timing.IN_ADVANCE):
             yield PlannedPeriod(PeriodKind.FIXED, stretch, ahead)
         if version.charges or version.fixed_charges:
-            yield PlannedPeriod(PeriodKind.USAGE, stretch, after_end)
+            renews_at = stretch.usage.start + max(collection_delay, INSTANT) if renews else None
+            yield PlannedPeriod(PeriodKind.USAGE, stretch, after_end, renews_at)

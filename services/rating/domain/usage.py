@@ -16,6 +16,7 @@ from services.rating.domain.meter import Aggregation, DayBucket, Meter, ValueInp
 from services.rating.domain.period import BillingPeriod
 from services.rating.domain.proration import BilledDays, billed_days
 from services.rating.domain.rounding import round_units
+from services.rating.domain.seat_period import SeatPeriod, seat_period_of
 
 Exact = Decimal | Fraction
 
@@ -33,18 +34,20 @@ class Span:
     """Over what a level is weighed: up to `end`, as a part of a `whole` period.
 
     `end` is in microseconds since 1970 in UTC, `whole` is a length in microseconds. Prorated usage
-    is weighed by the days that are `billed`.
+    is weighed by the days that are `billed`, seats by those that are left of their period.
     """
 
     end: int
     whole: int
     billed: Billed | None = None
+    seats: SeatPeriod | None = None
 
 
 def span_of(period: BillingPeriod) -> Span:
     """Return the span of a usage period; its whole is a month or week in its zone."""
     whole = period.whole.instants(ZoneInfo(period.time_zone))
-    return Span(micros(period.usage.end), micros(whole.end) - micros(whole.start))
+    length = micros(whole.end) - micros(whole.start)
+    return Span(micros(period.usage.end), length, seats=seat_period_of(period))
 
 
 def prorated_span_of(period: BillingPeriod) -> Span:

@@ -7,6 +7,7 @@ minimum makes one more when the period closes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from operator import attrgetter
 from typing import Protocol, TypeVar
@@ -31,6 +32,7 @@ from services.rating.domain.plan import Charge, PlanVersion
 from services.rating.domain.price import ZERO, Row, amount_of, flat_row
 from services.rating.domain.prorated_usage import prorated_entries, prorated_units
 from services.rating.domain.replaying import replayed_usage
+from services.rating.domain.seats import Seats, is_seats, replayed_seats
 from services.rating.domain.single_events import EventsNotRead, SingleEvent
 from services.rating.domain.true_up import true_up_minor
 from services.rating.domain.usage import Span, units, whole_usage
@@ -109,7 +111,16 @@ def charge_fees(
         counted = None if events_of is None else events_of.get(key, ())
         weighed = prorated_usage_of if charge.prorated else usage_of
         price = prices[key.filter_code]
-        if charge.instant is not None:
+        if is_seats(charge, meter):
+            period = None if span is None else span.seats
+            seats = replayed_seats(
+                charge, price, meter, cells_of[key], events=counted, period=period
+            )
+            usage = seats.usage()
+            if usage is not None:
+                add(key, usage)
+                fees[-1] = _less_held(fees[-1], seats, currency)
+        elif charge.instant is not None:
             add(key, replayed_usage(price, meter, cells_of[key], counted))
         else:
             add(key, weighed(price, meter, cells_of[key], span=span, events=counted))
@@ -289,6 +300,21 @@ def _true_up(charge: Charge, meter: Meter, rows: tuple[Row, ...], amount_minor: 
         exact_amount=amount_of(rows),
         amount_minor=amount_minor,
         rows=rows,
+    )
+
+
+def _less_held(fee: Fee, seats: Seats, currency: str) -> Fee:
+    """Return the fee of seats without what is paid for already."""
+    if not seats.held_units:
+        return fee
+    units, amount = EXACT.minus(seats.held_units), EXACT.minus(seats.held_amount)
+    exact = EXACT.add(fee.exact_amount, amount)
+    return replace(
+        fee,
+        units=EXACT.add(fee.units, units),
+        exact_amount=exact,
+        amount_minor=round_minor(exact, currency),
+        rows=(*fee.rows, Row("held", units, ZERO, ZERO, amount)),
     )
 
 

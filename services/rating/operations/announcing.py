@@ -22,6 +22,7 @@ from services.rating.store.due import DueGroup, find_due_groups, lock_groups
 from services.rating.store.instant_slices import find_first_times
 from services.rating.store.periods import set_status
 from services.rating.store.reattributions import find_jobs
+from services.rating.store.renewals import find_first_renewals
 from tally.rating.v1 import events_pb2
 
 GROUPS_MAX = 200  # In one transaction.
@@ -48,12 +49,14 @@ async def announce(
         customers = {(group.tenant, group.customer_id) for group in locked}
         partial = await find_jobs(conn, customers)  # Whose cells are not whole.
         unpriced = await find_first_times(conn, {group.tenant for group in locked})
+        renewals = await find_first_renewals(conn, customers)
         chosen = {
             group: periods
             for group, periods in locked.items()
             if is_complete(periods, watermark)
             and (group.tenant, group.customer_id) not in partial
             and not _has_unpriced(periods, unpriced.get(group.tenant))
+            and not _has_renewals(group, renewals.get((group.tenant, group.customer_id)))
         }
         announced: dict[Tenant, list[UUID]] = {}
         for group, periods in chosen.items():
@@ -73,6 +76,11 @@ def _has_unpriced(periods: Sequence[BillingPeriod], first_time: int | None) -> b
     """Tell whether instant fees of usage `periods` may be missing, from that time on."""
     ends = [period.usage.end for period in periods if period.kind is PeriodKind.USAGE]
     return first_time is not None and bool(ends) and first_time < micros(max(ends))
+
+
+def _has_renewals(group: DueGroup, first: datetime | None) -> bool:
+    """Tell whether seats of the customer, to be renewed at `first`, go with the group."""
+    return first is not None and first <= group.due_at
 
 
 def _announcement(group: DueGroup, periods: Sequence[BillingPeriod]) -> outbox.Announcement:

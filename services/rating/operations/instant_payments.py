@@ -76,6 +76,9 @@ def fee_message(stored: StoredFee) -> instant_fee_pb2.InstantFee:
     """Write an instant fee."""
     fee = stored.fee
     time, shard, number, place = fee.moment
+    position = None
+    if not fee.is_renewal:
+        position = event_pb2.LogPosition(shard=shard, number=number, index=place)
     status = instant_fee_pb2.PAYMENT_STATUS_UNSPECIFIED
     if fee.payment_status is not None:
         status = STATUSES[fee.payment_status]
@@ -88,7 +91,7 @@ def fee_message(stored: StoredFee) -> instant_fee_pb2.InstantFee:
         charge_code=fee.key.charge_code,
         filter_code=fee.key.filter_code,
         group_values=group_messages(fee.key),
-        position=event_pb2.LogPosition(shard=shard, number=number, index=place),
+        position=position,
         time=timestamp(instant_of(time)),
         rated_at=timestamp(stored.rated_at),
         units=shown(fee.units),

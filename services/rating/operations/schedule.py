@@ -17,17 +17,33 @@ from services.rating.domain.period import PlannedPeriod, planned_periods
 from services.rating.domain.plan import PlanVersion
 from services.rating.domain.subscription import Subscription
 from services.rating.store import periods
+from services.rating.store.renewals import find_with_seats
 from services.rating.store.subscriptions import Extent, load_extents, save_extents
 
 
 @dataclass(frozen=True, slots=True)
 class Unwritten:
-    """A locked subscription whose next billing periods are to be written, with its one term."""
+    """A locked subscription whose next billing periods are to be written, with its one term.
+
+    `held_codes` are the meters of which it takes over units that its customer has paid for.
+    """
 
     tenant: Tenant
     subscription: Subscription
     version: PlanVersion
     term_id: UUID
+    held_codes: frozenset[str] = frozenset()
+
+    def held_in(self, planned: PlannedPeriod) -> frozenset[str]:
+        """Return those that a period holds: the one in which the subscription starts.
+
+        Unless a week or month starts as well.
+        """
+        stretch = planned.stretch
+        whole = stretch.whole.instants(ZoneInfo(self.subscription.time_zone))
+        begins = stretch.usage.start == self.subscription.start
+        renewed = stretch.usage.start == whole.start
+        return self.held_codes if begins and not renewed else frozenset()
 
 
 async def write_periods(
@@ -36,6 +52,7 @@ async def write_periods(
     """Write the periods of locked subscriptions up to the ones that follow the present ones."""
     uids = [each.subscription.subscription_uid for each in unwritten]
     before = await load_extents(conn, {each.tenant for each in unwritten}, uids)
+    with_seats = await _with_seats(conn, unwritten)
     planned: list[periods.Planned] = []
     after: list[tuple[Tenant, UUID, Extent]] = []
     for each in unwritten:
@@ -49,8 +66,13 @@ async def write_periods(
         )
         chosen = list(through(ahead, now))
         planned += [
-            periods.Planned(each.tenant, subscription, each.term_id, one)
-            for one in _planned(chosen, subscription, each.version)
+            periods.Planned(each.tenant, subscription, each.term_id, one, each.held_in(one))
+            for one in _planned(
+                chosen,
+                subscription,
+                each.version,
+                renews=each.version.plan_version_id in with_seats,
+            )
         ]
         after.append((each.tenant, uid, _extent(chosen, subscription, before[uid])))
     await periods.insert_periods(conn, planned)
@@ -85,14 +107,31 @@ async def cut_periods(
     await save_extents(conn, [(tenant, uid, extent)])
 
 
+async def _with_seats(conn: AsyncConnection, unwritten: Sequence[Unwritten]) -> set[UUID]:
+    """Return the plan versions whose periods renew what they carry."""
+    instant = {
+        each.version.plan_version_id
+        for each in unwritten
+        if any(charge.instant is not None for charge in each.version.charges)
+    }
+    if not instant:
+        return set()
+    return await find_with_seats(conn, {each.tenant for each in unwritten}, instant)
+
+
 def _planned(
-    chosen: Iterable[Stretch], subscription: Subscription, version: PlanVersion
+    chosen: Iterable[Stretch],
+    subscription: Subscription,
+    version: PlanVersion,
+    *,
+    renews: bool = False,
 ) -> Iterator[PlannedPeriod]:
     return planned_periods(
         chosen,
         version,
         start=subscription.start,
         collection_delay=timedelta(seconds=subscription.collection_delay_s),
+        renews=renews,
     )
 
 

@@ -32,6 +32,7 @@ from services.rating.store import subscriptions as store
 from services.rating.store.catalog import change_catalog
 from services.rating.store.meters import load_meters
 from services.rating.store.reattributions import find_early_usage
+from services.rating.store.renewals import find_charged_before
 from tally.rating.v1 import events_pb2
 from tally.rating.v1 import subscription_service_pb2 as pb
 
@@ -83,7 +84,8 @@ async def create_subscription(
         await change_catalog(conn, tenant)
         term_id = uuid4()
         await store.insert_subscription(conn, tenant, subscription, term_id=term_id)
-        unwritten = Unwritten(tenant, subscription, version, term_id)
+        held_codes = await find_charged_before(conn, tenant, subscription)
+        unwritten = Unwritten(tenant, subscription, version, term_id, held_codes)
         await write_periods(conn, [unwritten], now=now)
         early = await _carry_early_usage(conn, tenant, subscription, version)
         from_at = min(early or subscription.start, subscription.start)

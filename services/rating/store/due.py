@@ -144,6 +144,7 @@ def _find_next_due() -> Select[Any]:
         select(func.min(columns.starts_at)).where(columns.status == SubscriptionStatus.PENDING),
         select(func.min(columns.ends_at)).where(columns.status != SubscriptionStatus.TERMINATED),
         select(func.min(columns.extend_at)),
+        select(func.min(billing_periods.c.renews_at)),
     ]
     return select(func.min(union_all(*candidates).subquery().c.instant))
 

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -85,7 +86,7 @@ instant_fees = Table(
     required("period_id", Uuid),  # Of usage.
     *part_of_charge(),
     required("time_us", BigInteger),  # The moment of its event.
-    required("shard", Integer),
+    required("shard", Integer),  # -1: it has none, the period renews what it carries.
     required("number", BigInteger),
     required("place", Integer),
     required("units", Numeric),
@@ -107,6 +108,15 @@ instant_fees = Table(
         "charge_code",
         "period_id",
         unique=True,
+        postgresql_where=text("shard >= 0"),
+    ),
+    Index(
+        "instant_fees_renewed_once",
+        "tenant",
+        "period_id",
+        *PART,
+        unique=True,
+        postgresql_where=text("shard < 0"),
     ),
     Index("instant_fees_by_period", "tenant", "period_id"),
 )

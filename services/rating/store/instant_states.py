@@ -36,6 +36,17 @@ async def load_states(
     return {(row.period_id, read_key(row)): _read_state(row) for row in rows}
 
 
+def states_of(
+    states: Mapping[Place, State], period_id: UUID, charge_code: str
+) -> dict[FeeKey, State]:
+    """Return those of `states` that are of a charge in a usage period."""
+    return {
+        key: state
+        for (of_period, key), state in states.items()
+        if of_period == period_id and key.charge_code == charge_code
+    }
+
+
 async def save_states(conn: AsyncConnection, tenant: Tenant, states: Mapping[Place, State]) -> None:
     """Write the states of places, in place of those they had."""
     rows = [
@@ -180,7 +191,7 @@ def _paid_alone(usage: Collection[UUID]) -> Select[Any]:
             literal("").label("meter_code"),
             literal("").label("display_name"),
             func.sum(columns.units).label("units"),
-            func.count().label("event_count"),
+            func.count().filter(columns.shard >= 0).label("event_count"),
             func.sum(columns.exact_amount).label("rated"),
             null().label("amount_minor"),
         )

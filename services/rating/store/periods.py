@@ -52,6 +52,7 @@ class Planned:
     subscription: Subscription
     term_id: UUID
     period: PlannedPeriod
+    held_codes: frozenset[str] = frozenset()
 
 
 async def insert_periods(conn: AsyncConnection, planned: Iterable[Planned]) -> None:
@@ -69,6 +70,8 @@ async def insert_periods(conn: AsyncConnection, planned: Iterable[Planned]) -> N
             "currency": each.subscription.currency,
             "time_zone": each.subscription.time_zone,
             "status": PeriodStatus.OPEN,
+            "renews_at": each.period.renews_at,
+            "held_codes": sorted(each.held_codes),
             **_windows(each.period),
         }
         for each in planned
@@ -296,12 +299,12 @@ async def raise_late_version(conn: AsyncConnection, tenant: Tenant, period_id: U
 async def set_status(
     conn: AsyncConnection, period_ids: Mapping[Tenant, Collection[UUID]], status: PeriodStatus
 ) -> None:
-    """Write the status of locked periods, given by tenant."""
+    """Write the status of locked periods, given by tenant; what was not renewed never is."""
     for tenant, of_tenant in period_ids.items():
         if of_tenant:
             changing = update(billing_periods).filter_by(tenant=tenant)
             which = among(billing_periods.c.period_id, of_tenant)
-            await conn.execute(changing.where(which).values(status=status))
+            await conn.execute(changing.where(which).values(status=status, renews_at=None))
 
 
 def select_periods() -> Select[Any]:
@@ -356,6 +359,7 @@ def read_period(row: Row[Any]) -> BillingPeriod:
         due_at=row.due_at.astimezone(UTC),
         status=PeriodStatus(row.status),
         late_version=row.late_version,
+        held_codes=frozenset(row.held_codes),
     )
 
 

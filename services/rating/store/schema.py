@@ -187,6 +187,10 @@ billing_periods = Table(
     required("status", Text),
     required("late_version", BigInteger, default="0"),
     required("bills", Text, default=""),  # Which instant fees of a charge; of INSTANT alone.
+    # When what it carries of seats is to be charged; null: nothing is, or it was.
+    Column("renews_at", INSTANT),
+    # Of meters whose carried units another plan has charged for the rest of the week or month.
+    required("held_codes", ARRAY(Text), default="{}"),
     PrimaryKeyConstraint("tenant", "period_id"),
     UniqueConstraint("tenant", "subscription_uid", "kind", "whole_first_day", "bills"),
     ForeignKeyConstraint(
@@ -201,6 +205,7 @@ billing_periods = Table(
     CheckConstraint("kind IN ('base', 'usage', 'fixed', 'instant')", name="kind_is_known"),
     CheckConstraint("(kind = 'instant') = (bills <> '')", name="instant_bills_something"),
     CheckConstraint("status IN ('open', 'due', 'closed')", name="status_is_known"),
+    CheckConstraint("renews_at IS NULL OR status = 'open'", name="renewed_before_it_is_due"),
     CheckConstraint(
         "whole_first_day <= fee_first_day AND fee_first_day < fee_end_day"
         " AND fee_end_day <= whole_end_day",
@@ -210,6 +215,14 @@ billing_periods = Table(
     Index("billing_periods_by_day", "tenant", "term_id", "fee_first_day"),
     Index("billing_periods_by_id", "tenant", "subscription_id", "due_at", "kind", "period_id"),
     Index("billing_periods_open", "due_at", postgresql_where=text("status = 'open'")),
+    Index("billing_periods_to_renew", "renews_at", postgresql_where=text("renews_at IS NOT NULL")),
+    Index(
+        "billing_periods_renewed_by_customer",
+        "tenant",
+        "customer_id",
+        "renews_at",
+        postgresql_where=text("renews_at IS NOT NULL"),
+    ),
 )
 
 # What was frozen of a period: 0 its close, 1 and up its adjustments. Written once.

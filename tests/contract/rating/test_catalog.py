@@ -292,6 +292,32 @@ async def test_a_charge_fits_its_meter(suite: Suite) -> None:
         assert list(refusal(refused.value).fields) == [path]
 
 
+async def test_seats_are_priced_by_what_is_there_and_not_by_events(suite: Suite) -> None:
+    seats = meter_request("seats")
+    seats.meter.MergeFrom(Meter(aggregation=SUM, value_property="n", recurring=True))
+    prices = {
+        "percentage": Price(percentage=PercentagePrice(rate_percent="1")),
+        "dynamic": Price(dynamic=DynamicPrice()),
+        "volume": Price(volume=TieredPrice(tiers=[Tier(unit_amount="1")])),
+    }
+    charges = [
+        Charge(code=name, meter_code="seats", price=price, pay_in_advance=True)
+        for name, price in prices.items()
+    ]
+    async with suite.client(suite.new_tenant()) as client:
+        await client.meters.CreateMeter(seats)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await client.plans.CreatePlan(plan_request(*charges))
+        paths = [f"version.charges[{place}].price.{name}" for place, name in enumerate(prices)]
+        assert list(refusal(refused.value).fields) == paths
+        sold = Charge(meter_code="seats", price=CENT, pay_in_advance=True, prorated=True)
+        answer = await client.plans.CreatePlan(plan_request(sold))
+        assert (answer.version.charges[0].pay_in_advance, answer.version.charges[0].prorated) == (
+            True,
+            True,
+        )
+
+
 async def test_a_token_needs_the_scope_of_the_method(suite: Suite) -> None:
     client: SuiteClient
     async with suite.client(suite.new_tenant(), scopes=["catalog:read"]) as client:

@@ -23,6 +23,7 @@ from services.rating.domain.price import (
     amount_of,
 )
 from services.rating.domain.price_options import Conversion, PriceOptions
+from services.rating.domain.rounding import Rounding, RoundingMode
 from services.rating.domain.single_events import EventsNotRead, SingleEvent, codes_read
 from services.rating.domain.usage_fees import usage_fees
 from tests.unit.rating.test_charges import SALES, a_version, cell
@@ -129,7 +130,8 @@ def test_distinct_values_cost_what_was_there_at_most() -> None:
     [
         ({"aggregation": Aggregation.MAX}, "pay_in_advance"),
         ({"aggregation": Aggregation.AVG}, "pay_in_advance"),
-        ({"recurring": True}, "pay_in_advance"),
+        ({"recurring": True, "fan_out": True}, "pay_in_advance"),
+        ({"recurring": True, "rounding": Rounding(RoundingMode.CEIL, 0)}, "pay_in_advance"),
         ({"day_bucket": DayBucket.SUM}, "pay_in_advance"),
     ],
 )

@@ -155,8 +155,8 @@ Global___PeriodUsageChanged: _TypeAlias = PeriodUsageChanged  # noqa: Y015
 
 @_typing.final
 class InstantFeesRated(_message.Message):
-    """Events of a segment were priced as they came. What they cost in sum; RatingService.ListInstantFees
-    has the single fees.
+    """Events of a segment were priced as they came, or a period has renewed what earlier ones left. What
+    that costs in sum; RatingService.ListInstantFees has the single fees.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -171,6 +171,7 @@ class InstantFeesRated(_message.Message):
     FEE_COUNT_FIELD_NUMBER: _builtins.int
     EXACT_AMOUNT_FIELD_NUMBER: _builtins.int
     NOT_INVOICED_FIELD_NUMBER: _builtins.int
+    RENEWAL_FIELD_NUMBER: _builtins.int
     subscription_id: _builtins.str
     """The client's id of the subscription."""
     customer_id: _builtins.str
@@ -180,9 +181,9 @@ class InstantFeesRated(_message.Message):
     charge_code: _builtins.str
     """The charge."""
     shard: _builtins.int
-    """The shard of the segment."""
+    """The shard of the segment; 0 for a renewal."""
     number: _builtins.int
-    """The segment's number in its shard."""
+    """The segment's number in its shard; 0 for a renewal."""
     currency_code: _builtins.str
     """ISO 4217 code."""
     fee_count: _builtins.int
@@ -191,6 +192,8 @@ class InstantFeesRated(_message.Message):
     """Decimal in currency units: the sum of the fees, not rounded."""
     not_invoiced: _builtins.bool
     """True: the fees go on no invoice."""
+    renewal: _builtins.bool
+    """True: the fees are for what the period carries over from before it."""
     def __init__(
         self,
         *,
@@ -204,10 +207,11 @@ class InstantFeesRated(_message.Message):
         fee_count: _builtins.int = ...,
         exact_amount: _builtins.str = ...,
         not_invoiced: _builtins.bool = ...,
+        renewal: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["charge_code", b"charge_code", "currency_code", b"currency_code", "customer_id", b"customer_id", "exact_amount", b"exact_amount", "fee_count", b"fee_count", "not_invoiced", b"not_invoiced", "number", b"number", "period_id", b"period_id", "shard", b"shard", "subscription_id", b"subscription_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charge_code", b"charge_code", "currency_code", b"currency_code", "customer_id", b"customer_id", "exact_amount", b"exact_amount", "fee_count", b"fee_count", "not_invoiced", b"not_invoiced", "number", b"number", "period_id", b"period_id", "renewal", b"renewal", "shard", b"shard", "subscription_id", b"subscription_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -55,6 +55,12 @@ Global___PaymentStatus: _TypeAlias = PaymentStatus  # noqa: Y015
 class InstantFee(_message.Message):
     """What one event of a pay_in_advance charge costs, as of when it came; events that cost nothing
     have none. Provisional: an event dated earlier that comes later does not change it.
+
+    Units of a recurring meter are seats. A period renews as it starts what earlier ones have left, for
+    its full price; events cost what they add to the most that was there, if prorated by the days left
+    of the whole week or month, even if the subscription ends before. What is removed gives nothing
+    back, and is not renewed. Where a subscription goes on under another plan, what it holds is paid
+    for until the next week or month starts.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -86,7 +92,9 @@ class InstantFee(_message.Message):
     filter_code: _builtins.str
     """The bucket's code; empty for the default bucket."""
     units: _builtins.str
-    """Decimal: what the event adds to the units of its period."""
+    """Decimal: what the event adds to the units of its period; on a recurring meter, to the most that
+    was there, if prorated by the days left. Of a renewal, what was left.
+    """
     exact_amount: _builtins.str
     """Decimal in currency units, not rounded."""
     payment_status: Global___PaymentStatus.ValueType
@@ -97,11 +105,11 @@ class InstantFee(_message.Message):
 
     @_builtins.property
     def position(self) -> _event_pb2.LogPosition:
-        """Where the event was recorded."""
+        """Where the event was recorded; absent: the fee is what the period renews."""
 
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
-        """When the event happened."""
+        """When the event happened, or the period started that renews."""
 
     @_builtins.property
     def rated_at(self) -> _timestamp_pb2.Timestamp:

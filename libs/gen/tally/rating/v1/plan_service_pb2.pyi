@@ -295,8 +295,8 @@ class Charge(_message.Message):
     pay_in_advance: _builtins.bool
     """True: each event is priced as it comes, by what it adds to the most that its period has cost;
     no usage costs nothing. Not with a volume or custom price, a pricing unit, a maximum or a
-    minimum; only for meters that count, add up or count distinct values, neither recurring nor by
-    days nor rounded nor fanned out.
+    minimum; only for a COUNT, SUM or UNIQUE_COUNT meter, neither by days nor rounded nor fanned out;
+    on a recurring one, of seats (see InstantFee), not with a percentage or dynamic price.
     """
     settle: _charge_options_pb2.Settle.ValueType
     """When the fees of a pay_in_advance charge are billed; not without."""
