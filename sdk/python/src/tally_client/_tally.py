@@ -52,7 +52,7 @@ class Tally(Services):
 
     def producer(
         self,
-        settings: ProducerSettings = ProducerSettings(),  # noqa: B008 (It is frozen.)
+        settings: ProducerSettings | None = None,
         *,
         on_rejected: OnRejected | None = None,
     ) -> Producer:
@@ -65,7 +65,8 @@ class Tally(Services):
             LookupError: no address of ingest was given.
         """
         calls = Calls(self._target.of(PATH), self._token)
-        return Producer(calls, settings, self._target.deadline_seconds, on_rejected)
+        deadline_seconds = self._target.deadline_seconds
+        return Producer(calls, settings or ProducerSettings(), deadline_seconds, on_rejected)
 
     def close(self) -> None:
         """Close the channels; calls in flight are cancelled."""
@@ -104,13 +105,14 @@ class AsyncTally(AsyncServices):
 
     def producer(
         self,
-        settings: ProducerSettings = ProducerSettings(),  # noqa: B008 (It is frozen.)
+        settings: ProducerSettings | None = None,
         *,
         on_rejected: OnRejected | None = None,
     ) -> AsyncProducer:
         """As `Tally.producer`; `on_rejected` is called in the event loop."""
         calls = AsyncCalls(self._target.of(PATH), self._token)
-        return AsyncProducer(calls, settings, self._target.deadline_seconds, on_rejected)
+        deadline_seconds = self._target.deadline_seconds
+        return AsyncProducer(calls, settings or ProducerSettings(), deadline_seconds, on_rejected)
 
     async def close(self) -> None:
         """Close the channels; calls in flight are cancelled."""
