@@ -75,7 +75,7 @@ class Producer:
         """Begin with nothing; also in a forked process, where anybody may have held the locks."""
         self._closed = closed  # Why nothing can be recorded, if so.
         self._backlog = Backlog(self._settings)
-        self._ids, self._ids_lock = Uuid7(), Lock()
+        self._ids = Uuid7()
         self._lock = Lock()
         self._work = Condition(self._lock)  # There is something to send, or soon will be.
         self._change = Condition(self._lock)  # A batch was answered, or failed; or it is the end.
@@ -106,9 +106,7 @@ class Producer:
         """
         made_at = None
         if not id:
-            with self._ids_lock:
-                id = self._ids.make()
-            made_at = time_ns() // NANOS_PER_MICRO
+            id, made_at = self._ids.make(), time_ns() // NANOS_PER_MICRO
         texts = (id, source, type, customer_id, subscription_id, hold_id)
         row, size = read_event(texts, amount, time, properties, made_at)
         if size > self._settings.batch_bytes_max:
