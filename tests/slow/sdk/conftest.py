@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +44,15 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     into = ["--quiet", "--python", str(interpreter)]
     run([uv, "pip", "install", *into, *constraint, built("python/*.whl")], folder)
     return interpreter
+
+
+@pytest.fixture(scope="session")
+def client_module() -> Iterator[Callable[[str], Any]]:
+    """Imports a module of the wheel into this interpreter: `client_module("producing")`."""
+    wheel = str(built("python/*.whl"))
+    sys.path.insert(0, wheel)
+    yield lambda name: importlib.import_module(f"tally_client.{name}".removesuffix("."))
+    sys.path.remove(wheel)
 
 
 @pytest.fixture(scope="session")

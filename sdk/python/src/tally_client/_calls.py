@@ -7,7 +7,7 @@ import inspect
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -66,6 +66,14 @@ class Target:
             raise LookupError(f"no address of the service {service} was given")
         return address
 
+    def of(self, path: str) -> Target:
+        """Return the same with no other address than that of the method's service.
+
+        Raises:
+            LookupError: none was given.
+        """
+        return replace(self, addresses=self.address_of(path))
+
 
 class Calls:
     """Makes calls; channels connect at first use and again after a loss."""
@@ -89,17 +97,29 @@ class Calls:
         """
         sent, request_id = _with_request_id(request)
         deadline = time.monotonic() + (self._target.deadline_seconds if wait is None else wait)
-        method = _method(self._channel(path).unary_unary, path, sent, answer)
         attempt = 0
         while True:
             attempt += 1
             left = max(deadline - time.monotonic(), 0)
             try:
-                got: Answer = method(sent, timeout=left, metadata=self._metadata())
-                return got
-            except grpc.RpcError as failed:
-                error = error_of(failed, request_id)
+                return self.attempt(path, sent, answer, left, request_id)
+            except TallyError as error:
                 time.sleep(_pause_before_retry(error, attempt, deadline))
+
+    def attempt(
+        self, path: str, request: Message, answer: type[Answer], wait: float, request_id: str = ""
+    ) -> Answer:
+        """Send one request as it is; only gRPC itself sends it again.
+
+        Raises:
+            TallyError: of the class that the reason has.
+        """
+        method = _method(self._channel(path).unary_unary, path, request, answer)
+        try:
+            got: Answer = method(request, timeout=wait, metadata=self._metadata())
+            return got
+        except grpc.RpcError as failed:
+            raise error_of(failed, request_id) from failed
 
     def pages(
         self, path: str, request: Message, answer: type[Message], field: str, wait: float | None
@@ -160,18 +180,26 @@ class AsyncCalls:
         """As `Calls.unary`."""
         sent, request_id = _with_request_id(request)
         deadline = time.monotonic() + (self._target.deadline_seconds if wait is None else wait)
-        method = _method(self._channel(path).unary_unary, path, sent, answer)
         attempt = 0
         while True:
             attempt += 1
-            metadata = await self._metadata()
             left = max(deadline - time.monotonic(), 0)
             try:
-                got: Answer = await method(sent, timeout=left, metadata=metadata)
-                return got
-            except grpc.aio.AioRpcError as failed:
-                error = error_of(failed, request_id)
+                return await self.attempt(path, sent, answer, left, request_id)
+            except TallyError as error:
                 await asyncio.sleep(_pause_before_retry(error, attempt, deadline))
+
+    async def attempt(
+        self, path: str, request: Message, answer: type[Answer], wait: float, request_id: str = ""
+    ) -> Answer:
+        """As `Calls.attempt`."""
+        method = _method(self._channel(path).unary_unary, path, request, answer)
+        metadata = await self._metadata()
+        try:
+            got: Answer = await method(request, timeout=wait, metadata=metadata)
+            return got
+        except grpc.aio.AioRpcError as failed:
+            raise error_of(failed, request_id) from failed
 
     async def pages(
         self, path: str, request: Message, answer: type[Message], field: str, wait: float | None

@@ -8,6 +8,7 @@ from typing import Self
 import grpc
 
 from tally_client._async_clients import AsyncServices
+from tally_client._async_producer import AsyncProducer
 from tally_client._calls import (
     DEADLINE_SECONDS,
     Addresses,
@@ -18,6 +19,9 @@ from tally_client._calls import (
     Token,
 )
 from tally_client._clients import Services
+from tally_client._producer import Producer
+from tally_client._producing import OnRejected, ProducerSettings
+from tally_client._sending import PATH
 
 
 class Tally(Services):
@@ -42,8 +46,27 @@ class Tally(Services):
         deadline_seconds: float = DEADLINE_SECONDS,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        self._calls = Calls(Target(addresses, deadline_seconds, credentials), token)
+        self._target, self._token = Target(addresses, deadline_seconds, credentials), token
+        self._calls = Calls(self._target, token)
         super().__init__(self._calls)
+
+    def producer(
+        self,
+        settings: ProducerSettings | None = None,
+        *,
+        on_rejected: OnRejected | None = None,
+    ) -> Producer:
+        """Return what records events one by one and sends many at once, in the background.
+
+        It has a connection of its own, and lives until it is closed. `on_rejected` is called for
+        each event that is not stored, by any thread, with a `Rejected`; without it they are logged.
+
+        Raises:
+            LookupError: no address of ingest was given.
+        """
+        calls = Calls(self._target.of(PATH), self._token)
+        deadline_seconds = self._target.deadline_seconds
+        return Producer(calls, settings or ProducerSettings(), deadline_seconds, on_rejected)
 
     def close(self) -> None:
         """Close the channels; calls in flight are cancelled."""
@@ -76,8 +99,20 @@ class AsyncTally(AsyncServices):
         deadline_seconds: float = DEADLINE_SECONDS,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        self._calls = AsyncCalls(Target(addresses, deadline_seconds, credentials), token)
+        self._target, self._token = Target(addresses, deadline_seconds, credentials), token
+        self._calls = AsyncCalls(self._target, token)
         super().__init__(self._calls)
+
+    def producer(
+        self,
+        settings: ProducerSettings | None = None,
+        *,
+        on_rejected: OnRejected | None = None,
+    ) -> AsyncProducer:
+        """As `Tally.producer`; `on_rejected` is called in the event loop."""
+        calls = AsyncCalls(self._target.of(PATH), self._token)
+        deadline_seconds = self._target.deadline_seconds
+        return AsyncProducer(calls, settings or ProducerSettings(), deadline_seconds, on_rejected)
 
     async def close(self) -> None:
         """Close the channels; calls in flight are cancelled."""
