@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from libs.wire import timestamp
 from services.ingest.domain.validation import Reason
+from services.ingest.domain.verdicts import ACCEPTED as STORED
 from services.ingest.domain.verdicts import Judgement, Verdict
 from services.ingest.operations.messages import ack_token
 from services.ingest.operations.recording import Recorded
 from services.ingest.store.rejected import RejectedEvent
 from services.ingest.store.segments import ShardHead
-from tally.ingest.v1 import event_pb2
+from tally.ingest.v1 import bulk_pb2, event_pb2
 from tally.ingest.v1 import ingest_service_pb2 as pb
 
 VERDICTS = {one: event_pb2.Verdict.Value(f"VERDICT_{one.value}") for one in Verdict}
@@ -23,6 +26,20 @@ def recorded_message(recorded: Recorded) -> pb.RecordEventsResponse:
         verdicts=[_verdict_message(judged) for judged in recorded.judgements],
         ack_token=ack_token(recorded.number),
     )
+
+
+def exception_messages(recorded: Recorded) -> Iterator[bulk_pb2.EventException]:
+    """Write the verdicts on events that are not stored, by index."""
+    for index, judged in enumerate(recorded.judgements):
+        # Nearly all are the one object, and found by that alone.
+        if judged is STORED or judged.verdict in (Verdict.ACCEPTED, Verdict.DUPLICATE):
+            continue
+        exception = bulk_pb2.EventException(index=index, verdict=VERDICTS[judged.verdict])
+        if judged.rejection is not None:
+            exception.reason = REASONS[judged.rejection.reason]
+            exception.field = judged.rejection.field
+            exception.detail = judged.rejection.detail
+        yield exception
 
 
 def rejected_message(rejected: RejectedEvent) -> pb.RejectedEvent:

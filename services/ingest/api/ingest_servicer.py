@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import grpc
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,6 +17,7 @@ from libs.partition import partition_of
 from libs.tenant import Tenant
 from libs.wire import Faults, page_token, parse_page, parse_request, parse_text
 from services.ingest.api import answers, parsing
+from services.ingest.api.streaming import Answers, Batches
 from services.ingest.domain.candidates import Rules, Submission
 from services.ingest.domain.columns import Selection
 from services.ingest.domain.limits import Limits, check_batch
@@ -25,9 +27,10 @@ from services.ingest.operations.correcting import Corrector, Identity
 from services.ingest.operations.messages import stored_message
 from services.ingest.operations.recording import Recorder
 from services.ingest.operations.settings import LimitsCache
+from services.ingest.operations.streaming import Streams
 from services.ingest.store.rejected import RejectedPage
 from services.ingest.store.settings import Topology
-from tally.ingest.v1 import event_pb2, ingest_service_pb2_grpc
+from tally.ingest.v1 import bulk_pb2, event_pb2, ingest_service_pb2_grpc
 from tally.ingest.v1 import ingest_service_pb2 as pb
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -46,6 +49,7 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
     limits: LimitsCache
     recorder: Recorder
     corrector: Corrector
+    streams: Streams
 
     async def RecordEvents(
         self, request: pb.RecordEventsRequest, context: Context
@@ -59,6 +63,23 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         check_batch(limits, events=len(request.events), size=request.ByteSize())
         submission = self._submission(tenant, limits, received, request)
         return answers.recorded_message(await self.recorder.record(submission))
+
+    async def StreamEvents(  # type: ignore[override]  # It writes to the context.
+        self, requests: AsyncIterator[bulk_pb2.StreamEventsRequest], context: Context
+    ) -> None:
+        """Record batch after batch, and acknowledge them as they become durable."""
+        tenant = auth.tenant()
+        self.streams.enter(tenant)
+        # Not as soon as it ends here: until a caller who does not read is told, it takes memory.
+        context.add_done_callback(cast(Any, lambda _: self.streams.leave(tenant)))
+        await context.send_initial_metadata(())  # The stream is admitted.
+        batches = Batches(requests, partial(self._rules, tenant))
+        await self.streams.record(batches.read, Answers(context.write).acknowledge)
+
+    async def _rules(self, tenant: Tenant) -> Rules:
+        received = parsing.micros(self.clock.now())
+        limits = await self.limits.load(tenant)
+        return Rules(tenant, limits, received, self.topology.partitions, self.topology.key_secret)
 
     def _submission(
         self, tenant: Tenant, limits: Limits, received: int, request: pb.RecordEventsRequest

@@ -1,0 +1,95 @@
+"""A producer on a stream, and what holds commits up from outside."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import pytest
+
+from libs import db
+from tally.ingest.v1 import bulk_pb2, event_pb2, ingest_service_pb2_grpc
+from tests.contract.ingest.conftest import Client, Ingest, Refusal, refusal_of
+
+LONG_SECONDS = 120  # Far more than any test takes.
+HOLD_COMMITS = "SELECT 1 FROM shard FOR UPDATE"
+
+
+@dataclass(slots=True)
+class Stream:
+    """One StreamEvents call, and what it was answered so far."""
+
+    call: Any
+    sent: int = 0
+    answers: list[bulk_pb2.StreamEventsResponse] = field(default_factory=list)
+
+    async def send(self, *events: event_pb2.Event) -> None:
+        """Send the next batch; returns when gRPC has taken it."""
+        batch = bulk_pb2.EventBatch(events=events)
+        await self.write(bulk_pb2.StreamEventsRequest(batch_number=self.sent + 1, events=batch))
+        self.sent += 1
+
+    async def write(self, request: bulk_pb2.StreamEventsRequest) -> None:
+        await self.call.write(request)
+
+    async def read_through(self, number: int) -> bulk_pb2.StreamEventsResponse:
+        """Read answers until the batch is acknowledged; return the last one."""
+        while not self.answers or self.answers[-1].acked_through < number:
+            answer = await self.call.read()
+            if answer is grpc.aio.EOF:
+                await self.call  # Raises why.
+                raise AssertionError(f"ended without {number}: {self.answers}")
+            self.answers.append(answer)
+        return self.answers[-1]
+
+    async def end(self) -> list[bulk_pb2.StreamEventsResponse]:
+        """Send no more; return all answers."""
+        await self.call.done_writing()
+        return await self.read_all()
+
+    async def read_all(self) -> list[bulk_pb2.StreamEventsResponse]:
+        """Read answers to the end; return all."""
+        async for answer in self.call:
+            self.answers.append(answer)
+        return self.answers
+
+    async def failure(self) -> grpc.aio.AioRpcError:
+        """Read answers to the end, and return how it failed."""
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await self.read_all()
+        return caught.value
+
+    async def refusal(self) -> Refusal:
+        """Read answers to the end, and return how the stream was refused."""
+        return refusal_of(await self.failure())
+
+    @property
+    def acked_through(self) -> int:
+        return self.answers[-1].acked_through if self.answers else 0
+
+    def count(self) -> tuple[int, int]:
+        """Return how many events were accepted, and how many were duplicates."""
+        accepted = sum(answer.accepted_count for answer in self.answers)
+        return accepted, sum(answer.duplicate_count for answer in self.answers)
+
+
+def open_stream(client: Client) -> Stream:
+    """Open a stream."""
+    stub = ingest_service_pb2_grpc.IngestServiceStub(client.channel)
+    return Stream(stub.StreamEvents(metadata=client.metadata, timeout=LONG_SECONDS))
+
+
+@asynccontextmanager
+async def held_commits(ingest: Ingest) -> AsyncIterator[None]:
+    """Let nothing be committed meanwhile: the shard's row is locked."""
+    url = ingest.service.environment["INGEST_WORKER_DATABASE_URL"]
+    engine = db.connect(url, connections_max=1)
+    try:
+        async with db.begin_worker(engine) as conn:
+            await conn.exec_driver_sql(HOLD_COMMITS)
+            yield
+    finally:
+        await engine.dispose()
