@@ -9,10 +9,12 @@ from typing import Any
 
 import grpc
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from cli.client import Refusal, refusal
 from libs import db
 from tally.ingest.v1 import bulk_pb2, event_pb2, ingest_service_pb2_grpc
-from tests.contract.ingest.conftest import Client, Ingest, Refusal, refusal_of
+from tests.contract.ingest.conftest import Client, Ingest
 
 LONG_SECONDS = 120  # Far more than any test takes.
 HOLD_COMMITS = "SELECT 1 FROM shard FOR UPDATE"
@@ -39,9 +41,7 @@ class Stream:
         """Read answers until the batch is acknowledged; return the last one."""
         while not self.answers or self.answers[-1].acked_through < number:
             answer = await self.call.read()
-            if answer is grpc.aio.EOF:
-                await self.call  # Raises why.
-                raise AssertionError(f"ended without {number}: {self.answers}")
+            assert answer is not grpc.aio.EOF, f"ended without {number}: {self.answers}"
             self.answers.append(answer)
         return self.answers[-1]
 
@@ -52,19 +52,15 @@ class Stream:
 
     async def read_all(self) -> list[bulk_pb2.StreamEventsResponse]:
         """Read answers to the end; return all."""
-        async for answer in self.call:
+        while (answer := await self.call.read()) is not grpc.aio.EOF:
             self.answers.append(answer)
         return self.answers
 
-    async def failure(self) -> grpc.aio.AioRpcError:
-        """Read answers to the end, and return how it failed."""
+    async def refused(self) -> Refusal:
+        """Read answers to the end, and return how the stream was refused."""
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await self.read_all()
-        return caught.value
-
-    async def refusal(self) -> Refusal:
-        """Read answers to the end, and return how the stream was refused."""
-        return refusal_of(await self.failure())
+        return refusal(caught.value)
 
     @property
     def acked_through(self) -> int:
@@ -82,14 +78,36 @@ def open_stream(client: Client) -> Stream:
     return Stream(stub.StreamEvents(metadata=client.metadata, timeout=LONG_SECONDS))
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Holds the shard's row, without which nothing is committed."""
+
+    conn: AsyncConnection
+
+    async def seals_wait(self) -> bool:
+        """Tell whether a seal waits for the row."""
+        found = await self.conn.exec_driver_sql(
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+            " AND wait_event_type = 'Lock'"
+        )
+        return found.first() is not None
+
+    async def end_waiting(self) -> None:
+        """End the connections of those that wait, or work."""
+        await self.conn.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'"
+        )
+
+
 @asynccontextmanager
-async def held_commits(ingest: Ingest) -> AsyncIterator[None]:
-    """Let nothing be committed meanwhile: the shard's row is locked."""
+async def held_commits(ingest: Ingest) -> AsyncIterator[Holder]:
+    """Let nothing be committed meanwhile."""
     url = ingest.service.environment["INGEST_WORKER_DATABASE_URL"]
     engine = db.connect(url, connections_max=1)
     try:
         async with db.begin_worker(engine) as conn:
             await conn.exec_driver_sql(HOLD_COMMITS)
-            yield
+            yield Holder(conn)
     finally:
         await engine.dispose()

@@ -64,7 +64,8 @@ async def test_streams_leave_room_for_the_calls_of_their_tenant() -> None:
     admission.enter(ONE, Load(10, 0))
     for _ in range(2):
         admission.leave(ONE, Load(10, 0))
-    await waiting
+    async with asyncio.timeout(5):
+        await waiting
 
 
 async def test_small_batches_do_not_keep_a_large_one_out() -> None:
@@ -81,8 +82,10 @@ async def test_small_batches_do_not_keep_a_large_one_out() -> None:
     for _ in range(3):
         await asyncio.sleep(0)
     assert entered == []  # The small one would fit.
-    admission.leave(ONE, Load(10, 0))
-    await asyncio.gather(*later)
+    for _ in range(2):
+        admission.leave(ONE, Load(10, 0))
+    async with asyncio.timeout(5):
+        await asyncio.gather(*later)
     assert entered == ["large", "small"]
 
 
@@ -95,5 +98,6 @@ async def test_a_stream_that_gives_up_in_line_lets_the_next_one_pass() -> None:
     await asyncio.sleep(0)
     gone.cancel()
     admission.leave(ONE, Load(10, 0))
-    await next_one
+    async with asyncio.timeout(5):
+        await next_one
     assert gone.cancelled()
