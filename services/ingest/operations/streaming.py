@@ -18,7 +18,7 @@ from services.ingest.operations.recording import Recorded, Recorder, load_of
 
 # Of one stream, without an answer. A group and one for each sealer: enough to keep ingest busy.
 STREAM_EVENTS_MAX = 40_000
-STREAM_BYTES_MAX = 16 * 1024 * 1024
+STREAM_BYTES_MAX = 8 * 1024 * 1024
 STREAMS_MAX = 256  # Of one process.
 
 Read = Callable[[], Awaitable[Submission | None]]  # Gives the next batch, None after the last.

@@ -121,7 +121,7 @@ class IngestServiceServicer:
 
     def StreamEvents(self, request_iterator, context):
         """Records batch after batch, and acknowledges them as they become durable. Batches wait in the
-        connection while too much of the stream is in flight: 40,000 events or 16 MiB. Those in flight
+        connection while too much of the stream is in flight: 40,000 events or 8 MiB. Those in flight
         together may be stored in any order. After a break, send what was not acknowledged on a new
         stream: identity makes a repeat a DUPLICATE.
         Errors: INVALID_ARGUMENT as RecordColumns, with `batch_number` in the metadata, after the

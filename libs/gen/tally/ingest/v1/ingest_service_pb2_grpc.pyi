@@ -50,7 +50,7 @@ class IngestServiceStub:
     """
     StreamEvents: _grpc.StreamStreamMultiCallable[_bulk_pb2.StreamEventsRequest, _bulk_pb2.StreamEventsResponse]
     """Records batch after batch, and acknowledges them as they become durable. Batches wait in the
-    connection while too much of the stream is in flight: 40,000 events or 16 MiB. Those in flight
+    connection while too much of the stream is in flight: 40,000 events or 8 MiB. Those in flight
     together may be stored in any order. After a break, send what was not acknowledged on a new
     stream: identity makes a repeat a DUPLICATE.
     Errors: INVALID_ARGUMENT as RecordColumns, with `batch_number` in the metadata, after the
@@ -124,7 +124,7 @@ class IngestServiceAsyncStub(IngestServiceStub):
     """
     StreamEvents: _aio.StreamStreamMultiCallable[_bulk_pb2.StreamEventsRequest, _bulk_pb2.StreamEventsResponse]  # type: ignore[assignment]
     """Records batch after batch, and acknowledges them as they become durable. Batches wait in the
-    connection while too much of the stream is in flight: 40,000 events or 16 MiB. Those in flight
+    connection while too much of the stream is in flight: 40,000 events or 8 MiB. Those in flight
     together may be stored in any order. After a break, send what was not acknowledged on a new
     stream: identity makes a repeat a DUPLICATE.
     Errors: INVALID_ARGUMENT as RecordColumns, with `batch_number` in the metadata, after the
@@ -213,7 +213,7 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_bulk_pb2.StreamEventsResponse], _abc.AsyncIterator[_bulk_pb2.StreamEventsResponse]]:
         """Records batch after batch, and acknowledges them as they become durable. Batches wait in the
-        connection while too much of the stream is in flight: 40,000 events or 16 MiB. Those in flight
+        connection while too much of the stream is in flight: 40,000 events or 8 MiB. Those in flight
         together may be stored in any order. After a break, send what was not acknowledged on a new
         stream: identity makes a repeat a DUPLICATE.
         Errors: INVALID_ARGUMENT as RecordColumns, with `batch_number` in the metadata, after the
