@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
 
 from libs.wire import timestamp
 from services.ingest.domain.validation import Reason
-from services.ingest.domain.verdicts import ACCEPTED as STORED
 from services.ingest.domain.verdicts import Judgement, Verdict
 from services.ingest.operations.messages import ack_token
 from services.ingest.operations.recording import Recorded
@@ -28,18 +28,23 @@ def recorded_message(recorded: Recorded) -> pb.RecordEventsResponse:
     )
 
 
-def exception_messages(recorded: Recorded) -> Iterator[bulk_pb2.EventException]:
-    """Write the verdicts on events that are not stored, by index."""
-    for index, judged in enumerate(recorded.judgements):
-        # Nearly all are the one object, and found by that alone.
-        if judged is STORED or judged.verdict in (Verdict.ACCEPTED, Verdict.DUPLICATE):
-            continue
-        exception = bulk_pb2.EventException(index=index, verdict=VERDICTS[judged.verdict])
-        if judged.rejection is not None:
-            exception.reason = REASONS[judged.rejection.reason]
-            exception.field = judged.rejection.field
-            exception.detail = judged.rejection.detail
-        yield exception
+def columns_message(recorded: Recorded) -> bulk_pb2.RecordColumnsResponse:
+    """Write what became of a batch of columns: counts, and what is neither stored nor was."""
+    counts = recorded.judgements.counts()
+    return bulk_pb2.RecordColumnsResponse(
+        accepted_count=counts[Verdict.ACCEPTED],
+        duplicate_count=counts[Verdict.DUPLICATE],
+        exceptions=exceptions_of(recorded),
+        ack_token=ack_token(recorded.number),
+    )
+
+
+def exceptions_of(recorded: Recorded) -> list[bulk_pb2.EventException]:
+    """Write the verdicts on the events of a request that neither are stored nor were before."""
+    return [
+        bulk_pb2.EventException(index=index, **_verdict_fields(judged))
+        for index, judged in recorded.judgements.exceptions()
+    ]
 
 
 def rejected_message(rejected: RejectedEvent) -> pb.RejectedEvent:
@@ -68,11 +73,16 @@ def head_message(head: ShardHead) -> pb.ShardHead:
 def _verdict_message(judged: Judgement) -> pb.EventVerdict:
     if judged.verdict is Verdict.ACCEPTED:
         return ACCEPTED
-    if judged.rejection is None:
-        return pb.EventVerdict(verdict=VERDICTS[judged.verdict])
-    return pb.EventVerdict(
-        verdict=VERDICTS[judged.verdict],
-        reason=REASONS[judged.rejection.reason],
-        field=judged.rejection.field,
-        detail=judged.rejection.detail,
-    )
+    return pb.EventVerdict(**_verdict_fields(judged))
+
+
+def _verdict_fields(judged: Judgement) -> Mapping[str, Any]:
+    verdict, rejection = VERDICTS[judged.verdict], judged.rejection
+    if rejection is None:
+        return {"verdict": verdict}
+    return {
+        "verdict": verdict,
+        "reason": REASONS[rejection.reason],
+        "field": rejection.field,
+        "detail": rejection.detail,
+    }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, cast
 
 import grpc
@@ -14,13 +13,11 @@ from libs import auth
 from libs.clock import Clock
 from libs.errors import FieldInvalid
 from libs.partition import partition_of
-from libs.tenant import Tenant
 from libs.wire import Faults, page_token, parse_page, parse_request, parse_text
-from services.ingest.api import answers, parsing
+from services.ingest.api import answers, parsing, submitting
 from services.ingest.api.streaming import Answers, Batches
-from services.ingest.domain.candidates import Rules, Submission
+from services.ingest.domain.candidates import Rules
 from services.ingest.domain.columns import Selection
-from services.ingest.domain.limits import Limits, check_batch
 from services.ingest.operations import heads, reading, resubmitting
 from services.ingest.operations.announcing import slice_message
 from services.ingest.operations.correcting import Corrector, Identity
@@ -55,14 +52,17 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         self, request: pb.RecordEventsRequest, context: Context
     ) -> pb.RecordEventsResponse:
         """Record a batch of events."""
-        tenant = auth.tenant()
-        received = parsing.micros(self.clock.now())
-        if not request.events:
-            raise FieldInvalid("events", "is missing")
-        limits = await self.limits.load(tenant)
-        check_batch(limits, events=len(request.events), size=request.ByteSize())
-        submission = self._submission(tenant, limits, received, request)
+        rules = await self._rules()
+        submission = submitting.rows_of(rules, request, atomic=request.atomic)
         return answers.recorded_message(await self.recorder.record(submission))
+
+    async def RecordColumns(
+        self, request: bulk_pb2.RecordColumnsRequest, context: Context
+    ) -> bulk_pb2.RecordColumnsResponse:
+        """Record a batch of events as columns."""
+        rules = await self._rules()
+        submission = submitting.columns_of(rules, request.columns, atomic=request.atomic)
+        return answers.columns_message(await self.recorder.record(submission))
 
     async def StreamEvents(  # type: ignore[override]  # It writes to the context.
         self, requests: AsyncIterator[bulk_pb2.StreamEventsRequest], context: Context
@@ -73,35 +73,24 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         # Not as soon as it ends here: until a caller who does not read is told, it takes memory.
         context.add_done_callback(cast(Any, lambda _: self.streams.leave(tenant)))
         await context.send_initial_metadata(())  # The stream is admitted.
-        batches = Batches(requests, partial(self._rules, tenant))
+        batches = Batches(requests, self._rules)
         await self.streams.record(batches.read, Answers(context.write).acknowledge)
 
-    async def _rules(self, tenant: Tenant) -> Rules:
-        received = parsing.micros(self.clock.now())
+    async def _rules(self) -> Rules:
+        """Return what decides on a request of the caller that is received now."""
+        tenant, received = auth.tenant(), parsing.micros(self.clock.now())
         limits = await self.limits.load(tenant)
         return Rules(tenant, limits, received, self.topology.partitions, self.topology.key_secret)
-
-    def _submission(
-        self, tenant: Tenant, limits: Limits, received: int, request: pb.RecordEventsRequest
-    ) -> Submission:
-        rules = Rules(tenant, limits, received, self.topology.partitions, self.topology.key_secret)
-        request.DiscardUnknownFields()
-        # Deterministic, so that a rejected event is recognised when it is sent again.
-        content = request.SerializeToString(deterministic=True)
-        return Submission(rules, request.atomic, len(request.events), content)
 
     async def AmendEvent(
         self, request: pb.AmendEventRequest, context: Context
     ) -> pb.AmendEventResponse:
         """Give a stored event new content."""
-        tenant = auth.tenant()
-        received = parsing.micros(self.clock.now())
         command = parse_request(request, request.request_id)
         if not request.HasField("event"):
             raise FieldInvalid("event", "is missing")
-        limits = await self.limits.load(tenant)
-        alone = pb.RecordEventsRequest(events=[request.event])
-        submission = self._submission(tenant, limits, received, alone)
+        rules = await self._rules()
+        submission = submitting.row_of(rules, request.event)
         return await self.corrector.amend(command, submission)
 
     async def RetractEvent(
@@ -122,18 +111,16 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         self, request: pb.ResubmitRejectedRequest, context: Context
     ) -> pb.ResubmitRejectedResponse:
         """Record rejected events again."""
-        tenant = auth.tenant()
-        received = parsing.micros(self.clock.now())
-        ids = parsing.parse_resubmitted(request)
+        tenant, ids = auth.tenant(), parsing.parse_resubmitted(request)
+        rules = await self._rules()
         sent = await resubmitting.load_contents(self.engine, tenant, ids)
         events = [
             one.event if one.HasField("event") else event_pb2.Event.FromString(sent[rejected_id])
             for rejected_id, one in zip(ids, request.resubmissions, strict=True)
         ]
         batch = pb.RecordEventsRequest(events=events)
-        limits = await self.limits.load(tenant)
-        check_batch(limits, events=len(events), size=batch.ByteSize())
-        recorded = await self.recorder.record(self._submission(tenant, limits, received, batch))
+        submission = submitting.rows_of(rules, batch, atomic=False)
+        recorded = await self.recorder.record(submission)
         await resubmitting.mark(self.engine, tenant, ids, recorded, now=self.clock.now())
         answer = answers.recorded_message(recorded)
         return pb.ResubmitRejectedResponse(verdicts=answer.verdicts, ack_token=answer.ack_token)

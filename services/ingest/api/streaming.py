@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableSequence, Sequence
 
 from libs.errors import Exhausted, FieldInvalid, TallyError
-from services.ingest.api.answers import exception_messages
+from services.ingest.api import submitting
+from services.ingest.api.answers import exceptions_of
 from services.ingest.domain.candidates import Rules, Submission
-from services.ingest.domain.limits import check_batch
-from services.ingest.domain.verdicts import ACCEPTED
+from services.ingest.domain.verdicts import Verdict
 from services.ingest.operations.messages import ack_token
 from services.ingest.operations.recording import Recorded
 from tally.ingest.v1 import bulk_pb2
@@ -61,20 +61,17 @@ def submission_of(request: bulk_pb2.StreamEventsRequest, rules: Rules) -> Submis
     """Read a batch, whichever way it has its events.
 
     Raises:
-        FieldInvalid: it has no events.
-        BatchTooLarge: it has too many, or too large ones.
+        FieldInvalid: it has no events, or columns that do not fit each other.
+        FieldsInvalid: several do not.
+        BatchTooLarge: it has too many events, or too large ones.
     """
-    kind = request.WhichOneof("batch")
-    if kind is None:
-        raise FieldInvalid("batch", "is missing")
-    events = request.events
-    if not events.events:
-        raise FieldInvalid("events.events", "is missing")
-    check_batch(rules.limits, events=len(events.events), size=events.ByteSize())
-    events.DiscardUnknownFields()
-    # Written as the events of a RecordEventsRequest are; deterministic as there.
-    content = events.SerializeToString(deterministic=True)
-    return Submission(rules, False, len(events.events), content)
+    match request.WhichOneof("batch"):
+        case "events":
+            return submitting.rows_of(rules, request.events, atomic=False, path="events.events")
+        case "columns":
+            return submitting.columns_of(rules, request.columns, atomic=False)
+        case _:
+            raise FieldInvalid("batch", "is missing")
 
 
 class Answers:
@@ -104,9 +101,8 @@ class Answers:
         await self._send()
 
     async def _add(self, recorded: Recorded) -> None:
-        number, others = self._through + 1, 0
-        for exception in exception_messages(recorded):
-            others += 1
+        number, counts = self._through + 1, recorded.judgements.counts()
+        for exception in exceptions_of(recorded):
             size = exception.ByteSize() + NESTING_BYTES
             if self._size + size > ANSWER_BYTES_MAX:
                 await self._send()
@@ -114,9 +110,8 @@ class Answers:
             self._size += size
         self._through = number
         self._newest = max(self._newest, recorded.number)
-        accepted = recorded.judgements.count(ACCEPTED)
-        self._next.accepted_count += accepted
-        self._next.duplicate_count += len(recorded.judgements) - accepted - others
+        self._next.accepted_count += counts[Verdict.ACCEPTED]
+        self._next.duplicate_count += counts[Verdict.DUPLICATE]
 
     def _of_batch(self, number: int) -> MutableSequence[bulk_pb2.EventException]:
         """Return where the exceptions of a batch go in the next answer."""

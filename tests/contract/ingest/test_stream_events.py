@@ -12,6 +12,8 @@ from libs.errors import Exhausted
 from libs.status import error_of
 from tally.ingest.v1 import bulk_pb2, event_pb2
 from tally.ingest.v1 import ingest_service_pb2 as pb
+from tally.ingest.v1.event_columns_pb2 import EventColumns
+from tests.columns import columns_of
 from tests.contract.ingest.conftest import Client, Ingest
 from tests.contract.ingest.streams import Stream, held_commits, open_stream
 from tests.contract.ingest.test_record_events import event
@@ -79,6 +81,19 @@ async def test_what_is_not_stored_is_named_by_batch_and_index(client: Client) ->
     assert len(kept.events) == 3
 
 
+async def test_batches_may_have_their_events_as_columns(client: Client) -> None:
+    one_by_one = [event("a"), event("b")]
+    as_columns = [event("c"), event("", type="x"), *one_by_one]
+    stream = open_stream(client)
+    await stream.send(*one_by_one)
+    await stream.read_through(1)
+    await stream.write(Request(batch_number=2, columns=columns_of(as_columns)))
+    [of_batch] = (await stream.end())[-1].exceptions
+    assert (of_batch.batch_number, [one.index for one in of_batch.exceptions]) == (2, [1])
+    assert stream.count() == (3, 2)
+    assert sorted(await ids_of(client)) == ["a", "b", "c"]
+
+
 async def test_an_empty_stream_ends_well(client: Client) -> None:
     assert await open_stream(client).end() == []
 
@@ -93,6 +108,13 @@ BAD: dict[str, tuple[bytes, str, str]] = {
         Request(batch_number=2, events=Batch()).SerializeToString(),
         "",
         "events.events",
+    ),
+    "columns that do not fit": (
+        Request(
+            batch_number=2, columns=EventColumns(ids=["a"], texts=[""], types=[1])
+        ).SerializeToString(),
+        "",
+        "columns.types",
     ),
     "10,001 events": (
         Request(batch_number=2, events=Batch(events=[event()] * 10_001)).SerializeToString(),

@@ -9,7 +9,7 @@ import pytest
 
 from services.ingest.api.streaming import Answers, AnswersUnread
 from services.ingest.domain.validation import Reason, Rejection
-from services.ingest.domain.verdicts import ACCEPTED, Judgement, Verdict
+from services.ingest.domain.verdicts import ACCEPTED, Judgement, Judgements, Verdict
 from services.ingest.operations.messages import ack_token
 from services.ingest.operations.recording import Recorded
 from tally.ingest.v1.bulk_pb2 import StreamEventsResponse
@@ -33,7 +33,8 @@ async def answers_to(*calls: Sequence[Recorded]) -> list[StreamEventsResponse]:
 
 
 def recorded(*judgements: Judgement, number: int = 1) -> Recorded:
-    return Recorded(judgements, 0, number)
+    special = {index: one for index, one in enumerate(judgements) if one is not ACCEPTED}
+    return Recorded(Judgements(len(judgements), ACCEPTED, special), 0, number)
 
 
 async def test_one_answer_sums_up_all_batches_that_are_durable() -> None:
