@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,18 +86,20 @@ class Holder:
 
     async def seals_wait(self) -> bool:
         """Tell whether a seal waits for the row."""
-        found = await self.conn.exec_driver_sql(
-            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
-            " AND wait_event_type = 'Lock'"
-        )
-        return found.first() is not None
+        return bool(await self._of_waiting("pid"))
 
     async def end_waiting(self) -> None:
-        """End the connections of those that wait, or work."""
-        await self.conn.exec_driver_sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'"
+        """End the connections of those that wait."""
+        await self._of_waiting("pg_terminate_backend(pid)")
+
+    async def _of_waiting(self, value: str) -> Sequence[object]:
+        # In a transaction the view stays as it was seen first.
+        await self.conn.exec_driver_sql("SELECT pg_stat_clear_snapshot()")
+        found = await self.conn.exec_driver_sql(
+            f"SELECT {value} FROM pg_stat_activity WHERE datname = current_database()"
+            " AND wait_event_type = 'Lock'"
         )
+        return found.all()
 
 
 @asynccontextmanager
