@@ -90,7 +90,6 @@ async def test_a_fault_is_told_after_all_before_it_is_answered(log: Log) -> None
     async with held(log):
         recording = asyncio.create_task(streams.record(producer.read, producer.answer))
         await until(lambda: producer.read_count == 3)
-        await asyncio.sleep(0)
     with pytest.raises(FieldInvalid):
         await recording
     assert producer.acked == 3

@@ -59,8 +59,7 @@ async def test_streams_leave_room_for_the_calls_of_their_tenant() -> None:
     for _ in range(3):
         await admission.enter_later(ONE, Load(10, 0))
     waiting = asyncio.create_task(admission.enter_later(ONE, Load(10, 0)))
-    await asyncio.sleep(0)
-    assert not waiting.done()
+    assert not await is_done(waiting)
     admission.enter(ONE, Load(10, 0))
     for _ in range(2):
         admission.leave(ONE, Load(10, 0))
@@ -79,9 +78,8 @@ async def test_small_batches_do_not_keep_a_large_one_out() -> None:
         await admission.enter_later(ONE, Load(10, 0))
     later = [asyncio.create_task(enter("large", 25)), asyncio.create_task(enter("small", 1))]
     admission.leave(ONE, Load(10, 0))
-    for _ in range(3):
-        await asyncio.sleep(0)
-    assert entered == []  # The small one would fit.
+    assert not await is_done(*later)  # The small one would fit.
+    assert entered == []
     for _ in range(2):
         admission.leave(ONE, Load(10, 0))
     async with asyncio.timeout(5):
@@ -95,9 +93,15 @@ async def test_a_stream_that_gives_up_in_line_lets_the_next_one_pass() -> None:
         await admission.enter_later(ONE, Load(10, 0))
     gone = asyncio.create_task(admission.enter_later(ONE, Load(25, 0)))
     next_one = asyncio.create_task(admission.enter_later(ONE, Load(5, 0)))
-    await asyncio.sleep(0)
+    assert not await is_done(gone, next_one)
     gone.cancel()
     admission.leave(ONE, Load(10, 0))
     async with asyncio.timeout(5):
         await next_one
     assert gone.cancelled()
+
+
+async def is_done(*tasks: asyncio.Task[None]) -> bool:
+    """Tell whether one of the tasks has ended, after all could go on for a while."""
+    done, _ = await asyncio.wait(tasks, timeout=0.02, return_when=asyncio.FIRST_COMPLETED)
+    return bool(done)
