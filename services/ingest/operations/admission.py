@@ -37,10 +37,11 @@ class Shares:
     def fits(self, tenant: Tenant, count: int, *, leaving: int = 1) -> bool:
         """Tell whether the tenant may have `count` more, and leave free `leaving` times its own.
 
-        Where nothing is taken anything fits, or it never would.
+        Of a tenant that has nothing, anything fits where there is any room: else what is large
+        would never get in.
         """
-        if not self.taken:
-            return True
+        if not self._of[tenant]:
+            return self.taken < self._places
         return (self._of[tenant] + count) * leaving <= self._places - self.taken
 
     def take(self, tenant: Tenant, count: int) -> None:

@@ -30,13 +30,16 @@ def test_a_tenant_may_have_as_much_as_is_left_for_others() -> None:
     assert fill(shares, ONE) == 31  # Of 62 that are free.
 
 
-def test_what_is_larger_than_all_places_fits_where_nothing_is_taken() -> None:
+def test_a_tenant_that_has_nothing_gets_something_in_however_large() -> None:
     shares = Shares(10)
-    assert shares.fits(ONE, 11)
-    shares.take(ONE, 11)
-    assert not shares.fits(TWO, 1)
-    shares.give_back(ONE, 11)
-    assert shares.taken == 0 and shares.fits(TWO, 11)
+    shares.take(ONE, 5)
+    assert not shares.fits(ONE, 1)
+    assert shares.fits(TWO, 20)
+    shares.take(TWO, 20)
+    assert not shares.fits(THREE, 1)
+    shares.give_back(TWO, 20)
+    shares.give_back(ONE, 5)
+    assert shares.taken == 0 and shares.fits(ONE, 20)
 
 
 @pytest.mark.parametrize(
