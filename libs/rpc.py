@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import cache
 from typing import Any
@@ -65,7 +65,10 @@ class Unreadable(InvalidInput):
 
 
 class ServerInterceptor(grpc.aio.ServerInterceptor):
-    """Stands before every method. Our methods that stream answers are async generators."""
+    """Stands before every method.
+
+    Methods that stream answers are async generators, or coroutines that write to the context.
+    """
 
     def __init__(
         self,
@@ -97,21 +100,25 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         def answering(context: Context) -> AbstractAsyncContextManager[None]:
             return self._answering(method, context) if guarded else _answering_anyone(context)
 
+        def asked_of(request: Any, context: Context) -> Any:
+            return _Requests(context) if handler.request_streaming else _readable(request)
+
         async def answer_one(request: Any, context: Context) -> Any:
             self._calls += 1
             try:
                 async with answering(context):
                     async with self._limited(method, context):
-                        return await one(_readable(request), context)
+                        return await one(asked_of(request, context), context)
             finally:
                 self._calls -= 1
 
         async def answer_many(request: Any, context: Context) -> AsyncGenerator[Any, None]:
             async with answering(context):
-                if inspect.iscoroutinefunction(many):  # As gRPC's own: it writes to the context.
-                    await many(_readable(request), context)
+                asked = asked_of(request, context)
+                if inspect.iscoroutinefunction(many):
+                    await many(asked, context)
                     return
-                async with aclosing(many(_readable(request), context)) as answers:
+                async with aclosing(many(asked, context)) as answers:
                     async for answer in answers:
                         yield answer
 
@@ -244,15 +251,30 @@ def _lenient(parse: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
 
 
 def _readable(request: Any) -> Any:
-    """Return a request, or the stream of them, that raises where one cannot be read."""
+    """Return a request, or raise what is in its place where it could not be read."""
     if isinstance(request, Unreadable):
         raise request
-    return _each_readable(request) if hasattr(request, "__aiter__") else request
+    return request
 
 
-async def _each_readable(requests: AsyncIterable[Any]) -> AsyncGenerator[Any, None]:
-    async for request in requests:
-        yield _readable(request)
+class _Requests:
+    """The requests of a stream, one at a time.
+
+    None is kept while the next one is waited for, as gRPC's own iterator does: a thousand streams
+    would hold as many large messages.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __aiter__(self) -> _Requests:
+        return self
+
+    async def __anext__(self) -> Any:
+        request = await self._context.read()
+        if request is grpc.aio.EOF:
+            raise StopAsyncIteration
+        return _readable(request)
 
 
 @asynccontextmanager

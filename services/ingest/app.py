@@ -17,6 +17,7 @@ from services.ingest.operations.correcting import Corrector
 from services.ingest.operations.heads import check_idle
 from services.ingest.operations.recording import Recorder
 from services.ingest.operations.settings import LimitsCache, open_topology
+from services.ingest.operations.streaming import Streams
 from services.ingest.settings import Settings
 from tally.ingest.v1 import ingest_service_pb2_grpc
 
@@ -45,8 +46,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         publishing = Loop("publisher", publisher.step, poll_seconds=PUBLISH_POLL_SECONDS)
         recorder = Recorder(worker, clock, publishing.kick)
         corrector = Corrector(worker, clock, topology, publishing.kick)
+        streams = Streams(recorder, stopping, seconds_max=common.connection_seconds)
         ingest = IngestServicer(
-            engine, worker, clock, topology, LimitsCache(engine), recorder, corrector
+            engine, worker, clock, topology, LimitsCache(engine), recorder, corrector, streams
         )
         await serve_rpcs(
             common,

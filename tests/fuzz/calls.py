@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import strategies as st
 
 from libs.wire import TIMESTAMP_SECONDS_MAX, TIMESTAMP_SECONDS_MIN
+from tally.ingest.v1.bulk_pb2 import StreamEventsRequest
 from tally.internal.v1.test_clock_service_pb2 import SetTimeRequest
 from tests.contract.bad_input.requests import World
 from tests.fuzz import messages, wire
@@ -105,6 +106,8 @@ def _made(
     count = draw(st.integers(1, 3)) if method.descriptor.client_streaming else 1
     payloads = tuple(_tame(method, draw(contents), scene.now) for _ in range(count))
     name = method.descriptor.name
+    if name == "StreamEvents" and draw(st.integers(0, 3)):
+        payloads = tuple(map(_numbered, payloads, range(1, count + 1)))
     short = [seconds for start, seconds in SHORT_SECONDS.items() if name.startswith(start)]
     seconds = short[0] if short else PATIENT_SECONDS
     return Call(method, payloads, good_metadata(method, scene.tokens), seconds, kind=kind)
@@ -212,6 +215,11 @@ def _tokens(tokens: Tokens) -> st.SearchStrategy[Metadata]:
 def _serialized(message: Any) -> bytes:
     content: bytes = message.SerializeToString()
     return content
+
+
+def _numbered(content: bytes, number: int) -> bytes:
+    """Make it the batch of that number, or the stream would end at the second one."""
+    return content + StreamEventsRequest(batch_number=number).SerializeToString()
 
 
 def _tame(method: Method, content: bytes, now: int) -> bytes:

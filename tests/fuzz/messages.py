@@ -46,10 +46,10 @@ def _deep_requests(world: World) -> dict[str, dict[str, Any]]:
         "properties": {"value": {"decimal": "1"}, "region": {"text": "eu"}},
     }
     subscription = {"customer_id": world["customer"], "plan_code": world["plan"]}
+    events = [{**event, "id": str(uuid4())} for _ in range(3)]
     return {
-        "ingest.v1.IngestService.RecordEvents": {
-            "events": [{**event, "id": str(uuid4())} for _ in range(3)]
-        },
+        "ingest.v1.IngestService.RecordEvents": {"events": events},
+        "ingest.v1.IngestService.StreamEvents": {"batch_number": 1, "events": {"events": events}},
         "rating.v1.SubscriptionService.CreateSubscription": {
             "request_id": str(uuid4()),
             "subscription": {**subscription, "subscription_id": str(uuid4())},

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -15,6 +15,7 @@ from libs.errors import FieldInvalid
 from libs.partition import partition_of
 from libs.wire import Faults, page_token, parse_page, parse_request, parse_text
 from services.ingest.api import answers, parsing, submitting
+from services.ingest.api.streaming import Answers, Batches
 from services.ingest.domain.candidates import Rules
 from services.ingest.domain.columns import Selection
 from services.ingest.operations import heads, reading, resubmitting
@@ -23,6 +24,7 @@ from services.ingest.operations.correcting import Corrector, Identity
 from services.ingest.operations.messages import stored_message
 from services.ingest.operations.recording import Recorder
 from services.ingest.operations.settings import LimitsCache
+from services.ingest.operations.streaming import Streams
 from services.ingest.store.rejected import RejectedPage
 from services.ingest.store.settings import Topology
 from tally.ingest.v1 import bulk_pb2, event_pb2, ingest_service_pb2_grpc
@@ -44,6 +46,7 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
     limits: LimitsCache
     recorder: Recorder
     corrector: Corrector
+    streams: Streams
 
     async def RecordEvents(
         self, request: pb.RecordEventsRequest, context: Context
@@ -60,6 +63,18 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         rules = await self._rules()
         submission = submitting.columns_of(rules, request.columns, atomic=request.atomic)
         return answers.columns_message(await self.recorder.record(submission))
+
+    async def StreamEvents(  # type: ignore[override]  # It writes to the context.
+        self, requests: AsyncIterator[bulk_pb2.StreamEventsRequest], context: Context
+    ) -> None:
+        """Record batch after batch, and acknowledge them as they become durable."""
+        tenant = auth.tenant()
+        self.streams.enter(tenant)
+        # Not as soon as it ends here: until a caller who does not read is told, it takes memory.
+        context.add_done_callback(cast(Any, lambda _: self.streams.leave(tenant)))
+        await context.send_initial_metadata(())  # The stream is admitted.
+        batches = Batches(requests, self._rules)
+        await self.streams.record(batches.read, Answers(context.write).acknowledge)
 
     async def _rules(self) -> Rules:
         """Return what decides on a request of the caller that is received now."""

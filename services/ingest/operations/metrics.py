@@ -21,3 +21,6 @@ KEY_RACES = Counter(
 )
 PUBLISHED = Counter("tally_ingest_published_slices_total", "Slices that NATS confirmed.")
 UNPUBLISHED = Gauge("tally_ingest_unpublished_segments", "Segments that NATS has not confirmed.")
+WAITING_EVENTS = Gauge("tally_ingest_waiting_events", "Events without an answer.")
+WAITING_BYTES = Gauge("tally_ingest_waiting_bytes", "Bytes of their requests.")
+STREAMS = Gauge("tally_ingest_streams", "Streams of batches that are open.")

@@ -21,6 +21,7 @@ from libs.worker import wait
 from services.ingest.domain.candidates import Submission
 from services.ingest.domain.verdicts import Judgements
 from services.ingest.operations import metrics
+from services.ingest.operations.admission import Admission, Load
 from services.ingest.operations.sealing import SHARD, Sealed, seal
 from services.ingest.operations.turns import Turns
 
@@ -48,7 +49,13 @@ class _Waiting:
     answer: asyncio.Future[Recorded]
 
     def load(self) -> tuple[int, int]:
-        return self.submission.events, self.submission.size
+        load = load_of(self.submission)
+        return load.events, load.bytes
+
+
+def load_of(submission: Submission) -> Load:
+    """Return what a request weighs."""
+    return Load(submission.events, submission.size)
 
 
 class Recorder:
@@ -62,6 +69,7 @@ class Recorder:
         self._worker = worker
         self._clock = clock
         self._committed = committed  # Called after each commit of a segment.
+        self.admission = Admission()
         self._turns: Turns[_Waiting] = Turns(_Waiting.load)
         self._full = asyncio.Event()
         self._sealers: set[asyncio.Task[None]] = set()
@@ -73,8 +81,18 @@ class Recorder:
         Cancelling the call takes nothing back: its group goes on.
 
         Raises:
+            IngestBusy: too much of its tenant waits; nothing of it is recorded.
             Unavailable: the outcome is not known; sent again, what was stored is a DUPLICATE.
         """
+        tenant, load = submission.rules.tenant, load_of(submission)
+        self.admission.enter(tenant, load)
+        answer = self.queue(submission)
+        answer.add_done_callback(lambda _: self.admission.leave(tenant, load))
+        # Cancelling the future as well would say that nothing is in flight any more.
+        return await asyncio.shield(answer)
+
+    def queue(self, submission: Submission) -> asyncio.Future[Recorded]:
+        """Queue what was admitted; return what gets its answer, which is not to be cancelled."""
         waiting = _Waiting(
             submission,
             trace.get_current_span().get_span_context(),
@@ -86,11 +104,11 @@ class Recorder:
         if self._turns.fills_a_group:
             self._full.set()
         self._start_sealer()
-        # Cancelling the future as well would say that nothing is in flight any more.
-        return await asyncio.shield(waiting.answer)
+        return waiting.answer
 
     def _answered(self, answer: asyncio.Future[Recorded]) -> None:
         self.in_flight -= 1
+        answer.exception()  # Looked at, though nobody may wait for it any more.
 
     def _start_sealer(self) -> None:
         if len(self._sealers) < SEALERS_MAX:

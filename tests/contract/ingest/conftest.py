@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -101,6 +102,14 @@ class Ingest:
 
     def new_tenant(self) -> int:
         return next(self.tenants)
+
+    def metric(self, name: str) -> float:
+        """Return what the service shows of itself."""
+        url = f"http://{self.service.metrics_address}/metrics"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        [value] = [line.split()[1] for line in lines if line.startswith(f"{name} ")]
+        return float(value)
 
     def token(self, tenant: int | None) -> str:
         scopes = SCOPES if tenant is not None else ("internal",)

@@ -134,6 +134,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the instant fee was paid."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 100
     """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
+    ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 104
+    """RESOURCE_EXHAUSTED: the tenant has its part of the streams that a process takes."""
+    ERROR_REASON_INGEST_BUSY: _ErrorReason.ValueType  # 105
+    """RESOURCE_EXHAUSTED: so much of the tenant waits to be stored that nothing was taken."""
+    ERROR_REASON_ANSWERS_UNREAD: _ErrorReason.ValueType  # 106
+    """RESOURCE_EXHAUSTED: the caller of a stream does not read its answers."""
     ERROR_REASON_UNAVAILABLE: _ErrorReason.ValueType  # 101
     """UNAVAILABLE: a peer or the database is away, or the outcome is not known: try again."""
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 102
@@ -260,6 +266,12 @@ ERROR_REASON_INSTANT_FEE_PAID: ErrorReason.ValueType  # 122
 """FAILED_PRECONDITION: the instant fee was paid."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 100
 """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
+ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 104
+"""RESOURCE_EXHAUSTED: the tenant has its part of the streams that a process takes."""
+ERROR_REASON_INGEST_BUSY: ErrorReason.ValueType  # 105
+"""RESOURCE_EXHAUSTED: so much of the tenant waits to be stored that nothing was taken."""
+ERROR_REASON_ANSWERS_UNREAD: ErrorReason.ValueType  # 106
+"""RESOURCE_EXHAUSTED: the caller of a stream does not read its answers."""
 ERROR_REASON_UNAVAILABLE: ErrorReason.ValueType  # 101
 """UNAVAILABLE: a peer or the database is away, or the outcome is not known: try again."""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 102

@@ -184,7 +184,7 @@ Global___EventBatch: _TypeAlias = EventBatch  # noqa: Y015
 
 @_typing.final
 class StreamEventsResponse(_message.Message):
-    """How far a stream has come."""
+    """How far a stream has come. It has at most 1 MiB."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -196,7 +196,9 @@ class StreamEventsResponse(_message.Message):
     acked_through: _builtins.int
     """Every batch up to this number is durable."""
     accepted_count: _builtins.int
-    """How many events are stored for the first time, of the batches since the answer before."""
+    """How many events are stored for the first time, of the batches acknowledged since the answer
+    before.
+    """
     duplicate_count: _builtins.int
     """How many of them were stored before."""
     ack_token: _builtins.str
@@ -205,7 +207,9 @@ class StreamEventsResponse(_message.Message):
     """
     @_builtins.property
     def exceptions(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchExceptions]:
-        """Those with other events, in order."""
+        """Those with other events, in order. What one batch has may come in several answers, of which
+        the last one acknowledges it.
+        """
 
     def __init__(
         self,

@@ -101,7 +101,8 @@ class IngestServiceServicer:
         """Records up to 10,000 events and answers one verdict for each, in the request's order, when
         all that were accepted are durable. Safe to retry: identity makes a repeat a DUPLICATE.
         Errors: INVALID_ARGUMENT/FIELD_INVALID for no events, INVALID_ARGUMENT/BATCH_TOO_LARGE for
-        more than 10,000 events or 8 MiB, UNAVAILABLE when the outcome is not known: send it again.
+        more than 10,000 events or 8 MiB, RESOURCE_EXHAUSTED/INGEST_BUSY when too many events of the
+        tenant wait, UNAVAILABLE when the outcome is not known: send it again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -113,7 +114,7 @@ class IngestServiceServicer:
         Errors: INVALID_ARGUMENT/FIELD_INVALID for no events, and for columns that do not fit each
         other: nothing is recorded then; INVALID_ARGUMENT/BATCH_TOO_LARGE for more than 10,000 events
         or 8 MiB, for more than 640,000 values of properties, or 32 MiB as events one by one,
-        UNAVAILABLE when the outcome is not known: send it again.
+        RESOURCE_EXHAUSTED and UNAVAILABLE as RecordEvents.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,10 +122,13 @@ class IngestServiceServicer:
 
     def StreamEvents(self, request_iterator, context):
         """Records batch after batch, and acknowledges them as they become durable. Batches wait in the
-        connection while too much is in flight. After a break, send what was not acknowledged on a new
+        connection while too much of the stream is in flight: 40,000 events or 8 MiB. Those in flight
+        together may be stored in any order. After a break, send what was not acknowledged on a new
         stream: identity makes a repeat a DUPLICATE.
-        Errors: as RecordColumns, with `batch_number` in the metadata; the batches before it are
-        acknowledged first. RESOURCE_EXHAUSTED/TOO_MANY_STREAMS with RetryInfo.
+        Errors: INVALID_ARGUMENT as RecordColumns, with `batch_number` in the metadata, after the
+        batches before it were acknowledged. RESOURCE_EXHAUSTED/TOO_MANY_STREAMS,
+        RESOURCE_EXHAUSTED/ANSWERS_UNREAD if an answer waits for 30 s. UNAVAILABLE when the outcome of
+        a batch is not known, and when the process or the stream's time, some minutes, is over.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,7 +178,8 @@ class IngestServiceServicer:
         verdict for each. Those that are stored now are no longer listed as rejected. An event without
         a time happens when it is sent again. Safe to retry: identity makes a repeat a DUPLICATE.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/BATCH_TOO_LARGE for more than 8 MiB
-        of events, NOT_FOUND/REJECTED_EVENT_NOT_FOUND, UNAVAILABLE as RecordEvents.
+        of events, NOT_FOUND/REJECTED_EVENT_NOT_FOUND, RESOURCE_EXHAUSTED and UNAVAILABLE as
+        RecordEvents.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

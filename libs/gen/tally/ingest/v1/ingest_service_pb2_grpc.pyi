@@ -38,7 +38,8 @@ class IngestServiceStub:
     """Records up to 10,000 events and answers one verdict for each, in the request's order, when
     all that were accepted are durable. Safe to retry: identity makes a repeat a DUPLICATE.
     Errors: INVALID_ARGUMENT/FIELD_INVALID for no events, INVALID_ARGUMENT/BATCH_TOO_LARGE for
-    more than 10,000 events or 8 MiB, UNAVAILABLE when the outcome is not known: send it again.
+    more than 10,000 events or 8 MiB, RESOURCE_EXHAUSTED/INGEST_BUSY when too many events of the
+    tenant wait, UNAVAILABLE when the outcome is not known: send it again.
     """
     RecordColumns: _grpc.UnaryUnaryMultiCallable[_bulk_pb2.RecordColumnsRequest, _bulk_pb2.RecordColumnsResponse]
     """Records up to 10,000 events, sent as columns, as RecordEvents does, and faster.
@@ -46,14 +47,17 @@ class IngestServiceStub:
     Errors: INVALID_ARGUMENT/FIELD_INVALID for no events, and for columns that do not fit each
     other: nothing is recorded then; INVALID_ARGUMENT/BATCH_TOO_LARGE for more than 10,000 events
     or 8 MiB, for more than 640,000 values of properties, or 32 MiB as events one by one,
-    UNAVAILABLE when the outcome is not known: send it again.
+    RESOURCE_EXHAUSTED and UNAVAILABLE as RecordEvents.
     """
     StreamEvents: _grpc.StreamStreamMultiCallable[_bulk_pb2.StreamEventsRequest, _bulk_pb2.StreamEventsResponse]
     """Records batch after batch, and acknowledges them as they become durable. Batches wait in the
-    connection while too much is in flight. After a break, send what was not acknowledged on a new
+    connection while too much of the stream is in flight: 40,000 events or 8 MiB. Those in flight
+    together may be stored in any order. After a break, send what was not acknowledged on a new
     stream: identity makes a repeat a DUPLICATE.
-    Errors: as RecordColumns, with `batch_number` in the metadata; the batches before it are
-    acknowledged first. RESOURCE_EXHAUSTED/TOO_MANY_STREAMS with RetryInfo.
+    Errors: INVALID_ARGUMENT as RecordColumns, with `batch_number` in the metadata, after the
+    batches before it were acknowledged. RESOURCE_EXHAUSTED/TOO_MANY_STREAMS,
+    RESOURCE_EXHAUSTED/ANSWERS_UNREAD if an answer waits for 30 s. UNAVAILABLE when the outcome of
+    a batch is not known, and when the process or the stream's time, some minutes, is over.
     """
     AmendEvent: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.AmendEventRequest, _ingest_service_pb2.AmendEventResponse]
     """Gives a stored event new content: all but its identity may change. Usage becomes as if it had
@@ -83,7 +87,8 @@ class IngestServiceStub:
     verdict for each. Those that are stored now are no longer listed as rejected. An event without
     a time happens when it is sent again. Safe to retry: identity makes a repeat a DUPLICATE.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/BATCH_TOO_LARGE for more than 8 MiB
-    of events, NOT_FOUND/REJECTED_EVENT_NOT_FOUND, UNAVAILABLE as RecordEvents.
+    of events, NOT_FOUND/REJECTED_EVENT_NOT_FOUND, RESOURCE_EXHAUSTED and UNAVAILABLE as
+    RecordEvents.
     """
     ListRejectedEvents: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.ListRejectedEventsRequest, _ingest_service_pb2.ListRejectedEventsResponse]
     """Lists events that were rejected or in conflict, newest first.
@@ -108,7 +113,8 @@ class IngestServiceAsyncStub(IngestServiceStub):
     """Records up to 10,000 events and answers one verdict for each, in the request's order, when
     all that were accepted are durable. Safe to retry: identity makes a repeat a DUPLICATE.
     Errors: INVALID_ARGUMENT/FIELD_INVALID for no events, INVALID_ARGUMENT/BATCH_TOO_LARGE for
-    more than 10,000 events or 8 MiB, UNAVAILABLE when the outcome is not known: send it again.
+    more than 10,000 events or 8 MiB, RESOURCE_EXHAUSTED/INGEST_BUSY when too many events of the
+    tenant wait, UNAVAILABLE when the outcome is not known: send it again.
     """
     RecordColumns: _aio.UnaryUnaryMultiCallable[_bulk_pb2.RecordColumnsRequest, _bulk_pb2.RecordColumnsResponse]  # type: ignore[assignment]
     """Records up to 10,000 events, sent as columns, as RecordEvents does, and faster.
@@ -116,14 +122,17 @@ class IngestServiceAsyncStub(IngestServiceStub):
     Errors: INVALID_ARGUMENT/FIELD_INVALID for no events, and for columns that do not fit each
     other: nothing is recorded then; INVALID_ARGUMENT/BATCH_TOO_LARGE for more than 10,000 events
     or 8 MiB, for more than 640,000 values of properties, or 32 MiB as events one by one,
-    UNAVAILABLE when the outcome is not known: send it again.
+    RESOURCE_EXHAUSTED and UNAVAILABLE as RecordEvents.
     """
     StreamEvents: _aio.StreamStreamMultiCallable[_bulk_pb2.StreamEventsRequest, _bulk_pb2.StreamEventsResponse]  # type: ignore[assignment]
     """Records batch after batch, and acknowledges them as they become durable. Batches wait in the
-    connection while too much is in flight. After a break, send what was not acknowledged on a new
+    connection while too much of the stream is in flight: 40,000 events or 8 MiB. Those in flight
+    together may be stored in any order. After a break, send what was not acknowledged on a new
     stream: identity makes a repeat a DUPLICATE.
-    Errors: as RecordColumns, with `batch_number` in the metadata; the batches before it are
-    acknowledged first. RESOURCE_EXHAUSTED/TOO_MANY_STREAMS with RetryInfo.
+    Errors: INVALID_ARGUMENT as RecordColumns, with `batch_number` in the metadata, after the
+    batches before it were acknowledged. RESOURCE_EXHAUSTED/TOO_MANY_STREAMS,
+    RESOURCE_EXHAUSTED/ANSWERS_UNREAD if an answer waits for 30 s. UNAVAILABLE when the outcome of
+    a batch is not known, and when the process or the stream's time, some minutes, is over.
     """
     AmendEvent: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.AmendEventRequest, _ingest_service_pb2.AmendEventResponse]  # type: ignore[assignment]
     """Gives a stored event new content: all but its identity may change. Usage becomes as if it had
@@ -153,7 +162,8 @@ class IngestServiceAsyncStub(IngestServiceStub):
     verdict for each. Those that are stored now are no longer listed as rejected. An event without
     a time happens when it is sent again. Safe to retry: identity makes a repeat a DUPLICATE.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/BATCH_TOO_LARGE for more than 8 MiB
-    of events, NOT_FOUND/REJECTED_EVENT_NOT_FOUND, UNAVAILABLE as RecordEvents.
+    of events, NOT_FOUND/REJECTED_EVENT_NOT_FOUND, RESOURCE_EXHAUSTED and UNAVAILABLE as
+    RecordEvents.
     """
     ListRejectedEvents: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.ListRejectedEventsRequest, _ingest_service_pb2.ListRejectedEventsResponse]  # type: ignore[assignment]
     """Lists events that were rejected or in conflict, newest first.
@@ -181,7 +191,8 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         """Records up to 10,000 events and answers one verdict for each, in the request's order, when
         all that were accepted are durable. Safe to retry: identity makes a repeat a DUPLICATE.
         Errors: INVALID_ARGUMENT/FIELD_INVALID for no events, INVALID_ARGUMENT/BATCH_TOO_LARGE for
-        more than 10,000 events or 8 MiB, UNAVAILABLE when the outcome is not known: send it again.
+        more than 10,000 events or 8 MiB, RESOURCE_EXHAUSTED/INGEST_BUSY when too many events of the
+        tenant wait, UNAVAILABLE when the outcome is not known: send it again.
         """
 
     @_abc_1.abstractmethod
@@ -195,7 +206,7 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: INVALID_ARGUMENT/FIELD_INVALID for no events, and for columns that do not fit each
         other: nothing is recorded then; INVALID_ARGUMENT/BATCH_TOO_LARGE for more than 10,000 events
         or 8 MiB, for more than 640,000 values of properties, or 32 MiB as events one by one,
-        UNAVAILABLE when the outcome is not known: send it again.
+        RESOURCE_EXHAUSTED and UNAVAILABLE as RecordEvents.
         """
 
     @_abc_1.abstractmethod
@@ -205,10 +216,13 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_bulk_pb2.StreamEventsResponse], _abc.AsyncIterator[_bulk_pb2.StreamEventsResponse]]:
         """Records batch after batch, and acknowledges them as they become durable. Batches wait in the
-        connection while too much is in flight. After a break, send what was not acknowledged on a new
+        connection while too much of the stream is in flight: 40,000 events or 8 MiB. Those in flight
+        together may be stored in any order. After a break, send what was not acknowledged on a new
         stream: identity makes a repeat a DUPLICATE.
-        Errors: as RecordColumns, with `batch_number` in the metadata; the batches before it are
-        acknowledged first. RESOURCE_EXHAUSTED/TOO_MANY_STREAMS with RetryInfo.
+        Errors: INVALID_ARGUMENT as RecordColumns, with `batch_number` in the metadata, after the
+        batches before it were acknowledged. RESOURCE_EXHAUSTED/TOO_MANY_STREAMS,
+        RESOURCE_EXHAUSTED/ANSWERS_UNREAD if an answer waits for 30 s. UNAVAILABLE when the outcome of
+        a batch is not known, and when the process or the stream's time, some minutes, is over.
         """
 
     @_abc_1.abstractmethod
@@ -268,7 +282,8 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         verdict for each. Those that are stored now are no longer listed as rejected. An event without
         a time happens when it is sent again. Safe to retry: identity makes a repeat a DUPLICATE.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/BATCH_TOO_LARGE for more than 8 MiB
-        of events, NOT_FOUND/REJECTED_EVENT_NOT_FOUND, UNAVAILABLE as RecordEvents.
+        of events, NOT_FOUND/REJECTED_EVENT_NOT_FOUND, RESOURCE_EXHAUSTED and UNAVAILABLE as
+        RecordEvents.
         """
 
     @_abc_1.abstractmethod
