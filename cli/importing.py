@@ -18,10 +18,11 @@ from cli.client import open_client, run
 from cli.events.access import Access
 from cli.events.checkpoint import CannotResume
 from cli.events.event import Event, FileFault
-from cli.events.fields import Kind, Rules, parse_name
+from cli.events.fields import Kind, Rules, is_name
 from cli.events.importing import Advance, Importing, Options, Stopped
 from cli.events.report import Report
-from cli.events.sending import NotSent, Sender, Verdicts
+from cli.events.retrying import NoAnswer
+from cli.events.sending import Sender, Verdicts
 from cli.events.sources import Format, Source, find_source
 from cli.options import json_option, with_access
 from cli.tables import open_console
@@ -41,12 +42,11 @@ class Pairs(click.ParamType[tuple[str, str]]):
         if isinstance(value, tuple):
             return value
         field, equals, text = value.partition("=")
-        try:
-            if not equals or not text:
-                raise ValueError("it is no FIELD=TEXT")
-            return parse_name(field), text
-        except ValueError as error:
-            self.fail(f"{value!r}: {error}", param, ctx)
+        if not equals or not text:
+            self.fail(f"{value!r} is no FIELD=TEXT", param, ctx)
+        if not is_name(field):
+            self.fail(f"{value!r}: there is no field {field!r}", param, ctx)
+        return field, text
 
 
 class Zone(click.ParamType[ZoneInfo]):
@@ -211,7 +211,7 @@ def _import(
         run(work())
     except (Stopped, CannotResume) as stopped:
         return Unfinished(f"{stopped}.")
-    except NotSent as failed:
+    except NoAnswer as failed:
         return Unfinished(f"{failed}\n{GO_ON}")
     except KeyboardInterrupt:
         return Unfinished(f"interrupted. {GO_ON}")

@@ -5,12 +5,17 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from cli.events.event import FileFault, Row, RowFault, Unreadable
 from cli.events.fields import PROPERTIES, Reading
 from cli.events.json_rows import parse_object
 from cli.events.sources import LINE_BYTES_MAX
+
+if TYPE_CHECKING:
+    import _csv
+
+Rows: TypeAlias = "_csv.Reader"
 
 
 def read_csv(
@@ -24,7 +29,13 @@ def read_csv(
     csv.field_size_limit(LINE_BYTES_MAX)
     # What is not UTF-8 spoils its own row, not the file.
     text = io.TextIOWrapper(content, "utf-8-sig", errors="surrogateescape", newline="")
-    rows = csv.reader(_lines(text), delimiter=delimiter, strict=True)
+    try:
+        yield from _read(csv.reader(_lines(text), delimiter=delimiter, strict=True), reading, after)
+    finally:
+        text.detach()  # The content is not ours to close.
+
+
+def _read(rows: Rows, reading: Reading, after: int) -> Iterator[Row | Unreadable]:
     header = _header(rows)
     reading.check_names(header)
     in_json = [
@@ -47,7 +58,7 @@ def read_csv(
             yield _row(line, header, cells, in_json)
 
 
-def _header(rows: Iterator[list[str]]) -> list[str]:
+def _header(rows: Rows) -> list[str]:
     try:
         header = next(rows, [])
     except csv.Error as error:

@@ -17,6 +17,7 @@ TEXTS = ("id", "source", "type", "customer_id", "subscription_id", "hold_id")
 TIME, AMOUNT, PROPERTIES, RECEIVED = "time", "amount", "properties", "received_at"
 NAMES = frozenset([*TEXTS, TIME, AMOUNT, PROPERTIES, RECEIVED])
 PREFIX = "properties."
+PLAIN = frozenset([str, bool, Decimal])  # What needs no reading as a property.
 ID_BYTES = 16
 
 
@@ -26,6 +27,9 @@ class Kind(Enum):
     TEXT = "text"
     DECIMAL = "decimal"
     FLAG = "flag"
+
+
+KINDS = frozenset(kind.value for kind in Kind)
 
 
 class Target(NamedTuple):
@@ -143,8 +147,7 @@ class Reading:
     def _find_target(self, name: str) -> Target:
         if name in self._rules.renamed:
             return _target(self._rules.renamed[name])
-        known = name in NAMES or name.startswith(PREFIX)
-        if known and name not in self._rules.renamed.values():
+        if is_name(name) and name not in self._rules.renamed.values():
             return _target(name)
         if self._rules.skips_unknown:
             return Target("")
@@ -155,8 +158,12 @@ class Reading:
             return
         if not isinstance(value, Mapping):
             raise RowFault("properties: not an object")
-        for key, each in value.items():
-            _put(properties, key, self._value(key, None, each))
+        if self._rules.kinds or properties:
+            for key, each in value.items():
+                _put(properties, key, self._value(key, None, each))
+            return
+        for key, each in value.items():  # Most files: short, for it is most of the work.
+            properties[key] = each if type(each) in PLAIN else self._value(key, None, each)
 
     def _value(self, key: str, kind: Kind | None, value: object) -> Value:
         kind = self._rules.kinds.get(key, kind)
@@ -169,31 +176,30 @@ class Reading:
         return READERS[kind](f"{PREFIX}{key}", value)
 
 
-def parse_name(name: str) -> str:
-    """Return the name of a field or property as it is.
-
-    Raises:
-        ValueError: there is no such field.
-    """
-    if name not in NAMES and not name.removeprefix(PREFIX) != name:
-        raise ValueError(f"there is no field {name!r}")
-    return name
+def is_name(name: str) -> bool:
+    """Tell whether it names a field of events, or a property."""
+    return name in NAMES or (name.startswith(PREFIX) and name != PREFIX)
 
 
 def content_id(event: Event, line: int) -> str:
     """Return an id that the same event on the same line of a file always gets."""
-    content = repr((line, event._replace(properties=sorted(event.properties.items()))))
+    content = repr((line, event._replace(properties=dict(sorted(event.properties.items())))))
     return "row-" + blake2b(content.encode(), digest_size=ID_BYTES).hexdigest()
+
+
+def find_kind(key: str) -> Kind | None:
+    """Return the kind that a name says at its end: "tokens:decimal"."""
+    name, _, kind = key.rpartition(":")
+    return Kind(kind) if name and kind in KINDS else None
 
 
 def _target(name: str) -> Target:
     """Read "customer_id", "properties.model", "properties.tokens:decimal"."""
     if not name.startswith(PREFIX):
         return Target(name)
-    key, colon, kind = name.removeprefix(PREFIX).rpartition(":")
-    if colon and kind in Kind._value2member_map_:
-        return Target("", key, Kind(kind))
-    return Target("", name.removeprefix(PREFIX))
+    key = name.removeprefix(PREFIX)
+    kind = find_kind(key)
+    return Target("", key if kind is None else key.rpartition(":")[0], kind)
 
 
 def _put(properties: dict[str, Value], key: str, value: Value) -> None:
@@ -203,7 +209,7 @@ def _put(properties: dict[str, Value], key: str, value: Value) -> None:
 
 
 def _text(name: str, value: object) -> str:
-    if isinstance(value, str):
+    if type(value) is str:
         return value
     if value is None:
         return ""

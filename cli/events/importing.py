@@ -72,7 +72,7 @@ class Importing:
 
         Raises:
             Stopped: it is strict, and something was not stored.
-            NotSent: the suite refuses or does not answer.
+            NoAnswer: the suite refuses or does not answer.
             CannotResume: a checkpoint is of another import.
         """
         for source in sources:

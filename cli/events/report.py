@@ -77,7 +77,7 @@ class Report(AbstractContextManager["Report"]):
             for row in batch.unreadable
         ]
         for one in verdicts.others:
-            line, event = batch.events[one.index]
+            line, event = batch.events[one.place]
             problems.append(Problem(file, line, event.id, *one[1:]))
         problems.sort(key=lambda problem: problem.line)
         if batch.fault:

@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-import grpc
-
-from cli.client import SuiteClient, readable, refusal
+from cli.client import SuiteClient
 from cli.events.access import Access
 from cli.events.event import Event, Value
+from cli.events.retrying import answered
 from tally.ingest.v1 import event_pb2 as pb
 from tally.ingest.v1.ingest_service_pb2 import RecordEventsRequest, RecordEventsResponse
 
 MICROS_PER_SECOND = 1_000_000
-PATIENCE_SECONDS = 60.0
-FIRST_REST_SECONDS = 0.2
-REST_SECONDS_MAX = 5.0
-AGAIN = frozenset(
-    [
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-    ]
-)
-
-
-class NotSent(Exception):
-    """The suite took nothing; the message says why."""
 
 
 class Exceptional(NamedTuple):
     """An event of a batch that is not stored, and was not stored before."""
 
-    index: int
+    place: int  # In the batch, from 0.
     verdict: str  # "REJECTED", "CONFLICT"
     reason: str  # "TIME_TOO_OLD"
     field: str
@@ -57,34 +40,22 @@ class Verdicts:
 class Sender:
     """Sends batches, again and again while the suite does not answer."""
 
-    def __init__(
-        self, client: SuiteClient, access: Access, *, patience_seconds: float = PATIENCE_SECONDS
-    ) -> None:
+    def __init__(self, client: SuiteClient, access: Access) -> None:
         self._client, self._access = client, access
-        self._patience_seconds = patience_seconds
 
     async def send(self, events: Sequence[Event]) -> Verdicts:
         """Return what became of the events; to send some twice is safe.
 
         Raises:
-            NotSent: the suite refuses, or does not answer for as long as we wait.
+            NoAnswer: the suite refuses, or does not answer for as long as we wait.
         """
         if not events:
             return Verdicts()
         request = RecordEventsRequest(events=map(event_message, events))
-        until = time.monotonic() + self._patience_seconds
-        rest = FIRST_REST_SECONDS
-        while True:
-            try:
-                answer = await self._client.ingest.RecordEvents(
-                    request, metadata=self._access.metadata()
-                )
-                return _verdicts(answer)
-            except grpc.aio.AioRpcError as error:
-                if error.code() not in AGAIN or time.monotonic() + rest > until:
-                    raise NotSent(readable(refusal(error))) from None
-            await asyncio.sleep(rest)
-            rest = min(2 * rest, REST_SECONDS_MAX)
+        answer = await answered(
+            lambda: self._client.ingest.RecordEvents(request, metadata=self._access.metadata())
+        )
+        return _verdicts(answer)
 
 
 def event_message(event: Event) -> pb.Event:

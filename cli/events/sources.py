@@ -109,23 +109,18 @@ def opened(source: Source) -> Iterator[Opened]:
         yield Opened(_unpacked(raw, source.packing), raw.tell)
 
 
-def packed(raw: BinaryIO, packing: Packing) -> BinaryIO:
-    """Return where to write what `raw` then holds compressed; closing it closes `raw` too."""
+@contextmanager
+def packed(raw: BinaryIO, packing: Packing) -> Iterator[BinaryIO]:
+    """Give where to write what `raw` shall hold compressed; `raw` itself stays open."""
     match packing:
         case Packing.NONE:
-            return raw
+            yield raw
         case Packing.GZIP:
-            return cast(BinaryIO, _ClosingGzip(fileobj=raw, mode="wb", mtime=0))
+            with gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as file:
+                yield cast(BinaryIO, file)
         case Packing.ZSTANDARD:
-            return cast(BinaryIO, zstandard.ZstdCompressor().stream_writer(raw))
-
-
-class _ClosingGzip(gzip.GzipFile):
-    def close(self) -> None:
-        raw = self.fileobj
-        super().close()
-        if raw is not None:
-            raw.close()
+            with zstandard.ZstdCompressor().stream_writer(raw, closefd=False) as writer:
+                yield cast(BinaryIO, writer)
 
 
 def _unpacked(raw: BinaryIO, packing: Packing) -> BinaryIO:
@@ -135,7 +130,9 @@ def _unpacked(raw: BinaryIO, packing: Packing) -> BinaryIO:
         case Packing.GZIP:
             return cast(BinaryIO, gzip.GzipFile(fileobj=raw, mode="rb"))
         case Packing.ZSTANDARD:
-            reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+            reader = zstandard.ZstdDecompressor().stream_reader(
+                raw, read_across_frames=True, closefd=False
+            )
             return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, reader), BUFFER_BYTES))
 
 
