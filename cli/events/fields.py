@@ -104,16 +104,17 @@ class Reading:
         """
         given: dict[str, object] = {}
         properties: dict[str, Value] = {}
+        known = self._targets
         for name, value in row.values.items():
-            target = self._targets.get(name) or self.target(name)
-            if target.key:
-                _put(properties, target.key, self._value(target.key, target.kind, value))
-            elif target.name == PROPERTIES:
+            field_name, key, kind = known.get(name) or self.target(name)
+            if key:
+                _put(properties, key, self._value(key, kind, value))
+            elif field_name == PROPERTIES:
                 self._put_all(properties, value)
-            elif target.name and target.name in given:
-                raise RowFault(f"{target.name} is given twice")
-            elif target.name:
-                given[target.name] = value
+            elif field_name in given:
+                raise RowFault(f"{field_name} is given twice")
+            elif field_name:
+                given[field_name] = value
         for target, text in self._constants:
             if target.key and target.key not in properties:
                 properties[target.key] = self._value(target.key, target.kind, text)

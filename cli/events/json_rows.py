@@ -70,7 +70,7 @@ def _lines(first: bytes, content: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 def _elements(first: bytes, content: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Give the elements of an array, each with the line on which it begins."""
-    cutting = _Cutting()
+    cutting = Cutting()
     chunk = first
     while chunk:
         yield from cutting.feed(chunk)
@@ -79,7 +79,7 @@ def _elements(first: bytes, content: BinaryIO) -> Iterator[tuple[int, bytes]]:
         raise FileFault(f"line {cutting.line}: the array has no end")
 
 
-class _Cutting:
+class Cutting:
     """Cuts an array into its elements, whatever the chunks in which it comes."""
 
     def __init__(self) -> None:
@@ -89,6 +89,7 @@ class _Cutting:
         self._element = bytearray()
         self._held = b""  # A backslash whose character is in the next chunk.
         self._in_text = False
+        self._ended = False
 
     def feed(self, chunk: bytes) -> Iterator[tuple[int, bytes]]:
         """Give the elements that end in `chunk`.
@@ -103,15 +104,16 @@ class _Cutting:
         done = 0
         for match in MARKS.finditer(chunk):
             before = self.depth
-            if not self._passes(match[0]):
+            if self._ended or not self._passes(match[0]):
                 continue
             if before == 1:
                 self._element += chunk[done : match.start()]
                 if self.depth or self._element.strip(SPACE):
                     yield self._cut()
             done = match.end()
+            self._ended = not self.depth
         self._element += chunk[done:]
-        if not self.depth and self._element.strip(SPACE):
+        if self._ended and self._element.strip(SPACE):
             raise FileFault(f"line {self.line}: something follows the array")
         if len(self._element) > LINE_BYTES_MAX:
             raise FileFault(f"line {self._begins}: longer than {LINE_BYTES_MAX} bytes")
