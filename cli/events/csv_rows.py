@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from cli.events.event import FileFault, Row, RowFault, Unreadable
@@ -20,7 +20,7 @@ Rows: TypeAlias = "_csv.Reader"
 
 def read_csv(
     content: BinaryIO, reading: Reading, *, delimiter: str = ",", after: int = 0
-) -> Iterator[Row | Unreadable]:
+) -> Generator[Row | Unreadable]:
     """Give the rows, without the first `after` of them; an empty cell says nothing.
 
     Raises:
@@ -35,7 +35,7 @@ def read_csv(
         text.detach()  # The content is not ours to close.
 
 
-def _read(rows: Rows, reading: Reading, after: int) -> Iterator[Row | Unreadable]:
+def _read(rows: Rows, reading: Reading, after: int) -> Generator[Row | Unreadable]:
     header = _header(rows)
     reading.check_names(header)
     in_json = [

@@ -57,7 +57,7 @@ async def _write(pages: Pages, target: Source, raw: BinaryIO, advance: Advance) 
 async def _write_lines(pages: Pages, file: BinaryIO, advance: Advance) -> int:
     count = 0
     async for page in pages:
-        file.writelines(map(json_line, page))
+        file.write(b"".join(map(json_line, page)))
         count += len(page)
         advance(count)
     return count

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -18,12 +18,12 @@ from cli.events.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from cli.events.event import Event, FileFault
+from cli.events.event import Event, FileFault, ReadEvent, Unreadable
 from cli.events.fields import Rules
 from cli.events.reading import read_events
 from cli.events.report import Report
 from cli.events.sending import Verdicts
-from cli.events.sources import Source, opened
+from cli.events.sources import Opened, Source, opened
 
 IN_FLIGHT = 4
 Advance = Callable[[Source, int, int], None]  # Source, bytes read so far, rows read now.
@@ -110,16 +110,17 @@ class _File:
     async def _read(self, progress: Advance) -> None:
         options, rows = self._options, self._resumed()
         try:
-            with opened(self._source) as from_:
-                found = read_events(
-                    self._source, from_, options.rules, delimiter=options.delimiter, after=rows
-                )
+            with opened(self._source) as from_, closing(self._events(from_, rows)) as found:
                 for batch in cut(found, rows_max=options.batch_size, strict=options.strict):
                     rows += batch.row_count
                     await self._send(batch, rows)
                     progress(self._source, from_.position(), batch.row_count)
         except FileFault as fault:
             await self._send(Batch(fault=str(fault)), rows)
+
+    def _events(self, from_: Opened, after: int) -> Generator[ReadEvent | Unreadable]:
+        rules, delimiter = self._options.rules, self._options.delimiter
+        return read_events(self._source, from_, rules, delimiter=delimiter, after=after)
 
     def _resumed(self) -> int:
         """Return how many rows were done before."""

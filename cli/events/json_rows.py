@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from decimal import Decimal, InvalidOperation
 from typing import BinaryIO
 
@@ -20,7 +20,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
-def read_json(content: BinaryIO, *, after: int = 0) -> Iterator[Row | Unreadable]:
+def read_json(content: BinaryIO, *, after: int = 0) -> Generator[Row | Unreadable]:
     """Give the objects of lines, or of one array, without the first `after` of them.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from importlib import import_module
@@ -43,7 +43,7 @@ def arrow(module: str = "pyarrow") -> Any:
 
 def read_parquet(
     content: BinaryIO, reading: Reading, *, after: int = 0
-) -> Iterator[Row | Unreadable]:
+) -> Generator[Row | Unreadable]:
     """Give the rows, without the first `after` of them; what is null says nothing.
 
     Raises:
@@ -70,7 +70,7 @@ def read_parquet(
 
 def _rows(
     batch: pyarrow.RecordBatch, first: int, converts: dict[str, Convert]
-) -> Iterator[Row | Unreadable]:
+) -> Generator[Row | Unreadable]:
     names = batch.schema.names
     columns = [_listed(column) for column in batch.columns]
     for row, cells in enumerate(zip(*columns, strict=True), start=first):

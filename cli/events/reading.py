@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from typing import assert_never
 
 from cli.events.cloudevents import read_cloud_event
@@ -16,7 +17,7 @@ from cli.events.sources import DAMAGED, Format, Opened, Source
 
 def read_events(
     source: Source, from_: Opened, rules: Rules, *, delimiter: str = ",", after: int = 0
-) -> Iterator[ReadEvent | Unreadable]:
+) -> Generator[ReadEvent | Unreadable]:
     """Give the events of a source in order, without the first `after` of its rows.
 
     Raises:
@@ -24,19 +25,20 @@ def read_events(
     """
     reading = Reading(rules)
     rows = _rows(source, from_, reading, delimiter=delimiter, after=after)
-    while True:
-        try:
-            row = next(rows, None)
-        except DAMAGED as error:
-            raise FileFault(f"cannot be read on: {error}") from None
-        if row is None:
-            return
-        yield _read(row, reading) if isinstance(row, Row) else row
+    with closing(rows):
+        while True:
+            try:
+                row = next(rows, None)
+            except DAMAGED as error:
+                raise FileFault(f"cannot be read on: {error}") from None
+            if row is None:
+                return
+            yield _read(row, reading) if isinstance(row, Row) else row
 
 
 def _rows(
     source: Source, from_: Opened, reading: Reading, *, delimiter: str, after: int
-) -> Iterator[Row | Unreadable]:
+) -> Generator[Row | Unreadable]:
     match source.format:
         case Format.JSONL:
             return read_json(from_.content, after=after)
