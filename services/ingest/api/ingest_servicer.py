@@ -13,12 +13,10 @@ from libs import auth
 from libs.clock import Clock
 from libs.errors import FieldInvalid
 from libs.partition import partition_of
-from libs.tenant import Tenant
 from libs.wire import Faults, page_token, parse_page, parse_request, parse_text
-from services.ingest.api import answers, parsing
-from services.ingest.domain.candidates import Rules, Submission
+from services.ingest.api import answers, parsing, submitting
+from services.ingest.domain.candidates import Rules
 from services.ingest.domain.columns import Selection
-from services.ingest.domain.limits import Limits, check_batch
 from services.ingest.operations import heads, reading, resubmitting
 from services.ingest.operations.announcing import slice_message
 from services.ingest.operations.correcting import Corrector, Identity
@@ -27,7 +25,7 @@ from services.ingest.operations.recording import Recorder
 from services.ingest.operations.settings import LimitsCache
 from services.ingest.store.rejected import RejectedPage
 from services.ingest.store.settings import Topology
-from tally.ingest.v1 import event_pb2, ingest_service_pb2_grpc
+from tally.ingest.v1 import bulk_pb2, event_pb2, ingest_service_pb2_grpc
 from tally.ingest.v1 import ingest_service_pb2 as pb
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -51,36 +49,33 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         self, request: pb.RecordEventsRequest, context: Context
     ) -> pb.RecordEventsResponse:
         """Record a batch of events."""
-        tenant = auth.tenant()
-        received = parsing.micros(self.clock.now())
-        if not request.events:
-            raise FieldInvalid("events", "is missing")
-        limits = await self.limits.load(tenant)
-        check_batch(limits, events=len(request.events), size=request.ByteSize())
-        submission = self._submission(tenant, limits, received, request)
+        rules = await self._rules()
+        submission = submitting.rows_of(rules, request, atomic=request.atomic)
         return answers.recorded_message(await self.recorder.record(submission))
 
-    def _submission(
-        self, tenant: Tenant, limits: Limits, received: int, request: pb.RecordEventsRequest
-    ) -> Submission:
-        rules = Rules(tenant, limits, received, self.topology.partitions, self.topology.key_secret)
-        request.DiscardUnknownFields()
-        # Deterministic, so that a rejected event is recognised when it is sent again.
-        content = request.SerializeToString(deterministic=True)
-        return Submission(rules, request.atomic, len(request.events), content)
+    async def RecordColumns(
+        self, request: bulk_pb2.RecordColumnsRequest, context: Context
+    ) -> bulk_pb2.RecordColumnsResponse:
+        """Record a batch of events as columns."""
+        rules = await self._rules()
+        submission = submitting.columns_of(rules, request.columns, atomic=request.atomic)
+        return answers.columns_message(await self.recorder.record(submission))
+
+    async def _rules(self) -> Rules:
+        """Return what decides on a request of the caller that is received now."""
+        tenant, received = auth.tenant(), parsing.micros(self.clock.now())
+        limits = await self.limits.load(tenant)
+        return Rules(tenant, limits, received, self.topology.partitions, self.topology.key_secret)
 
     async def AmendEvent(
         self, request: pb.AmendEventRequest, context: Context
     ) -> pb.AmendEventResponse:
         """Give a stored event new content."""
-        tenant = auth.tenant()
-        received = parsing.micros(self.clock.now())
         command = parse_request(request, request.request_id)
         if not request.HasField("event"):
             raise FieldInvalid("event", "is missing")
-        limits = await self.limits.load(tenant)
-        alone = pb.RecordEventsRequest(events=[request.event])
-        submission = self._submission(tenant, limits, received, alone)
+        rules = await self._rules()
+        submission = submitting.row_of(rules, request.event)
         return await self.corrector.amend(command, submission)
 
     async def RetractEvent(
@@ -101,18 +96,16 @@ class IngestServicer(ingest_service_pb2_grpc.IngestServiceServicer):
         self, request: pb.ResubmitRejectedRequest, context: Context
     ) -> pb.ResubmitRejectedResponse:
         """Record rejected events again."""
-        tenant = auth.tenant()
-        received = parsing.micros(self.clock.now())
-        ids = parsing.parse_resubmitted(request)
+        tenant, ids = auth.tenant(), parsing.parse_resubmitted(request)
+        rules = await self._rules()
         sent = await resubmitting.load_contents(self.engine, tenant, ids)
         events = [
             one.event if one.HasField("event") else event_pb2.Event.FromString(sent[rejected_id])
             for rejected_id, one in zip(ids, request.resubmissions, strict=True)
         ]
         batch = pb.RecordEventsRequest(events=events)
-        limits = await self.limits.load(tenant)
-        check_batch(limits, events=len(events), size=batch.ByteSize())
-        recorded = await self.recorder.record(self._submission(tenant, limits, received, batch))
+        submission = submitting.rows_of(rules, batch, atomic=False)
+        recorded = await self.recorder.record(submission)
         await resubmitting.mark(self.engine, tenant, ids, recorded, now=self.clock.now())
         answer = answers.recorded_message(recorded)
         return pb.ResubmitRejectedResponse(verdicts=answer.verdicts, ack_token=answer.ack_token)

@@ -10,20 +10,19 @@ from numpy.typing import NDArray
 
 from libs.partition import partition_of
 from libs.tenant import Tenant
+from services.ingest.domain.columns_reading import read_columns
 from services.ingest.domain.digest import NO_TIME, digests, text_words
-from services.ingest.domain.event import MICROS_PER_SECOND
-from services.ingest.domain.identity import event_keys
+from services.ingest.domain.event import MICROS_PER_SECOND, Event
+from services.ingest.domain.identity import Ids, event_keys
 from services.ingest.domain.limits import Limits
-from services.ingest.domain.number import parse_number
-from services.ingest.domain.properties import Properties, read_properties
+from services.ingest.domain.part import Part, Sent, join
+from services.ingest.domain.properties import Properties, sort_properties
+from services.ingest.domain.rows import read_rows
 from services.ingest.domain.screening import find_suspects
-from services.ingest.domain.sent import sent_event
-from services.ingest.domain.texts import Texts, cut
+from services.ingest.domain.sent_columns import CheckedColumns
+from services.ingest.domain.texts import Texts
 from services.ingest.domain.validation import Rejection, find_fault
-from services.ingest.domain.wire import Field, Fields, Ints, find_events, read_fields
-
-SHARED = (Field.SOURCE, Field.TYPE, Field.CUSTOMER_ID, Field.SUBSCRIPTION_ID, Field.HOLD_ID)
-UNREADABLE = -1  # The place of an amount that breaks the grammar of decimals.
+from services.ingest.domain.wire import Field, Flags, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +38,22 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One request: its events, as a serialized RecordEventsRequest without unknown fields."""
+    """One request: its events in one of two forms.
+
+    Rows are a serialized RecordEventsRequest without unknown fields.
+    """
 
     rules: Rules
     atomic: bool  # Whether they are stored all or none.
     events: int
-    content: bytes
+    content: bytes | CheckedColumns
+
+    @property
+    def size(self) -> int:
+        """How many bytes its events have as rows, whatever form they came in."""
+        if isinstance(self.content, CheckedColumns):
+            return self.content.size
+        return len(self.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +64,10 @@ class Candidates:
     and has all texts of an event but its id; amounts are in canonical form.
     """
 
-    fields: Fields
     tenants: Ints
     received: Ints  # Microseconds since 1970.
     times: Ints  # As sent, else when received.
+    times_given: Flags
     places: dict[Field, Ints]
     properties: Properties
     texts: Sequence[bytes]
@@ -67,63 +76,81 @@ class Candidates:
     digests: Ints
     partitions: Ints
     faults: dict[int, Rejection]
+    sent: Sent
 
     def content(self, row: int) -> bytes:
-        """Return an event as it was sent."""
-        events = self.fields.events
-        return self.fields.data[events.starts[row] : events.ends[row]]
+        """Return an event as a serialized tally.ingest.v1.Event, as it was sent."""
+        return self.sent.content(row)
+
+    def event(self, row: int) -> Event:
+        """Return an event as it was sent; what breaks its grammar is Unreadable."""
+        return self.sent.event(row)
+
+    def text(self, field: Field, row: int) -> str:
+        """Return one of an event's texts, also of one at fault; not its id, nor its amount."""
+        place: int = self.places[field][row]
+        return self.texts[place].decode()
 
 
 def read_candidates(group: Sequence[Submission]) -> Candidates:
     """Read, check and name the events of `group`, request after request."""
-    data, events = find_events([one.content for one in group])
-    counts = [one.events for one in group]
-    properties_max = max(one.rules.limits.properties_max for one in group)
-    fields = read_fields(data, events, properties_max=properties_max)
-    tenants = np.repeat(np.array([one.rules.tenant for one in group], np.int64), counts)
-    received = np.repeat(np.array([one.rules.received for one in group], np.int64), counts)
-    texts, ids = Texts(), cut(data, fields.texts[Field.ID])
-    places = {field: texts.places(data, fields.octets, fields.texts[field]) for field in SHARED}
-    places[Field.AMOUNT] = _read_amounts(cut(data, fields.texts[Field.AMOUNT]), texts)
-    properties = read_properties(fields, texts)
-    sent = fields.times.seconds * MICROS_PER_SECOND + fields.times.nanos // 1_000
-    all_texts = texts.all()
+    texts = Texts()
+    part = _read_parts(group, texts)
+    requests = np.repeat(np.arange(len(group)), [one.events for one in group])
+    tenants = np.array([one.rules.tenant for one in group], np.int64)[requests]
+    received = np.array([one.rules.received for one in group], np.int64)[requests]
+    times = part.times
+    sent = times.seconds * MICROS_PER_SECOND + times.nanos // 1_000
+    all_texts, ids = texts.all(), Ids.of(part.ids)
+    properties = sort_properties(part.properties, all_texts)
     rules = group[0].rules  # How the log is divided and keyed is the same for all.
     return Candidates(
-        fields=fields,
         tenants=tenants,
         received=received,
-        times=np.where(fields.times.given, sent, received),
-        places=places,
+        times=np.where(times.given, sent, received),
+        times_given=times.given,
+        places=part.places,
         properties=properties,
         texts=all_texts,
-        ids=ids,
-        keys=event_keys(fields, ids, rules.key_secret),
-        digests=_digests(fields, sent, places, properties, all_texts),
-        partitions=_partitions(tenants, places[Field.CUSTOMER_ID], all_texts, rules.partitions),
-        faults=_find_faults(group, fields, received, places, properties, all_texts),
+        ids=part.ids,
+        keys=event_keys(ids, part.places[Field.SOURCE], all_texts, rules.key_secret),
+        digests=_digests(np.where(times.given, sent, NO_TIME), part.places, properties, all_texts),
+        partitions=_partitions(
+            tenants, part.places[Field.CUSTOMER_ID], all_texts, rules.partitions
+        ),
+        faults=_find_faults(group, part, ids, received, requests, all_texts),
+        sent=part.sent,
     )
 
 
-def _read_amounts(sent: Sequence[bytes], texts: Texts) -> Ints:
-    """Return the places of amounts in canonical form, UNREADABLE for what is none."""
-    places = {b"": texts.place(b"")}
-    for text in set(sent) - places.keys():
-        number = parse_number(text.decode())
-        places[text] = UNREADABLE if number is None else texts.place(number.canonical().encode())
-    return np.fromiter(map(places.__getitem__, sent), np.int64, len(sent))
+def _read_parts(group: Sequence[Submission], texts: Texts) -> Part:
+    """Read all rows at once, and all columns; return them in the group's order."""
+    properties_max = max(one.rules.limits.properties_max for one in group)
+    rows = [one.content for one in group if isinstance(one.content, bytes)]
+    columns = [one.content for one in group if isinstance(one.content, CheckedColumns)]
+    if not columns:
+        return read_rows(rows, texts, properties_max=properties_max)
+    part = read_columns(columns, texts, properties_max=properties_max)
+    if not rows:
+        return part
+    parts = [read_rows(rows, texts, properties_max=properties_max), part]
+    at_rows, at_columns = 0, len(parts[0].ids)
+    order = []
+    for one in group:
+        if isinstance(one.content, bytes):
+            order.append(np.arange(at_rows, at_rows + one.events))
+            at_rows += one.events
+        else:
+            order.append(np.arange(at_columns, at_columns + one.events))
+            at_columns += one.events
+    return join(parts, np.concatenate(order))
 
 
 def _digests(
-    fields: Fields,
-    sent: Ints,
-    places: dict[Field, Ints],
-    properties: Properties,
-    texts: Sequence[bytes],
+    times: Ints, places: dict[Field, Ints], properties: Properties, texts: Sequence[bytes]
 ) -> Ints:
     words = text_words(texts)
     named = (Field.TYPE, Field.CUSTOMER_ID, Field.SUBSCRIPTION_ID, Field.AMOUNT, Field.HOLD_ID)
-    times = np.where(fields.times.given, sent, NO_TIME)
     return digests([times, *(words[places[field]] for field in named)], properties, words)
 
 
@@ -138,21 +165,19 @@ def _partitions(tenants: Ints, customers: Ints, texts: Sequence[bytes], partitio
 
 def _find_faults(
     group: Sequence[Submission],
-    fields: Fields,
+    part: Part,
+    ids: Ids,
     received: Ints,
-    places: dict[Field, Ints],
-    properties: Properties,
+    requests: Ints,
     texts: Sequence[bytes],
 ) -> dict[int, Rejection]:
     """Screen all events at once, and look closely only at those that may be at fault."""
     limits = [one.rules.limits for one in group]
-    requests = np.repeat(np.arange(len(group)), [one.events for one in group])
-    suspects = find_suspects(fields, received, limits, requests, places, properties, texts)
+    suspects = find_suspects(part, ids, received, limits, requests, texts)
     faults: dict[int, Rejection] = {}
     for row in suspects.tolist():
         rules = group[requests[row]].rules
-        size = int(fields.events.lengths[row])
-        event = sent_event(fields, row)
+        event, size = part.sent.event(row), int(part.sizes[row])
         fault = find_fault(event, size, received=rules.received, limits=rules.limits)
         if fault is not None:
             faults[row] = fault

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from services.ingest.domain.columns import Kind
@@ -10,6 +12,7 @@ from services.ingest.domain.texts import Texts
 from services.ingest.domain.wire import Flags, Ints, Octets, Spans
 
 UNREADABLE = 0  # The kind of what breaks the grammar of decimals, or is missing.
+UNREADABLE_AMOUNT = -1  # The place of an amount that does so.
 PLAIN_DIGITS_MAX = 18  # With so many no bound can be passed, nor 64 bits.
 ZERO, NINE, POINT = ord("0"), ord("9"), ord(".")
 
@@ -27,6 +30,16 @@ def read_decimals(
         sent = data[spans.starts[place] : spans.ends[place]]
         kinds[place], mantissas[place], exponents[place] = _read_one(sent, texts)
     return kinds, mantissas, exponents
+
+
+def read_amounts(sent: Sequence[bytes], texts: Texts) -> Ints:
+    """Return the places of amounts in canonical form; none stays none."""
+    places = {b"": texts.place(b"")}
+    for text in set(sent) - places.keys():
+        number = parse_number(text.decode())
+        canonical = None if number is None else number.canonical().encode()
+        places[text] = UNREADABLE_AMOUNT if canonical is None else texts.place(canonical)
+    return np.fromiter(map(places.__getitem__, sent), np.int64, len(sent))
 
 
 def _read_plain(octets: Octets, spans: Spans) -> tuple[Flags, Ints, Ints]:

@@ -38,7 +38,7 @@ def encode(candidates: Candidates, rows: Ints, indexes: Ints) -> Columns:
         amounts=places(Field.AMOUNT),
         hold_ids=places(Field.HOLD_ID),
         times=candidates.times[rows].astype("<i8").tobytes(),
-        times_given=candidates.fields.times.given[rows].tobytes(),
+        times_given=candidates.times_given[rows].tobytes(),
         received_times=candidates.received[rows].astype("<i8").tobytes(),
         properties=tuple(_property_columns(candidates, properties, strings)),
     )

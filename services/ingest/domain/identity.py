@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.ingest.domain.wire import Field, Fields, Ints
+from services.ingest.domain.texts import laid_out
+from services.ingest.domain.wire import Ints, Octets, Spans
 
 KEY_BYTES = 16
 TIME_BYTES = 6  # UUIDv7 and ULID both begin with 48 bits of milliseconds.
@@ -22,6 +24,21 @@ DIGITS = [place for place in range(UUID_CHARACTERS) if place not in DASHES]
 VALUES = np.full(256, NO_DIGIT, np.uint8)  # Of hexadecimal digits in lower case.
 VALUES[[ord(digit) for digit in "0123456789abcdef"]] = range(16)
 TO_BASE_32 = str.maketrans("0123456789ABCDEFGHJKMNPQRSTVWXYZ", "0123456789abcdefghijklmnopqrstuv")
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """The ids of many events, one by one and one behind the other."""
+
+    texts: Sequence[bytes]
+    octets: Octets
+    spans: Spans
+
+    @staticmethod
+    def of(texts: Sequence[bytes]) -> Ids:
+        """Return `texts` as ids."""
+        _, octets, spans = laid_out(texts)
+        return Ids(texts, octets, spans)
 
 
 def event_key(source: str, event_id: str, secret: bytes) -> bytes:
@@ -40,25 +57,27 @@ def event_key(source: str, event_id: str, secret: bytes) -> bytes:
     return hashed if ordered is None else ordered[:TIME_BYTES] + hashed[TIME_BYTES:]
 
 
-def event_keys(fields: Fields, ids: Sequence[bytes], secret: bytes) -> NDArray[np.uint8]:
-    """Return the keys of many events, 16 bytes a row, as `event_key` gives them."""
-    ordered, ordered_keys = _uuid_keys(fields)
-    keys = np.zeros((len(ids), KEY_BYTES), np.uint8)
+def event_keys(ids: Ids, sources: Ints, texts: Sequence[bytes], secret: bytes) -> NDArray[np.uint8]:
+    """Return the keys of many events, 16 bytes a row, as `event_key` gives them.
+
+    `sources` are places in `texts`, 0 for none.
+    """
+    ordered, ordered_keys = _uuid_keys(ids, sources)
+    keys = np.zeros((len(sources), KEY_BYTES), np.uint8)
     keys[ordered] = ordered_keys
-    others = np.setdiff1d(np.arange(len(ids)), ordered, assume_unique=True)
-    sources = fields.texts[Field.SOURCE]
-    for row in others.tolist():
-        source = fields.data[sources.starts[row] : sources.ends[row]].decode()
-        keys[row] = list(event_key(source, ids[row].decode(), secret))
+    other = np.ones(len(sources), np.bool_)
+    other[ordered] = False
+    for row in np.flatnonzero(other).tolist():
+        source = texts[sources[row]].decode()
+        keys[row] = list(event_key(source, ids.texts[row].decode(), secret))
     return keys
 
 
-def _uuid_keys(fields: Fields) -> tuple[Ints, NDArray[np.uint8]]:
+def _uuid_keys(ids: Ids, sources: Ints) -> tuple[Ints, NDArray[np.uint8]]:
     """Return the rows whose id is its own key, a UUIDv7 without a source, and these keys."""
-    spans = fields.texts[Field.ID]
-    no_source = fields.texts[Field.SOURCE].lengths == 0
-    rows = np.flatnonzero((spans.lengths == UUID_CHARACTERS) & no_source)
-    characters = fields.octets[spans.starts[rows, None] + np.arange(UUID_CHARACTERS)]
+    spans = ids.spans
+    rows = np.flatnonzero((spans.lengths == UUID_CHARACTERS) & (sources == 0))
+    characters = ids.octets[spans.starts[rows, None] + np.arange(UUID_CHARACTERS)]
     digits = VALUES[characters[:, DIGITS]]
     is_uuid = (digits < NO_DIGIT).all(axis=1) & (characters[:, DASHES] == ord("-")).all(axis=1)
     is_uuid &= (digits[:, 12] == 7) & (digits[:, 16] >> 2 == 2)  # Version and variant.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +12,34 @@ from services.ingest.domain.columns import Kind
 from services.ingest.domain.decimals import UNREADABLE, read_decimals
 from services.ingest.domain.texts import Texts
 from services.ingest.domain.wire import Fields, Flags, Ints
+
+
+@dataclass(frozen=True, slots=True)
+class SentProperties:
+    """Properties as a reader finds them: as `Properties` has them, in any order."""
+
+    rows: Ints
+    names: Ints
+    kinds: Ints  # Or UNREADABLE.
+    values: Ints
+    exponents: Ints
+
+    @staticmethod
+    def joined(parts: Sequence[SentProperties]) -> SentProperties:
+        """Return the properties of `parts`, one part behind the other."""
+        columns = [
+            (part.rows, part.names, part.kinds, part.values, part.exponents) for part in parts
+        ]
+        return SentProperties(*map(np.concatenate, zip(*columns, strict=True)))
+
+    def at(self, places: Ints) -> SentProperties:
+        """Return the properties at `places`."""
+        columns = (self.rows, self.names, self.kinds, self.values, self.exponents)
+        return SentProperties(*(column[places] for column in columns))
+
+    def moved(self, rows: Ints, start: int) -> SentProperties:
+        """Return them as those of other events: row 0 becomes `rows[start]`."""
+        return replace(self, rows=rows[self.rows + start])
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +70,30 @@ class Properties:
         return Properties(*(column[places] for column in columns))
 
 
-def read_properties(fields: Fields, texts: Texts) -> Properties:
+def read_properties(fields: Fields, texts: Texts) -> SentProperties:
     """Return the properties of serialized events; names, texts and large decimals get places."""
     found = fields.properties
     names = texts.places(fields.data, fields.octets, found.keys)
-    ranks = _ranks(names, texts)
     kinds, values, exponents = _read_values(fields, texts)
-    properties = Properties(found.rows, names, ranks, kinds, values, exponents)
-    # Most come sorted by name.
-    places = found.rows * (int(ranks.max(initial=0)) + 1) + ranks
+    return SentProperties(found.rows, names, kinds, values, exponents)
+
+
+def sort_properties(sent: SentProperties, texts: Sequence[bytes]) -> Properties:
+    """Return properties by event and then by the bytes of their names."""
+    ranks = _ranks(sent.names, texts)
+    properties = Properties(sent.rows, sent.names, ranks, sent.kinds, sent.values, sent.exponents)
+    # Most come sorted.
+    places = sent.rows * (int(ranks.max(initial=0)) + 1) + ranks
     if (places[1:] > places[:-1]).all():
         return properties
     return properties.at(np.argsort(places, kind="stable"))
 
 
-def _ranks(names: Ints, texts: Texts) -> Ints:
+def _ranks(names: Ints, texts: Sequence[bytes]) -> Ints:
     """Return the ranks of `names` in the order of their bytes."""
-    known = texts.all()
-    distinct = sorted(np.unique(names).tolist(), key=known.__getitem__)
-    ranks = np.zeros(len(known), np.int64)
+    ranks = np.zeros(len(texts), np.int64)
+    ranks[names] = 1
+    distinct = sorted(np.flatnonzero(ranks).tolist(), key=texts.__getitem__)
     ranks[distinct] = np.arange(len(distinct))
     return ranks[names]
 

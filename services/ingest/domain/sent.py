@@ -38,22 +38,21 @@ def sent_event(fields: Fields, row: int) -> Event:
     time = None
     if times.given[row]:
         time = parse_time(int(times.seconds[row]), int(times.nanos[row]))
-    amount = text(fields, Field.AMOUNT, row)
+    amount = _text(fields, Field.AMOUNT, row)
     return Event(
-        id=text(fields, Field.ID, row),
-        source=text(fields, Field.SOURCE, row),
-        type=text(fields, Field.TYPE, row),
+        id=_text(fields, Field.ID, row),
+        source=_text(fields, Field.SOURCE, row),
+        type=_text(fields, Field.TYPE, row),
         time=time,
-        customer_id=text(fields, Field.CUSTOMER_ID, row),
-        subscription_id=text(fields, Field.SUBSCRIPTION_ID, row),
+        customer_id=_text(fields, Field.CUSTOMER_ID, row),
+        subscription_id=_text(fields, Field.SUBSCRIPTION_ID, row),
         properties=_properties(fields, row),
-        amount=_number(amount) if amount else None,
-        hold_id=text(fields, Field.HOLD_ID, row),
+        amount=sent_number(amount) if amount else None,
+        hold_id=_text(fields, Field.HOLD_ID, row),
     )
 
 
-def text(fields: Fields, field: Field, row: int) -> str:
-    """Return one text of the event in `row`."""
+def _text(fields: Fields, field: Field, row: int) -> str:
     return _cut(fields, fields.texts[field], row)
 
 
@@ -72,12 +71,13 @@ def _value(fields: Fields, place: int) -> PropertyValue:
         case Kind.TEXT:
             return _cut(fields, values, place)
         case Kind.DECIMAL:
-            return _number(_cut(fields, values, place))
+            return sent_number(_cut(fields, values, place))
         case Kind.FLAG:
             return bool(fields.octets[values.starts[place]])
 
 
-def _number(sent: str) -> Number | Unreadable:
+def sent_number(sent: str) -> Number | Unreadable:
+    """Read a decimal that was sent."""
     return parse_number(sent) or Unreadable(f"{sent[:70]!r} {NO_DECIMAL}")
 
 

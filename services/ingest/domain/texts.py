@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 
-from services.ingest.domain.wire import Ints, Octets, Spans
+from services.ingest.domain.wire import PADDING, Ints, Octets, Spans
 
 GROUPED_MIN = 64  # Fewer are looked up sooner than they are grouped.
 WORD_BYTES = 8
@@ -54,6 +55,14 @@ def cut(data: bytes, spans: Spans) -> list[bytes]:
         data[start:end]
         for start, end in zip(spans.starts.tolist(), spans.ends.tolist(), strict=True)
     ]
+
+
+def laid_out(texts: Sequence[bytes]) -> tuple[bytes, Octets, Spans]:
+    """Return `texts` one behind the other, padded, and where each lies."""
+    data = b"".join([*texts, PADDING])
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    ends = np.cumsum(lengths)
+    return data, np.frombuffer(data, np.uint8), Spans(ends - lengths, ends)
 
 
 def first_of_equals(octets: Octets, spans: Spans) -> Ints:

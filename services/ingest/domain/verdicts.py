@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import overload
 
 import numpy as np
 
 from services.ingest.domain.candidates import Candidates, Submission
 from services.ingest.domain.digest import DIGEST_VERSION
-from services.ingest.domain.sent import text
 from services.ingest.domain.validation import Reason, Rejection
 from services.ingest.domain.wire import Field, Flags, Ints
 
@@ -23,6 +24,9 @@ class Verdict(Enum):
     CONFLICT = "CONFLICT"
     REJECTED = "REJECTED"
     NOT_STORED = "NOT_STORED"
+
+
+STORED = (Verdict.ACCEPTED, Verdict.DUPLICATE)  # Successes for whoever sent the event.
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +63,74 @@ class Refused:
     rejection: Rejection
 
 
+ACCEPTED = Judgement(Verdict.ACCEPTED)
+REPEATED_IN_GROUP = Judgement(Verdict.DUPLICATE)
+NOT_STORED = Judgement(Verdict.NOT_STORED)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgements(Sequence[Judgement]):
+    """The verdicts on a request: `usual` on all its events but the `special` ones, by index."""
+
+    events: int
+    usual: Judgement
+    special: Mapping[int, Judgement]
+
+    def __len__(self) -> int:
+        """Return how many events there are."""
+        return self.events
+
+    @overload
+    def __getitem__(self, index: int) -> Judgement: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Judgement]: ...
+    def __getitem__(self, index: int | slice) -> Judgement | list[Judgement]:
+        """Return the verdict on one event, or those on several."""
+        return self.all()[index]
+
+    def __iter__(self) -> Iterator[Judgement]:
+        """Give the verdicts in the request's order."""
+        return iter(self.all())
+
+    def all(self) -> list[Judgement]:
+        """Return the verdicts in the request's order."""
+        judged = [self.usual] * self.events
+        for index, one in self.special.items():
+            judged[index] = one
+        return judged
+
+    def counts(self) -> Counter[Verdict]:
+        """Return how many events got each verdict."""
+        counts = Counter(one.verdict for one in self.special.values())
+        counts[self.usual.verdict] += self.events - len(self.special)
+        return counts
+
+    def exceptions(self) -> Iterator[tuple[int, Judgement]]:
+        """Give the events, by index, that neither are stored nor were before."""
+        judged = enumerate(self.all()) if self.usual is NOT_STORED else self.special.items()
+        return ((index, one) for index, one in judged if one.verdict not in STORED)
+
+    def newest(self, sealed: int) -> int:
+        """Return the newest segment that holds one of the events, 0 for none.
+
+        `sealed` is that of the group.
+        """
+        if self.counts()[Verdict.ACCEPTED]:
+            return sealed
+        repeated = (one for one in self.special.values() if one.verdict is Verdict.DUPLICATE)
+        return max((one.number or sealed for one in repeated), default=0)
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What happens to a group: `judgements` by request and event, and what is written.
+    """What happens to a group: the judgements on each request, and what is written.
 
     `accepted` are the rows that go into the segment, in their order.
     """
 
-    judgements: list[list[Judgement]]
+    judgements: list[Judgements]
     accepted: Ints
     refused: list[Refused]
-
-
-ACCEPTED = Judgement(Verdict.ACCEPTED)
-REPEATED_IN_GROUP = Judgement(Verdict.DUPLICATE)
-NOT_STORED = Judgement(Verdict.NOT_STORED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +198,7 @@ def decide(
     first_rows = identities.first_rows
     accepted = ~_may_differ(first_rows, stored)
     special = np.flatnonzero(~accepted)  # All others are new, and nothing can be said of them.
-    judgements: list[list[Judgement]] = []
+    judgements: list[Judgements] = []
     refused: list[Refused] = []
     taken: dict[int, int] = {}
     start = 0
@@ -167,10 +224,8 @@ def decide(
         else:
             taken |= own
             accepted[list(own.values())] = True
-        of_request = [others] * submission.events
-        for row, one in judged.items():
-            of_request[row - start] = one
-        judgements.append(of_request)
+        special_here = {row - start: one for row, one in judged.items()}
+        judgements.append(Judgements(submission.events, others, special_here))
         start += submission.events
     return Decision(judgements, np.flatnonzero(accepted), refused)
 
@@ -215,7 +270,6 @@ def _withdrawn(judged: Judgement, first_row: int, own: Mapping[int, int]) -> boo
 
 
 def _conflict(candidates: Candidates, row: int) -> Judgement:
-    source = text(candidates.fields, Field.SOURCE, row)
-    event_id = text(candidates.fields, Field.ID, row)
+    source, event_id = candidates.text(Field.SOURCE, row), candidates.ids[row].decode()
     detail = f"source {source!r}, id {event_id!r} came before with other content"
     return Judgement(Verdict.CONFLICT, Rejection(Reason.CONFLICT, "id", detail))

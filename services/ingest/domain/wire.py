@@ -7,6 +7,7 @@ as protobuf itself writes them: each field once, none unknown, map entries whole
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -96,7 +97,7 @@ class Fields:
     unread: Ints
 
 
-def find_events(requests: list[bytes]) -> tuple[bytes, Spans]:
+def find_events(requests: Sequence[bytes]) -> tuple[bytes, Spans]:
     """Join serialized RecordEventsRequests; return the bytes, padded, and the events in them."""
     starts: list[int] = []
     ends: list[int] = []

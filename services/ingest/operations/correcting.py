@@ -208,7 +208,7 @@ def _recorded(found: Found, digest: int) -> Version:
 def _amended(current: Version, candidates: Candidates) -> Version:
     """Return `current` with the content of the only candidate."""
     content = candidates.content(0)
-    given = bool(candidates.fields.times.given[0])
+    given = bool(candidates.times_given[0])
     event = read_event(content)
     return replace(
         current,

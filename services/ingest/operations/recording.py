@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -20,7 +19,7 @@ from libs import telemetry
 from libs.clock import Clock
 from libs.worker import wait
 from services.ingest.domain.candidates import Submission
-from services.ingest.domain.verdicts import ACCEPTED, Judgement, Verdict
+from services.ingest.domain.verdicts import Judgements
 from services.ingest.operations import metrics
 from services.ingest.operations.sealing import SHARD, Sealed, seal
 from services.ingest.operations.turns import Turns
@@ -37,7 +36,7 @@ LINKS_MAX = 128
 class Recorded:
     """The verdicts on a request, in its order, and the segment up to which a read must wait."""
 
-    judgements: Sequence[Judgement]
+    judgements: Judgements
     shard: int
     number: int  # 0 if nothing of the request is in the log.
 
@@ -49,7 +48,7 @@ class _Waiting:
     answer: asyncio.Future[Recorded]
 
     def load(self) -> tuple[int, int]:
-        return self.submission.events, len(self.submission.content)
+        return self.submission.events, self.submission.size
 
 
 class Recorder:
@@ -147,20 +146,8 @@ def causes(requests: Sequence[SpanContext]) -> tuple[Context, list[Link]]:
 
 def _answer(group: Sequence[_Waiting], sealed: Sealed) -> None:
     for one, judgements in zip(group, sealed.decision.judgements, strict=True):
-        # Nearly all are the same object: what is left is counted one by one.
-        others = [judged for judged in judgements if judged is not ACCEPTED]
-        counts = Counter(judged.verdict for judged in others)
-        counts[Verdict.ACCEPTED] += len(judgements) - len(others)
-        for verdict, count in counts.items():
+        for verdict, count in judgements.counts().items():
             metrics.EVENTS.labels(verdict.value).inc(count)
         if not one.answer.done():
-            number = _number(others, sealed, accepted=counts[Verdict.ACCEPTED] > 0)
+            number = judgements.newest(sealed.number)
             one.answer.set_result(Recorded(judgements, SHARD, number))
-
-
-def _number(others: Sequence[Judgement], sealed: Sealed, *, accepted: bool) -> int:
-    """Return the newest segment that holds an event of the request, 0 for none."""
-    if accepted:
-        return sealed.number
-    repeated = (judged for judged in others if judged.verdict is Verdict.DUPLICATE)
-    return max((judged.number or sealed.number for judged in repeated), default=0)

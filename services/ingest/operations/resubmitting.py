@@ -10,11 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs import db
 from libs.tenant import Tenant
-from services.ingest.domain.verdicts import Verdict
+from services.ingest.domain.verdicts import STORED
 from services.ingest.operations.recording import Recorded
 from services.ingest.store import rejected
-
-STORED = (Verdict.ACCEPTED, Verdict.DUPLICATE)
 
 
 async def load_contents(

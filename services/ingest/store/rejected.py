@@ -17,7 +17,6 @@ from libs.errors import NotFound
 from libs.schema import among
 from libs.tenant import Tenant
 from services.ingest.domain.candidates import Candidates
-from services.ingest.domain.sent import text
 from services.ingest.domain.validation import Reason, Rejection
 from services.ingest.domain.verdicts import Refused
 from services.ingest.domain.wire import Field
@@ -173,7 +172,7 @@ def _row(candidates: Candidates, one: Refused) -> dict[str, Any]:
     return {
         "tenant": int(candidates.tenants[one.row]),
         "rejected_event_id": UUID(bytes=identity.digest()),
-        "customer_id": _storable(text(candidates.fields, Field.CUSTOMER_ID, one.row)),
+        "customer_id": _storable(candidates.text(Field.CUSTOMER_ID, one.row)),
         "reason": rejection.reason.value,
         "field": _storable(rejection.field),
         "detail": _storable(rejection.detail),

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from libs.tenant import Tenant
+from services.ingest.api import submitting
 from services.ingest.domain.candidates import Candidates, Rules, Submission, read_candidates
 from services.ingest.domain.columns import Columns
 from services.ingest.domain.encoding import encode
@@ -15,6 +16,7 @@ from services.ingest.domain.event import Event, LoggedEvent, Unreadable
 from services.ingest.domain.limits import Limits
 from services.ingest.domain.number import Number
 from tally.ingest.v1 import event_pb2, ingest_service_pb2
+from tally.ingest.v1.event_columns_pb2 import EventColumns
 
 T = TypeVar("T")
 
@@ -88,6 +90,18 @@ def sent_as(
     rules = Rules(tenant, limits, received, 4, SECRET)
     request = ingest_service_pb2.RecordEventsRequest(events=messages)
     return Submission(rules, atomic, len(messages), request.SerializeToString(deterministic=True))
+
+
+def sent_in_columns(
+    columns: EventColumns,
+    tenant: Tenant = TENANT,
+    atomic: bool = False,
+    received: int = NOW,
+    limits: Limits = DEFAULTS,
+) -> Submission:
+    """Return a request of these columns."""
+    rules = Rules(tenant, limits, received, 4, SECRET)
+    return submitting.columns_of(rules, columns, atomic=atomic)
 
 
 def read(*requests: Submission) -> Candidates:

@@ -1,0 +1,286 @@
+"""Reading requests of events as columns: what repeats is looked at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+
+from services.ingest.domain import wire
+from services.ingest.domain.columns import Kind
+from services.ingest.domain.decimals import UNREADABLE, read_amounts, read_decimals
+from services.ingest.domain.event import (
+    MICROS_PER_SECOND,
+    Event,
+    PropertyValue,
+    Unreadable,
+    parse_time,
+)
+from services.ingest.domain.number import WHOLE_DIGITS_MAX
+from services.ingest.domain.part import SHARED, Part
+from services.ingest.domain.properties import SentProperties
+from services.ingest.domain.row_form import KINDS, decimal_text, digit_counts, write_event
+from services.ingest.domain.sent import sent_number
+from services.ingest.domain.sent_columns import CheckedColumns, Form, Places, SentColumns
+from services.ingest.domain.texts import Texts, laid_out
+from services.ingest.domain.wire import Field, Flags, Ints, Times
+
+NO_VALUE = 0
+FORMS = tuple(Form)
+INT64_MIN = -(2**63)
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    """The values of the properties of all events, as sent, by event and then by key."""
+
+    rows: Ints
+    keys: Ints  # Places in `key_texts`.
+    key_texts: Sequence[bytes]
+    forms: Ints  # Places in FORMS.
+    values: Ints  # Places of texts, mantissas, or 0 and 1.
+    exponents: Ints
+
+    def are(self, *forms: Form) -> Flags:
+        """Tell which values have one of `forms`."""
+        chosen = np.array([form in forms for form in FORMS])
+        are: Flags = chosen[self.forms]
+        return are
+
+
+@dataclass(frozen=True, slots=True)
+class SentTable:
+    """Events of columns one by one. Places lead into the texts of all their requests."""
+
+    texts: Sequence[bytes]
+    ids: Sequence[bytes]
+    places: dict[Field, Ints]
+    times: Ints
+    times_given: Flags
+    values: _Values
+
+    def event(self, row: int) -> Event:
+        """Return the event in `row`; what breaks its grammar is Unreadable."""
+        text = {field: self._text(field, row).decode() for field in self.places}
+        amount = text[Field.AMOUNT]
+        return Event(
+            id=self.ids[row].decode(),
+            source=text[Field.SOURCE],
+            type=text[Field.TYPE],
+            time=parse_time(*self._time(row)) if self.times_given[row] else None,
+            customer_id=text[Field.CUSTOMER_ID],
+            subscription_id=text[Field.SUBSCRIPTION_ID],
+            properties={
+                key.decode(): _value_of(kind, value) for key, kind, value in self._properties(row)
+            },
+            amount=sent_number(amount) if amount else None,
+            hold_id=text[Field.HOLD_ID],
+        )
+
+    def content(self, row: int) -> bytes:
+        """Return the event in `row` as a serialized Event."""
+        texts = [(field, self._text(field, row)) for field in self.places]
+        time = int(self.times[row]) if self.times_given[row] else None
+        return write_event([(Field.ID, self.ids[row]), *texts], time, self._properties(row))
+
+    def _text(self, field: Field, row: int) -> bytes:
+        place: int = self.places[field][row]
+        return self.texts[place]
+
+    def _time(self, row: int) -> tuple[int, int]:
+        seconds, micros = divmod(int(self.times[row]), MICROS_PER_SECOND)
+        return seconds, micros * 1_000
+
+    def _properties(self, row: int) -> Iterator[tuple[bytes, wire.Kind, bytes]]:
+        """Give key, kind and value of each of its properties, as a row has them."""
+        values = self.values
+        first, after = np.searchsorted(values.rows, [row, row + 1]).tolist()
+        for place in range(first, after):
+            form, value = FORMS[values.forms[place]], int(values.values[place])
+            key = values.key_texts[values.keys[place]]
+            match form:
+                case Form.NONE:
+                    yield key, wire.Kind.NONE, b""
+                case Form.TEXTS | Form.DECIMAL_TEXTS:
+                    yield key, KINDS[form], self.texts[value]
+                case Form.DECIMALS:
+                    text = decimal_text(value, int(values.exponents[place]))
+                    yield key, wire.Kind.DECIMAL, text.encode()
+                case Form.FLAGS:
+                    yield key, wire.Kind.FLAG, bytes([value])
+
+
+def read_columns(requests: Sequence[CheckedColumns], texts: Texts, *, properties_max: int) -> Part:
+    """Return the events of `requests`, one request behind the other."""
+    sent = _lay_out([one.columns for one in requests])
+    values = sent.values
+    counts = np.bincount(values.rows, minlength=len(sent.ids))
+    too_many = counts > properties_max
+    read = np.arange(len(values.rows))
+    if too_many.any():
+        read = np.flatnonzero(~too_many[values.rows])
+    places = _places_of(sent, read, texts)
+    seconds, micros = np.divmod(sent.times, MICROS_PER_SECOND)
+    return Part(
+        ids=sent.ids,
+        sizes=np.concatenate([one.sizes for one in requests]),
+        times=Times(sent.times_given, seconds, micros * 1_000),
+        places={
+            **{field: places[sent.places[field]] for field in SHARED},
+            Field.AMOUNT: _amounts(sent, texts),
+        },
+        properties=_properties(sent, read, places, texts),
+        unread=np.flatnonzero(too_many),
+        sent=sent,
+    )
+
+
+def _lay_out(requests: Sequence[SentColumns]) -> SentTable:
+    counts = [len(one.ids) for one in requests]
+    texts = [one.texts for one in requests]
+    starts = [0, *np.cumsum([len(one) for one in texts]).tolist()]
+
+    def column(field: Field) -> Ints:
+        return np.concatenate(
+            [
+                _spread(one.places[field], count) + start
+                for one, count, start in zip(requests, counts, starts, strict=False)
+            ]
+        )
+
+    given = np.concatenate([one.times_given for one in requests])
+    times = np.concatenate(
+        [one.times if len(one.times) else np.zeros(len(one.ids), np.int64) for one in requests]
+    )
+    return SentTable(
+        texts=list(chain.from_iterable(texts)),
+        ids=list(chain.from_iterable(one.ids for one in requests)),
+        places={field: column(field) for field in (*SHARED, Field.AMOUNT)},
+        times=np.where(given, times, 0),
+        times_given=given,
+        values=_values_of(requests, starts),
+    )
+
+
+def _spread(places: Places, count: int) -> Ints:
+    """Return one place an event: as many as there are, the one for all, or that of ""."""
+    if len(places) == count:
+        return places.astype(np.int64)
+    return np.full(count, places[0] if len(places) else 0, np.int64)
+
+
+def _values_of(requests: Sequence[SentColumns], text_starts: Sequence[int]) -> _Values:
+    """Return the values of all requests, sorted by event; keys come sorted."""
+    row_start = 0
+    rows, values, exponents = ([np.zeros(0, np.int64)] for _ in range(3))
+    keys: list[bytes] = []
+    forms: list[int] = []
+    for request, text_start in zip(requests, text_starts, strict=False):
+        count = len(request.ids)
+        for one in sorted(request.properties, key=lambda values: values.key):
+            rows.append(one.rows(count) + row_start)
+            keys.append(one.key)
+            forms.append(FORMS.index(one.form))
+            is_text = one.form in (Form.TEXTS, Form.DECIMAL_TEXTS)
+            own = one.values.astype(np.int64) + text_start * is_text
+            values.append(own if one.form is not Form.NONE else np.full(len(rows[-1]), NO_VALUE))
+            exponents.append(
+                one.powers() if one.form is Form.DECIMALS else np.zeros(len(rows[-1]), np.int64)
+            )
+        row_start += count
+    lengths = [len(one) for one in rows[1:]]
+    owners = np.concatenate(rows)
+    order = _order(owners, row_start)
+    return _Values(
+        rows=owners[order],
+        keys=np.repeat(np.arange(len(keys)), lengths)[order],
+        key_texts=keys,
+        forms=np.repeat(np.array(forms, np.int64), lengths)[order],
+        values=np.concatenate(values)[order],
+        exponents=np.concatenate(exponents)[order],
+    )
+
+
+def _order(rows: Ints, count: int) -> Ints:
+    """Return the places of `rows` in ascending order; equal ones stay in theirs."""
+    short = rows.astype(np.uint16) if count <= 1 << 16 else rows  # Sorted by radix.
+    return np.argsort(short, kind="stable")
+
+
+def _places_of(sent: SentTable, read: Ints, texts: Texts) -> Ints:
+    """Return the group's places of the texts that columns name as such; 0 for the others."""
+    used = np.zeros(len(sent.texts), np.bool_)
+    for field in SHARED:
+        used[sent.places[field]] = True
+    values = sent.values
+    used[values.values[read[values.are(Form.TEXTS)[read]]]] = True
+    named = np.flatnonzero(used)
+    places = np.zeros(len(used), np.int64)
+    found = map(texts.place, map(sent.texts.__getitem__, named.tolist()))
+    places[named] = np.fromiter(found, np.int64, len(named))
+    return places
+
+
+def _amounts(sent: SentTable, texts: Texts) -> Ints:
+    named, places = np.unique(sent.places[Field.AMOUNT], return_inverse=True)
+    return read_amounts([sent.texts[place] for place in named.tolist()], texts)[places]
+
+
+def _properties(sent: SentTable, read: Ints, places: Ints, texts: Texts) -> SentProperties:
+    """Return the properties at `read`; `places` are those of texts in the group."""
+    values = sent.values
+    names = np.array([texts.place(key) for key in values.key_texts], np.int64)
+    kinds = np.full(len(values.rows), UNREADABLE, np.int64)
+    own, exponents = np.zeros_like(values.values), np.zeros_like(values.values)
+    chosen = values.are(Form.TEXTS)
+    kinds[chosen], own[chosen] = Kind.TEXT, places[values.values[chosen]]
+    chosen = values.are(Form.FLAGS)
+    kinds[chosen], own[chosen] = Kind.FLAG, values.values[chosen]
+    chosen = values.are(Form.DECIMALS)
+    if chosen.any():
+        decimals = _decimals(values.values[chosen], values.exponents[chosen], texts)
+        kinds[chosen], own[chosen], exponents[chosen] = decimals
+    chosen = values.are(Form.DECIMAL_TEXTS)
+    if chosen.any():
+        decimals = _decimal_texts(sent.texts, values.values[chosen], texts)
+        kinds[chosen], own[chosen], exponents[chosen] = decimals
+    found = SentProperties(values.rows, names[values.keys], kinds, own, exponents)
+    return found if len(read) == len(kinds) else found.at(read)
+
+
+def _decimals(mantissas: Ints, exponents: Ints, texts: Texts) -> tuple[Ints, Ints, Ints]:
+    """Return kind, value and exponent of each decimal, as `read_decimals` does."""
+    good = digit_counts(mantissas) + exponents <= WHOLE_DIGITS_MAX
+    good |= mantissas == 0
+    kinds = np.where(good, np.int64(Kind.DECIMAL), UNREADABLE)
+    powers = np.where(mantissas == 0, 0, exponents)
+    large = np.flatnonzero(mantissas == INT64_MIN)  # Alone in not having its negative.
+    if len(large):
+        written = [decimal_text(INT64_MIN, power) for power in exponents[large].tolist()]
+        data, octets, spans = laid_out([text.encode() for text in written])
+        found = read_decimals(data, octets, spans, texts)
+        mantissas = mantissas.copy()
+        kinds[large], mantissas[large], powers[large] = found
+    return kinds, mantissas, powers
+
+
+def _decimal_texts(sent: Sequence[bytes], places: Ints, texts: Texts) -> tuple[Ints, Ints, Ints]:
+    """Return kind, value and exponent of the decimals at `places`; each text is read once."""
+    named, rows = np.unique(places, return_inverse=True)
+    data, octets, spans = laid_out([sent[place] for place in named.tolist()])
+    kinds, values, exponents = read_decimals(data, octets, spans, texts)
+    return kinds[rows], values[rows], exponents[rows]
+
+
+def _value_of(kind: wire.Kind, value: bytes) -> PropertyValue:
+    match kind:
+        case wire.Kind.NONE:
+            return Unreadable("the property has no value")
+        case wire.Kind.TEXT:
+            return value.decode()
+        case wire.Kind.DECIMAL:
+            return sent_number(value.decode())
+        case wire.Kind.FLAG:
+            return value == b"\1"

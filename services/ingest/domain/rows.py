@@ -1,0 +1,47 @@
+"""Reading requests of events one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.ingest.domain.decimals import read_amounts
+from services.ingest.domain.event import Event
+from services.ingest.domain.part import SHARED, Part
+from services.ingest.domain.properties import read_properties
+from services.ingest.domain.sent import sent_event
+from services.ingest.domain.texts import Texts, cut
+from services.ingest.domain.wire import Field, Fields, find_events, read_fields
+
+
+@dataclass(frozen=True, slots=True)
+class SentRows:
+    """Events out of their serialized requests."""
+
+    fields: Fields
+
+    def event(self, row: int) -> Event:
+        """Return the event in `row`."""
+        return sent_event(self.fields, row)
+
+    def content(self, row: int) -> bytes:
+        """Return the event in `row` as it was sent."""
+        events = self.fields.events
+        return self.fields.data[events.starts[row] : events.ends[row]]
+
+
+def read_rows(requests: Sequence[bytes], texts: Texts, *, properties_max: int) -> Part:
+    """Return the events of serialized RecordEventsRequests without unknown fields."""
+    data, events = find_events(requests)
+    fields = read_fields(data, events, properties_max=properties_max)
+    places = {field: texts.places(data, fields.octets, fields.texts[field]) for field in SHARED}
+    places[Field.AMOUNT] = read_amounts(cut(data, fields.texts[Field.AMOUNT]), texts)
+    return Part(
+        ids=cut(data, fields.texts[Field.ID]),
+        sizes=events.lengths,
+        times=fields.times,
+        places=places,
+        properties=read_properties(fields, texts),
+        unread=fields.unread,
+        sent=SentRows(fields),
+    )
