@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import NamedTuple
 
 from cli.client import SuiteClient
 from cli.events.access import Access
-from cli.events.event import Event, Value
+from cli.events.event import Event
+from cli.events.event_columns import event_columns
 from cli.events.retrying import answered
 from tally.ingest.v1 import event_pb2 as pb
-from tally.ingest.v1.ingest_service_pb2 import RecordEventsRequest, RecordEventsResponse
-
-MICROS_PER_SECOND = 1_000_000
+from tally.ingest.v1.bulk_pb2 import RecordColumnsRequest
 
 
 class Exceptional(NamedTuple):
@@ -51,52 +49,18 @@ class Sender:
         """
         if not events:
             return Verdicts()
-        request = RecordEventsRequest(events=map(event_message, events))
+        request = RecordColumnsRequest(columns=event_columns(events))
         answer = await answered(
-            lambda: self._client.ingest.RecordEvents(request, metadata=self._access.metadata())
+            lambda: self._client.ingest.RecordColumns(request, metadata=self._access.metadata())
         )
-        return _verdicts(answer)
-
-
-def event_message(event: Event) -> pb.Event:
-    """Write an event as the contract has it."""
-    message = pb.Event(
-        id=event.id,
-        source=event.source,
-        type=event.type,
-        customer_id=event.customer_id,
-        subscription_id=event.subscription_id,
-        amount="" if event.amount is None else str(event.amount),
-        hold_id=event.hold_id,
-    )
-    for key, value in event.properties.items():
-        _put(message.properties[key], value)
-    if event.time is not None:
-        seconds, micros = divmod(event.time, MICROS_PER_SECOND)
-        message.time.seconds, message.time.nanos = seconds, micros * 1_000
-    return message
-
-
-def _put(message: pb.PropertyValue, value: Value) -> None:
-    match value:
-        case str():
-            message.text = value
-        case bool():
-            message.flag = value
-        case Decimal():
-            message.decimal = str(value)
-
-
-def _verdicts(answer: RecordEventsResponse) -> Verdicts:
-    accepted = duplicates = 0
-    others: list[Exceptional] = []
-    for index, one in enumerate(answer.verdicts):
-        if one.verdict == pb.VERDICT_ACCEPTED:
-            accepted += 1
-        elif one.verdict == pb.VERDICT_DUPLICATE:
-            duplicates += 1
-        else:
-            verdict = pb.Verdict.Name(one.verdict).removeprefix("VERDICT_")
-            reason = pb.RejectionReason.Name(one.reason).removeprefix("REJECTION_REASON_")
-            others.append(Exceptional(index, verdict, reason, one.field, one.detail))
-    return Verdicts(accepted, duplicates, others=others)
+        others = [
+            Exceptional(
+                one.index,
+                pb.Verdict.Name(one.verdict).removeprefix("VERDICT_"),
+                pb.RejectionReason.Name(one.reason).removeprefix("REJECTION_REASON_"),
+                one.field,
+                one.detail,
+            )
+            for one in answer.exceptions
+        ]
+        return Verdicts(answer.accepted_count, answer.duplicate_count, others=others)
