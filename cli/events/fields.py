@@ -62,6 +62,7 @@ class Reading:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
+        self._plain = not rules.renamed and not rules.constants
         self._targets: dict[str, Target] = {}
         self._constants = [(_target(name), text) for name, text in rules.constants.items()]
 
@@ -102,8 +103,11 @@ class Reading:
         Raises:
             RowFault: it is none.
         """
-        given: dict[str, object] = {}
         properties: dict[str, Value] = {}
+        if self._plain and row.values.keys() <= NAMES:  # A short way for most files.
+            self._put_all(properties, row.values.get(PROPERTIES))
+            return self._made(row.line, row.values, properties)
+        given: dict[str, object] = {}
         known = self._targets
         for name, value in row.values.items():
             field_name, key, kind = known.get(name) or self.target(name)
@@ -122,20 +126,20 @@ class Reading:
                 given[target.name] = text
         return self._made(row.line, given, properties)
 
-    def _made(self, line: int, given: dict[str, object], properties: dict[str, Value]) -> Event:
+    def _made(self, line: int, given: Mapping[str, object], properties: dict[str, Value]) -> Event:
         time, amount = given.get(TIME), given.get(AMOUNT)
         if time in (None, "") and self._rules.received_as_time:
             time = given.get(RECEIVED)
         event = Event(
-            id=_text("id", given.get("id")),
-            source=_text("source", given.get("source")),
-            type=_text("type", given.get("type")),
-            time=None if time in (None, "") else parse_time(time, self._rules.zone),
-            customer_id=_text("customer_id", given.get("customer_id")),
-            subscription_id=_text("subscription_id", given.get("subscription_id")),
-            properties=properties,
-            amount=None if amount in (None, "") else _decimal("amount", amount),
-            hold_id=_text("hold_id", given.get("hold_id")),
+            _text("id", given.get("id")),
+            _text("source", given.get("source")),
+            _text("type", given.get("type")),
+            None if time in (None, "") else parse_time(time, self._rules.zone),
+            _text("customer_id", given.get("customer_id")),
+            _text("subscription_id", given.get("subscription_id")),
+            properties,
+            None if amount in (None, "") else _decimal(AMOUNT, amount),
+            _text("hold_id", given.get("hold_id")),
         )
         if event.id:
             return event
