@@ -23,7 +23,7 @@ from cli.events.importing import Advance, Importing, Options, Stopped
 from cli.events.report import Report
 from cli.events.retrying import NoAnswer
 from cli.events.sending import Sender, Verdicts
-from cli.events.sources import Format, Source, find_source
+from cli.events.sources import STDIN, Format, Source, find_source
 from cli.options import json_option, with_access
 from cli.tables import open_console
 
@@ -71,7 +71,7 @@ def import_() -> None:
 
 
 FORMATS = click.Choice([one.value for one in Format])
-FILE = click.Path(path_type=Path, dir_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False, writable=True)
 
 
 @import_.command("events")
@@ -157,7 +157,7 @@ def events_command(
     )
     sources = _sources(files, asked["format_name"])
     begun = time.monotonic()
-    with Report(shown_max=asked["show"], path=asked["report"], appends=asked["resume"]) as report:
+    with _open_report(asked) as report:
         with _bar(sources, aloud=not as_json) as progress:
             end = _import(access, options, sources, report, progress, checks=asked["check"])
         _tell(report, time.monotonic() - begun, as_json=as_json)
@@ -165,6 +165,14 @@ def events_command(
         raise end
     if report.unstored:
         raise click.exceptions.Exit(UNSTORED)
+
+
+def _open_report(asked: dict[str, Any]) -> Report:
+    path = asked["report"]
+    try:
+        return Report(shown_max=asked["show"], path=path, appends=asked["resume"])
+    except OSError as error:
+        raise click.UsageError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _rules(asked: dict[str, Any]) -> Rules:
@@ -183,6 +191,8 @@ def _rules(asked: dict[str, Any]) -> Rules:
 
 
 def _sources(files: Sequence[str], format_name: str | None) -> list[Source]:
+    if missing := [name for name in files if name != STDIN and not Path(name).exists()]:
+        raise click.UsageError(f"there is no file {', '.join(missing)}")
     try:
         return [find_source(name, Format(format_name) if format_name else None) for name in files]
     except FileFault as fault:

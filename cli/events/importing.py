@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
@@ -85,8 +86,7 @@ class _File:
         self._source = source
         self._in_flight: deque[_Sent] = deque()
         self._counts: Counter[str] = Counter()
-        kept = options.keeps_checkpoints and source.path is not None and source.path.is_file()
-        self._path: Path | None = source.path if kept else None
+        self._path = _path_of(source) if options.keeps_checkpoints else None
         self._import_id = "" if self._path is None else _id_of(self._path, source, options)
 
     async def run(self, progress: Advance) -> None:
@@ -152,6 +152,12 @@ class _File:
             save_checkpoint(self._path, Checkpoint(self._import_id, sent.rows, self._counts))
         if self._options.strict and (verdicts.others or sent.batch.unreadable or sent.batch.fault):
             raise Stopped(f"stopped at the first row of {self._source.name} that was not stored")
+
+
+def _path_of(source: Source) -> Path | None:
+    """Return the file beside which a checkpoint can be kept."""
+    path = source.path
+    return path if path and path.is_file() and os.access(path.parent, os.W_OK) else None
 
 
 def _id_of(path: Path, source: Source, options: Options) -> str:
