@@ -25,7 +25,7 @@ from deploy.embedded.stack import Stack
 from libs.auth import INTERNAL_SCOPE
 from libs.wire import timestamp
 from tally.internal.v1.test_clock_service_pb2 import SetTimeRequest
-from tests.bench import baselines, machine, others, pipeline, pure, rating
+from tests.bench import baselines, ingest, machine, others, pipeline, pure, rating
 from tests.bench.workload import BATCH_EVENTS, START, Workload
 
 OUTPUT = Path("build/bench.json")
@@ -94,6 +94,8 @@ class Bench:
         warm_up = self.workload.batches(WARM_UP_BATCHES)
         await pipeline.send_all(self.client, self.internal, warm_up)
         rows = await self._measure_rows(rounds, batches)
+        self._say("ingest alone")
+        ingest_us = ingest.measure_ingest()
         waits = await self._measure_waits(rows["rows_events_per_s"] / 2)
         self._say("holds and captures on one wallet")
         hold_capture = await others.hold_capture_per_s(self.client)
@@ -102,6 +104,7 @@ class Bench:
         peaks = _peaks(self.stack)
         return {
             **rows,
+            **{f"ingest_{form}_us": stages for form, stages in ingest_us.items()},
             **waits,
             **await self._measure_rating(),
             "invoices_per_s": round(invoices),
@@ -139,16 +142,20 @@ class Bench:
         copy: list[float] = []
         naive: list[float] = []
         runs: list[Run] = []
+        columns: list[Run] = []
         for number in range(1, rounds + 1):
             self._say(f"run {number} of {rounds}: bare COPY")
             copy.append(await baselines.raw_copy_rows_per_s(plain_url))
             self._say(f"run {number} of {rounds}: one call and INSERT an event")
             naive.append(await baselines.naive_events_per_s(plain_url))
             self._say(f"run {number} of {rounds}: RecordEvents until all is usage")
-            runs.append(await self._run(batches))
+            runs.append(await self._run(batches, pipeline.ROWS))
+            self._say(f"run {number} of {rounds}: RecordColumns until all is usage")
+            columns.append(await self._run(batches, pipeline.COLUMNS))
             self.progress.console.print(
                 f"run {number}, a second: {copy[-1]:,.0f} rows by COPY, "
-                f"{naive[-1]:,.0f} events one by one, {runs[-1].events_per_s:,.0f} into usage; "
+                f"{naive[-1]:,.0f} events one by one, {runs[-1].events_per_s:,.0f} into usage, "
+                f"{columns[-1].events_per_s:,.0f} as columns; "
                 + ", ".join(f"{name} {cost:.0f} µs" for name, cost in runs[-1].cpu_us.items())
             )
         acks = [seconds for run in runs for seconds in run.acks]
@@ -156,22 +163,25 @@ class Bench:
             "raw_copy_rows_per_s": round(median(copy)),
             "naive_events_per_s": round(median(naive)),
             "rows_events_per_s": round(median(run.events_per_s for run in runs)),
-            "cpu_us_per_event": {
-                name: round(median(run.cpu_us[name] for run in runs), 1) for name in runs[0].cpu_us
-            },
+            "columns_events_per_s": round(median(run.events_per_s for run in columns)),
+            "cpu_us_per_event": _medians(runs),
+            "columns_cpu_us_per_event": _medians(columns),
             "full_load_ack_p50_ms": _millis(acks, 0.5),
             "full_load_ack_p99_ms": _millis(acks, 0.99),
         }
 
-    async def _run(self, batches: int) -> Run:
+    async def _run(self, batches: int, method: str) -> Run:
         """Send so many requests as fast as they are taken, and check what became of them."""
         before, events = self.workload.sent, batches * BATCH_EVENTS
         requests = self.workload.batches(batches)
+        if method == pipeline.COLUMNS:
+            requests = [ingest.in_columns(one) for one in requests]
         cpu_before = _cpu_seconds(self.stack)
-        sent = await pipeline.send_all(self.client, self.internal, requests)
+        sent = await pipeline.send_all(self.client, self.internal, requests, method)
         cpu_after = _cpu_seconds(self.stack)
         await pipeline.check_usage(self.client, self.workload)
-        pipeline.check_verdicts(sent.answers, fresh=self.workload.sent - before, events=events)
+        fresh = self.workload.sent - before
+        pipeline.check_verdicts(sent.answers, fresh=fresh, events=events, method=method)
         spent = {name: cpu_after[name] - cpu_before[name] for name in cpu_after}
         return Run(
             events_per_s=events / sent.seconds,
@@ -205,6 +215,11 @@ class Run:
     events_per_s: float
     acks: Sequence[float]
     cpu_us: Mapping[str, float]
+
+
+def _medians(runs: Sequence[Run]) -> dict[str, float]:
+    """Return the processor time of an event by process."""
+    return {name: round(median(run.cpu_us[name] for run in runs), 1) for name in runs[0].cpu_us}
 
 
 def _figures(measured: dict[str, Any]) -> dict[str, Any]:

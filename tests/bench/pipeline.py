@@ -16,6 +16,7 @@ import grpc
 from cli.client import SuiteClient
 from libs import testclock
 from libs.wire import timestamp
+from tally.ingest.v1.bulk_pb2 import RecordColumnsResponse
 from tally.ingest.v1.event_pb2 import Verdict
 from tally.ingest.v1.ingest_service_pb2 import RecordEventsResponse
 from tally.rating.v1.meter_service_pb2 import CreateMeterRequest
@@ -32,7 +33,8 @@ from tally.rating.v1.subscription_service_pb2 import CreateSubscriptionRequest, 
 from tally.rating.v1.usage_service_pb2 import GetUsageRequest, GetUsageResponse
 from tests.bench.workload import METERS, START, Workload, customer
 
-METHOD = "/tally.ingest.v1.IngestService/RecordEvents"
+SERVICE = "/tally.ingest.v1.IngestService/"
+ROWS, COLUMNS = "RecordEvents", "RecordColumns"
 IN_FLIGHT = 12  # Requests of 1,000 events.
 DEADLINE_SECONDS = 60.0
 MONTH_START = START.replace(day=1, hour=0)
@@ -93,9 +95,11 @@ async def prepare(
     await asyncio.gather(*(subscribe() for _ in range(CALLERS)))
 
 
-async def send_all(client: SuiteClient, internal: SuiteClient, requests: list[bytes]) -> Sent:
-    """Send `requests`, 12 at a time, and wait until all of it is usage."""
-    record = _recorder(client)
+async def send_all(
+    client: SuiteClient, internal: SuiteClient, requests: list[bytes], method: str = ROWS
+) -> Sent:
+    """Send `requests` of `method`, 12 at a time, and wait until all of it is usage."""
+    record = _recorder(client, method)
     waiting = deque(requests)
     acks: list[float] = []
     answers: list[bytes] = []
@@ -157,19 +161,26 @@ async def check_usage(client: SuiteClient, workload: Workload) -> None:
         assert found == expected.units(), f"{who}: {found}, not {expected.units()}"
 
 
-def check_verdicts(answers: Sequence[bytes], *, fresh: int, events: int) -> None:
+def check_verdicts(
+    answers: Sequence[bytes], *, fresh: int, events: int, method: str = ROWS
+) -> None:
     """Check that each event was accepted once and its repeats were not.
 
     Raises:
         AssertionError: they were not.
     """
-    verdicts = [
-        judged.verdict
-        for answer in answers
-        for judged in RecordEventsResponse.FromString(answer).verdicts
-    ]
-    accepted = verdicts.count(Verdict.VERDICT_ACCEPTED)
-    repeated = verdicts.count(Verdict.VERDICT_DUPLICATE)
+    if method == COLUMNS:
+        told = [RecordColumnsResponse.FromString(answer) for answer in answers]
+        accepted = sum(one.accepted_count for one in told)
+        repeated = sum(one.duplicate_count for one in told)
+    else:
+        verdicts = [
+            judged.verdict
+            for answer in answers
+            for judged in RecordEventsResponse.FromString(answer).verdicts
+        ]
+        accepted = verdicts.count(Verdict.VERDICT_ACCEPTED)
+        repeated = verdicts.count(Verdict.VERDICT_DUPLICATE)
     assert (accepted, repeated) == (fresh, events - fresh), (accepted, repeated, fresh, events)
 
 
@@ -190,7 +201,7 @@ async def _units(client: SuiteClient, who: str) -> dict[str, Decimal]:
     return {fee.charge_code: Decimal(fee.units) for fee in answer.fees}
 
 
-def _recorder(client: SuiteClient) -> Recording:
-    """Return RecordEvents for requests that are serialized already; answers stay so."""
-    recording: Recording = client.channels["ingest"].unary_unary(METHOD)
+def _recorder(client: SuiteClient, method: str = ROWS) -> Recording:
+    """Return a method for requests that are serialized already; answers stay so."""
+    recording: Recording = client.channels["ingest"].unary_unary(SERVICE + method)
     return recording

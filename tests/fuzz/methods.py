@@ -53,7 +53,7 @@ class Method:
     def changes(self) -> bool:
         """Whether it may store something."""
         fields = self.descriptor.input_type.fields_by_name
-        others = ("RecordEvents", "ResubmitRejected", "ApplyCredits")
+        others = ("RecordColumns", "RecordEvents", "ResubmitRejected", "ApplyCredits")
         return "request_id" in fields or self.descriptor.name in others
 
     @property

@@ -13,6 +13,7 @@ import pytest
 
 from cli.client import SuiteClient, refusal
 from libs.wire import timestamp
+from tally.ingest.v1.bulk_pb2 import RecordColumnsRequest
 from tally.ingest.v1.event_pb2 import Event
 from tally.ingest.v1.ingest_service_pb2 import RecordEventsRequest
 from tally.rating.v1.plan_service_pb2 import DimensionFilter
@@ -28,6 +29,7 @@ from tally.rating.v1.usage_service_pb2 import (
     WatchUsageRequest,
     WatchUsageResponse,
 )
+from tests.columns import columns_of
 from tests.scenario.builders import sell, subscribe, usage
 from tests.suite import Suite
 
@@ -104,6 +106,29 @@ async def test_a_read_sees_the_write_whose_token_it_names(suite: Suite) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await units_of(client, ack_token="MDo5OTk5OTk5")  # Segment 9,999,999.
     assert refusal(refused.value).fields.keys() == {"ack_token"}
+
+
+async def test_events_in_columns_are_the_usage_that_they_are_one_by_one(suite: Suite) -> None:
+    await suite.advance(NOW)
+    values = ["2", "1.50", "-0.25", "1e3", "7", "123456789012345678901234.5"]
+    found = []
+    for in_columns in (True, False):
+        async with suite.client(suite.new_tenant()) as client:
+            await sell(client, group_by="region")
+            await subscribe(client, "acme", START)
+            events = [
+                usage("acme", NOW - timedelta(days=day), value, region="eu" if day % 2 else "us")
+                for day, value in enumerate(values)
+            ]
+            if in_columns:
+                request = RecordColumnsRequest(columns=columns_of(events))
+                token = (await client.ingest.RecordColumns(request)).ack_token
+            else:
+                token = await recorded(client, events)
+            rows = (await query(client, USAGE_WINDOW_DAY, ack_token=token)).rows
+            found.append([row.SerializeToString(deterministic=True) for row in rows])
+    assert len(found[0]) == len(values)
+    assert found[0] == found[1]
 
 
 async def test_hours_of_any_zone_add_up_to_days_and_to_the_period(suite: Suite) -> None:

@@ -8,7 +8,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from tally.common.v1 import options_pb2
 
 # Idempotent by the identity of what they carry.
-WITHOUT_REQUEST_ID = {"RecordEvents", "ResubmitRejected"}
+WITHOUT_REQUEST_ID = {"RecordColumns", "RecordEvents", "ResubmitRejected"}
 PAGE_REQUEST, PAGE_RESPONSE = {"page_size", "page_token"}, {"next_page_token"}
 
 

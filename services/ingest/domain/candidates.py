@@ -50,7 +50,7 @@ class Submission:
 
     @property
     def size(self) -> int:
-        """How many bytes its events have as rows, whatever form they came in."""
+        """How many bytes its events have as rows, or about as many if they came as columns."""
         if isinstance(self.content, CheckedColumns):
             return self.content.size
         return len(self.content)
@@ -178,6 +178,8 @@ def _find_faults(
     for row in suspects.tolist():
         rules = group[requests[row]].rules
         event, size = part.sent.event(row), int(part.sizes[row])
+        if size > rules.limits.event_bytes_max:
+            size = len(part.sent.content(row))
         fault = find_fault(event, size, received=rules.received, limits=rules.limits)
         if fault is not None:
             faults[row] = fault

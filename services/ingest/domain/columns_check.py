@@ -9,7 +9,7 @@ import numpy as np
 
 from libs.errors import FieldInvalid, FieldsInvalid
 from services.ingest.domain.limits import Limits, check_written_out
-from services.ingest.domain.row_form import sizes_of
+from services.ingest.domain.row_form import written_size
 from services.ingest.domain.sent_columns import (
     CheckedColumns,
     Form,
@@ -47,9 +47,9 @@ def check_columns(columns: SentColumns, limits: Limits, path: str) -> CheckedCol
         raise faults[0]
     if faults:
         raise FieldsInvalid(faults)
-    checked = CheckedColumns(columns, sizes_of(columns))
-    check_written_out(limits, size=checked.size)
-    return checked
+    size = written_size(columns)
+    check_written_out(limits, size=size)
+    return CheckedColumns(columns, size)
 
 
 def _faults(columns: SentColumns) -> Iterator[tuple[str, str]]:

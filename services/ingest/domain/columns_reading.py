@@ -21,7 +21,14 @@ from services.ingest.domain.event import (
 from services.ingest.domain.number import WHOLE_DIGITS_MAX
 from services.ingest.domain.part import SHARED, Part
 from services.ingest.domain.properties import SentProperties
-from services.ingest.domain.row_form import KINDS, decimal_text, digit_counts, write_event
+from services.ingest.domain.row_form import (
+    EVENT_BYTES_MAX,
+    KINDS,
+    VALUE_BYTES_MAX,
+    decimal_text,
+    digit_counts,
+    write_event,
+)
 from services.ingest.domain.sent import sent_number
 from services.ingest.domain.sent_columns import CheckedColumns, Form, Places, SentColumns
 from services.ingest.domain.texts import Texts, laid_out
@@ -125,7 +132,7 @@ def read_columns(requests: Sequence[CheckedColumns], texts: Texts, *, properties
     seconds, micros = np.divmod(sent.times, MICROS_PER_SECOND)
     return Part(
         ids=sent.ids,
-        sizes=np.concatenate([one.sizes for one in requests]),
+        sizes=_sizes(sent),
         times=Times(sent.times_given, seconds, micros * 1_000),
         places={
             **{field: places[sent.places[field]] for field in SHARED},
@@ -158,7 +165,7 @@ def _lay_out(requests: Sequence[SentColumns]) -> SentTable:
         texts=list(chain.from_iterable(texts)),
         ids=list(chain.from_iterable(one.ids for one in requests)),
         places={field: column(field) for field in (*SHARED, Field.AMOUNT)},
-        times=np.where(given, times, 0),
+        times=times,
         times_given=given,
         values=_values_of(requests, starts),
     )
@@ -218,14 +225,30 @@ def _places_of(sent: SentTable, read: Ints, texts: Texts) -> Ints:
     used[values.values[read[values.are(Form.TEXTS)[read]]]] = True
     named = np.flatnonzero(used)
     places = np.zeros(len(used), np.int64)
-    found = map(texts.place, map(sent.texts.__getitem__, named.tolist()))
-    places[named] = np.fromiter(found, np.int64, len(named))
+    places[named] = texts.places_of([sent.texts[place] for place in named.tolist()])
     return places
 
 
 def _amounts(sent: SentTable, texts: Texts) -> Ints:
     named, places = np.unique(sent.places[Field.AMOUNT], return_inverse=True)
     return read_amounts([sent.texts[place] for place in named.tolist()], texts)[places]
+
+
+def _sizes(sent: SentTable) -> Ints:
+    """Return how many bytes each event has as a row at most."""
+    lengths = np.fromiter(map(len, sent.texts), np.int64, len(sent.texts))
+    sizes = EVENT_BYTES_MAX + np.fromiter(map(len, sent.ids), np.int64, len(sent.ids))
+    for places in sent.places.values():
+        sizes += lengths[places]
+    values = sent.values
+    if len(values.rows):
+        keys = np.array([len(key) for key in values.key_texts], np.int64)
+        is_text = values.are(Form.TEXTS, Form.DECIMAL_TEXTS)
+        of_texts = np.where(is_text, lengths[np.where(is_text, values.values, 0)], 0)
+        of_values = keys[values.keys] + of_texts + VALUE_BYTES_MAX
+        new = np.flatnonzero(np.diff(values.rows, prepend=-1))
+        sizes[values.rows[new]] += np.add.reduceat(of_values, new)
+    return sizes
 
 
 def _properties(sent: SentTable, read: Ints, places: Ints, texts: Texts) -> SentProperties:

@@ -77,11 +77,15 @@ def _uuid_keys(ids: Ids, sources: Ints) -> tuple[Ints, NDArray[np.uint8]]:
     """Return the rows whose id is its own key, a UUIDv7 without a source, and these keys."""
     spans = ids.spans
     rows = np.flatnonzero((spans.lengths == UUID_CHARACTERS) & (sources == 0))
-    characters = ids.octets[spans.starts[rows, None] + np.arange(UUID_CHARACTERS)]
-    digits = VALUES[characters[:, DIGITS]]
+    if len(rows) == len(sources):  # As nearly always: they lie one behind the other.
+        size = len(rows) * UUID_CHARACTERS
+        characters: Octets = ids.octets[:size].reshape(-1, UUID_CHARACTERS)
+    else:
+        characters = ids.octets[spans.starts[rows, None] + np.arange(UUID_CHARACTERS)]
+    digits: Octets = VALUES[characters[:, DIGITS]]
     is_uuid = (digits < NO_DIGIT).all(axis=1) & (characters[:, DASHES] == ord("-")).all(axis=1)
     is_uuid &= (digits[:, 12] == 7) & (digits[:, 16] >> 2 == 2)  # Version and variant.
-    return rows[is_uuid], digits[is_uuid, 0::2] << 4 | digits[is_uuid, 1::2]
+    return rows[is_uuid], digits[is_uuid, 0::2] << np.uint8(4) | digits[is_uuid, 1::2]
 
 
 def _time_ordered(event_id: str) -> tuple[bytes | None, bool]:

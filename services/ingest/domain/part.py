@@ -32,7 +32,7 @@ class Part:
     """Events that one reader found. Places lead into the texts of the group."""
 
     ids: Sequence[bytes]
-    sizes: Ints  # In bytes, as serialized Events.
+    sizes: Ints  # How many bytes each has at most, as a serialized Event.
     times: Times
     places: dict[Field, Ints]  # Of SHARED, and of amounts in canonical form: below 0, unreadable.
     properties: SentProperties

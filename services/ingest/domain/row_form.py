@@ -1,22 +1,34 @@
 """Events of columns as rows: what each would be as a serialized tally.ingest.v1.Event.
 
-An event of columns is what the same event sent as a row is: as large, and kept as the same bytes
-if it is rejected.
+An event of columns that is rejected is kept as the bytes that the same event has as a row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.ingest.domain.event import MICROS_PER_SECOND
-from services.ingest.domain.sent_columns import Form, SentColumns, SentValues
+from services.ingest.domain.sent_columns import Form, SentColumns
 from services.ingest.domain.wire import LENGTH_DELIMITED, Field, Ints, Kind
 
-FLAG_BYTES = 2
-VARINT_BOUNDS = np.array([1 << 7 * size for size in range(1, 9)], np.int64)
+# The most bytes that an event has beside its texts and properties: its time, and the tags and
+# lengths of 7 texts, of at most 8 MiB.
+EVENT_BYTES_MAX = 2 + 11 + 6 + 7 * 5
+DECIMAL_CHARACTERS_MAX = 33  # Of -0.000000000001234567890123456789.
+# The most bytes that a property has beside its texts: three lengths around it, two tags in it.
+VALUE_BYTES_MAX = 4 * 5 + DECIMAL_CHARACTERS_MAX
+# The bytes that they usually have.
+EVENT_BYTES = 22
+VALUE_BYTES = {
+    Form.NONE: 6,
+    Form.TEXTS: 8,
+    Form.DECIMALS: 13,
+    Form.DECIMAL_TEXTS: 8,
+    Form.FLAGS: 8,
+}
 POWERS_OF_10 = np.array([10**power for power in range(1, 20)], np.uint64)
 MASK_64 = (1 << 64) - 1
 KINDS = {
@@ -27,61 +39,20 @@ KINDS = {
 }
 
 
-def sizes_of(columns: SentColumns) -> Ints:
-    """Return the bytes of each event; `columns` fit each other."""
-    lengths = _lengths(columns.texts)
-    of_fields = np.where(lengths > 0, _delimited(lengths), 0)
-    of_values = _delimited(_delimited(lengths))
-    ids = _lengths(columns.ids)
-    sizes: Ints = np.where(ids > 0, _delimited(ids), 0)
+def written_size(columns: SentColumns) -> int:
+    """Return about how many bytes all events have as rows; `columns` fit each other."""
+    events = len(columns.ids)
+    lengths = np.fromiter(map(len, columns.texts), np.int64, len(columns.texts))
+    size = sum(map(len, columns.ids)) + events * EVENT_BYTES
     for places in columns.places.values():
-        if len(places):
-            sizes += of_fields[places]
-    sizes += _sizes_of_times(columns)
+        times = events if len(places) == 1 else 1
+        size += int(lengths[places].sum()) * times
     for values in columns.properties:
-        key = _delimited(np.array([len(values.key)], np.int64))
-        entry = key + _sizes_of_values(values, of_values)
-        if len(values.indexes):
-            sizes[values.indexes] += _delimited(entry)
-        else:
-            sizes += _delimited(entry)
-    return sizes
-
-
-def _lengths(texts: Sequence[bytes]) -> Ints:
-    return np.fromiter(map(len, texts), np.int64, len(texts))
-
-
-def _sizes_of_times(columns: SentColumns) -> Ints:
-    if not len(columns.times):
-        return np.zeros(len(columns.ids), np.int64)
-    seconds, micros = np.divmod(columns.times, MICROS_PER_SECOND)
-    inner = np.where(seconds != 0, 1 + _varint_sizes(seconds), 0)
-    inner += np.where(micros != 0, 1 + _varint_sizes(micros * 1_000), 0)
-    return np.where(columns.times_given, _delimited(inner), 0)
-
-
-def _sizes_of_values(values: SentValues, of_texts: Ints) -> Ints:
-    """Return the bytes of each value with its tag and length; `of_texts` are those of texts."""
-    match values.form:
-        case Form.TEXTS | Form.DECIMAL_TEXTS:
-            sizes: Ints = of_texts[values.values]
-            return sizes
-        case Form.DECIMALS:
-            return _delimited(_delimited(decimal_lengths(values.values, values.powers())))
-        case Form.FLAGS:
-            return np.full(len(values.values), FLAG_BYTES + 2)
-        case Form.NONE:
-            return np.full(1, 2)  # An empty message.
-
-
-def decimal_lengths(mantissas: Ints, exponents: Ints) -> Ints:
-    """Return how many characters `decimal_text` gives each decimal."""
-    digits = digit_counts(mantissas)
-    signs = (mantissas < 0).astype(np.int64)
-    fractions = np.where(digits > -exponents, digits + 1, 2 - exponents)
-    powers = digits + np.where(exponents > 9, 3, 2)
-    return signs + np.where(exponents < 0, fractions, np.where(exponents > 0, powers, digits))
+        count = len(values.indexes) or events
+        size += count * (len(values.key) + VALUE_BYTES[values.form])
+        if values.form in (Form.TEXTS, Form.DECIMAL_TEXTS):
+            size += int(lengths[values.values].sum())
+    return size
 
 
 def digit_counts(mantissas: Ints) -> Ints:
@@ -148,15 +119,3 @@ def _varint(number: int) -> bytes:
         number >>= 7
     octets.append(number)
     return bytes(octets)
-
-
-def _delimited(lengths: Ints) -> Ints:
-    """Return how long so long contents are with a tag of one byte and their length."""
-    sizes: Ints = lengths + 2 + (lengths > 127)
-    sizes += (lengths > 16_383).astype(np.int64) + (lengths > 2_097_151)
-    return sizes
-
-
-def _varint_sizes(numbers: Ints) -> Ints:
-    sizes = np.searchsorted(VARINT_BOUNDS, numbers, side="right") + 1
-    return np.where(numbers < 0, 10, sizes)

@@ -71,12 +71,7 @@ class SentColumns:
 
 @dataclass(frozen=True, slots=True)
 class CheckedColumns:
-    """Columns that fit each other, and the bytes of each of their events as a row."""
+    """Columns that fit each other, and about how many bytes their events have as rows."""
 
     columns: SentColumns
-    sizes: Ints
-
-    @property
-    def size(self) -> int:
-        """How many bytes its events have as rows."""
-        return int(self.sizes.sum())
+    size: int

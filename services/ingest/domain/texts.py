@@ -40,13 +40,16 @@ class Texts:
         places[firsts] = self._look_up(data, spans.at(firsts))
         return places[likes]
 
+    def places_of(self, texts: Sequence[bytes]) -> Ints:
+        """Return the place of each text."""
+        return np.fromiter(map(self._places.__getitem__, texts), np.int64, len(texts))
+
     def all(self) -> list[bytes]:
         """Return the texts by place."""
         return list(self._places)
 
     def _look_up(self, data: bytes, spans: Spans) -> Ints:
-        found = map(self._places.__getitem__, cut(data, spans))
-        return np.fromiter(found, np.int64, len(spans.starts))
+        return self.places_of(cut(data, spans))
 
 
 def cut(data: bytes, spans: Spans) -> list[bytes]:

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from google.protobuf.message import Message
 
+from tests.contract.bad_input.columns import good_columns
 from tests.contract.bad_input.rules import Foreign
 
 World = dict[str, str]  # Ids and codes of one tenant's things, by what they are.
@@ -139,6 +140,7 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
     of_subscription = {"subscription_id": world["subscription"]}
     return {
         "ingest.v1.IngestService.RecordEvents": {"events": [event]},
+        "ingest.v1.IngestService.RecordColumns": {"columns": good_columns(fresh)},
         "ingest.v1.IngestService.AmendEvent": {
             **command,
             "event": {**event, "id": world["event"], "customer_id": world["customer"]},

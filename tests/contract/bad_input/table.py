@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tests.contract.bad_input.changing import CHANGING
+from tests.contract.bad_input.columns import COLUMNS
 from tests.contract.bad_input.ingest import INGEST
 from tests.contract.bad_input.invoicing import INVOICING
 from tests.contract.bad_input.rating import RATING
@@ -15,6 +16,7 @@ from tests.contract.bad_input.wallet import WALLET
 
 TABLE: Mapping[str, Fields] = {
     **INGEST,
+    **COLUMNS,
     **RATING,
     **CHANGING,
     **TRYING,

@@ -21,9 +21,10 @@ DESCRIPTOR: _descriptor.FileDescriptor
 @_typing.final
 class EventColumns(_message.Message):
     """Events as columns: what repeats is sent once, and numbers are packed. It says exactly what the
-    same Events one by one would say, and is read several times faster.
+    same Events one by one would say, and is read faster.
 
-    A column of places has one value an event, or one that holds for all, or none: "" for all.
+    A column of places has one value an event, or one that holds for all, or none: "" for all. One
+    by one the events may have 32 MiB.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -41,7 +42,9 @@ class EventColumns(_message.Message):
     PROPERTIES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Texts that columns name by their place, from 0. The first one is ""."""
+        """Texts that columns name by their place, from 0. The first one is "", always. No more than the
+        columns could name.
+        """
 
     @_builtins.property
     def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -81,7 +84,9 @@ class EventColumns(_message.Message):
 
     @_builtins.property
     def properties(self) -> _containers.RepeatedCompositeFieldContainer[Global___PropertyValues]:
-        """Properties. Several may have one key, as long as no event has two values of it."""
+        """Properties: up to 1,024, of 640,000 values together. Several may have one key, as long as no
+        event has two values of it.
+        """
 
     def __init__(
         self,
@@ -130,7 +135,7 @@ class PropertyValues(_message.Message):
 
     @_builtins.property
     def decimals(self) -> Global___DecimalValues:
-        """Decimals of up to 18 digits."""
+        """Decimals of 64 bits."""
 
     @_builtins.property
     def decimal_texts(self) -> Global___TextValues:
@@ -186,7 +191,9 @@ Global___TextValues: _TypeAlias = TextValues  # noqa: Y015
 
 @_typing.final
 class DecimalValues(_message.Message):
-    """Decimals, each mantissa * 10^exponent: 1.50 is 150 and -2."""
+    """Decimals, each mantissa * 10^exponent: 1.50 is 150 and -2. An event that is rejected is kept with
+    such texts: 1.50, and 15e3 for 15 and 3.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -108,11 +108,12 @@ class IngestServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RecordColumns(self, request, context):
-        """Records up to 10,000 events, sent as columns, as RecordEvents does, and several times faster.
+        """Records up to 10,000 events, sent as columns, as RecordEvents does, and faster.
         Safe to retry, also with events that were sent one by one.
         Errors: INVALID_ARGUMENT/FIELD_INVALID for no events, and for columns that do not fit each
         other: nothing is recorded then; INVALID_ARGUMENT/BATCH_TOO_LARGE for more than 10,000 events
-        or 8 MiB, UNAVAILABLE when the outcome is not known: send it again.
+        or 8 MiB, for more than 640,000 values of properties, or 32 MiB as events one by one,
+        UNAVAILABLE when the outcome is not known: send it again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -41,11 +41,12 @@ class IngestServiceStub:
     more than 10,000 events or 8 MiB, UNAVAILABLE when the outcome is not known: send it again.
     """
     RecordColumns: _grpc.UnaryUnaryMultiCallable[_bulk_pb2.RecordColumnsRequest, _bulk_pb2.RecordColumnsResponse]
-    """Records up to 10,000 events, sent as columns, as RecordEvents does, and several times faster.
+    """Records up to 10,000 events, sent as columns, as RecordEvents does, and faster.
     Safe to retry, also with events that were sent one by one.
     Errors: INVALID_ARGUMENT/FIELD_INVALID for no events, and for columns that do not fit each
     other: nothing is recorded then; INVALID_ARGUMENT/BATCH_TOO_LARGE for more than 10,000 events
-    or 8 MiB, UNAVAILABLE when the outcome is not known: send it again.
+    or 8 MiB, for more than 640,000 values of properties, or 32 MiB as events one by one,
+    UNAVAILABLE when the outcome is not known: send it again.
     """
     StreamEvents: _grpc.StreamStreamMultiCallable[_bulk_pb2.StreamEventsRequest, _bulk_pb2.StreamEventsResponse]
     """Records batch after batch, and acknowledges them as they become durable. Batches wait in the
@@ -110,11 +111,12 @@ class IngestServiceAsyncStub(IngestServiceStub):
     more than 10,000 events or 8 MiB, UNAVAILABLE when the outcome is not known: send it again.
     """
     RecordColumns: _aio.UnaryUnaryMultiCallable[_bulk_pb2.RecordColumnsRequest, _bulk_pb2.RecordColumnsResponse]  # type: ignore[assignment]
-    """Records up to 10,000 events, sent as columns, as RecordEvents does, and several times faster.
+    """Records up to 10,000 events, sent as columns, as RecordEvents does, and faster.
     Safe to retry, also with events that were sent one by one.
     Errors: INVALID_ARGUMENT/FIELD_INVALID for no events, and for columns that do not fit each
     other: nothing is recorded then; INVALID_ARGUMENT/BATCH_TOO_LARGE for more than 10,000 events
-    or 8 MiB, UNAVAILABLE when the outcome is not known: send it again.
+    or 8 MiB, for more than 640,000 values of properties, or 32 MiB as events one by one,
+    UNAVAILABLE when the outcome is not known: send it again.
     """
     StreamEvents: _aio.StreamStreamMultiCallable[_bulk_pb2.StreamEventsRequest, _bulk_pb2.StreamEventsResponse]  # type: ignore[assignment]
     """Records batch after batch, and acknowledges them as they become durable. Batches wait in the
@@ -188,11 +190,12 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _bulk_pb2.RecordColumnsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_bulk_pb2.RecordColumnsResponse, _abc.Awaitable[_bulk_pb2.RecordColumnsResponse]]:
-        """Records up to 10,000 events, sent as columns, as RecordEvents does, and several times faster.
+        """Records up to 10,000 events, sent as columns, as RecordEvents does, and faster.
         Safe to retry, also with events that were sent one by one.
         Errors: INVALID_ARGUMENT/FIELD_INVALID for no events, and for columns that do not fit each
         other: nothing is recorded then; INVALID_ARGUMENT/BATCH_TOO_LARGE for more than 10,000 events
-        or 8 MiB, UNAVAILABLE when the outcome is not known: send it again.
+        or 8 MiB, for more than 640,000 values of properties, or 32 MiB as events one by one,
+        UNAVAILABLE when the outcome is not known: send it again.
         """
 
     @_abc_1.abstractmethod
