@@ -94,8 +94,8 @@ LOCK := UV_PYTHON_DOWNLOADS=never $(BIN)/uv pip compile --quiet --universal --py
 
 lock: setup ## resolve the dependencies of pyproject.toml anew into both locks
 	@$(LOCK) --upgrade pyproject.toml --extra embedded -o requirements.lock
-	@$(LOCK) --upgrade pyproject.toml --extra embedded --extra dev -c requirements.lock \
-		-o requirements-dev.lock
+	@$(LOCK) --upgrade pyproject.toml --extra embedded --extra parquet --extra dev \
+		-c requirements.lock -o requirements-dev.lock
 
 # `make lint` compares the contracts with this file. Compared with anything that moves with the
 # branch, a breaking change could never be seen; so it is made anew only when a release is made.

@@ -10,7 +10,7 @@ import click
 
 from deploy.embedded.record import suite_version
 
-# Name, module: the command is the module's attribute of that name.
+# Name, module: the command is the module's attribute of that name, or of the one behind a colon.
 COMMANDS = {
     "up": "cli.stack",
     "down": "cli.stack",
@@ -19,6 +19,8 @@ COMMANDS = {
     "token": "cli.token",
     "call": "cli.call",
     "clock": "cli.clock",
+    "import": "cli.importing:import_",
+    "export": "cli.exporting",
     "usage": "cli.usage",
     "invoices": "cli.invoices",
     "trace": "cli.trace",
@@ -32,9 +34,10 @@ class Commands(UserDict[str, click.Command]):
 
     def __getitem__(self, name: str) -> click.Command:
         if name not in self.data and name in COMMANDS:
-            found = getattr(import_module(COMMANDS[name]), name)
+            module, _, attribute = COMMANDS[name].partition(":")
+            found = getattr(import_module(module), attribute or name)
             if not isinstance(found, click.Command):
-                raise TypeError(f"{COMMANDS[name]}.{name} is no command")
+                raise TypeError(f"{COMMANDS[name]} has no command {name}")
             self.data[name] = found
         return super().__getitem__(name)
 

@@ -30,6 +30,7 @@ def stored_message(found: Found) -> event_pb2.StoredEvent:
         version=found.version,
         corrected_at=None if found.corrected_at is None else timestamp(found.corrected_at),
         retracted=found.retracted,
+        time_is_receipt=found.logged.event.time is None,
     )
     seconds, micros = divmod(found.logged.time, MICROS_PER_SECOND)
     stored.event.time.seconds, stored.event.time.nanos = seconds, micros * 1_000

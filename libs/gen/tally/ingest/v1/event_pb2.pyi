@@ -291,10 +291,13 @@ class StoredEvent(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     CORRECTED_AT_FIELD_NUMBER: _builtins.int
     RETRACTED_FIELD_NUMBER: _builtins.int
+    TIME_IS_RECEIPT_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """1 as it was recorded; each correction adds 1."""
     retracted: _builtins.bool
     """True: it was retracted, and counts nowhere. `event` is what it was until then."""
+    time_is_receipt: _builtins.bool
+    """True: the client gave no time, so that the one in `event` is that of receipt."""
     @_builtins.property
     def event(self) -> Global___Event:
         """What the client sent; time is filled in."""
@@ -320,10 +323,11 @@ class StoredEvent(_message.Message):
         version: _builtins.int = ...,
         corrected_at: _timestamp_pb2.Timestamp | None = ...,
         retracted: _builtins.bool = ...,
+        time_is_receipt: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["corrected_at", b"corrected_at", "event", b"event", "position", b"position", "received_at", b"received_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["corrected_at", b"corrected_at", "event", b"event", "position", b"position", "received_at", b"received_at", "retracted", b"retracted", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["corrected_at", b"corrected_at", "event", b"event", "position", b"position", "received_at", b"received_at", "retracted", b"retracted", "time_is_receipt", b"time_is_receipt", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
