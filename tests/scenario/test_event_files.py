@@ -31,12 +31,6 @@ HEADER = ["id", "source", "type", "time", "customer_id", "properties.model"]
 COLUMNS = [*HEADER, "properties.cost:decimal", "properties.hit:flag"]
 
 
-@pytest.fixture(scope="module")
-def suite(standing_suite: Suite) -> Suite:
-    """The suite that stands already: nothing here moves its clock."""
-    return standing_suite
-
-
 async def test_the_same_events_in_four_formats_are_stored_once(
     suite: Suite, tmp_path: Path
 ) -> None:

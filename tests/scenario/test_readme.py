@@ -8,16 +8,29 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from cli.__main__ import main
+from deploy.embedded.stack import Stack
 from tests.readme import OWN_CODE, commands
+from tests.servers import TestPostgres
 from tests.suite import Suite
 from tests.wait import until
 
 TOUR = "## From an event to an invoice in five calls"
+
+
+@pytest.fixture(scope="module")
+def suite(postgres: TestPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    """A suite as `tally up` starts it: forks have not the marks that `tally status` reads."""
+    name, folder = postgres.suite_name(), tmp_path_factory.mktemp("suite")
+    with Stack(folder, test_clock=True, postgres=postgres.server, suite=name, env={}) as stack:
+        yield Suite(stack)
+    postgres.drop(name)
 
 
 async def test_the_tour_leads_from_an_event_to_an_invoice(suite: Suite, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def _add_attribution(answer: pb.ExplainEventResponse, event: UsageEvent, catalog
     answer.day.CopyFrom(civil_date(day))
     answer.fanned_out.extend(
         pb.FannedOut(subscription_id=term.subscription_id, day=civil_date(there))
-        for term, there in others
+        for term, there in sorted(others, key=lambda other: other[0].subscription_id)
     )
 
 
