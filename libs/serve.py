@@ -45,6 +45,10 @@ OPTIONS: list[tuple[str, Any]] = [
     ("grpc.server.max_pending_requests", 10_000),
     ("grpc.server.max_pending_requests_hard_limit", 20_000),
     ("grpc.server_max_unrequested_time_in_server", 120),
+    # What a stream may send before it is read. By default gRPC measures the connection, and takes
+    # tens of MiB of each stream that waits.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 1024 * 1024),
     ("grpc.so_reuseport", 0),  # A second process on the address is a mistake, not a helper.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
