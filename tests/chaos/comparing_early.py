@@ -62,8 +62,8 @@ def compare_early(terms: Terms, known: Known, log: Log, books: Books) -> Iterato
 def _compare_fees(terms: Terms, known: Known, log: Log, fees: Sequence[FeeSeen]) -> Iterator[str]:
     """Each event of an instant charge has one fee, and one that its price allows.
 
-    An event that was corrected may have that of what it was. One that came when its week had ended
-    may have come after the close, and has none then.
+    An event that was corrected may have that of what it was. One that was not
+    acknowledged before its week ended may have come after the close, and has none then.
     """
     tariffs = {seat.subscription_id: TARIFFS[seat.tariff] for seat in terms.seats}
     usage = dict(log.events)
@@ -84,7 +84,8 @@ def _compare_fees(terms: Terms, known: Known, log: Log, fees: Sequence[FeeSeen])
             yield f"fee {fee} is not one of {identity}, {usage[identity]}"
     for one in log.stored:
         event = usage[one.identity]
-        in_time = one.received_at < terms.week_of(event.time) + WEEK
+        answered_at = known.answered_at.get(one.identity)
+        in_time = answered_at is not None and answered_at < terms.week_of(event.time) + WEEK
         if in_time and one.identity not in known.corrected:
             for code, rate in tariffs[event.subscription_id].charges.items():
                 early = rate.settled is not Settled.WITH_WEEK and rate.kind == event.type

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 
@@ -86,6 +86,9 @@ class Known:
 
     events: dict[Identity, Usage] = field(default_factory=dict)
     acknowledged: set[Identity] = field(default_factory=set)
+    # To when the clocks were asked to go last, and as an event was acknowledged first.
+    now: datetime = datetime.min.replace(tzinfo=UTC)
+    answered_at: dict[Identity, datetime] = field(default_factory=dict)
     # What events were corrected to, None for a retracted one, and of which it is not known.
     corrected: dict[Identity, Usage | None] = field(default_factory=dict)
     uncertain: set[Identity] = field(default_factory=set)

@@ -98,8 +98,7 @@ async def read_books(world: World, unbalanced: Sequence[str]) -> Books:
 
 
 def _stored(one: StoredEvent) -> Stored:
-    received_at = parse_timestamp(one.received_at, "received_at")
-    return Stored(read(one.event)[0], _place(one.position), received_at)
+    return Stored(read(one.event)[0], _place(one.position))
 
 
 def _place(position: LogPosition) -> Place:

@@ -109,6 +109,7 @@ class Reporter:
         for identity, verdict in zip(batch, answer.verdicts, strict=True):
             if verdict.verdict in SUCCESSES:
                 world.known.acknowledged.add(identity)
+                world.known.answered_at.setdefault(identity, world.known.now)
             else:
                 name = Verdict.Name(verdict.verdict)
                 world.caller.strange.append(f"event {identity}: {name} {verdict.detail}")

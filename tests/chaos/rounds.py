@@ -201,6 +201,7 @@ class Round:
         ]
 
     async def _set_clock(self, now: datetime) -> None:
+        self.world.known.now = now  # Before the first of them goes there.
         caller = Caller(strange=self.world.caller.strange)
         for name in testclock.ORDER:
             request = SetTimeRequest(now=timestamp(now))

@@ -118,11 +118,10 @@ class UnitsSeen:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Where an event is in the log, and since when."""
+    """Where an event is in the log."""
 
     identity: Identity
     place: Place
-    received_at: datetime
 
 
 Fees = Mapping[str, Charged]  # By charge code.

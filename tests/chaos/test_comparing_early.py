@@ -119,15 +119,13 @@ def good() -> Case:
         units={"beta-0": [SEATS]},
     )
     identities = [("", str(number)) for number in range(len(EVENTS))]
-    stored = [
-        Stored(identity, (0, number, 0), MONDAY + 6 * DAY)
-        for number, identity in enumerate(identities)
-    ]
+    stored = [Stored(identity, (0, number, 0)) for number, identity in enumerate(identities)]
     log = Log([*zip(identities, EVENTS, strict=True)], [], {}, stored)
     told = {one.fee_id: FeeTold("1.2", {"succeeded"}) for one in fees if one.fee_id == "apart-0"}
     told["apart-1"] = FeeTold("0.3", {"pending", "succeeded"})
     asked = UnitsAsked("beta-0", "seats", Decimal(6), Fate.ACKNOWLEDGED)
-    return Case(Known(units=[asked], fees=told), log, books)
+    answered = {one.identity: MONDAY for one in log.stored}
+    return Case(Known(units=[asked], fees=told, answered_at=answered), log, books)
 
 
 def bill_the_correction_twice(case: Case) -> Case:
