@@ -25,9 +25,14 @@ def tally(client_module: Module, suite: Suite, tenant: int, address: str = "") -
     return client_module("").Tally(addresses, token=suite.token(tenant))
 
 
-def record_many(producer: Any, count: int, start: datetime, *, made: bool = False) -> None:
-    """Record events of 0, 0.25, 0.5, ... units each, a second apart at most; `made`: their ids."""
-    for number in range(count):
+def record_many(
+    producer: Any, count: int, start: datetime, *, first: int = 0, made: bool = False
+) -> None:
+    """Record events of 0, 0.25, 0.5, ... units each, a millisecond apart; `made`: their ids.
+
+    From the one numbered `first` on.
+    """
+    for number in range(first, first + count):
         producer.record(
             id="" if made else f"event-{number}",
             type="calls",

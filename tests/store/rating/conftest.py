@@ -251,7 +251,7 @@ class World:
         """Return the n-th period of a subscription's id."""
         rows = await self.fetch(
             "SELECT period_id FROM billing_periods WHERE subscription_id = :id AND kind = :kind"
-            " ORDER BY usage_start OFFSET :n LIMIT 1",
+            " ORDER BY usage_start, due_at OFFSET :n LIMIT 1",
             id=subscription_id,
             kind=kind,
             n=n,
