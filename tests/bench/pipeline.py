@@ -99,7 +99,7 @@ async def send_all(
     client: SuiteClient, internal: SuiteClient, requests: list[bytes], method: str = ROWS
 ) -> Sent:
     """Send `requests` of `method`, 12 at a time, and wait until all of it is usage."""
-    record = _recorder(client, method)
+    record = recorder(client, method)
     waiting = deque(requests)
     acks: list[float] = []
     answers: list[bytes] = []
@@ -121,7 +121,7 @@ async def watch_waits(
     client: SuiteClient, workload: Workload, requests: list[bytes], *, events_per_s: float
 ) -> Waits:
     """Send `requests` at a steady pace, whatever the answers take, and single events beside."""
-    record = _recorder(client)
+    record = recorder(client)
     acks: list[float] = []
     started = time.perf_counter()
 
@@ -157,7 +157,7 @@ async def check_usage(client: SuiteClient, workload: Workload) -> None:
         AssertionError: the two differ.
     """
     for who, expected in workload.usage.items():
-        found = await _units(client, who)
+        found = await units_of(client, who)
         assert found == expected.units(), f"{who}: {found}, not {expected.units()}"
 
 
@@ -186,22 +186,23 @@ def check_verdicts(
 
 async def _watch_one(client: SuiteClient, record: Recording, workload: Workload, who: str) -> float:
     """Send one event; return how long after its answer it can be seen."""
-    before = (await _units(client, who)).get("requests", Decimal(0))
+    before = (await units_of(client, who)).get("requests", Decimal(0))
     await record(workload.batch(1, of=who), timeout=DEADLINE_SECONDS)
     acked = time.perf_counter()
     # Others of the customer may come at the same time; then this one was seen no later.
-    while (await _units(client, who)).get("requests", Decimal(0)) == before:
+    while (await units_of(client, who)).get("requests", Decimal(0)) == before:
         await asyncio.sleep(POLL_SECONDS)
     return time.perf_counter() - acked
 
 
-async def _units(client: SuiteClient, who: str) -> dict[str, Decimal]:
+async def units_of(client: SuiteClient, who: str) -> dict[str, Decimal]:
+    """Return a customer's units by meter."""
     asked = GetUsageRequest(subscription_id=who, at=timestamp(START))
     answer: GetUsageResponse = await client.usage.GetUsage(asked)
     return {fee.charge_code: Decimal(fee.units) for fee in answer.fees}
 
 
-def _recorder(client: SuiteClient, method: str = ROWS) -> Recording:
+def recorder(client: SuiteClient, method: str = ROWS) -> Recording:
     """Return a method for requests that are serialized already; answers stay so."""
     recording: Recording = client.channels["ingest"].unary_unary(SERVICE + method)
     return recording

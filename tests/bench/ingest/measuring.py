@@ -11,19 +11,13 @@ from decimal import Decimal
 from statistics import median
 
 import asyncpg
-import grpc
 
 from cli.client import SuiteClient
 from libs import testclock
-from libs.wire import timestamp
-from tally.ingest.v1.bulk_pb2 import RecordColumnsResponse
-from tally.ingest.v1.event_pb2 import Verdict
-from tally.ingest.v1.ingest_service_pb2 import RecordEventsResponse
-from tally.rating.v1.usage_service_pb2 import GetUsageRequest
 from tests.bench.ingest.load import Batch, Load
-from tests.bench.workload import START, customer
+from tests.bench.pipeline import COLUMNS, ROWS, check_verdicts, recorder, units_of
+from tests.bench.workload import customer
 
-SERVICE = "/tally.ingest.v1.IngestService"
 DEADLINE_SECONDS = 120.0
 SETTLE_SECONDS = 900
 COMMITS = 400
@@ -32,8 +26,6 @@ POLL_SECONDS = 0.005
 PROBE_SECONDS = 0.05
 SIZES = "SELECT sum(pg_total_relation_size(t)) FROM unnest($1::regclass[]) AS t"
 LOG_TABLES = ["event_key", "segment", "slice"]
-
-Recording = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +50,13 @@ class Sent:
 def prepare_columns(batches: Sequence[Batch]) -> Prepared:
     """Return batches as RecordColumns."""
     requests = [batch.columns().SerializeToString() for batch in batches]
-    return _prepared("RecordColumns", batches, requests)
+    return _prepared(COLUMNS, batches, requests)
 
 
 def prepare_rows(batches: Sequence[Batch]) -> Prepared:
     """Return batches as RecordEvents."""
     requests = [batch.rows().SerializeToString() for batch in batches]
-    return _prepared("RecordEvents", batches, requests)
+    return _prepared(ROWS, batches, requests)
 
 
 def _prepared(method: str, batches: Sequence[Batch], requests: Sequence[bytes]) -> Prepared:
@@ -80,7 +72,7 @@ async def send(
     Raises:
         AssertionError: not every event was accepted once.
     """
-    record = _recorder(client, prepared.method)
+    record = recorder(client, prepared.method)
     waiting = deque(prepared.requests)
     acks: list[float] = []
     answers: list[bytes] = []
@@ -97,7 +89,7 @@ async def send(
     acked = time.perf_counter() - started
     await settle(internal)
     seen = time.perf_counter() - started
-    _check(prepared, answers)
+    check_verdicts(answers, fresh=prepared.fresh, events=prepared.events, method=prepared.method)
     return Sent(acked, seen, acks)
 
 
@@ -114,7 +106,7 @@ async def send_paced(
     Returns the seconds of each answer, and those from an answer to a single event until GetUsage
     shows it.
     """
-    record = _recorder(client, prepared.method)
+    record = recorder(client, prepared.method)
     acks: list[float] = []
     started = time.perf_counter()
 
@@ -141,7 +133,7 @@ async def send_paced(
 
 async def _watch_one(client: SuiteClient, load: Load, number: int) -> float:
     """Send one event; return how long after its answer it can be seen."""
-    record = _recorder(client, "RecordEvents")
+    record = recorder(client, ROWS)
     before = (await units_of(client, customer(number))).get("requests", Decimal(0))
     alone = load.one(number).rows().SerializeToString()
     await record(alone, timeout=DEADLINE_SECONDS)
@@ -149,13 +141,6 @@ async def _watch_one(client: SuiteClient, load: Load, number: int) -> float:
     while (await units_of(client, customer(number))).get("requests", Decimal(0)) == before:
         await asyncio.sleep(POLL_SECONDS)
     return time.perf_counter() - acked
-
-
-async def units_of(client: SuiteClient, who: str) -> dict[str, Decimal]:
-    """Return a customer's units by meter."""
-    asked = GetUsageRequest(subscription_id=who, at=timestamp(START))
-    fees = (await client.usage.GetUsage(asked)).fees
-    return {fee.charge_code: Decimal(fee.units) for fee in fees}
 
 
 async def check_usage(client: SuiteClient, load: Load, advance: Callable[[], None]) -> None:
@@ -200,26 +185,3 @@ async def log_bytes(database_url: str) -> int:
     size = await conn.fetchval(SIZES, LOG_TABLES)
     await conn.close()
     return int(size)
-
-
-def _check(prepared: Prepared, answers: Sequence[bytes]) -> None:
-    if prepared.method == "RecordColumns":
-        of_columns = [RecordColumnsResponse.FromString(answer) for answer in answers]
-        accepted = sum(one.accepted_count for one in of_columns)
-        repeated = sum(one.duplicate_count for one in of_columns)
-    else:
-        verdicts = [
-            judged.verdict
-            for answer in answers
-            for judged in RecordEventsResponse.FromString(answer).verdicts
-        ]
-        accepted = verdicts.count(Verdict.VERDICT_ACCEPTED)
-        repeated = verdicts.count(Verdict.VERDICT_DUPLICATE)
-    found, expected = (accepted, repeated), (prepared.fresh, prepared.events - prepared.fresh)
-    assert found == expected, f"{found} accepted and repeated, not {expected}"
-
-
-def _recorder(client: SuiteClient, method: str) -> Recording:
-    """Return a method for requests that are serialized already; answers stay so."""
-    recording: Recording = client.channels["ingest"].unary_unary(f"{SERVICE}/{method}")
-    return recording
