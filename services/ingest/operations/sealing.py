@@ -19,6 +19,7 @@ from libs import db, telemetry
 from libs.clock import Clock
 from services.ingest.domain.candidates import Candidates, Submission, read_candidates
 from services.ingest.domain.encoding import encode
+from services.ingest.domain.recent_keys import RecentKeys
 from services.ingest.domain.verdicts import (
     Decision,
     Identities,
@@ -56,15 +57,20 @@ class _Group:
     requests: Sequence[Submission]
     candidates: Candidates
     identities: Identities
+    recent: RecentKeys
+    known: Ints  # Of the distinct identities, those that may have come before.
 
 
-async def seal(engine: AsyncEngine, clock: Clock, requests: Sequence[Submission]) -> Sealed:
+async def seal(
+    engine: AsyncEngine, clock: Clock, recent: RecentKeys, requests: Sequence[Submission]
+) -> Sealed:
     """Store what is new in `requests` and judge every event. `engine` is the worker's.
 
     Raises:
         Unavailable: the database is away. Whether it committed is not known: a repeat finds out.
     """
-    group = await _in_thread(sum(one.events for one in requests), _read_group, requests)
+    events = sum(one.events for one in requests)
+    group = await _in_thread(events, _read_group, requests, recent)
     try:
         return await _seal(engine, clock, group, alone=False)
     except _Contended:
@@ -75,9 +81,12 @@ class _Contended(Exception):
     """Other sealers stored events of this group first, time and again."""
 
 
-def _read_group(requests: Sequence[Submission]) -> _Group:
+def _read_group(requests: Sequence[Submission], recent: RecentKeys) -> _Group:
     candidates = read_candidates(requests)
-    return _Group(requests, candidates, find_identities(candidates))
+    identities = find_identities(candidates)
+    distinct = identities.distinct
+    known = distinct[recent.take(candidates.tenants[distinct], candidates.keys[distinct])]
+    return _Group(requests, candidates, identities, recent, known)
 
 
 async def _in_thread(events: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -117,10 +126,15 @@ async def _seal_opened(
 
 
 async def _store_keys(conn: AsyncConnection, group: _Group, opened_id: int) -> Decision:
-    """Probe, decide and insert keys, again whenever another sealer stored one in between."""
-    candidates, distinct = group.candidates, group.identities.distinct
+    """Probe, decide and insert keys, again whenever one was stored that no probe has seen.
+
+    First only keys that came of late are probed. If another one is stored, all are.
+    """
+    candidates, probed = group.candidates, group.known
     for _ in range(ROUNDS_MAX):
-        stored = await keys.find_stored(conn, SHARD, candidates, distinct)
+        stored = await keys.find_stored(conn, SHARD, candidates, probed)
+        if stored.keys() - set(group.known.tolist()):
+            group.recent.doubt()
         if differing := find_differing(candidates, group.identities, stored):
             corrected = await versions.find_digests(conn, candidates, differing)
             stored |= {
@@ -131,6 +145,7 @@ async def _store_keys(conn: AsyncConnection, group: _Group, opened_id: int) -> D
         if not len(rows) or await keys.insert_keys(conn, candidates, rows, opened_id):
             return decision
         metrics.KEY_RACES.inc()
+        probed = group.identities.distinct
     raise _Contended
 
 

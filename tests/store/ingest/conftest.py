@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from libs.clock import SystemClock
 from services.ingest.domain.candidates import Submission
 from services.ingest.domain.columns import decode
 from services.ingest.domain.event import LoggedEvent
+from services.ingest.domain.recent_keys import RecentKeys
 from services.ingest.operations.sealing import Sealed, seal
 from services.ingest.operations.settings import open_topology
 from services.ingest.store.settings import Topology
@@ -44,9 +45,10 @@ class Log:
     worker: AsyncEngine
     clock: StillClock
     topology: Topology
+    recent: RecentKeys = field(default_factory=RecentKeys)
 
     async def seal(self, *group: Submission) -> Sealed:
-        return await seal(self.worker, self.clock, group)
+        return await seal(self.worker, self.clock, self.recent, group)
 
     async def fetch(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """Return the rows of `query`, asked by the worker."""
