@@ -12,9 +12,18 @@ from services.ingest.domain.wire import Flags, Ints
 
 BITS = 26  # 8 MiB for each of two generations.
 GENERATION_KEYS = 4_000_000  # About a hundredth of new keys are taken for known ones then.
-GROUPS_IN_DOUBT = 64
+GROUPS_IN_DOUBT = 20
 MASK = np.uint64((1 << BITS) - 1)
 HALF = np.uint64(32)
+
+
+Hashes = NDArray[np.uint64]
+
+
+def key_hashes(tenants: Ints, keys: NDArray[np.uint8]) -> Hashes:
+    """Return 64 bits for each key, 16 bytes a row, of a tenant."""
+    words = keys.view(np.uint64)
+    return mixed(words[:, 0] ^ mixed(words[:, 1] ^ mixed(tenants.view(np.uint64))))
 
 
 class RecentKeys:
@@ -31,11 +40,9 @@ class RecentKeys:
         self._in_doubt = GROUPS_IN_DOUBT
         self._lock = threading.Lock()  # Of two groups with one key, the second knows it.
 
-    def take(self, tenants: Ints, keys: NDArray[np.uint8]) -> Flags:
-        """Tell which of `keys`, 16 bytes a row, may have come before; from now on all have."""
-        words = keys.view(np.uint64)
-        hashed = mixed(words[:, 0] ^ mixed(words[:, 1] ^ mixed(tenants.view(np.uint64))))
-        places = [(hashed & MASK).view(np.int64), (hashed >> HALF & MASK).view(np.int64)]
+    def take(self, hashes: Hashes) -> Flags:
+        """Tell which keys may have come before; from now on all have."""
+        places = [(hashes & MASK).view(np.int64), (hashes >> HALF & MASK).view(np.int64)]
         with self._lock:
             known = _hold(self._now, places) | _hold(self._before, places)
             self._note(places)

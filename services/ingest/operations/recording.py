@@ -19,10 +19,10 @@ from libs import telemetry
 from libs.clock import Clock
 from libs.worker import wait
 from services.ingest.domain.candidates import Submission
-from services.ingest.domain.recent_keys import RecentKeys
 from services.ingest.domain.verdicts import Judgements
 from services.ingest.operations import metrics
 from services.ingest.operations.admission import Admission, Load
+from services.ingest.operations.in_flight import InFlight
 from services.ingest.operations.sealing import SHARD, Sealed, seal
 from services.ingest.operations.turns import Turns
 
@@ -71,7 +71,7 @@ class Recorder:
         self._clock = clock
         self._committed = committed  # Called after each commit of a segment.
         self.admission = Admission()
-        self._recent = RecentKeys()
+        self._in_flight = InFlight()
         self._turns: Turns[_Waiting] = Turns(_Waiting.load)
         self._full = asyncio.Event()
         self._sealers: set[asyncio.Task[None]] = set()
@@ -147,7 +147,7 @@ class Recorder:
             "seal", context=context, links=links, attributes=attributes
         ) as span:
             requests = [one.submission for one in group]
-            sealed = await seal(self._worker, self._clock, self._recent, requests)
+            sealed = await seal(self._worker, self._clock, self._in_flight, requests)
             span.set_attribute("tally.segment", sealed.number)
         if sealed.number:
             self._committed()

@@ -19,7 +19,7 @@ from libs import db, telemetry
 from libs.clock import Clock
 from services.ingest.domain.candidates import Candidates, Submission, read_candidates
 from services.ingest.domain.encoding import encode
-from services.ingest.domain.recent_keys import RecentKeys
+from services.ingest.domain.recent_keys import Hashes, RecentKeys, key_hashes
 from services.ingest.domain.verdicts import (
     Decision,
     Identities,
@@ -27,8 +27,9 @@ from services.ingest.domain.verdicts import (
     find_differing,
     find_identities,
 )
-from services.ingest.domain.wire import Ints
+from services.ingest.domain.wire import Flags, Ints
 from services.ingest.operations import metrics
+from services.ingest.operations.in_flight import InFlight
 from services.ingest.store import keys, rejected, segments, versions
 from services.ingest.store.segments import SliceContent
 from services.ingest.store.slice_content import pack_content
@@ -58,11 +59,17 @@ class _Group:
     candidates: Candidates
     identities: Identities
     recent: RecentKeys
-    known: Ints  # Of the distinct identities, those that may have come before.
+    hashes: Hashes  # Of the distinct identities.
+    may_be_stored: Flags  # Which of these may have come before.
+
+    @property
+    def known(self) -> Ints:
+        """The distinct identities that may have come before."""
+        return self.identities.distinct[self.may_be_stored]
 
 
 async def seal(
-    engine: AsyncEngine, clock: Clock, recent: RecentKeys, requests: Sequence[Submission]
+    engine: AsyncEngine, clock: Clock, in_flight: InFlight, requests: Sequence[Submission]
 ) -> Sealed:
     """Store what is new in `requests` and judge every event. `engine` is the worker's.
 
@@ -70,11 +77,12 @@ async def seal(
         Unavailable: the database is away. Whether it committed is not known: a repeat finds out.
     """
     events = sum(one.events for one in requests)
-    group = await _in_thread(events, _read_group, requests, recent)
-    try:
-        return await _seal(engine, clock, group, alone=False)
-    except _Contended:
-        return await _seal(engine, clock, group, alone=True)
+    group = await _in_thread(events, _read_group, requests, in_flight.recent)
+    async with in_flight.turn(group.hashes, group.hashes[group.may_be_stored]):
+        try:
+            return await _seal(engine, clock, group, alone=False)
+        except _Contended:
+            return await _seal(engine, clock, group, alone=True)
 
 
 class _Contended(Exception):
@@ -85,8 +93,8 @@ def _read_group(requests: Sequence[Submission], recent: RecentKeys) -> _Group:
     candidates = read_candidates(requests)
     identities = find_identities(candidates)
     distinct = identities.distinct
-    known = distinct[recent.take(candidates.tenants[distinct], candidates.keys[distinct])]
-    return _Group(requests, candidates, identities, recent, known)
+    hashes = key_hashes(candidates.tenants[distinct], candidates.keys[distinct])
+    return _Group(requests, candidates, identities, recent, hashes, recent.take(hashes))
 
 
 async def _in_thread(events: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

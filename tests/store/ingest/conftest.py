@@ -16,7 +16,7 @@ from libs.clock import SystemClock
 from services.ingest.domain.candidates import Submission
 from services.ingest.domain.columns import decode
 from services.ingest.domain.event import LoggedEvent
-from services.ingest.domain.recent_keys import RecentKeys
+from services.ingest.operations.in_flight import InFlight
 from services.ingest.operations.sealing import Sealed, seal
 from services.ingest.operations.settings import open_topology
 from services.ingest.store.settings import Topology
@@ -45,10 +45,10 @@ class Log:
     worker: AsyncEngine
     clock: StillClock
     topology: Topology
-    recent: RecentKeys = field(default_factory=RecentKeys)
+    in_flight: InFlight = field(default_factory=InFlight)
 
     async def seal(self, *group: Submission) -> Sealed:
-        return await seal(self.worker, self.clock, self.recent, group)
+        return await seal(self.worker, self.clock, self.in_flight, group)
 
     async def fetch(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """Return the rows of `query`, asked by the worker."""
