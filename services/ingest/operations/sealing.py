@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs import db, telemetry
 from libs.clock import Clock
 from services.ingest.domain.candidates import Candidates, Submission, read_candidates
-from services.ingest.domain.encoding import encode
+from services.ingest.domain.columns import Columns
+from services.ingest.domain.encoding import encode_parts
 from services.ingest.domain.recent_keys import Hashes, RecentKeys, key_hashes
 from services.ingest.domain.verdicts import (
     Decision,
@@ -160,14 +161,18 @@ async def _store_keys(conn: AsyncConnection, group: _Group, opened_id: int) -> D
 def encode_slices(candidates: Candidates, accepted: Ints) -> list[SliceContent]:
     """Return the slices of a segment of the rows `accepted`, by partition. Runs in a thread."""
     partitions = candidates.partitions[accepted]
-    slices = []
-    for partition in np.unique(partitions).tolist():
-        indexes = np.flatnonzero(partitions == partition)
-        slices.append(_slice_of(candidates, partition, accepted[indexes], indexes))
-    return slices
+    found = np.unique(partitions)
+    indexes = [np.flatnonzero(partitions == partition) for partition in found]
+    parts = [accepted[places] for places in indexes]
+    return [
+        _slice_of(candidates, partition, rows, columns)
+        for partition, rows, columns in zip(
+            found.tolist(), parts, encode_parts(candidates, parts, indexes), strict=True
+        )
+    ]
 
 
-def _slice_of(candidates: Candidates, partition: int, rows: Ints, indexes: Ints) -> SliceContent:
+def _slice_of(candidates: Candidates, partition: int, rows: Ints, columns: Columns) -> SliceContent:
     times = candidates.times[rows]
     return SliceContent(
         partition=partition,
@@ -175,5 +180,5 @@ def _slice_of(candidates: Candidates, partition: int, rows: Ints, indexes: Ints)
         time_min=EPOCH + timedelta(microseconds=int(times.min())),
         time_max=EPOCH + timedelta(microseconds=int(times.max())),
         tenants=np.unique(candidates.tenants[rows]).tolist(),
-        content=pack_content(encode(candidates, rows, indexes)),
+        content=pack_content(columns),
     )
