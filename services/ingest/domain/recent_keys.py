@@ -40,6 +40,11 @@ class RecentKeys:
         self._in_doubt = GROUPS_IN_DOUBT
         self._lock = threading.Lock()  # Of two groups with one key, the second knows it.
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether it vouches for nothing now."""
+        return self._in_doubt > 0
+
     def take(self, hashes: Hashes) -> Flags:
         """Tell which keys may have come before; from now on all have."""
         places = [(hashes & MASK).view(np.int64), (hashes >> HALF & MASK).view(np.int64)]
