@@ -22,7 +22,7 @@ class Fault:
 FAULTS = (
     Fault(
         "services/ingest/operations/sealing.py",
-        "stored = await keys.find_stored(conn, SHARD, candidates, distinct)",
+        "stored = await keys.find_stored(conn, SHARD, candidates, probed)",
         "stored = {}",
         "an event that is stored is a duplicate",
         ("tests/store/ingest/test_sealing.py",),

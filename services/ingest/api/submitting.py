@@ -38,10 +38,11 @@ def rows_of(rules: Rules, batch: Rows, *, atomic: bool, path: str = "events") ->
     """
     if not batch.events:
         raise FieldInvalid(path, "is missing")
-    check_batch(rules.limits, events=len(batch.events), size=batch.ByteSize())
+    check_batch(rules.limits, events=len(batch.events))
     batch.DiscardUnknownFields()
     # Deterministic, so that a rejected event is recognised when it is sent again.
     content = batch.SerializeToString(deterministic=True)
+    check_batch(rules.limits, events=len(batch.events), size=len(content))
     return Submission(rules, atomic, len(batch.events), content)
 
 

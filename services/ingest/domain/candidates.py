@@ -151,7 +151,8 @@ def _digests(
 ) -> Ints:
     words = text_words(texts)
     named = (Field.TYPE, Field.CUSTOMER_ID, Field.SUBSCRIPTION_ID, Field.AMOUNT, Field.HOLD_ID)
-    return digests([times, *(words[places[field]] for field in named)], properties, words)
+    heads = [times.view(np.uint64), *(words[places[field]] for field in named)]
+    return digests(heads, properties, words)
 
 
 def _partitions(tenants: Ints, customers: Ints, texts: Sequence[bytes], partitions: int) -> Ints:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -19,7 +19,21 @@ def encode(candidates: Candidates, rows: Ints, indexes: Ints) -> Columns:
 
     `indexes` are their places in the segment, ascending. The same events give the same columns.
     """
-    properties = _properties_of(candidates, rows)
+    return encode_parts(candidates, [rows], [indexes])[0]
+
+
+def encode_parts(
+    candidates: Candidates, parts: Sequence[Ints], indexes: Sequence[Ints]
+) -> list[Columns]:
+    """Return the columns of each of several parts, as `encode` does; no two share a row."""
+    properties = _properties_of(candidates, parts)
+    return [
+        _encode(candidates, rows, places, own)
+        for rows, places, own in zip(parts, indexes, properties, strict=True)
+    ]
+
+
+def _encode(candidates: Candidates, rows: Ints, indexes: Ints, properties: Properties) -> Columns:
     strings = _Strings(candidates, rows, properties)
 
     def places(field: Field) -> bytes:
@@ -63,16 +77,25 @@ class _Strings:
         return self._places[of_group].tobytes()
 
 
-def _properties_of(candidates: Candidates, rows: Ints) -> Properties:
-    """Return the properties of `rows`, by name, kind and event; their rows are places in `rows`."""
+def _properties_of(candidates: Candidates, parts: Sequence[Ints]) -> list[Properties]:
+    """Return the properties of each part, by name, kind and event; rows are places in the part."""
     properties = candidates.properties
-    positions = np.full(len(candidates.ids), -1, np.int64)
-    positions[rows] = np.arange(len(rows))
-    owners = positions[properties.rows]
-    chosen = np.flatnonzero(owners >= 0)
-    column = properties.ranks * len(Kind) + properties.kinds - 1
-    chosen = chosen[np.argsort(column[chosen], kind="stable")]
-    return replace(properties.at(chosen), rows=owners[chosen])
+    part_of = np.full(len(candidates.ids), len(parts))
+    positions = np.zeros(len(candidates.ids), np.int64)
+    for number, rows in enumerate(parts):
+        part_of[rows] = number
+        positions[rows] = np.arange(len(rows))
+    owners = part_of[properties.rows]
+    if owners.max(initial=0) == len(parts):  # Some events are in none.
+        chosen = np.flatnonzero(owners < len(parts))
+        properties, owners = properties.at(chosen), owners[chosen]
+    columns = (int(properties.ranks.max(initial=0)) + 1) * len(Kind)
+    codes = owners * columns + properties.ranks * len(Kind) + properties.kinds - 1
+    short = len(parts) * columns <= 1 << 16
+    order = np.argsort(codes.astype(np.uint16) if short else codes, kind="stable")  # Radix.
+    ordered = replace(properties.at(order), rows=positions[properties.rows[order]])
+    bounds = np.searchsorted(owners[order], np.arange(len(parts) + 1)).tolist()
+    return [ordered.at(slice(first, after)) for first, after in pairwise(bounds)]
 
 
 def _property_columns(
@@ -83,7 +106,7 @@ def _property_columns(
     new = (names[1:] != names[:-1]) | (kinds[1:] != kinds[:-1])
     cuts = [0, *(np.flatnonzero(new) + 1).tolist(), len(names)]
     for first, after in pairwise(cuts):
-        run = properties.at(np.arange(first, after))
+        run = properties.at(slice(first, after))
         if not len(run.rows):
             return  # There are no properties at all.
         name = candidates.texts[run.names[0]].decode()

@@ -31,7 +31,7 @@ class Limits:
     request_bytes_max: int = 8 * 1024 * 1024
 
 
-def check_batch(limits: Limits, *, events: int, size: int) -> None:
+def check_batch(limits: Limits, *, events: int, size: int = 0) -> None:
     """Check a request of `events` events and `size` bytes.
 
     Raises:

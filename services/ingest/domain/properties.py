@@ -64,7 +64,7 @@ class Properties:
         are_texts: Flags = (self.kinds == Kind.TEXT) | (self.kinds == Kind.LARGE_DECIMAL)
         return are_texts
 
-    def at(self, places: Ints) -> Properties:
+    def at(self, places: Ints | slice) -> Properties:
         """Return the properties at `places`."""
         columns = (self.rows, self.names, self.ranks, self.kinds, self.values, self.exponents)
         return Properties(*(column[places] for column in columns))

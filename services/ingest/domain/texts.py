@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from services.ingest.domain.wire import PADDING, Ints, Octets, Spans
+from services.ingest.domain.wire import PADDING, WORD_BYTES, Ints, Octets, Spans
 
 GROUPED_MIN = 64  # Fewer are looked up sooner than they are grouped.
-WORD_BYTES = 8
 WORDS = 3
 SHORT_BYTES_MAX = WORDS * WORD_BYTES
 KEPT = np.array([(1 << 8 * size) - 1 for size in range(WORD_BYTES + 1)], np.uint64)
@@ -75,7 +75,7 @@ def first_of_equals(octets: Octets, spans: Spans) -> Ints:
     another in its bucket of a hash table without collision lists.
     """
     lengths = spans.lengths
-    words = _words(octets, spans.starts, lengths)
+    words = [word_at(octets, spans, place * WORD_BYTES) for place in range(WORDS)]
     hashed = lengths.astype(np.uint64)
     for word, factor in zip(words, FACTORS, strict=True):
         hashed = (hashed ^ word) * factor
@@ -90,11 +90,8 @@ def first_of_equals(octets: Octets, spans: Spans) -> Ints:
     return np.where(same, likes, places)
 
 
-def _words(octets: Octets, starts: Ints, lengths: Ints) -> list[np.ndarray]:
-    """Return the first 24 bytes of each span as three words, zero after its end."""
+def word_at(octets: Octets, spans: Spans, place: int) -> NDArray[np.uint64]:
+    """Return the eight bytes of each span from `place` on, zero after its end; padding follows."""
     every = np.ndarray((len(octets) - WORD_BYTES + 1,), "<u8", octets, strides=(1,))
-    words = []
-    for place in range(WORDS):
-        left = np.clip(lengths - place * WORD_BYTES, 0, WORD_BYTES)
-        words.append(every[starts + place * WORD_BYTES] & KEPT[left])
-    return words
+    left = np.clip(spans.lengths - place, 0, WORD_BYTES)
+    return every[spans.starts + place] & KEPT[left]

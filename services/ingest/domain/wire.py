@@ -19,6 +19,7 @@ Flags = NDArray[np.bool_]
 Octets = NDArray[np.uint8]
 
 LENGTH_DELIMITED = 2
+WORD_BYTES = 8
 PADDING = bytes(32)  # So that looking at what follows the last event never leaves the buffer.
 EVENTS_TAG = 1 << 3 | LENGTH_DELIMITED  # Of RecordEventsRequest.
 KEY_TAG, VALUE_TAG = 1 << 3 | LENGTH_DELIMITED, 2 << 3 | LENGTH_DELIMITED  # Of a map's entry.

@@ -22,6 +22,7 @@ from services.ingest.domain.candidates import Submission
 from services.ingest.domain.verdicts import Judgements
 from services.ingest.operations import metrics
 from services.ingest.operations.admission import Admission, Load
+from services.ingest.operations.in_flight import InFlight
 from services.ingest.operations.sealing import SHARD, Sealed, seal
 from services.ingest.operations.turns import Turns
 
@@ -70,6 +71,7 @@ class Recorder:
         self._clock = clock
         self._committed = committed  # Called after each commit of a segment.
         self.admission = Admission()
+        self._in_flight = InFlight()
         self._turns: Turns[_Waiting] = Turns(_Waiting.load)
         self._full = asyncio.Event()
         self._sealers: set[asyncio.Task[None]] = set()
@@ -144,7 +146,8 @@ class Recorder:
         with tracer.start_as_current_span(
             "seal", context=context, links=links, attributes=attributes
         ) as span:
-            sealed = await seal(self._worker, self._clock, [one.submission for one in group])
+            requests = [one.submission for one in group]
+            sealed = await seal(self._worker, self._clock, self._in_flight, requests)
             span.set_attribute("tally.segment", sealed.number)
         if sealed.number:
             self._committed()

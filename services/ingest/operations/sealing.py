@@ -18,7 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs import db, telemetry
 from libs.clock import Clock
 from services.ingest.domain.candidates import Candidates, Submission, read_candidates
-from services.ingest.domain.encoding import encode
+from services.ingest.domain.columns import Columns
+from services.ingest.domain.encoding import encode_parts
+from services.ingest.domain.recent_keys import Hashes, RecentKeys, key_hashes
 from services.ingest.domain.verdicts import (
     Decision,
     Identities,
@@ -26,8 +28,9 @@ from services.ingest.domain.verdicts import (
     find_differing,
     find_identities,
 )
-from services.ingest.domain.wire import Ints
+from services.ingest.domain.wire import Flags, Ints
 from services.ingest.operations import metrics
+from services.ingest.operations.in_flight import InFlight
 from services.ingest.store import keys, rejected, segments, versions
 from services.ingest.store.segments import SliceContent
 from services.ingest.store.slice_content import pack_content
@@ -56,28 +59,43 @@ class _Group:
     requests: Sequence[Submission]
     candidates: Candidates
     identities: Identities
+    recent: RecentKeys
+    hashes: Hashes  # Of the distinct identities.
+    may_be_stored: Flags  # Which of these may have come before.
+
+    @property
+    def known(self) -> Ints:
+        """The distinct identities that may have come before."""
+        return self.identities.distinct[self.may_be_stored]
 
 
-async def seal(engine: AsyncEngine, clock: Clock, requests: Sequence[Submission]) -> Sealed:
+async def seal(
+    engine: AsyncEngine, clock: Clock, in_flight: InFlight, requests: Sequence[Submission]
+) -> Sealed:
     """Store what is new in `requests` and judge every event. `engine` is the worker's.
 
     Raises:
         Unavailable: the database is away. Whether it committed is not known: a repeat finds out.
     """
-    group = await _in_thread(sum(one.events for one in requests), _read_group, requests)
-    try:
-        return await _seal(engine, clock, group, alone=False)
-    except _Contended:
-        return await _seal(engine, clock, group, alone=True)
+    events = sum(one.events for one in requests)
+    group = await _in_thread(events, _read_group, requests, in_flight.recent)
+    async with in_flight.turn(group.hashes, group.hashes[group.may_be_stored]):
+        try:
+            return await _seal(engine, clock, group, alone=False)
+        except _Contended:
+            return await _seal(engine, clock, group, alone=True)
 
 
 class _Contended(Exception):
     """Other sealers stored events of this group first, time and again."""
 
 
-def _read_group(requests: Sequence[Submission]) -> _Group:
+def _read_group(requests: Sequence[Submission], recent: RecentKeys) -> _Group:
     candidates = read_candidates(requests)
-    return _Group(requests, candidates, find_identities(candidates))
+    identities = find_identities(candidates)
+    distinct = identities.distinct
+    hashes = key_hashes(candidates.tenants[distinct], candidates.keys[distinct])
+    return _Group(requests, candidates, identities, recent, hashes, recent.take(hashes))
 
 
 async def _in_thread(events: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -117,10 +135,15 @@ async def _seal_opened(
 
 
 async def _store_keys(conn: AsyncConnection, group: _Group, opened_id: int) -> Decision:
-    """Probe, decide and insert keys, again whenever another sealer stored one in between."""
-    candidates, distinct = group.candidates, group.identities.distinct
+    """Probe, decide and insert keys, again whenever one was stored that no probe has seen.
+
+    First only keys that came of late are probed. If another one is stored, all are.
+    """
+    candidates, probed = group.candidates, group.known
     for _ in range(ROUNDS_MAX):
-        stored = await keys.find_stored(conn, SHARD, candidates, distinct)
+        stored = await keys.find_stored(conn, SHARD, candidates, probed)
+        if stored.keys() - set(group.known.tolist()):
+            group.recent.doubt()
         if differing := find_differing(candidates, group.identities, stored):
             corrected = await versions.find_digests(conn, candidates, differing)
             stored |= {
@@ -131,20 +154,25 @@ async def _store_keys(conn: AsyncConnection, group: _Group, opened_id: int) -> D
         if not len(rows) or await keys.insert_keys(conn, candidates, rows, opened_id):
             return decision
         metrics.KEY_RACES.inc()
+        probed = group.identities.distinct
     raise _Contended
 
 
 def encode_slices(candidates: Candidates, accepted: Ints) -> list[SliceContent]:
     """Return the slices of a segment of the rows `accepted`, by partition. Runs in a thread."""
     partitions = candidates.partitions[accepted]
-    slices = []
-    for partition in np.unique(partitions).tolist():
-        indexes = np.flatnonzero(partitions == partition)
-        slices.append(_slice_of(candidates, partition, accepted[indexes], indexes))
-    return slices
+    found = np.unique(partitions)
+    indexes = [np.flatnonzero(partitions == partition) for partition in found]
+    parts = [accepted[places] for places in indexes]
+    return [
+        _slice_of(candidates, partition, rows, columns)
+        for partition, rows, columns in zip(
+            found.tolist(), parts, encode_parts(candidates, parts, indexes), strict=True
+        )
+    ]
 
 
-def _slice_of(candidates: Candidates, partition: int, rows: Ints, indexes: Ints) -> SliceContent:
+def _slice_of(candidates: Candidates, partition: int, rows: Ints, columns: Columns) -> SliceContent:
     times = candidates.times[rows]
     return SliceContent(
         partition=partition,
@@ -152,5 +180,5 @@ def _slice_of(candidates: Candidates, partition: int, rows: Ints, indexes: Ints)
         time_min=EPOCH + timedelta(microseconds=int(times.min())),
         time_max=EPOCH + timedelta(microseconds=int(times.max())),
         tenants=np.unique(candidates.tenants[rows]).tolist(),
-        content=pack_content(encode(candidates, rows, indexes)),
+        content=pack_content(columns),
     )

@@ -68,6 +68,35 @@ def test_a_text_is_no_decimal_and_an_absent_time_is_no_time(key: str, text: str)
     assert len({digest(variant) for variant in variants}) == len(variants)
 
 
+def test_values_of_other_keys_and_texts_of_other_fields_are_other_content() -> None:
+    base = Event("e", "", "a", None, "b", "", {"k": "x", "l": "y"}, None, "")
+    variants = [
+        base,
+        base._replace(properties={"k": "y", "l": "x"}),
+        base._replace(properties={"k": "x", "m": "y"}),
+        base._replace(properties={"k": "x"}),
+        base._replace(properties={"k": "x", "l": "y", "m": ""}),
+        base._replace(type="b", customer_id="a"),
+        base._replace(subscription_id="h"),
+        base._replace(hold_id="h"),
+        base._replace(properties={"k": Number(1, 0), "l": Number(2, 0)}),
+        base._replace(properties={"k": Number(2, 0), "l": Number(1, 0)}),
+        base._replace(properties={"k": Number(1, 1), "l": Number(2, 0)}),
+        base._replace(properties={"k": True, "l": False}),
+    ]
+    assert len({digest(variant) for variant in variants}) == len(variants)
+
+
+@given(st.integers(1, 200), st.data())
+def test_every_byte_of_a_text_counts(length: int, data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, length - 1))
+    base = Event("e", "", "t", None, "c", "", {}, None, "")
+    text = "a" * length
+    variants = [text, text[:place] + "b" + text[place + 1 :], text[:-1], text + "a"]
+    found = {digest(base._replace(properties={"key": variant})) for variant in variants}
+    assert len(found) == len(variants)
+
+
 def content(event: Event) -> object:
     """Return what makes two events the same, by value."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,6 +17,7 @@ from libs.clock import SystemClock
 from services.ingest.domain.candidates import Submission
 from services.ingest.domain.columns import decode
 from services.ingest.domain.event import LoggedEvent
+from services.ingest.operations.in_flight import InFlight
 from services.ingest.operations.sealing import Sealed, seal
 from services.ingest.operations.settings import open_topology
 from services.ingest.store.settings import Topology
@@ -36,6 +38,14 @@ class StillClock(SystemClock):
         return self.instant
 
 
+def trusting() -> InFlight:
+    """Return a sealer's knowledge of keys that vouches for what it has not seen: all of them."""
+    known = InFlight()
+    while known.recent.in_doubt:
+        known.recent.take(np.zeros(0, np.uint64))
+    return known
+
+
 @dataclass(frozen=True, slots=True)
 class Log:
     """The log under test."""
@@ -44,9 +54,10 @@ class Log:
     worker: AsyncEngine
     clock: StillClock
     topology: Topology
+    in_flight: InFlight = field(default_factory=InFlight)
 
     async def seal(self, *group: Submission) -> Sealed:
-        return await seal(self.worker, self.clock, group)
+        return await seal(self.worker, self.clock, self.in_flight, group)
 
     async def fetch(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """Return the rows of `query`, asked by the worker."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,9 +14,10 @@ from libs import db
 from libs.driver import driver
 from libs.errors import Unavailable
 from services.ingest.domain.verdicts import find_identities
+from services.ingest.operations.metrics import KEY_RACES
 from services.ingest.operations.sealing import SHARD, Sealed, encode_slices
 from services.ingest.store import keys, segments
-from tests.store.ingest.conftest import Log
+from tests.store.ingest.conftest import Log, trusting
 from tests.unit.ingest.events import OTHER_TENANT, TENANT, event, read, submission
 from tests.wait import until
 
@@ -76,6 +78,28 @@ async def test_slices_form_a_chain_without_the_segments_that_pass_by(log: Log) -
     for chain in chains.values():
         assert [previous for previous, _ in chain] == [0, *(number for _, number in chain[:-1])]
     assert sorted(number for chain in chains.values() for _, number in chain) == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_stored_key_that_did_not_come_of_late_is_a_duplicate_all_the_same(
+    log: Log,
+) -> None:
+    await log.seal(submission(event("a"), event("b")))
+    other = replace(log, in_flight=trusting())
+    again = await other.seal(submission(event("a"), event("b", type="other"), event("new")))
+    assert verdicts(again) == [["DUPLICATE", "CONFLICT", "ACCEPTED"]]
+    assert await log.ids() == ["a", "b", "new"]
+    assert other.in_flight.recent.in_doubt, "others like it may be on their way"
+
+
+async def test_a_group_waits_for_an_earlier_one_of_this_process_that_has_a_key_of_it(
+    log: Log,
+) -> None:
+    races = KEY_RACES._value.get()
+    groups = [[event(f"e{n}") for n in range(first, first + 200)] for first in range(0, 900, 100)]
+    sealed = await asyncio.gather(*(log.seal(submission(*group)) for group in groups))
+    assert KEY_RACES._value.get() == races
+    accepted = [judged for one in sealed for judged in verdicts(one)[0] if judged == "ACCEPTED"]
+    assert len(accepted) == len(await log.ids()) == 1_000
 
 
 async def test_a_key_stored_between_probe_and_insert_is_found_by_the_next_probe(log: Log) -> None:
