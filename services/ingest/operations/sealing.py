@@ -7,6 +7,7 @@ the shard's counter row, so that sealers run side by side up to the two inserts 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from libs import db, telemetry
 from libs.clock import Clock
 from services.ingest.domain.candidates import Candidates, Submission, read_candidates
 from services.ingest.domain.encoding import encode
+from services.ingest.domain.retention import refuse_below
 from services.ingest.domain.verdicts import (
     Decision,
     Identities,
@@ -29,8 +31,10 @@ from services.ingest.domain.verdicts import (
 from services.ingest.domain.wire import Ints
 from services.ingest.operations import metrics
 from services.ingest.store import keys, rejected, segments, versions
-from services.ingest.store.segments import SliceContent
+from services.ingest.store.segments import FloorRaised, Opened, SliceContent
 from services.ingest.store.slice_content import pack_content
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -65,10 +69,16 @@ async def seal(engine: AsyncEngine, clock: Clock, requests: Sequence[Submission]
         Unavailable: the database is away. Whether it committed is not known: a repeat finds out.
     """
     group = await _in_thread(sum(one.events for one in requests), _read_group, requests)
-    try:
-        return await _seal(engine, clock, group, alone=False)
-    except _Contended:
-        return await _seal(engine, clock, group, alone=True)
+    alone = False
+    while True:
+        try:
+            return await _seal(engine, clock, group, alone=alone)
+        except _Contended:
+            if alone:
+                raise
+            alone = True
+        except FloorRaised:  # Once a day; its own transaction saw the old floor.
+            log.info("a group is judged again, the floor was raised")
 
 
 class _Contended(Exception):
@@ -89,26 +99,34 @@ async def _in_thread(events: int, work: Callable[P, T], *args: P.args, **kwargs:
 
 async def _seal(engine: AsyncEngine, clock: Clock, group: _Group, *, alone: bool) -> Sealed:
     async with db.begin_worker(engine) as conn:
-        opened_id = await segments.open_segment(conn, SHARD, alone=alone)
-        return await _seal_opened(conn, clock, group, opened_id)
+        opened = await segments.open_segment(conn, SHARD, alone=alone)
+        return await _seal_opened(conn, clock, _above(group, opened.floor), opened)
+
+
+def _above(group: _Group, floor: datetime | None) -> _Group:
+    """Return `group` with every event before `floor` at fault; mostly there is none."""
+    candidates = refuse_below(group.candidates, floor)
+    if candidates is group.candidates:
+        return group
+    return _Group(group.requests, candidates, find_identities(candidates))
 
 
 async def _seal_opened(
-    conn: AsyncConnection, clock: Clock, group: _Group, opened_id: int
+    conn: AsyncConnection, clock: Clock, group: _Group, opened: Opened
 ) -> Sealed:
-    decision = await _store_keys(conn, group, opened_id)
+    decision = await _store_keys(conn, group, opened.segment_id)
     if decision.refused:
         await rejected.keep_refused(conn, group.candidates, decision.refused)
     accepted = decision.accepted
     if not len(accepted):
         return Sealed(decision, 0)
     slices = await _in_thread(len(accepted), encode_slices, group.candidates, accepted)
-    number = await segments.take_number(conn, SHARD)
+    number = await segments.take_number(conn, SHARD, floor=opened.floor)
     await segments.insert_segment(
         conn,
         shard_id=SHARD,
         number=number,
-        opened_id=opened_id,
+        opened_id=opened.segment_id,
         sealed_at=clock.now(),
         traceparent=telemetry.headers().get("traceparent", ""),
         slices=slices,
