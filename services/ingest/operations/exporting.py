@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from importlib import import_module
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -58,6 +59,12 @@ COLUMNS = (
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 Row = tuple[object, ...]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class NotExported(Exception):
+    """A month cannot be written to its file, and stays in the log."""
 
 
 async def export_month(
@@ -75,10 +82,10 @@ async def export_month(
     given up because the process is `stopping`.
 
     Raises:
-        OSError: it cannot be written.
+        NotExported: it cannot be written.
     """
     target = folder / f"events-{month}.shard-{SHARD}.parquet"
-    file = await asyncio.to_thread(_File, target)
+    file = await _in_thread(_File, target)
     try:
         for after in range(stretch.after, stretch.through, SEGMENTS_AT_ONCE):
             if stopping.is_set():
@@ -91,13 +98,20 @@ async def export_month(
                 corrections = await versions.find_sealed(
                     conn, after=next_ones.after, through=next_ones.through
                 )
-            await asyncio.to_thread(file.write, parts, corrections)
+            await _in_thread(file.write, parts, corrections)
         assert file.events == events, f"{file.events} events are written of {events}"
-        await asyncio.to_thread(file.finish)
+        await _in_thread(file.finish)
     finally:
-        await asyncio.to_thread(file.close)
+        await _in_thread(file.close)
     metrics.EXPORTED_EVENTS.inc(events)
     return True
+
+
+async def _in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    try:
+        return await asyncio.to_thread(work, *args, **kwargs)
+    except OSError as error:  # Not the database's, which is what it would pass for further up.
+        raise NotExported(str(error)) from error
 
 
 class _File:
@@ -147,7 +161,9 @@ class _File:
 
     def close(self) -> None:
         """Leave nothing that is not whole."""
-        self._raw.close()
+        with suppress(OSError):  # What it still writes is thrown away.
+            self._writer.close()
+            self._raw.close()
         self._part.unlink(missing_ok=True)
 
     def _write_rows(self) -> None:

@@ -127,7 +127,7 @@ class Keeper:
 
         Raises:
             Unavailable: the database is away.
-            OSError: a month cannot be exported; it stays.
+            NotExported: a month cannot be written; it stays.
         """
         if await self.find_due() is None:
             return False

@@ -12,6 +12,7 @@ from tests.store.ingest.test_sealing import verdicts
 from tests.unit.ingest.events import TENANT, event, submission
 
 DAY = timedelta(days=1)
+LOG_DAYS = 500
 ANY_AGE = Limits(max_age_seconds=10_000 * 86_400)  # So that only the floor refuses.
 
 
