@@ -16,13 +16,16 @@ from services.ingest.loops import Publisher
 from services.ingest.operations.correcting import Corrector
 from services.ingest.operations.heads import check_idle
 from services.ingest.operations.recording import Recorder
+from services.ingest.operations.retention import Keeper
 from services.ingest.operations.settings import LimitsCache, open_topology
 from services.ingest.operations.streaming import Streams
 from services.ingest.settings import Settings
 from tally.ingest.v1 import ingest_service_pb2_grpc
 
 READERS_MAX = 2  # Connections of the app role.
-WORKERS_MAX = 4  # Two sealers, the publisher's, and one for heads, slices, corrections.
+# Two sealers, the publisher's, and one for heads, slices, corrections and, at times, retention.
+WORKERS_MAX = 4
+RETENTION_POLL_SECONDS = 60  # Only to notice that time has passed.
 PUBLISH_POLL_SECONDS = 0.5  # Only a fallback: every commit kicks the publisher.
 
 
@@ -44,6 +47,16 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         publisher = Publisher(worker, common.nats_url)
         stack.push_async_callback(publisher.close)
         publishing = Loop("publisher", publisher.step, poll_seconds=PUBLISH_POLL_SECONDS)
+        keeper = Keeper(
+            worker,
+            clock,
+            key_secret=topology.key_secret,
+            ages=settings.ages,
+            export_folder=settings.export_folder,
+            stopping=stopping,
+        )
+        retention = Loop("retention", keeper.step, poll_seconds=RETENTION_POLL_SECONDS)
+        clock.on_change(retention.kick)
         recorder = Recorder(worker, clock, publishing.kick)
         corrector = Corrector(worker, clock, topology, publishing.kick)
         streams = Streams(recorder, stopping, seconds_max=common.connection_seconds)
@@ -55,9 +68,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             servicers=[
                 Servicer(ingest_service_pb2_grpc.add_IngestServiceServicer_to_server, ingest)
             ],
-            loops=[publishing],
+            loops=[publishing, retention],
             clock=clock,
-            idle=partial(check_idle, worker, recorder),
+            idle=partial(check_idle, worker, recorder, keeper),
             engine=worker,
             stopping=stopping,
         )

@@ -19,7 +19,16 @@ SUITE_WIDE = {
     "topology",  # How many shards and partitions ingest was set up with.
 }
 # The log belongs to shards, which hold many tenants.
-LED_BY_SHARD = {"shard", "shards", "segment", "segments", "slice", "slices", "relay_position"}
+LED_BY_SHARD = {
+    "shard",
+    "shards",
+    "segment",
+    "segments",
+    "slice",
+    "slices",
+    "relay_position",
+    "trimmed_slice",
+}
 
 
 def find_table_faults(table: Table) -> list[str]:

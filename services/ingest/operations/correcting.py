@@ -22,6 +22,7 @@ from libs.wire import timestamp
 from services.ingest.domain.candidates import Candidates, Submission, read_candidates
 from services.ingest.domain.event import EventNotFound
 from services.ingest.domain.identity import event_key
+from services.ingest.domain.retention import check_above, find_fault_below
 from services.ingest.domain.sent import read_event
 from services.ingest.domain.version import EventRetracted, Found, RuleBroken, Version
 from services.ingest.operations import metrics
@@ -29,7 +30,7 @@ from services.ingest.operations.messages import ack_token, event_message, stored
 from services.ingest.operations.reading import corrected, find_recorded
 from services.ingest.operations.sealing import SHARD
 from services.ingest.store import keys, log, segments, versions
-from services.ingest.store.segments import SliceContent
+from services.ingest.store.segments import Opened, SliceContent
 from services.ingest.store.settings import Topology
 from services.ingest.store.slice_content import pack_corrections
 from tally.ingest.v1 import ingest_service_pb2 as pb
@@ -65,6 +66,8 @@ class Corrector:
             RuleBroken: the event breaks a rule of events.
             EventNotFound: the tenant stored no event of this identity.
             EventRetracted: it was taken back.
+            EventTooOld: it happened before the floor.
+            LogTrimmed: the log does not have it any more.
             RequestIdReused: the request came before with other content.
         """
         candidates = read_candidates([submission])
@@ -73,16 +76,18 @@ class Corrector:
         event = read_event(candidates.content(0))
         identity = Identity(submission.rules.tenant, event.source, event.id)
         async with self._turn, db.begin_worker(self.worker) as conn:
-            opened_id = await segments.open_segment(conn, SHARD, alone=False)
+            opened = await segments.open_segment(conn, SHARD, alone=False)
             earlier = await requests.claim(conn, identity.tenant, request, pb.AmendEventResponse)
             if earlier is not None:
                 return earlier
-            current = await self._lock_current(conn, identity)
+            current = await self._lock_current(conn, identity, opened.floor)
             if current.retracted:
                 raise EventRetracted(_said(identity, "was retracted"))
             new = _amended(current, candidates)
+            if (fault := find_fault_below(new.time, opened.floor)) is not None:
+                raise RuleBroken(fault)
             if new.digest != current.digest:
-                current = await self._seal(conn, identity, opened_id, current, new)
+                current = await self._seal(conn, identity, opened, current, new)
             answer = pb.AmendEventResponse(
                 event=stored_message(corrected(identity.tenant, current)),
                 ack_token=ack_token(current.number),
@@ -92,16 +97,16 @@ class Corrector:
         return answer
 
     async def retract(self, request: Request, identity: Identity) -> pb.RetractEventResponse:
-        """Take an event back. Raises EventNotFound and RequestIdReused as `amend` does."""
+        """Take an event back. Raises as `amend` does."""
         async with self._turn, db.begin_worker(self.worker) as conn:
-            opened_id = await segments.open_segment(conn, SHARD, alone=False)
+            opened = await segments.open_segment(conn, SHARD, alone=False)
             earlier = await requests.claim(conn, identity.tenant, request, pb.RetractEventResponse)
             if earlier is not None:
                 return earlier
-            current = await self._lock_current(conn, identity)
+            current = await self._lock_current(conn, identity, opened.floor)
             if not current.retracted:
                 new = replace(current, retracted=True)
-                current = await self._seal(conn, identity, opened_id, current, new)
+                current = await self._seal(conn, identity, opened, current, new)
             answer = pb.RetractEventResponse(
                 event=stored_message(corrected(identity.tenant, current)),
                 ack_token=ack_token(current.number),
@@ -113,8 +118,15 @@ class Corrector:
     def _key(self, identity: Identity) -> bytes:
         return event_key(identity.source, identity.event_id, self.topology.key_secret)
 
-    async def _lock_current(self, conn: AsyncConnection, identity: Identity) -> Version:
+    async def _lock_current(
+        self, conn: AsyncConnection, identity: Identity, floor: datetime | None
+    ) -> Version:
         """Return what the event is, and let nobody else correct it until the transaction ends."""
+        current = await self._find_locked(conn, identity)
+        check_above(current.time, floor)
+        return current
+
+    async def _find_locked(self, conn: AsyncConnection, identity: Identity) -> Version:
         tenant, key = identity.tenant, self._key(identity)
         locked = await keys.lock_key(conn, tenant, SHARD, key)
         if locked is None:
@@ -134,7 +146,7 @@ class Corrector:
         self,
         conn: AsyncConnection,
         identity: Identity,
-        opened_id: int,
+        opened: Opened,
         current: Version,
         new: Version,
     ) -> Version:
@@ -142,14 +154,14 @@ class Corrector:
         now = self.clock.now()
         new = replace(new, version=current.version + 1, corrected_at=now)
         slices = self._slices(identity.tenant, current, new)
-        number = await segments.take_number(conn, SHARD)
+        number = await segments.take_number(conn, SHARD, floor=opened.floor)
         new = replace(new, number=number)
         await versions.insert_version(conn, identity.tenant, self._key(identity), new)
         await segments.insert_segment(
             conn,
             shard_id=SHARD,
             number=number,
-            opened_id=opened_id,
+            opened_id=opened.segment_id,
             sealed_at=now,
             traceparent=telemetry.headers().get("traceparent", ""),
             slices=slices,

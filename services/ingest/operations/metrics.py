@@ -24,3 +24,11 @@ UNPUBLISHED = Gauge("tally_ingest_unpublished_segments", "Segments that NATS has
 WAITING_EVENTS = Gauge("tally_ingest_waiting_events", "Events without an answer.")
 WAITING_BYTES = Gauge("tally_ingest_waiting_bytes", "Bytes of their requests.")
 STREAMS = Gauge("tally_ingest_streams", "Streams of batches that are open.")
+PRUNED_KEYS = Counter("tally_ingest_pruned_keys_total", "Keys of old events that were deleted.")
+EXPORTED_EVENTS = Counter(
+    "tally_ingest_exported_events_total", "Events of months that were written to files."
+)
+DROPPED_EVENTS = Counter(
+    "tally_ingest_dropped_events_total", "Events of months that were deleted from the log."
+)
+DROPPED_SEGMENTS = Counter("tally_ingest_dropped_segments_total", "Their segments.")

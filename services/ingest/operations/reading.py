@@ -15,10 +15,11 @@ from libs.tenant import Tenant
 from services.ingest.domain.columns import Selection, decode
 from services.ingest.domain.event import Event, EventNotFound, LoggedEvent
 from services.ingest.domain.identity import event_key
+from services.ingest.domain.retention import LogTrimmed
 from services.ingest.domain.sent import read_event, read_events
 from services.ingest.domain.version import Found, Position, Version
 from services.ingest.operations.sealing import SHARD
-from services.ingest.store import keys, log, rejected, segments, versions
+from services.ingest.store import keys, log, rejected, segments, trimming, versions
 from services.ingest.store.log import LogPart, LogRange
 from services.ingest.store.rejected import RejectedEvent, RejectedPage
 from services.ingest.store.slice_content import unpack_content
@@ -56,15 +57,17 @@ async def get_event(
 
     Raises:
         EventNotFound: the tenant stored no such event.
+        LogTrimmed: it did, and the log does not have it any more.
     """
     key = event_key(source, event_id, key_secret)
     async with db.begin(engine, tenant) as conn:
-        number = await keys.find_segment(conn, tenant, SHARD, key)
-        if number is None:
+        stored = await keys.find_segment(conn, tenant, SHARD, key)
+        if stored is None:
             raise EventNotFound(f"no event of source {source!r} has the id {event_id!r}")
         newest = await versions.find_newest(conn, tenant, key)
         if newest is not None:
             return corrected(tenant, newest)
+        [number] = stored
         parts = await log.find_segment_parts(conn, tenant, SHARD, number)
     return await find_recorded(parts, tenant, source=source, event_id=event_id)
 
@@ -72,7 +75,13 @@ async def get_event(
 async def find_recorded(
     parts: Sequence[LogPart], tenant: Tenant, *, source: str, event_id: str
 ) -> Found:
-    """Return an event as it was recorded, out of the slices of its segment."""
+    """Return an event as it was recorded, out of the slices of its segment.
+
+    Raises:
+        LogTrimmed: there are none any more.
+    """
+    if not parts:
+        raise LogTrimmed(f"the event {event_id!r} of source {source!r} is no longer in the log")
     selection = Selection(tenant, id=event_id, source=source)
     (found,) = await asyncio.to_thread(_decode, parts, selection, None, {})
     return found
@@ -105,6 +114,9 @@ async def list_events(
     """Return the next events that `selection` chooses, in log order, behind the place `after`.
 
     A page may be short, or empty, before the log's end: reading stops after 256 segments.
+
+    Raises:
+        LogTrimmed: some of them may have been dropped.
     """
     selection = replace(selection, rows_max=page_size + 1)
     where = where if after is None else replace(where, first=after.number)
@@ -116,6 +128,7 @@ async def list_events(
             parts = await log.find_parts(conn, where, segments_max=SEGMENTS_AT_ONCE)
             numbers = sorted({part.number for part in parts})
             ends = len(numbers) < SEGMENTS_AT_ONCE
+            await trimming.check_events_kept(conn, where)
             hidden = await versions.find_places(conn, where.tenant, numbers, through=through)
             stretch = Stretch(start, NUMBER_MAX if ends else numbers[-1], through)
             added = await _find_corrected(conn, stretch, selection, as_of)

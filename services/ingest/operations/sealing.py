@@ -7,6 +7,7 @@ the shard's counter row, so that sealers run side by side up to the two inserts 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from services.ingest.domain.candidates import Candidates, Submission, read_candi
 from services.ingest.domain.columns import Columns
 from services.ingest.domain.encoding import encode_parts
 from services.ingest.domain.recent_keys import Hashes, RecentKeys, key_hashes
+from services.ingest.domain.retention import refuse_below
 from services.ingest.domain.verdicts import (
     Decision,
     Identities,
@@ -28,12 +30,14 @@ from services.ingest.domain.verdicts import (
     find_differing,
     find_identities,
 )
-from services.ingest.domain.wire import Flags, Ints
+from services.ingest.domain.wire import Ints
 from services.ingest.operations import metrics
 from services.ingest.operations.in_flight import InFlight
 from services.ingest.store import keys, rejected, segments, versions
-from services.ingest.store.segments import SliceContent
+from services.ingest.store.segments import FloorRaised, Opened, SliceContent
 from services.ingest.store.slice_content import pack_content
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -61,12 +65,7 @@ class _Group:
     identities: Identities
     recent: RecentKeys
     hashes: Hashes  # Of the distinct identities.
-    may_be_stored: Flags  # Which of these may have come before.
-
-    @property
-    def known(self) -> Ints:
-        """The distinct identities that may have come before."""
-        return self.identities.distinct[self.may_be_stored]
+    known: Ints  # Those of them that may have come before.
 
 
 async def seal(
@@ -79,11 +78,21 @@ async def seal(
     """
     events = sum(one.events for one in requests)
     group = await _in_thread(events, _read_group, requests, in_flight.recent)
-    async with in_flight.turn(group.hashes, group.hashes[group.may_be_stored]):
+    async with in_flight.turn(group.hashes, _hashes(group.candidates, group.known)):
+        return await _seal_until_done(engine, clock, group)
+
+
+async def _seal_until_done(engine: AsyncEngine, clock: Clock, group: _Group) -> Sealed:
+    alone = False
+    while True:
         try:
-            return await _seal(engine, clock, group, alone=False)
+            return await _seal(engine, clock, group, alone=alone)
         except _Contended:
-            return await _seal(engine, clock, group, alone=True)
+            if alone:
+                raise
+            alone = True
+        except FloorRaised:  # Once a day; its own transaction saw the old floor.
+            log.info("a group is judged again, the floor was raised")
 
 
 class _Contended(Exception):
@@ -93,9 +102,13 @@ class _Contended(Exception):
 def _read_group(requests: Sequence[Submission], recent: RecentKeys) -> _Group:
     candidates = read_candidates(requests)
     identities = find_identities(candidates)
-    distinct = identities.distinct
-    hashes = key_hashes(candidates.tenants[distinct], candidates.keys[distinct])
-    return _Group(requests, candidates, identities, recent, hashes, recent.take(hashes))
+    hashes = _hashes(candidates, identities.distinct)
+    known = identities.distinct[recent.take(hashes)]
+    return _Group(requests, candidates, identities, recent, hashes, known)
+
+
+def _hashes(candidates: Candidates, rows: Ints) -> Hashes:
+    return key_hashes(candidates.tenants[rows], candidates.keys[rows])
 
 
 async def _in_thread(events: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -107,26 +120,34 @@ async def _in_thread(events: int, work: Callable[P, T], *args: P.args, **kwargs:
 
 async def _seal(engine: AsyncEngine, clock: Clock, group: _Group, *, alone: bool) -> Sealed:
     async with db.begin_worker(engine) as conn:
-        opened_id = await segments.open_segment(conn, SHARD, alone=alone)
-        return await _seal_opened(conn, clock, group, opened_id)
+        opened = await segments.open_segment(conn, SHARD, alone=alone)
+        return await _seal_opened(conn, clock, _above(group, opened.floor), opened)
+
+
+def _above(group: _Group, floor: datetime | None) -> _Group:
+    """Return `group` with every event before `floor` at fault; mostly there is none."""
+    candidates = refuse_below(group.candidates, floor)
+    if candidates is group.candidates:
+        return group
+    return replace(group, candidates=candidates, identities=find_identities(candidates))
 
 
 async def _seal_opened(
-    conn: AsyncConnection, clock: Clock, group: _Group, opened_id: int
+    conn: AsyncConnection, clock: Clock, group: _Group, opened: Opened
 ) -> Sealed:
-    decision = await _store_keys(conn, group, opened_id)
+    decision = await _store_keys(conn, group, opened.segment_id)
     if decision.refused:
         await rejected.keep_refused(conn, group.candidates, decision.refused)
     accepted = decision.accepted
     if not len(accepted):
         return Sealed(decision, 0)
     slices = await _in_thread(len(accepted), encode_slices, group.candidates, accepted)
-    number = await segments.take_number(conn, SHARD)
+    number = await segments.take_number(conn, SHARD, floor=opened.floor)
     await segments.insert_segment(
         conn,
         shard_id=SHARD,
         number=number,
-        opened_id=opened_id,
+        opened_id=opened.segment_id,
         sealed_at=clock.now(),
         traceparent=telemetry.headers().get("traceparent", ""),
         slices=slices,

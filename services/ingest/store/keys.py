@@ -19,10 +19,10 @@ from services.ingest.store.schema import event_key, segment
 
 # A statement of its own: one that also inserts could not see the row it lost to.
 FIND_STORED = """
-    SELECT k.tenant, k.key, k.digest, k.digest_version, s.number
+    SELECT k.tenant, k.key, k.digest, k.digest_version, coalesce(s.number, 0) AS number
     FROM unnest($2::int[], $3::bytea[]) AS wanted (tenant, key)
     JOIN event_key k ON k.tenant = wanted.tenant AND k.key = wanted.key
-    JOIN segment s ON s.shard = $1 AND s.segment_id = k.segment_id
+    LEFT JOIN segment s ON s.shard = $1 AND s.segment_id = k.segment_id
 """
 COLUMNS = ("segment_id", "digest", "tenant", "digest_version", "key")
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -104,23 +104,31 @@ def _copy_content(candidates: Candidates, rows: Ints, opened_id: int) -> bytes:
 
 async def lock_key(
     conn: AsyncConnection, tenant: Tenant, shard: int, key: bytes
-) -> tuple[int, int] | None:
-    """Return segment and digest of an event, and hold its key until the transaction ends."""
+) -> tuple[int | None, int] | None:
+    """Return segment and digest of an event, and hold its key until the transaction ends.
+
+    The segment is None if it is no longer in the log.
+    """
     query = _select_segment(tenant, shard, key).add_columns(event_key.c.digest)
     row = (await conn.execute(query.with_for_update(of=event_key, key_share=True))).one_or_none()
     return None if row is None else (row.number, row.digest)
 
 
-async def find_segment(conn: AsyncConnection, tenant: Tenant, shard: int, key: bytes) -> int | None:
-    """Return the number of the segment that holds the tenant's event named by `key`."""
-    query = _select_segment(tenant, shard, key)
-    number: int | None = (await conn.execute(query)).scalar_one_or_none()
-    return number
+async def find_segment(
+    conn: AsyncConnection, tenant: Tenant, shard: int, key: bytes
+) -> tuple[int | None] | None:
+    """Return the number of the segment that holds the tenant's event named by `key`.
+
+    It is None if the segment is no longer in the log.
+    """
+    row = (await conn.execute(_select_segment(tenant, shard, key))).one_or_none()
+    return None if row is None else (row.number,)
 
 
-def _select_segment(tenant: Tenant, shard: int, key: bytes) -> Select[tuple[int]]:
+def _select_segment(tenant: Tenant, shard: int, key: bytes) -> Select[tuple[int | None]]:
+    of_shard = (segment.c.shard == shard) & (segment.c.segment_id == event_key.c.segment_id)
     return (
         select(segment.c.number)
-        .join(event_key, event_key.c.segment_id == segment.c.segment_id)
-        .where(event_key.c.tenant == tenant, event_key.c.key == key, segment.c.shard == shard)
+        .select_from(event_key.outerjoin(segment, of_shard))
+        .where(event_key.c.tenant == tenant, event_key.c.key == key)
     )

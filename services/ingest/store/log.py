@@ -65,9 +65,9 @@ async def find_parts(conn: AsyncConnection, where: LogRange, *, segments_max: in
 
 
 async def find_segment_parts(
-    conn: AsyncConnection, tenant: Tenant, shard: int, number: int
+    conn: AsyncConnection, tenant: Tenant, shard: int, number: int | None
 ) -> list[LogPart]:
-    """Return the slices of one segment that hold events of the tenant."""
+    """Return the slices of one segment that hold events of the tenant; of none there are none."""
     query = select(slice_.c.number, slice_.c.content).where(
         slice_.c.shard == shard,
         slice_.c.number == number,

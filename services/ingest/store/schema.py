@@ -1,8 +1,9 @@
 """Tables of the ingest database.
 
-The log (shard, segment, slice, relay_position) is one for all tenants: its keys lead with the
-shard, and who reads it for a tenant chooses that tenant's events. What belongs to one tenant
-(event_key, event_version, rejected_event, tenant_limits) is guarded by row-level security.
+The log (shard, segment, slice, relay_position, trimmed_slice) is one for all tenants: its keys
+lead with the shard, and who reads it for a tenant chooses that tenant's events. What belongs to
+one tenant (event_key, event_version, rejected_event, tenant_limits, trimmed_tenant) is guarded by
+row-level security.
 """
 
 from __future__ import annotations
@@ -34,7 +35,13 @@ from libs.schema import shared_tables
 metadata = MetaData()
 shared_tables(metadata)
 
-TENANT_TABLES = ("event_key", "event_version", "rejected_event", "tenant_limits")
+TENANT_TABLES = (
+    "event_key",
+    "event_version",
+    "rejected_event",
+    "tenant_limits",
+    "trimmed_tenant",
+)
 
 # Joins a key to its segment before the segment has its number. It has gaps.
 segment_id = Sequence("segment_id", metadata=metadata)
@@ -58,8 +65,15 @@ shard = Table(
     Column("shard", Integer),
     Column("number", BigInteger, nullable=False, server_default="0"),  # Of its newest segment.
     Column("through", DateTime(timezone=True)),  # Only moves forward; null until first asked.
+    Column("time_floor", DateTime(timezone=True)),  # Older events are rejected. Never moves back.
+    # The keys of older events of the segments up to this one are gone, and of the log itself
+    # the segments up to that one.
+    Column("pruned_number", BigInteger, nullable=False, server_default="0"),
+    Column("trimmed_number", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("shard"),
     CheckConstraint("number >= 0", name="shard_number_from_zero"),
+    CheckConstraint("pruned_number BETWEEN 0 AND number", name="shard_prunes_what_it_has"),
+    CheckConstraint("trimmed_number BETWEEN 0 AND number", name="shard_trims_what_it_has"),
 )
 
 segment = Table(
@@ -104,6 +118,29 @@ slice_ = Table(
         "number",
         postgresql_where=text("correction_count > 0"),
     ),
+)
+
+# Where the chain of a partition goes on when all of its older slices are gone.
+trimmed_slice = Table(
+    "trimmed_slice",
+    metadata,
+    Column("shard", Integer),
+    Column("partition", Integer),
+    Column("number", BigInteger, nullable=False),  # Of the newest slice that is gone.
+    PrimaryKeyConstraint("shard", "partition"),
+    ForeignKeyConstraint(["shard"], ["shard.shard"]),
+    CheckConstraint("number > 0", name="trimmed_slice_is_numbered"),
+)
+
+# Up to when events of a tenant may have happened that are no longer in the log.
+trimmed_tenant = Table(
+    "trimmed_tenant",
+    metadata,
+    Column("tenant", Integer),
+    Column("shard", Integer),
+    Column("partition", Integer),
+    Column("time_max", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("tenant", "shard", "partition"),
 )
 
 relay_position = Table(
@@ -159,6 +196,7 @@ event_version = Table(
         unique=True,
         postgresql_where=text("superseded_number IS NULL"),
     ),
+    Index("event_version_by_number", "number"),  # For the export of what is dropped.
     Index("event_version_by_place", "tenant", "origin_number", "origin_index"),
     Index("event_version_of_customer", "tenant", "customer_id", "origin_number", "origin_index"),
 )

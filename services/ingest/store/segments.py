@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row, Select, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.errors import Unavailable
 from libs.tenant import Tenant
 from services.ingest.store.schema import relay_position, segment, segment_id, shard, slice_
 
 # Also pins the plan of the probe that follows: with statistics from a nearly empty key table a
 # cached plan would read all of it for every group.
 OPENING = (
-    "SELECT nextval('segment_id'), set_config('enable_seqscan', 'off', true),"
+    "SELECT nextval('segment_id') AS segment_id,"
+    " (SELECT time_floor FROM shard WHERE shard = :shard) AS time_floor,"
+    " set_config('enable_seqscan', 'off', true),"
     " set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),"
     " {lock}(hashtextextended(:task, 0))"
 )
@@ -25,10 +28,23 @@ OPEN_ALONE = text(OPENING.format(lock="pg_advisory_xact_lock"))
 
 NEWEST_SLICES = text(
     "SELECT coalesce((SELECT number FROM slice"
-    "  WHERE shard = :shard AND partition = p.partition ORDER BY number DESC LIMIT 1), 0) AS number"
+    "  WHERE shard = :shard AND partition = p.partition ORDER BY number DESC LIMIT 1),"
+    " (SELECT number FROM trimmed_slice t"  # Asked only where the log has none.
+    "  WHERE t.shard = :shard AND t.partition = p.partition), 0) AS number"
     " FROM topology, generate_series(0, partitions - 1) AS p (partition) ORDER BY p.partition"
 )
 SEGMENTS_MAX = 64  # Read at once.
+
+
+class FloorRaised(Unavailable):
+    """Meanwhile older events are rejected than when these were judged: judge them again."""
+
+
+class Opened(NamedTuple):
+    """What a sealing transaction begins with; events before `floor` are not to be stored."""
+
+    segment_id: int
+    floor: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +93,16 @@ class Progress:
     attempts: int
 
 
-async def open_segment(conn: AsyncConnection, shard_id: int, *, alone: bool) -> int:
-    """Return a new segment id. The first statement of a sealing transaction.
+async def open_segment(conn: AsyncConnection, shard_id: int, *, alone: bool) -> Opened:
+    """Return a new segment id, and the shard's floor. The first statement of a sealing transaction.
 
     Sealers run side by side, but for one that is `alone`: it waits for the others to end, and
     holds up those that come after it until its transaction ends.
     """
     opening = OPEN_ALONE if alone else OPEN
-    return int((await conn.execute(opening, {"task": f"seal {shard_id}"})).scalar_one())
+    asked = {"task": f"seal {shard_id}", "shard": shard_id}
+    row = (await conn.execute(opening, asked)).one()
+    return Opened(row.segment_id, row.time_floor)
 
 
 async def load_number(conn: AsyncConnection, shard_id: int) -> int:
@@ -93,19 +111,28 @@ async def load_number(conn: AsyncConnection, shard_id: int) -> int:
     return int((await conn.execute(query)).scalar_one())
 
 
-async def take_number(conn: AsyncConnection, shard_id: int) -> int:
+async def take_number(conn: AsyncConnection, shard_id: int, *, floor: datetime | None) -> int:
     """Return the shard's next number, and lock its row until the transaction ends.
 
     The last lock of a sealing transaction: numbers are gapless because they are committed with
     their segment, and no one waits for them longer than the two inserts that follow.
+
+    Whoever raises the floor locks the row as well. So either this segment, and its keys, are
+    committed before the floor is raised and any key is pruned, or the raised floor is seen here.
+
+    Raises:
+        FloorRaised: the shard's floor is not the `floor` by which the events were judged.
     """
     taking = (
         update(shard)
         .where(shard.c.shard == shard_id)
         .values(number=shard.c.number + 1)
-        .returning(shard.c.number)
+        .returning(shard.c.number, shard.c.time_floor)
     )
-    return int((await conn.execute(taking)).scalar_one())
+    taken = (await conn.execute(taking)).one()
+    if taken.time_floor != floor:
+        raise FloorRaised(f"events before {taken.time_floor} are rejected now")
+    return int(taken.number)
 
 
 async def insert_segment(

@@ -122,6 +122,15 @@ async def find_versions(
     return [_version(row) for row in await conn.execute(query)]
 
 
+async def find_sealed(
+    conn: AsyncConnection, *, after: int, through: int
+) -> list[tuple[Tenant, Version]]:
+    """Return the corrections in the segments behind `after` up to `through`, in order. Worker."""
+    number = event_version.c.number
+    query = select(event_version).where(number.between(after + 1, through)).order_by(number)
+    return [(Tenant(row.tenant), _version(row)) for row in await conn.execute(query)]
+
+
 def _is_current(through: int) -> ColumnElement[bool]:
     """Choose what counts after the segment `through`."""
     columns = event_version.c

@@ -18,13 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.bus import Subscribes
 from libs.db import begin_worker
-from libs.errors import DeadlineExceeded, Exhausted, Unavailable
+from libs.errors import DeadlineExceeded, Exhausted, Refused, Unavailable
 from libs.worker import Loop, wait
 from services.rating.domain.columns import Slice
 from services.rating.domain.high_cardinality import CELLS_PER_DAY_MAX
 from services.rating.events import IngestLog, read_slice
 from services.rating.operations.folding import Catalogs, Fenced, fold_slices
-from services.rating.operations.log import head_numbers
+from services.rating.operations.log import LOG_TRIMMED, head_numbers
 from services.rating.store.applied import Lane, load_applied, open_lanes
 from tally.ingest.v1 import events_pb2, segment_pb2
 
@@ -169,18 +169,26 @@ class Folder:
     async def _catch_up(
         self, lane: Lane, batch: Sequence[segment_pb2.Slice]
     ) -> list[segment_pb2.Slice]:
-        """Return the slices of `lane` that follow those in `batch`, from the log."""
+        """Return the slices of `lane` that follow those in `batch`, from the log.
+
+        Where ingest has dropped one of them the lane stops: its usage would lack them.
+        """
         last = [piece.number for piece in batch if (piece.shard, piece.partition) == lane]
         position = max(last, default=self._positions[lane])
         events = sum(piece.event_count for piece in batch)
         found: list[segment_pb2.Slice] = []
-        async with aclosing(self._ingest.slices(lane, after=position)) as pieces:
-            async for piece in pieces:
-                found.append(piece)
-                events += piece.event_count
-                if events >= EVENTS_MAX:
-                    self._heads_at = 0.0  # There may be more: ask again at once.
-                    break
+        try:
+            async with aclosing(self._ingest.slices(lane, after=position)) as pieces:
+                async for piece in pieces:
+                    found.append(piece)
+                    events += piece.event_count
+                    if events >= EVENTS_MAX:
+                        self._heads_at = 0.0  # There may be more: ask again at once.
+                        break
+        except Refused as refused:
+            if refused.reason != LOG_TRIMMED:
+                raise
+            self._stop(lane, position, refused)
         return found
 
     def _read(self, batch: Sequence[segment_pb2.Slice]) -> list[Slice]:

@@ -16,6 +16,8 @@ from services.rating.domain.columns import Slice, columns_of
 from services.rating.domain.event import Correction, ShardHead, UsageEvent
 from services.rating.store.applied import Lane, load_applied
 
+LOG_TRIMMED = "LOG_TRIMMED"  # The reason for which ingest refuses what it has dropped.
+
 
 class LogUnreadable(Exception):
     """A slice of the log holds what cannot be read."""

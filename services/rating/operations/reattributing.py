@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs.db import begin_worker
-from libs.errors import Unavailable
+from libs.errors import Refused, Unavailable
 from libs.partition import partition_of
 from libs.period import local_midnight
 from libs.telemetry import tracer
@@ -20,7 +21,13 @@ from services.rating.domain.high_cardinality import CELLS_PER_DAY_MAX, condense
 from services.rating.domain.period import BillingPeriod
 from services.rating.operations.adding import add_cells
 from services.rating.operations.folding import Catalogs, announce_late
-from services.rating.operations.log import Log, applied_slices, count_partitions, newest_applied
+from services.rating.operations.log import (
+    LOG_TRIMMED,
+    Log,
+    applied_slices,
+    count_partitions,
+    newest_applied,
+)
 from services.rating.store import catalog as catalog_store
 from services.rating.store import reattributions as store
 from services.rating.store.ambiguous import count_ambiguous, mark_valueless
@@ -73,19 +80,37 @@ async def check_not_reattributing(
         raise Unavailable(f"the usage of {customer_id} is being attributed again")
 
 
+class LogGone(Exception):
+    """The log does not hold any more what a job has to read: it cannot be finished."""
+
+    def __init__(self, job: Job, said: str) -> None:
+        super().__init__(f"the usage of {job.customer_id} from {job.from_at.isoformat()}: {said}")
+        self.job = job
+
+
 async def reattribute_next(
-    worker: AsyncEngine, log: Log, *, cells_per_day_max: int = CELLS_PER_DAY_MAX
+    worker: AsyncEngine,
+    log: Log,
+    *,
+    but: Collection[UUID] = (),
+    cells_per_day_max: int = CELLS_PER_DAY_MAX,
 ) -> bool:
-    """Finish some job; return whether there was one.
+    """Finish some job, none of those whose ids are in `but`; return whether there was one.
 
     Raises:
+        LogGone: the log was trimmed; the job stays, and its customer's periods are not billed.
         Unavailable: the log or the database is away; the job waits.
     """
     async with begin_worker(worker) as conn:
-        job = await store.find_any_job(conn)
+        job = await store.find_any_job(conn, but)
     if job is None:
         return False
-    await reattribute(worker, log, job, cells_per_day_max=cells_per_day_max)
+    try:
+        await reattribute(worker, log, job, cells_per_day_max=cells_per_day_max)
+    except Refused as refused:
+        if refused.reason != LOG_TRIMMED:
+            raise
+        raise LogGone(job, str(refused)) from refused
     return True
 
 

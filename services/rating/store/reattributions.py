@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -67,9 +67,9 @@ async def find_jobs(
     return found & set(customers)
 
 
-async def find_any_job(conn: AsyncConnection) -> Job | None:
-    """Return some job, of all tenants."""
-    jobs = await _find(conn)
+async def find_any_job(conn: AsyncConnection, but: Collection[UUID] = ()) -> Job | None:
+    """Return some job, of all tenants; none of those whose ids are in `but`."""
+    jobs = await _find(conn, ~among(reattributions.c.job_id, but))
     return jobs[0] if jobs else None
 
 
@@ -232,8 +232,9 @@ def first_days_of(terms: Iterable[Term], from_at: datetime) -> dict[UUID, date]:
     return {term.term_id: from_at.astimezone(term.zone).date() for term in terms}
 
 
-async def _find(conn: AsyncConnection, **key: object) -> list[Job]:
-    query = select(reattributions).filter_by(**key).order_by(reattributions.c.from_at).limit(1)
+async def _find(conn: AsyncConnection, *chosen: ColumnElement[bool], **key: object) -> list[Job]:
+    found = select(reattributions).filter_by(**key).where(*chosen)
+    query = found.order_by(reattributions.c.from_at).limit(1)
     return [
         Job(
             tenant=Tenant(row.tenant),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,13 +19,15 @@ from libs.clock import SystemClock
 from services.ingest.domain.candidates import Submission
 from services.ingest.domain.columns import decode
 from services.ingest.domain.event import LoggedEvent
+from services.ingest.domain.retention import Ages
 from services.ingest.operations.in_flight import InFlight
+from services.ingest.operations.retention import Keeper
 from services.ingest.operations.sealing import Sealed, seal
 from services.ingest.operations.settings import open_topology
 from services.ingest.store.settings import Topology
 from services.ingest.store.slice_content import unpack_content
 from tests.servers import Database
-from tests.unit.ingest.events import NOW
+from tests.unit.ingest.events import NOW, SECRET
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -58,6 +62,19 @@ class Log:
 
     async def seal(self, *group: Submission) -> Sealed:
         return await seal(self.worker, self.clock, self.in_flight, group)
+
+    def keeper(
+        self, *, keys_days: int = 400, log_days: int = 0, export_folder: Path | None = None
+    ) -> Keeper:
+        """Return what prunes and drops; the keys of tests' events are hashed under their secret."""
+        return Keeper(
+            self.worker,
+            self.clock,
+            key_secret=SECRET,
+            ages=Ages(keys_days, log_days),
+            export_folder=export_folder,
+            stopping=asyncio.Event(),
+        )
 
     async def fetch(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
         """Return the rows of `query`, asked by the worker."""

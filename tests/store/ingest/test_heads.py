@@ -41,7 +41,7 @@ async def test_through_never_moves_back(log: Log) -> None:
 async def test_heads_wait_for_a_segment_that_is_being_committed(log: Log) -> None:
     """Its requests may be answered before `through`, so it must be below the head."""
     async with db.begin_worker(log.worker) as sealing:
-        await segments.take_number(sealing, 0)
+        await segments.take_number(sealing, 0, floor=None)
         asking = asyncio.create_task(load_heads(log.worker, log.clock, [0]))
         await until(lambda: _waits(log), describe="GetHeads to wait for the shard's row")
         assert not asking.done()
@@ -86,11 +86,11 @@ async def test_a_tenant_may_have_limits_of_its_own(log: Log) -> None:
 
 
 async def test_ingest_is_busy_while_segments_are_not_published(log: Log) -> None:
-    recorder = Recorder(log.worker, log.clock, lambda: None)
-    idle = await check_idle(log.worker, recorder)
+    recorder, keeper = Recorder(log.worker, log.clock, lambda: None), log.keeper()
+    idle = await check_idle(log.worker, recorder, keeper)
     assert idle.busy == []
     await recorder.record(submission(event("a")))
-    busy = await check_idle(log.worker, recorder)
+    busy = await check_idle(log.worker, recorder, keeper)
     assert busy.busy == ["1 segments are not published"]
     assert busy.marks["number"] == 1 and busy.marks != idle.marks
 

@@ -107,15 +107,15 @@ async def test_a_key_stored_between_probe_and_insert_is_found_by_the_next_probe(
     async with db.begin_worker(log.worker) as other:
         opened = await segments.open_segment(other, SHARD, alone=False)
         theirs = read(submission(event("a")))
-        assert await keys.insert_keys(other, theirs, np.array([0]), opened)
+        assert await keys.insert_keys(other, theirs, np.array([0]), opened.segment_id)
         ours = asyncio.create_task(log.seal(submission(event("a", type="ours"), event("b"))))
         await until(partial(someone_waits, log), describe="our COPY to wait for the key")
-        number = await segments.take_number(other, SHARD)
+        number = await segments.take_number(other, SHARD, floor=opened.floor)
         await segments.insert_segment(
             other,
             shard_id=SHARD,
             number=number,
-            opened_id=opened,
+            opened_id=opened.segment_id,
             sealed_at=log.clock.now(),
             traceparent="",
             slices=encode_slices(theirs, np.array([0])),
@@ -132,10 +132,10 @@ async def test_keys_are_inserted_in_their_order_so_that_no_two_sealers_deadlock(
     low, high = find_identities(both).distinct.tolist()
     async with db.begin_worker(log.worker) as other:
         opened = await segments.open_segment(other, SHARD, alone=False)
-        assert await keys.insert_keys(other, both, np.array([low]), opened)
+        assert await keys.insert_keys(other, both, np.array([low]), opened.segment_id)
         ours = asyncio.create_task(log.seal(submission(sent[high], sent[low])))
         await until(partial(someone_waits, log), describe="our COPY to wait for the key")
-        assert await keys.insert_keys(other, both, np.array([high]), opened)
+        assert await keys.insert_keys(other, both, np.array([high]), opened.segment_id)
         await other.rollback()
     assert verdicts(await ours) == [["ACCEPTED", "ACCEPTED"]]
 

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs import db
+from libs.errors import Refused
 from libs.requests import Request
 from libs.tenant import Tenant
 from services.rating.domain.columns import Slice, columns_of
@@ -75,6 +76,7 @@ class World:
     through: datetime = JANUARY
     log: list[UsageEvent] = field(default_factory=list)
     corrections: list[tuple[int, Correction]] = field(default_factory=list)
+    dropped_before: datetime | None = None  # Older events are no longer in the log.
 
     def standing(self, *, through: int = 0) -> list[UsageEvent]:
         """Return what the log holds, as corrected by segments up to `through`, in log order."""
@@ -97,6 +99,8 @@ class World:
         corrected_through: int = 0,
     ) -> AsyncGenerator[Sequence[UsageEvent], None]:
         """Give a customer's events as ingest does."""
+        if self.dropped_before is not None and start < self.dropped_before:
+            raise Refused("events are no longer in the log", reason="LOG_TRIMMED")
         for event in self.standing(through=corrected_through):
             own = (event.tenant, event.customer_id) == (tenant, customer_id)
             late = end is not None and event.moment.time >= micros(end)

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 import zstandard
 
+from libs.errors import Refused
 from libs.tenant import Tenant
 from services.ingest.domain.event import Event, LoggedEvent
 from services.ingest.store.slice_content import pack_content
 from services.rating.domain.event import ShardHead, micros
 from services.rating.events import IngestLog
-from services.rating.loops.folder import Folder
+from services.rating.loops.folder import STOPPED, Folder
 from services.rating.operations.log import Watermark
 from services.rating.store.applied import Lane
 from tally.ingest.v1 import events_pb2, segment_pb2
@@ -32,6 +33,7 @@ class Peer(IngestLog):
         default_factory=lambda: {Lane(0, 0): [], Lane(0, 1): []}
     )
     streamed: list[tuple[Lane, int]] = field(default_factory=list)
+    trimmed: dict[Lane, int] = field(default_factory=dict)
     number: int = 0
 
     def seal(
@@ -72,6 +74,8 @@ class Peer(IngestLog):
         self, lane: Lane, *, after: int, corrections_only: bool = False
     ) -> AsyncGenerator[segment_pb2.Slice, None]:
         self.streamed.append((lane, after))
+        if after < self.trimmed.get(lane, 0):
+            raise Refused("slices are no longer in the log", reason="LOG_TRIMMED")
         for piece in self.log[lane]:
             if piece.number > after:
                 yield piece
@@ -182,6 +186,22 @@ async def test_a_slice_that_cannot_be_read_stops_its_lane_and_no_other(world: Wo
     await drained(a_folder(world, peer))
     assert dict(await world.positions()) == {Lane(0, 0): 1, Lane(0, 1): 4}
     assert await events_in_cells(world) == 2
+
+
+async def test_slices_that_were_dropped_stop_their_lane_and_no_other(world: World) -> None:
+    await world.subscribe("acme")
+    peer = Peer()
+    peer.seal()
+    await drained(a_folder(world, peer))
+    peer.seal()
+    peer.seal()
+    peer.seal(partition=1)
+    peer.trimmed[Lane(0, 0)] = 2
+    folder = a_folder(world, peer)
+    await drained(folder)
+    assert dict(await world.positions()) == {Lane(0, 0): 1, Lane(0, 1): 4}
+    assert await events_in_cells(world) == 2
+    assert STOPPED.labels(0, 0)._value.get() == 1
 
 
 async def test_a_slice_that_cannot_be_folded_stops_its_lane_behind_those_that_can(

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from libs.db import begin_worker
 from libs.errors import Unavailable
+from services.rating.loops.reattributor import STOPPED, Reattributor
 from services.rating.operations.rating import rate_period
 from services.rating.operations.reattributing import reattribute_next
 from services.rating.operations.subscriptions import terminate_subscription
@@ -138,3 +139,19 @@ async def test_a_termination_and_an_announcement_lock_in_the_same_order(world: W
             assert not terminating.done()
         await conn.execute(lock, {"id": last})
     await terminating
+
+
+async def test_a_job_whose_events_were_dropped_waits_and_others_go_on(world: World) -> None:
+    early = instant("2024-01-05 12:00")
+    await world.fold(an_event("acme", early), an_event("blue", NOON))
+    await world.subscribe("acme", now=NOON)
+    await world.subscribe("blue", start=instant("2024-01-10"), now=NOON)
+    world.dropped_before = instant("2024-01-09")
+    finished: list[bool] = []
+    reattributor = Reattributor(world.worker, world, finished=lambda: finished.append(True))
+    while await reattributor.step():
+        pass
+    assert await cells(world) == [("blue", "2024-01-10", 1)]
+    assert finished == [True]
+    assert await world.fetch("SELECT customer_id FROM reattributions") == [("acme",)]
+    assert STOPPED._value.get() == 1

@@ -124,6 +124,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the meter is archived; metadata: meter_code."""
     ERROR_REASON_PLAN_ARCHIVED: _ErrorReason.ValueType  # 132
     """FAILED_PRECONDITION: the plan is archived."""
+    ERROR_REASON_LOG_TRIMMED: _ErrorReason.ValueType  # 140
+    """FAILED_PRECONDITION: some of what is asked for is no longer in the log; metadata: time_max, up
+    to when such events happened, or trimmed_number and after_number of slices.
+    """
+    ERROR_REASON_EVENT_TOO_OLD: _ErrorReason.ValueType  # 141
+    """FAILED_PRECONDITION: the event happened so long ago that it cannot be corrected any more."""
     ERROR_REASON_LINE_NOT_FOUND: _ErrorReason.ValueType  # 133
     """NOT_FOUND: the invoice has no such line."""
     ERROR_REASON_INSTANT_FEE_NOT_FOUND: _ErrorReason.ValueType  # 123
@@ -256,6 +262,12 @@ ERROR_REASON_METER_ARCHIVED: ErrorReason.ValueType  # 131
 """FAILED_PRECONDITION: the meter is archived; metadata: meter_code."""
 ERROR_REASON_PLAN_ARCHIVED: ErrorReason.ValueType  # 132
 """FAILED_PRECONDITION: the plan is archived."""
+ERROR_REASON_LOG_TRIMMED: ErrorReason.ValueType  # 140
+"""FAILED_PRECONDITION: some of what is asked for is no longer in the log; metadata: time_max, up
+to when such events happened, or trimmed_number and after_number of slices.
+"""
+ERROR_REASON_EVENT_TOO_OLD: ErrorReason.ValueType  # 141
+"""FAILED_PRECONDITION: the event happened so long ago that it cannot be corrected any more."""
 ERROR_REASON_LINE_NOT_FOUND: ErrorReason.ValueType  # 133
 """NOT_FOUND: the invoice has no such line."""
 ERROR_REASON_INSTANT_FEE_NOT_FOUND: ErrorReason.ValueType  # 123

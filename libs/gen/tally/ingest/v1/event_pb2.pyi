@@ -75,7 +75,7 @@ class _RejectionReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rejec
     REJECTION_REASON_TIME_INVALID: _RejectionReason.ValueType  # 5
     """Time outside 0001 to 9999, or finer than a microsecond."""
     REJECTION_REASON_TIME_TOO_OLD: _RejectionReason.ValueType  # 6
-    """Time further back than the tenant's max_age."""
+    """Time further back than the tenant's max_age, or than the keys of events are kept."""
     REJECTION_REASON_TIME_TOO_NEW: _RejectionReason.ValueType  # 7
     """Time further ahead than the tenant's max_ahead."""
     REJECTION_REASON_PROPERTIES_TOO_MANY: _RejectionReason.ValueType  # 8
@@ -113,7 +113,7 @@ REJECTION_REASON_FIELD_TOO_LARGE: RejectionReason.ValueType  # 4
 REJECTION_REASON_TIME_INVALID: RejectionReason.ValueType  # 5
 """Time outside 0001 to 9999, or finer than a microsecond."""
 REJECTION_REASON_TIME_TOO_OLD: RejectionReason.ValueType  # 6
-"""Time further back than the tenant's max_age."""
+"""Time further back than the tenant's max_age, or than the keys of events are kept."""
 REJECTION_REASON_TIME_TOO_NEW: RejectionReason.ValueType  # 7
 """Time further ahead than the tenant's max_ahead."""
 REJECTION_REASON_PROPERTIES_TOO_MANY: RejectionReason.ValueType  # 8

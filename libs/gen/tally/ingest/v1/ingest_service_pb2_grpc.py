@@ -140,7 +140,8 @@ class IngestServiceServicer:
         event without a time keeps the time of its receipt.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, with `rejection_reason` in the metadata where the
         event breaks a rule; NOT_FOUND/EVENT_NOT_FOUND, FAILED_PRECONDITION/EVENT_RETRACTED,
-        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        FAILED_PRECONDITION/EVENT_TOO_OLD before the day since which events are taken,
+        FAILED_PRECONDITION/LOG_TRIMMED if it was dropped, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -149,8 +150,9 @@ class IngestServiceServicer:
     def RetractEvent(self, request, context):
         """Takes a stored event back: usage becomes as if it had never been. Its identity stays used.
         Retracting it again changes nothing.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND,
-        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID; NOT_FOUND/EVENT_NOT_FOUND,
+        FAILED_PRECONDITION/EVENT_TOO_OLD, FAILED_PRECONDITION/LOG_TRIMMED and
+        ALREADY_EXISTS/REQUEST_ID_REUSED as AmendEvent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,7 +161,8 @@ class IngestServiceServicer:
     def GetEvent(self, request, context):
         """Returns one stored event by its identity, as it was corrected last. What became of it is told
         by UsageService.ExplainEvent.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND, also of one so old that its
+        key was pruned, FAILED_PRECONDITION/LOG_TRIMMED if it was dropped.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -167,7 +170,8 @@ class IngestServiceServicer:
 
     def ListEvents(self, request, context):
         """Lists stored events in log order, as they were corrected last.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID,
+        FAILED_PRECONDITION/LOG_TRIMMED if old ones were dropped and `start` does not leave them out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -195,7 +199,8 @@ class IngestServiceServicer:
 
     def StreamSegments(self, request, context):
         """Streams a partition's slices in the order of their numbers, for gaps and rebuilds.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, FAILED_PRECONDITION/LOG_TRIMMED if slices after
+        `after_number` were dropped.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

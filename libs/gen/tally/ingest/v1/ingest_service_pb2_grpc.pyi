@@ -65,22 +65,26 @@ class IngestServiceStub:
     event without a time keeps the time of its receipt.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, with `rejection_reason` in the metadata where the
     event breaks a rule; NOT_FOUND/EVENT_NOT_FOUND, FAILED_PRECONDITION/EVENT_RETRACTED,
-    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    FAILED_PRECONDITION/EVENT_TOO_OLD before the day since which events are taken,
+    FAILED_PRECONDITION/LOG_TRIMMED if it was dropped, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     RetractEvent: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.RetractEventRequest, _ingest_service_pb2.RetractEventResponse]
     """Takes a stored event back: usage becomes as if it had never been. Its identity stays used.
     Retracting it again changes nothing.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND,
-    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID; NOT_FOUND/EVENT_NOT_FOUND,
+    FAILED_PRECONDITION/EVENT_TOO_OLD, FAILED_PRECONDITION/LOG_TRIMMED and
+    ALREADY_EXISTS/REQUEST_ID_REUSED as AmendEvent.
     """
     GetEvent: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.GetEventRequest, _ingest_service_pb2.GetEventResponse]
     """Returns one stored event by its identity, as it was corrected last. What became of it is told
     by UsageService.ExplainEvent.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND, also of one so old that its
+    key was pruned, FAILED_PRECONDITION/LOG_TRIMMED if it was dropped.
     """
     ListEvents: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.ListEventsRequest, _ingest_service_pb2.ListEventsResponse]
     """Lists stored events in log order, as they were corrected last.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID,
+    FAILED_PRECONDITION/LOG_TRIMMED if old ones were dropped and `start` does not leave them out.
     """
     ResubmitRejected: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.ResubmitRejectedRequest, _ingest_service_pb2.ResubmitRejectedResponse]
     """Records rejected events again, as they were sent or as they should have been, and answers one
@@ -96,7 +100,8 @@ class IngestServiceStub:
     """
     StreamSegments: _grpc.UnaryStreamMultiCallable[_ingest_service_pb2.StreamSegmentsRequest, _ingest_service_pb2.StreamSegmentsResponse]
     """Streams a partition's slices in the order of their numbers, for gaps and rebuilds.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, FAILED_PRECONDITION/LOG_TRIMMED if slices after
+    `after_number` were dropped.
     """
     GetHeads: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.GetHeadsRequest, _ingest_service_pb2.GetHeadsResponse]
     """Returns the newest numbers of shards, and up to when these are final: every event
@@ -140,22 +145,26 @@ class IngestServiceAsyncStub(IngestServiceStub):
     event without a time keeps the time of its receipt.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, with `rejection_reason` in the metadata where the
     event breaks a rule; NOT_FOUND/EVENT_NOT_FOUND, FAILED_PRECONDITION/EVENT_RETRACTED,
-    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    FAILED_PRECONDITION/EVENT_TOO_OLD before the day since which events are taken,
+    FAILED_PRECONDITION/LOG_TRIMMED if it was dropped, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     RetractEvent: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.RetractEventRequest, _ingest_service_pb2.RetractEventResponse]  # type: ignore[assignment]
     """Takes a stored event back: usage becomes as if it had never been. Its identity stays used.
     Retracting it again changes nothing.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND,
-    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID; NOT_FOUND/EVENT_NOT_FOUND,
+    FAILED_PRECONDITION/EVENT_TOO_OLD, FAILED_PRECONDITION/LOG_TRIMMED and
+    ALREADY_EXISTS/REQUEST_ID_REUSED as AmendEvent.
     """
     GetEvent: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.GetEventRequest, _ingest_service_pb2.GetEventResponse]  # type: ignore[assignment]
     """Returns one stored event by its identity, as it was corrected last. What became of it is told
     by UsageService.ExplainEvent.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND, also of one so old that its
+    key was pruned, FAILED_PRECONDITION/LOG_TRIMMED if it was dropped.
     """
     ListEvents: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.ListEventsRequest, _ingest_service_pb2.ListEventsResponse]  # type: ignore[assignment]
     """Lists stored events in log order, as they were corrected last.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID,
+    FAILED_PRECONDITION/LOG_TRIMMED if old ones were dropped and `start` does not leave them out.
     """
     ResubmitRejected: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.ResubmitRejectedRequest, _ingest_service_pb2.ResubmitRejectedResponse]  # type: ignore[assignment]
     """Records rejected events again, as they were sent or as they should have been, and answers one
@@ -171,7 +180,8 @@ class IngestServiceAsyncStub(IngestServiceStub):
     """
     StreamSegments: _aio.UnaryStreamMultiCallable[_ingest_service_pb2.StreamSegmentsRequest, _ingest_service_pb2.StreamSegmentsResponse]  # type: ignore[assignment]
     """Streams a partition's slices in the order of their numbers, for gaps and rebuilds.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, FAILED_PRECONDITION/LOG_TRIMMED if slices after
+    `after_number` were dropped.
     """
     GetHeads: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.GetHeadsRequest, _ingest_service_pb2.GetHeadsResponse]  # type: ignore[assignment]
     """Returns the newest numbers of shards, and up to when these are final: every event
@@ -236,7 +246,8 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         event without a time keeps the time of its receipt.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, with `rejection_reason` in the metadata where the
         event breaks a rule; NOT_FOUND/EVENT_NOT_FOUND, FAILED_PRECONDITION/EVENT_RETRACTED,
-        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        FAILED_PRECONDITION/EVENT_TOO_OLD before the day since which events are taken,
+        FAILED_PRECONDITION/LOG_TRIMMED if it was dropped, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -247,8 +258,9 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ingest_service_pb2.RetractEventResponse, _abc.Awaitable[_ingest_service_pb2.RetractEventResponse]]:
         """Takes a stored event back: usage becomes as if it had never been. Its identity stays used.
         Retracting it again changes nothing.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND,
-        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID; NOT_FOUND/EVENT_NOT_FOUND,
+        FAILED_PRECONDITION/EVENT_TOO_OLD, FAILED_PRECONDITION/LOG_TRIMMED and
+        ALREADY_EXISTS/REQUEST_ID_REUSED as AmendEvent.
         """
 
     @_abc_1.abstractmethod
@@ -259,7 +271,8 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ingest_service_pb2.GetEventResponse, _abc.Awaitable[_ingest_service_pb2.GetEventResponse]]:
         """Returns one stored event by its identity, as it was corrected last. What became of it is told
         by UsageService.ExplainEvent.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND, also of one so old that its
+        key was pruned, FAILED_PRECONDITION/LOG_TRIMMED if it was dropped.
         """
 
     @_abc_1.abstractmethod
@@ -269,7 +282,8 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_service_pb2.ListEventsResponse, _abc.Awaitable[_ingest_service_pb2.ListEventsResponse]]:
         """Lists stored events in log order, as they were corrected last.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID,
+        FAILED_PRECONDITION/LOG_TRIMMED if old ones were dropped and `start` does not leave them out.
         """
 
     @_abc_1.abstractmethod
@@ -303,7 +317,8 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ingest_service_pb2.StreamSegmentsResponse], _abc.AsyncIterator[_ingest_service_pb2.StreamSegmentsResponse]]:
         """Streams a partition's slices in the order of their numbers, for gaps and rebuilds.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, FAILED_PRECONDITION/LOG_TRIMMED if slices after
+        `after_number` were dropped.
         """
 
     @_abc_1.abstractmethod
