@@ -111,9 +111,9 @@ async def test_no_more_is_read_while_too_many_events_are_in_flight(log: Log) -> 
 async def test_the_group_after_a_flood_has_the_request_of_another_tenant(log: Log) -> None:
     """Ten of the flood make a group: two are on their way, the third has the other one too."""
     recorder = Recorder(log.worker, log.clock, lambda: None)
-    [one] = batches(1, events=1_000)
+    sent = batches(50, events=1_000)
     async with held(log):
-        flood = [asyncio.create_task(recorder.record(one)) for _ in range(50)]
+        flood = [asyncio.create_task(recorder.record(one)) for one in sent]
         await until(lambda: recorder.in_flight == len(flood))
         await until(lambda: seals_wait(log))
         other = submission(event("other"), tenant=OTHER_TENANT)
