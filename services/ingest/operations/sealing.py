@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar
@@ -28,6 +29,7 @@ from services.ingest.domain.verdicts import (
 )
 from services.ingest.domain.wire import Ints
 from services.ingest.operations import metrics
+from services.ingest.operations.sealing_plain import NotPlain, seal_plain
 from services.ingest.store import keys, rejected, segments, versions
 from services.ingest.store.segments import SliceContent
 from services.ingest.store.slice_content import pack_content
@@ -65,10 +67,21 @@ async def seal(engine: AsyncEngine, clock: Clock, requests: Sequence[Submission]
         Unavailable: the database is away. Whether it committed is not known: a repeat finds out.
     """
     group = await _in_thread(sum(one.events for one in requests), _read_group, requests)
+    with suppress(NotPlain):
+        return await _seal_plain(engine, clock, group)
     try:
         return await _seal(engine, clock, group, alone=False)
     except _Contended:
         return await _seal(engine, clock, group, alone=True)
+
+
+async def _seal_plain(engine: AsyncEngine, clock: Clock, group: _Group) -> Sealed:
+    requests, candidates, identities = group.requests, group.candidates, group.identities
+    return Sealed(
+        *await seal_plain(
+            engine, clock, SHARD, requests, candidates, identities, encode_slices
+        )
+    )
 
 
 class _Contended(Exception):
