@@ -78,9 +78,7 @@ async def seal(engine: AsyncEngine, clock: Clock, requests: Sequence[Submission]
 async def _seal_plain(engine: AsyncEngine, clock: Clock, group: _Group) -> Sealed:
     requests, candidates, identities = group.requests, group.candidates, group.identities
     return Sealed(
-        *await seal_plain(
-            engine, clock, SHARD, requests, candidates, identities, encode_slices
-        )
+        *await seal_plain(engine, clock, SHARD, requests, candidates, identities, encode_slices)
     )
 
 

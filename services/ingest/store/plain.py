@@ -73,9 +73,7 @@ async def store_new_keys(
     keys = [key.tobytes() for key in candidates.keys[rows]]
     digests = candidates.digests[rows].tolist()
     async with driver(conn) as raw:
-        stored = await raw.fetch(
-            STORE_NEW, f"seal {shard}", DIGEST_VERSION, tenants, keys, digests
-        )
+        stored = await raw.fetch(STORE_NEW, f"seal {shard}", DIGEST_VERSION, tenants, keys, digests)
     if not stored:
         return NewKeys(0, frozenset())
     row_of = dict(zip(zip(tenants, keys, strict=True), rows.tolist(), strict=True))
