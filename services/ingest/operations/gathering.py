@@ -7,8 +7,8 @@ import time
 
 from libs.worker import wait
 
-QUIET_SECONDS = 0.003
-GATHER_SECONDS_MAX = 0.02
+QUIET_SECONDS = 0.006
+GATHER_SECONDS_MAX = 0.025
 
 
 class Gathering:
@@ -42,7 +42,7 @@ class Gathering:
         self._complete.set()
 
     async def gather(self, *, full: bool) -> None:
-        """Wait until all are here, or no more came for 3 ms; 20 ms at most, not if it is `full`."""
+        """Wait until all are here, or no more came for 6 ms; 25 ms at most, not if it is `full`."""
         self.waits += 1
         try:
             if not full:
