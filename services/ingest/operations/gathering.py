@@ -7,8 +7,8 @@ import time
 
 from libs.worker import wait
 
-QUIET_SECONDS = 0.006
-GATHER_SECONDS_MAX = 0.025
+QUIET_SECONDS = 0.01
+GATHER_SECONDS_MAX = 0.03
 
 
 class Gathering:
@@ -42,7 +42,7 @@ class Gathering:
         self._complete.set()
 
     async def gather(self, *, full: bool) -> None:
-        """Wait until all are here, or no more came for 6 ms; 25 ms at most, not if it is `full`."""
+        """Wait until all are here, or no more came for 10 ms; 30 ms at most, not if it is `full`."""
         self.waits += 1
         try:
             if not full:
