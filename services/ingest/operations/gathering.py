@@ -42,7 +42,7 @@ class Gathering:
         self._complete.set()
 
     async def gather(self, *, full: bool) -> None:
-        """Wait until all are here, or no more came for 10 ms; 30 ms at most, not if it is `full`."""
+        """Wait until all are here or no more came for 10 ms, for 30 ms at most; not if `full`."""
         self.waits += 1
         try:
             if not full:
