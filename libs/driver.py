@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from libs.db import transient_errors
 from libs.errors import Unavailable
 
 LOST = (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError)
@@ -33,8 +34,34 @@ async def driver(conn: AsyncConnection) -> AsyncIterator[asyncpg.Connection[asyn
     """
     raw = (await conn.get_raw_connection()).driver_connection
     assert raw is not None and raw.is_in_transaction()
-    try:
+    async with _passing_errors(conn):
         yield raw
+
+
+@asynccontextmanager
+async def begin_driver(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Begin a transaction of the worker on the asyncpg connection itself; use it with `driver`.
+
+    For what is too small to pay for SQLAlchemy's way of a statement: on the connection that this
+    gives nothing but `driver` is used. Commits at the end, rolls back on an error.
+
+    Raises:
+        Unavailable: the database is away; whether it committed is not known.
+        Exhausted: every connection is in use.
+    """
+    with transient_errors():
+        async with engine.connect() as conn:
+            raw = (await conn.get_raw_connection()).driver_connection
+            assert raw is not None
+            async with _passing_errors(conn), raw.transaction():
+                yield conn
+
+
+@asynccontextmanager
+async def _passing_errors(conn: AsyncConnection) -> AsyncIterator[None]:
+    """Turn what asyncpg raises of a database that is away or crowded into Unavailable."""
+    try:
+        yield
     except LOST as error:
         await conn.invalidate()
         raise Unavailable(f"the database is away: {error}") from error

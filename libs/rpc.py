@@ -81,6 +81,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         self._unary_seconds_max = unary_seconds_max
         self._calls_max = calls_max
         self._calls = 0  # With one answer, begun and not ended.
+        self._guarded: dict[str, Handler[Any, Any]] = {}  # By method, made at its first call.
 
     async def intercept_service(
         self,
@@ -94,6 +95,11 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         guarded = not method.startswith(OPEN_SERVICES)
         if guarded and not handler.response_streaming and self._calls >= self._calls_max:
             return _refusing(method, self._calls_max)
+        if method not in self._guarded:
+            self._guarded[method] = self._guard(handler, method, guarded=guarded)
+        return self._guarded[method]
+
+    def _guard(self, handler: Handler[Any, Any], method: str, *, guarded: bool) -> Any:
         one: Any = handler.unary_unary or handler.stream_unary
         many: Any = handler.unary_stream or handler.stream_stream
 
@@ -154,8 +160,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
             code = answer.code.name
             await _abort(context, answer)
         finally:
-            ANSWERED.labels(method, code).inc()
-            SECONDS.labels(method).observe(time.perf_counter() - started)
+            _count(method, code, time.perf_counter() - started)
             _end_span(span, code)
 
     @asynccontextmanager
@@ -303,21 +308,39 @@ async def _abort(context: Context, status: grpc.Status) -> None:
         raise asyncio.CancelledError from error
 
 
-def _start_span(method: str, metadata: dict[str, Any]) -> Span:
+# What a call costs besides its work, all calls pay: what is the same for each is looked up once.
+_answered = cache(ANSWERED.labels)
+_seconds = cache(SECONDS.labels)
+STATUS_NUMBERS = {code.name: code.value[0] for code in grpc.StatusCode}
+
+
+def _count(method: str, code: str, seconds: float) -> None:
+    _answered(method, code).inc()
+    _seconds(method).observe(seconds)
+
+
+@cache
+def _attributes_of(method: str) -> dict[str, str]:
     service, _, name = method.removeprefix("/").partition("/")
-    parent = telemetry.context_from({k: v for k, v in metadata.items() if isinstance(v, str)})
+    return {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
+
+
+def _start_span(method: str, metadata: dict[str, Any]) -> Span:
+    parent = trace_context.Context()
+    if "traceparent" in metadata:
+        parent = telemetry.context_from({k: v for k, v in metadata.items() if isinstance(v, str)})
     span = tracer.start_span(
         method.removeprefix("/"),
         context=parent,
         kind=SpanKind.SERVER,
-        attributes={"rpc.system": "grpc", "rpc.service": service, "rpc.method": name},
+        attributes=_attributes_of(method),
     )
     trace_context.attach(set_span_in_context(span, parent))
     return span
 
 
 def _end_span(span: Span, code: str) -> None:
-    span.set_attribute("rpc.grpc.status_code", grpc.StatusCode[code].value[0])
+    span.set_attribute("rpc.grpc.status_code", STATUS_NUMBERS[code])
     if code != "OK":
         span.set_status(StatusCode.ERROR, code)
     span.end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
@@ -30,6 +31,8 @@ STREAM_BYTES_MAX = 1 << 30
 STREAM_SECONDS_MAX = 3 * 86_400
 WINDOW_BYTES_MAX = 16 * 1024 * 1024
 ACK_SECONDS_MAX = 5
+SMALL_WINDOW_EVENTS = 1_000
+SMALL_WINDOW_SECONDS = 0.04  # From one to the next: each costs its readers more than its events do.
 
 
 class Publisher:
@@ -46,6 +49,7 @@ class Publisher:
         self._stream: JetStreamContext | None = None
         self._lead: AbstractAsyncContextManager[AsyncConnection | None] | None = None
         self._conn: AsyncConnection | None = None
+        self._due = 0.0  # When the next window may begin.
 
     async def step(self) -> bool:
         """Publish the next window; True if there was one. The step of a `libs.worker.Loop`.
@@ -88,6 +92,9 @@ class Publisher:
 
     async def _publish_window(self) -> bool:
         assert self._conn is not None
+        if (rest := self._due - time.monotonic()) > 0:
+            await asyncio.sleep(rest)
+        began = time.monotonic()
         async with self._conn.begin():
             slices = await segments.find_unpublished(self._conn, SHARD, bytes_max=WINDOW_BYTES_MAX)
         if not slices:
@@ -101,6 +108,8 @@ class Publisher:
         async with self._conn.begin():
             await segments.mark_published(self._conn, SHARD, slices[-1].number)
         metrics.PUBLISHED.inc(len(slices))
+        if sum(part.event_count for part in slices) < SMALL_WINDOW_EVENTS:
+            self._due = began + SMALL_WINDOW_SECONDS
         return True
 
     async def _publish(self, slices: Sequence[Slice]) -> None:

@@ -12,6 +12,7 @@ from services.ingest.domain.properties import read_properties
 from services.ingest.domain.sent import sent_event
 from services.ingest.domain.texts import Texts, cut
 from services.ingest.domain.wire import Field, Fields, find_events, read_fields
+from services.ingest.domain.wire_few import FEW_EVENTS_MAX, read_few_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,8 @@ class SentRows:
 def read_rows(requests: Sequence[bytes], texts: Texts, *, properties_max: int) -> Part:
     """Return the events of serialized RecordEventsRequests without unknown fields."""
     data, events = find_events(requests)
-    fields = read_fields(data, events, properties_max=properties_max)
+    read = read_few_fields if len(events.starts) <= FEW_EVENTS_MAX else read_fields
+    fields = read(data, events, properties_max=properties_max)
     places = {field: texts.places(data, fields.octets, fields.texts[field]) for field in SHARED}
     places[Field.AMOUNT] = read_amounts(cut(data, fields.texts[Field.AMOUNT]), texts)
     return Part(

@@ -17,11 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs import telemetry
 from libs.clock import Clock
-from libs.worker import wait
 from services.ingest.domain.candidates import Submission
 from services.ingest.domain.verdicts import Judgements
 from services.ingest.operations import metrics
 from services.ingest.operations.admission import Admission, Load
+from services.ingest.operations.gathering import Gathering
 from services.ingest.operations.in_flight import InFlight
 from services.ingest.operations.sealing import SHARD, Sealed, seal
 from services.ingest.operations.turns import Turns
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 tracer = telemetry.tracer(__name__)
 
 SEALERS_MAX = 2
-COALESCE_SECONDS = 0.003
+SECOND_SEALER_EVENTS_MIN = 1_000  # Fewer are sealed sooner together, after the group before.
 LINKS_MAX = 128
 
 
@@ -62,8 +62,8 @@ def load_of(submission: Submission) -> Load:
 class Recorder:
     """Seals what requests submit, in groups; up to two groups at a time.
 
-    A request waits a few milliseconds for company, or until a group is full. While both sealers
-    are busy, requests gather for the next group.
+    A request waits a few milliseconds for those that come with it as a rule, or until a group is
+    full. While a group is sealed, requests gather for the next one; much of them is sealed beside.
     """
 
     def __init__(self, worker: AsyncEngine, clock: Clock, committed: Callable[[], None]) -> None:
@@ -71,11 +71,15 @@ class Recorder:
         self._clock = clock
         self._committed = committed  # Called after each commit of a segment.
         self.admission = Admission()
-        self._in_flight = InFlight()
+        self._keys = InFlight()
         self._turns: Turns[_Waiting] = Turns(_Waiting.load)
-        self._full = asyncio.Event()
+        self._gathering = Gathering()
         self._sealers: set[asyncio.Task[None]] = set()
-        self.in_flight = 0  # Requests without an answer.
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests have no answer yet."""
+        return self._gathering.in_flight
 
     async def record(self, submission: Submission) -> Recorded:
         """Record one request; the answer comes after the commit.
@@ -101,19 +105,22 @@ class Recorder:
             asyncio.get_running_loop().create_future(),
         )
         self._turns.add(submission.rules.tenant, waiting)
-        self.in_flight += 1
+        self._gathering.come()
         waiting.answer.add_done_callback(self._answered)
         if self._turns.fills_a_group:
-            self._full.set()
-        self._start_sealer()
+            self._gathering.fill()
+        self._call_sealer()
         return waiting.answer
 
     def _answered(self, answer: asyncio.Future[Recorded]) -> None:
-        self.in_flight -= 1
+        self._gathering.leave()
         answer.exception()  # Looked at, though nobody may wait for it any more.
 
-    def _start_sealer(self) -> None:
-        if len(self._sealers) < SEALERS_MAX:
+    def _call_sealer(self) -> None:
+        """Have what waits sealed: by those who are at it, or by one more if it is much."""
+        busy = len(self._sealers)
+        enough = busy == 0 or self._turns.events >= SECOND_SEALER_EVENTS_MIN
+        if enough and busy < SEALERS_MAX and not self._gathering.waits:
             # A context of its own: neither the caller nor the span of whoever came first.
             sealing = self._seal_waiting()
             sealer = asyncio.create_task(sealing, name="sealer", context=contextvars.Context())
@@ -122,10 +129,12 @@ class Recorder:
 
     async def _seal_waiting(self) -> None:
         """Seal one group after the other until nobody waits."""
-        await wait(self._full, COALESCE_SECONDS)
-        while group := self._turns.take_group():
-            if not self._turns.fills_a_group:
-                self._full.clear()
+        while self._turns.events:
+            await self._gathering.gather(full=self._turns.fills_a_group)
+            group = self._turns.take_group()
+            if not group:
+                break  # The other sealer took all.
+            self._call_sealer()  # For what did not fit.
             try:
                 sealed = await self._seal(group)
             except Exception as error:
@@ -135,6 +144,7 @@ class Recorder:
                         one.answer.set_exception(error)
             else:
                 _answer(group, sealed)
+            await asyncio.sleep(0)  # Until those who have their answers are no longer counted.
         # Before anyone else runs: a request that came between would find no sealer, and start none.
         self._sealers.discard(cast(asyncio.Task[None], asyncio.current_task()))
 
@@ -147,7 +157,7 @@ class Recorder:
             "seal", context=context, links=links, attributes=attributes
         ) as span:
             requests = [one.submission for one in group]
-            sealed = await seal(self._worker, self._clock, self._in_flight, requests)
+            sealed = await seal(self._worker, self._clock, self._keys, requests)
             span.set_attribute("tally.segment", sealed.number)
         if sealed.number:
             self._committed()

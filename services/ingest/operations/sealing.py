@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar
@@ -33,6 +34,7 @@ from services.ingest.domain.verdicts import (
 from services.ingest.domain.wire import Ints
 from services.ingest.operations import metrics
 from services.ingest.operations.in_flight import InFlight
+from services.ingest.operations.sealing_plain import NotPlain, seal_plain
 from services.ingest.store import keys, rejected, segments, versions
 from services.ingest.store.segments import FloorRaised, Opened, SliceContent
 from services.ingest.store.slice_content import pack_content
@@ -79,6 +81,8 @@ async def seal(
     events = sum(one.events for one in requests)
     group = await _in_thread(events, _read_group, requests, in_flight.recent)
     async with in_flight.turn(group.hashes, _hashes(group.candidates, group.known)):
+        with suppress(NotPlain, FloorRaised):
+            return await _seal_plain(engine, clock, group)
         return await _seal_until_done(engine, clock, group)
 
 
@@ -93,6 +97,13 @@ async def _seal_until_done(engine: AsyncEngine, clock: Clock, group: _Group) -> 
             alone = True
         except FloorRaised:  # Once a day; its own transaction saw the old floor.
             log.info("a group is judged again, the floor was raised")
+
+
+async def _seal_plain(engine: AsyncEngine, clock: Clock, group: _Group) -> Sealed:
+    requests, candidates, identities = group.requests, group.candidates, group.identities
+    return Sealed(
+        *await seal_plain(engine, clock, SHARD, requests, candidates, identities, encode_slices)
+    )
 
 
 class _Contended(Exception):

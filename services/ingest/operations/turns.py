@@ -20,13 +20,13 @@ class Turns(Generic[Waiting]):
     def __init__(self, load: Callable[[Waiting], tuple[int, int]]) -> None:
         self._load = load
         self._queues: dict[Tenant, deque[Waiting]] = {}
-        self._events = 0
+        self.events = 0
         self._bytes = 0
 
     @property
     def fills_a_group(self) -> bool:
         """Whether waiting longer could not make the next group any larger."""
-        return self._events >= GROUP_EVENTS_MAX or self._bytes >= GROUP_BYTES_MAX
+        return self.events >= GROUP_EVENTS_MAX or self._bytes >= GROUP_BYTES_MAX
 
     def add(self, tenant: Tenant, waiting: Waiting) -> None:
         """Queue a request behind the others of its tenant."""
@@ -58,5 +58,5 @@ class Turns(Generic[Waiting]):
 
     def _count(self, waiting: Waiting, sign: int) -> None:
         events, size = self._load(waiting)
-        self._events += sign * events
+        self.events += sign * events
         self._bytes += sign * size

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Select, func, insert, select, text, update
+from sqlalchemy import Row, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.errors import Unavailable
@@ -33,6 +33,38 @@ NEWEST_SLICES = text(
     "  WHERE t.shard = :shard AND t.partition = p.partition), 0) AS number"
     " FROM topology, generate_series(0, partitions - 1) AS p (partition) ORDER BY p.partition"
 )
+# As texts: each runs for every few events, and SQLAlchemy takes longer to put them together than
+# the database to answer. Ordered by the number alone, the running sum takes all slices of a segment
+# at once; what does not fit is not read.
+FITTING = """
+    SELECT slice.*, segment.sealed_at, segment.traceparent
+    FROM (
+        SELECT shard, partition, number, min(number) OVER () AS first,
+            sum(size) OVER (ORDER BY number) AS through
+        FROM ({listed}) AS listed
+    ) AS summed
+    JOIN slice USING (shard, partition, number)
+    JOIN segment USING (shard, number)
+    WHERE through <= :bytes_max OR number = first
+    ORDER BY number, partition
+"""
+AFTER = """
+    SELECT shard, partition, number, octet_length(content) AS size FROM slice
+    WHERE shard = :shard AND partition = :partition AND number > :after {chosen}
+    ORDER BY number LIMIT :count
+"""
+SLICES_AFTER = text(FITTING.format(listed=AFTER.format(chosen="")))
+CORRECTIONS_AFTER = text(FITTING.format(listed=AFTER.format(chosen="AND correction_count > 0")))
+NEXT_WINDOW = """
+    SELECT slice.shard, partition, slice.number, octet_length(content) AS size
+    FROM relay_position
+    JOIN slice ON slice.shard = relay_position.shard
+        AND slice.number > relay_position.number
+        AND slice.number <= relay_position.number + :count
+    WHERE relay_position.shard = :shard
+"""
+UNPUBLISHED = text(FITTING.format(listed=NEXT_WINDOW))
+MARK_PUBLISHED = text("UPDATE relay_position SET number = :number WHERE shard = :shard")
 SEGMENTS_MAX = 64  # Read at once.
 
 
@@ -213,12 +245,15 @@ async def find_slices(
 
     As many as fit into `bytes_max` of content, one at least if there is any, 64 at most.
     """
-    of_partition = (slice_.c.shard == shard_id) & (slice_.c.partition == partition)
-    if corrections_only:
-        of_partition &= slice_.c.correction_count > 0
-    following = _sizes().where(of_partition, slice_.c.number > after)
-    query = following.order_by(slice_.c.number).limit(SEGMENTS_MAX)
-    return await _load_fitting(conn, query, bytes_max=bytes_max)
+    asked = {
+        "shard": shard_id,
+        "partition": partition,
+        "after": after,
+        "count": SEGMENTS_MAX,
+        "bytes_max": bytes_max,
+    }
+    query = CORRECTIONS_AFTER if corrections_only else SLICES_AFTER
+    return [_slice(row) for row in await conn.execute(query, asked)]
 
 
 async def find_unpublished(conn: AsyncConnection, shard_id: int, *, bytes_max: int) -> list[Slice]:
@@ -226,18 +261,13 @@ async def find_unpublished(conn: AsyncConnection, shard_id: int, *, bytes_max: i
 
     Whole segments only: as many as fit into `bytes_max`, one at least, 64 at most.
     """
-    query = select(relay_position.c.number).where(relay_position.c.shard == shard_id)
-    after = (await conn.execute(query)).scalar_one()
-    window = slice_.c.number.between(after + 1, after + SEGMENTS_MAX)
-    return await _load_fitting(
-        conn, _sizes().where(slice_.c.shard == shard_id, window), bytes_max=bytes_max
-    )
+    asked = {"shard": shard_id, "count": SEGMENTS_MAX, "bytes_max": bytes_max}
+    return [_slice(row) for row in await conn.execute(UNPUBLISHED, asked)]
 
 
 async def mark_published(conn: AsyncConnection, shard_id: int, number: int) -> None:
     """Confirm the segments up to `number`."""
-    position = update(relay_position).where(relay_position.c.shard == shard_id)
-    await conn.execute(position.values(number=number))
+    await conn.execute(MARK_PUBLISHED, {"shard": shard_id, "number": number})
 
 
 async def load_progress(conn: AsyncConnection, shard_id: int) -> Progress:
@@ -257,36 +287,6 @@ async def _slice_numbers(conn: AsyncConnection, shard_id: int) -> list[int]:
     """Return the number of each partition's newest slice, by partition."""
     rows = await conn.execute(NEWEST_SLICES, {"shard": shard_id})
     return [row.number for row in rows]
-
-
-def _sizes() -> Select[Any]:
-    size = func.octet_length(slice_.c.content).label("size")
-    return select(slice_.c.shard, slice_.c.partition, slice_.c.number, size)
-
-
-async def _load_fitting(
-    conn: AsyncConnection, sizes: Select[Any], *, bytes_max: int
-) -> list[Slice]:
-    """Load the slices that `sizes` lists, up to `bytes_max`; what does not fit is not read."""
-    listed = sizes.subquery()
-    # Ordered by the number alone, the running sum takes all slices of a segment at once.
-    through = func.sum(listed.c.size).over(order_by=listed.c.number).label("through")
-    first = func.min(listed.c.number).over().label("first")
-    summed = select(listed, through, first).subquery()
-    fits = (summed.c.through <= bytes_max) | (summed.c.number == summed.c.first)
-    query = (
-        select(slice_, segment.c.sealed_at, segment.c.traceparent)
-        .join(
-            summed,
-            (slice_.c.shard == summed.c.shard)
-            & (slice_.c.partition == summed.c.partition)
-            & (slice_.c.number == summed.c.number),
-        )
-        .join(segment, (segment.c.shard == slice_.c.shard) & (segment.c.number == slice_.c.number))
-        .where(fits)
-        .order_by(slice_.c.number, slice_.c.partition)
-    )
-    return [_slice(row) for row in await conn.execute(query)]
 
 
 def _slice(row: Row[Any]) -> Slice:

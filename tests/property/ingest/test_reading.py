@@ -1,5 +1,7 @@
 """Many events read at once are what protobuf and the plain rules make of each alone."""
 
+from dataclasses import fields, is_dataclass
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,8 +16,10 @@ from services.ingest.domain.number import Number, parse_number
 from services.ingest.domain.sent import read_events
 from services.ingest.domain.texts import GROUPED_MIN, Texts, cut
 from services.ingest.domain.validation import find_fault
-from services.ingest.domain.wire import PADDING, Octets, Spans
+from services.ingest.domain.wire import PADDING, Octets, Spans, find_events, read_fields
+from services.ingest.domain.wire_few import read_few_fields
 from tally.ingest.v1 import event_pb2 as pb
+from tally.ingest.v1.ingest_service_pb2 import RecordEventsRequest
 from tests.property.ingest.strategies import decimal_texts, sent_events
 from tests.unit.ingest.events import NOW, SECRET, TENANT, read, sent_as
 
@@ -42,6 +46,29 @@ def test_fields_are_what_protobuf_reads(sent: list[list[pb.Event]]) -> None:
     assert [candidates.content(row) for row in range(len(expected))] == [
         message.SerializeToString(deterministic=True) for request in sent for message in request
     ]
+
+
+@given(requests, st.integers(0, 5))
+def test_few_events_are_read_as_many_are(sent: list[list[pb.Event]], properties_max: int) -> None:
+    data, events = find_events([content_of(request) for request in sent])
+    few = read_few_fields(data, events, properties_max=properties_max)
+    many = read_fields(data, events, properties_max=properties_max)
+    assert plainly(few) == plainly(many)
+
+
+def content_of(request: list[pb.Event]) -> bytes:
+    return RecordEventsRequest(events=request).SerializeToString(deterministic=True)
+
+
+def plainly(found: object) -> object:
+    """Return arrays, in whatever they lie, as their types and values."""
+    if isinstance(found, np.ndarray):
+        return str(found.dtype), found.tolist()
+    if isinstance(found, dict):
+        return {key: plainly(value) for key, value in found.items()}
+    if is_dataclass(found):
+        return {field.name: plainly(getattr(found, field.name)) for field in fields(found)}
+    return found
 
 
 @given(st.lists(sent_events, max_size=4))

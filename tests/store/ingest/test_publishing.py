@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from secrets import token_hex
 
@@ -12,6 +13,7 @@ from nats.js.errors import NotFoundError
 from libs import bus
 from libs.db import connect
 from libs.errors import Unavailable
+from services.ingest import loops
 from services.ingest.loops import STREAM, Publisher
 from services.ingest.operations import announcing
 from services.ingest.store.slice_content import unpack_content
@@ -77,6 +79,21 @@ async def test_a_window_published_again_is_dropped_by_its_message_ids(
     await log.execute("UPDATE relay_position SET number = 0")
     await publish_all(publisher)
     assert len(await published(stream)) == 1
+    await publisher.close()
+
+
+async def test_small_segments_that_follow_each_other_are_handed_on_together(
+    log: Log, nats_url: str, stream: JetStreamContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loops, "SMALL_WINDOW_SECONDS", 1)
+    publisher = Publisher(log.worker, nats_url)
+    await log.seal(submission(event("a")))
+    assert await publisher.step()
+    following = asyncio.create_task(publisher.step())
+    await log.seal(submission(event("b")))
+    await log.seal(submission(event("c")))
+    assert await following
+    assert await log.fetch("SELECT number FROM relay_position") == [(3,)]
     await publisher.close()
 
 

@@ -7,9 +7,8 @@ import asyncio
 import pytest
 
 from libs.errors import Unavailable
-from libs.worker import wait
 from services.ingest.domain.verdicts import Verdict
-from services.ingest.operations.recording import Recorded, Recorder
+from services.ingest.operations.recording import Recorder
 from tests.store.ingest.conftest import Log
 from tests.unit.ingest.events import OTHER_TENANT, event, submission
 from tests.wait import until
@@ -100,16 +99,16 @@ async def test_a_cancelled_call_is_in_flight_until_its_group_is_sealed(log: Log)
     assert await log.ids() == ["gone"]
 
 
-async def test_a_request_that_comes_just_as_both_sealers_end_is_sealed(log: Log) -> None:
+async def test_a_request_that_comes_just_as_the_sealer_ends_is_sealed(log: Log) -> None:
     recorder = Recorder(log.worker, log.clock, lambda: None)
-    recorder._start_sealer()
-    recorder._start_sealer()
-    recording = asyncio.create_task(record_when_full(recorder))
-    recorder._full.set()  # All three go on at the same moment; there is nothing to seal yet.
-    async with asyncio.timeout(5):
-        assert (await recording).number == 1
+    async with asyncio.timeout(10):
+        numbers = [(await recorder.record(submission(event(one)))).number for one in "abc"]
+    assert numbers == [1, 2, 3]
 
 
-async def record_when_full(recorder: Recorder) -> Recorded:
-    await wait(recorder._full, 1)
-    return await recorder.record(submission(event("late")))
+async def test_what_fills_more_than_a_group_is_sealed_by_two(log: Log) -> None:
+    recorder = Recorder(log.worker, log.clock, lambda: None)
+    large = [submission(*(event(f"{n}-{one}") for n in range(6_000))) for one in "ab"]
+    sealing = [asyncio.create_task(recorder.record(one)) for one in large]
+    await until(lambda: len(recorder._sealers) == 2)
+    assert {(await one).number for one in sealing} == {1, 2}
