@@ -14,7 +14,7 @@ from libs.clock import Clock
 from libs.driver import begin_driver
 from services.ingest.domain.candidates import Candidates, Submission
 from services.ingest.domain.retention import refuse_below
-from services.ingest.domain.verdicts import Decision, Identities, decide, find_differing
+from services.ingest.domain.verdicts import Decision, Identities, decide
 from services.ingest.domain.wire import Ints
 from services.ingest.store import keys, plain
 from services.ingest.store.segments import SliceContent
@@ -55,12 +55,15 @@ async def seal_plain(
         if len(new.rows) < len(distinct):
             known = distinct[[row not in new.rows for row in distinct.tolist()]]
             stored = await keys.find_stored(conn, shard, candidates, known)
-            if len(stored) < len(known) or find_differing(candidates, identities, stored):
+            if len(stored) < len(known):
                 raise NotPlain
         decision = decide(requests, candidates, identities, stored)
         accepted = decision.accepted
-        if decision.refused or new.rows != frozenset(accepted.tolist()):
-            raise NotPlain  # An atomic request stores all or none.
+        if (
+            decision.refused
+        ):  # Perhaps not in conflict after all, but with what it was corrected to.
+            raise NotPlain
+        assert new.rows == frozenset(accepted.tolist())
         if not len(accepted):
             return decision, 0
         number = await plain.append_segment(

@@ -8,6 +8,7 @@ import pytest
 
 from libs.errors import Unavailable
 from services.ingest.domain.verdicts import Verdict
+from services.ingest.operations import gathering
 from services.ingest.operations.recording import Recorder
 from tests.store.ingest.conftest import Log
 from tests.unit.ingest.events import OTHER_TENANT, event, submission
@@ -106,9 +107,16 @@ async def test_a_request_that_comes_just_as_the_sealer_ends_is_sealed(log: Log) 
     assert numbers == [1, 2, 3]
 
 
-async def test_what_fills_more_than_a_group_is_sealed_by_two(log: Log) -> None:
+async def test_what_does_not_fit_into_a_group_is_sealed_beside_it(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "QUIET_SECONDS", 60)
     recorder = Recorder(log.worker, log.clock, lambda: None)
-    large = [submission(*(event(f"{n}-{one}") for n in range(6_000))) for one in "ab"]
+    await asyncio.gather(*(recorder.record(submission(event(one))) for one in "abcde"))
+    late = asyncio.create_task(recorder.record(submission(event("late"))))
+    await until(lambda: recorder._gathering.waits == 1)
+    large = [submission(*(event(f"{n}-{one}") for n in range(6_000))) for one in "fg"]
     sealing = [asyncio.create_task(recorder.record(one)) for one in large]
     await until(lambda: len(recorder._sealers) == 2)
-    assert {(await one).number for one in sealing} == {1, 2}
+    numbers = [(await one).number for one in (late, *sealing)]
+    assert sorted(numbers[1:]) == [2, 3]
