@@ -6,7 +6,7 @@ A driver's own encoding of rows takes ten times as long: it looks at every value
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from functools import lru_cache
 
@@ -41,24 +41,40 @@ def lines_of(table: Table, found: Mapping[CellKey, Cell]) -> bytes:
     Keys are written in fixed width, so that lines sort as they do; of parts, those of a cell are
     together in whatever order: who merges into them has locked the cell.
     """
-    if table is cells:
-        lines = [_cell_line(key, cell) for key, cell in found.items()]
-    else:
-        lines = [line for key, cell in found.items() for line in _part_lines(table, key, cell)]
+    days: dict[tuple[int, int, int, int], str] = {}
+    lines: list[str] = []
+    for key, cell in found.items():
+        if not _has_rows(table, cell):
+            continue
+        # What a fold tells of one term, meter and day is of the same objects.
+        same = (key.tenant, id(key.term_id), id(key.meter_id), id(key.day))
+        day = days.get(same)
+        if day is None:
+            day = days[same] = _day(key)
+        of_cell = f"{day}\t{_bytes(key.dimensions_key)}"
+        if table is cells:
+            lines.append(_cell_line(of_cell, cell))
+        else:
+            lines += _part_lines(table, of_cell, cell)
     lines.sort()
     return "".join(lines).encode()
 
 
-def _key(key: CellKey) -> str:
-    term, meter = key.term_id.int, key.meter_id.int
-    return (
-        f"{key.tenant:010}\t{term:032x}\t{meter:032x}\t{key.day}\t\\\\x{key.dimensions_key.hex()}"
-    )
+def _has_rows(table: Table, cell: Cell) -> bool:
+    if table is cells:
+        return True
+    if table is cell_values:
+        return bool(cell.values)
+    return bool(cell.levels if table is cell_levels else cell.counts)
 
 
-def _cell_line(key: CellKey, cell: Cell) -> str:
+def _day(key: CellKey) -> str:
+    return f"{key.tenant:010}\t{key.term_id.hex}\t{key.meter_id.hex}\t{key.day}"
+
+
+def _cell_line(of_cell: str, cell: Cell) -> str:
     return (
-        f"{_key(key)}\t{_texts(cell.dimensions)}\t{cell.event_count}\t{cell.last_time}"
+        f"{of_cell}\t{_texts(cell.dimensions)}\t{cell.event_count}\t{cell.last_time}"
         f"\t{_number(cell.total)}\t{_number(cell.greatest)}\t{_number(cell.latest)}"
         f"\t{_moment(cell.latest_moment)}\t{_number(cell.least)}\t{_number(cell.weighted)}"
         f"\t{_number(cell.amount)}\t{cell.slice_number}\t{_escaped(cell.traceparent)}"
@@ -66,19 +82,22 @@ def _cell_line(key: CellKey, cell: Cell) -> str:
     )
 
 
-def _part_lines(table: Table, key: CellKey, cell: Cell) -> Iterator[str]:
+def _part_lines(table: Table, of_cell: str, cell: Cell) -> list[str]:
     if table is cell_values:
-        if cell.values:
-            of_cell = _key(key)
-            for value, (moment, present, added) in cell.values.items():
-                last = f"{'t' if present else 'f'}\t{_moment(moment)}\t{_moment(added)}"
-                yield f"{of_cell}\t\\\\x{value.hex()}\t{last}\n"
-    elif table is cell_levels:
-        for level in (cell.levels or {}).values():
-            yield f"{_key(key)}\t{_moment(level.moment)}\t{level.value}\n"
-    else:
-        for counted, count in (cell.counts or {}).items():
-            yield f"{_key(key)}\t{counted}\t{count}\n"
+        return [
+            f"{of_cell}\t{_bytes(value)}\t{'t' if present else 'f'}"
+            f"\t{_moment(moment)}\t{_moment(added)}\n"
+            for value, (moment, present, added) in cell.values.items()
+        ]
+    if table is cell_levels:
+        levels = (cell.levels or {}).values()
+        return [f"{of_cell}\t{_moment(moment)}\t{value}\n" for moment, value in levels]
+    counts = (cell.counts or {}).items()
+    return [f"{of_cell}\t{value}\t{count}\n" for value, count in counts]
+
+
+def _bytes(value: bytes) -> str:
+    return f"\\\\x{value.hex()}"
 
 
 def _number(number: Decimal | None) -> str:
@@ -97,7 +116,7 @@ def _escaped(one: str) -> str:
     return one.translate(ESCAPED)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=4_096)
 def _texts(values: tuple[str, ...]) -> str:
     """Return an array of texts."""
     quoted = ",".join(f'"{value.translate(QUOTED)}"' for value in values)
