@@ -40,10 +40,11 @@ EVENTS_MAX = 1_000_000
 BYTES_MAX = 32 * 1024 * 1024  # Of content, compressed.
 EVENTS_ENOUGH = 200_000  # So many wait for nothing.
 HEADS_SECONDS = 1.0  # How often ingest is asked for what NATS may have lost.
-PAUSE_SECONDS_MIN = 0.05
-PAUSE_SECONDS_MAX = 1.0
-PAUSE_FACTOR = 1  # A fold starts so many times the length of the last one after it, or
-QUIET_SECONDS = 0.05  # as soon as nothing has come for so long.
+# A fold starts so many times the length of the last one after it, or as soon as nothing has come
+# for a while: usage is to be seen soon. One of many events is late as it is; then rows are saved.
+PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX, PAUSE_FACTOR = 0.05, 1.0, 1
+MANY_EVENTS, MANY_SECONDS_MAX, MANY_FACTOR = 20_000, 4.0, 3
+QUIET_SECONDS = 0.05
 RETRY_STOPPED_SECONDS = 30.0
 
 STOPPED = Gauge(
@@ -107,7 +108,8 @@ class Folder:
         started = time.monotonic()
         folded = [await self._fold_portion(portion) for portion in portions_of(batch)]
         if any(folded):
-            self._rest(time.monotonic() - started)
+            events = sum(piece.event_count for piece in batch)
+            self._rest(time.monotonic() - started, events=events)
             self._folded.set()
             if self._asks_heads():  # A lane's tail may be lost while others go on and on.
                 self._behind = await self._find_behind()
@@ -125,11 +127,13 @@ class Folder:
             await wait(self._enough, seconds)
         self._enough.clear()
 
-    def _rest(self, seconds: float) -> None:
-        """Note that a fold has ended that took so long."""
+    def _rest(self, seconds: float, *, events: int) -> None:
+        """Note that a step has ended that took so long for so many events."""
         self._folded_at = time.monotonic()
-        pause = max(PAUSE_SECONDS_MIN, PAUSE_FACTOR * seconds)
-        self._resume_at = self._folded_at + min(pause, PAUSE_SECONDS_MAX)
+        pause = min(max(PAUSE_SECONDS_MIN, PAUSE_FACTOR * seconds), PAUSE_SECONDS_MAX)
+        if events >= MANY_EVENTS:
+            pause = min(MANY_FACTOR * seconds, MANY_SECONDS_MAX)
+        self._resume_at = self._folded_at + pause
 
     def _asks_heads(self) -> bool:
         return time.monotonic() - self._heads_at >= HEADS_SECONDS
