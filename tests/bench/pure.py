@@ -19,13 +19,13 @@ from services.rating.domain.event import Moment, PropertyValue, UsageEvent, micr
 from services.rating.domain.folding import fold
 from services.rating.domain.meter import Aggregation, Dimension, Meter
 from services.rating.domain.price import GraduatedPrice, Tier, amount_of, rate
-from services.rating.loops.folder import EVENTS_MAX
 from tally.ingest.v1.event_pb2 import Event
 from tally.ingest.v1.ingest_service_pb2 import RecordEventsRequest
 from tally.rating.v1 import meter_service_pb2 as meter_pb
 from tests.bench.workload import EVENT_TYPE, METERS, START, Workload, customer
 
 CUSTOMERS = 1_000  # Each has 19 cells a day, and there is one day.
+EVENTS = 100_000
 SLICE_EVENTS = 5_000
 FOLDS = 5
 TENANT = 1
@@ -44,17 +44,17 @@ class Folding:
 
 
 def measure_fold() -> Folding:
-    """Fold 100,000 events at once, as many as the folder takes, each time anew as the folder does.
+    """Fold 100,000 events at once, each time anew as the folder does.
 
     Every fold touches all cells; merging them into the stored ones is not part of it.
     """
-    slices = _slices(EVENTS_MAX)
+    slices = _slices(EVENTS)
     catalogs = {TENANT: _catalog()}
     folded = fold(slices, catalogs)
-    assert folded.event_count == EVENTS_MAX, folded.event_count
+    assert folded.event_count == EVENTS, folded.event_count
     with _as_in_a_service():
         seconds = [_cpu_seconds(lambda: fold(slices, catalogs)) for _ in range(FOLDS)]
-    return Folding(EVENTS_MAX / median(seconds), len(folded.cells))
+    return Folding(EVENTS / median(seconds), len(folded.cells))
 
 
 def price_graduated_us() -> float:

@@ -28,6 +28,8 @@ from services.rating.domain.value import text_of
 
 Flags = npt.NDArray[np.bool_]
 
+UNPLACED = -1
+
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
@@ -40,6 +42,39 @@ class Numbers:
     exponents: Ints
     known: Flags
     odd: Flags
+
+
+class _Moved:
+    """The strings of a slice by their places in the batch; each gets one when it is used first."""
+
+    def __init__(self, own: Sequence[str], strings: Strings) -> None:
+        self._own = own
+        self._strings = strings
+        self._places = np.full(len(own), UNPLACED, dtype=np.int64)
+
+    def places(self, column: Ints) -> Ints:
+        """Return a column of places in the slice as one of places in the batch."""
+        places = self._places[column]
+        unplaced = column[places == UNPLACED]
+        if not len(unplaced):
+            return places
+        is_new = np.zeros(len(self._places), dtype=np.bool_)
+        is_new[unplaced] = True
+        found = np.flatnonzero(is_new)
+        self._places[found] = self._strings.place_all([self._own[each] for each in found.tolist()])
+        moved: Ints = self._places[column]
+        return moved
+
+    def column(self, column: PropertyColumn, offset: int) -> PropertyColumn:
+        """Return a column of the slice as one of the batch, in which it begins at `offset`."""
+        named = column.kind is Kind.TEXT or column.kind is Kind.LARGE_DECIMAL
+        return PropertyColumn(
+            name=column.name,
+            kind=column.kind,
+            rows=column.rows + offset,
+            values=self.places(column.values) if named else column.values,
+            exponents=column.exponents,
+        )
 
 
 @dataclass(slots=True)
@@ -55,12 +90,13 @@ class Batch:
     types: Ints
     times: Ints
     amounts: Ints
-    properties: dict[str, list[PropertyColumn]]
     # Where each event stands in the log: shard, number of the segment, place there.
     log_places: tuple[Ints, Ints, Ints]
     ranked: Sequence[Slice]  # The slices by number.
     ranks: Ints  # The place of each row's slice in `ranked`.
     _offsets: Ints  # The first row of each slice.
+    _moved: Sequence[_Moved]  # The strings of each slice.
+    _columns: dict[str, list[PropertyColumn]] = field(default_factory=dict)
     _listed: list[str] = field(default_factory=list)
     _texts: dict[str, Ints] = field(default_factory=dict)
     _numbers: dict[str, Numbers] = field(default_factory=dict)
@@ -78,10 +114,26 @@ class Batch:
             self._listed = list(self.strings.places)
         return self._listed
 
+    def columns(self, name: str) -> Sequence[PropertyColumn]:
+        """Return the columns of a property, with the rows and strings of the batch.
+
+        What no meter reads is never looked at: it may have a text of its own in every event.
+        """
+        if name not in self._columns:
+            self._columns[name] = [
+                moved.column(column, offset)
+                for piece, moved, offset in zip(
+                    self.slices, self._moved, self._offsets.tolist(), strict=True
+                )
+                for column in piece.columns.properties
+                if column.name == name
+            ]
+        return self._columns[name]
+
     def texts(self, name: str) -> Ints:
         """Return a property as `text_of` gives it, one a row: places in the strings."""
         if name not in self._texts:
-            self._texts[name] = self.texts_in(self.properties.get(name, ()))
+            self._texts[name] = self.texts_in(self.columns(name))
         return self._texts[name]
 
     def texts_in(self, columns: Sequence[PropertyColumn]) -> Ints:
@@ -94,7 +146,7 @@ class Batch:
     def numbers(self, name: str) -> Numbers:
         """Return a property as `parse_value` gives it, one a row."""
         if name not in self._numbers:
-            self._numbers[name] = self.numbers_in(self.properties.get(name, ()))
+            self._numbers[name] = self.numbers_in(self.columns(name))
         return self._numbers[name]
 
     def numbers_in(self, columns: Sequence[PropertyColumn]) -> Numbers:
@@ -182,28 +234,22 @@ def join(slices: Sequence[Slice]) -> Batch:
     strings = Strings()
     counts = [len(each.columns) for each in slices]
     offsets = ints([0, *np.cumsum(counts).tolist()])[:-1] if slices else ints([])
-    # Where each slice's strings lie among those of all.
-    moved = [strings.place_all(each.columns.strings) for each in slices]
+    moved = [_Moved(each.columns.strings, strings) for each in slices]
     parts = [each.columns for each in slices]
     zipped = list(zip(parts, moved, strict=True))
     pieces = np.repeat(np.arange(len(slices)), counts)
     numbers = ints(each.number for each in slices)
     by_number = np.argsort(numbers, kind="stable")
-    properties: dict[str, list[PropertyColumn]] = {}
-    for (part, places), offset in zip(zipped, offsets.tolist(), strict=True):
-        for column in part.properties:
-            properties.setdefault(column.name, []).append(_moved(column, places, offset))
     return Batch(
         slices=slices,
         strings=strings,
         pieces=pieces,
         tenants=_joined([part.tenants for part in parts]),
-        customers=_joined([places[part.customers] for part, places in zipped]),
-        subscriptions=_joined([places[part.subscriptions] for part, places in zipped]),
-        types=_joined([places[part.types] for part, places in zipped]),
+        customers=_joined([own.places(part.customers) for part, own in zipped]),
+        subscriptions=_joined([own.places(part.subscriptions) for part, own in zipped]),
+        types=_joined([own.places(part.types) for part, own in zipped]),
         times=_joined([part.times for part in parts]),
-        amounts=_joined([places[part.amounts] for part, places in zipped]),
-        properties=properties,
+        amounts=_joined([own.places(part.amounts) for part, own in zipped]),
         log_places=(
             ints(each.shard for each in slices)[pieces],
             numbers[pieces],
@@ -212,19 +258,9 @@ def join(slices: Sequence[Slice]) -> Batch:
         ranked=[slices[piece] for piece in by_number.tolist()],
         ranks=np.argsort(by_number)[pieces],
         _offsets=offsets,
+        _moved=moved,
     )
 
 
 def _joined(columns: Sequence[Ints]) -> Ints:
     return np.concatenate(columns) if columns else ints([])
-
-
-def _moved(column: PropertyColumn, places: Ints, offset: int) -> PropertyColumn:
-    named = column.kind is Kind.TEXT or column.kind is Kind.LARGE_DECIMAL
-    return PropertyColumn(
-        name=column.name,
-        kind=column.kind,
-        rows=column.rows + offset,
-        values=places[column.values] if named else column.values,
-        exponents=column.exponents,
-    )

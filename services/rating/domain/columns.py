@@ -20,6 +20,8 @@ Ints = npt.NDArray[np.int64]
 T = TypeVar("T", bound=tuple[Any, ...])
 
 INT64_MAX = 2**63 - 1
+PLACE_BITS = 32  # Of a place in the strings of a slice; a tenant has less.
+PLACE_MASK = 2**PLACE_BITS - 1
 # Powers of ten with which any 64-bit mantissa is a quantity: below 10^30, with 30 places at most.
 EXPONENT_MIN, EXPONENT_MAX = -30, 11
 
@@ -118,8 +120,8 @@ def customers_in(slices: Iterable[Slice]) -> set[tuple[int, str]]:
         for customer_id, _ in correction.affected()
     }
     for columns in (piece.columns for piece in slices):
-        pairs = set(zip(columns.tenants.tolist(), columns.customers.tolist(), strict=True))
-        found |= {(tenant, columns.strings[place]) for tenant, place in pairs}
+        pairs = np.unique(columns.tenants << PLACE_BITS | columns.customers).tolist()
+        found |= {(pair >> PLACE_BITS, columns.strings[pair & PLACE_MASK]) for pair in pairs}
     return found
 
 

@@ -53,10 +53,11 @@ def text_for(event: UsageEvent, meter: Meter) -> str:
 def _computed(batch: Batch, rows: Ints, text: str) -> list[PropertyColumn]:
     """Evaluate an expression for `rows`: columns of its values, without those that failed."""
     expression = parsed(text)
-    strings = batch.listed()
     read: dict[int, dict[str, PropertyValue]] = {row: {} for row in rows.tolist()}
     for name in expression.properties:
-        for column in batch.properties.get(name, ()):
+        columns = batch.columns(name)
+        strings = batch.listed()  # Those of the columns are among them now.
+        for column in columns:
             for at, row in enumerate(column.rows.tolist()):
                 if row in read:
                     read[row][name] = read_value(column, at, strings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,6 +24,6 @@ async def add_cells(conn: AsyncConnection, deltas: dict[CellKey, Cell], *, cells
     The billing periods are locked, so that nobody else adds to these days. Who never comes near
     the limit pays for a look at the days that got new combinations only.
     """
-    condense(deltas, cells_max)
+    await asyncio.to_thread(condense, deltas, cells_max)
     grown = await merge_cells(conn, deltas)
     CROWDED.inc(len(await turn_crowded(conn, grown, cells_max=cells_max)))

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import Row, Table
 
-from services.rating.domain.cell import Cell, CellKey, Level, Presence
+from services.rating.domain.cell import Cell, Level, Presence
 from services.rating.domain.event import Moment
 from services.rating.store.usage_schema import cell_counts, cell_levels, cell_values
 
 MOMENT = ("time_us", "shard", "number", "place")
 ADDED = tuple(f"added_{name}" for name in MOMENT)
 PARTS = (cell_values, cell_levels, cell_counts)
-
-
-def part_rows(table: Table, cells: Mapping[CellKey, Cell]) -> list[tuple[Any, ...]]:
-    """Return what `cells` have for `table`, as rows in the order of its columns."""
-    return [(*key, *row) for key, cell in cells.items() for row in _rows_of(table, cell)]
 
 
 def add_part(table: Table, cell: Cell | None, row: Row[Any]) -> None:
@@ -31,18 +25,6 @@ def add_part(table: Table, cell: Cell | None, row: Row[Any]) -> None:
         cell.add_level(Level(_moment(row), row.value))
     else:
         cell.add_counts({row.value: row.event_count})
-
-
-def _rows_of(table: Table, cell: Cell) -> Iterator[tuple[Any, ...]]:
-    if table is cell_values:
-        for value, presence in cell.values.items():
-            added = presence.added or (None,) * len(ADDED)
-            yield value, presence.present, *presence.moment, *added
-    elif table is cell_levels:
-        for level in (cell.levels or {}).values():
-            yield *level.moment, level.value
-    else:
-        yield from (cell.counts or {}).items()
 
 
 def _moment(row: Row[Any]) -> Moment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple, Protocol
@@ -35,7 +36,8 @@ from libs.tenant import Tenant
 from services.rating.domain.cell import Cell, CellKey
 from services.rating.domain.event import Moment
 from services.rating.domain.folding import Unattributed
-from services.rating.store.cell_parts import ADDED, MOMENT, PARTS, add_part, part_rows
+from services.rating.store.cell_parts import ADDED, MOMENT, PARTS, add_part
+from services.rating.store.copying import lines_of, stage_lines
 from services.rating.store.schema import meters
 from services.rating.store.usage_schema import (
     CELL_KEY,
@@ -78,31 +80,30 @@ async def merge_cells(conn: AsyncConnection, deltas: Mapping[CellKey, Cell]) -> 
     """
     if not deltas:
         return []
-    await stage_rows(conn, cells, [_cell_row(key, deltas[key]) for key in deltas])
+    await _stage(conn, cells, deltas)
     grown: list[CellDay] = []
     if any(cell.dimensions or cell.in_log for cell in deltas.values()):
         grown = [CellDay(*row) for row in await conn.execute(_MERGE_CELLS_AND_TELL)]
     else:
         await conn.execute(_MERGE_CELLS)
     for table, merging in _MERGE_PARTS:
-        await _merge(conn, table, merging, part_rows(table, deltas))
+        if await _stage(conn, table, deltas):
+            await conn.execute(merging)
     return grown
 
 
 async def stage_cells(conn: AsyncConnection, whole: Mapping[CellKey, Cell]) -> None:
     """Copy cells to temporary tables only, those that `staged` names. Worker role only."""
-    await stage_rows(conn, cells, [_cell_row(key, whole[key]) for key in whole])
-    for table in PARTS:
-        await stage_rows(conn, table, part_rows(table, whole))
+    for table in (cells, *PARTS):
+        await stage_lines(conn, table, await asyncio.to_thread(lines_of, table, whole))
 
 
-async def _merge(
-    conn: AsyncConnection, table: Table, merging: Any, rows: Sequence[tuple[Any, ...]]
-) -> None:
-    if not rows:
-        return
-    await stage_rows(conn, table, rows)
-    await conn.execute(merging)
+async def _stage(conn: AsyncConnection, table: Table, found: Mapping[CellKey, Cell]) -> bool:
+    """Copy what cells have for `table` to a temporary table; False if that is nothing."""
+    content = await asyncio.to_thread(lines_of, table, found)
+    if content:
+        await stage_lines(conn, table, content)
+    return bool(content)
 
 
 async def stage_rows(conn: AsyncConnection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -255,35 +256,14 @@ _CELLS = _parts(cells)
 _CELL_PARTS = {table: _parts(table) for table in PARTS} | {cell_values: _last_operations()}
 
 
-def _cell_row(key: CellKey, cell: Cell) -> tuple[Any, ...]:
-    """Return a row of `cells`, in the order of its columns."""
-    return (
-        *key,
-        cell.dimensions,
-        cell.event_count,
-        cell.last_time,
-        cell.total,
-        cell.greatest,
-        cell.latest,
-        *(cell.latest_moment or (None,) * len(LATEST)),
-        cell.least,
-        cell.weighted,
-        cell.amount,
-        cell.slice_number,
-        cell.traceparent,
-        cell.in_log,
-    )
-
-
 def staged(table: Table) -> TableClause:
     """Return the temporary table of what is being added to `table`, or put in its place."""
     return table_clause(f"adding_{table.name}", *(column(each.name) for each in table.columns))
 
 
 def _insert_added(table: Table) -> Any:
-    added = staged(table)
-    ordered = select(added).order_by(*(added.c[each.name] for each in table.primary_key))
-    return insert(table).from_select([each.name for each in table.columns], ordered)
+    # What was copied is read as it stands, in the order of keys.
+    return insert(table).from_select([each.name for each in table.columns], select(staged(table)))
 
 
 def _merge_cells() -> Any:

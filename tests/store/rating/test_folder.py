@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
+import pytest
 import zstandard
 
 from libs.errors import Refused
@@ -14,6 +15,7 @@ from services.ingest.domain.event import Event, LoggedEvent
 from services.ingest.store.slice_content import pack_content
 from services.rating.domain.event import ShardHead, micros
 from services.rating.events import IngestLog
+from services.rating.loops import portions
 from services.rating.loops.folder import STOPPED, Folder
 from services.rating.operations.log import Watermark
 from services.rating.store.applied import Lane
@@ -176,6 +178,13 @@ async def test_a_lost_tail_is_found_while_another_lane_never_rests(world: World)
     assert (await world.positions())[Lane(0, 1)] == lost.number
 
 
+@pytest.fixture(params=[1, portions.PORTION_EVENTS])
+def in_portions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fold slice by slice, each in a transaction of its own, or all of them at once."""
+    monkeypatch.setattr(portions, "PORTION_EVENTS", request.param)
+
+
+@pytest.mark.usefixtures("in_portions")
 async def test_a_slice_that_cannot_be_read_stops_its_lane_and_no_other(world: World) -> None:
     await world.subscribe("acme")
     peer = Peer()
@@ -204,6 +213,7 @@ async def test_slices_that_were_dropped_stop_their_lane_and_no_other(world: Worl
     assert STOPPED.labels(0, 0)._value.get() == 1
 
 
+@pytest.mark.usefixtures("in_portions")
 async def test_a_slice_that_cannot_be_folded_stops_its_lane_behind_those_that_can(
     world: World,
 ) -> None:

@@ -204,3 +204,31 @@ async def test_a_local_day_is_that_of_the_subscription(world: World) -> None:
     await world.subscribe("acme", zone="Australia/Melbourne", start=instant("2023-12-31 13:00"))
     await world.fold(an_event("acme", instant("2023-12-31 13:00")), an_event("acme", JANUARY))
     assert await counts(world) == [("2024-01-01", 2)]
+
+
+ODD_TEXTS = ("a\tb", "a\\tb", "\\N", "NULL", "", '"', "{a,b}", "a\r\nb", "\\", "Zürich 東京", " a ")
+
+
+@pytest.mark.parametrize("value", ODD_TEXTS)
+async def test_whatever_text_a_dimension_has_is_stored_as_it_is(world: World, value: str) -> None:
+    await world.create_meter(
+        "places", Aggregation.COUNT, dimensions=["city", "street"], event_type="visits"
+    )
+    await world.create_plan("visits", [a_charge("places", "1")])
+    await world.subscribe("acme", plan="visits")
+    for street in ("x", value, value):
+        await world.fold(an_event("acme", NOON, type_="visits", city=value, street=street))
+    found = await world.fetch("SELECT dimensions, event_count FROM cells")
+    counted = {tuple(dimensions): count for dimensions, count in found}
+    assert counted == {(value, "x"): 1, (value, value): 2}
+
+
+async def test_numbers_are_stored_with_every_digit(world: World) -> None:
+    await world.create_meter("sum", Aggregation.SUM, value="n", event_type="visits")
+    await world.create_plan("visits", [a_charge("sum", "1")])
+    await world.subscribe("acme", plan="visits")
+    small, large = Decimal("1E-30"), Decimal("-999999999999999999999999999999")
+    await world.fold(an_event("acme", NOON, type_="visits", n=small))
+    await world.fold(an_event("acme", NOON, type_="visits", n=large))
+    [(total,)] = await world.fetch("SELECT total FROM cells")
+    assert total == Decimal("-999999999999999999999999999998." + "9" * 30)
