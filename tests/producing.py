@@ -84,7 +84,7 @@ class Memory:
             elif verdict == Verdict.VERDICT_CONFLICT:
                 self.conflicting.setdefault(event_id, set()).add(content)
             else:
-                self.faults.append(f"{event_id}: {Verdict.Name(verdict)}")
+                self.faults.append(f"{event_id}: {Verdict.Name(Verdict.ValueType(verdict))}")
 
     def compare(self, stored: Iterable[tuple[str, Content]]) -> list[str]:
         """Return in what the events that are stored differ from what was sent and answered."""
@@ -158,9 +158,9 @@ class Producer:
                         await self._send_stream(left)
             except grpc.aio.AioRpcError as error:
                 found = refusal(error)
-                self.memory.refusals[found.code, found.reason] += 1
-                cut_off = found.code == "INTERNAL" and found.message == CUT_OFF
-                if not (cut_off or found.code in AGAIN) or time.monotonic() > deadline:
+                code = "UNAVAILABLE" if found.message == CUT_OFF else found.code
+                self.memory.refusals[code, found.reason] += 1
+                if code not in AGAIN or time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(PAUSE_SECONDS)
 
