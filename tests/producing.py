@@ -27,6 +27,7 @@ from services.ingest.store.slice_content import unpack_content
 from tally.ingest.v1 import bulk_pb2
 from tally.ingest.v1 import ingest_service_pb2 as pb
 from tally.ingest.v1.event_pb2 import Event, PropertyValue, Verdict
+from tests.chaos.calling import pause
 from tests.columns import columns_of
 
 EVENT_TYPE = "mixed"
@@ -114,6 +115,7 @@ class Producer:
     rng: random.Random
     metadata: tuple[tuple[str, str], ...] = ()
     size: int = 200
+    padding: int = 0  # Properties of a KiB in each event, beside its own.
 
     async def run(self, going_on: Callable[[], bool]) -> None:
         """Send as long as `going_on`."""
@@ -162,11 +164,11 @@ class Producer:
                 self.memory.refusals[code, found.reason] += 1
                 if code not in AGAIN or time.monotonic() > deadline:
                     raise
-                await asyncio.sleep(PAUSE_SECONDS)
+                await pause(PAUSE_SECONDS)
 
     async def _send_rows(self, left: list[Batch]) -> None:
         while left:
-            request = pb.RecordEventsRequest(events=events_of(left[0]))
+            request = pb.RecordEventsRequest(events=events_of(left[0], self.padding))
             answer = await self.stub.RecordEvents(
                 request, metadata=self.metadata, timeout=CALL_SECONDS
             )
@@ -217,8 +219,9 @@ def _requests(batches: Sequence[Batch]) -> list[bulk_pb2.StreamEventsRequest]:
     return requests
 
 
-def events_of(batch: Batch) -> list[Event]:
-    """Write events."""
+def events_of(batch: Batch, padding: int = 0) -> list[Event]:
+    """Write events; `padding` is the same in all."""
+    padded = {f"padding-{number}": PropertyValue(text="x" * 1_024) for number in range(padding)}
     return [
         Event(
             id=event_id,
@@ -228,6 +231,7 @@ def events_of(batch: Batch) -> list[Event]:
             properties={
                 "value": PropertyValue(decimal=str(content.value)),
                 "user": PropertyValue(text=content.user),
+                **padded,
             },
         )
         for event_id, content in batch

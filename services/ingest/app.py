@@ -22,7 +22,7 @@ from services.ingest.settings import Settings
 from tally.ingest.v1 import ingest_service_pb2_grpc
 
 READERS_MAX = 2  # Connections of the app role.
-WORKERS_MAX = 4  # Two sealers, the publisher's, and one for heads, slices, corrections.
+WORKERS_MAX = 5  # Three sealers, the publisher's, and one for heads, slices, corrections.
 PUBLISH_POLL_SECONDS = 0.5  # Only a fallback: every commit kicks the publisher.
 
 

@@ -30,6 +30,7 @@ tracer = telemetry.tracer(__name__)
 
 SEALERS_MAX = 2
 COALESCE_SECONDS = 0.003
+HEAVY_EVENTS_MIN = 2_000  # In seal: what is light does not wait for so many.
 LINKS_MAX = 128
 
 
@@ -73,6 +74,8 @@ class Recorder:
         self._turns: Turns[_Waiting] = Turns(_Waiting.load)
         self._full = asyncio.Event()
         self._sealers: set[asyncio.Task[None]] = set()
+        self._light_sealer: asyncio.Task[None] | None = None
+        self._sealing_events = 0
         self.in_flight = 0  # Requests without an answer.
 
     async def record(self, submission: Submission) -> Recorded:
@@ -104,6 +107,7 @@ class Recorder:
         if self._turns.fills_a_group:
             self._full.set()
         self._start_sealer()
+        self._start_light_sealer()
         return waiting.answer
 
     def _answered(self, answer: asyncio.Future[Recorded]) -> None:
@@ -118,23 +122,46 @@ class Recorder:
             self._sealers.add(sealer)
             sealer.add_done_callback(self._sealers.discard)
 
+    def _start_light_sealer(self) -> None:
+        """Let tenants that send little not wait while others' large groups are sealed."""
+        busy = len(self._sealers) == SEALERS_MAX and self._sealing_events >= HEAVY_EVENTS_MIN
+        if busy and self._light_sealer is None:
+            sealing, own = self._seal_light(), contextvars.Context()
+            self._light_sealer = asyncio.create_task(sealing, name="light sealer", context=own)
+
+    async def _seal_light(self) -> None:
+        """Seal light groups until none waits; what is not light is left to the sealers."""
+        try:
+            await asyncio.sleep(COALESCE_SECONDS)
+            while group := self._turns.take_light_group():
+                await self._seal_and_answer(group)
+        finally:
+            self._light_sealer = None
+
     async def _seal_waiting(self) -> None:
         """Seal one group after the other until nobody waits."""
         await wait(self._full, COALESCE_SECONDS)
         while group := self._turns.take_group():
             if not self._turns.fills_a_group:
                 self._full.clear()
-            try:
-                sealed = await self._seal(group)
-            except Exception as error:
-                log.warning("group not sealed", extra={"requests": len(group), "error": str(error)})
-                for one in group:
-                    if not one.answer.done():
-                        one.answer.set_exception(error)
-            else:
-                _answer(group, sealed)
+            await self._seal_and_answer(group)
         # Before anyone else runs: a request that came between would find no sealer, and start none.
         self._sealers.discard(cast(asyncio.Task[None], asyncio.current_task()))
+
+    async def _seal_and_answer(self, group: Sequence[_Waiting]) -> None:
+        events = sum(one.submission.events for one in group)
+        self._sealing_events += events
+        try:
+            sealed = await self._seal(group)
+        except Exception as error:
+            log.warning("group not sealed", extra={"requests": len(group), "error": str(error)})
+            for one in group:
+                if not one.answer.done():
+                    one.answer.set_exception(error)
+        else:
+            _answer(group, sealed)
+        finally:
+            self._sealing_events -= events
 
     async def _seal(self, group: Sequence[_Waiting]) -> Sealed:
         started = time.perf_counter()

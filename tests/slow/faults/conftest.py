@@ -26,6 +26,7 @@ from tests.unit.libs.keys import Keys
 
 START_SECONDS = 60
 TENANT = 1
+LARGE, PADDING = 500, 12  # Events in a request, and KiB in each of them.
 # As durable as in production; little WAL is kept, so that it fits on a small disk.
 SETTINGS = {
     "shared_buffers": "32MB",
@@ -54,8 +55,11 @@ class Running:
         return int(line.split()[1]) / 1024
 
     @asynccontextmanager
-    async def producing(self) -> AsyncIterator[None]:
-        """Let a producer of each form send meanwhile; each ends when it is answered."""
+    async def producing(self, *, large: int = 0) -> AsyncIterator[None]:
+        """Let a producer of each form send meanwhile; each ends when it is answered.
+
+        And `large` more, of rows with 6 MiB in a request.
+        """
         going_on = True
         metadata = (("authorization", f"Bearer {self.token}"),)
         async with grpc.aio.insecure_channel(self.service.address) as channel:
@@ -63,6 +67,11 @@ class Running:
             async with asyncio.TaskGroup() as tasks:
                 for form in Form:
                     producer = Producer(self.memory, stub, form, random.Random(), metadata)
+                    tasks.create_task(producer.run(lambda: going_on))
+                for _ in range(large):
+                    producer = Producer(
+                        self.memory, stub, Form.ROWS, random.Random(), metadata, LARGE, PADDING
+                    )
                     tasks.create_task(producer.run(lambda: going_on))
                 try:
                     yield
