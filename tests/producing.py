@@ -116,6 +116,7 @@ class Producer:
     metadata: tuple[tuple[str, str], ...] = ()
     size: int = 200
     padding: int = 0  # Properties of a KiB in each event, beside its own.
+    start: datetime = START  # Of the day to which events belong.
 
     async def run(self, going_on: Callable[[], bool]) -> None:
         """Send as long as `going_on`."""
@@ -140,7 +141,7 @@ class Producer:
     def _draw_content(self) -> Content:
         return Content(
             customer_id=f"customer-{self.rng.randrange(CUSTOMERS)}",
-            time=START + timedelta(seconds=self.rng.randrange(86_400)),
+            time=self.start + timedelta(seconds=self.rng.randrange(86_400)),
             value=Decimal(self.rng.randrange(1, 10_000)) / 100,
             user=f"user-{self.rng.randrange(USERS)}",
         )

@@ -63,7 +63,7 @@ class Recorder:
     """Seals what requests submit, in groups; up to two groups at a time.
 
     A request waits a few milliseconds for company, or until a group is full. While both sealers
-    are busy, requests gather for the next group.
+    are busy, requests gather for the next group; light ones are sealed beside large groups.
     """
 
     def __init__(self, worker: AsyncEngine, clock: Clock, committed: Callable[[], None]) -> None:
