@@ -38,7 +38,7 @@ REPEATED, CONFLICTING = 0.1, 0.01  # Of the events: sent before, and sent before
 STREAM_BATCHES = 4  # Of one stream.
 CALL_SECONDS = 60.0
 PATIENCE_SECONDS = 120.0
-PAUSE_SECONDS = 0.1
+PAUSE_SECONDS, BUSY_SECONDS = 0.1, 0.5
 CUT_OFF = "Internal error from Core"  # What gRPC says of a stream that ended while it was written.
 STORED = {Verdict.VERDICT_ACCEPTED, Verdict.VERDICT_DUPLICATE}
 AGAIN = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED"}
@@ -165,7 +165,7 @@ class Producer:
                 self.memory.refusals[code, found.reason] += 1
                 if code not in AGAIN or time.monotonic() > deadline:
                     raise
-                await pause(PAUSE_SECONDS)
+                await pause(BUSY_SECONDS if code == "RESOURCE_EXHAUSTED" else PAUSE_SECONDS)
 
     async def _send_rows(self, left: list[Batch]) -> None:
         while left:

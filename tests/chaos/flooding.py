@@ -17,7 +17,7 @@ from tests.mixed import expected, sell_mixed, usage_of
 from tests.producing import Form, Memory, Producer
 from tests.suite import Suite
 
-TURNS_MAX = 10  # Of 800 events of each producer: the round waits until they are usage.
+TURNS_MAX = 4  # Of 800 events of each producer: the round waits until they are usage.
 
 
 @dataclass(slots=True)

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from libs import db
 from tests.producing import read_stored
 from tests.slow.faults.conftest import TENANT, Running
 from tests.wait import until
 
-LARGE = 16  # Of 6 MiB each: more than a tenant may have waiting, 32 MiB.
+LARGE = 12  # Of 6 MiB each: more than a tenant may have waiting, 32 MiB.
 BUSY = ("RESOURCE_EXHAUSTED", "INGEST_BUSY")
 BUSY_MIN, EVENTS_MIN = 20, 3_000
 # However much comes: what waits is there as it was received, as messages and as it is sealed.
@@ -44,15 +46,16 @@ async def slow_commits(running: Running) -> AsyncIterator[None]:
     engine = db.connect(running.database.worker_url, connections_max=1)
     going_on = True
 
-    async def slow_down() -> None:
+    async def slow_down(conn: AsyncConnection) -> None:
         while going_on:
-            async with db.begin_worker(engine) as conn:
+            async with conn.begin():
                 await conn.exec_driver_sql(SLOW)
 
-    slowing = asyncio.create_task(slow_down())
-    try:
-        yield
-    finally:
-        going_on = False
-        await slowing
-        await engine.dispose()
+    async with engine.connect() as conn:
+        slowing = asyncio.create_task(slow_down(conn))
+        try:
+            yield
+        finally:
+            going_on = False
+            await slowing
+    await engine.dispose()
