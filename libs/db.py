@@ -16,6 +16,8 @@ from libs.errors import Exhausted, Unavailable
 from libs.tenant import Tenant
 
 POOL_TIMEOUT_S = 5
+DISK_FULL = "53100"
+FULL_RETRY_S = 5.0
 # Serialization failure, deadlock, statement timeout, admin shutdown, crash shutdown, starting up,
 # too many connections: the transaction is gone and the same call may work.
 TRANSIENT_STATES = {"40001", "40P01", "57014", "57P01", "57P02", "57P03", "53300", "25P03"}
@@ -23,6 +25,19 @@ TRANSIENT_STATES = {"40001", "40P01", "57014", "57P01", "57P02", "57P03", "53300
 SET_TENANT = select(func.set_config("tally.tenant", bindparam("tenant", type_=Text), True))
 SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 SNAPSHOT_TIMEOUT = "SET LOCAL statement_timeout = '10min'"
+
+
+class StorageFull(Exhausted):
+    """The database has no space left: the transaction is undone, the same call may work later."""
+
+    reason = "STORAGE_FULL"
+
+    def __init__(self, said: object) -> None:
+        super().__init__(
+            f"the database has no space left ({said}); nothing of this was stored; it goes on by "
+            "itself as soon as its operator gives it space",
+            retry_after=FULL_RETRY_S,
+        )
 
 
 def connect(url: str, *, connections_max: int, application_name: str = "tally") -> AsyncEngine:
@@ -50,6 +65,7 @@ async def begin(engine: AsyncEngine, tenant: Tenant) -> AsyncIterator[AsyncConne
     Raises:
         Unavailable: the database is away, or another transaction was in the way: try again.
         Exhausted: every connection is in use.
+        StorageFull: the database has no space left.
     """
     with transient_errors():
         async with engine.begin() as conn:
@@ -111,7 +127,7 @@ async def lead(engine: AsyncEngine, task: str) -> AsyncIterator[AsyncConnection 
 
 @contextmanager
 def transient_errors() -> Iterator[None]:
-    """Turn what a database that is away or crowded raises into Unavailable and Exhausted."""
+    """Turn what a database raises that is away, crowded or full into the error that says so."""
     try:
         yield
     except PoolTimeout:
@@ -119,16 +135,25 @@ def transient_errors() -> Iterator[None]:
     except InterfaceError as error:
         raise Unavailable(f"the database is away: {error.orig}") from error
     except DBAPIError as error:
+        if is_full(error.orig):
+            raise StorageFull(error.orig) from error
         if error.connection_invalidated or is_transient(error.orig):
             raise Unavailable(f"the database cannot answer now: {error.orig}") from error
         raise
     # Connecting failed: what asyncpg raises then comes bare.
     except asyncpg.PostgresError as error:
+        if is_full(error):
+            raise StorageFull(error) from error
         if is_transient(error):
             raise Unavailable(f"the database takes no connections now: {error}") from error
         raise
     except (OSError, asyncpg.InterfaceError) as error:
         raise Unavailable(f"the database cannot be reached: {error}") from error
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Tell whether PostgreSQL has no space left."""
+    return str(getattr(error, "sqlstate", "")) == DISK_FULL
 
 
 def is_transient(error: BaseException | None) -> bool:

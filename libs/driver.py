@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs.db import transient_errors
+from libs.db import StorageFull, transient_errors
 from libs.errors import Unavailable
 
 LOST = (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError)
@@ -31,6 +31,7 @@ async def driver(conn: AsyncConnection) -> AsyncIterator[asyncpg.Connection[asyn
 
     Raises:
         Unavailable: the database is away, or another transaction was in the way.
+        StorageFull: it has no space left.
     """
     raw = (await conn.get_raw_connection()).driver_connection
     assert raw is not None and raw.is_in_transaction()
@@ -65,5 +66,7 @@ async def _passing_errors(conn: AsyncConnection) -> AsyncIterator[None]:
     except LOST as error:
         await conn.invalidate()
         raise Unavailable(f"the database is away: {error}") from error
+    except asyncpg.DiskFullError as error:
+        raise StorageFull(error) from error
     except PASSING as error:
         raise Unavailable(f"the database cannot answer now: {error}") from error

@@ -10,8 +10,7 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs import db, outbox
-from libs.errors import Unavailable
-from libs.worker import wait
+from libs.worker import PASSING, wait
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +53,7 @@ class Relay:
                         self._kicked.clear()
                         if await self.publish_batch(conn) == 0:
                             await wait(self._kicked, POLL_S)
-            except Unavailable as error:
+            except PASSING as error:
                 log.warning("relay waits", extra={"error": str(error)})
             except Exception:  # Whatever it is, the events are safe and the next try may work.
                 log.exception("relay interrupted")

@@ -23,8 +23,8 @@ from services.ingest.settings import Settings
 from tally.ingest.v1 import ingest_service_pb2_grpc
 
 READERS_MAX = 2  # Connections of the app role.
-# Two sealers, the publisher's, and one for heads, slices, corrections and, at times, retention.
-WORKERS_MAX = 4
+# Three sealers, the publisher's, and one for heads, slices, corrections and, at times, retention.
+WORKERS_MAX = 5
 RETENTION_POLL_SECONDS = 60  # Only to notice that time has passed.
 PUBLISH_POLL_SECONDS = 0.5  # Only a fallback: every commit kicks the publisher.
 

@@ -64,7 +64,7 @@ class Publisher:
         except (NatsError, TimeoutError) as error:
             self._stream = None  # It may be gone: made again at the next try.
             await self._give_up_lead(None)
-            raise Unavailable(f"NATS does not confirm: {error!r}") from error
+            raise Unavailable(f"NATS does not confirm: {type(error).__name__} {error}") from error
         except Exception as error:
             await self._give_up_lead(error)  # Raises it, or what it means.
             raise

@@ -24,6 +24,7 @@ from tests.chaos.comparing import compare_billing, compare_log
 from tests.chaos.comparing_early import compare_early, early_lines
 from tests.chaos.comparing_ledger import compare_ledger
 from tests.chaos.expected import WEEK
+from tests.chaos.flooding import Flood, open_flood
 from tests.chaos.killing import Killer
 from tests.chaos.ledger import find_unbalanced
 from tests.chaos.logs import find_errors, sizes
@@ -107,8 +108,10 @@ class Round:
         await furnish(world)
         await self._begin(world.start + MIDWEEK)
         await self._set_clock(world.start + WEEK - 60 * MINUTE)
-        await self._load_and_kill()
-        await self._settle()
+        async with open_flood(self.suite, world.start, random.Random(world.rng.random())) as flood:
+            await self._load_and_kill(flood)
+            await self._settle()
+            self.outcome.differences += await flood.compare()
         log = await read_log(world)
         self.outcome.differences += compare_log(world.terms, world.known, log)
         await self._set_clock(world.end + BILLED)
@@ -122,7 +125,8 @@ class Round:
         lines = [line for invoice in books.invoices for line in invoice.lines]
         late = sum(1 for line in lines if line.adjustment)
         self.outcome.counts = (
-            f"{len(log.events)} events, {len(books.invoices)} invoices of {len(lines)} lines"
+            f"{len(log.events)} + {len(flood.memory.acknowledged)} events,"
+            f" {len(books.invoices)} invoices of {len(lines)} lines"
             f" ({late} late, {len(early_lines(books))} early), {len(books.fees)} fees"
             f" ({sum(one.payment == 'succeeded' for one in books.fees)} paid),"
             f" {sum(len(one) for one in books.units.values())} unit changes,"
@@ -139,7 +143,7 @@ class Round:
         await reporter.begin()
         await testclock.settle(self.internal.clocks, deadline_seconds=SETTLE_SECONDS)
 
-    async def _load_and_kill(self) -> None:
+    async def _load_and_kill(self, flood: Flood) -> None:
         rng = self.world.rng
         killer = Killer(self.suite.stack, random.Random(rng.random()))
         billing_at, killed_at = rng.uniform(*BILLING_SECONDS), rng.uniform(*KILL_SECONDS)
@@ -147,6 +151,7 @@ class Round:
         async with asyncio.TaskGroup() as tasks:
             for client in clients:
                 tasks.create_task(client.run(self.stopping))
+            tasks.create_task(flood.run(self.stopping))
             billing = tasks.create_task(self._bill(billing_at, random.Random(rng.random())))
             try:
                 await self._kill(killer, killed_at, rng.uniform(0, DOWN_SECONDS_MAX))

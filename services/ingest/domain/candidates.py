@@ -80,7 +80,11 @@ class Candidates:
 
     def content(self, row: int) -> bytes:
         """Return an event as a serialized tally.ingest.v1.Event, as it was sent."""
-        return self.sent.content(row)
+        return self.contents([row])[0]
+
+    def contents(self, rows: Sequence[int]) -> list[bytes]:
+        """Return the events in `rows`, ascending, as they were sent: many at once cost less."""
+        return self.sent.contents(rows)
 
     def event(self, row: int) -> Event:
         """Return an event as it was sent; what breaks its grammar is Unreadable."""
@@ -176,12 +180,21 @@ def _find_faults(
     limits = [one.rules.limits for one in group]
     suspects = find_suspects(part, ids, received, limits, requests, texts)
     faults: dict[int, Rejection] = {}
-    for row in suspects.tolist():
+    bytes_max = np.array([one.event_bytes_max for one in limits], np.int64)[requests]
+    large = suspects.rows[part.sizes[suspects.rows] > bytes_max[suspects.rows]].tolist()
+    sizes = dict(zip(large, map(len, part.sent.contents(large)), strict=True))
+    of_suspects = zip(
+        suspects.rows.tolist(), suspects.counts.tolist(), suspects.telling, strict=True
+    )
+    for row, count, telling in of_suspects:
         rules = group[requests[row]].rules
-        event, size = part.sent.event(row), int(part.sizes[row])
-        if size > rules.limits.event_bytes_max:
-            size = len(part.sent.content(row))
-        fault = find_fault(event, size, received=rules.received, limits=rules.limits)
+        fault = find_fault(
+            part.sent.event(row, telling),
+            sizes.get(row, 0),  # Else it is no larger than it may be.
+            received=rules.received,
+            limits=rules.limits,
+            properties=count,
+        )
         if fault is not None:
             faults[row] = fault
     return faults

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
+from typing import Literal
 
 import numpy as np
 
@@ -27,6 +28,8 @@ from services.ingest.domain.row_form import (
     VALUE_BYTES_MAX,
     decimal_text,
     digit_counts,
+    order_of,
+    write_entry,
     write_event,
 )
 from services.ingest.domain.sent import sent_number
@@ -35,6 +38,7 @@ from services.ingest.domain.texts import Texts, laid_out
 from services.ingest.domain.wire import Field, Flags, Ints, Times
 
 NO_VALUE = 0
+SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 FORMS = tuple(Form)
 INT64_MIN = -(2**63)
 
@@ -56,6 +60,21 @@ class _Values:
         are: Flags = chosen[self.forms]
         return are
 
+    @property
+    def content(self) -> tuple[Ints, Ints, Ints]:
+        """What two properties have in common that are written alike: a key has one form."""
+        return self.keys, self.values, self.exponents
+
+    def as_written(self, chosen: Ints) -> Ints:
+        """Return the places of the properties of the events `chosen`, in the order of rows."""
+        is_chosen = np.zeros(max(self.rows.max(initial=0), chosen.max(initial=0)) + 1, np.bool_)
+        is_chosen[chosen] = True
+        places = np.flatnonzero(is_chosen[self.rows])
+        by_key = sorted(range(len(self.key_texts)), key=lambda key: order_of(self.key_texts[key]))
+        ranks = np.empty(len(by_key), np.int64)
+        ranks[by_key] = np.arange(len(by_key))
+        return places[np.lexsort((ranks[self.keys[places]], self.rows[places]))]
+
 
 @dataclass(frozen=True, slots=True)
 class SentTable:
@@ -67,9 +86,14 @@ class SentTable:
     times: Ints
     times_given: Flags
     values: _Values
+    read: Ints  # Places of the values that the part has as its properties.
 
-    def event(self, row: int) -> Event:
-        """Return the event in `row`; what breaks its grammar is Unreadable."""
+    def event(self, row: int, among: Sequence[int] | None = None) -> Event:
+        """Return the event in `row`; what breaks its grammar is Unreadable.
+
+        With the properties `among` these places of the part's, or with all.
+        """
+        chosen = self._places_of(row) if among is None else self.read[list(among)].tolist()
         text = {field: self._text(field, row).decode() for field in self.places}
         amount = text[Field.AMOUNT]
         return Event(
@@ -80,17 +104,51 @@ class SentTable:
             customer_id=text[Field.CUSTOMER_ID],
             subscription_id=text[Field.SUBSCRIPTION_ID],
             properties={
-                key.decode(): _value_of(kind, value) for key, kind, value in self._properties(row)
+                key.decode(): _value_of(kind, value)
+                for key, kind, value in self._properties(chosen)
             },
             amount=sent_number(amount) if amount else None,
             hold_id=text[Field.HOLD_ID],
         )
 
-    def content(self, row: int) -> bytes:
-        """Return the event in `row` as a serialized Event."""
-        texts = [(field, self._text(field, row)) for field in self.places]
-        time = int(self.times[row]) if self.times_given[row] else None
-        return write_event([(Field.ID, self.ids[row]), *texts], time, self._properties(row))
+    def contents(self, rows: Sequence[int]) -> list[bytes]:
+        """Return the events in `rows`, ascending, as serialized Events."""
+        chosen = np.array(rows, np.int64)
+        given = self.times_given[chosen].tolist()
+        times = self.times[chosen].tolist()
+        of_rows = zip(rows, given, times, self._entries(chosen), strict=True)
+        return [
+            write_event(
+                [
+                    (Field.ID, self.ids[row]),
+                    *((field, self._text(field, row)) for field in self.places),
+                ],
+                time if is_given else None,
+                entries,
+            )
+            for row, is_given, time, entries in of_rows
+        ]
+
+    def _entries(self, chosen: Ints) -> Iterator[list[bytes]]:
+        """Give the properties of each event as a row has them, in that order.
+
+        Equal ones are written once: columns may name the same few 640,000 times.
+        """
+        values = self.values
+        places = values.as_written(chosen)
+        like = zip(*(column[places].tolist() for column in values.content), strict=True)
+        written: dict[tuple[int, ...], bytes] = {}
+        entries = []
+        for place, content in zip(places.tolist(), like, strict=True):
+            entry = written.get(content)
+            if entry is None:
+                [named] = self._properties([place])
+                entry = written[content] = write_entry(*named)
+            entries.append(entry)
+        owners = values.rows[places]
+        firsts, afters = (np.searchsorted(owners, chosen, side) for side in SIDES)
+        for first, after in zip(firsts.tolist(), afters.tolist(), strict=True):
+            yield entries[first:after]
 
     def _text(self, field: Field, row: int) -> bytes:
         place: int = self.places[field][row]
@@ -100,11 +158,14 @@ class SentTable:
         seconds, micros = divmod(int(self.times[row]), MICROS_PER_SECOND)
         return seconds, micros * 1_000
 
-    def _properties(self, row: int) -> Iterator[tuple[bytes, wire.Kind, bytes]]:
-        """Give key, kind and value of each of its properties, as a row has them."""
+    def _places_of(self, row: int) -> Iterable[int]:
+        first, after = np.searchsorted(self.values.rows, [row, row + 1]).tolist()
+        return range(first, after)
+
+    def _properties(self, places: Iterable[int]) -> Iterator[tuple[bytes, wire.Kind, bytes]]:
+        """Give key, kind and value of the properties at `places`, as a row has them."""
         values = self.values
-        first, after = np.searchsorted(values.rows, [row, row + 1]).tolist()
-        for place in range(first, after):
+        for place in places:
             form, value = FORMS[values.forms[place]], int(values.values[place])
             key = values.key_texts[values.keys[place]]
             match form:
@@ -125,10 +186,9 @@ def read_columns(requests: Sequence[CheckedColumns], texts: Texts, *, properties
     values = sent.values
     counts = np.bincount(values.rows, minlength=len(sent.ids))
     too_many = counts > properties_max
-    read = np.arange(len(values.rows))
     if too_many.any():
-        read = np.flatnonzero(~too_many[values.rows])
-    places = _places_of(sent, read, texts)
+        sent = replace(sent, read=np.flatnonzero(~too_many[values.rows]))
+    places = _places_of(sent, texts)
     seconds, micros = np.divmod(sent.times, MICROS_PER_SECOND)
     return Part(
         ids=sent.ids,
@@ -138,7 +198,7 @@ def read_columns(requests: Sequence[CheckedColumns], texts: Texts, *, properties
             **{field: places[sent.places[field]] for field in SHARED},
             Field.AMOUNT: _amounts(sent, texts),
         },
-        properties=_properties(sent, read, places, texts),
+        properties=_properties(sent, places, texts),
         unread=np.flatnonzero(too_many),
         sent=sent,
     )
@@ -161,13 +221,15 @@ def _lay_out(requests: Sequence[SentColumns]) -> SentTable:
     times = np.concatenate(
         [one.times if len(one.times) else np.zeros(len(one.ids), np.int64) for one in requests]
     )
+    values = _values_of(requests, starts)
     return SentTable(
         texts=list(chain.from_iterable(texts)),
         ids=list(chain.from_iterable(one.ids for one in requests)),
         places={field: column(field) for field in (*SHARED, Field.AMOUNT)},
         times=times,
         times_given=given,
-        values=_values_of(requests, starts),
+        values=values,
+        read=np.arange(len(values.rows)),
     )
 
 
@@ -216,12 +278,12 @@ def _order(rows: Ints, count: int) -> Ints:
     return np.argsort(short, kind="stable")
 
 
-def _places_of(sent: SentTable, read: Ints, texts: Texts) -> Ints:
+def _places_of(sent: SentTable, texts: Texts) -> Ints:
     """Return the group's places of the texts that columns name as such; 0 for the others."""
     used = np.zeros(len(sent.texts), np.bool_)
     for field in SHARED:
         used[sent.places[field]] = True
-    values = sent.values
+    values, read = sent.values, sent.read
     used[values.values[read[values.are(Form.TEXTS)[read]]]] = True
     named = np.flatnonzero(used)
     places = np.zeros(len(used), np.int64)
@@ -251,8 +313,8 @@ def _sizes(sent: SentTable) -> Ints:
     return sizes
 
 
-def _properties(sent: SentTable, read: Ints, places: Ints, texts: Texts) -> SentProperties:
-    """Return the properties at `read`; `places` are those of texts in the group."""
+def _properties(sent: SentTable, places: Ints, texts: Texts) -> SentProperties:
+    """Return the properties that are read; `places` are those of texts in the group."""
     values = sent.values
     names = np.array([texts.place(key) for key in values.key_texts], np.int64)
     kinds = np.full(len(values.rows), UNREADABLE, np.int64)
@@ -270,7 +332,7 @@ def _properties(sent: SentTable, read: Ints, places: Ints, texts: Texts) -> Sent
         decimals = _decimal_texts(sent.texts, values.values[chosen], texts)
         kinds[chosen], own[chosen], exponents[chosen] = decimals
     found = SentProperties(values.rows, names[values.keys], kinds, own, exponents)
-    return found if len(read) == len(kinds) else found.at(read)
+    return found if len(sent.read) == len(kinds) else found.at(sent.read)
 
 
 def _decimals(mantissas: Ints, exponents: Ints, texts: Texts) -> tuple[Ints, Ints, Ints]:

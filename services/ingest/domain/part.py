@@ -20,11 +20,14 @@ SHARED = (Field.SOURCE, Field.TYPE, Field.CUSTOMER_ID, Field.SUBSCRIPTION_ID, Fi
 class Sent(Protocol):
     """Events as they were sent, one by one: only those that may be at fault are looked at so."""
 
-    def event(self, row: int) -> Event:
-        """Return the event in `row`; what breaks its grammar is Unreadable."""
+    def event(self, row: int, among: Sequence[int] | None = None) -> Event:
+        """Return the event in `row`; what breaks its grammar is Unreadable.
 
-    def content(self, row: int) -> bytes:
-        """Return the event in `row` as a serialized tally.ingest.v1.Event."""
+        With only those of its properties whose places in the part's are `among` these, if given.
+        """
+
+    def contents(self, rows: Sequence[int]) -> list[bytes]:
+        """Return the events in `rows`, ascending, as serialized tally.ingest.v1.Events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +50,23 @@ class _SentInParts:
     parts: Sequence[Part]
     order: Ints
 
-    def event(self, row: int) -> Event:
+    def event(self, row: int, among: Sequence[int] | None = None) -> Event:
         part, place = self._find(row)
-        return part.sent.event(place)
+        if among:
+            before = self._properties_before(part)
+            among = [one - before for one in among]
+        return part.sent.event(place, among)
 
-    def content(self, row: int) -> bytes:
-        part, place = self._find(row)
-        return part.sent.content(place)
+    def contents(self, rows: Sequence[int]) -> list[bytes]:
+        found = sorted(zip(self.order[list(rows)].tolist(), rows, strict=True))
+        contents: dict[int, bytes] = {}
+        start = 0
+        for part in self.parts:
+            end = start + len(part.ids)
+            own = {row: place - start for place, row in found if start <= place < end}
+            contents |= zip(own, part.sent.contents(list(own.values())), strict=True)
+            start = end
+        return [contents[row] for row in rows]
 
     def _find(self, row: int) -> tuple[Part, int]:
         place = int(self.order[row])
@@ -62,6 +75,14 @@ class _SentInParts:
                 return part, place
             place -= len(part.ids)
         raise AssertionError(f"row {row} lies in no part")
+
+    def _properties_before(self, wanted: Part) -> int:
+        before = 0
+        for part in self.parts:
+            if part is wanted:
+                break
+            before += len(part.properties.rows)
+        return before
 
 
 def join(parts: Sequence[Part], order: Ints) -> Part:

@@ -80,7 +80,7 @@ def read_properties(fields: Fields, texts: Texts) -> SentProperties:
 
 def sort_properties(sent: SentProperties, texts: Sequence[bytes]) -> Properties:
     """Return properties by event and then by the bytes of their names."""
-    ranks = _ranks(sent.names, texts)
+    ranks = ranks_of(sent.names, texts)
     properties = Properties(sent.rows, sent.names, ranks, sent.kinds, sent.values, sent.exponents)
     # Most come sorted.
     places = sent.rows * (int(ranks.max(initial=0)) + 1) + ranks
@@ -89,8 +89,8 @@ def sort_properties(sent: SentProperties, texts: Sequence[bytes]) -> Properties:
     return properties.at(np.argsort(places, kind="stable"))
 
 
-def _ranks(names: Ints, texts: Sequence[bytes]) -> Ints:
-    """Return the ranks of `names` in the order of their bytes."""
+def ranks_of(names: Ints, texts: Sequence[bytes]) -> Ints:
+    """Return the ranks of `names`, places in `texts`, in the order of their bytes."""
     ranks = np.zeros(len(texts), np.int64)
     ranks[names] = 1
     distinct = sorted(np.flatnonzero(ranks).tolist(), key=texts.__getitem__)

@@ -31,6 +31,7 @@ VALUE_BYTES = {
 }
 POWERS_OF_10 = np.array([10**power for power in range(1, 20)], np.uint64)
 MASK_64 = (1 << 64) - 1
+SHORT_VARINTS = [bytes([number]) for number in range(128)]
 KINDS = {
     Form.TEXTS: Kind.TEXT,
     Form.DECIMALS: Kind.DECIMAL,
@@ -72,11 +73,9 @@ def decimal_text(mantissa: int, exponent: int) -> str:
 
 
 def write_event(
-    texts: Iterable[tuple[Field, bytes]],
-    time: int | None,
-    properties: Iterable[tuple[bytes, Kind, bytes]],
+    texts: Iterable[tuple[Field, bytes]], time: int | None, entries: Iterable[bytes]
 ) -> bytes:
-    """Return a serialized Event, as protobuf writes it; the value of a flag is one byte."""
+    """Return a serialized Event, as protobuf writes it; `entries` are in the order of theirs."""
     fields = {field: _field(field, text) for field, text in texts if text}
     if time is not None:
         seconds, micros = divmod(time, MICROS_PER_SECOND)
@@ -85,16 +84,18 @@ def write_event(
             Field.TIME,
             b"".join(_varint(tag << 3) + _varint(number) for tag, number in numbers if number),
         )
-    fields[Field.PROPERTIES] = b"".join(
-        _field(Field.PROPERTIES, _field(1, key) + _field(2, _value(kind, value)))
-        for key, kind, value in sorted(properties, key=_written_order)
-    )
+    fields[Field.PROPERTIES] = b"".join(entries)
     return b"".join(fields[field] for field in sorted(fields))
 
 
-def _written_order(entry: tuple[bytes, Kind, bytes]) -> bytes:
+def write_entry(key: bytes, kind: Kind, value: bytes) -> bytes:
+    """Return a property as a serialized Event has it; the value of a flag is one byte."""
+    return _field(Field.PROPERTIES, _field(1, key) + _field(2, _value(kind, value)))
+
+
+def order_of(key: bytes) -> bytes:
     """Put keys in the order in which protobuf writes them: "p10" comes before "p1"."""
-    return entry[0] + b"\xff"  # No byte of UTF-8 is above it.
+    return key + b"\xff"  # No byte of UTF-8 is above it.
 
 
 def _value(kind: Kind, value: bytes) -> bytes:
@@ -112,6 +113,8 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def _varint(number: int) -> bytes:
+    if 0 <= number < len(SHORT_VARINTS):
+        return SHORT_VARINTS[number]
     number &= MASK_64
     octets = bytearray()
     while number > 127:

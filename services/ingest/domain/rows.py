@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from services.ingest.domain.decimals import read_amounts
 from services.ingest.domain.event import Event
 from services.ingest.domain.part import SHARED, Part
@@ -21,14 +23,13 @@ class SentRows:
 
     fields: Fields
 
-    def event(self, row: int) -> Event:
-        """Return the event in `row`."""
-        return sent_event(self.fields, row)
+    def event(self, row: int, among: Sequence[int] | None = None) -> Event:
+        """Return the event in `row`, with the properties `among` these places or with all."""
+        return sent_event(self.fields, row, among)
 
-    def content(self, row: int) -> bytes:
-        """Return the event in `row` as it was sent."""
-        events = self.fields.events
-        return self.fields.data[events.starts[row] : events.ends[row]]
+    def contents(self, rows: Sequence[int]) -> list[bytes]:
+        """Return the events in `rows` as they were sent."""
+        return cut(self.fields.data, self.fields.events.at(np.array(rows, np.int64)))
 
 
 def read_rows(requests: Sequence[bytes], texts: Texts, *, properties_max: int) -> Part:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -28,11 +28,12 @@ def read_events(contents: Sequence[bytes]) -> list[Event]:
     return [sent_event(fields, row) for row in range(len(contents))]
 
 
-def sent_event(fields: Fields, row: int) -> Event:
+def sent_event(fields: Fields, row: int, among: Iterable[int] | None = None) -> Event:
     """Return the event in `row`; what breaks its grammar is Unreadable.
 
-    Of an event with more properties than anyone may send, only the first ones are there. They are
-    sorted by name: of several that are at fault, it is always the same one that is named.
+    With only those of its properties that are at the places `among`, if given. Of an event with
+    more properties than anyone may send, only the first ones are there. They are sorted by name:
+    of several that are at fault, it is always the same one that is named.
     """
     times = fields.times
     time = None
@@ -46,7 +47,7 @@ def sent_event(fields: Fields, row: int) -> Event:
         time=time,
         customer_id=_text(fields, Field.CUSTOMER_ID, row),
         subscription_id=_text(fields, Field.SUBSCRIPTION_ID, row),
-        properties=_properties(fields, row),
+        properties=_properties(fields, _places_of(fields, row) if among is None else among),
         amount=sent_number(amount) if amount else None,
         hold_id=_text(fields, Field.HOLD_ID, row),
     )
@@ -56,10 +57,13 @@ def _text(fields: Fields, field: Field, row: int) -> str:
     return _cut(fields, fields.texts[field], row)
 
 
-def _properties(fields: Fields, row: int) -> dict[str, PropertyValue]:
-    entries = fields.properties
-    first, after = np.searchsorted(entries.rows, [row, row + 1]).tolist()
-    places = {_cut(fields, entries.keys, place): place for place in range(first, after)}
+def _places_of(fields: Fields, row: int) -> Iterable[int]:
+    first, after = np.searchsorted(fields.properties.rows, [row, row + 1]).tolist()
+    return range(first, after)
+
+
+def _properties(fields: Fields, chosen: Iterable[int]) -> dict[str, PropertyValue]:
+    places = {_cut(fields, fields.properties.keys, place): place for place in chosen}
     return {key: _value(fields, places[key]) for key in sorted(places)}
 
 

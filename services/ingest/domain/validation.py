@@ -43,13 +43,17 @@ class Rejection:
     detail: str
 
 
-def find_fault(event: Event, size: int, *, received: int, limits: Limits) -> Rejection | None:
+def find_fault(
+    event: Event, size: int, *, received: int, limits: Limits, properties: int | None = None
+) -> Rejection | None:
     """Return the first rule that `event`, of `size` bytes, breaks; None if it is good.
 
     `received` is business time in microseconds since 1970: ages are measured from there.
+    `properties` says how many it has, if not all of them are here.
     """
+    count = len(event.properties) if properties is None else properties
     return (
-        _fault_of_size(event, size, limits)  # First: what is too large was not read to its end.
+        _fault_of_size(count, size, limits)  # First: what is too large was not read to its end.
         or _fault_of_texts(event)
         or _fault_of_time(event.time, received, limits)
         or _fault_of_amount(event)
@@ -57,11 +61,11 @@ def find_fault(event: Event, size: int, *, received: int, limits: Limits) -> Rej
     )
 
 
-def _fault_of_size(event: Event, size: int, limits: Limits) -> Rejection | None:
+def _fault_of_size(properties: int, size: int, limits: Limits) -> Rejection | None:
     if size > limits.event_bytes_max:
         detail = f"the event has {size} bytes, event_bytes_max is {limits.event_bytes_max}"
         return Rejection(Reason.EVENT_TOO_LARGE, "", detail)
-    if len(event.properties) > limits.properties_max:
+    if properties > limits.properties_max:
         detail = f"more properties than properties_max, which is {limits.properties_max}"
         return Rejection(Reason.PROPERTIES_TOO_MANY, "properties", detail)
     return None

@@ -21,7 +21,7 @@ from services.ingest.domain.candidates import Submission
 from services.ingest.domain.verdicts import Judgements
 from services.ingest.operations import metrics
 from services.ingest.operations.admission import Admission, Load
-from services.ingest.operations.gathering import Gathering
+from services.ingest.operations.gathering import QUIET_SECONDS, Gathering
 from services.ingest.operations.in_flight import InFlight
 from services.ingest.operations.sealing import SHARD, Sealed, seal
 from services.ingest.operations.turns import Turns
@@ -31,6 +31,7 @@ tracer = telemetry.tracer(__name__)
 
 SEALERS_MAX = 2
 SECOND_SEALER_EVENTS_MIN = 1_000  # Fewer are sealed sooner together, after the group before.
+HEAVY_EVENTS_MIN = 2_000  # In seal: what is light does not wait for so many.
 LINKS_MAX = 128
 
 
@@ -63,7 +64,8 @@ class Recorder:
     """Seals what requests submit, in groups; up to two groups at a time.
 
     A request waits a few milliseconds for those that come with it as a rule, or until a group is
-    full. While a group is sealed, requests gather for the next one; much of them is sealed beside.
+    full. While a group is sealed, requests gather for the next one; much of them is sealed beside,
+    and light ones beside two large groups.
     """
 
     def __init__(self, worker: AsyncEngine, clock: Clock, committed: Callable[[], None]) -> None:
@@ -75,6 +77,8 @@ class Recorder:
         self._turns: Turns[_Waiting] = Turns(_Waiting.load)
         self._gathering = Gathering()
         self._sealers: set[asyncio.Task[None]] = set()
+        self._light_sealer: asyncio.Task[None] | None = None
+        self._sealing_events = 0
 
     @property
     def in_flight(self) -> int:
@@ -110,6 +114,7 @@ class Recorder:
         if self._turns.fills_a_group:
             self._gathering.fill()
         self._call_sealer()
+        self._call_light_sealer()
         return waiting.answer
 
     def _answered(self, answer: asyncio.Future[Recorded]) -> None:
@@ -127,26 +132,49 @@ class Recorder:
             self._sealers.add(sealer)
             sealer.add_done_callback(self._sealers.discard)
 
+    def _call_light_sealer(self) -> None:
+        """Let tenants that send little not wait while others' large groups are sealed."""
+        busy = len(self._sealers) == SEALERS_MAX and self._sealing_events >= HEAVY_EVENTS_MIN
+        if busy and self._light_sealer is None:
+            sealing, own = self._seal_light(), contextvars.Context()
+            self._light_sealer = asyncio.create_task(sealing, name="light sealer", context=own)
+
+    async def _seal_light(self) -> None:
+        """Seal light groups until none waits; what is not light is left to the sealers."""
+        try:
+            await asyncio.sleep(QUIET_SECONDS)
+            while group := self._turns.take_light_group():
+                await self._seal_and_answer(group)
+        finally:
+            self._light_sealer = None
+
     async def _seal_waiting(self) -> None:
         """Seal one group after the other until nobody waits."""
         while self._turns.events:
             await self._gathering.gather(full=self._turns.fills_a_group)
             group = self._turns.take_group()
             if not group:
-                break  # The other sealer took all.
+                break  # The other sealers took all.
             self._call_sealer()  # For what did not fit.
-            try:
-                sealed = await self._seal(group)
-            except Exception as error:
-                log.warning("group not sealed", extra={"requests": len(group), "error": str(error)})
-                for one in group:
-                    if not one.answer.done():
-                        one.answer.set_exception(error)
-            else:
-                _answer(group, sealed)
+            await self._seal_and_answer(group)
             await asyncio.sleep(0)  # Until those who have their answers are no longer counted.
         # Before anyone else runs: a request that came between would find no sealer, and start none.
         self._sealers.discard(cast(asyncio.Task[None], asyncio.current_task()))
+
+    async def _seal_and_answer(self, group: Sequence[_Waiting]) -> None:
+        events = sum(one.submission.events for one in group)
+        self._sealing_events += events
+        try:
+            sealed = await self._seal(group)
+        except Exception as error:
+            log.warning("group not sealed", extra={"requests": len(group), "error": str(error)})
+            for one in group:
+                if not one.answer.done():
+                    one.answer.set_exception(error)
+        else:
+            _answer(group, sealed)
+        finally:
+            self._sealing_events -= events
 
     async def _seal(self, group: Sequence[_Waiting]) -> Sealed:
         started = time.perf_counter()

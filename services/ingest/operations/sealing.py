@@ -147,8 +147,11 @@ async def _seal_opened(
     conn: AsyncConnection, clock: Clock, group: _Group, opened: Opened
 ) -> Sealed:
     decision = await _store_keys(conn, group, opened.segment_id)
-    if decision.refused:
-        await rejected.keep_refused(conn, group.candidates, decision.refused)
+    if refused := decision.refused:
+        keeping = await _in_thread(
+            len(refused), rejected.rows_of_refused, group.candidates, refused
+        )
+        await rejected.keep_refused(conn, keeping)
     accepted = decision.accepted
     if not len(accepted):
         return Sealed(decision, 0)

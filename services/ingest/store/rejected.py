@@ -10,9 +10,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, and_, func, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.driver import driver
 from libs.errors import NotFound
 from libs.schema import among
 from libs.tenant import Tenant
@@ -30,8 +30,30 @@ class RejectedEventNotFound(NotFound):
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-ROWS_MAX = 1_000  # An insert of more would pass PostgreSQL's limit of 32,767 parameters.
+ROWS_MAX = 1_000  # Of one statement, which holds their contents twice.
 TEXT_CHARACTERS_MAX = 1_024
+KeptRow = dict[str, Any]  # By the names in KEPT.
+KEPT = (
+    "tenant",
+    "rejected_event_id",
+    "customer_id",
+    "reason",
+    "field",
+    "detail",
+    "content",
+    "received_at",
+    "times_sent",
+)
+# As arrays: of ten thousand rows as parameters, writing the statement alone would take seconds.
+KEEP = f"""
+    INSERT INTO rejected_event AS kept ({", ".join(KEPT)})
+    SELECT * FROM unnest(
+        $1::int[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[],
+        $8::timestamptz[], $9::bigint[]
+    )
+    ON CONFLICT (tenant, rejected_event_id) DO UPDATE
+    SET times_sent = kept.times_sent + excluded.times_sent, resubmitted_at = NULL
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,31 +78,28 @@ class RejectedPage:
     bytes_max: int
 
 
-async def keep_refused(
-    conn: AsyncConnection, candidates: Candidates, refused: Sequence[Refused]
-) -> None:
-    """Keep `refused`; one that is there already only counts up.
-
-    In the order of their ids, so that two transactions wait for each other and never deadlock.
-    """
-    rows: dict[tuple[int, UUID], dict[str, Any]] = {}
-    for one in refused:
-        row = _row(candidates, one)
+def rows_of_refused(candidates: Candidates, refused: Sequence[Refused]) -> list[KeptRow]:
+    """Return what is kept of `refused`, in the order of its ids. Runs in a thread."""
+    rows: dict[tuple[int, UUID], KeptRow] = {}
+    contents = candidates.contents([one.row for one in refused])
+    for one, content in zip(refused, contents, strict=True):
+        row = _row(candidates, one, content)
         first = rows.setdefault((row["tenant"], row["rejected_event_id"]), row)
         if first is not row:
             first["times_sent"] += 1
-    ordered = [rows[identity] for identity in sorted(rows)]
-    for start in range(0, len(ordered), ROWS_MAX):
-        adding = insert(rejected_event).values(ordered[start : start + ROWS_MAX])
-        await conn.execute(
-            adding.on_conflict_do_update(
-                index_elements=[rejected_event.c.tenant, rejected_event.c.rejected_event_id],
-                set_={
-                    "times_sent": rejected_event.c.times_sent + adding.excluded.times_sent,
-                    "resubmitted_at": None,
-                },
-            )
-        )
+    return [rows[identity] for identity in sorted(rows)]
+
+
+async def keep_refused(conn: AsyncConnection, rows: Sequence[KeptRow]) -> None:
+    """Keep refused events; one that is there already only counts up.
+
+    In the order of their ids two transactions wait for each other and never deadlock. A statement
+    ran before in this one.
+    """
+    async with driver(conn) as raw:
+        for start in range(0, len(rows), ROWS_MAX):
+            some = rows[start : start + ROWS_MAX]
+            await raw.execute(KEEP, *([row[name] for row in some] for name in KEPT))
 
 
 async def find_rejected(
@@ -165,8 +184,8 @@ def _page_query(tenant: Tenant, page: RejectedPage) -> Any:
     return joined.where(fits).order_by(*newest)
 
 
-def _row(candidates: Candidates, one: Refused) -> dict[str, Any]:
-    rejection, content = one.rejection, candidates.content(one.row)
+def _row(candidates: Candidates, one: Refused, content: bytes) -> KeptRow:
+    rejection = one.rejection
     # No two reasons share a row: limits change, and the same event may break another one.
     identity = blake2b(content, digest_size=16, key=rejection.reason.value.encode())
     return {

@@ -48,3 +48,19 @@ def test_a_request_above_the_bytes_of_a_group_is_one_by_itself() -> None:
     assert names(turns.take_group()) == "a"
     assert not turns.fills_a_group
     assert names(turns.take_group()) == "x"
+
+
+def test_who_sends_little_gets_all_of_it_in_beside_one_request_of_a_flood() -> None:
+    flood = [(ONE, (name, 5_000, 1)) for name in "abc"]
+    turns = queue(*flood, *[(TWO, (name, 100, 1)) for name in "uvwxyz"])
+    assert names(turns.take_group()) == "auvwxyz"
+    assert names(turns.take_group()) == "bc"
+
+
+def test_a_light_group_has_requests_of_tenants_of_which_few_events_wait() -> None:
+    flood = [(ONE, (name, 600, 1)) for name in "ab"]
+    turns = queue(*flood, *[(TWO, (name, 400, 1)) for name in "xy"], (THREE, ("u", 300, 1)))
+    assert names(turns.take_light_group()) == "xu"
+    assert names(turns.take_light_group()) == "y"
+    assert turns.take_light_group() == []
+    assert names(turns.take_group()) == "ab"

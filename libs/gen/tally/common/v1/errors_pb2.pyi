@@ -146,6 +146,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED: so much of the tenant waits to be stored that nothing was taken."""
     ERROR_REASON_ANSWERS_UNREAD: _ErrorReason.ValueType  # 106
     """RESOURCE_EXHAUSTED: the caller of a stream does not read its answers."""
+    ERROR_REASON_STORAGE_FULL: _ErrorReason.ValueType  # 150
+    """RESOURCE_EXHAUSTED: the database has no space left; nothing was stored. It goes on by itself
+    when there is space again: RetryInfo says when to try.
+    """
     ERROR_REASON_UNAVAILABLE: _ErrorReason.ValueType  # 101
     """UNAVAILABLE: a peer or the database is away, or the outcome is not known: try again."""
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 102
@@ -284,6 +288,10 @@ ERROR_REASON_INGEST_BUSY: ErrorReason.ValueType  # 105
 """RESOURCE_EXHAUSTED: so much of the tenant waits to be stored that nothing was taken."""
 ERROR_REASON_ANSWERS_UNREAD: ErrorReason.ValueType  # 106
 """RESOURCE_EXHAUSTED: the caller of a stream does not read its answers."""
+ERROR_REASON_STORAGE_FULL: ErrorReason.ValueType  # 150
+"""RESOURCE_EXHAUSTED: the database has no space left; nothing was stored. It goes on by itself
+when there is space again: RetryInfo says when to try.
+"""
 ERROR_REASON_UNAVAILABLE: ErrorReason.ValueType  # 101
 """UNAVAILABLE: a peer or the database is away, or the outcome is not known: try again."""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 102

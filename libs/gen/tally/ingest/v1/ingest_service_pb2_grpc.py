@@ -102,7 +102,8 @@ class IngestServiceServicer:
         all that were accepted are durable. Safe to retry: identity makes a repeat a DUPLICATE.
         Errors: INVALID_ARGUMENT/FIELD_INVALID for no events, INVALID_ARGUMENT/BATCH_TOO_LARGE for
         more than 10,000 events or 8 MiB, RESOURCE_EXHAUSTED/INGEST_BUSY when too many events of the
-        tenant wait, UNAVAILABLE when the outcome is not known: send it again.
+        tenant wait, RESOURCE_EXHAUSTED/STORAGE_FULL when nothing can be stored, UNAVAILABLE when the
+        outcome is not known: send it again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,7 +129,8 @@ class IngestServiceServicer:
         Errors: INVALID_ARGUMENT as RecordColumns, with `batch_number` in the metadata, after the
         batches before it were acknowledged. RESOURCE_EXHAUSTED/TOO_MANY_STREAMS,
         RESOURCE_EXHAUSTED/ANSWERS_UNREAD if an answer waits for 30 s. UNAVAILABLE when the outcome of
-        a batch is not known, and when the process or the stream's time, some minutes, is over.
+        a batch is not known, RESOURCE_EXHAUSTED/STORAGE_FULL when it could not be stored, UNAVAILABLE
+        too when the process or the stream's time, some minutes, is over.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,7 +39,8 @@ class IngestServiceStub:
     all that were accepted are durable. Safe to retry: identity makes a repeat a DUPLICATE.
     Errors: INVALID_ARGUMENT/FIELD_INVALID for no events, INVALID_ARGUMENT/BATCH_TOO_LARGE for
     more than 10,000 events or 8 MiB, RESOURCE_EXHAUSTED/INGEST_BUSY when too many events of the
-    tenant wait, UNAVAILABLE when the outcome is not known: send it again.
+    tenant wait, RESOURCE_EXHAUSTED/STORAGE_FULL when nothing can be stored, UNAVAILABLE when the
+    outcome is not known: send it again.
     """
     RecordColumns: _grpc.UnaryUnaryMultiCallable[_bulk_pb2.RecordColumnsRequest, _bulk_pb2.RecordColumnsResponse]
     """Records up to 10,000 events, sent as columns, as RecordEvents does, and faster.
@@ -57,7 +58,8 @@ class IngestServiceStub:
     Errors: INVALID_ARGUMENT as RecordColumns, with `batch_number` in the metadata, after the
     batches before it were acknowledged. RESOURCE_EXHAUSTED/TOO_MANY_STREAMS,
     RESOURCE_EXHAUSTED/ANSWERS_UNREAD if an answer waits for 30 s. UNAVAILABLE when the outcome of
-    a batch is not known, and when the process or the stream's time, some minutes, is over.
+    a batch is not known, RESOURCE_EXHAUSTED/STORAGE_FULL when it could not be stored, UNAVAILABLE
+    too when the process or the stream's time, some minutes, is over.
     """
     AmendEvent: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.AmendEventRequest, _ingest_service_pb2.AmendEventResponse]
     """Gives a stored event new content: all but its identity may change. Usage becomes as if it had
@@ -119,7 +121,8 @@ class IngestServiceAsyncStub(IngestServiceStub):
     all that were accepted are durable. Safe to retry: identity makes a repeat a DUPLICATE.
     Errors: INVALID_ARGUMENT/FIELD_INVALID for no events, INVALID_ARGUMENT/BATCH_TOO_LARGE for
     more than 10,000 events or 8 MiB, RESOURCE_EXHAUSTED/INGEST_BUSY when too many events of the
-    tenant wait, UNAVAILABLE when the outcome is not known: send it again.
+    tenant wait, RESOURCE_EXHAUSTED/STORAGE_FULL when nothing can be stored, UNAVAILABLE when the
+    outcome is not known: send it again.
     """
     RecordColumns: _aio.UnaryUnaryMultiCallable[_bulk_pb2.RecordColumnsRequest, _bulk_pb2.RecordColumnsResponse]  # type: ignore[assignment]
     """Records up to 10,000 events, sent as columns, as RecordEvents does, and faster.
@@ -137,7 +140,8 @@ class IngestServiceAsyncStub(IngestServiceStub):
     Errors: INVALID_ARGUMENT as RecordColumns, with `batch_number` in the metadata, after the
     batches before it were acknowledged. RESOURCE_EXHAUSTED/TOO_MANY_STREAMS,
     RESOURCE_EXHAUSTED/ANSWERS_UNREAD if an answer waits for 30 s. UNAVAILABLE when the outcome of
-    a batch is not known, and when the process or the stream's time, some minutes, is over.
+    a batch is not known, RESOURCE_EXHAUSTED/STORAGE_FULL when it could not be stored, UNAVAILABLE
+    too when the process or the stream's time, some minutes, is over.
     """
     AmendEvent: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.AmendEventRequest, _ingest_service_pb2.AmendEventResponse]  # type: ignore[assignment]
     """Gives a stored event new content: all but its identity may change. Usage becomes as if it had
@@ -202,7 +206,8 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         all that were accepted are durable. Safe to retry: identity makes a repeat a DUPLICATE.
         Errors: INVALID_ARGUMENT/FIELD_INVALID for no events, INVALID_ARGUMENT/BATCH_TOO_LARGE for
         more than 10,000 events or 8 MiB, RESOURCE_EXHAUSTED/INGEST_BUSY when too many events of the
-        tenant wait, UNAVAILABLE when the outcome is not known: send it again.
+        tenant wait, RESOURCE_EXHAUSTED/STORAGE_FULL when nothing can be stored, UNAVAILABLE when the
+        outcome is not known: send it again.
         """
 
     @_abc_1.abstractmethod
@@ -232,7 +237,8 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: INVALID_ARGUMENT as RecordColumns, with `batch_number` in the metadata, after the
         batches before it were acknowledged. RESOURCE_EXHAUSTED/TOO_MANY_STREAMS,
         RESOURCE_EXHAUSTED/ANSWERS_UNREAD if an answer waits for 30 s. UNAVAILABLE when the outcome of
-        a batch is not known, and when the process or the stream's time, some minutes, is over.
+        a batch is not known, RESOURCE_EXHAUSTED/STORAGE_FULL when it could not be stored, UNAVAILABLE
+        too when the process or the stream's time, some minutes, is over.
         """
 
     @_abc_1.abstractmethod
