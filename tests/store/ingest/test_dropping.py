@@ -15,6 +15,7 @@ from services.ingest.domain.columns import Selection
 from services.ingest.domain.limits import Limits
 from services.ingest.domain.number import Number
 from services.ingest.domain.retention import EventTooOld, LogTrimmed, Month
+from services.ingest.domain.version import Position
 from services.ingest.operations import reading
 from services.ingest.operations.exporting import NotExported, export_month
 from services.ingest.operations.heads import check_idle, load_heads, load_slices
@@ -148,14 +149,22 @@ async def test_a_list_that_could_miss_what_is_gone_is_refused(log: Log) -> None:
     assert await listed(log, tenant=3) == ["new here"], "nothing of theirs is gone"
 
 
-async def test_a_list_goes_on_behind_what_went_meanwhile(log: Log) -> None:
+async def test_a_list_goes_on_only_behind_what_went_meanwhile(log: Log) -> None:
     await two_months(log)
     where = reading.log_range(TENANT, partition=None, start=None, end=None)
     page = await reading.list_events(log.app, where, Selection(TENANT), page_size=3, after=None)
     await drained(log.keeper(log_days=LOG_DAYS))
     assert page.resume is not None and page.resume.number == 2
-    with pytest.raises(LogTrimmed):
-        await reading.list_events(log.app, where, Selection(TENANT), page_size=3, after=page.resume)
+    behind = Position(3, -1)
+    for after, kept in ((page.resume, False), (behind, True)):
+        reading_on = reading.list_events(
+            log.app, where, Selection(TENANT), page_size=3, after=after
+        )
+        if kept:
+            assert [found.logged.event.id for found in (await reading_on).events] == ["fourth"]
+        else:
+            with pytest.raises(LogTrimmed):
+                await reading_on
 
 
 async def test_an_event_that_is_gone_is_neither_shown_nor_corrected(log: Log) -> None:

@@ -206,6 +206,7 @@ async def test_slices_that_were_dropped_stop_their_lane_and_no_other(world: Worl
     peer.seal()
     peer.seal(partition=1)
     peer.trimmed[Lane(0, 0)] = 2
+    STOPPED.labels(0, 0).set(0)
     folder = a_folder(world, peer)
     await drained(folder)
     assert dict(await world.positions()) == {Lane(0, 0): 1, Lane(0, 1): 4}

@@ -149,8 +149,7 @@ async def test_a_job_whose_events_were_dropped_waits_and_others_go_on(world: Wor
     world.dropped_before = instant("2024-01-09")
     finished: list[bool] = []
     reattributor = Reattributor(world.worker, world, finished=lambda: finished.append(True))
-    while await reattributor.step():
-        pass
+    assert [await reattributor.step() for _ in range(3)] == [True, True, False]
     assert await cells(world) == [("blue", "2024-01-10", 1)]
     assert finished == [True]
     assert await world.fetch("SELECT customer_id FROM reattributions") == [("acme",)]

@@ -109,6 +109,7 @@ class UsageServiceServicer:
         Errors: INVALID_ARGUMENT/FIELD_INVALID, also for more than 35 days to read from the log or
         more than 10,000 windows, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, NOT_FOUND/METER_NOT_FOUND,
         FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED,
+        FAILED_PRECONDITION/LOG_TRIMMED when events to read were dropped from the log,
         DEADLINE_EXCEEDED/DEADLINE_EXCEEDED when the log takes longer than 30 s or the call's own
         deadline: for many events set a longer one.
         """
@@ -144,7 +145,8 @@ class UsageServiceServicer:
     def ExplainEvent(self, request, context):
         """Tells what became of a stored event: whose usage it is, and what each meter reads in it, by the
         meters and subscriptions as they are now.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND, UNAVAILABLE/UNAVAILABLE.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND,
+        FAILED_PRECONDITION/LOG_TRIMMED when the event was dropped, UNAVAILABLE/UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -175,7 +177,7 @@ class UsageServiceServicer:
         and compares both with what is stored. Changes nothing; usage may go on meanwhile. Answers
         differences as they are found, and then what was looked at. For the token's tenant; an
         internal token without one asks for all tenants. Reads the whole log, whoever asks.
-        Errors: UNAVAILABLE/UNAVAILABLE.
+        Errors: FAILED_PRECONDITION/LOG_TRIMMED once some of it was dropped, UNAVAILABLE/UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -190,6 +192,7 @@ class UsageServiceServicer:
         the meter was made later. Answers progress, and last what was done. Stopped halfway, it has done
         whole days: ask again. A repeat of a request that was done gets its last answer only.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED,
+        FAILED_PRECONDITION/LOG_TRIMMED when a customer's usage is older than the log,
         UNAVAILABLE/UNAVAILABLE when the log or the database is away, or usage keeps changing meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

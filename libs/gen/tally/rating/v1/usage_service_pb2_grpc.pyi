@@ -52,6 +52,7 @@ class UsageServiceStub:
     Errors: INVALID_ARGUMENT/FIELD_INVALID, also for more than 35 days to read from the log or
     more than 10,000 windows, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, NOT_FOUND/METER_NOT_FOUND,
     FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED,
+    FAILED_PRECONDITION/LOG_TRIMMED when events to read were dropped from the log,
     DEADLINE_EXCEEDED/DEADLINE_EXCEEDED when the log takes longer than 30 s or the call's own
     deadline: for many events set a longer one.
     """
@@ -75,7 +76,8 @@ class UsageServiceStub:
     ExplainEvent: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.ExplainEventRequest, _usage_service_pb2.ExplainEventResponse]
     """Tells what became of a stored event: whose usage it is, and what each meter reads in it, by the
     meters and subscriptions as they are now.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND, UNAVAILABLE/UNAVAILABLE.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND,
+    FAILED_PRECONDITION/LOG_TRIMMED when the event was dropped, UNAVAILABLE/UNAVAILABLE.
     """
     ListUnattributed: _grpc.UnaryUnaryMultiCallable[_usage_service_pb2.ListUnattributedRequest, _usage_service_pb2.ListUnattributedResponse]
     """Lists how many events nobody took, by customer, type and day. They are kept: once a subscription
@@ -94,7 +96,7 @@ class UsageServiceStub:
     and compares both with what is stored. Changes nothing; usage may go on meanwhile. Answers
     differences as they are found, and then what was looked at. For the token's tenant; an
     internal token without one asks for all tenants. Reads the whole log, whoever asks.
-    Errors: UNAVAILABLE/UNAVAILABLE.
+    Errors: FAILED_PRECONDITION/LOG_TRIMMED once some of it was dropped, UNAVAILABLE/UNAVAILABLE.
     """
     RebuildUsage: _grpc.UnaryStreamMultiCallable[_usage_service_pb2.RebuildUsageRequest, _usage_service_pb2.RebuildUsageResponse]
     """Computes the usage of a customer, or of all, again from the event log, with every correction, and
@@ -105,6 +107,7 @@ class UsageServiceStub:
     the meter was made later. Answers progress, and last what was done. Stopped halfway, it has done
     whole days: ask again. A repeat of a request that was done gets its last answer only.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED,
+    FAILED_PRECONDITION/LOG_TRIMMED when a customer's usage is older than the log,
     UNAVAILABLE/UNAVAILABLE when the log or the database is away, or usage keeps changing meanwhile.
     """
 
@@ -132,6 +135,7 @@ class UsageServiceAsyncStub(UsageServiceStub):
     Errors: INVALID_ARGUMENT/FIELD_INVALID, also for more than 35 days to read from the log or
     more than 10,000 windows, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, NOT_FOUND/METER_NOT_FOUND,
     FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED,
+    FAILED_PRECONDITION/LOG_TRIMMED when events to read were dropped from the log,
     DEADLINE_EXCEEDED/DEADLINE_EXCEEDED when the log takes longer than 30 s or the call's own
     deadline: for many events set a longer one.
     """
@@ -155,7 +159,8 @@ class UsageServiceAsyncStub(UsageServiceStub):
     ExplainEvent: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.ExplainEventRequest, _usage_service_pb2.ExplainEventResponse]  # type: ignore[assignment]
     """Tells what became of a stored event: whose usage it is, and what each meter reads in it, by the
     meters and subscriptions as they are now.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND, UNAVAILABLE/UNAVAILABLE.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND,
+    FAILED_PRECONDITION/LOG_TRIMMED when the event was dropped, UNAVAILABLE/UNAVAILABLE.
     """
     ListUnattributed: _aio.UnaryUnaryMultiCallable[_usage_service_pb2.ListUnattributedRequest, _usage_service_pb2.ListUnattributedResponse]  # type: ignore[assignment]
     """Lists how many events nobody took, by customer, type and day. They are kept: once a subscription
@@ -174,7 +179,7 @@ class UsageServiceAsyncStub(UsageServiceStub):
     and compares both with what is stored. Changes nothing; usage may go on meanwhile. Answers
     differences as they are found, and then what was looked at. For the token's tenant; an
     internal token without one asks for all tenants. Reads the whole log, whoever asks.
-    Errors: UNAVAILABLE/UNAVAILABLE.
+    Errors: FAILED_PRECONDITION/LOG_TRIMMED once some of it was dropped, UNAVAILABLE/UNAVAILABLE.
     """
     RebuildUsage: _aio.UnaryStreamMultiCallable[_usage_service_pb2.RebuildUsageRequest, _usage_service_pb2.RebuildUsageResponse]  # type: ignore[assignment]
     """Computes the usage of a customer, or of all, again from the event log, with every correction, and
@@ -185,6 +190,7 @@ class UsageServiceAsyncStub(UsageServiceStub):
     the meter was made later. Answers progress, and last what was done. Stopped halfway, it has done
     whole days: ask again. A repeat of a request that was done gets its last answer only.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED,
+    FAILED_PRECONDITION/LOG_TRIMMED when a customer's usage is older than the log,
     UNAVAILABLE/UNAVAILABLE when the log or the database is away, or usage keeps changing meanwhile.
     """
 
@@ -221,6 +227,7 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: INVALID_ARGUMENT/FIELD_INVALID, also for more than 35 days to read from the log or
         more than 10,000 windows, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, NOT_FOUND/METER_NOT_FOUND,
         FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE, UNAVAILABLE/USAGE_NOT_YET_APPLIED,
+        FAILED_PRECONDITION/LOG_TRIMMED when events to read were dropped from the log,
         DEADLINE_EXCEEDED/DEADLINE_EXCEEDED when the log takes longer than 30 s or the call's own
         deadline: for many events set a longer one.
         """
@@ -262,7 +269,8 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_usage_service_pb2.ExplainEventResponse, _abc.Awaitable[_usage_service_pb2.ExplainEventResponse]]:
         """Tells what became of a stored event: whose usage it is, and what each meter reads in it, by the
         meters and subscriptions as they are now.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND, UNAVAILABLE/UNAVAILABLE.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/EVENT_NOT_FOUND,
+        FAILED_PRECONDITION/LOG_TRIMMED when the event was dropped, UNAVAILABLE/UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -299,7 +307,7 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         and compares both with what is stored. Changes nothing; usage may go on meanwhile. Answers
         differences as they are found, and then what was looked at. For the token's tenant; an
         internal token without one asks for all tenants. Reads the whole log, whoever asks.
-        Errors: UNAVAILABLE/UNAVAILABLE.
+        Errors: FAILED_PRECONDITION/LOG_TRIMMED once some of it was dropped, UNAVAILABLE/UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
@@ -316,6 +324,7 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         the meter was made later. Answers progress, and last what was done. Stopped halfway, it has done
         whole days: ask again. A repeat of a request that was done gets its last answer only.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED,
+        FAILED_PRECONDITION/LOG_TRIMMED when a customer's usage is older than the log,
         UNAVAILABLE/UNAVAILABLE when the log or the database is away, or usage keeps changing meanwhile.
         """
 
