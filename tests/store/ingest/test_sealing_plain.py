@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from libs.tenant import Tenant
 from services.ingest.domain.candidates import Submission
 from services.ingest.domain.verdicts import Judgement, Verdict
 from services.ingest.operations.sealing import SHARD, Sealed, _read_group, _seal, encode_slices
@@ -31,7 +32,7 @@ def verdicts(sealed: Sealed) -> list[list[Judgement]]:
     return [list(judgements) for judgements in sealed.decision.judgements]
 
 
-def request(shuffled: random.Random, tenant: int) -> Submission:
+def request(shuffled: random.Random, tenant: Tenant) -> Submission:
     """Return a request of a few events, some of which were sent before, or are bad."""
     events = [
         event(
@@ -71,7 +72,7 @@ async def test_both_ways_give_the_same_verdicts_and_the_same_log(log: Log) -> No
         newest[partition] = number
 
 
-def requests(seed: int, tenant: int) -> list[Submission]:
+def requests(seed: int, tenant: Tenant) -> list[Submission]:
     shuffled = random.Random(seed)
     return [request(shuffled, tenant) for _ in range(shuffled.randint(1, 4))]
 
