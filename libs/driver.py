@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from libs.db import StorageFull, transient_errors
+from libs.db import StorageFull, begin_worker
 from libs.errors import Unavailable
 
 LOST = (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError)
@@ -50,12 +50,11 @@ async def begin_driver(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         Unavailable: the database is away; whether it committed is not known.
         Exhausted: every connection is in use.
     """
-    with transient_errors():
-        async with engine.connect() as conn:
-            raw = (await conn.get_raw_connection()).driver_connection
-            assert raw is not None
-            async with _passing_errors(conn), raw.transaction():
-                yield conn
+    async with begin_worker(engine) as conn:
+        raw = (await conn.get_raw_connection()).driver_connection
+        assert raw is not None
+        async with _passing_errors(conn), raw.transaction():
+            yield conn
 
 
 @asynccontextmanager
