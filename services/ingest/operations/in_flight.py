@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from services.ingest.domain.recent_keys import Hashes, RecentKeys
+from services.ingest.operations.recent_keys import Hashes, RecentKeys
 
 
 @dataclass(frozen=True, slots=True, eq=False)

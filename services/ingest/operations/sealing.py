@@ -22,7 +22,6 @@ from libs.clock import Clock
 from services.ingest.domain.candidates import Candidates, Submission, read_candidates
 from services.ingest.domain.columns import Columns
 from services.ingest.domain.encoding import encode_parts
-from services.ingest.domain.recent_keys import Hashes, RecentKeys, key_hashes
 from services.ingest.domain.retention import refuse_below
 from services.ingest.domain.verdicts import (
     Decision,
@@ -34,6 +33,7 @@ from services.ingest.domain.verdicts import (
 from services.ingest.domain.wire import Ints
 from services.ingest.operations import metrics
 from services.ingest.operations.in_flight import InFlight
+from services.ingest.operations.recent_keys import Hashes, RecentKeys, key_hashes
 from services.ingest.operations.sealing_plain import NotPlain, seal_plain
 from services.ingest.store import keys, rejected, segments, versions
 from services.ingest.store.segments import FloorRaised, Opened, SliceContent

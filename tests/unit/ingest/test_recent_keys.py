@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.ingest.domain.recent_keys import (
+from services.ingest.operations.recent_keys import (
     GENERATION_KEYS,
     GROUPS_IN_DOUBT,
     Hashes,
