@@ -46,6 +46,7 @@ class Running:
     service: Service
     token: str
     memory: Memory = field(default_factory=Memory)
+    large_memory: Memory = field(default_factory=Memory)  # Padded, an event is another one.
 
     def resident_mib(self) -> float:
         """Return how much memory the service takes."""
@@ -70,7 +71,13 @@ class Running:
                     tasks.create_task(producer.run(lambda: going_on))
                 for _ in range(large):
                     producer = Producer(
-                        self.memory, stub, Form.ROWS, random.Random(), metadata, LARGE, PADDING
+                        self.large_memory,
+                        stub,
+                        Form.ROWS,
+                        random.Random(),
+                        metadata,
+                        LARGE,
+                        PADDING,
                     )
                     tasks.create_task(producer.run(lambda: going_on))
                 try:

@@ -13,7 +13,7 @@ from tests.producing import read_stored
 from tests.slow.faults.conftest import TENANT, Running
 from tests.wait import until
 
-LARGE = 12  # Of 6 MiB each: more than a tenant may have waiting, 32 MiB.
+LARGE = 8  # Of 6 MiB each: more than a tenant may have waiting, 32 MiB.
 BUSY = ("RESOURCE_EXHAUSTED", "INGEST_BUSY")
 BUSY_MIN, EVENTS_MIN = 20, 3_000
 # However much comes: what waits is there as it was received, as messages and as it is sealed.
@@ -24,38 +24,41 @@ SLOW = "SELECT pg_sleep(1) FROM shard FOR UPDATE"
 
 
 async def test_producers_wait_or_are_refused_and_memory_stays_bounded(running: Running) -> None:
-    memory = running.memory
+    memory, large = running.memory, running.large_memory
     before = running.resident_mib()
-    async with running.producing(large=LARGE):
-        async with slow_commits(running):
-            enough = len(memory.acknowledged) + EVENTS_MIN
-            await until(lambda: memory.refusals[BUSY] >= BUSY_MIN, seconds=SECONDS)
-            await until(lambda: len(memory.acknowledged) >= enough, seconds=SECONDS)
-            assert running.resident_mib() < before + GROWTH_MIB_MAX
+    async with slow_commits(running) as over, running.producing(large=LARGE):
+        enough = len(memory.acknowledged) + EVENTS_MIN
+        await until(lambda: large.refusals[BUSY] >= BUSY_MIN, seconds=SECONDS)
+        await until(lambda: len(memory.acknowledged) >= enough, seconds=SECONDS)
+        assert running.resident_mib() < before + GROWTH_MIB_MAX
+        over.set()
         enough = len(memory.acknowledged) + EVENTS_MIN
         await until(lambda: len(memory.acknowledged) >= enough, seconds=SECONDS)
-    assert set(memory.refusals) == {BUSY}
+    assert set(memory.refusals) | set(large.refusals) == {BUSY}
     stored = await read_stored(running.database.worker_url, TENANT)
-    assert memory.compare(stored) == []
-    assert len(stored) == len(memory.acknowledged) == len(memory.sent)
+    for one in (memory, large):
+        own = [(event_id, content) for event_id, content in stored if event_id in one.sent]
+        assert one.compare(own) == []
+        assert len(own) == len(one.acknowledged) == len(one.sent)
+    assert len(stored) == len(memory.sent) + len(large.sent)
 
 
 @asynccontextmanager
-async def slow_commits(running: Running) -> AsyncIterator[None]:
-    """Let each commit wait for a second meanwhile."""
+async def slow_commits(running: Running) -> AsyncIterator[asyncio.Event]:
+    """Let each commit wait for a second, until the event that it gives is set."""
     engine = db.connect(running.database.worker_url, connections_max=1)
-    going_on = True
+    over = asyncio.Event()
 
     async def slow_down(conn: AsyncConnection) -> None:
-        while going_on:
+        while not over.is_set():
             async with conn.begin():
                 await conn.exec_driver_sql(SLOW)
 
     async with engine.connect() as conn:
         slowing = asyncio.create_task(slow_down(conn))
         try:
-            yield
+            yield over
         finally:
-            going_on = False
+            over.set()
             await slowing
     await engine.dispose()
