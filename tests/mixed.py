@@ -43,7 +43,7 @@ async def sell_mixed(client: SuiteClient, start: datetime) -> None:
         await client.meters.CreateMeter(CreateMeterRequest(request_id=str(uuid4()), meter=meter))
     cent = Price(standard=StandardPrice(unit_amount="0.01"))
     version = PlanVersion(
-        interval_unit=IntervalUnit.INTERVAL_UNIT_YEAR,
+        interval_unit=IntervalUnit.INTERVAL_UNIT_MONTH,
         charges=[Charge(meter_code=code, price=cent) for code in METERS],
     )
     plan = Plan(code="pro", name="Pro", currency_code="USD")
