@@ -7,12 +7,13 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import grpc
 
 from cli.client import SuiteClient
 from tally.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
+from tests.chaos.expected import WEEK
 from tests.mixed import expected, sell_mixed, usage_of
 from tests.producing import Form, Memory, Producer
 from tests.suite import Suite
@@ -59,10 +60,11 @@ class Flood:
 
 @asynccontextmanager
 async def open_flood(suite: Suite, start: datetime, rng: random.Random) -> AsyncIterator[Flood]:
-    """Prepare a flood of a tenant of its own; its events are of the day that begins at `start`."""
+    """Prepare a flood of a tenant of its own; its subscriptions begin at `start`."""
     tenant = suite.new_tenant()
     metadata = (("authorization", f"Bearer {suite.token(tenant)}"),)
     channel = grpc.aio.insecure_channel(suite.stack.address("ingest"))
     async with suite.client(tenant) as client, channel:
         await sell_mixed(client, start)
-        yield Flood(client, IngestServiceStub(channel), metadata, start, rng)
+        day = start + WEEK - timedelta(hours=25)  # The last before the load, so none is late.
+        yield Flood(client, IngestServiceStub(channel), metadata, day, rng)
