@@ -66,5 +66,5 @@ async def open_flood(suite: Suite, start: datetime, rng: random.Random) -> Async
     channel = grpc.aio.insecure_channel(suite.stack.address("ingest"))
     async with suite.client(tenant) as client, channel:
         await sell_mixed(client, start)
-        day = start + WEEK - timedelta(hours=25)  # The last before the load, so none is late.
+        day = start + WEEK - timedelta(days=1)  # That of the load: one day is of one month.
         yield Flood(client, IngestServiceStub(channel), metadata, day, rng)
