@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,9 @@ class Texts:
     """Gives each text, as UTF-8, its place in the order in which they came; the first is b""."""
 
     def __init__(self) -> None:
-        self._places: defaultdict[bytes, int] = defaultdict()
-        self._places.default_factory = self._places.__len__
+        # Not by the dictionary's own length: it would refer to itself, and stay in memory with all
+        # its texts until Python looks for cycles.
+        self._places: defaultdict[bytes, int] = defaultdict(count().__next__)
         self.place(b"")
 
     def place(self, text: bytes) -> int:

@@ -34,7 +34,7 @@ from services.ingest.domain.wire import Ints
 from services.ingest.operations import metrics
 from services.ingest.operations.in_flight import InFlight
 from services.ingest.operations.recent_keys import Hashes, RecentKeys, key_hashes
-from services.ingest.operations.sealing_plain import NotPlain, seal_plain
+from services.ingest.operations.sealing_plain import NotPlain, may_be_plain, seal_plain
 from services.ingest.store import keys, rejected, segments, versions
 from services.ingest.store.segments import FloorRaised, Opened, SliceContent
 from services.ingest.store.slice_content import pack_content
@@ -81,8 +81,9 @@ async def seal(
     events = sum(one.events for one in requests)
     group = await _in_thread(events, _read_group, requests, in_flight.recent)
     async with in_flight.turn(group.hashes, _hashes(group.candidates, group.known)):
-        with suppress(NotPlain, FloorRaised):
-            return await _seal_plain(engine, clock, group)
+        if may_be_plain(group.candidates):
+            with suppress(NotPlain, FloorRaised):
+                return await _seal_plain(engine, clock, group)
         return await _seal_until_done(engine, clock, group)
 
 

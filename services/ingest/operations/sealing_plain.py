@@ -28,6 +28,15 @@ class NotPlain(Exception):
     """The group needs what only `sealing` does."""
 
 
+def may_be_plain(candidates: Candidates) -> bool:
+    """Tell whether it is worth trying.
+
+    Asked first, as large groups are the rule: a NotPlain would keep one in memory, by the frames
+    of its traceback, until Python looks for cycles.
+    """
+    return not candidates.faults and len(candidates.ids) <= PLAIN_EVENTS_MAX
+
+
 async def seal_plain(
     engine: AsyncEngine,
     clock: Clock,
@@ -39,13 +48,13 @@ async def seal_plain(
 ) -> tuple[Decision, int]:
     """Store what is new in `requests`; return the decision and the segment's number, 0 for none.
 
+    They may be plain.
+
     Raises:
-        NotPlain: an event is to be refused, or there are too many; nothing is written.
+        NotPlain: an event is to be refused; nothing is written.
         FloorRaised: meanwhile older events are refused than were then; nothing is written.
         Unavailable: as of `sealing.seal`.
     """
-    if candidates.faults or len(candidates.ids) > PLAIN_EVENTS_MAX:
-        raise NotPlain
     async with begin_driver(engine) as conn:
         distinct = identities.distinct
         new = await plain.store_new_keys(conn, shard, candidates, distinct)

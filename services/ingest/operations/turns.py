@@ -44,13 +44,21 @@ class Turns(Generic[Waiting]):
         little gets all of its requests in beside one of a tenant that sends much. At most 10,000
         events and 4 MiB; a request above that is a group of its own. Who was served last comes
         last in the next group.
+
+        Tenants of which few events wait make a group of their own while more of others do: it is
+        done long before a large one would be.
         """
+        light = self._light()
+        if light and len(light) < len(self._queues):
+            return self.take_light_group()
         return self._take(self._queues, GROUP_EVENTS_MAX, GROUP_BYTES_MAX)
 
     def take_light_group(self) -> list[Waiting]:
         """Take requests of tenants of which few events wait, until there are 1,000 of them."""
-        light = [one for one in self._queues if self._of[one] <= LIGHT_EVENTS_MAX]
-        return self._take(light, LIGHT_EVENTS_MAX, LIGHT_BYTES_MAX)
+        return self._take(self._light(), LIGHT_EVENTS_MAX, LIGHT_BYTES_MAX)
+
+    def _light(self) -> list[Tenant]:
+        return [one for one in self._queues if self._of[one] <= LIGHT_EVENTS_MAX]
 
     def _take(self, tenants: Iterable[Tenant], events_max: int, bytes_max: int) -> list[Waiting]:
         group: list[Waiting] = []

@@ -77,14 +77,15 @@ async def insert_keys(
     it has committed, and its key can be read. Worker role only: COPY FROM fails under row-level
     security.
     """
-    content = _copy_content(candidates, rows, opened_id)
-    try:
-        async with conn.begin_nested(), driver(conn) as raw:
-            await raw.copy_to_table(
-                "event_key", source=BytesIO(content), columns=COLUMNS, format="binary"
-            )
-    except asyncpg.UniqueViolationError:
-        return False
+    # Closed at the end: asyncpg's reader of it is in a cycle, and would keep the content.
+    with BytesIO(_copy_content(candidates, rows, opened_id)) as source:
+        try:
+            async with conn.begin_nested(), driver(conn) as raw:
+                await raw.copy_to_table(
+                    "event_key", source=source, columns=COLUMNS, format="binary"
+                )
+        except asyncpg.UniqueViolationError:
+            return False
     return True
 
 

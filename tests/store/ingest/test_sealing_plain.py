@@ -10,7 +10,7 @@ from libs.tenant import Tenant
 from services.ingest.domain.candidates import Submission
 from services.ingest.domain.verdicts import Judgement, Verdict
 from services.ingest.operations.sealing import SHARD, Sealed, _read_group, _seal, encode_slices
-from services.ingest.operations.sealing_plain import NotPlain, seal_plain
+from services.ingest.operations.sealing_plain import NotPlain, may_be_plain, seal_plain
 from tests.store.ingest.conftest import Log
 from tests.unit.ingest.events import OTHER_TENANT, TENANT, event, submission
 
@@ -20,6 +20,8 @@ ROUNDS = 30
 async def plain(log: Log, *group: Submission) -> Sealed:
     """Seal in the plain way, or not at all."""
     read = _read_group(group, log.in_flight.recent)
+    if not may_be_plain(read.candidates):
+        raise NotPlain
     arguments = (SHARD, group, read.candidates, read.identities, encode_slices)
     return Sealed(*await seal_plain(log.worker, log.clock, *arguments))
 

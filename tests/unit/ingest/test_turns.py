@@ -37,7 +37,7 @@ def test_a_flood_of_one_tenant_does_not_keep_another_out_of_the_next_group() -> 
 
 
 def test_who_does_not_fit_comes_first_in_the_next_group() -> None:
-    turns = queue((ONE, ("a", 6_000, 1)), (TWO, ("x", 6_000, 1)), (ONE, ("b", 1, 1)))
+    turns = queue((ONE, ("a", 6_000, 1)), (TWO, ("x", 6_000, 1)), (ONE, ("b", 2_000, 1)))
     assert names(turns.take_group()) == "a"
     assert names(turns.take_group()) == "xb"
 
@@ -50,11 +50,17 @@ def test_a_request_above_the_bytes_of_a_group_is_one_by_itself() -> None:
     assert names(turns.take_group()) == "x"
 
 
-def test_who_sends_little_gets_all_of_it_in_beside_one_request_of_a_flood() -> None:
+def test_who_sends_little_is_not_in_the_large_groups_of_a_flood_but_before_them() -> None:
     flood = [(ONE, (name, 5_000, 1)) for name in "abc"]
     turns = queue(*flood, *[(TWO, (name, 100, 1)) for name in "uvwxyz"])
-    assert names(turns.take_group()) == "auvwxyz"
-    assert names(turns.take_group()) == "bc"
+    assert names(turns.take_group()) == "uvwxyz"
+    assert names(turns.take_group()) == "ab"
+    assert names(turns.take_group()) == "c"
+
+
+def test_many_who_send_little_make_full_groups() -> None:
+    turns = queue(*[(Tenant(n), ("a", 1_000, 1)) for n in range(1, 13)])
+    assert len(turns.take_group()) == 10
 
 
 def test_a_light_group_has_requests_of_tenants_of_which_few_events_wait() -> None:
