@@ -68,9 +68,7 @@ async def seal_plain(
                 raise NotPlain
         decision = decide(requests, candidates, identities, stored)
         accepted = decision.accepted
-        if (
-            decision.refused
-        ):  # Perhaps not in conflict after all, but with what it was corrected to.
+        if decision.refused:  # Or it was corrected to just this: `sealing` finds out.
             raise NotPlain
         assert new.rows == frozenset(accepted.tolist())
         if not len(accepted):

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from dataclasses import dataclass
 
 from cli.client import SuiteClient
 from deploy.embedded.stack import Stack
 from tests.bench.ingest import measuring
-from tests.bench.pipeline import check_verdicts, recorder
 
 RATING = "rating"
 
@@ -46,28 +44,13 @@ async def measure(
     """
     stack.kill(RATING)
     try:
-        acked = await _send(client, prepared, in_flight)
+        started = time.perf_counter()
+        answers, _ = await measuring.record_all(client, prepared, in_flight=in_flight)
+        acked = time.perf_counter() - started
     finally:
         await asyncio.to_thread(stack.start_service, RATING)
     started = time.perf_counter()
     await measuring.settle(internal)
     caught_up = time.perf_counter() - started
+    prepared.check(answers)
     return CaughtUp(prepared.events / acked, prepared.events / caught_up)
-
-
-async def _send(client: SuiteClient, prepared: measuring.Prepared, in_flight: int) -> float:
-    """Return the seconds until the last answer."""
-    record = recorder(client, prepared.method)
-    waiting = deque(prepared.requests)
-    answers: list[bytes] = []
-
-    async def caller() -> None:
-        while waiting:
-            request = waiting.popleft()
-            answers.append(await record(request, timeout=measuring.DEADLINE_SECONDS))
-
-    started = time.perf_counter()
-    await asyncio.gather(*(caller() for _ in range(in_flight)))
-    taken = time.perf_counter() - started
-    check_verdicts(answers, fresh=prepared.fresh, events=prepared.events, method=prepared.method)
-    return taken

@@ -37,6 +37,10 @@ class Prepared:
     events: int
     fresh: int
 
+    def check(self, answers: Sequence[bytes]) -> None:
+        """Raise AssertionError unless every event was accepted once."""
+        check_verdicts(answers, fresh=self.fresh, events=self.events, method=self.method)
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -72,6 +76,19 @@ async def send(
     Raises:
         AssertionError: not every event was accepted once.
     """
+    started = time.perf_counter()
+    answers, acks = await record_all(client, prepared, in_flight=in_flight)
+    acked = time.perf_counter() - started
+    await settle(internal)
+    seen = time.perf_counter() - started
+    prepared.check(answers)
+    return Sent(acked, seen, acks)
+
+
+async def record_all(
+    client: SuiteClient, prepared: Prepared, *, in_flight: int
+) -> tuple[list[bytes], list[float]]:
+    """Send requests as fast as they are taken; return the answers, and the seconds of each."""
     record = recorder(client, prepared.method)
     waiting = deque(prepared.requests)
     acks: list[float] = []
@@ -84,13 +101,8 @@ async def send(
             answers.append(await record(request, timeout=DEADLINE_SECONDS))
             acks.append(time.perf_counter() - started)
 
-    started = time.perf_counter()
     await asyncio.gather(*(caller() for _ in range(in_flight)))
-    acked = time.perf_counter() - started
-    await settle(internal)
-    seen = time.perf_counter() - started
-    check_verdicts(answers, fresh=prepared.fresh, events=prepared.events, method=prepared.method)
-    return Sent(acked, seen, acks)
+    return answers, acks
 
 
 async def settle(internal: SuiteClient) -> None:

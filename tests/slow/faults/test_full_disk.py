@@ -24,13 +24,14 @@ SECONDS = 60
 FULL = ("RESOURCE_EXHAUSTED", "STORAGE_FULL")
 
 
+@pytest.fixture
+def disk() -> Iterator[Disk]:
+    with small_disk(DISK_MIB) as disk:
+        yield disk
+
+
 class TestDataDisk:
     """The disk of PostgreSQL's data is full, that of its WAL is not."""
-
-    @pytest.fixture
-    def disk(self) -> Iterator[Disk]:
-        with small_disk(DISK_MIB) as disk:
-            yield disk
 
     @pytest.fixture
     def data_folder(self, disk: Disk) -> Path:
@@ -62,11 +63,6 @@ class TestWalDisk:
     """The disk of the WAL is full: PostgreSQL itself stops, and its operator starts it again."""
 
     @pytest.fixture
-    def disk(self) -> Iterator[Disk]:
-        with small_disk(DISK_MIB) as disk:
-            yield disk
-
-    @pytest.fixture
     def wal_folder(self, disk: Disk) -> Path:
         return disk.folder
 
@@ -91,11 +87,6 @@ class TestWalDisk:
 
 class TestNatsDisk:
     """JetStream has no space: it is the fast path, and never the proof."""
-
-    @pytest.fixture
-    def disk(self) -> Iterator[Disk]:
-        with small_disk(DISK_MIB) as disk:
-            yield disk
 
     @pytest.fixture
     def nats_folder(self, disk: Disk) -> Path:
