@@ -34,6 +34,7 @@ PAGE_SIZE_DEFAULT = 100
 PAGE_BYTES_MAX = 3 * 1024 * 1024  # Below the 4 MiB that gRPC clients take by default.
 INT64_MAX = 2**63 - 1
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DATE_YEAR_MIN, DATE_YEAR_MAX = 1_900, 9_000  # Far from where dates begin and end.
 TIMESTAMP_SECONDS_MIN, TIMESTAMP_SECONDS_MAX = -62_135_596_800, 253_402_300_799
 
 Value = TypeVar("Value")
@@ -249,6 +250,18 @@ def day_period(first_day: date, end_day: date, time_zone: str) -> DayPeriod:
 def read_date(message: CivilDate) -> date:
     """Read a day that another service wrote."""
     return date(message.year, message.month, message.day)
+
+
+def parse_date(message: CivilDate, field: str) -> date:
+    """Read a day of the years 1900 to 9000, as its caller wrote it."""
+    if not DATE_YEAR_MIN <= message.year <= DATE_YEAR_MAX:
+        problem = f"the year is {message.year}, must be {DATE_YEAR_MIN} to {DATE_YEAR_MAX}"
+        raise FieldInvalid(field, problem)
+    try:
+        return read_date(message)
+    except ValueError:
+        written = f"{message.year}-{message.month:02}-{message.day:02}"
+        raise FieldInvalid(field, f"{written} is no day of the calendar") from None
 
 
 def period_message(start: datetime, end: datetime) -> PeriodMessage:

@@ -17,6 +17,7 @@ from services.rating.domain.meter_rules import DIMENSIONS_MAX
 from services.rating.domain.plan import (
     BUCKETS_MAX,
     CHARGES_MAX,
+    INTERVAL_COUNT_MAX,
     Charge,
     FilterBucket,
     IntervalUnit,
@@ -44,8 +45,10 @@ def parse_version(message: pb.PlanVersion, now: datetime) -> PlanVersion:
         unit = parse_enum(
             message.interval_unit, pb.IntervalUnit, "version.interval_unit", prefix="INTERVAL_UNIT_"
         )
-    if message.interval_count not in (0, 1):
-        faults.add("version.interval_count", f"is {message.interval_count}, must be 1")
+    count = message.interval_count or 1
+    if not 1 <= count <= INTERVAL_COUNT_MAX:
+        problem = f"is {count}, must be 1 to {INTERVAL_COUNT_MAX}"
+        faults.add("version.interval_count", problem)
     with faults.gathered():
         base_amount = parse_optional(message.base_amount, "version.base_amount")
     timing: Timing | None = None
@@ -69,6 +72,7 @@ def parse_version(message: pb.PlanVersion, now: datetime) -> PlanVersion:
         charges=charges,
         created_at=now,
         fixed_charges=fixed_charges,
+        interval_count=count,
     )
 
 

@@ -29,6 +29,7 @@ from services.rating.domain.prorated_rules import prorated_meter_faults
 CHARGES_MAX = 200
 FIXED_CHARGES_MAX = 100
 BUCKETS_MAX = 100
+INTERVAL_COUNT_MAX = 366
 # Far beyond any use, and so far from what 64 bits hold that an invoice of hundreds of periods fits,
 # its taxes included.
 PERIOD_MINOR_MAX = 10**15
@@ -64,8 +65,23 @@ class PlanArchived(Refused):
 class IntervalUnit(StrEnum):
     """The unit of a billing interval; values are those of the contract, in lower case."""
 
+    DAY = "day"
     WEEK = "week"
     MONTH = "month"
+    QUARTER = "quarter"
+    HALF_YEAR = "half_year"
+    YEAR = "year"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """How long a billing period is: so many units."""
+
+    unit: IntervalUnit
+    count: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.unit}" if self.count == 1 else f"{self.count} {self.unit}"
 
 
 class Timing(StrEnum):
@@ -159,6 +175,12 @@ class PlanVersion:
     charges: tuple[Charge, ...]
     created_at: datetime
     fixed_charges: tuple[FixedCharge, ...] = ()
+    interval_count: int = 1
+
+    @property
+    def interval(self) -> Interval:
+        """How long its billing periods are."""
+        return Interval(self.interval_unit, self.interval_count)
 
     def has_fixed(self, timing: Timing) -> bool:
         """Tell whether any fixed charge is billed then."""

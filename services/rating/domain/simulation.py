@@ -70,15 +70,15 @@ def check_comparable(candidates: Sequence[Candidate]) -> None:
     faults: list[FieldInvalid] = []
     first, places = candidates[0], dict[UUID, int]()
     for place, one in enumerate(candidates):
-        path, unit = f"candidates[{place}]", one.version.interval_unit
+        path, interval = f"candidates[{place}]", one.version.interval
         same = places.setdefault(one.version.plan_version_id, place)
         if same != place:
             faults.append(FieldInvalid(path, f"is the version of candidates[{same}]"))
         if one.currency != first.currency:
             problem = f"is priced in {one.currency}, candidates[0] in {first.currency}"
             faults.append(FieldInvalid(path, problem))
-        if unit is not first.version.interval_unit:
-            problem = f"is priced by {unit}, candidates[0] by {first.version.interval_unit}"
+        if interval != first.version.interval:
+            problem = f"is priced by {interval}, candidates[0] by {first.version.interval}"
             faults.append(FieldInvalid(path, problem))
     if faults:
         raise FieldsInvalid(faults)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from libs.errors import AlreadyExists, FieldInvalid, NotFound, Refused
+from services.rating.domain.calendar import BillingTime, Calendar
+from services.rating.domain.plan import Interval
 
 COLLECTION_DELAY_S = 600
 COLLECTION_DELAY_S_MAX = 30 * 86_400
@@ -59,6 +62,13 @@ class Subscription:
     default_for_usage: bool
     collection_delay_s: int
     created_at: datetime
+    billing_time: BillingTime
+    anchor_day: date  # In its zone; periods are counted from it, also after a change of plan.
+
+    def calendar(self, interval: Interval) -> Calendar:
+        """Return the periods of `interval` that it would be billed by."""
+        zone = ZoneInfo(self.time_zone)
+        return Calendar(interval, zone, self.billing_time, self.anchor_day)
 
 
 def status_at(start: datetime, end: datetime | None, now: datetime) -> SubscriptionStatus:

@@ -10,8 +10,7 @@ from zoneinfo import ZoneInfo
 
 from libs.errors import NotFound
 from libs.period import local_day
-from services.rating.domain.calendar import whole_period
-from services.rating.domain.plan import FixedCharge, IntervalUnit, PlanVersion
+from services.rating.domain.plan import FixedCharge, Interval, PlanVersion
 from services.rating.domain.subscription import Subscription
 
 
@@ -45,7 +44,7 @@ def place(change: UnitChange) -> tuple[date, int]:
 
 
 def effective_day(
-    effective: Effective, unit: IntervalUnit, subscription: Subscription, now: datetime
+    effective: Effective, interval: Interval, subscription: Subscription, now: datetime
 ) -> date:
     """Return the first local day of a change asked for at `now`, not before the first day.
 
@@ -53,7 +52,7 @@ def effective_day(
     """
     zone = ZoneInfo(subscription.time_zone)
     day = local_day(max(now, subscription.start), zone)
-    return day if effective is Effective.NOW else whole_period(unit, day).end_day
+    return day if effective is Effective.NOW else subscription.calendar(interval).whole(day).end_day
 
 
 def find_charge(version: PlanVersion, code: str) -> FixedCharge:

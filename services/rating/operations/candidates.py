@@ -98,12 +98,15 @@ async def _check_selected(
     conn: AsyncConnection, tenant: Tenant, candidate: Candidate, selection: Selection
 ) -> None:
     """Check that all that is selected is billed as `candidate` is, and with it the others."""
-    unit = candidate.version.interval_unit
-    other = await store.find_other(conn, tenant, selection, currency=candidate.currency, unit=unit)
+    interval = candidate.version.interval
+    other = await store.find_other(
+        conn, tenant, selection, currency=candidate.currency, interval=interval
+    )
     if other is None:
         return
     subscription_id, currency, own = other
     if currency != candidate.currency:
         problem = f"{subscription_id} is billed in {currency}, not in {candidate.currency}"
         raise CurrencyMismatch(problem, metadata={"subscription_id": subscription_id})
-    raise FieldInvalid("candidates", f"are priced by {unit}; {subscription_id} is billed by {own}")
+    problem = f"are priced by {interval}; {subscription_id} is billed by {own}"
+    raise FieldInvalid("candidates", problem)

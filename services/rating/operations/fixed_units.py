@@ -74,7 +74,7 @@ async def update_fixed_units(
         change = UnitChange(
             charge_code=charge.code,
             number=1 + sum(one.charge_code == charge.code for one in known),
-            from_day=effective_day(wanted.effective, version.interval_unit, found, now),
+            from_day=effective_day(wanted.effective, version.interval, found, now),
             units=wanted.units,
             changed_at=now,
         )

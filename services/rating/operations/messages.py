@@ -7,7 +7,8 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from libs.money import DIVIDING, Money
 from libs.quantity import decimal_text
-from libs.wire import day_period, money_message, period_message, timestamp
+from libs.wire import civil_date, day_period, money_message, period_message, timestamp
+from services.rating.domain.calendar import BillingTime
 from services.rating.domain.fee import PLACES, Fee, FeeKey, FeeKind
 from services.rating.domain.filters import DimensionFilter
 from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
@@ -23,6 +24,9 @@ from tally.rating.v1 import billing_period_pb2 as period_pb
 from tally.rating.v1 import plan_service_pb2 as plan_pb
 from tally.rating.v1 import subscription_service_pb2 as subscription_pb
 
+BILLING_TIMES = {
+    each: subscription_pb.BillingTime.Value(f"BILLING_TIME_{each.name}") for each in BillingTime
+}
 INTERVAL_UNITS = {
     each: plan_pb.IntervalUnit.Value(f"INTERVAL_UNIT_{each.name}") for each in IntervalUnit
 }
@@ -56,7 +60,7 @@ def version_message(version: PlanVersion) -> plan_pb.PlanVersion:
         plan_version_id=str(version.plan_version_id),
         version=version.version,
         interval_unit=INTERVAL_UNITS[version.interval_unit],
-        interval_count=1,
+        interval_count=version.interval_count,
         base_amount=_optional(version.base_amount),
         base_timing=TIMINGS[version.base_timing]
         if version.base_timing
@@ -84,6 +88,8 @@ def subscription_message(subscription: Subscription) -> subscription_pb.Subscrip
         collection_delay_s=subscription.collection_delay_s,
         currency_code=subscription.currency,
         created_at=timestamp(subscription.created_at),
+        billing_time=BILLING_TIMES[subscription.billing_time],
+        anchor_day=civil_date(subscription.anchor_day),
     )
 
 

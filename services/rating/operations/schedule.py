@@ -58,8 +58,7 @@ async def write_periods(
     for each in unwritten:
         subscription, uid = each.subscription, each.subscription.subscription_uid
         ahead = stretches_after(
-            each.version.interval_unit,
-            ZoneInfo(subscription.time_zone),
+            subscription.calendar(each.version.interval),
             start=subscription.start,
             end=subscription.end,
             after=before[uid].written_day,
@@ -96,8 +95,7 @@ async def cut_periods(
     if written is None:
         return
     every = stretches(
-        version.interval_unit,
-        ZoneInfo(subscription.time_zone),
+        subscription.calendar(version.interval),
         subscription.start,
         subscription.end,
     )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs import outbox, requests
 from libs.db import begin
+from libs.period import local_day
 from libs.requests import Request
 from libs.tenant import Tenant
 from libs.wire import Page, page_token, parse_page_token
+from services.rating.domain.calendar import BillingTime
 from services.rating.domain.plan import Plan, PlanVersion
 from services.rating.domain.subscription import (
     Subscription,
@@ -50,6 +53,8 @@ class Wish:
     time_zone: str
     default_for_usage: bool
     collection_delay_s: int
+    billing_time: BillingTime = BillingTime.CALENDAR
+    anchor_day: date | None = None  # None: the local day of the start.
 
 
 async def create_subscription(
@@ -226,4 +231,6 @@ def _granted(wish: Wish, plan: Plan, version: PlanVersion, now: datetime) -> Sub
         default_for_usage=wish.default_for_usage,
         collection_delay_s=wish.collection_delay_s,
         created_at=now,
+        billing_time=wish.billing_time,
+        anchor_day=wish.anchor_day or local_day(start, ZoneInfo(wish.time_zone)),
     )

@@ -35,6 +35,7 @@ def write_body(version: PlanVersion) -> Json:
     """Return what of `version` is stored as JSON."""
     return {
         "interval_unit": version.interval_unit,
+        "interval_count": version.interval_count,
         "base_amount": decimal_text(version.base_amount),
         "base_timing": version.base_timing,
         "charges": [_write_charge(charge) for charge in version.charges],
@@ -55,6 +56,7 @@ def read_body(row: Any) -> PlanVersion:
         charges=tuple(_read_charge(charge) for charge in body["charges"]),
         created_at=row.created_at,
         fixed_charges=tuple(_read_fixed(charge) for charge in body["fixed_charges"]),
+        interval_count=body["interval_count"],
     )
 
 

@@ -111,6 +111,8 @@ subscriptions = Table(
     # none is left to write, or none was written.
     Column("extend_at", INSTANT),
     Column("written_day", Date),
+    required("billing_time", Text),
+    required("anchor_day", Date),  # In its zone.
     PrimaryKeyConstraint("tenant", "subscription_uid"),
     ForeignKeyConstraint(
         ["tenant", "plan_version_id"],
@@ -120,6 +122,7 @@ subscriptions = Table(
     CheckConstraint("starts_at <= ends_at", name="ends_after_it_starts"),
     CheckConstraint("status <> 'terminated' OR ends_at IS NOT NULL", name="terminated_has_an_end"),
     CheckConstraint("collection_delay_s >= 0", name="delay_is_not_negative"),
+    CheckConstraint("billing_time IN ('calendar', 'anniversary')", name="billing_time_is_known"),
     Index(
         "subscriptions_live_id",
         "tenant",

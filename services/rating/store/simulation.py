@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.schema import among
 from libs.tenant import Tenant
 from services.rating.domain.period import BillingPeriod, PeriodKind
-from services.rating.domain.plan import IntervalUnit
+from services.rating.domain.plan import Interval, IntervalUnit
 from services.rating.domain.simulation import Candidate, StoredVersion
 from services.rating.store.periods import read_period, select_periods
 from services.rating.store.plan_body import read_body
@@ -76,16 +76,26 @@ async def find_other(
     selection: Selection,
     *,
     currency: str,
-    unit: IntervalUnit,
-) -> tuple[str, str, IntervalUnit] | None:
+    interval: Interval,
+) -> tuple[str, str, Interval] | None:
     """Return a subscription of another currency or interval: its id and both of them.
 
     None if there is no such period in the selection.
     """
     own_unit = plan_versions.c.body["interval_unit"].astext
-    strange = (billing_periods.c.currency != currency) | (own_unit != str(unit))
+    own_count = plan_versions.c.body["interval_count"].as_integer()
+    strange = (
+        (billing_periods.c.currency != currency)
+        | (own_unit != str(interval.unit))
+        | (own_count != interval.count)
+    )
     query = (
-        select(billing_periods.c.subscription_id, billing_periods.c.currency, own_unit.label("own"))
+        select(
+            billing_periods.c.subscription_id,
+            billing_periods.c.currency,
+            own_unit.label("own_unit"),
+            own_count.label("own_count"),
+        )
         .join(
             plan_versions,
             (plan_versions.c.tenant == billing_periods.c.tenant)
@@ -96,7 +106,10 @@ async def find_other(
         .limit(1)
     )
     row = (await conn.execute(query)).one_or_none()
-    return None if row is None else (row.subscription_id, row.currency, IntervalUnit(row.own))
+    if row is None:
+        return None
+    own = Interval(IntervalUnit(row.own_unit), row.own_count)
+    return row.subscription_id, row.currency, own
 
 
 async def load_bounds(

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.schema import among
 from libs.tenant import Tenant
+from services.rating.domain.calendar import BillingTime
 from services.rating.domain.subscription import (
     Subscription,
     SubscriptionIdTaken,
@@ -60,6 +61,8 @@ async def insert_subscription(
         default_for_usage=subscription.default_for_usage,
         collection_delay_s=subscription.collection_delay_s,
         created_at=subscription.created_at,
+        billing_time=subscription.billing_time,
+        anchor_day=subscription.anchor_day,
     )
     if (await conn.execute(adding.on_conflict_do_nothing())).rowcount == 0:
         raise SubscriptionIdTaken(
@@ -283,6 +286,8 @@ def read_subscription(row: Row[Any]) -> Subscription:
         default_for_usage=row.default_for_usage,
         collection_delay_s=row.collection_delay_s,
         created_at=row.created_at.astimezone(UTC),
+        billing_time=BillingTime(row.billing_time),
+        anchor_day=row.anchor_day,
     )
 
 

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.rating.domain.calendar import Stretch, stretches
-from services.rating.domain.plan import IntervalUnit
+from services.rating.domain.calendar import BillingTime, Calendar, Stretch, stretches
+from services.rating.domain.plan import Interval, IntervalUnit
 
 zones = st.sampled_from(
     [
@@ -25,7 +25,7 @@ zones = st.sampled_from(
         "Africa/Casablanca",
     ]
 ).map(ZoneInfo)
-units = st.sampled_from(IntervalUnit)
+units = st.sampled_from([IntervalUnit.WEEK, IntervalUnit.MONTH])
 starts = st.datetimes(min_value=datetime(2009, 1, 1), max_value=datetime(2025, 1, 1)).map(
     lambda naive: naive.replace(tzinfo=UTC)
 )
@@ -38,7 +38,8 @@ def begins(unit: IntervalUnit, day: date) -> bool:
 
 
 def billed(unit: IntervalUnit, zone: ZoneInfo, start: datetime, length: timedelta) -> list[Stretch]:
-    return list(stretches(unit, zone, start, start + length))
+    calendar = Calendar(Interval(unit), zone, BillingTime.CALENDAR, start.date())
+    return list(stretches(calendar, start, start + length))
 
 
 @given(units, zones, starts, lengths)

@@ -10,9 +10,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.rating.domain.calendar import stretches, stretches_after, through
+from services.rating.domain.calendar import (
+    BillingTime,
+    Calendar,
+    stretches,
+    stretches_after,
+    through,
+)
 from services.rating.domain.period import PeriodKind, planned_periods
-from services.rating.domain.plan import Charge, IntervalUnit, PlanVersion, Timing
+from services.rating.domain.plan import Charge, Interval, IntervalUnit, PlanVersion, Timing
 from services.rating.domain.price import StandardPrice
 
 WEEK, MONTH = IntervalUnit.WEEK, IntervalUnit.MONTH
@@ -23,10 +29,15 @@ def instant(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
+def by_calendar(unit: IntervalUnit, zone: ZoneInfo = UTC_ZONE) -> Calendar:
+    return Calendar(Interval(unit), zone, BillingTime.CALENDAR, date(2024, 1, 31))
+
+
 def fee_days(
     unit: IntervalUnit, start: str, end: str | None, *, zone: str = "UTC"
 ) -> list[tuple[str, str]]:
-    found = stretches(unit, ZoneInfo(zone), instant(start), end and instant(end) or None)
+    calendar = by_calendar(unit, ZoneInfo(zone))
+    found = stretches(calendar, instant(start), end and instant(end) or None)
     days = [each.fee_days for each in islice(found, 3)]
     return [(f"{each.first_day:%m-%d}", f"{each.end_day:%m-%d}") for each in days]
 
@@ -52,7 +63,7 @@ def test_first_and_last_periods_are_cut_to_local_days(
 
 def test_usage_counts_from_the_exact_start_to_the_exact_end() -> None:
     start, end = instant("2024-01-15T10:00"), instant("2024-02-03T11:30")
-    found = list(stretches(MONTH, UTC_ZONE, start, end))
+    found = list(stretches(by_calendar(MONTH), start, end))
     assert [(each.usage.start, each.usage.end) for each in found] == [
         (start, instant("2024-02-01T00:00")),
         (instant("2024-02-01T00:00"), end),
@@ -61,7 +72,7 @@ def test_usage_counts_from_the_exact_start_to_the_exact_end() -> None:
 
 def test_months_begin_at_local_midnight_through_a_change_of_clocks() -> None:
     melbourne = ZoneInfo("Australia/Melbourne")
-    found = stretches(MONTH, melbourne, instant("2014-02-28T13:00"), None)
+    found = stretches(by_calendar(MONTH, melbourne), instant("2014-02-28T13:00"), None)
     starts = [each.usage.start for each in islice(found, 3)]
     assert starts == [
         instant("2014-02-28T13:00"),
@@ -78,16 +89,16 @@ def test_the_local_start_day_decides_how_much_of_the_week_is_left() -> None:
 
 def test_periods_are_known_up_to_the_one_after_the_present() -> None:
     start = instant("2024-01-15T10:00")
-    found = through(stretches(MONTH, UTC_ZONE, start, None), instant("2024-02-10T00:00"))
+    found = through(stretches(by_calendar(MONTH), start, None), instant("2024-02-10T00:00"))
     assert [each.whole.first_day.month for each in found] == [1, 2, 3]
 
 
 def test_stretches_go_on_after_what_is_written() -> None:
     start, end = instant("2024-01-15T10:00"), instant("2024-03-01T00:00")
-    after = stretches_after(MONTH, UTC_ZONE, start=start, end=end, after=date(2024, 1, 1))
-    whole = list(stretches(MONTH, UTC_ZONE, start, end))
+    after = stretches_after(by_calendar(MONTH), start=start, end=end, after=date(2024, 1, 1))
+    whole = list(stretches(by_calendar(MONTH), start, end))
     assert list(after) == whole[1:]
-    done = stretches_after(MONTH, UTC_ZONE, start=start, end=end, after=date(2024, 2, 1))
+    done = stretches_after(by_calendar(MONTH), start=start, end=end, after=date(2024, 2, 1))
     assert list(done) == []
 
 
@@ -100,7 +111,7 @@ def test_stretches_go_on_after_what_is_written() -> None:
 )
 def test_base_fees_are_due_at_an_end_of_their_period(timing: Timing, due: list[str]) -> None:
     start = instant("2024-01-15T10:00")
-    two = list(islice(stretches(MONTH, UTC_ZONE, start, None), 2))
+    two = list(islice(stretches(by_calendar(MONTH), start, None), 2))
     charge = Charge("c", "c", "", StandardPrice(Decimal(1)), ())
     version = PlanVersion(UUID(int=1), 1, MONTH, Decimal(9), timing, (charge,), start)
     planned = list(

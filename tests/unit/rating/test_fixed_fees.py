@@ -14,11 +14,18 @@ import pytest
 
 from libs.errors import FieldInvalid
 from libs.period import DayPeriod
-from services.rating.domain.calendar import stretches
+from services.rating.domain.calendar import BillingTime, Calendar, stretches
 from services.rating.domain.fee import Fee
 from services.rating.domain.fixed_fees import check_fixed_charges, fixed_fees
 from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus, planned_periods
-from services.rating.domain.plan import FixedCharge, FixedPrice, IntervalUnit, PlanVersion, Timing
+from services.rating.domain.plan import (
+    FixedCharge,
+    FixedPrice,
+    Interval,
+    IntervalUnit,
+    PlanVersion,
+    Timing,
+)
 from services.rating.domain.price import (
     GraduatedPrice,
     StandardPrice,
@@ -192,9 +199,10 @@ def test_each_period_has_the_charges_of_its_time() -> None:
 
 def test_fixed_charges_alone_make_the_periods_that_bill_them() -> None:
     start = datetime(2026, 4, 16, 10, tzinfo=UTC)
+    months = Calendar(Interval(IntervalUnit.MONTH), ZONE, BillingTime.CALENDAR, start.date())
 
     def planned(*charges: FixedCharge) -> list[tuple[str, str]]:
-        two = islice(stretches(IntervalUnit.MONTH, ZONE, start, None), 2)
+        two = islice(stretches(months, start, None), 2)
         delay = timedelta(minutes=10)
         found = planned_periods(two, a_version(*charges), start=start, collection_delay=delay)
         return [(str(one.kind), f"{one.due_at:%m-%d %H:%M}") for one in found]
@@ -236,9 +244,11 @@ def test_a_change_begins_on_a_local_day(now: str, effective: Effective, day: dat
         default_for_usage=False,
         collection_delay_s=600,
         created_at=start,
+        billing_time=BillingTime.CALENDAR,
+        anchor_day=start.date(),
     )
     at = datetime.fromisoformat(now).replace(tzinfo=UTC)
-    assert effective_day(effective, IntervalUnit.MONTH, subscription, at) == day
+    assert effective_day(effective, Interval(IntervalUnit.MONTH), subscription, at) == day
 
 
 def test_units_that_cost_more_than_can_be_billed_are_refused() -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from libs.money import round_minor
 from libs.period import DayPeriod, Period, local_day
 from services.invoicing.domain.tax import Tax, tax_lines
-from services.rating.domain.anniversary import anniversary_period
-from services.rating.domain.calendar import whole_period
+from services.rating.domain.calendar import BillingTime, Calendar
 from services.rating.domain.cell import merged
 from services.rating.domain.counting import cell_of
 from services.rating.domain.day_counts import days_between
@@ -22,7 +21,7 @@ from services.rating.domain.graduated_percentage import GraduatedPercentagePrice
 from services.rating.domain.instant import InstantPrice, prorated_steps, replay
 from services.rating.domain.meter import Aggregation, Meter
 from services.rating.domain.percentage import PercentagePrice, rate_events
-from services.rating.domain.plan import IntervalUnit
+from services.rating.domain.plan import Interval, IntervalUnit
 from services.rating.domain.price import GraduatedPrice, Row, StandardPrice, amount_of, rate
 from services.rating.domain.prorated_graduated import rate_prorated_graduated
 from services.rating.domain.prorated_sum import sum_entries
@@ -107,16 +106,11 @@ def _window(subscription: Given, action: str, at: datetime) -> _Window:
         raise ValueError(f"the action {action} is unknown")
     start = instant(subscription.text("started_at"))
     first_day, day = local_day(start, UTC_ZONE), local_day(at, UTC_ZONE)
-    billing_time = subscription.text("billing_time")
-
-    def holding(day: date) -> DayPeriod:
-        if billing_time == "anniversary":
-            return anniversary_period(first_day, 1, day)
-        return whole_period(IntervalUnit.MONTH, day)
-
-    whole = holding(day)
+    billing_time = BillingTime(subscription.text("billing_time"))
+    calendar = Calendar(Interval(IntervalUnit.MONTH), UTC_ZONE, billing_time, first_day)
+    whole = calendar.whole(day)
     if action == "bill":
-        whole = holding(whole.first_day - DAY)
+        whole = calendar.whole(whole.first_day - DAY)
     bounds = whole.instants(UTC_ZONE)
     ends = action == "terminate"
     return _Window(

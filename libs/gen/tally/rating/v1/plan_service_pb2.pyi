@@ -35,9 +35,17 @@ class _IntervalUnitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Interval
     INTERVAL_UNIT_UNSPECIFIED: _IntervalUnit.ValueType  # 0
     """Refused."""
     INTERVAL_UNIT_WEEK: _IntervalUnit.ValueType  # 1
-    """From Monday to Sunday."""
+    """Seven days; by the calendar from Monday to Sunday."""
     INTERVAL_UNIT_MONTH: _IntervalUnit.ValueType  # 2
-    """A month of the calendar."""
+    """By the calendar from the first of a month."""
+    INTERVAL_UNIT_DAY: _IntervalUnit.ValueType  # 3
+    """A local day."""
+    INTERVAL_UNIT_QUARTER: _IntervalUnit.ValueType  # 4
+    """Three months; by the calendar from January, April, July or October."""
+    INTERVAL_UNIT_HALF_YEAR: _IntervalUnit.ValueType  # 5
+    """Six months; by the calendar from January or July."""
+    INTERVAL_UNIT_YEAR: _IntervalUnit.ValueType  # 6
+    """Twelve months; by the calendar from January."""
 
 class IntervalUnit(_IntervalUnit, metaclass=_IntervalUnitEnumTypeWrapper):
     """The unit of a billing interval."""
@@ -45,9 +53,17 @@ class IntervalUnit(_IntervalUnit, metaclass=_IntervalUnitEnumTypeWrapper):
 INTERVAL_UNIT_UNSPECIFIED: IntervalUnit.ValueType  # 0
 """Refused."""
 INTERVAL_UNIT_WEEK: IntervalUnit.ValueType  # 1
-"""From Monday to Sunday."""
+"""Seven days; by the calendar from Monday to Sunday."""
 INTERVAL_UNIT_MONTH: IntervalUnit.ValueType  # 2
-"""A month of the calendar."""
+"""By the calendar from the first of a month."""
+INTERVAL_UNIT_DAY: IntervalUnit.ValueType  # 3
+"""A local day."""
+INTERVAL_UNIT_QUARTER: IntervalUnit.ValueType  # 4
+"""Three months; by the calendar from January, April, July or October."""
+INTERVAL_UNIT_HALF_YEAR: IntervalUnit.ValueType  # 5
+"""Six months; by the calendar from January or July."""
+INTERVAL_UNIT_YEAR: IntervalUnit.ValueType  # 6
+"""Twelve months; by the calendar from January."""
 Global___IntervalUnit: _TypeAlias = IntervalUnit  # noqa: Y015
 
 class _Timing:
@@ -142,7 +158,9 @@ class PlanVersion(_message.Message):
     interval_unit: Global___IntervalUnit.ValueType
     """How long a billing period is."""
     interval_count: _builtins.int
-    """How many units an interval has; only 1 for now."""
+    """How many units an interval has, up to 366; 0 on creation: 1. By the calendar, those of several
+    units are counted from the unit that holds the subscription's anchor day.
+    """
     base_amount: _builtins.str
     """Decimal in currency units, at most 10^15 minor units; empty: no base fee."""
     base_timing: Global___Timing.ValueType

@@ -50,6 +50,30 @@ SUBSCRIPTION_STATUS_TERMINATED: SubscriptionStatus.ValueType  # 3
 """Its end has passed."""
 Global___SubscriptionStatus: _TypeAlias = SubscriptionStatus  # noqa: Y015
 
+class _BillingTime:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BillingTimeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BillingTime.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BILLING_TIME_UNSPECIFIED: _BillingTime.ValueType  # 0
+    """On creation: BILLING_TIME_CALENDAR. Never answered."""
+    BILLING_TIME_CALENDAR: _BillingTime.ValueType  # 1
+    """Weeks on Monday; months, quarters, halves and years on their first day."""
+    BILLING_TIME_ANNIVERSARY: _BillingTime.ValueType  # 2
+    """All on the anchor day: from 31 January by the month on 28 February, 31 March, 30 April."""
+
+class BillingTime(_BillingTime, metaclass=_BillingTimeEnumTypeWrapper):
+    """Where the periods of a subscription begin."""
+
+BILLING_TIME_UNSPECIFIED: BillingTime.ValueType  # 0
+"""On creation: BILLING_TIME_CALENDAR. Never answered."""
+BILLING_TIME_CALENDAR: BillingTime.ValueType  # 1
+"""Weeks on Monday; months, quarters, halves and years on their first day."""
+BILLING_TIME_ANNIVERSARY: BillingTime.ValueType  # 2
+"""All on the anchor day: from 31 January by the month on 28 February, 31 March, 30 April."""
+Global___BillingTime: _TypeAlias = BillingTime  # noqa: Y015
+
 class _UnitsEffective:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -101,6 +125,8 @@ class Subscription(_message.Message):
     COLLECTION_DELAY_S_FIELD_NUMBER: _builtins.int
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    BILLING_TIME_FIELD_NUMBER: _builtins.int
+    ANCHOR_DAY_FIELD_NUMBER: _builtins.int
     subscription_id: _builtins.str
     """Chosen by the client, unique while pending or active; 1 to 255 bytes. Events name it."""
     subscription_uid: _builtins.str
@@ -121,6 +147,8 @@ class Subscription(_message.Message):
     """How long after the end of usage a period is billed, in seconds; absent: 600."""
     currency_code: _builtins.str
     """ISO 4217 code, of its plan."""
+    billing_time: Global___BillingTime.ValueType
+    """Where its periods begin; unspecified on creation: with weeks and months."""
     @_builtins.property
     def start(self) -> _timestamp_pb2.Timestamp:
         """The first instant; absent on creation: now."""
@@ -132,6 +160,12 @@ class Subscription(_message.Message):
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
+
+    @_builtins.property
+    def anchor_day(self) -> _period_pb2.CivilDate:
+        """The local day in its zone from which periods are counted; absent on creation: that of its start.
+        A change of plan keeps it.
+        """
 
     def __init__(
         self,
@@ -149,10 +183,12 @@ class Subscription(_message.Message):
         collection_delay_s: _builtins.int | None = ...,
         currency_code: _builtins.str = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        billing_time: Global___BillingTime.ValueType = ...,
+        anchor_day: _period_pb2.CivilDate | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s", "collection_delay_s", b"collection_delay_s", "created_at", b"created_at", "end", b"end", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s", "anchor_day", b"anchor_day", "collection_delay_s", b"collection_delay_s", "created_at", b"created_at", "end", b"end", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s", "collection_delay_s", b"collection_delay_s", "created_at", b"created_at", "currency_code", b"currency_code", "customer_id", b"customer_id", "default_for_usage", b"default_for_usage", "end", b"end", "plan_code", b"plan_code", "plan_version", b"plan_version", "start", b"start", "status", b"status", "subscription_id", b"subscription_id", "subscription_uid", b"subscription_uid", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s", "anchor_day", b"anchor_day", "billing_time", b"billing_time", "collection_delay_s", b"collection_delay_s", "created_at", b"created_at", "currency_code", b"currency_code", "customer_id", b"customer_id", "default_for_usage", b"default_for_usage", "end", b"end", "plan_code", b"plan_code", "plan_version", b"plan_version", "start", b"start", "status", b"status", "subscription_id", b"subscription_id", "subscription_uid", b"subscription_uid", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__collection_delay_s: _TypeAlias = _typing.Literal["collection_delay_s"]  # noqa: Y015
     _WhichOneofArgType__collection_delay_s: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s"]  # noqa: Y015
