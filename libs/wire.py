@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import re
+from calendar import monthrange
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -254,14 +255,16 @@ def read_date(message: CivilDate) -> date:
 
 def parse_date(message: CivilDate, field: str) -> date:
     """Read a day of the years 1900 to 9000, as its caller wrote it."""
-    if not DATE_YEAR_MIN <= message.year <= DATE_YEAR_MAX:
-        problem = f"the year is {message.year}, must be {DATE_YEAR_MIN} to {DATE_YEAR_MAX}"
-        raise FieldInvalid(field, problem)
-    try:
-        return read_date(message)
-    except ValueError:
-        written = f"{message.year}-{message.month:02}-{message.day:02}"
-        raise FieldInvalid(field, f"{written} is no day of the calendar") from None
+    year, month = message.year, message.month
+    if not DATE_YEAR_MIN <= year <= DATE_YEAR_MAX:
+        problem = f"is {year}, must be {DATE_YEAR_MIN} to {DATE_YEAR_MAX}"
+        raise FieldInvalid(f"{field}.year", problem)
+    if not 1 <= month <= 12:
+        raise FieldInvalid(f"{field}.month", f"is {month}, must be 1 to 12")
+    last = monthrange(year, month)[1]
+    if not 1 <= message.day <= last:
+        raise FieldInvalid(f"{field}.day", f"is {message.day}, must be 1 to {last}")
+    return read_date(message)
 
 
 def period_message(start: datetime, end: datetime) -> PeriodMessage:

@@ -275,10 +275,10 @@ RATING: Mapping[str, Fields] = {
         "subscription.default_for_usage": AnyValue("yes or no"),
         "subscription.collection_delay_s": {"negative": -1, "oversized": 40 * 86_400},
         "subscription.billing_time": {"unknown": 99},
-        "subscription.anchor_day": {"malformed": {"year": 2023, "month": 2, "day": 29}},
+        "subscription.anchor_day": AnyValue("absent: the day of the start"),
         "subscription.anchor_day.year": {"too early": 1899, "too late": 9001},
         "subscription.anchor_day.month": {"malformed": 13},
-        "subscription.anchor_day.day": {"malformed": 32},
+        "subscription.anchor_day.day": {"malformed": 32, "zero": 0},
     },
     "tally.rating.v1.SubscriptionService.GetSubscription": {
         "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),

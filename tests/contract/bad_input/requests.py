@@ -131,7 +131,12 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "rounding": {"mode": "ROUNDING_MODE_CEIL", "places": 2},
     }
     plan = {"code": fresh, "name": "New", "currency_code": "USD"}
-    subscription = {"subscription_id": fresh, "customer_id": "new", "plan_code": world["plan"]}
+    subscription = {
+        "subscription_id": fresh,
+        "customer_id": "new",
+        "plan_code": world["plan"],
+        "anchor_day": {"year": 2024, "month": 1, "day": 31},
+    }
     customer = {"customer_id": fresh, "address": ADDRESS}
     wallet = {"customer_id": "new", "currency_code": "USD", "scope": {"fee_kinds": ["usage"]}}
     grant = {"wallet_id": world["wallet"], "kind": "GRANT_KIND_GRANTED", "amount": USD}
