@@ -84,7 +84,7 @@ class World:
         customer_id = given.text("id")
         zone = given.text("timezone") if given.has("timezone") else "UTC"
         self.zones[customer_id] = ZoneInfo(zone)
-        codes = []
+        codes: list[str] = []
         for rate in given.value("tax_rates"):
             codes.append(f"tax-{len(codes) + 1}-{customer_id}")
             tax = Tax(code=codes[-1], name="Tax", rate_percent=rate)
