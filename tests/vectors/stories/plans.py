@@ -85,6 +85,10 @@ def plan_of(given: Given) -> tuple[Plan, PlanVersion]:
     )
     if given.has("fixed_charges"):
         version.fixed_charges.extend(fixed_charge_of(one) for one in given.each("fixed_charges"))
+    if given.has("trial_days"):
+        version.trial_days = int(given.value("trial_days"))
+    if given.has("minimum_commitment_cents"):
+        version.minimum_commitment = amount_of(given.value("minimum_commitment_cents"))
     return Plan(code=code, name=code, currency_code=CURRENCY), version
 
 
