@@ -28,6 +28,9 @@ class Besides:
     fixed_minor: int = 0
 
 
+NOTHING_BESIDES = Besides()
+
+
 @dataclass(frozen=True, slots=True)
 class Commitment:
     """At least `amount` for all of the `whole` period, of which `days` are owed."""
@@ -35,7 +38,7 @@ class Commitment:
     amount: Decimal
     days: DayPeriod
     whole: DayPeriod
-    besides: Besides = Besides()
+    besides: Besides = NOTHING_BESIDES
 
 
 def commitment_fee(
@@ -59,7 +62,7 @@ def commitment_fee(
     )
     if not lacking:
         return None
-    counted = (("base", besides.base_minor), ("used", used), ("fixed", fixed))
+    counted = (("base_fee", besides.base_minor), ("used", used), ("fixed_fees", fixed))
     rows = (
         share_of_days(commitment.amount, commitment.days, commitment.whole, label="minimum"),
         *(flat_row(label, _taken(minor, currency)) for label, minor in counted if minor),

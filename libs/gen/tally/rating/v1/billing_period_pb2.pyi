@@ -311,8 +311,8 @@ class BreakdownRow(_message.Message):
     and as up_to those that are there at the end of the period. "percentage" and "dynamic" have money
     as units, "fixed" events. "cap" takes off what a tier costs above its cap; "minimum" and "maximum"
     what events, or the charge, cost above or below their bounds; "discount" is a share. In a fee of
-    the kind MINIMUM "used" takes off what the charge's usage costs; of the kind COMMITMENT "base",
-    "used" and "fixed" what those fees of the period cost. In a fee of the kind FIXED "held"
+    the kind MINIMUM "used" takes off what the charge's usage costs; of the kind COMMITMENT "base_fee",
+    "used" and "fixed_fees" what those fees of the period cost. In a fee of the kind FIXED "held"
     takes off the price of the units that were billed before they were raised, and "unbilled" the
     days that are not billed of what the rows before it come to: it has those days as units and those
     of the whole period as up_to, and amount is unit_amount * units / up_to. Rows with a pricing_unit
@@ -332,7 +332,8 @@ class BreakdownRow(_message.Message):
     PRICING_UNIT_FIELD_NUMBER: _builtins.int
     label: _builtins.str
     """What it is: "tier", "package", "units", "percentage", "fixed", "dynamic", "custom"; "prorated",
-    "converted", "free", "cap", "currency", "discount", "maximum", "minimum", "used"; "proration",
+    "converted", "free", "cap", "currency", "discount", "maximum", "minimum", "used",
+    "base_fee", "fixed_fees"; "proration",
     "held", "unbilled", "billed"; "instant", "carried".
     """
     units: _builtins.str
