@@ -135,6 +135,7 @@ LOOKS: Mapping[str, Look] = {
     "subscription_status": _subscription_status,
     "subscription_fee_cents": sum_of(LineKind.LINE_KIND_BASE),
     "charge_fee_cents": sum_of(LineKind.LINE_KIND_USAGE),
+    "commitment_fee_cents": sum_of(LineKind.LINE_KIND_COMMITMENT),
     "from": _from,
     "to": _to,
     "charges_from": _charges_from,
