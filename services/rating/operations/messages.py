@@ -98,6 +98,7 @@ def subscription_message(subscription: Subscription) -> subscription_pb.Subscrip
         final_invoice=subscription_pb.FINAL_INVOICE_GENERATE
         if subscription.final_invoice
         else subscription_pb.FINAL_INVOICE_SKIP,
+        metadata=dict(subscription.metadata),
     )
 
 

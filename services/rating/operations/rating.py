@@ -289,6 +289,7 @@ def _base_fee(period: BillingPeriod, version: PlanVersion) -> Fee:
         period.plan_name,
         version.base_amount,
         fee_days=period.fee_days,
+        paused=period.paused,
         whole=period.whole,
         currency=period.currency,
     )

@@ -63,6 +63,7 @@ class Wish:
     collection_delay_s: int
     billing_time: BillingTime = BillingTime.CALENDAR
     anchor_day: date | None = None  # None: the local day of the start.
+    metadata: tuple[tuple[str, str], ...] = ()
 
 
 class TerminationTime(StrEnum):
@@ -271,6 +272,7 @@ def _granted(wish: Wish, plan: Plan, version: PlanVersion, now: datetime) -> Sub
         created_at=now,
         billing_time=wish.billing_time,
         anchor_day=wish.anchor_day or local_day(start, ZoneInfo(wish.time_zone)),
+        metadata=wish.metadata,
     )
 
 

@@ -171,6 +171,7 @@ terms = Table(
     # No event in it counts on an earlier day: after a change of zone days do not go back.
     required("first_day", Date),
     required("first_leg", Boolean, default="true"),  # Of its term.
+    required("default_for_usage", Boolean, default="false"),
     # All time before the subscription starts: events that name it are carried by recurring meters.
     required("early", Boolean),
     PrimaryKeyConstraint("tenant", "term_id", "starts_at"),

@@ -91,6 +91,7 @@ async def insert_early_term(
             starts_at=EARLIEST,
             ends_at=subscription.start,
             first_day=EARLIEST.date(),
+            default_for_usage=subscription.default_for_usage,
             early=True,
         )
     )
@@ -180,6 +181,7 @@ async def insert_legs(
             "starts_at": leg.start,
             "ends_at": leg.end,
             "first_day": leg.first_day,
+            "default_for_usage": leg.default_for_usage,
             "early": False,
         }
         for leg in legs
@@ -211,6 +213,7 @@ async def load_legs(
             start=row.starts_at.astimezone(UTC),
             end=None if row.ends_at is None else row.ends_at.astimezone(UTC),
             first_day=row.first_day,
+            default_for_usage=row.default_for_usage,
         )
         found.setdefault(row.subscription_uid, []).append(leg)
     return found
