@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime
 
 from google.protobuf.message import Message
@@ -20,6 +21,8 @@ from services.rating.domain.calendar import BillingTime
 from services.rating.domain.subscription import COLLECTION_DELAY_S, COLLECTION_DELAY_S_MAX
 from services.rating.operations.subscriptions import Wish
 from tally.rating.v1 import subscription_service_pb2 as pb
+
+METADATA_MAX, KEY_BYTES_MAX, TEXT_BYTES_MAX = 50, 64, 500
 
 
 def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
@@ -68,6 +71,9 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
     if message.HasField("anchor_day"):
         with faults.gathered():
             anchor_day = parse_date(message.anchor_day, f"{path}.anchor_day")
+    metadata: tuple[tuple[str, str], ...] = ()
+    with faults.gathered():
+        metadata = parse_metadata(message.metadata, f"{path}.metadata")
     faults.check()
     return Wish(
         subscription_id=subscription_id,
@@ -81,7 +87,22 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
         collection_delay_s=delay_s,
         billing_time=billing_time,
         anchor_day=anchor_day,
+        metadata=metadata,
     )
+
+
+def parse_metadata(entries: Mapping[str, str], field: str) -> tuple[tuple[str, str], ...]:
+    """Read texts of the client's, by key.
+
+    Raises:
+        FieldInvalid: there are too many, or one is too long.
+    """
+    if len(entries) > METADATA_MAX:
+        raise FieldInvalid(field, f"{len(entries)} entries, at most {METADATA_MAX}")
+    for key, value in entries.items():
+        parse_text(key, field, bytes_max=KEY_BYTES_MAX)
+        parse_text(value, field, bytes_max=TEXT_BYTES_MAX, required=False)
+    return tuple(sorted(entries.items()))
 
 
 def parse_optional_instant(message: Message, name: str, path: str) -> datetime | None:

@@ -50,6 +50,31 @@ class SubscriptionServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ListSubscriptionsRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ListSubscriptionsResponse.FromString,
                 _registered_method=True)
+        self.ChangePlan = channel.unary_unary(
+                '/tally.rating.v1.SubscriptionService/ChangePlan',
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ChangePlanRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ChangePlanResponse.FromString,
+                _registered_method=True)
+        self.CancelPlanChange = channel.unary_unary(
+                '/tally.rating.v1.SubscriptionService/CancelPlanChange',
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.CancelPlanChangeRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.CancelPlanChangeResponse.FromString,
+                _registered_method=True)
+        self.PauseSubscription = channel.unary_unary(
+                '/tally.rating.v1.SubscriptionService/PauseSubscription',
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionResponse.FromString,
+                _registered_method=True)
+        self.ResumeSubscription = channel.unary_unary(
+                '/tally.rating.v1.SubscriptionService/ResumeSubscription',
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionResponse.FromString,
+                _registered_method=True)
+        self.UpdateSubscription = channel.unary_unary(
+                '/tally.rating.v1.SubscriptionService/UpdateSubscription',
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionResponse.FromString,
+                _registered_method=True)
         self.TerminateSubscription = channel.unary_unary(
                 '/tally.rating.v1.SubscriptionService/TerminateSubscription',
                 request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionRequest.SerializeToString,
@@ -97,10 +122,72 @@ class SubscriptionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def TerminateSubscription(self, request, context):
-        """Ends a subscription now or at a later instant; its last periods are billed when due.
+    def ChangePlan(self, request, context):
+        """Puts a subscription on another plan, or another version of its plan: a new term begins, whose
+        periods are counted from the same anchor day. The day of the change is the new plan's; unused
+        days of fees in advance are given back as adjustments of the periods that billed them. What
+        lay ahead, from the instant of the change on, is replaced; the plan that the subscription has
+        then anyway only takes it back.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
-        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        NOT_FOUND/PLAN_NOT_FOUND, NOT_FOUND/PLAN_VERSION_NOT_FOUND, FAILED_PRECONDITION/PLAN_ARCHIVED,
+        INVALID_ARGUMENT/CURRENCY_MISMATCH, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+        ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelPlanChange(self, request, context):
+        """Takes back all changes of a subscription's plan that lie ahead, if there are any.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseSubscription(self, request, context):
+        """Pauses a subscription from now on: its events count nowhere, days on which it is paused all day
+        cost nothing, its calendar goes on. Fees in advance are given back for them when it goes on.
+        What recurring meters hold stays. One that is paused only gets the new time to go on.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, also while a change of its plan lies ahead or it has
+        not started, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once
+        it has ended, ABORTED/ETAG_MISMATCH, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeSubscription(self, request, context):
+        """Lets a paused subscription go on, now; one that is not paused stays as it is.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateSubscription(self, request, context):
+        """Changes settings of a subscription. Another zone acts at once: the present period goes on to
+        its end in the new zone, and a day that has begun is not repeated.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended,
+        FAILED_PRECONDITION/SUBSCRIPTION_PAUSED unless its metadata alone changes, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TerminateSubscription(self, request, context):
+        """Ends a subscription now or at a later instant; its last periods are billed when due. One that
+        has not started is canceled.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -146,6 +233,31 @@ def add_SubscriptionServiceServicer_to_server(servicer, server):
                     servicer.ListSubscriptions,
                     request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ListSubscriptionsRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ListSubscriptionsResponse.SerializeToString,
+            ),
+            'ChangePlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangePlan,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ChangePlanRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ChangePlanResponse.SerializeToString,
+            ),
+            'CancelPlanChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelPlanChange,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.CancelPlanChangeRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.CancelPlanChangeResponse.SerializeToString,
+            ),
+            'PauseSubscription': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseSubscription,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionResponse.SerializeToString,
+            ),
+            'ResumeSubscription': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeSubscription,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionResponse.SerializeToString,
+            ),
+            'UpdateSubscription': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateSubscription,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionResponse.SerializeToString,
             ),
             'TerminateSubscription': grpc.unary_unary_rpc_method_handler(
                     servicer.TerminateSubscription,
@@ -245,6 +357,141 @@ class SubscriptionService:
             '/tally.rating.v1.SubscriptionService/ListSubscriptions',
             tally_dot_rating_dot_v1_dot_subscription__service__pb2.ListSubscriptionsRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_subscription__service__pb2.ListSubscriptionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangePlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.SubscriptionService/ChangePlan',
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.ChangePlanRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.ChangePlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelPlanChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.SubscriptionService/CancelPlanChange',
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.CancelPlanChangeRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.CancelPlanChangeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseSubscription(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.SubscriptionService/PauseSubscription',
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeSubscription(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.SubscriptionService/ResumeSubscription',
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateSubscription(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.SubscriptionService/UpdateSubscription',
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,10 +47,52 @@ class SubscriptionServiceStub:
     """Lists subscriptions by id.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
-    TerminateSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.TerminateSubscriptionRequest, _subscription_service_pb2.TerminateSubscriptionResponse]
-    """Ends a subscription now or at a later instant; its last periods are billed when due.
+    ChangePlan: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.ChangePlanRequest, _subscription_service_pb2.ChangePlanResponse]
+    """Puts a subscription on another plan, or another version of its plan: a new term begins, whose
+    periods are counted from the same anchor day. The day of the change is the new plan's; unused
+    days of fees in advance are given back as adjustments of the periods that billed them. What
+    lay ahead, from the instant of the change on, is replaced; the plan that the subscription has
+    then anyway only takes it back.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
-    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    NOT_FOUND/PLAN_NOT_FOUND, NOT_FOUND/PLAN_VERSION_NOT_FOUND, FAILED_PRECONDITION/PLAN_ARCHIVED,
+    INVALID_ARGUMENT/CURRENCY_MISMATCH, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+    ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    CancelPlanChange: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.CancelPlanChangeRequest, _subscription_service_pb2.CancelPlanChangeResponse]
+    """Takes back all changes of a subscription's plan that lie ahead, if there are any.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    PauseSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.PauseSubscriptionRequest, _subscription_service_pb2.PauseSubscriptionResponse]
+    """Pauses a subscription from now on: its events count nowhere, days on which it is paused all day
+    cost nothing, its calendar goes on. Fees in advance are given back for them when it goes on.
+    What recurring meters hold stays. One that is paused only gets the new time to go on.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, also while a change of its plan lies ahead or it has
+    not started, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once
+    it has ended, ABORTED/ETAG_MISMATCH, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    ResumeSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.ResumeSubscriptionRequest, _subscription_service_pb2.ResumeSubscriptionResponse]
+    """Lets a paused subscription go on, now; one that is not paused stays as it is.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    UpdateSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateSubscriptionRequest, _subscription_service_pb2.UpdateSubscriptionResponse]
+    """Changes settings of a subscription. Another zone acts at once: the present period goes on to
+    its end in the new zone, and a day that has begun is not repeated.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended,
+    FAILED_PRECONDITION/SUBSCRIPTION_PAUSED unless its metadata alone changes, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    TerminateSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.TerminateSubscriptionRequest, _subscription_service_pb2.TerminateSubscriptionResponse]
+    """Ends a subscription now or at a later instant; its last periods are billed when due. One that
+    has not started is canceled.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     UpdateFixedUnits: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateFixedUnitsRequest, _subscription_service_pb2.UpdateFixedUnitsResponse]
     """Changes how many units of a fixed charge a subscription has, from today on or from its next
@@ -87,10 +129,52 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     """Lists subscriptions by id.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
-    TerminateSubscription: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.TerminateSubscriptionRequest, _subscription_service_pb2.TerminateSubscriptionResponse]  # type: ignore[assignment]
-    """Ends a subscription now or at a later instant; its last periods are billed when due.
+    ChangePlan: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.ChangePlanRequest, _subscription_service_pb2.ChangePlanResponse]  # type: ignore[assignment]
+    """Puts a subscription on another plan, or another version of its plan: a new term begins, whose
+    periods are counted from the same anchor day. The day of the change is the new plan's; unused
+    days of fees in advance are given back as adjustments of the periods that billed them. What
+    lay ahead, from the instant of the change on, is replaced; the plan that the subscription has
+    then anyway only takes it back.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
-    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    NOT_FOUND/PLAN_NOT_FOUND, NOT_FOUND/PLAN_VERSION_NOT_FOUND, FAILED_PRECONDITION/PLAN_ARCHIVED,
+    INVALID_ARGUMENT/CURRENCY_MISMATCH, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+    ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    CancelPlanChange: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.CancelPlanChangeRequest, _subscription_service_pb2.CancelPlanChangeResponse]  # type: ignore[assignment]
+    """Takes back all changes of a subscription's plan that lie ahead, if there are any.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    PauseSubscription: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.PauseSubscriptionRequest, _subscription_service_pb2.PauseSubscriptionResponse]  # type: ignore[assignment]
+    """Pauses a subscription from now on: its events count nowhere, days on which it is paused all day
+    cost nothing, its calendar goes on. Fees in advance are given back for them when it goes on.
+    What recurring meters hold stays. One that is paused only gets the new time to go on.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, also while a change of its plan lies ahead or it has
+    not started, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once
+    it has ended, ABORTED/ETAG_MISMATCH, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    ResumeSubscription: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.ResumeSubscriptionRequest, _subscription_service_pb2.ResumeSubscriptionResponse]  # type: ignore[assignment]
+    """Lets a paused subscription go on, now; one that is not paused stays as it is.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    UpdateSubscription: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateSubscriptionRequest, _subscription_service_pb2.UpdateSubscriptionResponse]  # type: ignore[assignment]
+    """Changes settings of a subscription. Another zone acts at once: the present period goes on to
+    its end in the new zone, and a day that has begun is not repeated.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended,
+    FAILED_PRECONDITION/SUBSCRIPTION_PAUSED unless its metadata alone changes, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    TerminateSubscription: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.TerminateSubscriptionRequest, _subscription_service_pb2.TerminateSubscriptionResponse]  # type: ignore[assignment]
+    """Ends a subscription now or at a later instant; its last periods are billed when due. One that
+    has not started is canceled.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     UpdateFixedUnits: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateFixedUnitsRequest, _subscription_service_pb2.UpdateFixedUnitsResponse]  # type: ignore[assignment]
     """Changes how many units of a fixed charge a subscription has, from today on or from its next
@@ -144,14 +228,86 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ChangePlan(
+        self,
+        request: _subscription_service_pb2.ChangePlanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_service_pb2.ChangePlanResponse, _abc.Awaitable[_subscription_service_pb2.ChangePlanResponse]]:
+        """Puts a subscription on another plan, or another version of its plan: a new term begins, whose
+        periods are counted from the same anchor day. The day of the change is the new plan's; unused
+        days of fees in advance are given back as adjustments of the periods that billed them. What
+        lay ahead, from the instant of the change on, is replaced; the plan that the subscription has
+        then anyway only takes it back.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        NOT_FOUND/PLAN_NOT_FOUND, NOT_FOUND/PLAN_VERSION_NOT_FOUND, FAILED_PRECONDITION/PLAN_ARCHIVED,
+        INVALID_ARGUMENT/CURRENCY_MISMATCH, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+        ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelPlanChange(
+        self,
+        request: _subscription_service_pb2.CancelPlanChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_service_pb2.CancelPlanChangeResponse, _abc.Awaitable[_subscription_service_pb2.CancelPlanChangeResponse]]:
+        """Takes back all changes of a subscription's plan that lie ahead, if there are any.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def PauseSubscription(
+        self,
+        request: _subscription_service_pb2.PauseSubscriptionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_service_pb2.PauseSubscriptionResponse, _abc.Awaitable[_subscription_service_pb2.PauseSubscriptionResponse]]:
+        """Pauses a subscription from now on: its events count nowhere, days on which it is paused all day
+        cost nothing, its calendar goes on. Fees in advance are given back for them when it goes on.
+        What recurring meters hold stays. One that is paused only gets the new time to go on.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, also while a change of its plan lies ahead or it has
+        not started, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once
+        it has ended, ABORTED/ETAG_MISMATCH, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeSubscription(
+        self,
+        request: _subscription_service_pb2.ResumeSubscriptionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_service_pb2.ResumeSubscriptionResponse, _abc.Awaitable[_subscription_service_pb2.ResumeSubscriptionResponse]]:
+        """Lets a paused subscription go on, now; one that is not paused stays as it is.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateSubscription(
+        self,
+        request: _subscription_service_pb2.UpdateSubscriptionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_service_pb2.UpdateSubscriptionResponse, _abc.Awaitable[_subscription_service_pb2.UpdateSubscriptionResponse]]:
+        """Changes settings of a subscription. Another zone acts at once: the present period goes on to
+        its end in the new zone, and a day that has begun is not repeated.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended,
+        FAILED_PRECONDITION/SUBSCRIPTION_PAUSED unless its metadata alone changes, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
     def TerminateSubscription(
         self,
         request: _subscription_service_pb2.TerminateSubscriptionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_subscription_service_pb2.TerminateSubscriptionResponse, _abc.Awaitable[_subscription_service_pb2.TerminateSubscriptionResponse]]:
-        """Ends a subscription now or at a later instant; its last periods are billed when due.
+        """Ends a subscription now or at a later instant; its last periods are billed when due. One that
+        has not started is canceled.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
-        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
