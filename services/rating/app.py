@@ -15,6 +15,7 @@ from libs.peer import channel
 from libs.relay import Relay
 from libs.serve import Servicer
 from libs.serve import serve as serve_rpcs
+from services.rating.api.entitlement_servicer import EntitlementServicer
 from services.rating.api.meter_servicer import MeterServicer
 from services.rating.api.plan_servicer import PlanServicer
 from services.rating.api.rating_servicer import RatingServicer
@@ -32,6 +33,7 @@ from services.rating.operations.watching import Watches
 from services.rating.settings import Settings
 from tally.internal.v1 import fact_service_pb2_grpc
 from tally.rating.v1 import (
+    entitlement_service_pb2_grpc,
     meter_service_pb2_grpc,
     plan_service_pb2_grpc,
     rating_service_pb2_grpc,
@@ -107,12 +109,13 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             return found
 
         positions = Positions(worker)
+        acks = Acks(engine, positions, events, folder.ask)
         usage = UsageServicer(
             engine=engine,
             worker=worker,
             log=events,
             clock=clock,
-            acks=Acks(engine, positions, events, folder.ask),
+            acks=acks,
             watches=Watches(engine, events, clock, positions=positions, stopping=stopping),
             cells_per_day_max=settings.cells_per_day_max,
         )
@@ -133,6 +136,10 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 Servicer(
                     usage_service_pb2_grpc.add_UsageServiceServicer_to_server,
                     usage,
+                ),
+                Servicer(
+                    entitlement_service_pb2_grpc.add_EntitlementServiceServicer_to_server,
+                    EntitlementServicer(engine=engine, clock=clock, acks=acks),
                 ),
                 Servicer(
                     rating_service_pb2_grpc.add_RatingServiceServicer_to_server,

@@ -29,6 +29,11 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from libs.schema import required, shared_tables
 from services.rating.store.base import INSTANT
 from services.rating.store.base import metadata as metadata
+from services.rating.store.entitlement_schema import (
+    features,
+    plan_entitlements,
+    subscription_entitlements,
+)
 from services.rating.store.fixed_schema import fixed_unit_changes
 from services.rating.store.instant_schema import (
     instant_bills,
@@ -301,6 +306,9 @@ OWN_TENANT_TABLES = (
     instant_bills,
     watches,
     watch_notes,
+    features,
+    plan_entitlements,
+    subscription_entitlements,
 )
 WRITTEN_ONCE = (plan_versions, fixed_unit_changes, closes, closed_fees)
 
