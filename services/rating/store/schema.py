@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from libs.schema import required, shared_tables
+from services.rating.store.alert_schema import alert_firings, alert_states, alerts
 from services.rating.store.base import INSTANT
 from services.rating.store.base import metadata as metadata
 from services.rating.store.entitlement_schema import (
@@ -306,6 +307,9 @@ OWN_TENANT_TABLES = (
     instant_bills,
     watches,
     watch_notes,
+    alerts,
+    alert_states,
+    alert_firings,
     features,
     plan_entitlements,
     subscription_entitlements,
