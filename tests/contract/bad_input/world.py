@@ -17,6 +17,8 @@ from tally.invoicing.v1.invoice_service_pb2 import (
 )
 from tally.invoicing.v1.tax_service_pb2 import CreateTaxRequest
 from tally.invoicing.v1.tenant_service_pb2 import UpdateBillingEntityRequest
+from tally.rating.v1.alert_service_pb2 import CreateAlertRequest
+from tally.rating.v1.entitlement_service_pb2 import CreateFeatureRequest
 from tally.rating.v1.instant_fee_pb2 import PaymentStatus
 from tally.rating.v1.meter_service_pb2 import CreateMeterRequest
 from tally.rating.v1.plan_service_pb2 import CreatePlanRequest
@@ -56,7 +58,8 @@ def make_worlds(suite: Suite) -> Worlds:
 
 async def _fill(client: SuiteClient, name: str) -> World:
     named = ["meter", "plan", "subscription", "customer", "event", "retracted"]
-    named += ["idle_meter", "idle_plan"]  # To archive.
+    named += ["idle_meter", "idle_plan", "idle_feature"]  # To archive.
+    named += ["feature"]
     world = {key: f"{name}-{key}" for key in named}
     world |= dict.fromkeys(
         (
@@ -69,6 +72,8 @@ async def _fill(client: SuiteClient, name: str) -> World:
             "period",
             "ending",
             "instant_fee",
+            "alert",
+            "deleted_alert",
         ),
         "",
     )
@@ -102,6 +107,7 @@ async def _fill(client: SuiteClient, name: str) -> World:
     rejected = await client.ingest.ListRejectedEvents(ListRejectedEventsRequest())
     world["rejected"] = rejected.events[0].rejected_event_id
     world["instant_fee"] = await _instant_fee(client)
+    world |= await _entitle(client, world)
     return world | await _wallet(client, world) | await _billed(client, world)
 
 
@@ -114,6 +120,20 @@ async def _idle(client: SuiteClient, world: World) -> None:
     plan = {**good["rating.v1.PlanService.CreatePlan"], "version": NO_CHARGES}
     plan["plan"]["code"] = world["idle_plan"]
     await client.plans.CreatePlan(CreatePlanRequest(**plan))
+
+
+async def _entitle(client: SuiteClient, world: World) -> World:
+    """Create features and alerts; return the ids of these."""
+    for key in ("feature", "idle_feature"):
+        made = good_requests(world)["rating.v1.EntitlementService.CreateFeature"]
+        made["feature"]["code"] = world[key]
+        await client.entitlements.CreateFeature(CreateFeatureRequest(**made))
+    found = {}
+    for key in ("alert", "deleted_alert"):
+        made = good_requests(world)["rating.v1.AlertService.CreateAlert"]
+        answer = await client.alerts.CreateAlert(CreateAlertRequest(**made))
+        found[key] = answer.alert.alert_id
+    return found
 
 
 async def _instant_fee(client: SuiteClient) -> str:
