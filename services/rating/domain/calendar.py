@@ -94,8 +94,8 @@ def stretches(calendar: Calendar, start: datetime, end: datetime | None) -> Iter
 
     The local day of `end` is billed too, even if the subscription ends as it starts, but not if
     `end` is the first instant of a later period. Without an end they go on to the year
-    9998. A monthly subscription from 15 January 10:00 to 20 February gives 17 days of January and
-    20 of February.
+    9998. A day that the zone skips is no period by itself. A monthly subscription from 15 January
+    10:00 to 20 February gives 17 days of January and 20 of February.
     """
     zone = calendar.zone
     first_day = local_day(start, zone)
@@ -108,7 +108,8 @@ def stretches(calendar: Calendar, start: datetime, end: datetime | None) -> Iter
         last = whole.end_day
         if end is not None and end < bounds.end:
             last = local_day(end, zone) + DAY
-        yield Stretch(whole, DayPeriod(max(first_day, whole.first_day), last), usage)
+        if bounds.start < bounds.end:
+            yield Stretch(whole, DayPeriod(max(first_day, whole.first_day), last), usage)
         whole = calendar.whole(whole.end_day)
 
 
