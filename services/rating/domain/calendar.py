@@ -104,13 +104,27 @@ def stretches(calendar: Calendar, start: datetime, end: datetime | None) -> Iter
         bounds = whole.instants(zone)
         if end is not None and end <= bounds.start and first_day < whole.first_day:
             return
-        usage = Period(max(start, bounds.start), min(end or bounds.end, bounds.end))
-        last = whole.end_day
-        if end is not None and end < bounds.end:
-            last = local_day(end, zone) + DAY
         if bounds.start < bounds.end:
-            yield Stretch(whole, DayPeriod(max(first_day, whole.first_day), last), usage)
+            yield stretch_of(whole, zone, start=start, end=end)
         whole = calendar.whole(whole.end_day)
+
+
+def stretch_of(
+    whole: DayPeriod, zone: ZoneInfo, *, start: datetime, end: datetime | None
+) -> Stretch:
+    """Return what of the period `whole` is billed of a subscription from `start` to before `end`.
+
+    Where the subscription starts after the period, that is nothing, at its start. One that ends in
+    a period is billed the local day of its end, at the first instant of the period, too.
+    """
+    bounds = whole.instants(zone)
+    first, last = max(local_day(start, zone), whole.first_day), whole.end_day
+    usage_end = bounds.end
+    if end is not None and end < bounds.end:
+        last = local_day(end, zone) + DAY
+        usage_end = end
+    usage = Period(max(start, bounds.start), max(start, usage_end))
+    return Stretch(whole, DayPeriod(first, max(first, last)), usage)
 
 
 def stretches_after(
