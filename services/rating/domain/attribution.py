@@ -39,6 +39,7 @@ class Term:
     # It ends where the subscription starts: what earlier events that name it leave is carried on.
     early: bool = False
     instant_types: frozenset[str] = frozenset()
+    watched: bool = False  # Who changes its usage leaves a note of that.
 
     def is_active(self, time: int) -> bool:
         """Tell whether it is active at `time`."""

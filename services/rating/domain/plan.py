@@ -25,6 +25,7 @@ from services.rating.domain.meter import Meter, MeterArchived, MeterUnknown, rep
 from services.rating.domain.price import GraduatedPrice, StandardPrice, VolumePrice
 from services.rating.domain.price_options import PriceOptions
 from services.rating.domain.prorated_rules import prorated_meter_faults
+from services.rating.domain.thresholds import UsageThresholds
 
 CHARGES_MAX = 200
 FIXED_CHARGES_MAX = 100
@@ -176,6 +177,9 @@ class PlanVersion:
     created_at: datetime
     fixed_charges: tuple[FixedCharge, ...] = ()
     interval_count: int = 1
+    trial_days: int = 0  # Of which the base fee costs nothing; see trial.py.
+    minimum_commitment: Decimal | None = None
+    usage_thresholds: UsageThresholds | None = None
 
     @property
     def interval(self) -> Interval:

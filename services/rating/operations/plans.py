@@ -12,6 +12,7 @@ from libs.db import begin
 from libs.requests import Request
 from libs.tenant import Tenant
 from libs.wire import Page, fitting, page_token, parse_page_token
+from services.rating.domain.commitment import check_commitment
 from services.rating.domain.fixed_fees import check_fixed_charges
 from services.rating.domain.plan import Plan, PlanVersion, check_base_amount, check_charges
 from services.rating.operations.command import begin_command
@@ -145,5 +146,6 @@ async def list_plans(
 async def _check(conn: AsyncConnection, tenant: Tenant, plan: Plan, version: PlanVersion) -> None:
     check_base_amount(version, plan.currency)
     check_fixed_charges(version, plan.currency)
+    check_commitment(version, plan.currency)
     codes = {charge.meter_code for charge in version.charges}
     check_charges(version.charges, await load_meters(conn, tenant, codes, hold=True))

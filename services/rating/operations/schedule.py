@@ -16,6 +16,8 @@ from services.rating.domain.calendar import Stretch, stretches, stretches_after,
 from services.rating.domain.period import PlannedPeriod, planned_periods
 from services.rating.domain.plan import PlanVersion
 from services.rating.domain.subscription import Subscription
+from services.rating.domain.trial import Trial
+from services.rating.operations.trials import load_trials
 from services.rating.store import periods
 from services.rating.store.renewals import find_with_seats
 from services.rating.store.subscriptions import Extent, load_extents, save_extents
@@ -53,6 +55,9 @@ async def write_periods(
     uids = [each.subscription.subscription_uid for each in unwritten]
     before = await load_extents(conn, {each.tenant for each in unwritten}, uids)
     with_seats = await _with_seats(conn, unwritten)
+    trials = await load_trials(
+        conn, [(one.tenant, one.subscription, one.version) for one in unwritten]
+    )
     planned: list[periods.Planned] = []
     after: list[tuple[Tenant, UUID, Extent]] = []
     for each in unwritten:
@@ -71,6 +76,7 @@ async def write_periods(
                 subscription,
                 each.version,
                 renews=each.version.plan_version_id in with_seats,
+                trial=trials.get(uid),
             )
         ]
         after.append((each.tenant, uid, _extent(chosen, subscription, before[uid])))
@@ -100,7 +106,9 @@ async def cut_periods(
         subscription.end,
     )
     chosen = [*takewhile(lambda each: started and each.whole.first_day <= written, every)]
-    await periods.cut_periods(conn, tenant, subscription, _planned(chosen, subscription, version))
+    trials = await load_trials(conn, [(tenant, subscription, version)])
+    planned = _planned(chosen, subscription, version, trial=trials.get(uid))
+    await periods.cut_periods(conn, tenant, subscription, planned)
     extent = _extent(chosen, subscription, Extent(written, None))
     await save_extents(conn, [(tenant, uid, extent)])
 
@@ -123,6 +131,7 @@ def _planned(
     version: PlanVersion,
     *,
     renews: bool = False,
+    trial: Trial | None = None,
 ) -> Iterator[PlannedPeriod]:
     return planned_periods(
         chosen,
@@ -130,6 +139,7 @@ def _planned(
         start=subscription.start,
         collection_delay=timedelta(seconds=subscription.collection_delay_s),
         renews=renews,
+        trial=trial,
     )
 
 

@@ -47,6 +47,7 @@ from services.rating.store.usage_schema import (
     unattributed,
     valueless_days,
 )
+from services.rating.store.watched_schema import watch_notes, watches
 
 # Raised by every command that changes which cells an event counts in: a fold holds it shared.
 catalog_versions = Table(
@@ -298,6 +299,8 @@ OWN_TENANT_TABLES = (
     instant_states,
     instant_fees,
     instant_bills,
+    watches,
+    watch_notes,
 )
 WRITTEN_ONCE = (plan_versions, fixed_unit_changes, closes, closed_fees)
 

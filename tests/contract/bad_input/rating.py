@@ -41,6 +41,16 @@ VERSION: Fields = {
     "version.interval_count": {"oversized": 367, "negative": -1},
     "version.base_amount": {**OPTIONAL_PRICE, "above": "10000000000000.01"},
     "version.base_timing": enum(),
+    "version.trial_days": {"oversized": 3_651, "negative": -1},
+    "version.minimum_commitment": {**OPTIONAL_PRICE, "above": "10000000000000.01"},
+    "version.usage_thresholds": {"empty": {}},
+    "version.usage_thresholds.amounts": {
+        "descending": Refusal(["2", "2"], field="version.usage_thresholds.amounts[1]"),
+        "malformed": Refusal(["1", "x"], field="version.usage_thresholds.amounts[1]"),
+        "zero": Refusal(["0"], field="version.usage_thresholds.amounts[0]"),
+        "oversized": [str(n) for n in range(1, 102)],
+    },
+    "version.usage_thresholds.step": {**OPTIONAL_PRICE, "zero": "0"},
     "version.charges": {"oversized": Refusal([{}] * 201)},
     "version.charges[0].code": OPTIONAL_CODE,
     "version.charges[0].meter_code": {

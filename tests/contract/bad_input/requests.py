@@ -18,6 +18,7 @@ VERSION: dict[str, Any] = {
     "interval_count": 1,
     "base_amount": "99",
     "base_timing": "TIMING_IN_ADVANCE",
+    "usage_thresholds": {"amounts": ["1000000000"], "step": "1000000000"},
     "charges": [
         {
             "code": "standard",
