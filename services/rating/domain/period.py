@@ -10,7 +10,8 @@ from uuid import UUID
 
 from libs.errors import NotFound, Refused
 from libs.period import DayPeriod, Period
-from services.rating.domain.calendar import Stretch
+from services.rating.domain.calendar import Calendar, Stretch
+from services.rating.domain.monthly_usage import months_of
 from services.rating.domain.plan import PlanVersion, Timing
 from services.rating.domain.trial import Trial, charged, due_ahead
 
@@ -107,6 +108,7 @@ def planned_periods(
     collection_delay: timedelta,
     renews: bool = False,
     trial: Trial | None = None,
+    months: Calendar | None = None,
 ) -> Iterator[PlannedPeriod]:
     """Give the billing periods of `stretches` of a subscription that starts at `start`.
 
@@ -117,7 +119,8 @@ def planned_periods(
     that were raised within it. Where a version has seats, and `renews`, those are renewed a
     collection delay after each stretch starts; never as it starts, when it may yet come to nothing.
     A base fee has no period while it is sheltered by a `trial`; in advance the rest of the stretch
-    in which that ends is due as it ends. A minimum commitment is billed with the usage.
+    in which that ends is due as it ends. A minimum commitment is billed with the usage. By
+    `months`, if there are any, the usage of each has a period of its own.
     """
     for stretch in stretches:
         after_end = stretch.usage.end + collection_delay
@@ -132,5 +135,7 @@ def planned_periods(
             yield PlannedPeriod(PeriodKind.FIXED, stretch, ahead)
         committed = version.minimum_commitment is not None
         if version.charges or version.fixed_charges or committed:
-            renews_at = stretch.usage.start + max(collection_delay, INSTANT) if renews else None
-            yield PlannedPeriod(PeriodKind.USAGE, stretch, after_end, renews_at)
+            for part in (stretch,) if months is None else months_of(stretch, months):
+                renews_at = part.usage.start + max(collection_delay, INSTANT) if renews else None
+                due_at = part.usage.end + collection_delay
+                yield PlannedPeriod(PeriodKind.USAGE, part, due_at, renews_at)

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 from libs.errors import AlreadyExists, FieldInvalid, NotFound, Refused
 from services.rating.domain.calendar import BillingTime, Calendar
-from services.rating.domain.plan import Interval
+from services.rating.domain.monthly_usage import MONTH
+from services.rating.domain.plan import Interval, PlanVersion
 
 COLLECTION_DELAY_S = 600
 COLLECTION_DELAY_S_MAX = 30 * 86_400
@@ -69,6 +70,10 @@ class Subscription:
         """Return the periods of `interval` that it would be billed by."""
         zone = ZoneInfo(self.time_zone)
         return Calendar(interval, zone, self.billing_time, self.anchor_day)
+
+    def months(self, version: PlanVersion) -> Calendar | None:
+        """Return the months by which usage is billed; None: by the periods of `version`."""
+        return self.calendar(MONTH) if version.bill_usage_monthly else None
 
 
 def status_at(start: datetime, end: datetime | None, now: datetime) -> SubscriptionStatus:

@@ -70,6 +70,7 @@ def version_message(version: PlanVersion) -> plan_pb.PlanVersion:
         created_at=timestamp(version.created_at),
         fixed_charges=[_fixed_message(charge) for charge in version.fixed_charges],
         trial_days=version.trial_days,
+        bill_usage_monthly=version.bill_usage_monthly,
         minimum_commitment=_optional(version.minimum_commitment),
         usage_thresholds=_thresholds_message(version.usage_thresholds),
     )

@@ -140,6 +140,7 @@ def _planned(
         collection_delay=timedelta(seconds=subscription.collection_delay_s),
         renews=renews,
         trial=trial,
+        months=subscription.months(version),
     )
 
 

@@ -85,7 +85,6 @@ async def create_subscription(
         )
         plan.check_open()
         subscription = _granted(wish, plan, version, now)
-        check_stretch(subscription.start, subscription.end, now)
         await change_catalog(conn, tenant)
         term_id = uuid4()
         await store.insert_subscription(conn, tenant, subscription, term_id=term_id)
@@ -216,6 +215,7 @@ async def _carry_early_usage(
 
 def _granted(wish: Wish, plan: Plan, version: PlanVersion, now: datetime) -> Subscription:
     start = now if wish.start is None else wish.start
+    check_stretch(start, wish.end, now)
     return Subscription(
         subscription_uid=uuid4(),
         subscription_id=wish.subscription_id,

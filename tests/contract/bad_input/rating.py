@@ -41,6 +41,7 @@ VERSION: Fields = {
     "version.interval_count": {"oversized": 367, "negative": -1},
     "version.base_amount": {**OPTIONAL_PRICE, "above": "10000000000000.01"},
     "version.base_timing": enum(),
+    "version.bill_usage_monthly": {"by the month": True},
     "version.trial_days": {"oversized": 3_651, "negative": -1},
     "version.minimum_commitment": {**OPTIONAL_PRICE, "above": "10000000000000.01"},
     "version.usage_thresholds": {"empty": {}},

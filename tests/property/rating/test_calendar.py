@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
@@ -9,8 +10,9 @@ from zoneinfo import ZoneInfo, available_timezones
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from libs.period import local_day
+from libs.period import local_day, local_midnight
 from services.rating.domain.calendar import BillingTime, Calendar, Stretch, stretches
+from services.rating.domain.monthly_usage import months_of
 from services.rating.domain.plan import Interval, IntervalUnit
 
 DAY, INSTANT = timedelta(days=1), timedelta(microseconds=1)
@@ -177,3 +179,23 @@ def test_ten_years_of_every_zone_are_tiled() -> None:
             assert one.usage.end == post, name
             assert post.astimezone(zone).date() == other.whole.first_day, name
             assert (post - INSTANT).astimezone(zone).date() == other.whole.first_day - DAY, name
+
+
+@settings(max_examples=60)
+@given(
+    calendars.filter(lambda one: one.interval.unit in MONTHS),
+    starts,
+    st.one_of(lengths, st.integers(0, 1_000)),
+)
+def test_months_of_long_periods_are_those_of_a_monthly_subscription(
+    calendar: Calendar, start: datetime, length: timedelta | int
+) -> None:
+    monthly = replace(calendar, interval=Interval(IntervalUnit.MONTH))
+    if isinstance(length, int):  # It ends with a day, perhaps that of a fence post.
+        end = local_midnight(local_day(start, calendar.zone) + (length + 1) * DAY, calendar.zone)
+    else:
+        end = start + length
+    parts = [
+        month for each in stretches(calendar, start, end) for month in months_of(each, monthly)
+    ]
+    assert parts == list(stretches(monthly, start, end))

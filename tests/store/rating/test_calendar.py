@@ -200,3 +200,32 @@ async def test_the_life_that_goes_on_is_the_newest(world: World) -> None:
         world.app, TENANT, a_request(), subscription_id="acme", end=None, now=now
     )
     assert answer.subscription.start.ToDatetime(tzinfo=UTC) == instant("2024-01-05")
+
+
+async def test_usage_by_the_month_is_written_as_far_as_its_quarters(world: World) -> None:
+    calls, quarter = [a_charge("calls", "1")], IntervalUnit.QUARTER
+    await world.create_plan("long", calls, base="90", unit=quarter, bill_usage_monthly=True)
+    await world.subscribe("acme", plan="long", start=instant("2024-02-10 10:00"))
+
+    async def written() -> list[tuple[str, str, str]]:
+        return [(kind, first, end) for kind, first, end, *_ in await periods(world, "acme")]
+
+    first_two = [
+        ("usage", "2024-02-10", "2024-03-01"),
+        ("base", "2024-02-10", "2024-04-01"),
+        ("usage", "2024-03-01", "2024-04-01"),
+        ("usage", "2024-04-01", "2024-05-01"),
+        ("usage", "2024-05-01", "2024-06-01"),
+        ("base", "2024-04-01", "2024-07-01"),
+        ("usage", "2024-06-01", "2024-07-01"),
+    ]
+    await tick(world, instant("2024-03-31 23:59"))
+    assert await written() == first_two
+    await tick(world, instant("2024-04-01 00:00"))
+    assert len(await written()) == 11
+    await terminate(world, "acme", now=instant("2024-04-20 00:00"), end=instant("2024-05-03 09:00"))
+    assert await written() == [
+        *first_two[:4],
+        ("base", "2024-04-01", "2024-05-04"),
+        ("usage", "2024-05-01", "2024-05-04"),
+    ]
