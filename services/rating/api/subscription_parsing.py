@@ -68,6 +68,10 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
     if message.HasField("anchor_day"):
         with faults.gathered():
             anchor_day = parse_date(message.anchor_day, f"{path}.anchor_day")
+    backfill = "bill"
+    if request.backfill:
+        with faults.gathered():
+            backfill = parse_enum(request.backfill, pb.Backfill, "backfill", prefix="BACKFILL_")
     faults.check()
     return Wish(
         subscription_id=subscription_id,
@@ -81,6 +85,7 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
         collection_delay_s=delay_s,
         billing_time=billing_time,
         anchor_day=anchor_day,
+        backfill=backfill == "bill",
     )
 
 

@@ -109,6 +109,7 @@ def planned_periods(
     renews: bool = False,
     trial: Trial | None = None,
     months: Calendar | None = None,
+    billed_from: datetime | None = None,
 ) -> Iterator[PlannedPeriod]:
     """Give the billing periods of `stretches` of a subscription that starts at `start`.
 
@@ -120,9 +121,12 @@ def planned_periods(
     collection delay after each stretch starts; never as it starts, when it may yet come to nothing.
     A base fee has no period while it is sheltered by a `trial`; in advance the rest of the stretch
     in which that ends is due as it ends. A minimum commitment is billed with the usage. By
-    `months`, if there are any, the usage of each has a period of its own.
+    `months`, if there are any, the usage of each has a period of its own. What ended by
+    `billed_from` has none.
     """
     for stretch in stretches:
+        if _has_passed(stretch, billed_from):
+            continue
         after_end = stretch.usage.end + collection_delay
         first = stretch.usage.start == start
         ahead = start if first else stretch.usage.start + collection_delay
@@ -136,6 +140,16 @@ def planned_periods(
         committed = version.minimum_commitment is not None
         if version.charges or version.fixed_charges or committed:
             for part in (stretch,) if months is None else months_of(stretch, months):
+                if _has_passed(part, billed_from):
+                    continue
                 renews_at = part.usage.start + max(collection_delay, INSTANT) if renews else None
                 due_at = part.usage.end + collection_delay
                 yield PlannedPeriod(PeriodKind.USAGE, part, due_at, renews_at)
+
+
+def _has_passed(stretch: Stretch, billed_from: datetime | None) -> bool:
+    """Tell whether a stretch ended by `billed_from`, not just the subscription at that instant."""
+    if billed_from is None or stretch.usage.end > billed_from:
+        return False
+    is_cut = stretch.fee_days.end_day < stretch.whole.end_day
+    return stretch.usage.end < billed_from or not is_cut

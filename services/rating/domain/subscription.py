@@ -65,6 +65,7 @@ class Subscription:
     created_at: datetime
     billing_time: BillingTime
     anchor_day: date  # In its zone; periods are counted from it, also after a change of plan.
+    billed_from: datetime | None = None  # Periods that ended by then are not billed; None: all are.
 
     def calendar(self, interval: Interval) -> Calendar:
         """Return the periods of `interval` that it would be billed by."""

@@ -78,7 +78,7 @@ def version_message(version: PlanVersion) -> plan_pb.PlanVersion:
 
 def subscription_message(subscription: Subscription) -> subscription_pb.Subscription:
     """Write a subscription."""
-    end = subscription.end
+    end, billed_from = subscription.end, subscription.billed_from
     return subscription_pb.Subscription(
         subscription_id=subscription.subscription_id,
         subscription_uid=str(subscription.subscription_uid),
@@ -95,6 +95,7 @@ def subscription_message(subscription: Subscription) -> subscription_pb.Subscrip
         created_at=timestamp(subscription.created_at),
         billing_time=BILLING_TIMES[subscription.billing_time],
         anchor_day=civil_date(subscription.anchor_day),
+        billed_from=None if billed_from is None else timestamp(billed_from),
     )
 
 

@@ -141,6 +141,7 @@ def _planned(
         renews=renews,
         trial=trial,
         months=subscription.months(version),
+        billed_from=subscription.billed_from,
     )
 
 

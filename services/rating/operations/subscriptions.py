@@ -55,6 +55,7 @@ class Wish:
     collection_delay_s: int
     billing_time: BillingTime = BillingTime.CALENDAR
     anchor_day: date | None = None  # None: the local day of the start.
+    backfill: bool = True  # Whether periods that have ended already are billed.
 
 
 async def create_subscription(
@@ -233,4 +234,5 @@ def _granted(wish: Wish, plan: Plan, version: PlanVersion, now: datetime) -> Sub
         created_at=now,
         billing_time=wish.billing_time,
         anchor_day=wish.anchor_day or local_day(start, ZoneInfo(wish.time_zone)),
+        billed_from=None if wish.backfill else now,
     )

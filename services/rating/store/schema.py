@@ -114,6 +114,7 @@ subscriptions = Table(
     Column("written_day", Date),
     required("billing_time", Text),
     required("anchor_day", Date),  # In its zone.
+    Column("billed_from", INSTANT),  # Periods that ended by then are not billed; null: all are.
     PrimaryKeyConstraint("tenant", "subscription_uid"),
     ForeignKeyConstraint(
         ["tenant", "plan_version_id"],

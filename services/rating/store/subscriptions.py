@@ -63,6 +63,7 @@ async def insert_subscription(
         created_at=subscription.created_at,
         billing_time=subscription.billing_time,
         anchor_day=subscription.anchor_day,
+        billed_from=subscription.billed_from,
     )
     if (await conn.execute(adding.on_conflict_do_nothing())).rowcount == 0:
         raise SubscriptionIdTaken(
@@ -288,6 +289,7 @@ def read_subscription(row: Row[Any]) -> Subscription:
         created_at=row.created_at.astimezone(UTC),
         billing_time=BillingTime(row.billing_time),
         anchor_day=row.anchor_day,
+        billed_from=None if row.billed_from is None else row.billed_from.astimezone(UTC),
     )
 
 

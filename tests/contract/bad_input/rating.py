@@ -268,7 +268,9 @@ RATING: Mapping[str, Fields] = {
     "tally.rating.v1.SubscriptionService.CreateSubscription": {
         "request_id": UUID,
         "validate_only": CHECK_ONLY,
+        "backfill": {"unknown": 99},
         "subscription": ABSENT,
+        "subscription.billed_from": OUTPUT,
         "subscription.subscription_uid": OUTPUT,
         "subscription.status": OUTPUT,
         "subscription.currency_code": OUTPUT,
