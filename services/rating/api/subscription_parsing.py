@@ -74,6 +74,10 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
     metadata: tuple[tuple[str, str], ...] = ()
     with faults.gathered():
         metadata = parse_metadata(message.metadata, f"{path}.metadata")
+    backfill = "bill"
+    if request.backfill:
+        with faults.gathered():
+            backfill = parse_enum(request.backfill, pb.Backfill, "backfill", prefix="BACKFILL_")
     faults.check()
     return Wish(
         subscription_id=subscription_id,
@@ -88,6 +92,7 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
         billing_time=billing_time,
         anchor_day=anchor_day,
         metadata=metadata,
+        backfill=backfill == "bill",
     )
 
 

@@ -110,6 +110,8 @@ def _periods(
             collection_delay=timedelta(seconds=subscription.collection_delay_s),
             renews=leg.plan_version_id in life.with_seats,
             trial=trial_of(life.first_start or subscription.start, version.trial_days, leg.zone),
+            months=subscription.months(version),
+            billed_from=subscription.billed_from,
         )
         for period in planned:
             if is_ahead(period, version) is ahead and _bills_days(period):

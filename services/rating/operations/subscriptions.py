@@ -64,6 +64,7 @@ class Wish:
     billing_time: BillingTime = BillingTime.CALENDAR
     anchor_day: date | None = None  # None: the local day of the start.
     metadata: tuple[tuple[str, str], ...] = ()
+    backfill: bool = True  # Whether periods that have ended already are billed.
 
 
 class TerminationTime(StrEnum):
@@ -273,6 +274,7 @@ def _granted(wish: Wish, plan: Plan, version: PlanVersion, now: datetime) -> Sub
         billing_time=wish.billing_time,
         anchor_day=wish.anchor_day or local_day(start, ZoneInfo(wish.time_zone)),
         metadata=wish.metadata,
+        billed_from=None if wish.backfill else now,
     )
 
 
