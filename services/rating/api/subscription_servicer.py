@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -18,6 +19,7 @@ from libs.wire import (
     parse_text,
 )
 from services.rating.api.change_parsing import (
+    parse_migration,
     parse_named,
     parse_settings,
     parse_termination,
@@ -27,6 +29,7 @@ from services.rating.api.fixed_parsing import parse_wanted_units
 from services.rating.api.subscription_parsing import parse_optional_instant, parse_wish
 from services.rating.operations import subscriptions as operations
 from services.rating.operations.fixed_units import update_fixed_units
+from services.rating.operations.migrating import migrate_subscriptions
 from services.rating.operations.plan_changes import cancel_plan_change, change_plan
 from services.rating.operations.settings_changes import (
     Named,
@@ -174,6 +177,22 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
         answer = await update_subscription(self._engine, tenant(), wanted, named, settings, now=now)
         self._committed()
         return answer
+
+    async def MigrateSubscriptions(
+        self, request: pb.MigrateSubscriptionsRequest, context: Context
+    ) -> AsyncIterator[pb.MigrateSubscriptionsResponse]:
+        migration = parse_migration(request)
+        told = migrate_subscriptions(
+            self._engine,
+            tenant(),
+            migration,
+            now=self._clock.now(),
+            validate_only=request.validate_only,
+        )
+        async with aclosing(told):
+            async for one in told:
+                self._committed()
+                yield one
 
     async def UpdateFixedUnits(
         self, request: pb.UpdateFixedUnitsRequest, context: Context

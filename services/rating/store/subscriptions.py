@@ -113,9 +113,37 @@ async def load_newest(
     return read_subscription(row)
 
 
-async def load_subscription(conn: AsyncConnection, tenant: Tenant, uid: UUID) -> Subscription:
-    """Return a life that is known to exist."""
+async def find_on_plan(
+    conn: AsyncConnection, tenant: Tenant, plan_code: str, *, after: UUID, limit: int
+) -> list[UUID]:
+    """Return up to `limit` lives on a plan that have not ended, by uid, behind `after`."""
+    columns = subscriptions.c
+    query = (
+        select(columns.subscription_uid)
+        .join(
+            plan_versions,
+            (plan_versions.c.tenant == columns.tenant)
+            & (plan_versions.c.plan_version_id == columns.plan_version_id),
+        )
+        .where(
+            columns.tenant == tenant,
+            plan_versions.c.plan_code == plan_code,
+            columns.status.not_in(ENDED),
+            columns.subscription_uid > after,
+        )
+        .order_by(columns.subscription_uid)
+        .limit(limit)
+    )
+    return list((await conn.execute(query)).scalars())
+
+
+async def load_subscription(
+    conn: AsyncConnection, tenant: Tenant, uid: UUID, *, lock: bool = False
+) -> Subscription:
+    """Return a life that is known to exist, locked if the caller will change it."""
     query = select_subscriptions(tenant).where(subscriptions.c.subscription_uid == uid)
+    if lock:
+        query = query.with_for_update(of=subscriptions)
     return read_subscription((await conn.execute(query)).one())
 
 

@@ -80,6 +80,11 @@ class SubscriptionServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionResponse.FromString,
                 _registered_method=True)
+        self.MigrateSubscriptions = channel.unary_stream(
+                '/tally.rating.v1.SubscriptionService/MigrateSubscriptions',
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsResponse.FromString,
+                _registered_method=True)
         self.UpdateFixedUnits = channel.unary_unary(
                 '/tally.rating.v1.SubscriptionService/UpdateFixedUnits',
                 request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsRequest.SerializeToString,
@@ -99,8 +104,8 @@ class SubscriptionServiceServicer:
     def CreateSubscription(self, request, context):
         """Puts a customer on a plan from an instant on.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
-        NOT_FOUND/PLAN_VERSION_NOT_FOUND, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id
-        is pending or active, FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        NOT_FOUND/PLAN_VERSION_NOT_FOUND, INVALID_ARGUMENT/CURRENCY_MISMATCH for a phase in another
+        currency, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id is pending or active, FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -193,6 +198,17 @@ class SubscriptionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MigrateSubscriptions(self, request, context):
+        """Puts the subscriptions of a plan on another version of it, each in a transaction of its own, and
+        tells of each as it is done. What is on that version already stays: a call that broke off is
+        made again. What is paused or has ended stays, too.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
+        NOT_FOUND/PLAN_VERSION_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def UpdateFixedUnits(self, request, context):
         """Changes how many units of a fixed charge a subscription has, from today on or from its next
         week or month on. Days are those of its zone; of several changes from one day on the last
@@ -263,6 +279,11 @@ def add_SubscriptionServiceServicer_to_server(servicer, server):
                     servicer.TerminateSubscription,
                     request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionResponse.SerializeToString,
+            ),
+            'MigrateSubscriptions': grpc.unary_stream_rpc_method_handler(
+                    servicer.MigrateSubscriptions,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsResponse.SerializeToString,
             ),
             'UpdateFixedUnits': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateFixedUnits,
@@ -519,6 +540,33 @@ class SubscriptionService:
             '/tally.rating.v1.SubscriptionService/TerminateSubscription',
             tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MigrateSubscriptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tally.rating.v1.SubscriptionService/MigrateSubscriptions',
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsResponse.FromString,
             options,
             channel_credentials,
             insecure,
