@@ -16,7 +16,9 @@ from libs.wire import (
     parse_timestamp,
     parse_zone,
 )
+from services.rating.api.override_parsing import parse_overrides
 from services.rating.domain.calendar import BillingTime
+from services.rating.domain.overrides import NOTHING_OTHER
 from services.rating.domain.subscription import COLLECTION_DELAY_S, COLLECTION_DELAY_S_MAX
 from services.rating.operations.subscriptions import Wish
 from tally.rating.v1 import subscription_service_pb2 as pb
@@ -68,6 +70,9 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
     if message.HasField("anchor_day"):
         with faults.gathered():
             anchor_day = parse_date(message.anchor_day, f"{path}.anchor_day")
+    overrides = NOTHING_OTHER
+    with faults.gathered():
+        overrides = parse_overrides(request.overrides)
     faults.check()
     return Wish(
         subscription_id=subscription_id,
@@ -81,6 +86,7 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
         collection_delay_s=delay_s,
         billing_time=billing_time,
         anchor_day=anchor_day,
+        overrides=overrides,
     )
 
 

@@ -17,9 +17,11 @@ from libs.wire import (
     parse_text,
 )
 from services.rating.api.fixed_parsing import parse_wanted_units
+from services.rating.api.override_parsing import parse_overrides
 from services.rating.api.subscription_parsing import parse_optional_instant, parse_wish
 from services.rating.operations import subscriptions as operations
 from services.rating.operations.fixed_units import update_fixed_units
+from services.rating.operations.overriding import update_overrides
 from tally.rating.v1 import subscription_service_pb2 as pb
 from tally.rating.v1 import subscription_service_pb2_grpc
 
@@ -106,6 +108,23 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
         faults.check()
         now = self._clock.now()
         answer = await update_fixed_units(self._engine, tenant(), wanted, units, now=now)
+        self._committed()
+        return answer
+
+    async def UpdateOverrides(
+        self, request: pb.UpdateOverridesRequest, context: Context
+    ) -> pb.UpdateOverridesResponse:
+        faults = Faults()
+        with faults.gathered():
+            wanted = parse_request(request, request.request_id)
+        with faults.gathered():
+            subscription_id = parse_text(request.subscription_id, "subscription_id")
+        with faults.gathered():
+            overrides = parse_overrides(request.overrides)
+        faults.check()
+        answer = await update_overrides(
+            self._engine, tenant(), wanted, subscription_id, overrides, now=self._clock.now()
+        )
         self._committed()
         return answer
 

@@ -20,7 +20,12 @@ from services.rating.domain.trial import Trial
 from services.rating.operations.trials import load_trials
 from services.rating.store import periods
 from services.rating.store.renewals import find_with_seats
-from services.rating.store.subscriptions import Extent, load_extents, save_extents
+from services.rating.store.subscriptions import (
+    Extent,
+    load_extents,
+    load_term_ids,
+    save_extents,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,39 @@ async def cut_periods(
     await periods.cut_periods(conn, tenant, subscription, planned)
     extent = _extent(chosen, subscription, Extent(written, None))
     await save_extents(conn, [(tenant, uid, extent)])
+
+
+async def replan(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    subscription: Subscription,
+    version: PlanVersion,
+    *,
+    now: datetime,
+) -> None:
+    """Bring the open periods of a locked subscription in line with a `version` it was put on.
+
+    What was announced stays as it is; what the version bills besides is added.
+    """
+    uid = subscription.subscription_uid
+    written = (await load_extents(conn, {tenant}, [uid]))[uid].written_day
+    if written is None:
+        return
+    term_id = (await load_term_ids(conn, {tenant}, [uid]))[uid]
+    every = stretches(subscription.calendar(version.interval), subscription.start, subscription.end)
+    chosen = takewhile(lambda each: each.whole.first_day <= written, every)
+    trials = await load_trials(conn, [(tenant, subscription, version)])
+    planned = [*_planned(chosen, subscription, version, trial=trials.get(uid))]
+    await periods.cut_periods(conn, tenant, subscription, planned)
+    stored = await periods.find_stored(conn, tenant, uid)
+    missing = [
+        one
+        for one in planned
+        if one.stretch.usage.end > now
+        and (str(one.kind), one.stretch.whole.first_day) not in stored
+    ]
+    added = (periods.Planned(tenant, subscription, term_id, one) for one in missing)
+    await periods.insert_periods(conn, added)
 
 
 async def _with_seats(conn: AsyncConnection, unwritten: Sequence[Unwritten]) -> set[UUID]:

@@ -16,6 +16,7 @@ from libs.requests import Request
 from libs.tenant import Tenant
 from libs.wire import Page, page_token, parse_page_token
 from services.rating.domain.calendar import BillingTime
+from services.rating.domain.overrides import NOTHING_OTHER, Overrides
 from services.rating.domain.plan import Plan, PlanVersion
 from services.rating.domain.subscription import (
     Subscription,
@@ -26,7 +27,12 @@ from services.rating.domain.subscription import (
 )
 from services.rating.operations.command import begin_command
 from services.rating.operations.fixed_units import load_history
-from services.rating.operations.messages import billing_period_message, subscription_message
+from services.rating.operations.messages import (
+    billing_period_message,
+    subscription_message,
+    version_message,
+)
+from services.rating.operations.overriding import store_own_prices
 from services.rating.operations.reattributing import reattribute_from
 from services.rating.operations.schedule import Unwritten, cut_periods, write_periods
 from services.rating.store import periods as period_store
@@ -55,6 +61,7 @@ class Wish:
     collection_delay_s: int
     billing_time: BillingTime = BillingTime.CALENDAR
     anchor_day: date | None = None  # None: the local day of the start.
+    overrides: Overrides = NOTHING_OTHER
 
 
 async def create_subscription(
@@ -73,6 +80,7 @@ async def create_subscription(
         PlanNotFound, PlanVersionNotFound: there is no such plan or version.
         PlanArchived: the plan takes no new subscriptions.
         SubscriptionIdTaken: a pending or active subscription has the id.
+        FieldsInvalid: the overrides do not fit the version.
         RequestIdReused: the request came before with other content.
     """
     async with begin_command(engine, tenant, validate_only=validate_only) as conn:
@@ -86,6 +94,11 @@ async def create_subscription(
         plan.check_open()
         subscription = _granted(wish, plan, version, now)
         check_stretch(subscription.start, subscription.end, now)
+        if wish.overrides:
+            version = await store_own_prices(
+                conn, tenant, subscription, version, wish.overrides, now=now
+            )
+            subscription = replace(subscription, plan_version_id=version.plan_version_id)
         await change_catalog(conn, tenant)
         term_id = uuid4()
         await store.insert_subscription(conn, tenant, subscription, term_id=term_id)
@@ -147,12 +160,16 @@ async def terminate_subscription(
 async def get_subscription(
     engine: AsyncEngine, tenant: Tenant, subscription_id: str
 ) -> pb.GetSubscriptionResponse:
-    """Return the newest life of `subscription_id`, and the units of its fixed charges."""
+    """Return the newest life of an id, the units of its fixed charges, and prices of its own."""
     async with begin(engine, tenant) as conn:
         found = await store.load_newest(conn, tenant, subscription_id)
         units = await load_history(conn, tenant, found)
-    message = subscription_message(found)
-    return pb.GetSubscriptionResponse(subscription=message, fixed_units=units)
+        own = await plan_store.find_own_prices(conn, tenant, found.plan_version_id)
+    return pb.GetSubscriptionResponse(
+        subscription=subscription_message(found),
+        fixed_units=units,
+        own_prices=None if own is None else version_message(own),
+    )
 
 
 async def list_subscriptions(

@@ -107,8 +107,19 @@ async def cut_periods(
         each = kept.get((PeriodKind(row.kind), row.whole_first_day))
         if each is None:
             await conn.execute(delete(billing_periods).filter_by(**key))
-        elif each.stretch.usage.end != row.usage_end:
+        elif any(row._mapping[name] != value for name, value in _windows(each).items()):
             await conn.execute(update(billing_periods).filter_by(**key).values(_windows(each)))
+
+
+async def find_stored(
+    conn: AsyncConnection, tenant: Tenant, subscription_uid: UUID
+) -> set[tuple[str, date]]:
+    """Return the kinds and first days of the whole of a subscription's periods."""
+    columns = billing_periods.c
+    query = select(columns.kind, columns.whole_first_day).where(
+        columns.tenant == tenant, columns.subscription_uid == subscription_uid
+    )
+    return {(row.kind, row.whole_first_day) for row in await conn.execute(query)}
 
 
 async def load_period(

@@ -179,6 +179,47 @@ VERSION: Fields = {
     "version.charges[9].not_invoiced": AnyValue("yes or no"),
     "version.charges[0].not_invoiced": {"not in advance": True},
 }
+OF_PRICES = AnyValue("read by the parser that CreatePlan has rows for")
+OVERRIDES: Fields = {
+    **{
+        path.replace("version.", "overrides.", 1): OF_PRICES
+        for path in VERSION
+        if path.startswith("version.charges[") and ".price." in path
+    },
+    "overrides": {"oversized": {"charges": [{"code": "a" * 1_048_576}]}},
+    "overrides.base_amount": {**OPTIONAL_PRICE, "above": "10000000000000.01"},
+    "overrides.minimum_commitment": {**OPTIONAL_PRICE, "above": "10000000000000.01"},
+    "overrides.trial_days": {"oversized": 3_651, "negative": -1},
+    "overrides.usage_thresholds": AnyValue("without amounts and step: none"),
+    "overrides.usage_thresholds.amounts": {
+        "descending": Refusal(["2", "2"], field="overrides.usage_thresholds.amounts[1]"),
+        "oversized": [str(n) for n in range(1, 102)],
+    },
+    "overrides.usage_thresholds.step": {**OPTIONAL_PRICE, "zero": "0"},
+    "overrides.charges": {"oversized": Refusal([{}] * 201)},
+    "overrides.charges[0].code": {
+        **CODE,
+        "unknown": "other",
+        "twice": Refusal("package", field="overrides.charges[1].code"),
+    },
+    "overrides.charges[0].price.standard.unit_amount": PRICE,
+    "overrides.charges[0].price": {
+        "of an unknown dimension": Refusal(
+            {"custom": {"expression": "units * dimensions.colour"}},
+            field="overrides.charges[0].price.custom.expression",
+        ),
+    },
+    "overrides.charges[0].buckets": {"oversized": [{}] * 101},
+    "overrides.charges[0].buckets[0].code": {**CODE, "unknown": "us"},
+    "overrides.charges[0].buckets[0].price": ABSENT,
+    "overrides.charges[0].buckets[0].price.standard.unit_amount": PRICE,
+    "overrides.fixed_charges": {"oversized": Refusal([{}] * 101)},
+    "overrides.fixed_charges[0].code": {**CODE, "unknown": "other"},
+    "overrides.fixed_charges[0].price": {
+        "of usage": Refusal({"dynamic": {}}, field="overrides.fixed_charges[0].price.dynamic"),
+    },
+    "overrides.fixed_charges[0].units": {**OPTIONAL_PRICE, "too many": "1e25"},
+}
 
 SHOWN_OR_NOT = AnyValue("archived ones are shown, or not")
 ACK_TOKEN: Mapping[str, object] = {
@@ -289,6 +330,12 @@ RATING: Mapping[str, Fields] = {
         "subscription.anchor_day.year": {"too early": 1899, "too late": 9001},
         "subscription.anchor_day.month": {"malformed": 13},
         "subscription.anchor_day.day": {"malformed": 32, "zero": 0},
+        **OVERRIDES,
+    },
+    "tally.rating.v1.SubscriptionService.UpdateOverrides": {
+        "request_id": UUID,
+        "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),
+        **OVERRIDES,
     },
     "tally.rating.v1.SubscriptionService.GetSubscription": {
         "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),

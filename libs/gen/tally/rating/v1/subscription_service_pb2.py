@@ -26,9 +26,11 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from tally.common.v1 import options_pb2 as tally_dot_common_dot_v1_dot_options__pb2
 from tally.common.v1 import period_pb2 as tally_dot_common_dot_v1_dot_period__pb2
 from tally.rating.v1 import billing_period_pb2 as tally_dot_rating_dot_v1_dot_billing__period__pb2
+from tally.rating.v1 import overrides_pb2 as tally_dot_rating_dot_v1_dot_overrides__pb2
+from tally.rating.v1 import plan_service_pb2 as tally_dot_rating_dot_v1_dot_plan__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*tally/rating/v1/subscription_service.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1ctally/common/v1/period.proto\x1a$tally/rating/v1/billing_period.proto\"\x99\x04\n\x0cSubscription\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x18\n\x10subscription_uid\x18\x02 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x03 \x01(\t\x12\x11\n\tplan_code\x18\x04 \x01(\t\x12\x14\n\x0cplan_version\x18\x05 \x01(\x05\x12)\n\x05start\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttime_zone\x18\x08 \x01(\t\x12\x33\n\x06status\x18\t \x01(\x0e\x32#.tally.rating.v1.SubscriptionStatus\x12\x19\n\x11\x64\x65\x66\x61ult_for_usage\x18\n \x01(\x08\x12\x1f\n\x12\x63ollection_delay_s\x18\x0b \x01(\x05H\x00\x88\x01\x01\x12\x15\n\rcurrency_code\x18\x0c \x01(\t\x12.\n\ncreated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0c\x62illing_time\x18\x0e \x01(\x0e\x32\x1c.tally.rating.v1.BillingTime\x12.\n\nanchor_day\x18\x0f \x01(\x0b\x32\x1a.tally.common.v1.CivilDateB\x15\n\x13_collection_delay_s\"{\n\x19\x43reateSubscriptionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x33\n\x0csubscription\x18\x02 \x01(\x0b\x32\x1d.tally.rating.v1.Subscription\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"Q\n\x1a\x43reateSubscriptionResponse\x12\x33\n\x0csubscription\x18\x01 \x01(\x0b\x32\x1d.tally.rating.v1.Subscription\"1\n\x16GetSubscriptionRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\"\x80\x01\n\x17GetSubscriptionResponse\x12\x33\n\x0csubscription\x18\x01 \x01(\x0b\x32\x1d.tally.rating.v1.Subscription\x12\x30\n\x0b\x66ixed_units\x18\x02 \x03(\x0b\x32\x1b.tally.rating.v1.FixedUnits\"\x94\x01\n\nFixedUnits\x12\x19\n\x11\x66ixed_charge_code\x18\x01 \x01(\t\x12\r\n\x05units\x18\x02 \x01(\t\x12,\n\x08\x66rom_day\x18\x03 \x01(\x0b\x32\x1a.tally.common.v1.CivilDate\x12.\n\nchanged_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x18ListSubscriptionsRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"j\n\x19ListSubscriptionsResponse\x12\x34\n\rsubscriptions\x18\x01 \x03(\x0b\x32\x1d.tally.rating.v1.Subscription\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"t\n\x1cTerminateSubscriptionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\t\x12\'\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\x1dTerminateSubscriptionResponse\x12\x33\n\x0csubscription\x18\x01 \x01(\x0b\x32\x1d.tally.rating.v1.Subscription\"\xa4\x01\n\x17UpdateFixedUnitsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\t\x12\x19\n\x11\x66ixed_charge_code\x18\x03 \x01(\t\x12\r\n\x05units\x18\x04 \x01(\t\x12\x32\n\teffective\x18\x05 \x01(\x0e\x32\x1f.tally.rating.v1.UnitsEffective\"L\n\x18UpdateFixedUnitsResponse\x12\x30\n\x0b\x66ixed_units\x18\x01 \x01(\x0b\x32\x1b.tally.rating.v1.FixedUnits\"[\n\x19ListBillingPeriodsRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"f\n\x1aListBillingPeriodsResponse\x12/\n\x07periods\x18\x01 \x03(\x0b\x32\x1e.tally.rating.v1.BillingPeriod\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x9e\x01\n\x12SubscriptionStatus\x12#\n\x1fSUBSCRIPTION_STATUS_UNSPECIFIED\x10\x00\x12\x1f\n\x1bSUBSCRIPTION_STATUS_PENDING\x10\x01\x12\x1e\n\x1aSUBSCRIPTION_STATUS_ACTIVE\x10\x02\x12\"\n\x1eSUBSCRIPTION_STATUS_TERMINATED\x10\x03*d\n\x0b\x42illingTime\x12\x1c\n\x18\x42ILLING_TIME_UNSPECIFIED\x10\x00\x12\x19\n\x15\x42ILLING_TIME_CALENDAR\x10\x01\x12\x1c\n\x18\x42ILLING_TIME_ANNIVERSARY\x10\x02*k\n\x0eUnitsEffective\x12\x1f\n\x1bUNITS_EFFECTIVE_UNSPECIFIED\x10\x00\x12\x17\n\x13UNITS_EFFECTIVE_NOW\x10\x01\x12\x1f\n\x1bUNITS_EFFECTIVE_NEXT_PERIOD\x10\x02\x32\xca\x05\n\x13SubscriptionService\x12s\n\x12\x43reateSubscription\x12*.tally.rating.v1.CreateSubscriptionRequest\x1a+.tally.rating.v1.CreateSubscriptionResponse\"\x04\xe0\xe0\x18\x05\x12j\n\x0fGetSubscription\x12\'.tally.rating.v1.GetSubscriptionRequest\x1a(.tally.rating.v1.GetSubscriptionResponse\"\x04\xe0\xe0\x18\x06\x12p\n\x11ListSubscriptions\x12).tally.rating.v1.ListSubscriptionsRequest\x1a*.tally.rating.v1.ListSubscriptionsResponse\"\x04\xe0\xe0\x18\x06\x12|\n\x15TerminateSubscription\x12-.tally.rating.v1.TerminateSubscriptionRequest\x1a..tally.rating.v1.TerminateSubscriptionResponse\"\x04\xe0\xe0\x18\x05\x12m\n\x10UpdateFixedUnits\x12(.tally.rating.v1.UpdateFixedUnitsRequest\x1a).tally.rating.v1.UpdateFixedUnitsResponse\"\x04\xe0\xe0\x18\x05\x12s\n\x12ListBillingPeriods\x12*.tally.rating.v1.ListBillingPeriodsRequest\x1a+.tally.rating.v1.ListBillingPeriodsResponse\"\x04\xe0\xe0\x18\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*tally/rating/v1/subscription_service.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1ctally/common/v1/period.proto\x1a$tally/rating/v1/billing_period.proto\x1a\x1ftally/rating/v1/overrides.proto\x1a\"tally/rating/v1/plan_service.proto\"\x99\x04\n\x0cSubscription\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x18\n\x10subscription_uid\x18\x02 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x03 \x01(\t\x12\x11\n\tplan_code\x18\x04 \x01(\t\x12\x14\n\x0cplan_version\x18\x05 \x01(\x05\x12)\n\x05start\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttime_zone\x18\x08 \x01(\t\x12\x33\n\x06status\x18\t \x01(\x0e\x32#.tally.rating.v1.SubscriptionStatus\x12\x19\n\x11\x64\x65\x66\x61ult_for_usage\x18\n \x01(\x08\x12\x1f\n\x12\x63ollection_delay_s\x18\x0b \x01(\x05H\x00\x88\x01\x01\x12\x15\n\rcurrency_code\x18\x0c \x01(\t\x12.\n\ncreated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0c\x62illing_time\x18\x0e \x01(\x0e\x32\x1c.tally.rating.v1.BillingTime\x12.\n\nanchor_day\x18\x0f \x01(\x0b\x32\x1a.tally.common.v1.CivilDateB\x15\n\x13_collection_delay_s\"\xaa\x01\n\x19\x43reateSubscriptionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x33\n\x0csubscription\x18\x02 \x01(\x0b\x32\x1d.tally.rating.v1.Subscription\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12-\n\toverrides\x18\n \x01(\x0b\x32\x1a.tally.rating.v1.Overrides\"Q\n\x1a\x43reateSubscriptionResponse\x12\x33\n\x0csubscription\x18\x01 \x01(\x0b\x32\x1d.tally.rating.v1.Subscription\"1\n\x16GetSubscriptionRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\"\xb2\x01\n\x17GetSubscriptionResponse\x12\x33\n\x0csubscription\x18\x01 \x01(\x0b\x32\x1d.tally.rating.v1.Subscription\x12\x30\n\x0b\x66ixed_units\x18\x02 \x03(\x0b\x32\x1b.tally.rating.v1.FixedUnits\x12\x30\n\nown_prices\x18\n \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\"\x94\x01\n\nFixedUnits\x12\x19\n\x11\x66ixed_charge_code\x18\x01 \x01(\t\x12\r\n\x05units\x18\x02 \x01(\t\x12,\n\x08\x66rom_day\x18\x03 \x01(\x0b\x32\x1a.tally.common.v1.CivilDate\x12.\n\nchanged_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x18ListSubscriptionsRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"j\n\x19ListSubscriptionsResponse\x12\x34\n\rsubscriptions\x18\x01 \x03(\x0b\x32\x1d.tally.rating.v1.Subscription\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"t\n\x1cTerminateSubscriptionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\t\x12\'\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\x1dTerminateSubscriptionResponse\x12\x33\n\x0csubscription\x18\x01 \x01(\x0b\x32\x1d.tally.rating.v1.Subscription\"\xa4\x01\n\x17UpdateFixedUnitsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\t\x12\x19\n\x11\x66ixed_charge_code\x18\x03 \x01(\t\x12\r\n\x05units\x18\x04 \x01(\t\x12\x32\n\teffective\x18\x05 \x01(\x0e\x32\x1f.tally.rating.v1.UnitsEffective\"L\n\x18UpdateFixedUnitsResponse\x12\x30\n\x0b\x66ixed_units\x18\x01 \x01(\x0b\x32\x1b.tally.rating.v1.FixedUnits\"t\n\x16UpdateOverridesRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\t\x12-\n\toverrides\x18\x03 \x01(\x0b\x32\x1a.tally.rating.v1.Overrides\"G\n\x17UpdateOverridesResponse\x12,\n\x06prices\x18\x01 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\"[\n\x19ListBillingPeriodsRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"f\n\x1aListBillingPeriodsResponse\x12/\n\x07periods\x18\x01 \x03(\x0b\x32\x1e.tally.rating.v1.BillingPeriod\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x9e\x01\n\x12SubscriptionStatus\x12#\n\x1fSUBSCRIPTION_STATUS_UNSPECIFIED\x10\x00\x12\x1f\n\x1bSUBSCRIPTION_STATUS_PENDING\x10\x01\x12\x1e\n\x1aSUBSCRIPTION_STATUS_ACTIVE\x10\x02\x12\"\n\x1eSUBSCRIPTION_STATUS_TERMINATED\x10\x03*d\n\x0b\x42illingTime\x12\x1c\n\x18\x42ILLING_TIME_UNSPECIFIED\x10\x00\x12\x19\n\x15\x42ILLING_TIME_CALENDAR\x10\x01\x12\x1c\n\x18\x42ILLING_TIME_ANNIVERSARY\x10\x02*k\n\x0eUnitsEffective\x12\x1f\n\x1bUNITS_EFFECTIVE_UNSPECIFIED\x10\x00\x12\x17\n\x13UNITS_EFFECTIVE_NOW\x10\x01\x12\x1f\n\x1bUNITS_EFFECTIVE_NEXT_PERIOD\x10\x02\x32\xb6\x06\n\x13SubscriptionService\x12s\n\x12\x43reateSubscription\x12*.tally.rating.v1.CreateSubscriptionRequest\x1a+.tally.rating.v1.CreateSubscriptionResponse\"\x04\xe0\xe0\x18\x05\x12j\n\x0fGetSubscription\x12\'.tally.rating.v1.GetSubscriptionRequest\x1a(.tally.rating.v1.GetSubscriptionResponse\"\x04\xe0\xe0\x18\x06\x12p\n\x11ListSubscriptions\x12).tally.rating.v1.ListSubscriptionsRequest\x1a*.tally.rating.v1.ListSubscriptionsResponse\"\x04\xe0\xe0\x18\x06\x12|\n\x15TerminateSubscription\x12-.tally.rating.v1.TerminateSubscriptionRequest\x1a..tally.rating.v1.TerminateSubscriptionResponse\"\x04\xe0\xe0\x18\x05\x12m\n\x10UpdateFixedUnits\x12(.tally.rating.v1.UpdateFixedUnitsRequest\x1a).tally.rating.v1.UpdateFixedUnitsResponse\"\x04\xe0\xe0\x18\x05\x12j\n\x0fUpdateOverrides\x12\'.tally.rating.v1.UpdateOverridesRequest\x1a(.tally.rating.v1.UpdateOverridesResponse\"\x04\xe0\xe0\x18\x05\x12s\n\x12ListBillingPeriods\x12*.tally.rating.v1.ListBillingPeriodsRequest\x1a+.tally.rating.v1.ListBillingPeriodsResponse\"\x04\xe0\xe0\x18\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,42 +47,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBSCRIPTIONSERVICE'].methods_by_name['TerminateSubscription']._serialized_options = b'\340\340\030\005'
   _globals['_SUBSCRIPTIONSERVICE'].methods_by_name['UpdateFixedUnits']._loaded_options = None
   _globals['_SUBSCRIPTIONSERVICE'].methods_by_name['UpdateFixedUnits']._serialized_options = b'\340\340\030\005'
+  _globals['_SUBSCRIPTIONSERVICE'].methods_by_name['UpdateOverrides']._loaded_options = None
+  _globals['_SUBSCRIPTIONSERVICE'].methods_by_name['UpdateOverrides']._serialized_options = b'\340\340\030\005'
   _globals['_SUBSCRIPTIONSERVICE'].methods_by_name['ListBillingPeriods']._loaded_options = None
   _globals['_SUBSCRIPTIONSERVICE'].methods_by_name['ListBillingPeriods']._serialized_options = b'\340\340\030\006'
-  _globals['_SUBSCRIPTIONSTATUS']._serialized_start=2119
-  _globals['_SUBSCRIPTIONSTATUS']._serialized_end=2277
-  _globals['_BILLINGTIME']._serialized_start=2279
-  _globals['_BILLINGTIME']._serialized_end=2379
-  _globals['_UNITSEFFECTIVE']._serialized_start=2381
-  _globals['_UNITSEFFECTIVE']._serialized_end=2488
-  _globals['_SUBSCRIPTION']._serialized_start=196
-  _globals['_SUBSCRIPTION']._serialized_end=733
-  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_start=735
-  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_end=858
-  _globals['_CREATESUBSCRIPTIONRESPONSE']._serialized_start=860
-  _globals['_CREATESUBSCRIPTIONRESPONSE']._serialized_end=941
-  _globals['_GETSUBSCRIPTIONREQUEST']._serialized_start=943
-  _globals['_GETSUBSCRIPTIONREQUEST']._serialized_end=992
-  _globals['_GETSUBSCRIPTIONRESPONSE']._serialized_start=995
-  _globals['_GETSUBSCRIPTIONRESPONSE']._serialized_end=1123
-  _globals['_FIXEDUNITS']._serialized_start=1126
-  _globals['_FIXEDUNITS']._serialized_end=1274
-  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_start=1276
-  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_end=1362
-  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_start=1364
-  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_end=1470
-  _globals['_TERMINATESUBSCRIPTIONREQUEST']._serialized_start=1472
-  _globals['_TERMINATESUBSCRIPTIONREQUEST']._serialized_end=1588
-  _globals['_TERMINATESUBSCRIPTIONRESPONSE']._serialized_start=1590
-  _globals['_TERMINATESUBSCRIPTIONRESPONSE']._serialized_end=1674
-  _globals['_UPDATEFIXEDUNITSREQUEST']._serialized_start=1677
-  _globals['_UPDATEFIXEDUNITSREQUEST']._serialized_end=1841
-  _globals['_UPDATEFIXEDUNITSRESPONSE']._serialized_start=1843
-  _globals['_UPDATEFIXEDUNITSRESPONSE']._serialized_end=1919
-  _globals['_LISTBILLINGPERIODSREQUEST']._serialized_start=1921
-  _globals['_LISTBILLINGPERIODSREQUEST']._serialized_end=2012
-  _globals['_LISTBILLINGPERIODSRESPONSE']._serialized_start=2014
-  _globals['_LISTBILLINGPERIODSRESPONSE']._serialized_end=2116
-  _globals['_SUBSCRIPTIONSERVICE']._serialized_start=2491
-  _globals['_SUBSCRIPTIONSERVICE']._serialized_end=3205
+  _globals['_SUBSCRIPTIONSTATUS']._serialized_start=2477
+  _globals['_SUBSCRIPTIONSTATUS']._serialized_end=2635
+  _globals['_BILLINGTIME']._serialized_start=2637
+  _globals['_BILLINGTIME']._serialized_end=2737
+  _globals['_UNITSEFFECTIVE']._serialized_start=2739
+  _globals['_UNITSEFFECTIVE']._serialized_end=2846
+  _globals['_SUBSCRIPTION']._serialized_start=265
+  _globals['_SUBSCRIPTION']._serialized_end=802
+  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_start=805
+  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_end=975
+  _globals['_CREATESUBSCRIPTIONRESPONSE']._serialized_start=977
+  _globals['_CREATESUBSCRIPTIONRESPONSE']._serialized_end=1058
+  _globals['_GETSUBSCRIPTIONREQUEST']._serialized_start=1060
+  _globals['_GETSUBSCRIPTIONREQUEST']._serialized_end=1109
+  _globals['_GETSUBSCRIPTIONRESPONSE']._serialized_start=1112
+  _globals['_GETSUBSCRIPTIONRESPONSE']._serialized_end=1290
+  _globals['_FIXEDUNITS']._serialized_start=1293
+  _globals['_FIXEDUNITS']._serialized_end=1441
+  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_start=1443
+  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_end=1529
+  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_start=1531
+  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_end=1637
+  _globals['_TERMINATESUBSCRIPTIONREQUEST']._serialized_start=1639
+  _globals['_TERMINATESUBSCRIPTIONREQUEST']._serialized_end=1755
+  _globals['_TERMINATESUBSCRIPTIONRESPONSE']._serialized_start=1757
+  _globals['_TERMINATESUBSCRIPTIONRESPONSE']._serialized_end=1841
+  _globals['_UPDATEFIXEDUNITSREQUEST']._serialized_start=1844
+  _globals['_UPDATEFIXEDUNITSREQUEST']._serialized_end=2008
+  _globals['_UPDATEFIXEDUNITSRESPONSE']._serialized_start=2010
+  _globals['_UPDATEFIXEDUNITSRESPONSE']._serialized_end=2086
+  _globals['_UPDATEOVERRIDESREQUEST']._serialized_start=2088
+  _globals['_UPDATEOVERRIDESREQUEST']._serialized_end=2204
+  _globals['_UPDATEOVERRIDESRESPONSE']._serialized_start=2206
+  _globals['_UPDATEOVERRIDESRESPONSE']._serialized_end=2277
+  _globals['_LISTBILLINGPERIODSREQUEST']._serialized_start=2279
+  _globals['_LISTBILLINGPERIODSREQUEST']._serialized_end=2370
+  _globals['_LISTBILLINGPERIODSRESPONSE']._serialized_start=2372
+  _globals['_LISTBILLINGPERIODSRESPONSE']._serialized_end=2474
+  _globals['_SUBSCRIPTIONSERVICE']._serialized_start=2849
+  _globals['_SUBSCRIPTIONSERVICE']._serialized_end=3671
 # @@protoc_insertion_point(module_scope)

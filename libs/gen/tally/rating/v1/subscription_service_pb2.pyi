@@ -11,6 +11,8 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tally.common.v1 import period_pb2 as _period_pb2
 from tally.rating.v1 import billing_period_pb2 as _billing_period_pb2
+from tally.rating.v1 import overrides_pb2 as _overrides_pb2
+from tally.rating.v1 import plan_service_pb2 as _plan_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -205,6 +207,7 @@ class CreateSubscriptionRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    OVERRIDES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID made by the caller, one per intent, kept across retries."""
     validate_only: _builtins.bool
@@ -213,16 +216,21 @@ class CreateSubscriptionRequest(_message.Message):
     def subscription(self) -> Global___Subscription:
         """What is subscribed; subscription_uid, status, currency_code and created_at are ignored."""
 
+    @_builtins.property
+    def overrides(self) -> _overrides_pb2.Overrides:
+        """What it has in place of what its plan version says; absent: nothing."""
+
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         subscription: Global___Subscription | None = ...,
         validate_only: _builtins.bool = ...,
+        overrides: _overrides_pb2.Overrides | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["overrides", b"overrides", "subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "subscription", b"subscription", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["overrides", b"overrides", "request_id", b"request_id", "subscription", b"subscription", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -282,6 +290,7 @@ class GetSubscriptionResponse(_message.Message):
 
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int
     FIXED_UNITS_FIELD_NUMBER: _builtins.int
+    OWN_PRICES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def subscription(self) -> Global___Subscription:
         """As stored."""
@@ -292,15 +301,20 @@ class GetSubscriptionResponse(_message.Message):
         the plan has them, and every change.
         """
 
+    @_builtins.property
+    def own_prices(self) -> _plan_service_pb2.PlanVersion:
+        """Its prices, if they are other ones than those of its plan version; absent: they are not."""
+
     def __init__(
         self,
         *,
         subscription: Global___Subscription | None = ...,
         fixed_units: _abc.Iterable[Global___FixedUnits] | None = ...,
+        own_prices: _plan_service_pb2.PlanVersion | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["own_prices", b"own_prices", "subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixed_units", b"fixed_units", "subscription", b"subscription"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixed_units", b"fixed_units", "own_prices", b"own_prices", "subscription", b"subscription"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -519,6 +533,62 @@ class UpdateFixedUnitsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UpdateFixedUnitsResponse: _TypeAlias = UpdateFixedUnitsResponse  # noqa: Y015
+
+@_typing.final
+class UpdateOverridesRequest(_message.Message):
+    """Gives a subscription other prices."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    OVERRIDES_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    subscription_id: _builtins.str
+    """Which subscription."""
+    @_builtins.property
+    def overrides(self) -> _overrides_pb2.Overrides:
+        """All that it has in place of what its plan version says; absent: nothing."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        overrides: _overrides_pb2.Overrides | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["overrides", b"overrides"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["overrides", b"overrides", "request_id", b"request_id", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateOverridesRequest: _TypeAlias = UpdateOverridesRequest  # noqa: Y015
+
+@_typing.final
+class UpdateOverridesResponse(_message.Message):
+    """The prices were changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRICES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def prices(self) -> _plan_service_pb2.PlanVersion:
+        """The prices that it has now."""
+
+    def __init__(
+        self,
+        *,
+        prices: _plan_service_pb2.PlanVersion | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["prices", b"prices"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["prices", b"prices"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateOverridesResponse: _TypeAlias = UpdateOverridesResponse  # noqa: Y015
 
 @_typing.final
 class ListBillingPeriodsRequest(_message.Message):
