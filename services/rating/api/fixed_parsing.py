@@ -65,8 +65,10 @@ def parse_wanted_units(message: subscription_pb.UpdateFixedUnitsRequest) -> Want
             "effective",
             prefix="UNITS_EFFECTIVE_",
         )
+    with faults.gathered():
+        etag = parse_text(message.etag, "etag", required=False)
     faults.check()
-    return WantedUnits(subscription_id, code, units, Effective(effective))
+    return WantedUnits(subscription_id, code, units, Effective(effective), etag)
 
 
 def _parse_fixed_charge(message: pb.FixedCharge, path: str) -> FixedCharge:

@@ -16,12 +16,14 @@ from libs.wire import (
     parse_request,
     parse_text,
 )
+from services.rating.api.change_parsing import parse_termination, parse_wanted_plan
 from services.rating.api.fixed_parsing import parse_wanted_units
 from services.rating.api.override_parsing import parse_overrides
-from services.rating.api.subscription_parsing import parse_optional_instant, parse_wish
+from services.rating.api.subscription_parsing import parse_wish
 from services.rating.operations import subscriptions as operations
 from services.rating.operations.fixed_units import update_fixed_units
 from services.rating.operations.overriding import update_overrides
+from services.rating.operations.plan_changes import cancel_plan_change, change_plan
 from tally.rating.v1 import subscription_service_pb2 as pb
 from tally.rating.v1 import subscription_service_pb2_grpc
 
@@ -82,9 +84,7 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
         with faults.gathered():
             wanted = parse_request(request, request.request_id)
         with faults.gathered():
-            subscription_id = parse_text(request.subscription_id, "subscription_id")
-        with faults.gathered():
-            end = parse_optional_instant(request, "end", "end")
+            subscription_id, end, how = parse_termination(request)
         faults.check()
         answer = await operations.terminate_subscription(
             self._engine,
@@ -92,6 +92,49 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
             wanted,
             subscription_id=subscription_id,
             end=end,
+            now=self._clock.now(),
+            how=how,
+        )
+        self._committed()
+        return answer
+
+    async def ChangePlan(
+        self, request: pb.ChangePlanRequest, context: Context
+    ) -> pb.ChangePlanResponse:
+        faults = Faults()
+        with faults.gathered():
+            wanted = parse_request(request, request.request_id)
+        with faults.gathered():
+            plan = parse_wanted_plan(request)
+        faults.check()
+        answer = await change_plan(
+            self._engine,
+            tenant(),
+            wanted,
+            plan,
+            now=self._clock.now(),
+            validate_only=request.validate_only,
+        )
+        self._committed()
+        return answer
+
+    async def CancelPlanChange(
+        self, request: pb.CancelPlanChangeRequest, context: Context
+    ) -> pb.CancelPlanChangeResponse:
+        faults = Faults()
+        with faults.gathered():
+            wanted = parse_request(request, request.request_id)
+        with faults.gathered():
+            subscription_id = parse_text(request.subscription_id, "subscription_id")
+        with faults.gathered():
+            etag = parse_text(request.etag, "etag", required=False)
+        faults.check()
+        answer = await cancel_plan_change(
+            self._engine,
+            tenant(),
+            wanted,
+            subscription_id=subscription_id,
+            etag=etag,
             now=self._clock.now(),
         )
         self._committed()
@@ -121,9 +164,17 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
             subscription_id = parse_text(request.subscription_id, "subscription_id")
         with faults.gathered():
             overrides = parse_overrides(request.overrides)
+        with faults.gathered():
+            etag = parse_text(request.etag, "etag", required=False)
         faults.check()
         answer = await update_overrides(
-            self._engine, tenant(), wanted, subscription_id, overrides, now=self._clock.now()
+            self._engine,
+            tenant(),
+            wanted,
+            subscription_id,
+            overrides,
+            etag=etag,
+            now=self._clock.now(),
         )
         self._committed()
         return answer

@@ -44,7 +44,7 @@ def fixed_fees(
     `changes` are all those of the subscription. What has no units and costs nothing makes no fee.
     """
     timing = Timing.IN_ADVANCE if period.kind is PeriodKind.FIXED else Timing.IN_ARREARS
-    known = list(changes)
+    known = [one for one in changes if one.term_id in (None, period.term_id)]
     fees = [
         _fee(charge, [one for one in known if one.charge_code == charge.code], period)
         for charge in version.fixed_charges
@@ -123,7 +123,7 @@ def _fee(charge: FixedCharge, changes: Sequence[UnitChange], period: BillingPeri
     if charge.timing is Timing.IN_ADVANCE:
         parts = [*advance_parts(charge, changes, period.fee_days, period.usage.start)]
     else:
-        parts = arrears_parts(charge, changes, period.fee_days)
+        parts = arrears_parts(charge, changes, period.usage_days)
     rows: list[Row] = []
     exact = Fraction(0)
     for part in parts:

@@ -79,6 +79,8 @@ def billed_days(
     if fee_days is None:
         last = local_day(max(usage.start, usage.end - INSTANT), zone)
         fee_days = DayPeriod(local_day(usage.start, zone), last + DAY)
+    if fee_days.days == 0:
+        return BilledDays(fee_days, 0, of_days)
     last_instant = min(usage.end, fee_days.instants(zone).end - INSTANT)
     return BilledDays(fee_days, days_between(usage.start, last_instant, zone), of_days)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from uuid import uuid4
 
@@ -15,13 +14,19 @@ from libs.requests import Request
 from libs.tenant import Tenant
 from services.rating.domain.overrides import Overrides, overridden, override_faults
 from services.rating.domain.plan import PlanVersion
-from services.rating.domain.subscription import Subscription, check_not_ended
+from services.rating.domain.plan_changing import repriced_legs
+from services.rating.domain.subscription import (
+    Subscription,
+    check_etag,
+    check_not_ended,
+    check_not_paused,
+)
 from services.rating.operations.messages import version_message
-from services.rating.operations.schedule import replan
+from services.rating.operations.plan_changes import load_legs_of
+from services.rating.operations.reconciling import announce_changed, store_change
 from services.rating.store import plans as plan_store
 from services.rating.store.catalog import change_catalog
 from services.rating.store.meters import load_meters
-from services.rating.store.own_prices import put_on_version
 from services.rating.store.subscriptions import load_newest
 from tally.rating.v1 import subscription_service_pb2 as pb
 
@@ -33,6 +38,7 @@ async def update_overrides(
     subscription_id: str,
     overrides: Overrides,
     *,
+    etag: str = "",
     now: datetime,
 ) -> pb.UpdateOverridesResponse:
     """Give the newest life of a subscription prices of its own, in place of earlier ones.
@@ -41,7 +47,8 @@ async def update_overrides(
 
     Raises:
         SubscriptionNotFound: there is none of that id.
-        SubscriptionTerminated: it has ended.
+        SubscriptionTerminated, SubscriptionPaused: it cannot change.
+        EtagMismatch: the subscription is not as the caller knows it.
         FieldsInvalid: the overrides do not fit its plan version.
         RequestIdReused: the request came before with other content.
     """
@@ -51,14 +58,17 @@ async def update_overrides(
             return earlier
         await change_catalog(conn, tenant)
         found = await load_newest(conn, tenant, subscription_id, lock=True)
+        check_etag(found, etag)
         check_not_ended(found, now)
+        check_not_paused(found)
         _, version = await plan_store.load_plan(conn, tenant, found.plan_code, found.plan_version)
         if overrides:
             version = await store_own_prices(conn, tenant, found, version, overrides, now=now)
         if version.plan_version_id != found.plan_version_id:
-            await put_on_version(conn, tenant, found.subscription_uid, version.plan_version_id)
-            priced = replace(found, plan_version_id=version.plan_version_id)
-            await replan(conn, tenant, priced, version, now=now)
+            legs = await load_legs_of(conn, tenant, found)
+            changed = repriced_legs(legs, version.plan_version_id, now)
+            found = await store_change(conn, tenant, found, changed, now=now, from_at=now)
+            await announce_changed(conn, tenant, found)
         answer = pb.UpdateOverridesResponse(prices=version_message(version))
         await requests.save_answer(conn, tenant, request, answer)
     return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from enum import StrEnum
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -16,11 +17,16 @@ from libs.requests import Request
 from libs.tenant import Tenant
 from libs.wire import Page, page_token, parse_page_token
 from services.rating.domain.calendar import BillingTime
+from services.rating.domain.life import Leg, ended_legs, first_leg
 from services.rating.domain.overrides import NOTHING_OTHER, Overrides
 from services.rating.domain.plan import Plan, PlanVersion
+from services.rating.domain.plan_changing import period_end, present_leg
 from services.rating.domain.subscription import (
     Subscription,
     SubscriptionStatus,
+    UnusedFee,
+    acting_end,
+    check_etag,
     check_stretch,
     choose_end,
     status_at,
@@ -33,8 +39,10 @@ from services.rating.operations.messages import (
     version_message,
 )
 from services.rating.operations.overriding import store_own_prices
+from services.rating.operations.plan_changes import load_legs_of, load_terms
 from services.rating.operations.reattributing import reattribute_from
-from services.rating.operations.schedule import Unwritten, cut_periods, write_periods
+from services.rating.operations.reconciling import store_change
+from services.rating.operations.schedule import Unwritten, write_periods
 from services.rating.store import periods as period_store
 from services.rating.store import plans as plan_store
 from services.rating.store import subscriptions as store
@@ -62,6 +70,28 @@ class Wish:
     billing_time: BillingTime = BillingTime.CALENDAR
     anchor_day: date | None = None  # None: the local day of the start.
     overrides: Overrides = NOTHING_OTHER
+
+
+class TerminationTime(StrEnum):
+    """When a subscription ends; values are those of the contract, in lower case."""
+
+    UNSPECIFIED = "unspecified"  # At an end that is given, else now.
+    NOW = "now"
+    AT = "at"
+    PERIOD_END = "period_end"
+
+
+@dataclass(frozen=True, slots=True)
+class Termination:
+    """How a subscription is to end; `when` without an end is now."""
+
+    when: TerminationTime = TerminationTime.UNSPECIFIED
+    final_invoice: bool = True
+    unused_fee: UnusedFee = UnusedFee.CREDIT
+    etag: str = ""
+
+
+PLAINLY = Termination()
 
 
 async def create_subscription(
@@ -93,7 +123,6 @@ async def create_subscription(
         )
         plan.check_open()
         subscription = _granted(wish, plan, version, now)
-        check_stretch(subscription.start, subscription.end, now)
         if wish.overrides:
             version = await store_own_prices(
                 conn, tenant, subscription, version, wish.overrides, now=now
@@ -101,7 +130,8 @@ async def create_subscription(
             subscription = replace(subscription, plan_version_id=version.plan_version_id)
         await change_catalog(conn, tenant)
         term_id = uuid4()
-        await store.insert_subscription(conn, tenant, subscription, term_id=term_id)
+        leg = first_leg(subscription, term_id)
+        await store.insert_subscription(conn, tenant, subscription, [leg])
         held_codes = await find_charged_before(conn, tenant, subscription)
         unwritten = Unwritten(tenant, subscription, version, term_id, held_codes)
         await write_periods(conn, [unwritten], now=now)
@@ -127,12 +157,14 @@ async def terminate_subscription(
     subscription_id: str,
     end: datetime | None,
     now: datetime,
+    how: Termination = PLAINLY,
 ) -> pb.TerminateSubscriptionResponse:
     """End the newest life of a subscription at `end`, None for now, and cut its periods there.
 
     Raises:
         SubscriptionNotFound: there is none of that id.
         SubscriptionTerminated: it has an end already.
+        EtagMismatch: the subscription is not as the caller knows it.
         FieldInvalid: the end has passed.
         RequestIdReused: the request came before with other content.
     """
@@ -142,15 +174,17 @@ async def terminate_subscription(
             return earlier
         await change_catalog(conn, tenant)
         found = await store.load_newest(conn, tenant, subscription_id, lock=True)
+        check_etag(found, how.etag)
+        legs = await load_legs_of(conn, tenant, found)
         last = choose_end(found, end, now)
-        started = now >= found.start or last > found.start
-        status = status_at(found.start, last, now) if started else SubscriptionStatus.TERMINATED
-        ended = replace(found, end=last, status=status)
-        await store.end_subscription(conn, tenant, ended)
-        version = await plan_store.load_version(conn, tenant, found.plan_version_id)
-        await cut_periods(conn, tenant, ended, version, started=started)
-        await reattribute_from(conn, tenant, ended.customer_id, last)
-        message = subscription_message(ended)
+        if how.when is TerminationTime.PERIOD_END:
+            last = await _period_end(conn, tenant, found, legs, now)
+        ended = replace(found, end=last, final_invoice=how.final_invoice, unused_fee=how.unused_fee)
+        if now < found.start and last <= found.start:
+            ended = replace(ended, status=SubscriptionStatus.CANCELED)
+        kept = ended_legs(legs, last)
+        stored = await store_change(conn, tenant, ended, kept, now=now, from_at=last)
+        message = subscription_message(stored)
         await outbox.append(conn, tenant, events_pb2.SubscriptionTerminated(subscription=message))
         answer = pb.TerminateSubscriptionResponse(subscription=message)
         await requests.save_answer(conn, tenant, request, answer)
@@ -165,10 +199,12 @@ async def get_subscription(
         found = await store.load_newest(conn, tenant, subscription_id)
         units = await load_history(conn, tenant, found)
         own = await plan_store.find_own_prices(conn, tenant, found.plan_version_id)
+        terms = await load_terms(conn, tenant, found)
     return pb.GetSubscriptionResponse(
         subscription=subscription_message(found),
         fixed_units=units,
         own_prices=None if own is None else version_message(own),
+        terms=terms,
     )
 
 
@@ -232,7 +268,10 @@ async def _carry_early_usage(
 
 
 def _granted(wish: Wish, plan: Plan, version: PlanVersion, now: datetime) -> Subscription:
-    start = now if wish.start is None else wish.start
+    start, end = now if wish.start is None else wish.start, wish.end
+    check_stretch(start, end, now)
+    if end is not None and end > now:
+        end = acting_end(end, start, ZoneInfo(wish.time_zone))
     return Subscription(
         subscription_uid=uuid4(),
         subscription_id=wish.subscription_id,
@@ -242,12 +281,24 @@ def _granted(wish: Wish, plan: Plan, version: PlanVersion, now: datetime) -> Sub
         plan_version=version.version,
         currency=plan.currency,
         start=start,
-        end=wish.end,
+        end=end,
         time_zone=wish.time_zone,
-        status=status_at(start, wish.end, now),
+        status=status_at(start, end, now),
         default_for_usage=wish.default_for_usage,
         collection_delay_s=wish.collection_delay_s,
         created_at=now,
         billing_time=wish.billing_time,
         anchor_day=wish.anchor_day or local_day(start, ZoneInfo(wish.time_zone)),
     )
+
+
+async def _period_end(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    subscription: Subscription,
+    legs: list[Leg],
+    now: datetime,
+) -> datetime:
+    version_id = present_leg(legs, now).plan_version_id
+    version = await plan_store.load_version(conn, tenant, version_id)
+    return period_end(subscription, legs, version, now)

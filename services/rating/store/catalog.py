@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.tenant import Tenant
-from services.rating.domain.attribution import Term
+from services.rating.domain.attribution import Term, linked
 from services.rating.domain.event import micros
 from services.rating.domain.meter import Meter
 from services.rating.store.meters import read_meter
@@ -95,7 +95,7 @@ async def load_terms(
     found: dict[tuple[int, str], list[Term]] = {customer: [] for customer in asked}
     for row in await conn.execute(select_terms(_of_wanted(wanted))):
         found[row.tenant, row.customer_id].append(read_term(row))
-    return found
+    return {customer: linked(of_customer) for customer, of_customer in found.items()}
 
 
 def select_terms(owners: Any) -> Any:
@@ -143,6 +143,7 @@ def read_term(row: Row[Any]) -> Term:
         fanned_types=frozenset(row.fanned_types or ()),
         early=row.early,
         instant_types=frozenset(row.instant_types or ()),
+        first_day=row.first_day.toordinal(),
     )
 
 

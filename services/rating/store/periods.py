@@ -17,7 +17,6 @@ from sqlalchemy import (
     Select,
     Uuid,
     bindparam,
-    delete,
     func,
     literal,
     select,
@@ -53,6 +52,9 @@ class Planned:
     term_id: UUID
     period: PlannedPeriod
     held_codes: frozenset[str] = frozenset()
+    # Of the leg that prices it; None: the subscription's.
+    plan_version_id: UUID | None = None
+    time_zone: str = ""
 
 
 async def insert_periods(conn: AsyncConnection, planned: Iterable[Planned]) -> None:
@@ -66,60 +68,18 @@ async def insert_periods(conn: AsyncConnection, planned: Iterable[Planned]) -> N
             "subscription_id": each.subscription.subscription_id,
             "customer_id": each.subscription.customer_id,
             "term_id": each.term_id,
-            "plan_version_id": each.subscription.plan_version_id,
+            "plan_version_id": each.plan_version_id or each.subscription.plan_version_id,
             "currency": each.subscription.currency,
-            "time_zone": each.subscription.time_zone,
+            "time_zone": each.time_zone or each.subscription.time_zone,
             "status": PeriodStatus.OPEN,
             "renews_at": each.period.renews_at,
             "held_codes": sorted(each.held_codes),
-            **_windows(each.period),
+            **windows_of(each.period),
         }
         for each in planned
     ]
     if rows:
         await conn.execute(insert(billing_periods), rows)
-
-
-async def cut_periods(
-    conn: AsyncConnection,
-    tenant: Tenant,
-    subscription: Subscription,
-    planned: Iterable[PlannedPeriod],
-) -> None:
-    """Bring the open periods of a subscription that got an end in line with `planned`.
-
-    Open periods that are not planned any more vanish; what was announced stays as it is. Locks all
-    open ones of the customer, as announcing them does: in the order of their ids.
-    """
-    kept = {(each.kind, each.stretch.whole.first_day): each for each in planned}
-    query = (
-        select(billing_periods)
-        .filter_by(tenant=tenant, customer_id=subscription.customer_id, status=PeriodStatus.OPEN)
-        .order_by(billing_periods.c.period_id)
-        .with_for_update()
-    )
-    for row in (await conn.execute(query)).all():
-        if row.subscription_uid != subscription.subscription_uid:
-            continue
-        if row.kind == PeriodKind.INSTANT:  # What was rated is billed whatever the end.
-            continue
-        key = {"tenant": tenant, "period_id": row.period_id}
-        each = kept.get((PeriodKind(row.kind), row.whole_first_day))
-        if each is None:
-            await conn.execute(delete(billing_periods).filter_by(**key))
-        elif any(row._mapping[name] != value for name, value in _windows(each).items()):
-            await conn.execute(update(billing_periods).filter_by(**key).values(_windows(each)))
-
-
-async def find_stored(
-    conn: AsyncConnection, tenant: Tenant, subscription_uid: UUID
-) -> set[tuple[str, date]]:
-    """Return the kinds and first days of the whole of a subscription's periods."""
-    columns = billing_periods.c
-    query = select(columns.kind, columns.whole_first_day).where(
-        columns.tenant == tenant, columns.subscription_uid == subscription_uid
-    )
-    return {(row.kind, row.whole_first_day) for row in await conn.execute(query)}
 
 
 async def load_period(
@@ -280,7 +240,7 @@ def _holding(touched: Any) -> ColumnElement[bool]:
             touched.c.tenant == columns.tenant,
             touched.c.term_id == columns.term_id,
             touched.c.day >= columns.fee_first_day,
-            touched.c.day < columns.fee_end_day,
+            touched.c.day < columns.usage_end_day,
         )
         .exists()
     )
@@ -382,16 +342,25 @@ def read_period(row: Row[Any]) -> BillingPeriod:
         status=PeriodStatus(row.status),
         late_version=row.late_version,
         held_codes=frozenset(row.held_codes),
+        counted=DayPeriod(row.fee_first_day, row.usage_end_day),
+        paused=_read_stretches(row.paused_days),
     )
 
 
-def _windows(planned: PlannedPeriod) -> dict[str, Any]:
+def _read_stretches(days: Sequence[date]) -> tuple[DayPeriod, ...]:
+    return tuple(DayPeriod(*pair) for pair in zip(days[::2], days[1::2], strict=True))
+
+
+def windows_of(planned: PlannedPeriod) -> dict[str, Any]:
+    """Return the columns of what a period bills, and when it is due."""
     stretch = planned.stretch
     return {
         "whole_first_day": stretch.whole.first_day,
         "whole_end_day": stretch.whole.end_day,
         "fee_first_day": stretch.fee_days.first_day,
         "fee_end_day": stretch.fee_days.end_day,
+        "usage_end_day": stretch.usage_end_day or stretch.fee_days.end_day,
+        "paused_days": [day for days in stretch.paused for day in (days.first_day, days.end_day)],
         "usage_start": stretch.usage.start,
         "usage_end": stretch.usage.end,
         "due_at": planned.due_at,

@@ -149,6 +149,18 @@ async def load_versions(
     return {row.plan_version_id: read_body(row) for row in await conn.execute(_VERSIONS, asked)}
 
 
+async def load_names(
+    conn: AsyncConnection, tenant: Tenant, version_ids: Collection[UUID]
+) -> dict[UUID, tuple[str, int]]:
+    """Return the plans' codes and the numbers of versions, by id."""
+    columns = plan_versions.c
+    query = select(columns.plan_version_id, columns.plan_code, columns.version).where(
+        columns.tenant == tenant, columns.plan_version_id.in_(list(version_ids))
+    )
+    rows = await conn.execute(query)
+    return {row.plan_version_id: (row.plan_code, row.version) for row in rows}
+
+
 async def list_plans(
     conn: AsyncConnection, tenant: Tenant, *, after_code: str, archived: bool, limit: int
 ) -> Sequence[tuple[Plan, PlanVersion]]:

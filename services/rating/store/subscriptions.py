@@ -8,18 +8,21 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, bindparam, select, tuple_, update
+from sqlalchemy import Row, Select, bindparam, delete, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.schema import among
 from libs.tenant import Tenant
 from services.rating.domain.calendar import BillingTime
+from services.rating.domain.life import Leg, next_change
 from services.rating.domain.subscription import (
+    ENDED,
     Subscription,
     SubscriptionIdTaken,
     SubscriptionNotFound,
     SubscriptionStatus,
+    UnusedFee,
 )
 from services.rating.store.schema import plan_versions, subscriptions, terms
 
@@ -40,9 +43,9 @@ class Extent:
 
 
 async def insert_subscription(
-    conn: AsyncConnection, tenant: Tenant, subscription: Subscription, *, term_id: UUID
+    conn: AsyncConnection, tenant: Tenant, subscription: Subscription, legs: Sequence[Leg]
 ) -> None:
-    """Add `subscription` with its one term.
+    """Add `subscription` with its legs.
 
     Raises:
         SubscriptionIdTaken: a pending or active one has its id.
@@ -63,23 +66,15 @@ async def insert_subscription(
         created_at=subscription.created_at,
         billing_time=subscription.billing_time,
         anchor_day=subscription.anchor_day,
+        revision=subscription.revision,
+        changes_at=next_change(legs, subscription.created_at),
+        metadata=dict(subscription.metadata),
     )
     if (await conn.execute(adding.on_conflict_do_nothing())).rowcount == 0:
         raise SubscriptionIdTaken(
             f"a pending or active subscription has the id {subscription.subscription_id}"
         )
-    await conn.execute(
-        insert(terms).values(
-            tenant=tenant,
-            term_id=term_id,
-            subscription_uid=subscription.subscription_uid,
-            plan_version_id=subscription.plan_version_id,
-            time_zone=subscription.time_zone,
-            starts_at=subscription.start,
-            ends_at=subscription.end,
-            early=False,
-        )
-    )
+    await insert_legs(conn, tenant, subscription.subscription_uid, legs)
 
 
 async def insert_early_term(
@@ -95,6 +90,7 @@ async def insert_early_term(
             time_zone=subscription.time_zone,
             starts_at=EARLIEST,
             ends_at=subscription.start,
+            first_day=EARLIEST.date(),
             early=True,
         )
     )
@@ -114,6 +110,12 @@ async def load_newest(
     if row is None:
         raise SubscriptionNotFound(f"no subscription {subscription_id}")
     return read_subscription(row)
+
+
+async def load_subscription(conn: AsyncConnection, tenant: Tenant, uid: UUID) -> Subscription:
+    """Return a life that is known to exist."""
+    query = select_subscriptions(tenant).where(subscriptions.c.subscription_uid == uid)
+    return read_subscription((await conn.execute(query)).one())
 
 
 async def list_subscriptions(
@@ -136,21 +138,82 @@ async def list_subscriptions(
     return [read_subscription(row) for row in await conn.execute(query)]
 
 
-async def end_subscription(
-    conn: AsyncConnection, tenant: Tenant, subscription: Subscription
+async def save_subscription(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    subscription: Subscription,
+    *,
+    changes_at: datetime | None,
 ) -> None:
-    """Write the end and status of a locked subscription, and the end of its term."""
-    uid = subscription.subscription_uid
+    """Write what a command changed of a locked subscription."""
     await conn.execute(
         update(subscriptions)
-        .filter_by(tenant=tenant, subscription_uid=uid)
-        .values(ends_at=subscription.end, status=subscription.status)
+        .filter_by(tenant=tenant, subscription_uid=subscription.subscription_uid)
+        .values(
+            plan_version_id=subscription.plan_version_id,
+            time_zone=subscription.time_zone,
+            ends_at=subscription.end,
+            status=subscription.status,
+            default_for_usage=subscription.default_for_usage,
+            revision=subscription.revision,
+            unused_fee=subscription.unused_fee,
+            final_invoice=subscription.final_invoice,
+            metadata=dict(subscription.metadata),
+            changes_at=changes_at,
+        )
     )
-    await conn.execute(
-        update(terms)
-        .filter_by(tenant=tenant, subscription_uid=uid, early=False)
-        .values(ends_at=subscription.end)
+
+
+async def insert_legs(
+    conn: AsyncConnection, tenant: Tenant, uid: UUID, legs: Iterable[Leg]
+) -> None:
+    """Add all legs of a subscription, in their order."""
+    first: dict[UUID, Leg] = {}
+    rows = [
+        {
+            "tenant": tenant,
+            "subscription_uid": uid,
+            "first_leg": first.setdefault(leg.term_id, leg) is leg,
+            "term_id": leg.term_id,
+            "plan_version_id": leg.plan_version_id,
+            "time_zone": leg.time_zone,
+            "starts_at": leg.start,
+            "ends_at": leg.end,
+            "first_day": leg.first_day,
+            "early": False,
+        }
+        for leg in legs
+    ]
+    await conn.execute(insert(terms), rows)
+
+
+async def replace_legs(
+    conn: AsyncConnection, tenant: Tenant, uid: UUID, legs: Iterable[Leg]
+) -> None:
+    """Write the legs of a locked subscription in the place of those that it had."""
+    await conn.execute(delete(terms).filter_by(tenant=tenant, subscription_uid=uid, early=False))
+    await insert_legs(conn, tenant, uid, legs)
+
+
+async def load_legs(
+    conn: AsyncConnection, tenants: Collection[Tenant], uids: Collection[UUID]
+) -> dict[UUID, list[Leg]]:
+    """Return the legs of subscriptions of `tenants` in their order, by uid."""
+    query = select(terms).where(
+        among(terms.c.tenant, tenants), among(terms.c.subscription_uid, uids), ~terms.c.early
     )
+    found: dict[UUID, list[Leg]] = {}
+    for row in await conn.execute(query.order_by(terms.c.starts_at)):
+        leg = Leg(
+            term_id=row.term_id,
+            plan_version_id=row.plan_version_id,
+            time_zone=row.time_zone,
+            start=row.starts_at.astimezone(UTC),
+            end=None if row.ends_at is None else row.ends_at.astimezone(UTC),
+            first_day=row.first_day,
+        )
+        found.setdefault(row.subscription_uid, []).append(leg)
+    return found
 
 
 async def set_status(
@@ -160,16 +223,6 @@ async def set_status(
     await conn.execute(
         update(subscriptions).filter_by(tenant=tenant, subscription_uid=uid).values(status=status)
     )
-
-
-async def load_term_ids(
-    conn: AsyncConnection, tenants: Collection[Tenant], uids: Collection[UUID]
-) -> dict[UUID, UUID]:
-    """Return the terms of subscriptions of `tenants`, by uid."""
-    query = select(terms.c.subscription_uid, terms.c.term_id).where(
-        among(terms.c.tenant, tenants), among(terms.c.subscription_uid, uids), ~terms.c.early
-    )
-    return {row.subscription_uid: row.term_id for row in await conn.execute(query)}
 
 
 async def load_extents(
@@ -232,9 +285,17 @@ async def lock_to_end(
     conn: AsyncConnection, now: datetime
 ) -> Sequence[tuple[Tenant, Subscription]]:
     """Return and lock subscriptions whose end has come, of all tenants."""
-    live = subscriptions.c.status != SubscriptionStatus.TERMINATED
+    live = subscriptions.c.status.not_in(ENDED)
     query = select_all().where(live, subscriptions.c.ends_at <= now)
     return await _locked(conn, query.order_by(subscriptions.c.ends_at))
+
+
+async def lock_to_change(
+    conn: AsyncConnection, now: datetime
+) -> Sequence[tuple[Tenant, Subscription]]:
+    """Return and lock subscriptions of which a leg has started by `now`, of all tenants."""
+    query = select_all().where(subscriptions.c.changes_at <= now)
+    return await _locked(conn, query.order_by(subscriptions.c.changes_at))
 
 
 def select_all() -> Select[Any]:
@@ -261,7 +322,7 @@ _NEWEST = (
     )
     .order_by(
         # A life that was backdated to before an ended one is the present one all the same.
-        subscriptions.c.status == SubscriptionStatus.TERMINATED,
+        subscriptions.c.status.in_(ENDED),
         subscriptions.c.starts_at.desc(),
         subscriptions.c.created_at.desc(),
     )
@@ -288,6 +349,10 @@ def read_subscription(row: Row[Any]) -> Subscription:
         created_at=row.created_at.astimezone(UTC),
         billing_time=BillingTime(row.billing_time),
         anchor_day=row.anchor_day,
+        revision=row.revision,
+        unused_fee=UnusedFee(row.unused_fee),
+        final_invoice=row.final_invoice,
+        metadata=tuple(sorted(row.metadata.items())),
     )
 
 

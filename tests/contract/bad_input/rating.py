@@ -335,6 +335,7 @@ RATING: Mapping[str, Fields] = {
     "tally.rating.v1.SubscriptionService.UpdateOverrides": {
         "request_id": UUID,
         "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),
+        "etag": {"stale": Refusal("999999", "ABORTED", "ETAG_MISMATCH", ""), "oversized": LONG},
         **OVERRIDES,
     },
     "tally.rating.v1.SubscriptionService.GetSubscription": {

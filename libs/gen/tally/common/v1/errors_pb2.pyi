@@ -138,6 +138,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the instant fee is billed by invoices, it is not paid by itself."""
     ERROR_REASON_INSTANT_FEE_PAID: _ErrorReason.ValueType  # 122
     """FAILED_PRECONDITION: the instant fee was paid."""
+    ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 180
+    """ABORTED: what the caller went by has changed; metadata: etag, the present one."""
+    ERROR_REASON_SUBSCRIPTION_PAUSED: _ErrorReason.ValueType  # 181
+    """FAILED_PRECONDITION: the subscription is paused."""
+    ERROR_REASON_SUBSCRIPTION_NOT_PAUSED: _ErrorReason.ValueType  # 182
+    """FAILED_PRECONDITION: the subscription is not paused."""
+    ERROR_REASON_NO_PLAN_CHANGE: _ErrorReason.ValueType  # 183
+    """FAILED_PRECONDITION: no change of the subscription's plan lies ahead."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 100
     """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
     ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 104
@@ -280,6 +288,14 @@ ERROR_REASON_INSTANT_FEE_INVOICED: ErrorReason.ValueType  # 121
 """FAILED_PRECONDITION: the instant fee is billed by invoices, it is not paid by itself."""
 ERROR_REASON_INSTANT_FEE_PAID: ErrorReason.ValueType  # 122
 """FAILED_PRECONDITION: the instant fee was paid."""
+ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 180
+"""ABORTED: what the caller went by has changed; metadata: etag, the present one."""
+ERROR_REASON_SUBSCRIPTION_PAUSED: ErrorReason.ValueType  # 181
+"""FAILED_PRECONDITION: the subscription is paused."""
+ERROR_REASON_SUBSCRIPTION_NOT_PAUSED: ErrorReason.ValueType  # 182
+"""FAILED_PRECONDITION: the subscription is not paused."""
+ERROR_REASON_NO_PLAN_CHANGE: ErrorReason.ValueType  # 183
+"""FAILED_PRECONDITION: no change of the subscription's plan lies ahead."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 100
 """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
 ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 104

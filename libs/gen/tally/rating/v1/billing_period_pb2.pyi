@@ -72,6 +72,8 @@ class _PeriodStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PeriodSt
     """It was announced to be billed."""
     PERIOD_STATUS_CLOSED: _PeriodStatus.ValueType  # 3
     """Its fees are frozen."""
+    PERIOD_STATUS_SKIPPED: _PeriodStatus.ValueType  # 4
+    """It is never billed: its subscription was terminated without a final invoice."""
 
 class PeriodStatus(_PeriodStatus, metaclass=_PeriodStatusEnumTypeWrapper):
     """Where a billing period stands."""
@@ -84,6 +86,8 @@ PERIOD_STATUS_DUE: PeriodStatus.ValueType  # 2
 """It was announced to be billed."""
 PERIOD_STATUS_CLOSED: PeriodStatus.ValueType  # 3
 """Its fees are frozen."""
+PERIOD_STATUS_SKIPPED: PeriodStatus.ValueType  # 4
+"""It is never billed: its subscription was terminated without a final invoice."""
 Global___PeriodStatus: _TypeAlias = PeriodStatus  # noqa: Y015
 
 class _FeeKind:
@@ -167,7 +171,9 @@ class BillingPeriod(_message.Message):
     status: Global___PeriodStatus.ValueType
     """Where it stands."""
     late_version: _builtins.int
-    """How often usage arrived, or units of fixed charges changed, after it was announced as due."""
+    """How often usage arrived, units of fixed charges changed, or the subscription changed what it
+    bills, after it was announced as due.
+    """
     @_builtins.property
     def fee_days(self) -> _period_pb2.DayPeriod:
         """The whole local days that fees count."""

@@ -46,6 +46,32 @@ class SubscriptionActivated(_message.Message):
 Global___SubscriptionActivated: _TypeAlias = SubscriptionActivated  # noqa: Y015
 
 @_typing.final
+class SubscriptionChanged(_message.Message):
+    """A subscription was changed: its plan, zone or other settings, or it was paused or goes on. What
+    billing periods bill differently, PeriodUsageChanged tells of each that was announced.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> _subscription_service_pb2.Subscription:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        subscription: _subscription_service_pb2.Subscription | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubscriptionChanged: _TypeAlias = SubscriptionChanged  # noqa: Y015
+
+@_typing.final
 class SubscriptionTerminated(_message.Message):
     """A subscription has ended, or will at its end."""
 
@@ -115,7 +141,8 @@ Global___BillingPeriodDue: _TypeAlias = BillingPeriodDue  # noqa: Y015
 
 @_typing.final
 class PeriodUsageChanged(_message.Message):
-    """Usage arrived for a period, or units of its fixed charges changed, after it was announced as due:
+    """Usage arrived for a period, units of its fixed charges changed, or its subscription changed what
+    it bills, after it was announced as due:
     a draft refreshes, a finalized invoice is followed by an adjustment.
     """
 

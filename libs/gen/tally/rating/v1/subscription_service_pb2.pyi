@@ -38,6 +38,10 @@ class _SubscriptionStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Su
     """From its start to its end."""
     SUBSCRIPTION_STATUS_TERMINATED: _SubscriptionStatus.ValueType  # 3
     """Its end has passed."""
+    SUBSCRIPTION_STATUS_PAUSED: _SubscriptionStatus.ValueType  # 4
+    """It neither takes events nor pays for the days; its calendar goes on."""
+    SUBSCRIPTION_STATUS_CANCELED: _SubscriptionStatus.ValueType  # 5
+    """It was terminated before it started."""
 
 class SubscriptionStatus(_SubscriptionStatus, metaclass=_SubscriptionStatusEnumTypeWrapper):
     """Where a subscription stands."""
@@ -50,7 +54,71 @@ SUBSCRIPTION_STATUS_ACTIVE: SubscriptionStatus.ValueType  # 2
 """From its start to its end."""
 SUBSCRIPTION_STATUS_TERMINATED: SubscriptionStatus.ValueType  # 3
 """Its end has passed."""
+SUBSCRIPTION_STATUS_PAUSED: SubscriptionStatus.ValueType  # 4
+"""It neither takes events nor pays for the days; its calendar goes on."""
+SUBSCRIPTION_STATUS_CANCELED: SubscriptionStatus.ValueType  # 5
+"""It was terminated before it started."""
 Global___SubscriptionStatus: _TypeAlias = SubscriptionStatus  # noqa: Y015
+
+class _UnusedFee:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UnusedFeeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UnusedFee.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    UNUSED_FEE_UNSPECIFIED: _UnusedFee.ValueType  # 0
+    """On termination: UNUSED_FEE_CREDIT. Never answered."""
+    UNUSED_FEE_CREDIT: _UnusedFee.ValueType  # 1
+    """They are given back by a credit."""
+    UNUSED_FEE_REFUND: _UnusedFee.ValueType  # 2
+    """They are to be paid back: noted and announced; for now billed as UNUSED_FEE_CREDIT."""
+    UNUSED_FEE_OFFSET: _UnusedFee.ValueType  # 3
+    """They are to be set off against what is owed: noted and announced; for now billed as
+    UNUSED_FEE_CREDIT.
+    """
+    UNUSED_FEE_SKIP: _UnusedFee.ValueType  # 4
+    """Nothing is given back."""
+
+class UnusedFee(_UnusedFee, metaclass=_UnusedFeeEnumTypeWrapper):
+    """What becomes of fees in advance that are paid for days behind the end of a subscription."""
+
+UNUSED_FEE_UNSPECIFIED: UnusedFee.ValueType  # 0
+"""On termination: UNUSED_FEE_CREDIT. Never answered."""
+UNUSED_FEE_CREDIT: UnusedFee.ValueType  # 1
+"""They are given back by a credit."""
+UNUSED_FEE_REFUND: UnusedFee.ValueType  # 2
+"""They are to be paid back: noted and announced; for now billed as UNUSED_FEE_CREDIT."""
+UNUSED_FEE_OFFSET: UnusedFee.ValueType  # 3
+"""They are to be set off against what is owed: noted and announced; for now billed as
+UNUSED_FEE_CREDIT.
+"""
+UNUSED_FEE_SKIP: UnusedFee.ValueType  # 4
+"""Nothing is given back."""
+Global___UnusedFee: _TypeAlias = UnusedFee  # noqa: Y015
+
+class _FinalInvoice:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FinalInvoiceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FinalInvoice.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FINAL_INVOICE_UNSPECIFIED: _FinalInvoice.ValueType  # 0
+    """On termination: FINAL_INVOICE_GENERATE. Never answered."""
+    FINAL_INVOICE_GENERATE: _FinalInvoice.ValueType  # 1
+    """They are."""
+    FINAL_INVOICE_SKIP: _FinalInvoice.ValueType  # 2
+    """What ends with the subscription and was not announced yet never is."""
+
+class FinalInvoice(_FinalInvoice, metaclass=_FinalInvoiceEnumTypeWrapper):
+    """Whether the last periods of a subscription are billed."""
+
+FINAL_INVOICE_UNSPECIFIED: FinalInvoice.ValueType  # 0
+"""On termination: FINAL_INVOICE_GENERATE. Never answered."""
+FINAL_INVOICE_GENERATE: FinalInvoice.ValueType  # 1
+"""They are."""
+FINAL_INVOICE_SKIP: FinalInvoice.ValueType  # 2
+"""What ends with the subscription and was not announced yet never is."""
+Global___FinalInvoice: _TypeAlias = FinalInvoice  # noqa: Y015
 
 class _BillingTime:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -75,6 +143,68 @@ BILLING_TIME_CALENDAR: BillingTime.ValueType  # 1
 BILLING_TIME_ANNIVERSARY: BillingTime.ValueType  # 2
 """All on the anchor day: from 31 January by the month on 28 February, 31 March, 30 April."""
 Global___BillingTime: _TypeAlias = BillingTime  # noqa: Y015
+
+class _PlanEffective:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PlanEffectiveEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PlanEffective.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PLAN_EFFECTIVE_UNSPECIFIED: _PlanEffective.ValueType  # 0
+    """Now if its base fees of a year are as high as the present ones or higher, else with the next
+    period: of a day × 365, of a week × 52, of a month × 12, of a quarter × 4, of a half × 2, and
+    of several of them as a part.
+    """
+    PLAN_EFFECTIVE_NOW: _PlanEffective.ValueType  # 1
+    """Now; of a subscription that has not started, at its start."""
+    PLAN_EFFECTIVE_PERIOD_END: _PlanEffective.ValueType  # 2
+    """At the end of the present period."""
+    PLAN_EFFECTIVE_AT: _PlanEffective.ValueType  # 3
+    """At a given instant, not before now."""
+
+class PlanEffective(_PlanEffective, metaclass=_PlanEffectiveEnumTypeWrapper):
+    """When another plan takes effect."""
+
+PLAN_EFFECTIVE_UNSPECIFIED: PlanEffective.ValueType  # 0
+"""Now if its base fees of a year are as high as the present ones or higher, else with the next
+period: of a day × 365, of a week × 52, of a month × 12, of a quarter × 4, of a half × 2, and
+of several of them as a part.
+"""
+PLAN_EFFECTIVE_NOW: PlanEffective.ValueType  # 1
+"""Now; of a subscription that has not started, at its start."""
+PLAN_EFFECTIVE_PERIOD_END: PlanEffective.ValueType  # 2
+"""At the end of the present period."""
+PLAN_EFFECTIVE_AT: PlanEffective.ValueType  # 3
+"""At a given instant, not before now."""
+Global___PlanEffective: _TypeAlias = PlanEffective  # noqa: Y015
+
+class _TerminationTime:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TerminationTimeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TerminationTime.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TERMINATION_TIME_UNSPECIFIED: _TerminationTime.ValueType  # 0
+    """At `end` if there is one, else now."""
+    TERMINATION_TIME_NOW: _TerminationTime.ValueType  # 1
+    """Now: the local day is the last one billed."""
+    TERMINATION_TIME_AT: _TerminationTime.ValueType  # 2
+    """At `end`."""
+    TERMINATION_TIME_PERIOD_END: _TerminationTime.ValueType  # 3
+    """At the end of the present period."""
+
+class TerminationTime(_TerminationTime, metaclass=_TerminationTimeEnumTypeWrapper):
+    """When a subscription ends."""
+
+TERMINATION_TIME_UNSPECIFIED: TerminationTime.ValueType  # 0
+"""At `end` if there is one, else now."""
+TERMINATION_TIME_NOW: TerminationTime.ValueType  # 1
+"""Now: the local day is the last one billed."""
+TERMINATION_TIME_AT: TerminationTime.ValueType  # 2
+"""At `end`."""
+TERMINATION_TIME_PERIOD_END: TerminationTime.ValueType  # 3
+"""At the end of the present period."""
+Global___TerminationTime: _TypeAlias = TerminationTime  # noqa: Y015
 
 class _UnitsEffective:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -129,6 +259,9 @@ class Subscription(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     BILLING_TIME_FIELD_NUMBER: _builtins.int
     ANCHOR_DAY_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    UNUSED_FEE_FIELD_NUMBER: _builtins.int
+    FINAL_INVOICE_FIELD_NUMBER: _builtins.int
     subscription_id: _builtins.str
     """Chosen by the client, unique while pending or active; 1 to 255 bytes. Events name it."""
     subscription_uid: _builtins.str
@@ -151,13 +284,21 @@ class Subscription(_message.Message):
     """ISO 4217 code, of its plan."""
     billing_time: Global___BillingTime.ValueType
     """Where its periods begin; unspecified on creation: with weeks and months."""
+    etag: _builtins.str
+    """Another one after every change; ignored on creation."""
+    unused_fee: Global___UnusedFee.ValueType
+    """What becomes of unused fees in advance at its end; ignored on creation."""
+    final_invoice: Global___FinalInvoice.ValueType
+    """Whether its last periods are billed; ignored on creation."""
     @_builtins.property
     def start(self) -> _timestamp_pb2.Timestamp:
         """The first instant; absent on creation: now."""
 
     @_builtins.property
     def end(self) -> _timestamp_pb2.Timestamp:
-        """The first instant after it; absent: open."""
+        """The first instant after it; absent: open. One that is set ahead acts at the first instant of
+        its local day, which is billed unless a period begins on it.
+        """
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
@@ -187,16 +328,61 @@ class Subscription(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         billing_time: Global___BillingTime.ValueType = ...,
         anchor_day: _period_pb2.CivilDate | None = ...,
+        etag: _builtins.str = ...,
+        unused_fee: Global___UnusedFee.ValueType = ...,
+        final_invoice: Global___FinalInvoice.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s", "anchor_day", b"anchor_day", "collection_delay_s", b"collection_delay_s", "created_at", b"created_at", "end", b"end", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s", "anchor_day", b"anchor_day", "billing_time", b"billing_time", "collection_delay_s", b"collection_delay_s", "created_at", b"created_at", "currency_code", b"currency_code", "customer_id", b"customer_id", "default_for_usage", b"default_for_usage", "end", b"end", "plan_code", b"plan_code", "plan_version", b"plan_version", "start", b"start", "status", b"status", "subscription_id", b"subscription_id", "subscription_uid", b"subscription_uid", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s", "anchor_day", b"anchor_day", "billing_time", b"billing_time", "collection_delay_s", b"collection_delay_s", "created_at", b"created_at", "currency_code", b"currency_code", "customer_id", b"customer_id", "default_for_usage", b"default_for_usage", "end", b"end", "etag", b"etag", "final_invoice", b"final_invoice", "plan_code", b"plan_code", "plan_version", b"plan_version", "start", b"start", "status", b"status", "subscription_id", b"subscription_id", "subscription_uid", b"subscription_uid", "time_zone", b"time_zone", "unused_fee", b"unused_fee"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__collection_delay_s: _TypeAlias = _typing.Literal["collection_delay_s"]  # noqa: Y015
     _WhichOneofArgType__collection_delay_s: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__collection_delay_s) -> _WhichOneofReturnType__collection_delay_s | None: ...
 
 Global___Subscription: _TypeAlias = Subscription  # noqa: Y015
+
+@_typing.final
+class SubscriptionTerm(_message.Message):
+    """The time of a subscription on one plan version and in one zone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_CODE_FIELD_NUMBER: _builtins.int
+    PLAN_VERSION_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    plan_code: _builtins.str
+    """The plan."""
+    plan_version: _builtins.int
+    """Its version."""
+    time_zone: _builtins.str
+    """IANA name: days are those of this zone."""
+    @_builtins.property
+    def start(self) -> _timestamp_pb2.Timestamp:
+        """The first instant."""
+
+    @_builtins.property
+    def end(self) -> _timestamp_pb2.Timestamp:
+        """The first instant after it; absent: open."""
+
+    def __init__(
+        self,
+        *,
+        plan_code: _builtins.str = ...,
+        plan_version: _builtins.int = ...,
+        time_zone: _builtins.str = ...,
+        start: _timestamp_pb2.Timestamp | None = ...,
+        end: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "plan_code", b"plan_code", "plan_version", b"plan_version", "start", b"start", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubscriptionTerm: _TypeAlias = SubscriptionTerm  # noqa: Y015
 
 @_typing.final
 class CreateSubscriptionRequest(_message.Message):
@@ -291,6 +477,7 @@ class GetSubscriptionResponse(_message.Message):
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int
     FIXED_UNITS_FIELD_NUMBER: _builtins.int
     OWN_PRICES_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def subscription(self) -> Global___Subscription:
         """As stored."""
@@ -305,16 +492,21 @@ class GetSubscriptionResponse(_message.Message):
     def own_prices(self) -> _plan_service_pb2.PlanVersion:
         """Its prices, if they are other ones than those of its plan version; absent: they are not."""
 
+    @_builtins.property
+    def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriptionTerm]:
+        """What it was and will be on, oldest first; between them it is paused."""
+
     def __init__(
         self,
         *,
         subscription: Global___Subscription | None = ...,
         fixed_units: _abc.Iterable[Global___FixedUnits] | None = ...,
         own_prices: _plan_service_pb2.PlanVersion | None = ...,
+        terms: _abc.Iterable[Global___SubscriptionTerm] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["own_prices", b"own_prices", "subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixed_units", b"fixed_units", "own_prices", b"own_prices", "subscription", b"subscription"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixed_units", b"fixed_units", "own_prices", b"own_prices", "subscription", b"subscription", "terms", b"terms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -417,6 +609,148 @@ class ListSubscriptionsResponse(_message.Message):
 Global___ListSubscriptionsResponse: _TypeAlias = ListSubscriptionsResponse  # noqa: Y015
 
 @_typing.final
+class ChangePlanRequest(_message.Message):
+    """Puts a subscription on another plan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    PLAN_CODE_FIELD_NUMBER: _builtins.int
+    PLAN_VERSION_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    subscription_id: _builtins.str
+    """Which one."""
+    plan_code: _builtins.str
+    """The plan, in the same currency."""
+    plan_version: _builtins.int
+    """Its version; 0: the newest."""
+    effective: Global___PlanEffective.ValueType
+    """When it takes effect."""
+    etag: _builtins.str
+    """The subscription as the caller knows it; empty: whatever it is."""
+    validate_only: _builtins.bool
+    """True: check only, store nothing."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """Of PLAN_EFFECTIVE_AT: the first instant on the new plan."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        plan_code: _builtins.str = ...,
+        plan_version: _builtins.int = ...,
+        effective: Global___PlanEffective.ValueType = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "effective", b"effective", "etag", b"etag", "plan_code", b"plan_code", "plan_version", b"plan_version", "request_id", b"request_id", "subscription_id", b"subscription_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangePlanRequest: _TypeAlias = ChangePlanRequest  # noqa: Y015
+
+@_typing.final
+class ChangePlanResponse(_message.Message):
+    """The plan was changed, or will be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> Global___Subscription:
+        """As stored."""
+
+    @_builtins.property
+    def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriptionTerm]:
+        """What it was and will be on, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        subscription: Global___Subscription | None = ...,
+        terms: _abc.Iterable[Global___SubscriptionTerm] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription", "terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangePlanResponse: _TypeAlias = ChangePlanResponse  # noqa: Y015
+
+@_typing.final
+class CancelPlanChangeRequest(_message.Message):
+    """Takes back changes of a plan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    subscription_id: _builtins.str
+    """Which subscription."""
+    etag: _builtins.str
+    """The subscription as the caller knows it; empty: whatever it is."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "request_id", b"request_id", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelPlanChangeRequest: _TypeAlias = CancelPlanChangeRequest  # noqa: Y015
+
+@_typing.final
+class CancelPlanChangeResponse(_message.Message):
+    """The subscription stays on its plan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> Global___Subscription:
+        """As stored."""
+
+    @_builtins.property
+    def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriptionTerm]:
+        """What it was and will be on, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        subscription: Global___Subscription | None = ...,
+        terms: _abc.Iterable[Global___SubscriptionTerm] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription", "terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelPlanChangeResponse: _TypeAlias = CancelPlanChangeResponse  # noqa: Y015
+
+@_typing.final
 class TerminateSubscriptionRequest(_message.Message):
     """Ends a subscription."""
 
@@ -425,13 +759,27 @@ class TerminateSubscriptionRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
+    WHEN_FIELD_NUMBER: _builtins.int
+    FINAL_INVOICE_FIELD_NUMBER: _builtins.int
+    UNUSED_FEE_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID made by the caller, one per intent, kept across retries."""
     subscription_id: _builtins.str
     """Which one."""
+    when: Global___TerminationTime.ValueType
+    """When it ends."""
+    final_invoice: Global___FinalInvoice.ValueType
+    """Whether its last periods are billed."""
+    unused_fee: Global___UnusedFee.ValueType
+    """What becomes of unused fees in advance."""
+    etag: _builtins.str
+    """The subscription as the caller knows it; empty: whatever it is."""
     @_builtins.property
     def end(self) -> _timestamp_pb2.Timestamp:
-        """The first instant after it, not before now; absent: now. Its local day is the last one billed."""
+        """The day that it ends on, not before now: it acts at the first instant of its local day, which
+        is the last one billed unless a period begins on it. Absent: see `when`.
+        """
 
     def __init__(
         self,
@@ -439,10 +787,14 @@ class TerminateSubscriptionRequest(_message.Message):
         request_id: _builtins.str = ...,
         subscription_id: _builtins.str = ...,
         end: _timestamp_pb2.Timestamp | None = ...,
+        when: Global___TerminationTime.ValueType = ...,
+        final_invoice: Global___FinalInvoice.ValueType = ...,
+        unused_fee: Global___UnusedFee.ValueType = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "request_id", b"request_id", "subscription_id", b"subscription_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "etag", b"etag", "final_invoice", b"final_invoice", "request_id", b"request_id", "subscription_id", b"subscription_id", "unused_fee", b"unused_fee", "when", b"when"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -483,6 +835,7 @@ class UpdateFixedUnitsRequest(_message.Message):
     FIXED_CHARGE_CODE_FIELD_NUMBER: _builtins.int
     UNITS_FIELD_NUMBER: _builtins.int
     EFFECTIVE_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID made by the caller, one per intent, kept across retries."""
     subscription_id: _builtins.str
@@ -493,6 +846,8 @@ class UpdateFixedUnitsRequest(_message.Message):
     """Decimal, not negative; they may cost at most 10^13 minor units."""
     effective: Global___UnitsEffective.ValueType
     """When they take effect."""
+    etag: _builtins.str
+    """The subscription as the caller knows it; empty: whatever it is."""
     def __init__(
         self,
         *,
@@ -501,10 +856,11 @@ class UpdateFixedUnitsRequest(_message.Message):
         fixed_charge_code: _builtins.str = ...,
         units: _builtins.str = ...,
         effective: Global___UnitsEffective.ValueType = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective", b"effective", "fixed_charge_code", b"fixed_charge_code", "request_id", b"request_id", "subscription_id", b"subscription_id", "units", b"units"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective", b"effective", "etag", b"etag", "fixed_charge_code", b"fixed_charge_code", "request_id", b"request_id", "subscription_id", b"subscription_id", "units", b"units"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -543,10 +899,13 @@ class UpdateOverridesRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
     OVERRIDES_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID made by the caller, one per intent, kept across retries."""
     subscription_id: _builtins.str
     """Which subscription."""
+    etag: _builtins.str
+    """The subscription as the caller knows it; empty: whatever it is."""
     @_builtins.property
     def overrides(self) -> _overrides_pb2.Overrides:
         """All that it has in place of what its plan version says; absent: nothing."""
@@ -557,10 +916,11 @@ class UpdateOverridesRequest(_message.Message):
         request_id: _builtins.str = ...,
         subscription_id: _builtins.str = ...,
         overrides: _overrides_pb2.Overrides | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["overrides", b"overrides"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["overrides", b"overrides", "request_id", b"request_id", "subscription_id", b"subscription_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "overrides", b"overrides", "request_id", b"request_id", "subscription_id", b"subscription_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -48,10 +48,30 @@ class SubscriptionServiceStub:
     """Lists subscriptions by id.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
-    TerminateSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.TerminateSubscriptionRequest, _subscription_service_pb2.TerminateSubscriptionResponse]
-    """Ends a subscription now or at a later instant; its last periods are billed when due.
+    ChangePlan: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.ChangePlanRequest, _subscription_service_pb2.ChangePlanResponse]
+    """Puts a subscription on another plan, or another version of its plan: a new term begins, whose
+    periods are counted from the same anchor day. The day of the change is the new plan's; unused
+    days of fees in advance are given back as adjustments of the periods that billed them. What
+    lay ahead, from the instant of the change on, is replaced; the plan that the subscription has
+    then anyway only takes it back.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
-    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    NOT_FOUND/PLAN_NOT_FOUND, NOT_FOUND/PLAN_VERSION_NOT_FOUND, FAILED_PRECONDITION/PLAN_ARCHIVED,
+    INVALID_ARGUMENT/CURRENCY_MISMATCH, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+    ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    CancelPlanChange: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.CancelPlanChangeRequest, _subscription_service_pb2.CancelPlanChangeResponse]
+    """Takes back all changes of a subscription's plan that lie ahead.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    FAILED_PRECONDITION/NO_PLAN_CHANGE, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+    ended, ABORTED/ETAG_MISMATCH, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    TerminateSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.TerminateSubscriptionRequest, _subscription_service_pb2.TerminateSubscriptionResponse]
+    """Ends a subscription now or at a later instant; its last periods are billed when due. One that
+    has not started is canceled.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     UpdateFixedUnits: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateFixedUnitsRequest, _subscription_service_pb2.UpdateFixedUnitsResponse]
     """Changes how many units of a fixed charge a subscription has, from today on or from its next
@@ -70,7 +90,8 @@ class SubscriptionServiceStub:
     its plan version, ends them.
     Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
     NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
-    ended, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     ListBillingPeriods: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.ListBillingPeriodsRequest, _subscription_service_pb2.ListBillingPeriodsResponse]
     """Lists the billing periods of a subscription, oldest first.
@@ -98,10 +119,30 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     """Lists subscriptions by id.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
-    TerminateSubscription: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.TerminateSubscriptionRequest, _subscription_service_pb2.TerminateSubscriptionResponse]  # type: ignore[assignment]
-    """Ends a subscription now or at a later instant; its last periods are billed when due.
+    ChangePlan: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.ChangePlanRequest, _subscription_service_pb2.ChangePlanResponse]  # type: ignore[assignment]
+    """Puts a subscription on another plan, or another version of its plan: a new term begins, whose
+    periods are counted from the same anchor day. The day of the change is the new plan's; unused
+    days of fees in advance are given back as adjustments of the periods that billed them. What
+    lay ahead, from the instant of the change on, is replaced; the plan that the subscription has
+    then anyway only takes it back.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
-    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    NOT_FOUND/PLAN_NOT_FOUND, NOT_FOUND/PLAN_VERSION_NOT_FOUND, FAILED_PRECONDITION/PLAN_ARCHIVED,
+    INVALID_ARGUMENT/CURRENCY_MISMATCH, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+    ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    CancelPlanChange: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.CancelPlanChangeRequest, _subscription_service_pb2.CancelPlanChangeResponse]  # type: ignore[assignment]
+    """Takes back all changes of a subscription's plan that lie ahead.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    FAILED_PRECONDITION/NO_PLAN_CHANGE, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+    ended, ABORTED/ETAG_MISMATCH, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    TerminateSubscription: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.TerminateSubscriptionRequest, _subscription_service_pb2.TerminateSubscriptionResponse]  # type: ignore[assignment]
+    """Ends a subscription now or at a later instant; its last periods are billed when due. One that
+    has not started is canceled.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     UpdateFixedUnits: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateFixedUnitsRequest, _subscription_service_pb2.UpdateFixedUnitsResponse]  # type: ignore[assignment]
     """Changes how many units of a fixed charge a subscription has, from today on or from its next
@@ -120,7 +161,8 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     its plan version, ends them.
     Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
     NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
-    ended, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     ListBillingPeriods: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.ListBillingPeriodsRequest, _subscription_service_pb2.ListBillingPeriodsResponse]  # type: ignore[assignment]
     """Lists the billing periods of a subscription, oldest first.
@@ -165,14 +207,46 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ChangePlan(
+        self,
+        request: _subscription_service_pb2.ChangePlanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_service_pb2.ChangePlanResponse, _abc.Awaitable[_subscription_service_pb2.ChangePlanResponse]]:
+        """Puts a subscription on another plan, or another version of its plan: a new term begins, whose
+        periods are counted from the same anchor day. The day of the change is the new plan's; unused
+        days of fees in advance are given back as adjustments of the periods that billed them. What
+        lay ahead, from the instant of the change on, is replaced; the plan that the subscription has
+        then anyway only takes it back.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        NOT_FOUND/PLAN_NOT_FOUND, NOT_FOUND/PLAN_VERSION_NOT_FOUND, FAILED_PRECONDITION/PLAN_ARCHIVED,
+        INVALID_ARGUMENT/CURRENCY_MISMATCH, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+        ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelPlanChange(
+        self,
+        request: _subscription_service_pb2.CancelPlanChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_service_pb2.CancelPlanChangeResponse, _abc.Awaitable[_subscription_service_pb2.CancelPlanChangeResponse]]:
+        """Takes back all changes of a subscription's plan that lie ahead.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        FAILED_PRECONDITION/NO_PLAN_CHANGE, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+        ended, ABORTED/ETAG_MISMATCH, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
     def TerminateSubscription(
         self,
         request: _subscription_service_pb2.TerminateSubscriptionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_subscription_service_pb2.TerminateSubscriptionResponse, _abc.Awaitable[_subscription_service_pb2.TerminateSubscriptionResponse]]:
-        """Ends a subscription now or at a later instant; its last periods are billed when due.
+        """Ends a subscription now or at a later instant; its last periods are billed when due. One that
+        has not started is canceled.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
-        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -203,7 +277,8 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
         its plan version, ends them.
         Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
         NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
-        ended, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
