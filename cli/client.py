@@ -37,12 +37,16 @@ from tally.invoicing.v1.invoice_service_pb2_grpc import InvoiceServiceStub
 from tally.invoicing.v1.tax_service_pb2_grpc import TaxServiceStub
 from tally.invoicing.v1.tenant_service_pb2_grpc import TenantServiceStub
 from tally.rating.v1 import (
+    alert_service_pb2,
+    entitlement_service_pb2,
     meter_service_pb2,
     plan_service_pb2,
     rating_service_pb2,
     subscription_service_pb2,
     usage_service_pb2,
 )
+from tally.rating.v1.alert_service_pb2_grpc import AlertServiceStub
+from tally.rating.v1.entitlement_service_pb2_grpc import EntitlementServiceStub
 from tally.rating.v1.meter_service_pb2_grpc import MeterServiceStub
 from tally.rating.v1.plan_service_pb2_grpc import PlanServiceStub
 from tally.rating.v1.rating_service_pb2_grpc import RatingServiceStub
@@ -56,6 +60,8 @@ from tally.wallet.v1.wallet_service_pb2_grpc import WalletServiceStub
 DEADLINE_SECONDS = 30.0
 FILES = (
     ingest_service_pb2,
+    alert_service_pb2,
+    entitlement_service_pb2,
     meter_service_pb2,
     plan_service_pb2,
     rating_service_pb2,
@@ -117,6 +123,8 @@ class SuiteClient:
         self.plans = PlanServiceStub(rating)
         self.subscriptions = SubscriptionServiceStub(rating)
         self.usage = UsageServiceStub(rating)
+        self.entitlements = EntitlementServiceStub(rating)
+        self.alerts = AlertServiceStub(rating)
         self.rating = RatingServiceStub(rating)
         self.tenants = TenantServiceStub(invoicing)
         self.customers = CustomerServiceStub(invoicing)

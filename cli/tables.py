@@ -193,6 +193,8 @@ def _line_name(line: InvoiceLine, invoice: Invoice) -> str:
         name += f", {line.folded_lines} more groups"
     if line.kind == LineKind.LINE_KIND_MINIMUM:
         name += " (minimum)"
+    if line.kind == LineKind.LINE_KIND_COMMITMENT:
+        name += " (minimum commitment)"
     if line.kind == LineKind.LINE_KIND_CORRECTION:
         name += " (correction)"
     if line.kind == LineKind.LINE_KIND_ADJUSTMENT:

@@ -148,6 +148,8 @@ def _differ(name: str, fields: dict[str, Any]) -> None:
             fields["subscription_id"] = "another"
         case "UpdateFixedUnits":
             fields["units"] = "7"
+        case "UpdateOverrides":
+            fields["overrides"] = {"base_amount": "97"}
         case "SetInstantFeePayment":
             fields["payment_status"] = "PAYMENT_STATUS_SUCCEEDED"
         case _:

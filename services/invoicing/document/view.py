@@ -23,6 +23,7 @@ BREAKS = ("held", "unbilled")  # What follows is another price.
 COUNTED = (FeeKind.USAGE, FeeKind.FIXED)  # What has units to show.
 SHARE_PLACES = 6
 LABELS = {
+    "base_fee": "Base fee",
     "billed": "Billed before",
     "cap": "Above the cap",
     "converted": "Converted units",
@@ -30,6 +31,7 @@ LABELS = {
     "custom": "By formula",
     "dynamic": "Amounts reported",
     "fixed": "For each event",
+    "fixed_fees": "Fixed charges",
     "free": "Included",
     "held": "Units held before",
     "instant": "Instant fees",
@@ -188,6 +190,8 @@ def note_of(fee: Fee, named: str) -> str:
     """Return what tells a line from others of the same name: bucket and group, or its kind."""
     if fee.kind is FeeKind.MINIMUM:
         return "minimum"
+    if fee.kind is FeeKind.COMMITMENT:
+        return "minimum commitment"
     correction = "correction" if fee.kind is FeeKind.CORRECTION else ""
     bucket = fee.filter_code if fee.filter_code.lower() not in named.lower() else ""
     group = (f"{key} {value}" if value else f"without {key}" for key, value in fee.group_values)

@@ -21,6 +21,7 @@ class FeeKind(StrEnum):
     MINIMUM = "minimum"  # What the usage of a charge lacks of its minimum.
     FIXED = "fixed"  # Units of an add-on, whatever the usage.
     CORRECTION = "correction"  # What usage costs, less instant fees that were billed before.
+    COMMITMENT = "commitment"  # What all fees of a period lack of the plan's minimum commitment.
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ LINE_KIND = {
     FeeKind.MINIMUM: invoice_service_pb2.LINE_KIND_MINIMUM,
     FeeKind.FIXED: invoice_service_pb2.LINE_KIND_FIXED,
     FeeKind.CORRECTION: invoice_service_pb2.LINE_KIND_CORRECTION,
+    FeeKind.COMMITMENT: invoice_service_pb2.LINE_KIND_COMMITMENT,
 }
 NUMBERING = {
     Numbering.PER_ENTITY: tenant_service_pb2.NUMBERING_PER_ENTITY,

@@ -29,6 +29,7 @@ FEE_KIND = {
     billing_period_pb2.FEE_KIND_MINIMUM: FeeKind.MINIMUM,
     billing_period_pb2.FEE_KIND_FIXED: FeeKind.FIXED,
     billing_period_pb2.FEE_KIND_CORRECTION: FeeKind.CORRECTION,
+    billing_period_pb2.FEE_KIND_COMMITMENT: FeeKind.COMMITMENT,
 }
 # What wallets know a fee as: credits for usage pay its minimum and corrections, too, and those for
 # base fees what else is due whatever the usage.
@@ -38,6 +39,7 @@ PAID_AS = {
     FeeKind.MINIMUM: FeeKind.USAGE,
     FeeKind.FIXED: FeeKind.BASE,
     FeeKind.CORRECTION: FeeKind.USAGE,
+    FeeKind.COMMITMENT: FeeKind.BASE,
 }
 
 

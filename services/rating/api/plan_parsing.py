@@ -11,6 +11,7 @@ from libs.wire import Faults, check_size, parse_code, parse_enum, parse_text
 from services.rating.api.fixed_parsing import parse_fixed_charges
 from services.rating.api.instant_parsing import parse_instant
 from services.rating.api.price_parsing import parse_optional, parse_options, parse_price
+from services.rating.api.terms_parsing import parse_thresholds, parse_trial_days
 from services.rating.domain.filters import ANY, DimensionFilter
 from services.rating.domain.meter import repeats
 from services.rating.domain.meter_rules import DIMENSIONS_MAX
@@ -62,6 +63,14 @@ def parse_version(message: pb.PlanVersion, now: datetime) -> PlanVersion:
     with faults.gathered():
         codes = (charge.code or charge.meter_code for charge in message.charges)
         fixed_charges = parse_fixed_charges(message.fixed_charges, codes)
+    trial_days, commitment, thresholds = 0, None, None
+    with faults.gathered():
+        trial_days = parse_trial_days(message.trial_days, "version.trial_days")
+    with faults.gathered():
+        commitment = parse_optional(message.minimum_commitment, "version.minimum_commitment")
+    with faults.gathered():
+        if message.HasField("usage_thresholds"):
+            thresholds = parse_thresholds(message.usage_thresholds, "version.usage_thresholds")
     faults.check()
     return PlanVersion(
         plan_version_id=uuid4(),
@@ -73,6 +82,9 @@ def parse_version(message: pb.PlanVersion, now: datetime) -> PlanVersion:
         created_at=now,
         fixed_charges=fixed_charges,
         interval_count=count,
+        trial_days=trial_days,
+        minimum_commitment=commitment,
+        usage_thresholds=thresholds,
     )
 
 

@@ -17,7 +17,9 @@ from libs.wire import (
     parse_timestamp,
     parse_zone,
 )
+from services.rating.api.override_parsing import parse_overrides
 from services.rating.domain.calendar import BillingTime
+from services.rating.domain.overrides import NOTHING_OTHER
 from services.rating.domain.phases import PHASES_MAX, Phase
 from services.rating.domain.subscription import COLLECTION_DELAY_S, COLLECTION_DELAY_S_MAX
 from services.rating.operations.subscriptions import Wish
@@ -76,6 +78,9 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
     with faults.gathered():
         metadata = parse_metadata(message.metadata, f"{path}.metadata")
     phases = _parse_phases(request.phases, faults)
+    overrides = NOTHING_OTHER
+    with faults.gathered():
+        overrides = parse_overrides(request.overrides)
     faults.check()
     return Wish(
         subscription_id=subscription_id,
@@ -91,6 +96,7 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
         anchor_day=anchor_day,
         metadata=metadata,
         phases=phases,
+        overrides=overrides,
     )
 
 

@@ -26,10 +26,12 @@ from services.rating.api.change_parsing import (
     parse_wanted_plan,
 )
 from services.rating.api.fixed_parsing import parse_wanted_units
+from services.rating.api.override_parsing import parse_overrides
 from services.rating.api.subscription_parsing import parse_optional_instant, parse_wish
 from services.rating.operations import subscriptions as operations
 from services.rating.operations.fixed_units import update_fixed_units
 from services.rating.operations.migrating import migrate_subscriptions
+from services.rating.operations.overriding import update_overrides
 from services.rating.operations.plan_changes import cancel_plan_change, change_plan
 from services.rating.operations.settings_changes import (
     Named,
@@ -205,6 +207,31 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
         faults.check()
         now = self._clock.now()
         answer = await update_fixed_units(self._engine, tenant(), wanted, units, now=now)
+        self._committed()
+        return answer
+
+    async def UpdateOverrides(
+        self, request: pb.UpdateOverridesRequest, context: Context
+    ) -> pb.UpdateOverridesResponse:
+        faults = Faults()
+        with faults.gathered():
+            wanted = parse_request(request, request.request_id)
+        with faults.gathered():
+            subscription_id = parse_text(request.subscription_id, "subscription_id")
+        with faults.gathered():
+            overrides = parse_overrides(request.overrides)
+        with faults.gathered():
+            etag = parse_text(request.etag, "etag", required=False)
+        faults.check()
+        answer = await update_overrides(
+            self._engine,
+            tenant(),
+            wanted,
+            subscription_id,
+            overrides,
+            etag=etag,
+            now=self._clock.now(),
+        )
         self._committed()
         return answer
 

@@ -43,6 +43,7 @@ class Term:
     # It ends where the subscription starts: what earlier events that name it leave is carried on.
     early: bool = False
     instant_types: frozenset[str] = frozenset()
+    watched: bool = False  # Who changes its usage leaves a note of that.
     first_day: int = 1
     continues: bool = False
     continued: bool = False

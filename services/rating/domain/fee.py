@@ -34,6 +34,7 @@ class FeeKind(StrEnum):
     MINIMUM = "minimum"  # What the usage fees of a charge lack of its minimum.
     FIXED = "fixed"
     CORRECTION = "correction"  # What usage costs, less instant fees that were billed before.
+    COMMITMENT = "commitment"  # What all fees of a period lack of the plan's minimum commitment.
 
 
 @dataclass(frozen=True, slots=True)

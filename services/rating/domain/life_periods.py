@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from libs.period import local_midnight
 from services.rating.domain.calendar import Stretch
@@ -13,6 +14,7 @@ from services.rating.domain.life import Leg, Term, term_stretches, terms_of
 from services.rating.domain.period import PeriodKind, PlannedPeriod, planned_periods
 from services.rating.domain.plan import PlanVersion, Timing
 from services.rating.domain.subscription import Subscription, SubscriptionStatus
+from services.rating.domain.trial import Trial, trial_of
 
 NOTHING: frozenset[str] = frozenset()
 INSTANT = timedelta(microseconds=1)
@@ -22,13 +24,21 @@ INSTANT = timedelta(microseconds=1)
 class Life:
     """A subscription with all its legs, in their order, and the plan versions of these, by id.
 
-    `with_seats` are the versions whose periods renew what they carry.
+    `with_seats` are the versions whose periods renew what they carry. Trials are counted from the
+    `first_start` of the subscription's id, all its lives included; None: none has one.
     """
 
     subscription: Subscription
     legs: Sequence[Leg]
     versions: Mapping[UUID, PlanVersion]
     with_seats: Collection[UUID] = ()
+    first_start: datetime | None = None
+
+    def trial(self, version: PlanVersion, zone: ZoneInfo) -> Trial | None:
+        """Return the trial of what is on `version`."""
+        if self.first_start is None:
+            return None
+        return trial_of(self.first_start, version.trial_days, zone)
 
     @property
     def terms(self) -> list[Term]:
@@ -107,6 +117,7 @@ def _periods(
             start=subscription.start,
             collection_delay=timedelta(seconds=subscription.collection_delay_s),
             renews=leg.plan_version_id in life.with_seats,
+            trial=life.trial(version, last.zone),
         )
         for period in planned:
             if is_ahead(period, version) is ahead and _bills_days(period):

@@ -12,6 +12,7 @@ from libs.errors import NotFound, Refused
 from libs.period import DayPeriod, Period
 from services.rating.domain.calendar import Stretch
 from services.rating.domain.plan import PlanVersion, Timing
+from services.rating.domain.trial import Trial, charged, due_ahead
 
 INSTANT = timedelta(microseconds=1)
 
@@ -44,7 +45,7 @@ class PeriodKind(StrEnum):
     """What a billing period bills; values are those of the contract, in lower case."""
 
     BASE = "base"
-    USAGE = "usage"  # And fixed charges in arrears.
+    USAGE = "usage"  # And fixed charges in arrears, and what a minimum commitment lacks.
     FIXED = "fixed"  # Fixed charges in advance.
     INSTANT = "instant"  # Instant fees that are billed before the end of their usage period.
 
@@ -118,6 +119,7 @@ def planned_periods(
     start: datetime,
     collection_delay: timedelta,
     renews: bool = False,
+    trial: Trial | None = None,
 ) -> Iterator[PlannedPeriod]:
     """Give the billing periods of `stretches` of a subscription that starts at `start`.
 
@@ -127,16 +129,21 @@ def planned_periods(
     in advance have a period of usage, too: after the last stretch nothing else would bill units
     that were raised within it. Where a version has seats, and `renews`, those are renewed a
     collection delay after each stretch starts; never as it starts, when it may yet come to nothing.
+    A base fee has no period while it is sheltered by a `trial`; in advance the rest of the stretch
+    in which that ends is due as it ends. A minimum commitment is billed with the usage.
     """
     for stretch in stretches:
         after_end = stretch.usage.end + collection_delay
         first = stretch.usage.start == start
         ahead = start if first else stretch.usage.start + collection_delay
-        if version.base_amount is not None:
-            due_at = ahead if version.base_timing is Timing.IN_ADVANCE else after_end
-            yield PlannedPeriod(PeriodKind.BASE, stretch, due_at)
+        paid = None if version.base_amount is None else charged(stretch, trial)
+        if paid is not None:
+            in_advance = version.base_timing is Timing.IN_ADVANCE
+            due_at = due_ahead(stretch, trial, due_at=ahead) if in_advance else after_end
+            yield PlannedPeriod(PeriodKind.BASE, paid, due_at)
         if version.has_fixed(Timing.IN_ADVANCE):
             yield PlannedPeriod(PeriodKind.FIXED, stretch, ahead)
-        if version.charges or version.fixed_charges:
+        committed = version.minimum_commitment is not None
+        if version.charges or version.fixed_charges or committed:
             renews_at = stretch.usage.start + max(collection_delay, INSTANT) if renews else None
             yield PlannedPeriod(PeriodKind.USAGE, stretch, after_end, renews_at)

@@ -25,6 +25,7 @@ from services.rating.domain.meter import Meter, MeterArchived, MeterUnknown, rep
 from services.rating.domain.price import GraduatedPrice, StandardPrice, VolumePrice
 from services.rating.domain.price_options import PriceOptions
 from services.rating.domain.prorated_rules import prorated_meter_faults
+from services.rating.domain.thresholds import UsageThresholds
 
 CHARGES_MAX = 200
 FIXED_CHARGES_MAX = 100
@@ -176,6 +177,9 @@ class PlanVersion:
     created_at: datetime
     fixed_charges: tuple[FixedCharge, ...] = ()
     interval_count: int = 1
+    trial_days: int = 0  # Of which the base fee costs nothing; see trial.py.
+    minimum_commitment: Decimal | None = None
+    usage_thresholds: UsageThresholds | None = None
 
     @property
     def interval(self) -> Interval:
@@ -187,18 +191,18 @@ class PlanVersion:
         return any(charge.timing is timing for charge in self.fixed_charges)
 
 
-def check_base_amount(version: PlanVersion, currency: str) -> None:
+def check_base_amount(version: PlanVersion, currency: str, *, path: str = "version") -> None:
     """Check that the base fee of `version`, in a plan of `currency`, can be billed.
 
     Raises:
-        FieldInvalid: it is too large.
+        FieldInvalid: it is too large; its field is below `path`.
     """
     if version.base_amount is None:
         return
     minor = round_minor(version.base_amount, currency)
     if minor > PERIOD_MINOR_MAX:
         problem = f"is {minor} minor units, at most {PERIOD_MINOR_MAX} can be billed"
-        raise FieldInvalid("version.base_amount", problem)
+        raise FieldInvalid(f"{path}.base_amount", problem)
 
 
 def check_charges(charges: Sequence[Charge], meters: Mapping[str, Meter]) -> None:

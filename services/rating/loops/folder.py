@@ -67,6 +67,7 @@ class Folder:
         folded: asyncio.Event,
         corrected: Callable[[], None],
         instant: Callable[[], None] = lambda: None,
+        noted: Callable[[], None] = lambda: None,
         cells_per_day_max: int = CELLS_PER_DAY_MAX,
     ) -> None:
         self.loop = Loop("folder", self.step, poll_seconds=HEADS_SECONDS)
@@ -76,6 +77,7 @@ class Folder:
         self._folded = folded  # Set after each fold: the calendar may wait for it.
         self._corrected = corrected  # Called after a fold that leaves jobs.
         self._instant = instant  # Called after one that may leave events to be priced singly.
+        self._noted = noted  # Called after one that may leave notes of watched usage.
         self._catalogs = Catalogs(cells_per_day_max=cells_per_day_max)
         self._positions: dict[Lane, int] = {}
         self._waiting: dict[Lane, dict[int, segment_pb2.Slice]] = {}
@@ -257,6 +259,8 @@ class Folder:
                 self._corrected()
             if self._catalogs.has_instant:
                 self._instant()
+            if self._catalogs.has_watched:
+                self._noted()
             for lane in after:
                 if self._stopped.pop(lane, None) is not None:
                     STOPPED.labels(*lane).set(0)

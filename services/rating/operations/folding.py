@@ -37,6 +37,7 @@ from services.rating.store.applied import Lane, move
 from services.rating.store.cells import count_unattributed
 from services.rating.store.instant_slices import Unpriced, note_unpriced
 from services.rating.store.periods import TermDay, lock_touched, raise_late_version
+from services.rating.store.watched import Watched, note_changed
 from tally.rating.v1 import events_pb2
 
 ATTEMPTS_MAX = 20
@@ -79,6 +80,7 @@ class Catalogs:
         self._catalogs: dict[int, Catalog] = {}
         self._customers = 0
         self._instant: set[UUID] = set()  # Terms with charges whose events are priced singly.
+        self._watched: dict[int, dict[UUID, str]] = {}  # Subscription ids by tenant and term.
 
     def view(self) -> Mapping[int, Catalog]:
         """Return what is known, by tenant."""
@@ -97,6 +99,22 @@ class Catalogs:
             else set()
         )
 
+    @property
+    def has_watched(self) -> bool:
+        """Whether anybody wants to know of changes of usage."""
+        return bool(self._watched)
+
+    def watched_in(self, cells: Iterable[CellKey]) -> set[Watched]:
+        """Return the subscriptions that `cells` are of and that may be watched."""
+        if not self._watched:
+            return set()
+        of_tenants = [key for key in cells if key.tenant in self._watched]
+        return {
+            (key.tenant, self._watched[key.tenant][key.term_id])
+            for key in of_tenants
+            if key.term_id in self._watched[key.tenant]
+        }
+
     def drop(self, tenants: Iterable[int]) -> None:
         """Forget `tenants`: they are read again when they are needed."""
         for tenant in tenants:
@@ -106,6 +124,7 @@ class Catalogs:
         """Read what `slices` need and is not known."""
         if self._customers > CUSTOMERS_MAX:
             self._catalogs, self._customers, self._instant = {}, 0, set()
+            self._watched = {}
         await self.load_customers(worker, customers_in(slices))
 
     async def load_customers(self, worker: AsyncEngine, customers: set[tuple[int, str]]) -> None:
@@ -130,6 +149,9 @@ class Catalogs:
         for (tenant, customer), of_customer in terms.items():
             found.setdefault(tenant, {})[customer] = of_customer
             self._instant |= {term.term_id for term in of_customer if term.instant_types}
+            ids = {term.term_id: term.subscription_id for term in of_customer if term.watched}
+            if ids:
+                self._watched.setdefault(tenant, {}).update(ids)
         for tenant, customers_terms in found.items():
             known = self._catalogs[tenant]
             self._catalogs[tenant] = replace(known, terms={**known.terms, **customers_terms})
@@ -189,6 +211,7 @@ async def _checkpoint(
     """
     changed = earliest_changes(slices)
     instant = unpriced_slices(slices, catalogs.instant_tenants(folded.cells))
+    watched = catalogs.watched_in(folded.cells)
     async with begin_worker(worker) as conn:
         await _check_catalogs(conn, catalogs, slices, alone=bool(changed))
         forgotten = await find_forgotten(conn, changed)
@@ -205,6 +228,7 @@ async def _checkpoint(
                 raise Fenced(f"lane {lane} does not stand at {positions[lane]}")
         await save_jobs(conn, forgotten)
         await note_unpriced(conn, instant)
+        await note_changed(conn, watched)
     return after
 
 

@@ -15,6 +15,7 @@ from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatu
 from services.rating.domain.plan import Charge, FixedCharge, IntervalUnit, Plan, PlanVersion, Timing
 from services.rating.domain.price import Row
 from services.rating.domain.subscription import Subscription, SubscriptionStatus, UnusedFee
+from services.rating.domain.thresholds import UsageThresholds
 from services.rating.operations.price_messages import (
     instant_fields,
     options_fields,
@@ -71,6 +72,9 @@ def version_message(version: PlanVersion) -> plan_pb.PlanVersion:
         charges=[_charge_message(charge) for charge in version.charges],
         created_at=timestamp(version.created_at),
         fixed_charges=[_fixed_message(charge) for charge in version.fixed_charges],
+        trial_days=version.trial_days,
+        minimum_commitment=_optional(version.minimum_commitment),
+        usage_thresholds=_thresholds_message(version.usage_thresholds),
     )
 
 
@@ -174,6 +178,13 @@ def _fixed_message(charge: FixedCharge) -> plan_pb.FixedCharge:
         timing=TIMINGS[charge.timing],
         prorated=charge.prorated,
     )
+
+
+def _thresholds_message(thresholds: UsageThresholds | None) -> plan_pb.UsageThresholds | None:
+    if thresholds is None:
+        return None
+    amounts = [decimal_text(amount) for amount in thresholds.amounts]
+    return plan_pb.UsageThresholds(amounts=amounts, step=_optional(thresholds.step))
 
 
 def _charge_message(charge: Charge) -> plan_pb.Charge:

@@ -95,6 +95,8 @@ async def _migrate(
         )
         if wanted.mode is MigrationMode.REPRICE:
             told.problem = reprice_problem(old, version)
+        if await plan_store.find_own_prices(conn, tenant, found.plan_version_id) is not None:
+            told.problem = "it has prices of its own: they are to be changed first"
         if told.problem:
             return told
         legs = await load_legs_of(conn, tenant, found)

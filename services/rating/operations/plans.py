@@ -12,6 +12,7 @@ from libs.db import begin
 from libs.requests import Request
 from libs.tenant import Tenant
 from libs.wire import Page, fitting, page_token, parse_page_token
+from services.rating.domain.commitment import check_commitment
 from services.rating.domain.fixed_fees import check_fixed_charges
 from services.rating.domain.plan import Plan, PlanVersion, check_base_amount, check_charges
 from services.rating.operations.command import begin_command
@@ -49,7 +50,7 @@ async def create_plan(
                 return earlier
         await _check(conn, tenant, plan, version)
         await store.insert_plan(conn, tenant, plan)
-        await store.insert_version(conn, tenant, plan, version)
+        await store.insert_version(conn, tenant, plan.code, version)
         if not validate_only:
             await requests.save_answer(conn, tenant, request, answer)
     return answer
@@ -82,7 +83,7 @@ async def create_version(
         await _check(conn, tenant, plan, version)
         newest = await store.load_newest_version(conn, tenant, plan_code)
         numbered = replace(version, version=newest + 1)
-        await store.insert_version(conn, tenant, plan, numbered)
+        await store.insert_version(conn, tenant, plan.code, numbered)
         answer = pb.CreatePlanVersionResponse(version=version_message(numbered))
         if not validate_only:
             await requests.save_answer(conn, tenant, request, answer)
@@ -145,5 +146,6 @@ async def list_plans(
 async def _check(conn: AsyncConnection, tenant: Tenant, plan: Plan, version: PlanVersion) -> None:
     check_base_amount(version, plan.currency)
     check_fixed_charges(version, plan.currency)
+    check_commitment(version, plan.currency)
     codes = {charge.meter_code for charge in version.charges}
     check_charges(version.charges, await load_meters(conn, tenant, codes, hold=True))

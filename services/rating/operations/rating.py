@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -13,6 +13,12 @@ from libs.money import Money
 from libs.tenant import Tenant
 from libs.wire import money_message
 from services.rating.domain.cell import Cell
+from services.rating.domain.commitment import (
+    NOTHING_BESIDES,
+    Besides,
+    Commitment,
+    commitment_fee,
+)
 from services.rating.domain.fee import Fee, base_fee, check_amounts
 from services.rating.domain.fixed_fees import fixed_fees
 from services.rating.domain.instant_bill import Bill, fees_of, settled, without_refunds
@@ -34,6 +40,7 @@ from services.rating.operations.single_events import (
     load_asked,
     read_events,
 )
+from services.rating.store.beside import load_beside
 from services.rating.store.cells import load_cells
 from services.rating.store.fixed_units import load_changes
 from services.rating.store.instant_states import load_bills
@@ -65,6 +72,8 @@ class LoadedUsage:
     cells: Mapping[UUID, Mapping[UUID, Sequence[Cell]]]
     changes: Mapping[UUID, Sequence[UnitChange]]  # Of units of fixed charges, by subscription.
     bills: Mapping[UUID, Sequence[Bill]]  # Of instant fees, by the period they are in or of.
+    # What counts for the minimum commitment of usage periods that have one, by their ids.
+    beside: Mapping[UUID, Sequence[BillingPeriod]] = field(default_factory=dict)
 
     def price(
         self, period: BillingPeriod, read: ReadEvents | None = None, *, closing: bool = True
@@ -83,6 +92,7 @@ class LoadedUsage:
             events=events,
             closing=closing,
             bills=self.bills.get(period.period_id, ()) if closing else None,
+            besides=besides_of(self.beside.get(period.period_id, ()), self.versions, self.changes),
         )
         counted = self.counted(period) if read is not None and read.cells else None
         if counted is None:
@@ -208,10 +218,24 @@ async def load_usage(
         in_periods = await load_cells(conn, tenant, usage)
     owned = [(tenant, period) for period in usage]
     found = await with_carried(conn, owned, meters.values(), in_periods)
-    changes = await load_unit_changes(conn, [(tenant, one) for one in periods], versions)
+    beside = {} if merged else await load_beside(conn, owned, versions)
+    priced = [*periods, *(one for of_period in beside.values() for one in of_period)]
+    versions |= await _load_others(conn, tenant, priced, versions)
+    changes = await load_unit_changes(conn, [(tenant, one) for one in priced], versions)
     early = [one for one in periods if not merged and _has_bills(one, versions)]
     bills = await load_bills(conn, early) if early else {}
-    return LoadedUsage(versions, meters, found, changes, bills)
+    return LoadedUsage(versions, meters, found, changes, bills, beside)
+
+
+async def _load_others(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    periods: Sequence[BillingPeriod],
+    known: Mapping[UUID, PlanVersion],
+) -> dict[UUID, PlanVersion]:
+    """Return plan versions of `periods` that are not `known`: a base fee may have another one."""
+    missing = {one.plan_version_id for one in periods} - known.keys()
+    return await load_versions(conn, [tenant], missing) if missing else {}
 
 
 async def load_unit_changes(
@@ -244,13 +268,15 @@ def price_period(
     events: Events | None = None,
     closing: bool = True,
     bills: Sequence[Bill] | None = None,
+    besides: Besides = NOTHING_BESIDES,
 ) -> Rated:
     """Price a period of `version`, with its meters by code and the cells `found` by meter.
 
     `changes` are those of the subscription's units, `events` those that prices look at, by meter
     code. Minimums and fixed charges belong to a period that closes, or is looked at as if it did;
     what its usage has cost so far has none. `bills` are those of instant fees; without them such
-    charges are priced as a whole.
+    charges are priced as a whole. A minimum commitment counts `besides` what other periods of the
+    same days cost, and usage as a whole.
 
     Raises:
         AmountTooLarge: it costs more than money can be written in.
@@ -274,13 +300,38 @@ def price_period(
     fees = usage_fees(version, meters, cells, currency=period.currency, span=span, events=events)
     if closing:
         fees = with_minimums(version, meters, fees, period)
+    fixed = fixed_fees(version, changes, period) if closing else []
+    lacking = _commitment_fees(period, version, [*fees, *fixed], besides) if closing else []
     if bills is not None:
         fees = settled(version, fees, bills, period.currency)
-    if closing:
-        fees += fixed_fees(version, changes, period)
+    fees += [*fixed, *lacking]
     check_amounts(fees)
     priced = (cell for of_meter in cells.values() for cell in of_meter)
     return Rated(tuple(fees), latest_traceparents(priced))
+
+
+def besides_of(
+    beside: Iterable[BillingPeriod],
+    versions: Mapping[UUID, PlanVersion],
+    changes: Mapping[UUID, Sequence[UnitChange]],
+) -> Besides:
+    """Return what periods `beside` one of usage cost: base fees, and fixed charges in advance."""
+    minor = dict.fromkeys(PeriodKind, 0)
+    for one in beside:
+        own = changes.get(one.subscription_uid, ())
+        rated = price_period(one, versions[one.plan_version_id], {}, {}, changes=own)
+        minor[one.kind] += sum(fee.amount_minor for fee in rated.fees)
+    return Besides(base_minor=minor[PeriodKind.BASE], fixed_minor=minor[PeriodKind.FIXED])
+
+
+def _commitment_fees(
+    period: BillingPeriod, version: PlanVersion, fees: Sequence[Fee], besides: Besides
+) -> list[Fee]:
+    if version.minimum_commitment is None:
+        return []
+    commitment = Commitment(version.minimum_commitment, period.fee_days, period.whole, besides)
+    fee = commitment_fee(commitment, fees, name=period.plan_name, currency=period.currency)
+    return [] if fee is None else [fee]
 
 
 def _base_fee(period: BillingPeriod, version: PlanVersion) -> Fee:

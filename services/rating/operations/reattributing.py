@@ -34,6 +34,7 @@ from services.rating.store.ambiguous import count_ambiguous, mark_valueless
 from services.rating.store.applied import load_applied
 from services.rating.store.cells import count_unattributed
 from services.rating.store.reattributions import Job, first_days_of
+from services.rating.store.watched import note_customer
 
 spans = tracer(__name__)
 
@@ -176,6 +177,7 @@ async def _finish(worker: AsyncEngine, catalogs: Catalogs, job: Job, folded: Fol
         await count_unattributed(conn, folded.unattributed)
         await count_ambiguous(conn, folded.ambiguous)
         await mark_valueless(conn, folded.valueless)
+        await note_customer(conn, job.tenant, job.customer_id)
         if not await store.finish_job(conn, job):
             raise Unavailable("another process has finished the job")
 

@@ -43,6 +43,7 @@ from services.rating.store.catalog import hold_versions, load_versions, open_cat
 from services.rating.store.periods import lock_touched
 from services.rating.store.reattributions import find_job
 from services.rating.store.rebuilding import Changes, Mark, Owner
+from services.rating.store.watched import note_customer
 from tally.rating.v1 import rebuild_pb2 as rebuild_pb
 from tally.rating.v1 import usage_service_pb2 as pb
 
@@ -241,6 +242,8 @@ async def _exchange(rebuilder: Rebuilder, stretch: _Stretch) -> tuple[Changes, i
         changes = await store.find_changes(conn, owner, days)
         late = await _tell(conn, tenant, catalog, changes)
         await store.replace_usage(conn, owner, days)
+        if changes.days:
+            await note_customer(conn, tenant, owner.customer_id)
     return changes, late
 
 

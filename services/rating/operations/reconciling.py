@@ -19,6 +19,7 @@ from services.rating.domain.subscription import Subscription
 from services.rating.operations.folding import announce_late
 from services.rating.operations.messages import subscription_message
 from services.rating.operations.reattributing import reattribute_from
+from services.rating.operations.trials import find_first_start
 from services.rating.store import plans as plan_store
 from services.rating.store import subscriptions as store
 from services.rating.store.reconciling import reconcile_periods, skip_last
@@ -93,7 +94,8 @@ async def _load_life(
     ids = {leg.plan_version_id for leg in legs}
     versions = await plan_store.load_versions(conn, [tenant], ids)
     seats = await with_seats(conn, [tenant], versions)
-    return Life(subscription, legs, versions, seats)
+    first_start = await find_first_start(conn, tenant, subscription, versions.values())
+    return Life(subscription, legs, versions, seats, first_start)
 
 
 async def with_seats(

@@ -15,7 +15,9 @@ from services.rating.domain.calendar import Stretch, stretches_after, through
 from services.rating.domain.period import PlannedPeriod, planned_periods
 from services.rating.domain.plan import PlanVersion
 from services.rating.domain.subscription import Subscription
+from services.rating.domain.trial import Trial
 from services.rating.operations.reconciling import with_seats
+from services.rating.operations.trials import load_trials
 from services.rating.store import periods
 from services.rating.store.subscriptions import Extent, load_extents, save_extents
 
@@ -53,6 +55,8 @@ async def write_periods(
     before = await load_extents(conn, {each.tenant for each in unwritten}, uids)
     versions = {each.version.plan_version_id: each.version for each in unwritten}
     seats = await with_seats(conn, {each.tenant for each in unwritten}, versions)
+    billed = [(one.tenant, one.subscription, one.version) for one in unwritten]
+    trials = await load_trials(conn, billed)
     planned: list[periods.Planned] = []
     after: list[tuple[Tenant, UUID, Extent]] = []
     for each in unwritten:
@@ -71,6 +75,7 @@ async def write_periods(
                 subscription,
                 each.version,
                 renews=each.version.plan_version_id in seats,
+                trial=trials.get(uid),
             )
         ]
         after.append((each.tenant, uid, _extent(chosen, subscription, before[uid])))
@@ -84,6 +89,7 @@ def _planned(
     version: PlanVersion,
     *,
     renews: bool = False,
+    trial: Trial | None = None,
 ) -> Iterator[PlannedPeriod]:
     return planned_periods(
         chosen,
@@ -91,6 +97,7 @@ def _planned(
         start=subscription.start,
         collection_delay=timedelta(seconds=subscription.collection_delay_s),
         renews=renews,
+        trial=trial,
     )
 
 

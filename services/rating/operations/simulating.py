@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.db import Snapshots
 from libs.tenant import Tenant
 from services.rating.domain.cell import Cell
-from services.rating.domain.fee import Fee
+from services.rating.domain.commitment import Besides
+from services.rating.domain.fee import Fee, FeeKind
 from services.rating.domain.meter import Meter
 from services.rating.domain.period import BillingPeriod, PeriodKind
 from services.rating.domain.plan import PlanVersion, Timing
@@ -69,6 +71,12 @@ class _Books:
         """Return the period of `kind` of the same week or month; without one, `period` as one."""
         found = self.fee_periods.get((stretch_of(period), kind), period)
         return replace(found, kind=kind)
+
+    def is_sheltered(self, period: BillingPeriod) -> bool:
+        """Tell whether a trial shelters its base fee: there is one, without a period."""
+        own = self.versions[period.plan_version_id]
+        key = (stretch_of(period), PeriodKind.BASE)
+        return own.base_amount is not None and own.trial_days > 0 and key not in self.fee_periods
 
 
 async def simulate_plan(
@@ -194,19 +202,34 @@ def _fees(books: _Books, period: BillingPeriod, version: PlanVersion, name: str)
     """Price the base fee and fixed charges, for the days they are billed for, and the usage."""
     fees: list[Fee] = []
     changes = books.changes.get(period.subscription_uid, ())
-    if version.base_amount is not None:
+    if version.base_amount is not None and not books.is_sheltered(period):
         base = replace(books.period_of(period, PeriodKind.BASE), plan_name=name)
         fees += price_period(base, version, books.meters, {}).fees
     if version.has_fixed(Timing.IN_ADVANCE):
         fixed = books.period_of(period, PeriodKind.FIXED)
         fees += price_period(fixed, version, books.meters, {}, changes=changes).fees
-    if version.charges or version.has_fixed(Timing.IN_ARREARS):
+    committed = version.minimum_commitment is not None
+    if version.charges or version.has_fixed(Timing.IN_ARREARS) or committed:
         usage = replace(period, kind=PeriodKind.USAGE)
         cells = books.cells.get(period.period_id, {})
         read = books.events.get(period.period_id)
         cells = cells if read is None else read.instead(cells)
         events = None if read is None else read.events
         fees += price_period(
-            usage, version, books.meters, cells, changes=changes, events=events
+            usage,
+            version,
+            books.meters,
+            cells,
+            changes=changes,
+            events=events,
+            besides=_besides(fees),
         ).fees
     return fees
+
+
+def _besides(fees: Iterable[Fee]) -> Besides:
+    """Return what base fees and fixed charges in advance come to."""
+    minor = Counter({FeeKind.BASE: 0, FeeKind.FIXED: 0})
+    for fee in fees:
+        minor[fee.key.kind] += fee.amount_minor
+    return Besides(base_minor=minor[FeeKind.BASE], fixed_minor=minor[FeeKind.FIXED])

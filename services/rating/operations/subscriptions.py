@@ -19,6 +19,7 @@ from libs.tenant import Tenant
 from libs.wire import Page, page_token, parse_page_token
 from services.rating.domain.calendar import BillingTime
 from services.rating.domain.life import Leg, ended_legs, first_leg
+from services.rating.domain.overrides import NOTHING_OTHER, Overrides
 from services.rating.domain.phases import Phase, check_phases, phase_legs
 from services.rating.domain.plan import Plan, PlanVersion
 from services.rating.domain.plan_changing import check_currency, period_end, present_leg
@@ -34,7 +35,12 @@ from services.rating.domain.subscription import (
 )
 from services.rating.operations.command import begin_command
 from services.rating.operations.fixed_units import load_history
-from services.rating.operations.messages import billing_period_message, subscription_message
+from services.rating.operations.messages import (
+    billing_period_message,
+    subscription_message,
+    version_message,
+)
+from services.rating.operations.overriding import store_own_prices
 from services.rating.operations.plan_changes import load_legs_of, load_terms
 from services.rating.operations.reattributing import reattribute_from
 from services.rating.operations.reconciling import reconcile, store_change
@@ -67,6 +73,7 @@ class Wish:
     anchor_day: date | None = None  # None: the local day of the start.
     metadata: tuple[tuple[str, str], ...] = ()
     phases: tuple[Phase, ...] = ()  # Plans that follow.
+    overrides: Overrides = NOTHING_OTHER
 
 
 class TerminationTime(StrEnum):
@@ -107,6 +114,7 @@ async def create_subscription(
         PlanNotFound, PlanVersionNotFound: there is no such plan or version.
         PlanArchived: the plan takes no new subscriptions.
         SubscriptionIdTaken: a pending or active subscription has the id.
+        FieldsInvalid: the overrides do not fit the version.
         RequestIdReused: the request came before with other content.
     """
     async with begin_command(engine, tenant, validate_only=validate_only) as conn:
@@ -119,6 +127,11 @@ async def create_subscription(
         )
         plan.check_open()
         subscription = _granted(wish, plan, version, now)
+        if wish.overrides:
+            version = await store_own_prices(
+                conn, tenant, subscription, version, wish.overrides, now=now
+            )
+            subscription = replace(subscription, plan_version_id=version.plan_version_id)
         check_phases(subscription, wish.phases)
         leg = first_leg(subscription, uuid4())
         legs = await _phased(conn, tenant, subscription, leg, wish.phases)
@@ -192,13 +205,18 @@ async def terminate_subscription(
 async def get_subscription(
     engine: AsyncEngine, tenant: Tenant, subscription_id: str
 ) -> pb.GetSubscriptionResponse:
-    """Return the newest life of `subscription_id`, and the units of its fixed charges."""
+    """Return the newest life of an id, the units of its fixed charges, and prices of its own."""
     async with begin(engine, tenant) as conn:
         found = await store.load_newest(conn, tenant, subscription_id)
         units = await load_history(conn, tenant, found)
+        own = await plan_store.find_own_prices(conn, tenant, found.plan_version_id)
         terms = await load_terms(conn, tenant, found)
-    message = subscription_message(found)
-    return pb.GetSubscriptionResponse(subscription=message, fixed_units=units, terms=terms)
+    return pb.GetSubscriptionResponse(
+        subscription=subscription_message(found),
+        fixed_units=units,
+        own_prices=None if own is None else version_message(own),
+        terms=terms,
+    )
 
 
 async def list_subscriptions(

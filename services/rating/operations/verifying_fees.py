@@ -24,7 +24,7 @@ from services.rating.domain.unit_change import UnitChange
 from services.rating.domain.verification import breakdown_differences, fee_differences
 from services.rating.operations.carrying import with_carried
 from services.rating.operations.log import Log
-from services.rating.operations.rating import load_unit_changes, price_period
+from services.rating.operations.rating import besides_of, load_unit_changes, price_period
 from services.rating.operations.single_events import (
     Asked,
     ReadEvents,
@@ -33,6 +33,7 @@ from services.rating.operations.single_events import (
     read_events,
 )
 from services.rating.store import verification as store
+from services.rating.store.beside import load_beside
 from services.rating.store.catalog import load_meters_by_type
 from services.rating.store.closes import Close, list_closes
 from services.rating.store.instant_states import load_bills
@@ -55,6 +56,7 @@ class Books:
     asked: Sequence[Asked]  # Of periods whose prices look at single events.
     jobs: set[tuple[int, str]]
     changes: Mapping[UUID, Sequence[UnitChange]]  # Of units of fixed charges, by subscription.
+    beside: Mapping[UUID, Sequence[BillingPeriod]]  # What counts for minimum commitments.
 
 
 async def verify_fees(
@@ -104,6 +106,11 @@ async def _load_books(conn: AsyncConnection, page: Sequence[Owned]) -> Books:
     by_type = await load_meters_by_type(conn, tenants)
     usage = [(tenant, period) for tenant, period in page if period.kind is PeriodKind.USAGE]
     versions = await load_versions(conn, tenants, {one.plan_version_id for _, one in page})
+    beside = await load_beside(conn, usage, versions)
+    of_beside = [
+        (tenant, one) for tenant, period in usage for one in beside.get(period.period_id, ())
+    ]
+    versions |= await load_versions(conn, tenants, {one.plan_version_id for _, one in of_beside})
     meters = {
         tenant: {meter.code: meter for of_type in types.values() for meter in of_type}
         for tenant, types in by_type.items()
@@ -124,7 +131,8 @@ async def _load_books(conn: AsyncConnection, page: Sequence[Owned]) -> Books:
         bills=await load_bills(conn, [period for _, period in page]),
         asked=await load_asked(conn, counted),
         jobs=await store.load_jobs(conn),
-        changes=await load_unit_changes(conn, page, versions),
+        changes=await load_unit_changes(conn, [*page, *of_beside], versions),
+        beside=beside,
     )
 
 
@@ -164,6 +172,9 @@ def _findings(
                 changes=books.changes.get(period.subscription_uid, ()),
                 events=None if read is None else read.events,
                 bills=books.bills.get(period.period_id, ()),
+                besides=besides_of(
+                    books.beside.get(period.period_id, ()), books.versions, books.changes
+                ),
             )
         except (AmountTooLarge, PriceNotComputable, EventsNotRead) as error:
             yield Unverified(tenant, "period", named, str(error))

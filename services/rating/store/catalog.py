@@ -6,7 +6,18 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ARRAY, Column, ColumnElement, Integer, Row, Text, func, literal, select
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    ColumnElement,
+    Integer,
+    Row,
+    Text,
+    exists,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,6 +33,7 @@ from services.rating.store.schema import (
     subscriptions,
     terms,
 )
+from services.rating.store.watched_schema import watches
 
 
 async def change_catalog(conn: AsyncConnection, tenant: Tenant) -> None:
@@ -113,6 +125,7 @@ def select_terms(owners: Any) -> Any:
             _event_types(charged, ~meters.c.fan_out).label("event_types"),
             _event_types(charged, meters.c.fan_out).label("fanned_types"),
             _event_types(plan_versions.c.instant_meter_codes).label("instant_types"),
+            _is_watched().label("watched"),
         )
         .select_from(owners)
         .join(
@@ -143,6 +156,7 @@ def read_term(row: Row[Any]) -> Term:
         early=row.early,
         instant_types=frozenset(row.instant_types or ()),
         first_day=row.first_day.toordinal(),
+        watched=row.watched,
     )
 
 
@@ -158,6 +172,14 @@ def _event_types(meter_codes: Column[Any], *conditions: ColumnElement[bool]) -> 
         *conditions,
     )
     return types.scalar_subquery()
+
+
+def _is_watched() -> Any:
+    """Select whether anybody wants to know of changes of the usage of a subscription's id."""
+    columns = subscriptions.c
+    return exists().where(
+        watches.c.tenant == columns.tenant, watches.c.subscription_id == columns.subscription_id
+    )
 
 
 def _of_wanted(wanted: Any) -> Any:

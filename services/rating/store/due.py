@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.tenant import Tenant
 from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
 from services.rating.domain.subscription import ENDED, SubscriptionStatus
+from services.rating.store.alert_schema import alerts
 from services.rating.store.base import INSTANT
 from services.rating.store.periods import read_period, select_periods
 from services.rating.store.schema import billing_periods, subscriptions
@@ -147,6 +148,7 @@ def _find_next_due() -> Select[Any]:
         select(func.min(columns.changes_at)),
         select(func.min(columns.extend_at)),
         select(func.min(billing_periods.c.renews_at)),
+        select(func.min(alerts.c.looks_at)),
     ]
     return select(func.min(union_all(*candidates).subquery().c.instant))
 

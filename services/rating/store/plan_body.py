@@ -17,6 +17,7 @@ from services.rating.domain.plan import (
     Timing,
 )
 from services.rating.domain.price import Row
+from services.rating.domain.thresholds import UsageThresholds
 from services.rating.store.price_body import (
     decimal_text,
     find_decimal,
@@ -40,6 +41,9 @@ def write_body(version: PlanVersion) -> Json:
         "base_timing": version.base_timing,
         "charges": [_write_charge(charge) for charge in version.charges],
         "fixed_charges": [_write_fixed(charge) for charge in version.fixed_charges],
+        "trial_days": version.trial_days,
+        "minimum_commitment": decimal_text(version.minimum_commitment),
+        "usage_thresholds": _write_thresholds(version.usage_thresholds),
     }
 
 
@@ -57,6 +61,9 @@ def read_body(row: Any) -> PlanVersion:
         created_at=row.created_at,
         fixed_charges=tuple(_read_fixed(charge) for charge in body["fixed_charges"]),
         interval_count=body["interval_count"],
+        trial_days=body["trial_days"],
+        minimum_commitment=find_decimal(body["minimum_commitment"]),
+        usage_thresholds=_read_thresholds(body["usage_thresholds"]),
     )
 
 
@@ -90,6 +97,19 @@ def read_rows(rows: Sequence[Json]) -> tuple[Row, ...]:
         )
         for row in rows
     )
+
+
+def _write_thresholds(thresholds: UsageThresholds | None) -> Json | None:
+    if thresholds is None:
+        return None
+    amounts = [str(amount) for amount in thresholds.amounts]
+    return {"amounts": amounts, "step": decimal_text(thresholds.step)}
+
+
+def _read_thresholds(body: Json | None) -> UsageThresholds | None:
+    if body is None:
+        return None
+    return UsageThresholds(tuple(map(Decimal, body["amounts"])), find_decimal(body["step"]))
 
 
 def _write_charge(charge: Charge) -> Json:

@@ -27,8 +27,14 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from libs.schema import required, shared_tables
+from services.rating.store.alert_schema import alert_firings, alert_states, alerts
 from services.rating.store.base import INSTANT
 from services.rating.store.base import metadata as metadata
+from services.rating.store.entitlement_schema import (
+    features,
+    plan_entitlements,
+    subscription_entitlements,
+)
 from services.rating.store.fixed_schema import fixed_unit_changes
 from services.rating.store.instant_schema import (
     instant_bills,
@@ -47,6 +53,7 @@ from services.rating.store.usage_schema import (
     unattributed,
     valueless_days,
 )
+from services.rating.store.watched_schema import watch_notes, watches
 
 # Raised by every command that changes which cells an event counts in: a fold holds it shared.
 catalog_versions = Table(
@@ -85,8 +92,17 @@ plan_versions = Table(
     ),  # Of them, those of instant charges.
     required("body", JSONB),  # See plan_body.py.
     required("created_at", INSTANT),
+    # Whose prices these are in place of those of the version of that number; null: everyone's.
+    Column("subscription_uid", Uuid),
     PrimaryKeyConstraint("tenant", "plan_version_id"),
-    UniqueConstraint("tenant", "plan_code", "version"),
+    Index(
+        "plan_versions_by_number",
+        "tenant",
+        "plan_code",
+        "version",
+        unique=True,
+        postgresql_where=text("subscription_uid IS NULL"),
+    ),
     ForeignKeyConstraint(["tenant", "plan_code"], ["plans.tenant", "plans.code"]),
     CheckConstraint("version > 0", name="versions_start_with_1"),
 )
@@ -326,6 +342,14 @@ OWN_TENANT_TABLES = (
     instant_states,
     instant_fees,
     instant_bills,
+    watches,
+    watch_notes,
+    alerts,
+    alert_states,
+    alert_firings,
+    features,
+    plan_entitlements,
+    subscription_entitlements,
 )
 WRITTEN_ONCE = (plan_versions, fixed_unit_changes, closes, closed_fees)
 

@@ -42,6 +42,16 @@ VERSION: Fields = {
     "version.interval_count": {"oversized": 367, "negative": -1},
     "version.base_amount": {**OPTIONAL_PRICE, "above": "10000000000000.01"},
     "version.base_timing": enum(),
+    "version.trial_days": {"oversized": 3_651, "negative": -1},
+    "version.minimum_commitment": {**OPTIONAL_PRICE, "above": "10000000000000.01"},
+    "version.usage_thresholds": {"empty": {}},
+    "version.usage_thresholds.amounts": {
+        "descending": Refusal(["2", "2"], field="version.usage_thresholds.amounts[1]"),
+        "malformed": Refusal(["1", "x"], field="version.usage_thresholds.amounts[1]"),
+        "zero": Refusal(["0"], field="version.usage_thresholds.amounts[0]"),
+        "oversized": [str(n) for n in range(1, 102)],
+    },
+    "version.usage_thresholds.step": {**OPTIONAL_PRICE, "zero": "0"},
     "version.charges": {"oversized": Refusal([{}] * 201)},
     "version.charges[0].code": OPTIONAL_CODE,
     "version.charges[0].meter_code": {
@@ -170,6 +180,47 @@ VERSION: Fields = {
     "version.charges[9].not_invoiced": AnyValue("yes or no"),
     "version.charges[0].not_invoiced": {"not in advance": True},
 }
+OF_PRICES = AnyValue("read by the parser that CreatePlan has rows for")
+OVERRIDES: Fields = {
+    **{
+        path.replace("version.", "overrides.", 1): OF_PRICES
+        for path in VERSION
+        if path.startswith("version.charges[") and ".price." in path
+    },
+    "overrides": {"oversized": {"charges": [{"code": "a" * 1_048_576}]}},
+    "overrides.base_amount": {**OPTIONAL_PRICE, "above": "10000000000000.01"},
+    "overrides.minimum_commitment": {**OPTIONAL_PRICE, "above": "10000000000000.01"},
+    "overrides.trial_days": {"oversized": 3_651, "negative": -1},
+    "overrides.usage_thresholds": AnyValue("without amounts and step: none"),
+    "overrides.usage_thresholds.amounts": {
+        "descending": Refusal(["2", "2"], field="overrides.usage_thresholds.amounts[1]"),
+        "oversized": [str(n) for n in range(1, 102)],
+    },
+    "overrides.usage_thresholds.step": {**OPTIONAL_PRICE, "zero": "0"},
+    "overrides.charges": {"oversized": Refusal([{}] * 201)},
+    "overrides.charges[0].code": {
+        **CODE,
+        "unknown": "other",
+        "twice": Refusal("package", field="overrides.charges[1].code"),
+    },
+    "overrides.charges[0].price.standard.unit_amount": PRICE,
+    "overrides.charges[0].price": {
+        "of an unknown dimension": Refusal(
+            {"custom": {"expression": "units * dimensions.colour"}},
+            field="overrides.charges[0].price.custom.expression",
+        ),
+    },
+    "overrides.charges[0].buckets": {"oversized": [{}] * 101},
+    "overrides.charges[0].buckets[0].code": {**CODE, "unknown": "us"},
+    "overrides.charges[0].buckets[0].price": ABSENT,
+    "overrides.charges[0].buckets[0].price.standard.unit_amount": PRICE,
+    "overrides.fixed_charges": {"oversized": Refusal([{}] * 101)},
+    "overrides.fixed_charges[0].code": {**CODE, "unknown": "other"},
+    "overrides.fixed_charges[0].price": {
+        "of usage": Refusal({"dynamic": {}}, field="overrides.fixed_charges[0].price.dynamic"),
+    },
+    "overrides.fixed_charges[0].units": {**OPTIONAL_PRICE, "too many": "1e25"},
+}
 
 SHOWN_OR_NOT = AnyValue("archived ones are shown, or not")
 ACK_TOKEN: Mapping[str, object] = {
@@ -296,6 +347,13 @@ RATING: Mapping[str, Fields] = {
         "subscription.unused_fee": OUTPUT,
         "subscription.final_invoice": OUTPUT,
         "subscription.metadata": METADATA,
+        **OVERRIDES,
+    },
+    "tally.rating.v1.SubscriptionService.UpdateOverrides": {
+        "request_id": UUID,
+        "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),
+        "etag": {"stale": Refusal("999999", "ABORTED", "ETAG_MISMATCH", ""), "oversized": LONG},
+        **OVERRIDES,
     },
     "tally.rating.v1.SubscriptionService.GetSubscription": {
         "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),

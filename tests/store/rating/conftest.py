@@ -155,6 +155,7 @@ class World:
         unit: IntervalUnit = IntervalUnit.MONTH,
         fixed: Sequence[FixedCharge] = (),
         tenant: Tenant = TENANT,
+        **terms: Any,
     ) -> None:
         version = PlanVersion(
             plan_version_id=uuid4(),
@@ -165,6 +166,7 @@ class World:
             charges=tuple(charges),
             created_at=JANUARY,
             fixed_charges=tuple(fixed),
+            **terms,
         )
         plan = Plan(uuid4(), code, code, "USD", JANUARY)
         await plans.create_plan(

@@ -70,6 +70,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: no such hold."""
     ERROR_REASON_FIXED_CHARGE_NOT_FOUND: _ErrorReason.ValueType  # 120
     """NOT_FOUND: the plan version has no such fixed charge."""
+    ERROR_REASON_FEATURE_NOT_FOUND: _ErrorReason.ValueType  # 230
+    """NOT_FOUND: no such feature."""
+    ERROR_REASON_ALERT_NOT_FOUND: _ErrorReason.ValueType  # 231
+    """NOT_FOUND: no such alert."""
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 60
     """ALREADY_EXISTS: the request id came before with other content."""
     ERROR_REASON_METER_CODE_TAKEN: _ErrorReason.ValueType  # 61
@@ -82,6 +86,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ALREADY_EXISTS: another tax has the code."""
     ERROR_REASON_INVOICE_CONTENT_CHANGED: _ErrorReason.ValueType  # 65
     """ALREADY_EXISTS: the invoice came before with other content."""
+    ERROR_REASON_FEATURE_CODE_TAKEN: _ErrorReason.ValueType  # 232
+    """ALREADY_EXISTS: another feature has the code."""
+    ERROR_REASON_ALERT_CODE_TAKEN: _ErrorReason.ValueType  # 233
+    """ALREADY_EXISTS: another alert of the subscription has the code."""
     ERROR_REASON_INSUFFICIENT_BALANCE: _ErrorReason.ValueType  # 80
     """FAILED_PRECONDITION: the wallet cannot cover it; metadata: available_minor, asked_minor."""
     ERROR_REASON_SUBSCRIPTION_TERMINATED: _ErrorReason.ValueType  # 81
@@ -124,6 +132,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the meter is archived; metadata: meter_code."""
     ERROR_REASON_PLAN_ARCHIVED: _ErrorReason.ValueType  # 132
     """FAILED_PRECONDITION: the plan is archived."""
+    ERROR_REASON_FEATURE_ARCHIVED: _ErrorReason.ValueType  # 234
+    """FAILED_PRECONDITION: the feature is archived; metadata: feature_code."""
+    ERROR_REASON_METER_NOT_COUNTED: _ErrorReason.ValueType  # 235
+    """FAILED_PRECONDITION: the plan version charges nothing of the meter's event type, or not the
+    meter, so its usage is not counted or has no price; metadata: meter_code.
+    """
+    ERROR_REASON_TOO_MANY_ALERTS: _ErrorReason.ValueType  # 236
+    """FAILED_PRECONDITION: the subscription has as many alerts as it may; metadata: limit."""
     ERROR_REASON_LOG_TRIMMED: _ErrorReason.ValueType  # 140
     """FAILED_PRECONDITION: some of what is asked for is no longer in the log; metadata: time_max, up
     to when such events happened, or trimmed_number and after_number of slices.
@@ -216,6 +232,10 @@ ERROR_REASON_HOLD_NOT_FOUND: ErrorReason.ValueType  # 50
 """NOT_FOUND: no such hold."""
 ERROR_REASON_FIXED_CHARGE_NOT_FOUND: ErrorReason.ValueType  # 120
 """NOT_FOUND: the plan version has no such fixed charge."""
+ERROR_REASON_FEATURE_NOT_FOUND: ErrorReason.ValueType  # 230
+"""NOT_FOUND: no such feature."""
+ERROR_REASON_ALERT_NOT_FOUND: ErrorReason.ValueType  # 231
+"""NOT_FOUND: no such alert."""
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 60
 """ALREADY_EXISTS: the request id came before with other content."""
 ERROR_REASON_METER_CODE_TAKEN: ErrorReason.ValueType  # 61
@@ -228,6 +248,10 @@ ERROR_REASON_TAX_CODE_TAKEN: ErrorReason.ValueType  # 64
 """ALREADY_EXISTS: another tax has the code."""
 ERROR_REASON_INVOICE_CONTENT_CHANGED: ErrorReason.ValueType  # 65
 """ALREADY_EXISTS: the invoice came before with other content."""
+ERROR_REASON_FEATURE_CODE_TAKEN: ErrorReason.ValueType  # 232
+"""ALREADY_EXISTS: another feature has the code."""
+ERROR_REASON_ALERT_CODE_TAKEN: ErrorReason.ValueType  # 233
+"""ALREADY_EXISTS: another alert of the subscription has the code."""
 ERROR_REASON_INSUFFICIENT_BALANCE: ErrorReason.ValueType  # 80
 """FAILED_PRECONDITION: the wallet cannot cover it; metadata: available_minor, asked_minor."""
 ERROR_REASON_SUBSCRIPTION_TERMINATED: ErrorReason.ValueType  # 81
@@ -270,6 +294,14 @@ ERROR_REASON_METER_ARCHIVED: ErrorReason.ValueType  # 131
 """FAILED_PRECONDITION: the meter is archived; metadata: meter_code."""
 ERROR_REASON_PLAN_ARCHIVED: ErrorReason.ValueType  # 132
 """FAILED_PRECONDITION: the plan is archived."""
+ERROR_REASON_FEATURE_ARCHIVED: ErrorReason.ValueType  # 234
+"""FAILED_PRECONDITION: the feature is archived; metadata: feature_code."""
+ERROR_REASON_METER_NOT_COUNTED: ErrorReason.ValueType  # 235
+"""FAILED_PRECONDITION: the plan version charges nothing of the meter's event type, or not the
+meter, so its usage is not counted or has no price; metadata: meter_code.
+"""
+ERROR_REASON_TOO_MANY_ALERTS: ErrorReason.ValueType  # 236
+"""FAILED_PRECONDITION: the subscription has as many alerts as it may; metadata: limit."""
 ERROR_REASON_LOG_TRIMMED: ErrorReason.ValueType  # 140
 """FAILED_PRECONDITION: some of what is asked for is no longer in the log; metadata: time_max, up
 to when such events happened, or trimmed_number and after_number of slices.

@@ -94,6 +94,8 @@ class _LineKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LineKind.Val
     """A fixed charge."""
     LINE_KIND_CORRECTION: _LineKind.ValueType  # 6
     """What usage costs, less the instant fees that were billed before its period ended."""
+    LINE_KIND_COMMITMENT: _LineKind.ValueType  # 7
+    """What all fees of a period lack of the plan's minimum commitment."""
 
 class LineKind(_LineKind, metaclass=_LineKindEnumTypeWrapper):
     """What a line shows."""
@@ -112,6 +114,8 @@ LINE_KIND_FIXED: LineKind.ValueType  # 5
 """A fixed charge."""
 LINE_KIND_CORRECTION: LineKind.ValueType  # 6
 """What usage costs, less the instant fees that were billed before its period ended."""
+LINE_KIND_COMMITMENT: LineKind.ValueType  # 7
+"""What all fees of a period lack of the plan's minimum commitment."""
 Global___LineKind: _TypeAlias = LineKind  # noqa: Y015
 
 @_typing.final

@@ -108,6 +108,8 @@ class _FeeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FeeKind.Value
     """A fixed charge."""
     FEE_KIND_CORRECTION: _FeeKind.ValueType  # 5
     """What usage costs, less the instant fees that were billed, or paid, before its period ended."""
+    FEE_KIND_COMMITMENT: _FeeKind.ValueType  # 6
+    """What base fee, usage and fixed charges of a period lack of the plan's minimum commitment."""
 
 class FeeKind(_FeeKind, metaclass=_FeeKindEnumTypeWrapper):
     """What a fee is for."""
@@ -124,6 +126,8 @@ FEE_KIND_FIXED: FeeKind.ValueType  # 4
 """A fixed charge."""
 FEE_KIND_CORRECTION: FeeKind.ValueType  # 5
 """What usage costs, less the instant fees that were billed, or paid, before its period ended."""
+FEE_KIND_COMMITMENT: FeeKind.ValueType  # 6
+"""What base fee, usage and fixed charges of a period lack of the plan's minimum commitment."""
 Global___FeeKind: _TypeAlias = FeeKind  # noqa: Y015
 
 @_typing.final
@@ -228,7 +232,7 @@ class Fee(_message.Message):
     kind: Global___FeeKind.ValueType
     """What it is for."""
     charge_code: _builtins.str
-    """The charge; empty for the base fee."""
+    """The charge; empty for the base fee and for what a commitment lacks."""
     filter_code: _builtins.str
     """The bucket's code; empty for the default bucket."""
     meter_code: _builtins.str
@@ -313,7 +317,8 @@ class BreakdownRow(_message.Message):
     and as up_to those that are there at the end of the period. "percentage" and "dynamic" have money
     as units, "fixed" events. "cap" takes off what a tier costs above its cap; "minimum" and "maximum"
     what events, or the charge, cost above or below their bounds; "discount" is a share. In a fee of
-    the kind MINIMUM "used" takes off what the charge's usage costs. In a fee of the kind FIXED "held"
+    the kind MINIMUM "used" takes off what the charge's usage costs; of the kind COMMITMENT "base_fee",
+    "used" and "fixed_fees" what those fees of the period cost. In a fee of the kind FIXED "held"
     takes off the price of the units that were billed before they were raised, and "unbilled" the
     days that are not billed of what the rows before it come to: it has those days as units and those
     of the whole period as up_to, and amount is unit_amount * units / up_to. Rows with a pricing_unit
@@ -333,7 +338,8 @@ class BreakdownRow(_message.Message):
     PRICING_UNIT_FIELD_NUMBER: _builtins.int
     label: _builtins.str
     """What it is: "tier", "package", "units", "percentage", "fixed", "dynamic", "custom"; "prorated",
-    "converted", "free", "cap", "currency", "discount", "maximum", "minimum", "used"; "proration",
+    "converted", "free", "cap", "currency", "discount", "maximum", "minimum", "used",
+    "base_fee", "fixed_fees"; "proration",
     "held", "unbilled", "billed"; "instant", "carried".
     """
     units: _builtins.str

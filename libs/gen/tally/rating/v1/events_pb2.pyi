@@ -8,6 +8,8 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from tally.common.v1 import period_pb2 as _period_pb2
+from tally.rating.v1 import alert_service_pb2 as _alert_service_pb2
 from tally.rating.v1 import billing_period_pb2 as _billing_period_pb2
 from tally.rating.v1 import subscription_service_pb2 as _subscription_service_pb2
 import builtins as _builtins
@@ -243,3 +245,81 @@ class InstantFeesRated(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InstantFeesRated: _TypeAlias = InstantFeesRated  # noqa: Y015
+
+@_typing.final
+class AlertTriggered(_message.Message):
+    """The usage of a subscription has crossed thresholds of an alert, for the first time in its period or
+    anew after it had fallen back.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    ALERT_CODE_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    MEASURE_FIELD_NUMBER: _builtins.int
+    METER_CODE_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    CROSSED_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    PERIOD_ID_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    TRIGGERED_AT_FIELD_NUMBER: _builtins.int
+    alert_id: _builtins.str
+    """UUID."""
+    alert_code: _builtins.str
+    """The alert's code."""
+    subscription_id: _builtins.str
+    """The client's id of the subscription."""
+    customer_id: _builtins.str
+    """The customer."""
+    measure: _alert_service_pb2.AlertMeasure.ValueType
+    """What was looked at."""
+    meter_code: _builtins.str
+    """The meter; empty for CURRENT_AMOUNT."""
+    direction: _alert_service_pb2.AlertDirection.ValueType
+    """Which way."""
+    value: _builtins.str
+    """Decimal: what the usage has come to: units, or currency units."""
+    currency_code: _builtins.str
+    """ISO 4217 code, of the plan."""
+    period_id: _builtins.str
+    """UUID of the usage period."""
+    @_builtins.property
+    def crossed(self) -> _containers.RepeatedCompositeFieldContainer[_alert_service_pb2.CrossedThreshold]:
+        """All that was crossed, the least first, a repeating step last."""
+
+    @_builtins.property
+    def period(self) -> _period_pb2.Period:
+        """From the start to the end of its usage."""
+
+    @_builtins.property
+    def triggered_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was seen."""
+
+    def __init__(
+        self,
+        *,
+        alert_id: _builtins.str = ...,
+        alert_code: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+        measure: _alert_service_pb2.AlertMeasure.ValueType = ...,
+        meter_code: _builtins.str = ...,
+        direction: _alert_service_pb2.AlertDirection.ValueType = ...,
+        crossed: _abc.Iterable[_alert_service_pb2.CrossedThreshold] | None = ...,
+        value: _builtins.str = ...,
+        currency_code: _builtins.str = ...,
+        period_id: _builtins.str = ...,
+        period: _period_pb2.Period | None = ...,
+        triggered_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period", "triggered_at", b"triggered_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_code", b"alert_code", "alert_id", b"alert_id", "crossed", b"crossed", "currency_code", b"currency_code", "customer_id", b"customer_id", "direction", b"direction", "measure", b"measure", "meter_code", b"meter_code", "period", b"period", "period_id", b"period_id", "subscription_id", b"subscription_id", "triggered_at", b"triggered_at", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AlertTriggered: _TypeAlias = AlertTriggered  # noqa: Y015

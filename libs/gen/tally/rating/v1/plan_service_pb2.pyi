@@ -151,6 +151,9 @@ class PlanVersion(_message.Message):
     CHARGES_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     FIXED_CHARGES_FIELD_NUMBER: _builtins.int
+    TRIAL_DAYS_FIELD_NUMBER: _builtins.int
+    MINIMUM_COMMITMENT_FIELD_NUMBER: _builtins.int
+    USAGE_THRESHOLDS_FIELD_NUMBER: _builtins.int
     plan_version_id: _builtins.str
     """UUID."""
     version: _builtins.int
@@ -165,6 +168,17 @@ class PlanVersion(_message.Message):
     """Decimal in currency units, at most 10^15 minor units; empty: no base fee."""
     base_timing: Global___Timing.ValueType
     """When the base fee is billed."""
+    trial_days: _builtins.int
+    """For how many days the base fee costs nothing, up to 3,650; 0: no trial. They are counted from the
+    first start of the subscription's id, all its lives included, and end on a local day: the first
+    one that costs. In advance the rest of its period is due at that instant. Usage, fixed charges
+    and the minimum commitment are billed meanwhile.
+    """
+    minimum_commitment: _builtins.str
+    """Decimal in currency units, at most 10^15 minor units: the least that the base fee, usage and
+    fixed charges of a period cost together, for parts of it by days. What they lack of it is a fee
+    of the USAGE period. Empty: none.
+    """
     @_builtins.property
     def charges(self) -> _containers.RepeatedCompositeFieldContainer[Global___Charge]:
         """At most 200."""
@@ -176,6 +190,10 @@ class PlanVersion(_message.Message):
     @_builtins.property
     def fixed_charges(self) -> _containers.RepeatedCompositeFieldContainer[Global___FixedCharge]:
         """At most 100."""
+
+    @_builtins.property
+    def usage_thresholds(self) -> Global___UsageThresholds:
+        """Lifetime usage at which a period is billed before it ends; absent: none."""
 
     def __init__(
         self,
@@ -189,14 +207,49 @@ class PlanVersion(_message.Message):
         charges: _abc.Iterable[Global___Charge] | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         fixed_charges: _abc.Iterable[Global___FixedCharge] | None = ...,
+        trial_days: _builtins.int = ...,
+        minimum_commitment: _builtins.str = ...,
+        usage_thresholds: Global___UsageThresholds | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "usage_thresholds", b"usage_thresholds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_amount", b"base_amount", "base_timing", b"base_timing", "charges", b"charges", "created_at", b"created_at", "fixed_charges", b"fixed_charges", "interval_count", b"interval_count", "interval_unit", b"interval_unit", "plan_version_id", b"plan_version_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_amount", b"base_amount", "base_timing", b"base_timing", "charges", b"charges", "created_at", b"created_at", "fixed_charges", b"fixed_charges", "interval_count", b"interval_count", "interval_unit", b"interval_unit", "minimum_commitment", b"minimum_commitment", "plan_version_id", b"plan_version_id", "trial_days", b"trial_days", "usage_thresholds", b"usage_thresholds", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlanVersion: _TypeAlias = PlanVersion  # noqa: Y015
+
+@_typing.final
+class UsageThresholds(_message.Message):
+    """Amounts of usage, in currency units, each of which is announced once when it is crossed. They are
+    of all usage since the subscription began, and before, not of a period.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AMOUNTS_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    step: _builtins.str
+    """Decimal above 0: behind the last amount, or from 0 on if there is none, one more threshold each
+    time; empty: none.
+    """
+    @_builtins.property
+    def amounts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Decimals above 0, ascending, at most 100."""
+
+    def __init__(
+        self,
+        *,
+        amounts: _abc.Iterable[_builtins.str] | None = ...,
+        step: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amounts", b"amounts", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsageThresholds: _TypeAlias = UsageThresholds  # noqa: Y015
 
 @_typing.final
 class FixedCharge(_message.Message):

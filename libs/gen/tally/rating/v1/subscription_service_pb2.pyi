@@ -11,6 +11,8 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tally.common.v1 import period_pb2 as _period_pb2
 from tally.rating.v1 import billing_period_pb2 as _billing_period_pb2
+from tally.rating.v1 import overrides_pb2 as _overrides_pb2
+from tally.rating.v1 import plan_service_pb2 as _plan_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -448,6 +450,7 @@ class CreateSubscriptionRequest(_message.Message):
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     PHASES_FIELD_NUMBER: _builtins.int
+    OVERRIDES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID made by the caller, one per intent, kept across retries."""
     validate_only: _builtins.bool
@@ -460,6 +463,10 @@ class CreateSubscriptionRequest(_message.Message):
     def phases(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriptionPhase]:
         """Plans that follow, in their order, at most 100; all in one currency."""
 
+    @_builtins.property
+    def overrides(self) -> _overrides_pb2.Overrides:
+        """What it has in place of what its plan version says; absent: nothing."""
+
     def __init__(
         self,
         *,
@@ -467,10 +474,11 @@ class CreateSubscriptionRequest(_message.Message):
         subscription: Global___Subscription | None = ...,
         validate_only: _builtins.bool = ...,
         phases: _abc.Iterable[Global___SubscriptionPhase] | None = ...,
+        overrides: _overrides_pb2.Overrides | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["overrides", b"overrides", "subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["phases", b"phases", "request_id", b"request_id", "subscription", b"subscription", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["overrides", b"overrides", "phases", b"phases", "request_id", b"request_id", "subscription", b"subscription", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -564,6 +572,7 @@ class GetSubscriptionResponse(_message.Message):
 
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int
     FIXED_UNITS_FIELD_NUMBER: _builtins.int
+    OWN_PRICES_FIELD_NUMBER: _builtins.int
     TERMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def subscription(self) -> Global___Subscription:
@@ -576,6 +585,10 @@ class GetSubscriptionResponse(_message.Message):
         """
 
     @_builtins.property
+    def own_prices(self) -> _plan_service_pb2.PlanVersion:
+        """Its prices, if they are other ones than those of its plan version; absent: they are not."""
+
+    @_builtins.property
     def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriptionTerm]:
         """What it was and will be on, oldest first; between them it is paused."""
 
@@ -584,11 +597,12 @@ class GetSubscriptionResponse(_message.Message):
         *,
         subscription: Global___Subscription | None = ...,
         fixed_units: _abc.Iterable[Global___FixedUnits] | None = ...,
+        own_prices: _plan_service_pb2.PlanVersion | None = ...,
         terms: _abc.Iterable[Global___SubscriptionTerm] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["own_prices", b"own_prices", "subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixed_units", b"fixed_units", "subscription", b"subscription", "terms", b"terms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixed_units", b"fixed_units", "own_prices", b"own_prices", "subscription", b"subscription", "terms", b"terms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1281,6 +1295,66 @@ class UpdateFixedUnitsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UpdateFixedUnitsResponse: _TypeAlias = UpdateFixedUnitsResponse  # noqa: Y015
+
+@_typing.final
+class UpdateOverridesRequest(_message.Message):
+    """Gives a subscription other prices."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    OVERRIDES_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    subscription_id: _builtins.str
+    """Which subscription."""
+    etag: _builtins.str
+    """The subscription as the caller knows it; empty: whatever it is."""
+    @_builtins.property
+    def overrides(self) -> _overrides_pb2.Overrides:
+        """All that it has in place of what its plan version says; absent: nothing."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        overrides: _overrides_pb2.Overrides | None = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["overrides", b"overrides"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "overrides", b"overrides", "request_id", b"request_id", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateOverridesRequest: _TypeAlias = UpdateOverridesRequest  # noqa: Y015
+
+@_typing.final
+class UpdateOverridesResponse(_message.Message):
+    """The prices were changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRICES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def prices(self) -> _plan_service_pb2.PlanVersion:
+        """The prices that it has now."""
+
+    def __init__(
+        self,
+        *,
+        prices: _plan_service_pb2.PlanVersion | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["prices", b"prices"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["prices", b"prices"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateOverridesResponse: _TypeAlias = UpdateOverridesResponse  # noqa: Y015
 
 @_typing.final
 class ListBillingPeriodsRequest(_message.Message):

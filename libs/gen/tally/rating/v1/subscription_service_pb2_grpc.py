@@ -90,6 +90,11 @@ class SubscriptionServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsResponse.FromString,
                 _registered_method=True)
+        self.UpdateOverrides = channel.unary_unary(
+                '/tally.rating.v1.SubscriptionService/UpdateOverrides',
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateOverridesRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateOverridesResponse.FromString,
+                _registered_method=True)
         self.ListBillingPeriods = channel.unary_unary(
                 '/tally.rating.v1.SubscriptionService/ListBillingPeriods',
                 request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ListBillingPeriodsRequest.SerializeToString,
@@ -105,7 +110,9 @@ class SubscriptionServiceServicer:
         """Puts a customer on a plan from an instant on.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
         NOT_FOUND/PLAN_VERSION_NOT_FOUND, INVALID_ARGUMENT/CURRENCY_MISMATCH for a phase in another
-        currency, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id is pending or active, FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        currency, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id is pending or active,
+        FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        INVALID_ARGUMENT/FIELD_INVALID, too, where overrides do not fit the plan version.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -223,6 +230,20 @@ class SubscriptionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateOverrides(self, request, context):
+        """Gives a subscription other prices than those of its plan version, in place of all that it was
+        given before; empty ones end them. They count for its open periods, which are priced whole by
+        them, and for later ones. What was announced as due is not changed. A change of its plan, or of
+        its plan version, ends them.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+        NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+        ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListBillingPeriods(self, request, context):
         """Lists the billing periods of a subscription, oldest first.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
@@ -289,6 +310,11 @@ def add_SubscriptionServiceServicer_to_server(servicer, server):
                     servicer.UpdateFixedUnits,
                     request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsResponse.SerializeToString,
+            ),
+            'UpdateOverrides': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateOverrides,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateOverridesRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateOverridesResponse.SerializeToString,
             ),
             'ListBillingPeriods': grpc.unary_unary_rpc_method_handler(
                     servicer.ListBillingPeriods,
@@ -594,6 +620,33 @@ class SubscriptionService:
             '/tally.rating.v1.SubscriptionService/UpdateFixedUnits',
             tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateOverrides(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.SubscriptionService/UpdateOverrides',
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateOverridesRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateOverridesResponse.FromString,
             options,
             channel_credentials,
             insecure,

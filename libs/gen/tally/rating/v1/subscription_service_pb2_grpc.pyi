@@ -37,7 +37,9 @@ class SubscriptionServiceStub:
     """Puts a customer on a plan from an instant on.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
     NOT_FOUND/PLAN_VERSION_NOT_FOUND, INVALID_ARGUMENT/CURRENCY_MISMATCH for a phase in another
-    currency, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id is pending or active, FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    currency, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id is pending or active,
+    FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    INVALID_ARGUMENT/FIELD_INVALID, too, where overrides do not fit the plan version.
     """
     GetSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.GetSubscriptionRequest, _subscription_service_pb2.GetSubscriptionResponse]
     """Returns a subscription: the newest life of its id.
@@ -111,6 +113,16 @@ class SubscriptionServiceStub:
     NOT_FOUND/FIXED_CHARGE_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
     ended, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
+    UpdateOverrides: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateOverridesRequest, _subscription_service_pb2.UpdateOverridesResponse]
+    """Gives a subscription other prices than those of its plan version, in place of all that it was
+    given before; empty ones end them. They count for its open periods, which are priced whole by
+    them, and for later ones. What was announced as due is not changed. A change of its plan, or of
+    its plan version, ends them.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+    NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+    ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
     ListBillingPeriods: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.ListBillingPeriodsRequest, _subscription_service_pb2.ListBillingPeriodsResponse]
     """Lists the billing periods of a subscription, oldest first.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
@@ -126,7 +138,9 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     """Puts a customer on a plan from an instant on.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
     NOT_FOUND/PLAN_VERSION_NOT_FOUND, INVALID_ARGUMENT/CURRENCY_MISMATCH for a phase in another
-    currency, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id is pending or active, FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    currency, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id is pending or active,
+    FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    INVALID_ARGUMENT/FIELD_INVALID, too, where overrides do not fit the plan version.
     """
     GetSubscription: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.GetSubscriptionRequest, _subscription_service_pb2.GetSubscriptionResponse]  # type: ignore[assignment]
     """Returns a subscription: the newest life of its id.
@@ -200,6 +214,16 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     NOT_FOUND/FIXED_CHARGE_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
     ended, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
+    UpdateOverrides: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateOverridesRequest, _subscription_service_pb2.UpdateOverridesResponse]  # type: ignore[assignment]
+    """Gives a subscription other prices than those of its plan version, in place of all that it was
+    given before; empty ones end them. They count for its open periods, which are priced whole by
+    them, and for later ones. What was announced as due is not changed. A change of its plan, or of
+    its plan version, ends them.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+    NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+    ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
     ListBillingPeriods: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.ListBillingPeriodsRequest, _subscription_service_pb2.ListBillingPeriodsResponse]  # type: ignore[assignment]
     """Lists the billing periods of a subscription, oldest first.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
@@ -218,7 +242,9 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Puts a customer on a plan from an instant on.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
         NOT_FOUND/PLAN_VERSION_NOT_FOUND, INVALID_ARGUMENT/CURRENCY_MISMATCH for a phase in another
-        currency, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id is pending or active, FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        currency, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id is pending or active,
+        FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        INVALID_ARGUMENT/FIELD_INVALID, too, where overrides do not fit the plan version.
         """
 
     @_abc_1.abstractmethod
@@ -351,6 +377,22 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
         NOT_FOUND/FIXED_CHARGE_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
         ended, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateOverrides(
+        self,
+        request: _subscription_service_pb2.UpdateOverridesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_service_pb2.UpdateOverridesResponse, _abc.Awaitable[_subscription_service_pb2.UpdateOverridesResponse]]:
+        """Gives a subscription other prices than those of its plan version, in place of all that it was
+        given before; empty ones end them. They count for its open periods, which are priced whole by
+        them, and for later ones. What was announced as due is not changed. A change of its plan, or of
+        its plan version, ends them.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+        NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+        ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,172 @@
+"""Checking entitlements: what of many features many customers may use, in one set of statements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from libs.db import begin
+from libs.tenant import Tenant
+from services.rating.domain.entitlement import (
+    Entitlement,
+    Feature,
+    Override,
+    Value,
+    overridden,
+)
+from services.rating.domain.metered_limit import (
+    Checked,
+    Limit,
+    Reason,
+    Standing,
+    most_generous,
+)
+from services.rating.operations.entitlement_messages import (
+    REASONS,
+    fill_standing,
+    value_messages,
+)
+from services.rating.operations.metered_use import Asked, load_standings
+from services.rating.store import entitlements as store
+from services.rating.store.entitled import Active, find_active
+from services.rating.store.meters import load_meters
+from tally.rating.v1 import entitlement_service_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose entitlements are asked for: those of a customer or, if it is named, a subscription."""
+
+    customer_id: str = ""
+    subscription_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Asks each of `features`, by code, of each of `subjects`, for so many units more."""
+
+    subjects: Sequence[Subject]
+    feature_codes: Sequence[str]
+    wanted: Decimal
+    omit_privileges: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What answers need. Entitlements are by plan and by subscription uid, then by feature."""
+
+    features: Mapping[str, Feature]
+    of_plans: Mapping[str, Mapping[str, Entitlement]]
+    overrides: Mapping[UUID, Mapping[str, Override]]
+    standings: Mapping[tuple[UUID, str, Limit], Standing]
+
+    def entitlement(self, active: Active, feature_code: str) -> Entitlement | None:
+        """Return what a subscription has of a feature."""
+        subscription = active.subscription
+        own = self.overrides[subscription.subscription_uid]
+        of_plan = self.of_plans[subscription.plan_code].get(feature_code)
+        return overridden(of_plan, own.get(feature_code)) if own else of_plan
+
+
+async def check_entitlements(
+    engine: AsyncEngine, tenant: Tenant, question: Question, *, now: datetime
+) -> list[list[pb.EntitlementCheck]]:
+    """Return the answers by subject and feature, in the order of `question`.
+
+    Raises:
+        FeatureNotFound: there is no such feature.
+    """
+    async with begin(engine, tenant) as conn:
+        active = await find_active(
+            conn,
+            tenant,
+            customer_ids={one.customer_id for one in question.subjects} - {""},
+            subscription_ids={one.subscription_id for one in question.subjects} - {""},
+            now=now,
+        )
+        loaded = await _load(conn, tenant, question, active, now)
+    by_subject: dict[Subject, list[Active]] = {}
+    for one in active:
+        by_subject.setdefault(Subject(customer_id=one.subscription.customer_id), []).append(one)
+        named = Subject(subscription_id=one.subscription.subscription_id)
+        by_subject.setdefault(named, []).append(one)
+    return [
+        [
+            _answer(loaded, loaded.features[code], by_subject.get(subject, ()), question)
+            for code in question.feature_codes
+        ]
+        for subject in question.subjects
+    ]
+
+
+async def _load(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    question: Question,
+    active: Sequence[Active],
+    now: datetime,
+) -> _Loaded:
+    features = await store.load_features(conn, tenant, set(question.feature_codes))
+    plan_codes = {one.subscription.plan_code for one in active}
+    uids = {one.subscription.subscription_uid for one in active}
+    of_plans = await store.load_of_plans(conn, tenant, plan_codes)
+    overrides = await store.load_overrides(conn, tenant, uids)
+    known = _Loaded(features, of_plans, overrides, {})
+    codes = {one.meter_code for one in features.values()} - {""}
+    meters = await load_meters(conn, tenant, codes) if codes else {}
+    asked = [
+        Asked(one, given.limit, meters[feature.meter_code])
+        for one in active
+        for feature in features.values()
+        if feature.meter_code
+        and (given := known.entitlement(one, feature.code)) is not None
+        and given.limit is not None
+    ]
+    standings = await load_standings(conn, tenant, asked, now)
+    return _Loaded(features, of_plans, overrides, standings)
+
+
+def _answer(
+    loaded: _Loaded, feature: Feature, active: Sequence[Active], question: Question
+) -> pb.EntitlementCheck:
+    given = [(one, has) for one in active if (has := loaded.entitlement(one, feature.code))]
+    if not given:
+        reason = Reason.NOT_ENTITLED if active else Reason.NO_SUBSCRIPTION
+        return pb.EntitlementCheck(reason=REASONS[reason])
+    checked = [_checked(loaded, feature, one, has.limit) for one, has in given]
+    chosen = checked[0]
+    if len(checked) > 1:
+        chosen = most_generous(checked, question.wanted)
+    allowed, reason = chosen.decide(question.wanted)
+    answer = pb.EntitlementCheck(
+        allowed=allowed, reason=REASONS[reason], subscription_id=chosen.subscription_id
+    )
+    if chosen.standing is not None:
+        fill_standing(answer, chosen.standing)
+    if feature.privileges and not question.omit_privileges:
+        answer.privileges.extend(value_messages(_values(feature, [has for _, has in given])))
+    return answer
+
+
+def _checked(loaded: _Loaded, feature: Feature, active: Active, limit: Limit | None) -> Checked:
+    subscription = active.subscription
+    standing = None
+    if limit is not None:
+        key = (subscription.subscription_uid, feature.meter_code, limit)
+        standing = loaded.standings[key]
+    return Checked(subscription.subscription_id, standing)
+
+
+def _values(feature: Feature, given: Sequence[Entitlement]) -> dict[str, Value]:
+    """Return the most generous value of each privilege that has one, in the feature's order."""
+    found: dict[str, Value] = {}
+    for privilege in feature.privileges:
+        values = [one.values[privilege.code] for one in given if privilege.code in one.values]
+        if values:
+            found[privilege.code] = privilege.most_generous(values)
+    return found
