@@ -32,9 +32,8 @@ from services.rating.operations import subscriptions as operations
 from services.rating.operations.fixed_units import update_fixed_units
 from services.rating.operations.migrating import migrate_subscriptions
 from services.rating.operations.overriding import update_overrides
-from services.rating.operations.plan_changes import cancel_plan_change, change_plan
+from services.rating.operations.plan_changes import Named, cancel_plan_change, change_plan
 from services.rating.operations.settings_changes import (
-    Named,
     pause_subscription,
     resume_subscription,
     update_subscription,

@@ -329,7 +329,7 @@ def _commitment_fees(
 ) -> list[Fee]:
     if version.minimum_commitment is None:
         return []
-    commitment = Commitment(version.minimum_commitment, period.fee_days, period.whole, besides)
+    commitment = Commitment(version.minimum_commitment, period.billed_days, period.whole, besides)
     fee = commitment_fee(commitment, fees, name=period.plan_name, currency=period.currency)
     return [] if fee is None else [fee]
 

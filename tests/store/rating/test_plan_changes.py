@@ -97,7 +97,7 @@ async def billed(world: World) -> list[tuple[str, str, int]]:
         " JOIN closes c USING (tenant, period_id, sequence)"
         " ORDER BY c.closed_at, p.usage_start, f.sequence, f.charge_code"
     )
-    return [tuple(row) for row in found]  # type: ignore[misc]
+    return [tuple(row) for row in found]
 
 
 async def sell(world: World, **bases: str) -> None:
