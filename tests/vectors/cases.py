@@ -48,8 +48,8 @@ class Case:
 
     @property
     def expect(self) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.whole.get("expect", {})
-        return found
+        """What is stated, and what was completed by the same rules; what is stated wins."""
+        return {**self.whole.get("derived", {}), **self.whole.get("expect", {})}
 
 
 def load(folder: Path = DATA, names: Sequence[str] = ()) -> list[Case]:

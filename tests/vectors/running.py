@@ -62,7 +62,7 @@ def faults_of(case: Case, adapter: Adapter | None) -> list[str]:
     """Return everything that is wrong with the outcome of `case`."""
     if adapter is None:
         return ["no adapter"]
-    given = Given(case.given)
+    given = Given(case.given, expect=case.expect)
     try:
         got = adapter(given)
     except Exception as error:  # Whatever it is, the other cases are run.

@@ -81,6 +81,10 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
     overrides = NOTHING_OTHER
     with faults.gathered():
         overrides = parse_overrides(request.overrides)
+    backfill = "bill"
+    if request.backfill:
+        with faults.gathered():
+            backfill = parse_enum(request.backfill, pb.Backfill, "backfill", prefix="BACKFILL_")
     faults.check()
     return Wish(
         subscription_id=subscription_id,
@@ -97,6 +101,7 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
         metadata=metadata,
         phases=phases,
         overrides=overrides,
+        backfill=backfill == "bill",
     )
 
 

@@ -74,6 +74,7 @@ class Wish:
     metadata: tuple[tuple[str, str], ...] = ()
     phases: tuple[Phase, ...] = ()  # Plans that follow.
     overrides: Overrides = NOTHING_OTHER
+    backfill: bool = True  # Whether periods that have ended already are billed.
 
 
 class TerminationTime(StrEnum):
@@ -301,6 +302,7 @@ def _granted(wish: Wish, plan: Plan, version: PlanVersion, now: datetime) -> Sub
         billing_time=wish.billing_time,
         anchor_day=wish.anchor_day or local_day(start, ZoneInfo(wish.time_zone)),
         metadata=wish.metadata,
+        billed_from=None if wish.backfill else now,
     )
 
 

@@ -134,6 +134,7 @@ subscriptions = Table(
     required("unused_fee", Text, default="credit"),  # On its termination.
     required("final_invoice", Boolean, default="true"),  # False: it ended without one.
     required("metadata", JSONB, default="{}"),  # Texts by key, of the client's.
+    Column("billed_from", INSTANT),  # Periods that ended by then are not billed; null: all are.
     PrimaryKeyConstraint("tenant", "subscription_uid"),
     ForeignKeyConstraint(
         ["tenant", "plan_version_id"],

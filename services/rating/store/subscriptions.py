@@ -69,6 +69,7 @@ async def insert_subscription(
         revision=subscription.revision,
         changes_at=next_change(legs, subscription.created_at),
         metadata=dict(subscription.metadata),
+        billed_from=subscription.billed_from,
     )
     if (await conn.execute(adding.on_conflict_do_nothing())).rowcount == 0:
         raise SubscriptionIdTaken(
@@ -384,6 +385,7 @@ def read_subscription(row: Row[Any]) -> Subscription:
         unused_fee=UnusedFee(row.unused_fee),
         final_invoice=row.final_invoice,
         metadata=tuple(sorted(row.metadata.items())),
+        billed_from=None if row.billed_from is None else row.billed_from.astimezone(UTC),
     )
 
 

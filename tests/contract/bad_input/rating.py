@@ -42,6 +42,7 @@ VERSION: Fields = {
     "version.interval_count": {"oversized": 367, "negative": -1},
     "version.base_amount": {**OPTIONAL_PRICE, "above": "10000000000000.01"},
     "version.base_timing": enum(),
+    "version.bill_usage_monthly": {"by the month": True},
     "version.trial_days": {"oversized": 3_651, "negative": -1},
     "version.minimum_commitment": {**OPTIONAL_PRICE, "above": "10000000000000.01"},
     "version.usage_thresholds": {"empty": {}},
@@ -321,7 +322,9 @@ RATING: Mapping[str, Fields] = {
     "tally.rating.v1.SubscriptionService.CreateSubscription": {
         "request_id": UUID,
         "validate_only": CHECK_ONLY,
+        "backfill": {"unknown": 99},
         "subscription": ABSENT,
+        "subscription.billed_from": OUTPUT,
         "subscription.subscription_uid": OUTPUT,
         "subscription.status": OUTPUT,
         "subscription.currency_code": OUTPUT,

@@ -144,6 +144,34 @@ BILLING_TIME_ANNIVERSARY: BillingTime.ValueType  # 2
 """All on the anchor day: from 31 January by the month on 28 February, 31 March, 30 April."""
 Global___BillingTime: _TypeAlias = BillingTime  # noqa: Y015
 
+class _Backfill:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BackfillEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Backfill.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BACKFILL_UNSPECIFIED: _Backfill.ValueType  # 0
+    """BACKFILL_BILL."""
+    BACKFILL_BILL: _Backfill.ValueType  # 1
+    """All of it, each period as if it were due now."""
+    BACKFILL_SKIP: _Backfill.ValueType  # 2
+    """No base fee, usage or fixed charge of a period that ended by now. The present one is billed
+    whole, from its beginning or the start on; recurring meters carry what came before.
+    """
+
+class Backfill(_Backfill, metaclass=_BackfillEnumTypeWrapper):
+    """What is billed of a subscription that starts in time that has passed."""
+
+BACKFILL_UNSPECIFIED: Backfill.ValueType  # 0
+"""BACKFILL_BILL."""
+BACKFILL_BILL: Backfill.ValueType  # 1
+"""All of it, each period as if it were due now."""
+BACKFILL_SKIP: Backfill.ValueType  # 2
+"""No base fee, usage or fixed charge of a period that ended by now. The present one is billed
+whole, from its beginning or the start on; recurring meters carry what came before.
+"""
+Global___Backfill: _TypeAlias = Backfill  # noqa: Y015
+
 class _PlanEffective:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -313,6 +341,7 @@ class Subscription(_message.Message):
     UNUSED_FEE_FIELD_NUMBER: _builtins.int
     FINAL_INVOICE_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    BILLED_FROM_FIELD_NUMBER: _builtins.int
     subscription_id: _builtins.str
     """Chosen by the client, unique while pending or active; 1 to 255 bytes. Events name it."""
     subscription_uid: _builtins.str
@@ -365,6 +394,10 @@ class Subscription(_message.Message):
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Texts of the client's; as SubscriptionMetadata has them."""
 
+    @_builtins.property
+    def billed_from(self) -> _timestamp_pb2.Timestamp:
+        """Billing periods that ended by then are not billed; absent: all are. Set by BACKFILL_SKIP."""
+
     def __init__(
         self,
         *,
@@ -387,10 +420,11 @@ class Subscription(_message.Message):
         unused_fee: Global___UnusedFee.ValueType = ...,
         final_invoice: Global___FinalInvoice.ValueType = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        billed_from: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s", "anchor_day", b"anchor_day", "collection_delay_s", b"collection_delay_s", "created_at", b"created_at", "end", b"end", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s", "anchor_day", b"anchor_day", "billed_from", b"billed_from", "collection_delay_s", b"collection_delay_s", "created_at", b"created_at", "end", b"end", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s", "anchor_day", b"anchor_day", "billing_time", b"billing_time", "collection_delay_s", b"collection_delay_s", "created_at", b"created_at", "currency_code", b"currency_code", "customer_id", b"customer_id", "default_for_usage", b"default_for_usage", "end", b"end", "etag", b"etag", "final_invoice", b"final_invoice", "metadata", b"metadata", "plan_code", b"plan_code", "plan_version", b"plan_version", "start", b"start", "status", b"status", "subscription_id", b"subscription_id", "subscription_uid", b"subscription_uid", "time_zone", b"time_zone", "unused_fee", b"unused_fee"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s", "anchor_day", b"anchor_day", "billed_from", b"billed_from", "billing_time", b"billing_time", "collection_delay_s", b"collection_delay_s", "created_at", b"created_at", "currency_code", b"currency_code", "customer_id", b"customer_id", "default_for_usage", b"default_for_usage", "end", b"end", "etag", b"etag", "final_invoice", b"final_invoice", "metadata", b"metadata", "plan_code", b"plan_code", "plan_version", b"plan_version", "start", b"start", "status", b"status", "subscription_id", b"subscription_id", "subscription_uid", b"subscription_uid", "time_zone", b"time_zone", "unused_fee", b"unused_fee"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__collection_delay_s: _TypeAlias = _typing.Literal["collection_delay_s"]  # noqa: Y015
     _WhichOneofArgType__collection_delay_s: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s"]  # noqa: Y015
@@ -451,13 +485,18 @@ class CreateSubscriptionRequest(_message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     PHASES_FIELD_NUMBER: _builtins.int
     OVERRIDES_FIELD_NUMBER: _builtins.int
+    BACKFILL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID made by the caller, one per intent, kept across retries."""
     validate_only: _builtins.bool
     """True: check only, store nothing."""
+    backfill: Global___Backfill.ValueType
+    """What becomes of periods that have ended already, where the start lies back."""
     @_builtins.property
     def subscription(self) -> Global___Subscription:
-        """What is subscribed; subscription_uid, status, currency_code and created_at are ignored."""
+        """What is subscribed; subscription_uid, status, currency_code, created_at and billed_from are
+        ignored.
+        """
 
     @_builtins.property
     def phases(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriptionPhase]:
@@ -475,10 +514,11 @@ class CreateSubscriptionRequest(_message.Message):
         validate_only: _builtins.bool = ...,
         phases: _abc.Iterable[Global___SubscriptionPhase] | None = ...,
         overrides: _overrides_pb2.Overrides | None = ...,
+        backfill: Global___Backfill.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["overrides", b"overrides", "subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["overrides", b"overrides", "phases", b"phases", "request_id", b"request_id", "subscription", b"subscription", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backfill", b"backfill", "overrides", b"overrides", "phases", b"phases", "request_id", b"request_id", "subscription", b"subscription", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
