@@ -148,10 +148,14 @@ def _differ(name: str, fields: dict[str, Any]) -> None:
             fields["overrides"] = []
         case "DeleteAlert":
             fields["alert_id"] = str(uuid4())
-        case "TerminateSubscription":
+        case "TerminateSubscription" | "PauseSubscription" | "ResumeSubscription":
+            fields["subscription_id"] = "another"
+        case "ChangePlan" | "CancelPlanChange" | "UpdateSubscription":
             fields["subscription_id"] = "another"
         case "UpdateFixedUnits":
             fields["units"] = "7"
+        case "UpdateOverrides":
+            fields["overrides"] = {"base_amount": "97"}
         case "SetInstantFeePayment":
             fields["payment_status"] = "PAYMENT_STATUS_SUCCEEDED"
         case _:

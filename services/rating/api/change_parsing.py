@@ -7,8 +7,10 @@ from typing import Protocol
 
 from libs.wire import Faults, parse_code, parse_enum, parse_text, parse_zone
 from services.rating.api.subscription_parsing import parse_metadata, parse_optional_instant
+from services.rating.domain.migrating import MigrationMode
 from services.rating.domain.plan_changing import Change, PlanEffective
 from services.rating.domain.subscription import UnusedFee
+from services.rating.operations.migrating import Migration
 from services.rating.operations.plan_changes import Named, WantedPlan
 from services.rating.operations.settings_changes import Settings
 from services.rating.operations.subscriptions import Termination, TerminationTime
@@ -87,6 +89,43 @@ def parse_wanted_plan(request: pb.ChangePlanRequest) -> WantedPlan:
         faults.add("at", "goes with PLAN_EFFECTIVE_AT, and only with it")
     faults.check()
     return WantedPlan(named, plan_code, request.plan_version, Change(effective, at))
+
+
+def parse_migration(request: pb.MigrateSubscriptionsRequest) -> Migration:
+    """Read which subscriptions are to be migrated, and how.
+
+    Raises:
+        FieldInvalid, FieldsInvalid: with every fault.
+    """
+    faults = Faults()
+    with faults.gathered():
+        plan_code = parse_code(request.plan_code, "plan_code")
+    for name in ("from_version", "to_version"):
+        if getattr(request, name) < 0:
+            faults.add(name, f"is {getattr(request, name)}, must not be negative")
+    effective = PlanEffective.NOW
+    if request.effective:
+        with faults.gathered():
+            named = parse_enum(
+                request.effective, pb.PlanEffective, "effective", prefix="PLAN_EFFECTIVE_"
+            )
+            effective = PlanEffective(named)
+    if effective is PlanEffective.AT:
+        faults.add("effective", "must be PLAN_EFFECTIVE_NOW or PLAN_EFFECTIVE_PERIOD_END")
+    mode = MigrationMode.REPRICE
+    if request.mode:
+        with faults.gathered():
+            mode = MigrationMode(
+                parse_enum(request.mode, pb.MigrationMode, "mode", prefix="MIGRATION_MODE_")
+            )
+    faults.check()
+    return Migration(
+        plan_code,
+        request.from_version,
+        request.to_version,
+        at_period_end=effective is PlanEffective.PERIOD_END,
+        mode=mode,
+    )
 
 
 def parse_termination(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 
 from google.protobuf.message import Message
@@ -17,7 +17,10 @@ from libs.wire import (
     parse_timestamp,
     parse_zone,
 )
+from services.rating.api.override_parsing import parse_overrides
 from services.rating.domain.calendar import BillingTime
+from services.rating.domain.overrides import NOTHING_OTHER
+from services.rating.domain.phases import PHASES_MAX, Phase
 from services.rating.domain.subscription import COLLECTION_DELAY_S, COLLECTION_DELAY_S_MAX
 from services.rating.operations.subscriptions import Wish
 from tally.rating.v1 import subscription_service_pb2 as pb
@@ -74,6 +77,10 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
     metadata: tuple[tuple[str, str], ...] = ()
     with faults.gathered():
         metadata = parse_metadata(message.metadata, f"{path}.metadata")
+    phases = _parse_phases(request.phases, faults)
+    overrides = NOTHING_OTHER
+    with faults.gathered():
+        overrides = parse_overrides(request.overrides)
     backfill = "bill"
     if request.backfill:
         with faults.gathered():
@@ -92,8 +99,30 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
         billing_time=billing_time,
         anchor_day=anchor_day,
         metadata=metadata,
+        phases=phases,
+        overrides=overrides,
         backfill=backfill == "bill",
     )
+
+
+def _parse_phases(messages: Sequence[pb.SubscriptionPhase], faults: Faults) -> tuple[Phase, ...]:
+    """Read the plans that follow, noting `faults`."""
+    if len(messages) > PHASES_MAX:
+        faults.add("phases", f"{len(messages)} phases, at most {PHASES_MAX}")
+        return ()
+    found = []
+    for place, message in enumerate(messages):
+        path = f"phases[{place}]"
+        if message.plan_version < 0:
+            problem = f"is {message.plan_version}, must not be negative"
+            faults.add(f"{path}.plan_version", problem)
+        with faults.gathered():
+            plan_code = parse_code(message.plan_code, f"{path}.plan_code")
+            if not message.HasField("start"):
+                raise FieldInvalid(f"{path}.start", "is missing")
+            start = parse_timestamp(message.start, f"{path}.start")
+            found.append(Phase(plan_code, message.plan_version, start))
+    return tuple(found)
 
 
 def parse_metadata(entries: Mapping[str, str], field: str) -> tuple[tuple[str, str], ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -18,15 +19,19 @@ from libs.wire import (
     parse_text,
 )
 from services.rating.api.change_parsing import (
+    parse_migration,
     parse_named,
     parse_settings,
     parse_termination,
     parse_wanted_plan,
 )
 from services.rating.api.fixed_parsing import parse_wanted_units
+from services.rating.api.override_parsing import parse_overrides
 from services.rating.api.subscription_parsing import parse_optional_instant, parse_wish
 from services.rating.operations import subscriptions as operations
 from services.rating.operations.fixed_units import update_fixed_units
+from services.rating.operations.migrating import migrate_subscriptions
+from services.rating.operations.overriding import update_overrides
 from services.rating.operations.plan_changes import Named, cancel_plan_change, change_plan
 from services.rating.operations.settings_changes import (
     pause_subscription,
@@ -174,6 +179,22 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
         self._committed()
         return answer
 
+    async def MigrateSubscriptions(
+        self, request: pb.MigrateSubscriptionsRequest, context: Context
+    ) -> AsyncIterator[pb.MigrateSubscriptionsResponse]:
+        migration = parse_migration(request)
+        told = migrate_subscriptions(
+            self._engine,
+            tenant(),
+            migration,
+            now=self._clock.now(),
+            validate_only=request.validate_only,
+        )
+        async with aclosing(told):
+            async for one in told:
+                self._committed()
+                yield one
+
     async def UpdateFixedUnits(
         self, request: pb.UpdateFixedUnitsRequest, context: Context
     ) -> pb.UpdateFixedUnitsResponse:
@@ -185,6 +206,31 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
         faults.check()
         now = self._clock.now()
         answer = await update_fixed_units(self._engine, tenant(), wanted, units, now=now)
+        self._committed()
+        return answer
+
+    async def UpdateOverrides(
+        self, request: pb.UpdateOverridesRequest, context: Context
+    ) -> pb.UpdateOverridesResponse:
+        faults = Faults()
+        with faults.gathered():
+            wanted = parse_request(request, request.request_id)
+        with faults.gathered():
+            subscription_id = parse_text(request.subscription_id, "subscription_id")
+        with faults.gathered():
+            overrides = parse_overrides(request.overrides)
+        with faults.gathered():
+            etag = parse_text(request.etag, "etag", required=False)
+        faults.check()
+        answer = await update_overrides(
+            self._engine,
+            tenant(),
+            wanted,
+            subscription_id,
+            overrides,
+            etag=etag,
+            now=self._clock.now(),
+        )
         self._committed()
         return answer
 

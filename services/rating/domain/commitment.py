@@ -79,18 +79,18 @@ def commitment_fee(
     )
 
 
-def check_commitment(version: PlanVersion, currency: str) -> None:
+def check_commitment(version: PlanVersion, currency: str, *, path: str = "version") -> None:
     """Check that the minimum commitment of `version`, in a plan of `currency`, can be billed.
 
     Raises:
-        FieldInvalid: it is too large.
+        FieldInvalid: it is too large; its field is below `path`.
     """
     if version.minimum_commitment is None:
         return
     minor = round_minor(version.minimum_commitment, currency)
     if minor > PERIOD_MINOR_MAX:
         problem = f"is {minor} minor units, at most {PERIOD_MINOR_MAX} can be billed"
-        raise FieldInvalid("version.minimum_commitment", problem)
+        raise FieldInvalid(f"{path}.minimum_commitment", problem)
 
 
 def _taken(minor: int, currency: str) -> Decimal:

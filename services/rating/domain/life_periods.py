@@ -6,14 +6,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from libs.period import local_midnight
 from services.rating.domain.calendar import Stretch
 from services.rating.domain.life import Leg, Term, term_stretches, terms_of
+from services.rating.domain.monthly_usage import months_of
 from services.rating.domain.period import PeriodKind, PlannedPeriod, planned_periods
 from services.rating.domain.plan import PlanVersion, Timing
 from services.rating.domain.subscription import Subscription, SubscriptionStatus
-from services.rating.domain.trial import trial_of
+from services.rating.domain.trial import Trial, trial_of
 
 NOTHING: frozenset[str] = frozenset()
 INSTANT = timedelta(microseconds=1)
@@ -23,14 +25,21 @@ INSTANT = timedelta(microseconds=1)
 class Life:
     """A subscription with all its legs, in their order, and the plan versions of these, by id.
 
-    `with_seats` are the versions whose periods renew what they carry.
+    `with_seats` are the versions whose periods renew what they carry. Trials are counted from the
+    `first_start` of the subscription's id, all its lives included; None: none has one.
     """
 
     subscription: Subscription
     legs: Sequence[Leg]
     versions: Mapping[UUID, PlanVersion]
     with_seats: Collection[UUID] = ()
-    first_start: datetime | None = None  # Of its subscription id, from which trials are counted.
+    first_start: datetime | None = None
+
+    def trial(self, version: PlanVersion, zone: ZoneInfo) -> Trial | None:
+        """Return the trial of what is on `version`."""
+        if self.first_start is None:
+            return None
+        return trial_of(self.first_start, version.trial_days, zone)
 
     @property
     def terms(self) -> list[Term]:
@@ -98,22 +107,11 @@ def _periods(
 
     What is billed ahead goes by the leg that it begins in, the rest by the one that it ends in.
     """
-    subscription = life.subscription
     first, last = term.leg_at(stretch.usage.start), term.leg_at(stretch.usage.end - INSTANT)
     whole_start = stretch.usage.start == local_midnight(stretch.whole.first_day, first.zone)
     for leg, ahead in ((first, True), (last, False)):
         version = life.versions[leg.plan_version_id]
-        planned = planned_periods(
-            [credited if ahead else stretch],
-            version,
-            start=subscription.start,
-            collection_delay=timedelta(seconds=subscription.collection_delay_s),
-            renews=leg.plan_version_id in life.with_seats,
-            trial=trial_of(life.first_start or subscription.start, version.trial_days, leg.zone),
-            months=subscription.months(version),
-            billed_from=subscription.billed_from,
-        )
-        for period in planned:
+        for period in _planned(life, term, leg, credited if ahead else stretch):
             if is_ahead(period, version) is ahead and _bills_days(period):
                 yield LifePeriod(
                     term.term_id,
@@ -122,6 +120,26 @@ def _periods(
                     period,
                     NOTHING if whole_start else held,
                 )
+
+
+def _planned(life: Life, term: Term, leg: Leg, stretch: Stretch) -> Iterator[PlannedPeriod]:
+    """Give the periods of a stretch by the version of `leg`; months, if any, by the term's days."""
+    subscription, version = life.subscription, life.versions[leg.plan_version_id]
+    months = subscription.months(version)
+    parts = () if months is None else months_of(stretch, months, begin_of=term.begin_of)
+    for place, part in enumerate((stretch, *parts)):
+        for period in planned_periods(
+            [part],
+            version,
+            start=subscription.start,
+            collection_delay=timedelta(seconds=subscription.collection_delay_s),
+            renews=leg.plan_version_id in life.with_seats,
+            trial=life.trial(version, leg.zone),
+            billed_from=subscription.billed_from,
+        ):
+            is_part = months is not None and period.kind is PeriodKind.USAGE
+            if is_part == (place > 0):
+                yield period
 
 
 def is_ahead(period: PlannedPeriod, version: PlanVersion) -> bool:

@@ -11,7 +11,7 @@ from libs.errors import FieldInvalid
 from libs.period import local_day
 from services.rating.domain.life import Leg, cut_legs, leg_after
 from services.rating.domain.plan_changing import present_leg
-from services.rating.domain.subscription import YEAR_MAX, Subscription, SubscriptionStatus
+from services.rating.domain.subscription import YEAR_MAX, Subscription
 
 
 def check_pause(
@@ -22,7 +22,7 @@ def check_pause(
     Raises:
         FieldInvalid: it has not started, its plan is to change, or the instant does not fit.
     """
-    if subscription.status is SubscriptionStatus.PENDING:
+    if now < subscription.start:
         start = subscription.start.isoformat()
         raise FieldInvalid("subscription_id", f"starts at {start}: there is nothing to pause")
     term_id = present_leg(legs, now).term_id

@@ -141,6 +141,24 @@ def changed_legs(
     return [*kept, replace(following, term_id=term_id, end=end)]
 
 
+def repriced_legs(legs: Sequence[Leg], version_id: UUID, now: datetime) -> list[Leg]:
+    """Return the legs with other prices from `now` on, without a cut.
+
+    They hold for the present term only: what is on another plan later is priced by that.
+    """
+    term_id = present_leg(legs, now).term_id
+    found: list[Leg] = []
+    for leg in legs:
+        if leg.term_id != term_id or (leg.end is not None and leg.end <= now):
+            found.append(leg)
+        elif leg.start >= now:
+            found.append(replace(leg, plan_version_id=version_id))
+        else:
+            after = leg_after(leg, now, time_zone=leg.time_zone, plan_version_id=version_id)
+            found += [replace(leg, end=now), replace(after, end=leg.end)]
+    return found
+
+
 def without_changes(legs: Sequence[Leg], now: datetime, end: datetime | None) -> list[Leg]:
     """Return the legs of a life without the changes of its plan that lie ahead."""
     present = present_leg(legs, now)

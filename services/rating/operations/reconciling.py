@@ -19,12 +19,13 @@ from services.rating.domain.subscription import Subscription
 from services.rating.operations.folding import announce_late
 from services.rating.operations.messages import subscription_message
 from services.rating.operations.reattributing import reattribute_from
+from services.rating.operations.trials import find_first_start
+from services.rating.store import legs as leg_store
 from services.rating.store import plans as plan_store
 from services.rating.store import subscriptions as store
 from services.rating.store.reconciling import reconcile_periods, skip_last
 from services.rating.store.renewals import find_with_seats
 from services.rating.store.subscriptions import Extent, save_extents
-from services.rating.store.trials import load_first_starts
 from tally.rating.v1 import events_pb2
 
 
@@ -35,15 +36,15 @@ async def store_change(
     legs: Sequence[Leg],
     *,
     now: datetime,
-    from_at: datetime,
+    from_at: datetime | None,
 ) -> Subscription:
     """Write what a command changed of a locked subscription, while the catalog is held.
 
-    Its periods are reconciled, and events at and after `from_at` that were counted already are
-    counted again. Returns it as stored; the caller announces it.
+    Its periods are reconciled, and events at and after `from_at`, None: none, that were counted
+    already are counted again. Returns it as stored; the caller announces it.
     """
     uid = subscription.subscription_uid
-    before = (await store.load_legs(conn, [tenant], [uid]))[uid]
+    before = (await leg_store.load_legs(conn, [tenant], [uid]))[uid]
     changed = replace(
         subscription,
         plan_version_id=present_leg(legs, now).plan_version_id,
@@ -51,11 +52,12 @@ async def store_change(
         status=life_status(subscription, legs, now),
         revision=subscription.revision + 1,
     )
-    await store.replace_legs(conn, tenant, uid, legs)
+    await leg_store.replace_legs(conn, tenant, uid, legs)
     await store.save_subscription(conn, tenant, changed, changes_at=next_change(legs, now))
     await reconcile(conn, tenant, changed, legs, now=now)
     gone = {leg.term_id for leg in before} - {leg.term_id for leg in legs}
-    await reattribute_from(conn, tenant, changed.customer_id, from_at, gone=gone)
+    if from_at is not None:
+        await reattribute_from(conn, tenant, changed.customer_id, from_at, gone=gone)
     return await store.load_subscription(conn, tenant, uid)
 
 
@@ -93,10 +95,7 @@ async def _load_life(
     ids = {leg.plan_version_id for leg in legs}
     versions = await plan_store.load_versions(conn, [tenant], ids)
     seats = await with_seats(conn, [tenant], versions)
-    first_start = None
-    if any(version.trial_days for version in versions.values()):
-        uid = subscription.subscription_uid
-        first_start = (await load_first_starts(conn, [tenant], [uid]))[uid]
+    first_start = await find_first_start(conn, tenant, subscription, versions.values())
     return Life(subscription, legs, versions, seats, first_start)
 
 

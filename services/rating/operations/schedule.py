@@ -53,11 +53,10 @@ async def write_periods(
     """Write the periods of locked subscriptions up to the ones that follow the present ones."""
     uids = [each.subscription.subscription_uid for each in unwritten]
     before = await load_extents(conn, {each.tenant for each in unwritten}, uids)
-    trials = await load_trials(
-        conn, [(one.tenant, one.subscription, one.version) for one in unwritten]
-    )
     versions = {each.version.plan_version_id: each.version for each in unwritten}
     seats = await with_seats(conn, {each.tenant for each in unwritten}, versions)
+    billed = [(one.tenant, one.subscription, one.version) for one in unwritten]
+    trials = await load_trials(conn, billed)
     planned: list[periods.Planned] = []
     after: list[tuple[Tenant, UUID, Extent]] = []
     for each in unwritten:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
@@ -18,8 +19,10 @@ from libs.tenant import Tenant
 from libs.wire import Page, page_token, parse_page_token
 from services.rating.domain.calendar import BillingTime
 from services.rating.domain.life import Leg, ended_legs, first_leg
+from services.rating.domain.overrides import NOTHING_OTHER, Overrides
+from services.rating.domain.phases import Phase, check_phases, phase_legs
 from services.rating.domain.plan import Plan, PlanVersion
-from services.rating.domain.plan_changing import period_end, present_leg
+from services.rating.domain.plan_changing import check_currency, period_end, present_leg
 from services.rating.domain.subscription import (
     Subscription,
     SubscriptionStatus,
@@ -32,10 +35,15 @@ from services.rating.domain.subscription import (
 )
 from services.rating.operations.command import begin_command
 from services.rating.operations.fixed_units import load_history
-from services.rating.operations.messages import billing_period_message, subscription_message
+from services.rating.operations.messages import (
+    billing_period_message,
+    subscription_message,
+    version_message,
+)
+from services.rating.operations.overriding import store_own_prices
 from services.rating.operations.plan_changes import load_legs_of, load_terms
 from services.rating.operations.reattributing import reattribute_from
-from services.rating.operations.reconciling import store_change
+from services.rating.operations.reconciling import reconcile, store_change
 from services.rating.operations.schedule import Unwritten, write_periods
 from services.rating.store import periods as period_store
 from services.rating.store import plans as plan_store
@@ -64,6 +72,8 @@ class Wish:
     billing_time: BillingTime = BillingTime.CALENDAR
     anchor_day: date | None = None  # None: the local day of the start.
     metadata: tuple[tuple[str, str], ...] = ()
+    phases: tuple[Phase, ...] = ()  # Plans that follow.
+    overrides: Overrides = NOTHING_OTHER
     backfill: bool = True  # Whether periods that have ended already are billed.
 
 
@@ -105,6 +115,7 @@ async def create_subscription(
         PlanNotFound, PlanVersionNotFound: there is no such plan or version.
         PlanArchived: the plan takes no new subscriptions.
         SubscriptionIdTaken: a pending or active subscription has the id.
+        FieldsInvalid: the overrides do not fit the version.
         RequestIdReused: the request came before with other content.
     """
     async with begin_command(engine, tenant, validate_only=validate_only) as conn:
@@ -117,13 +128,25 @@ async def create_subscription(
         )
         plan.check_open()
         subscription = _granted(wish, plan, version, now)
+        if wish.overrides:
+            version = await store_own_prices(
+                conn, tenant, subscription, version, wish.overrides, now=now
+            )
+            subscription = replace(subscription, plan_version_id=version.plan_version_id)
+        check_phases(subscription, wish.phases)
+        leg = first_leg(subscription, uuid4())
+        legs = await _phased(conn, tenant, subscription, leg, wish.phases)
         await change_catalog(conn, tenant)
-        term_id = uuid4()
-        leg = first_leg(subscription, term_id)
-        await store.insert_subscription(conn, tenant, subscription, [leg])
+        present = replace(subscription, plan_version_id=present_leg(legs, now).plan_version_id)
+        await store.insert_subscription(conn, tenant, present, legs)
         held_codes = await find_charged_before(conn, tenant, subscription)
-        unwritten = Unwritten(tenant, subscription, version, term_id, held_codes)
-        await write_periods(conn, [unwritten], now=now)
+        if wish.phases:
+            await reconcile(conn, tenant, present, legs, now=now, held_codes=held_codes)
+            uid = subscription.subscription_uid
+            subscription = await store.load_subscription(conn, tenant, uid)
+        else:
+            unwritten = Unwritten(tenant, subscription, version, leg.term_id, held_codes)
+            await write_periods(conn, [unwritten], now=now)
         early = await _carry_early_usage(conn, tenant, subscription, version)
         from_at = min(early or subscription.start, subscription.start)
         await reattribute_from(conn, tenant, subscription.customer_id, from_at)
@@ -183,13 +206,18 @@ async def terminate_subscription(
 async def get_subscription(
     engine: AsyncEngine, tenant: Tenant, subscription_id: str
 ) -> pb.GetSubscriptionResponse:
-    """Return the newest life of `subscription_id`, and the units of its fixed charges."""
+    """Return the newest life of an id, the units of its fixed charges, and prices of its own."""
     async with begin(engine, tenant) as conn:
         found = await store.load_newest(conn, tenant, subscription_id)
         units = await load_history(conn, tenant, found)
+        own = await plan_store.find_own_prices(conn, tenant, found.plan_version_id)
         terms = await load_terms(conn, tenant, found)
-    message = subscription_message(found)
-    return pb.GetSubscriptionResponse(subscription=message, fixed_units=units, terms=terms)
+    return pb.GetSubscriptionResponse(
+        subscription=subscription_message(found),
+        fixed_units=units,
+        own_prices=None if own is None else version_message(own),
+        terms=terms,
+    )
 
 
 async def list_subscriptions(
@@ -276,6 +304,25 @@ def _granted(wish: Wish, plan: Plan, version: PlanVersion, now: datetime) -> Sub
         metadata=wish.metadata,
         billed_from=None if wish.backfill else now,
     )
+
+
+async def _phased(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    subscription: Subscription,
+    first: Leg,
+    phases: Sequence[Phase],
+) -> list[Leg]:
+    """Return the legs of a new subscription that goes through `phases`."""
+    found = []
+    for phase in phases:
+        plan, version = await plan_store.load_plan(
+            conn, tenant, phase.plan_code, phase.plan_version, hold=True
+        )
+        plan.check_open()
+        check_currency(subscription, plan.currency)
+        found.append((uuid4(), version.plan_version_id, phase.start))
+    return phase_legs(first, found)
 
 
 async def _period_end(

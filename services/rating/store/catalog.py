@@ -155,8 +155,8 @@ def read_term(row: Row[Any]) -> Term:
         fanned_types=frozenset(row.fanned_types or ()),
         early=row.early,
         instant_types=frozenset(row.instant_types or ()),
-        watched=row.watched,
         first_day=row.first_day.toordinal(),
+        watched=row.watched,
     )
 
 

@@ -92,8 +92,17 @@ plan_versions = Table(
     ),  # Of them, those of instant charges.
     required("body", JSONB),  # See plan_body.py.
     required("created_at", INSTANT),
+    # Whose prices these are in place of those of the version of that number; null: everyone's.
+    Column("subscription_uid", Uuid),
     PrimaryKeyConstraint("tenant", "plan_version_id"),
-    UniqueConstraint("tenant", "plan_code", "version"),
+    Index(
+        "plan_versions_by_number",
+        "tenant",
+        "plan_code",
+        "version",
+        unique=True,
+        postgresql_where=text("subscription_uid IS NULL"),
+    ),
     ForeignKeyConstraint(["tenant", "plan_code"], ["plans.tenant", "plans.code"]),
     CheckConstraint("version > 0", name="versions_start_with_1"),
 )

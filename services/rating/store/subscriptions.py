@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, bindparam, delete, select, tuple_, update
+from sqlalchemy import Row, Select, bindparam, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,6 +24,7 @@ from services.rating.domain.subscription import (
     SubscriptionStatus,
     UnusedFee,
 )
+from services.rating.store.legs import insert_legs
 from services.rating.store.schema import plan_versions, subscriptions, terms
 
 BATCH_MAX = 200
@@ -114,9 +115,37 @@ async def load_newest(
     return read_subscription(row)
 
 
-async def load_subscription(conn: AsyncConnection, tenant: Tenant, uid: UUID) -> Subscription:
-    """Return a life that is known to exist."""
+async def find_on_plan(
+    conn: AsyncConnection, tenant: Tenant, plan_code: str, *, after: UUID, limit: int
+) -> list[UUID]:
+    """Return up to `limit` lives on a plan that have not ended, by uid, behind `after`."""
+    columns = subscriptions.c
+    query = (
+        select(columns.subscription_uid)
+        .join(
+            plan_versions,
+            (plan_versions.c.tenant == columns.tenant)
+            & (plan_versions.c.plan_version_id == columns.plan_version_id),
+        )
+        .where(
+            columns.tenant == tenant,
+            plan_versions.c.plan_code == plan_code,
+            columns.status.not_in(ENDED),
+            columns.subscription_uid > after,
+        )
+        .order_by(columns.subscription_uid)
+        .limit(limit)
+    )
+    return list((await conn.execute(query)).scalars())
+
+
+async def load_subscription(
+    conn: AsyncConnection, tenant: Tenant, uid: UUID, *, lock: bool = False
+) -> Subscription:
+    """Return a life that is known to exist, locked if the caller will change it."""
     query = select_subscriptions(tenant).where(subscriptions.c.subscription_uid == uid)
+    if lock:
+        query = query.with_for_update(of=subscriptions)
     return read_subscription((await conn.execute(query)).one())
 
 
@@ -164,60 +193,6 @@ async def save_subscription(
             changes_at=changes_at,
         )
     )
-
-
-async def insert_legs(
-    conn: AsyncConnection, tenant: Tenant, uid: UUID, legs: Iterable[Leg]
-) -> None:
-    """Add all legs of a subscription, in their order."""
-    first: dict[UUID, Leg] = {}
-    rows = [
-        {
-            "tenant": tenant,
-            "subscription_uid": uid,
-            "first_leg": first.setdefault(leg.term_id, leg) is leg,
-            "term_id": leg.term_id,
-            "plan_version_id": leg.plan_version_id,
-            "time_zone": leg.time_zone,
-            "starts_at": leg.start,
-            "ends_at": leg.end,
-            "first_day": leg.first_day,
-            "default_for_usage": leg.default_for_usage,
-            "early": False,
-        }
-        for leg in legs
-    ]
-    await conn.execute(insert(terms), rows)
-
-
-async def replace_legs(
-    conn: AsyncConnection, tenant: Tenant, uid: UUID, legs: Iterable[Leg]
-) -> None:
-    """Write the legs of a locked subscription in the place of those that it had."""
-    await conn.execute(delete(terms).filter_by(tenant=tenant, subscription_uid=uid, early=False))
-    await insert_legs(conn, tenant, uid, legs)
-
-
-async def load_legs(
-    conn: AsyncConnection, tenants: Collection[Tenant], uids: Collection[UUID]
-) -> dict[UUID, list[Leg]]:
-    """Return the legs of subscriptions of `tenants` in their order, by uid."""
-    query = select(terms).where(
-        among(terms.c.tenant, tenants), among(terms.c.subscription_uid, uids), ~terms.c.early
-    )
-    found: dict[UUID, list[Leg]] = {}
-    for row in await conn.execute(query.order_by(terms.c.starts_at)):
-        leg = Leg(
-            term_id=row.term_id,
-            plan_version_id=row.plan_version_id,
-            time_zone=row.time_zone,
-            start=row.starts_at.astimezone(UTC),
-            end=None if row.ends_at is None else row.ends_at.astimezone(UTC),
-            first_day=row.first_day,
-            default_for_usage=row.default_for_usage,
-        )
-        found.setdefault(row.subscription_uid, []).append(leg)
-    return found
 
 
 async def set_status(

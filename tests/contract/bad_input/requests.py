@@ -109,6 +109,19 @@ VERSION: dict[str, Any] = {
         },
     ],
 }
+OVERRIDES: dict[str, Any] = {
+    "base_amount": "98",
+    "usage_thresholds": {"amounts": ["2000000000"], "step": "1000000000"},
+    "charges": [
+        {
+            "code": "standard",
+            "price": {"standard": {"unit_amount": "0.02"}},
+            "buckets": [{"code": "eu", "price": {"standard": {"unit_amount": "0.03"}}}],
+        },
+        {"code": "package", "price": {"package": {"amount": "4", "package_size": "100"}}},
+    ],
+    "fixed_charges": [{"code": "seats", "units": "4"}],
+}
 ADDRESS = {"lines": ["1 Main St"], "city": "Melbourne", "country_code": "AU"}
 USD = {"currency_code": "USD", "amount_minor": 100}
 
@@ -189,6 +202,7 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "rating.v1.SubscriptionService.CreateSubscription": {
             **command,
             "subscription": subscription,
+            "overrides": OVERRIDES,
         },
         "rating.v1.SubscriptionService.GetSubscription": of_subscription,
         "rating.v1.SubscriptionService.ListSubscriptions": {},
@@ -196,12 +210,36 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
             **command,
             "subscription_id": world["ending"],
         },
+        "rating.v1.SubscriptionService.ChangePlan": {
+            **command,
+            **of_subscription,
+            "plan_code": world["plan"],
+        },
+        "rating.v1.SubscriptionService.CancelPlanChange": {**command, **of_subscription},
+        "rating.v1.SubscriptionService.PauseSubscription": {
+            **command,
+            "subscription_id": world["ending"],
+        },
+        "rating.v1.SubscriptionService.ResumeSubscription": {
+            **command,
+            "subscription_id": world["ending"],
+        },
+        "rating.v1.SubscriptionService.UpdateSubscription": {
+            **command,
+            **of_subscription,
+            "metadata": {"entries": {"team": "one"}},
+        },
         "rating.v1.SubscriptionService.UpdateFixedUnits": {
             **command,
             **of_subscription,
             "fixed_charge_code": "seats",
             "units": "6",
             "effective": "UNITS_EFFECTIVE_NOW",
+        },
+        "rating.v1.SubscriptionService.UpdateOverrides": {
+            **command,
+            **of_subscription,
+            "overrides": OVERRIDES,
         },
         "rating.v1.SubscriptionService.ListBillingPeriods": of_subscription,
         "rating.v1.UsageService.GetUsage": of_subscription,

@@ -12,6 +12,7 @@ from tests.contract.bad_input.ingest import INGEST
 from tests.contract.bad_input.invoicing import INVOICING
 from tests.contract.bad_input.rating import RATING
 from tests.contract.bad_input.rules import AnyValue, Fields, Refusal, Rejection
+from tests.contract.bad_input.subscriptions import SUBSCRIPTIONS
 from tests.contract.bad_input.trying import TRYING
 from tests.contract.bad_input.wallet import WALLET
 
@@ -19,6 +20,7 @@ TABLE: Mapping[str, Fields] = {
     **INGEST,
     **COLUMNS,
     **RATING,
+    **SUBSCRIPTIONS,
     **CHANGING,
     **ENTITLING,
     **TRYING,

@@ -11,6 +11,8 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tally.common.v1 import period_pb2 as _period_pb2
 from tally.rating.v1 import billing_period_pb2 as _billing_period_pb2
+from tally.rating.v1 import overrides_pb2 as _overrides_pb2
+from tally.rating.v1 import plan_service_pb2 as _plan_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -203,6 +205,36 @@ PLAN_EFFECTIVE_PERIOD_END: PlanEffective.ValueType  # 2
 PLAN_EFFECTIVE_AT: PlanEffective.ValueType  # 3
 """At a given instant, not before now."""
 Global___PlanEffective: _TypeAlias = PlanEffective  # noqa: Y015
+
+class _MigrationMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MigrationModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MigrationMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MIGRATION_MODE_UNSPECIFIED: _MigrationMode.ValueType  # 0
+    """MIGRATION_MODE_REPRICE."""
+    MIGRATION_MODE_REPRICE: _MigrationMode.ValueType  # 1
+    """Without a cut: the present period is priced by the new version as a whole, but for what was
+    announced as due before. Only between versions of one interval and timing of the base fee;
+    subscriptions on others are told of, and stay.
+    """
+    MIGRATION_MODE_CUT: _MigrationMode.ValueType  # 2
+    """As a change of plan."""
+
+class MigrationMode(_MigrationMode, metaclass=_MigrationModeEnumTypeWrapper):
+    """How subscriptions come to another version of their plan."""
+
+MIGRATION_MODE_UNSPECIFIED: MigrationMode.ValueType  # 0
+"""MIGRATION_MODE_REPRICE."""
+MIGRATION_MODE_REPRICE: MigrationMode.ValueType  # 1
+"""Without a cut: the present period is priced by the new version as a whole, but for what was
+announced as due before. Only between versions of one interval and timing of the base fee;
+subscriptions on others are told of, and stay.
+"""
+MIGRATION_MODE_CUT: MigrationMode.ValueType  # 2
+"""As a change of plan."""
+Global___MigrationMode: _TypeAlias = MigrationMode  # noqa: Y015
 
 class _TerminationTime:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -451,6 +483,8 @@ class CreateSubscriptionRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    PHASES_FIELD_NUMBER: _builtins.int
+    OVERRIDES_FIELD_NUMBER: _builtins.int
     BACKFILL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID made by the caller, one per intent, kept across retries."""
@@ -464,21 +498,65 @@ class CreateSubscriptionRequest(_message.Message):
         ignored.
         """
 
+    @_builtins.property
+    def phases(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriptionPhase]:
+        """Plans that follow, in their order, at most 100; all in one currency."""
+
+    @_builtins.property
+    def overrides(self) -> _overrides_pb2.Overrides:
+        """What it has in place of what its plan version says; absent: nothing."""
+
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         subscription: Global___Subscription | None = ...,
         validate_only: _builtins.bool = ...,
+        phases: _abc.Iterable[Global___SubscriptionPhase] | None = ...,
+        overrides: _overrides_pb2.Overrides | None = ...,
         backfill: Global___Backfill.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["overrides", b"overrides", "subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backfill", b"backfill", "request_id", b"request_id", "subscription", b"subscription", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backfill", b"backfill", "overrides", b"overrides", "phases", b"phases", "request_id", b"request_id", "subscription", b"subscription", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateSubscriptionRequest: _TypeAlias = CreateSubscriptionRequest  # noqa: Y015
+
+@_typing.final
+class SubscriptionPhase(_message.Message):
+    """A plan that a subscription will be on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_CODE_FIELD_NUMBER: _builtins.int
+    PLAN_VERSION_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    plan_code: _builtins.str
+    """The plan."""
+    plan_version: _builtins.int
+    """Its version; 0: the newest now."""
+    @_builtins.property
+    def start(self) -> _timestamp_pb2.Timestamp:
+        """The first instant on it: after the start of the subscription and of the phase before, and before
+        the end.
+        """
+
+    def __init__(
+        self,
+        *,
+        plan_code: _builtins.str = ...,
+        plan_version: _builtins.int = ...,
+        start: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan_code", b"plan_code", "plan_version", b"plan_version", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubscriptionPhase: _TypeAlias = SubscriptionPhase  # noqa: Y015
 
 @_typing.final
 class CreateSubscriptionResponse(_message.Message):
@@ -534,6 +612,7 @@ class GetSubscriptionResponse(_message.Message):
 
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int
     FIXED_UNITS_FIELD_NUMBER: _builtins.int
+    OWN_PRICES_FIELD_NUMBER: _builtins.int
     TERMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def subscription(self) -> Global___Subscription:
@@ -546,6 +625,10 @@ class GetSubscriptionResponse(_message.Message):
         """
 
     @_builtins.property
+    def own_prices(self) -> _plan_service_pb2.PlanVersion:
+        """Its prices, if they are other ones than those of its plan version; absent: they are not."""
+
+    @_builtins.property
     def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriptionTerm]:
         """What it was and will be on, oldest first; between them it is paused."""
 
@@ -554,11 +637,12 @@ class GetSubscriptionResponse(_message.Message):
         *,
         subscription: Global___Subscription | None = ...,
         fixed_units: _abc.Iterable[Global___FixedUnits] | None = ...,
+        own_prices: _plan_service_pb2.PlanVersion | None = ...,
         terms: _abc.Iterable[Global___SubscriptionTerm] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["own_prices", b"own_prices", "subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixed_units", b"fixed_units", "subscription", b"subscription", "terms", b"terms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixed_units", b"fixed_units", "own_prices", b"own_prices", "subscription", b"subscription", "terms", b"terms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1031,6 +1115,88 @@ class UpdateSubscriptionResponse(_message.Message):
 Global___UpdateSubscriptionResponse: _TypeAlias = UpdateSubscriptionResponse  # noqa: Y015
 
 @_typing.final
+class MigrateSubscriptionsRequest(_message.Message):
+    """Puts the subscriptions of a plan on another version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_CODE_FIELD_NUMBER: _builtins.int
+    FROM_VERSION_FIELD_NUMBER: _builtins.int
+    TO_VERSION_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    plan_code: _builtins.str
+    """The plan."""
+    from_version: _builtins.int
+    """Only those on this version; 0: on any other one."""
+    to_version: _builtins.int
+    """The version; 0: the newest."""
+    effective: Global___PlanEffective.ValueType
+    """When it takes effect: PLAN_EFFECTIVE_NOW, which is the default, or PLAN_EFFECTIVE_PERIOD_END."""
+    mode: Global___MigrationMode.ValueType
+    """How."""
+    validate_only: _builtins.bool
+    """True: tell which would be migrated, store nothing. RatingService.SimulatePlan tells prices."""
+    def __init__(
+        self,
+        *,
+        plan_code: _builtins.str = ...,
+        from_version: _builtins.int = ...,
+        to_version: _builtins.int = ...,
+        effective: Global___PlanEffective.ValueType = ...,
+        mode: Global___MigrationMode.ValueType = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective", b"effective", "from_version", b"from_version", "mode", b"mode", "plan_code", b"plan_code", "to_version", b"to_version", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MigrateSubscriptionsRequest: _TypeAlias = MigrateSubscriptionsRequest  # noqa: Y015
+
+@_typing.final
+class MigrateSubscriptionsResponse(_message.Message):
+    """What became of one subscription."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    FROM_VERSION_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_AT_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.str
+    """Its id."""
+    from_version: _builtins.int
+    """The version that it was on."""
+    problem: _builtins.str
+    """Why it stays on its version; empty: it does not."""
+    done: _builtins.int
+    """How many were told of so far, this one included."""
+    @_builtins.property
+    def effective_at(self) -> _timestamp_pb2.Timestamp:
+        """The first instant on the new version: with MIGRATION_MODE_REPRICE of a period."""
+
+    def __init__(
+        self,
+        *,
+        subscription_id: _builtins.str = ...,
+        from_version: _builtins.int = ...,
+        effective_at: _timestamp_pb2.Timestamp | None = ...,
+        problem: _builtins.str = ...,
+        done: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_at", b"effective_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "effective_at", b"effective_at", "from_version", b"from_version", "problem", b"problem", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MigrateSubscriptionsResponse: _TypeAlias = MigrateSubscriptionsResponse  # noqa: Y015
+
+@_typing.final
 class TerminateSubscriptionRequest(_message.Message):
     """Ends a subscription."""
 
@@ -1169,6 +1335,66 @@ class UpdateFixedUnitsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UpdateFixedUnitsResponse: _TypeAlias = UpdateFixedUnitsResponse  # noqa: Y015
+
+@_typing.final
+class UpdateOverridesRequest(_message.Message):
+    """Gives a subscription other prices."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    OVERRIDES_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    subscription_id: _builtins.str
+    """Which subscription."""
+    etag: _builtins.str
+    """The subscription as the caller knows it; empty: whatever it is."""
+    @_builtins.property
+    def overrides(self) -> _overrides_pb2.Overrides:
+        """All that it has in place of what its plan version says; absent: nothing."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        overrides: _overrides_pb2.Overrides | None = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["overrides", b"overrides"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "overrides", b"overrides", "request_id", b"request_id", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateOverridesRequest: _TypeAlias = UpdateOverridesRequest  # noqa: Y015
+
+@_typing.final
+class UpdateOverridesResponse(_message.Message):
+    """The prices were changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRICES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def prices(self) -> _plan_service_pb2.PlanVersion:
+        """The prices that it has now."""
+
+    def __init__(
+        self,
+        *,
+        prices: _plan_service_pb2.PlanVersion | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["prices", b"prices"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["prices", b"prices"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateOverridesResponse: _TypeAlias = UpdateOverridesResponse  # noqa: Y015
 
 @_typing.final
 class ListBillingPeriodsRequest(_message.Message):

@@ -80,10 +80,20 @@ class SubscriptionServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionResponse.FromString,
                 _registered_method=True)
+        self.MigrateSubscriptions = channel.unary_stream(
+                '/tally.rating.v1.SubscriptionService/MigrateSubscriptions',
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsResponse.FromString,
+                _registered_method=True)
         self.UpdateFixedUnits = channel.unary_unary(
                 '/tally.rating.v1.SubscriptionService/UpdateFixedUnits',
                 request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsResponse.FromString,
+                _registered_method=True)
+        self.UpdateOverrides = channel.unary_unary(
+                '/tally.rating.v1.SubscriptionService/UpdateOverrides',
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateOverridesRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateOverridesResponse.FromString,
                 _registered_method=True)
         self.ListBillingPeriods = channel.unary_unary(
                 '/tally.rating.v1.SubscriptionService/ListBillingPeriods',
@@ -99,8 +109,10 @@ class SubscriptionServiceServicer:
     def CreateSubscription(self, request, context):
         """Puts a customer on a plan from an instant on.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
-        NOT_FOUND/PLAN_VERSION_NOT_FOUND, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id
-        is pending or active, FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        NOT_FOUND/PLAN_VERSION_NOT_FOUND, INVALID_ARGUMENT/CURRENCY_MISMATCH for a phase in another
+        currency, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id is pending or active,
+        FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        INVALID_ARGUMENT/FIELD_INVALID, too, where overrides do not fit the plan version.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -193,6 +205,17 @@ class SubscriptionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MigrateSubscriptions(self, request, context):
+        """Puts the subscriptions of a plan on another version of it, each in a transaction of its own, and
+        tells of each as it is done. What is on that version already stays: a call that broke off is
+        made again. What is paused or has ended stays, too.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
+        NOT_FOUND/PLAN_VERSION_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def UpdateFixedUnits(self, request, context):
         """Changes how many units of a fixed charge a subscription has, from today on or from its next
         week or month on. Days are those of its zone; of several changes from one day on the last
@@ -202,6 +225,20 @@ class SubscriptionServiceServicer:
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
         NOT_FOUND/FIXED_CHARGE_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
         ended, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateOverrides(self, request, context):
+        """Gives a subscription other prices than those of its plan version, in place of all that it was
+        given before; empty ones end them. They count for its open periods, which are priced whole by
+        them, and for later ones. What was announced as due is not changed. A change of its plan, or of
+        its plan version, ends them.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+        NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+        ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -264,10 +301,20 @@ def add_SubscriptionServiceServicer_to_server(servicer, server):
                     request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionResponse.SerializeToString,
             ),
+            'MigrateSubscriptions': grpc.unary_stream_rpc_method_handler(
+                    servicer.MigrateSubscriptions,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsResponse.SerializeToString,
+            ),
             'UpdateFixedUnits': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateFixedUnits,
                     request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsResponse.SerializeToString,
+            ),
+            'UpdateOverrides': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateOverrides,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateOverridesRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateOverridesResponse.SerializeToString,
             ),
             'ListBillingPeriods': grpc.unary_unary_rpc_method_handler(
                     servicer.ListBillingPeriods,
@@ -530,6 +577,33 @@ class SubscriptionService:
             _registered_method=True)
 
     @staticmethod
+    def MigrateSubscriptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tally.rating.v1.SubscriptionService/MigrateSubscriptions',
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def UpdateFixedUnits(request,
             target,
             options=(),
@@ -546,6 +620,33 @@ class SubscriptionService:
             '/tally.rating.v1.SubscriptionService/UpdateFixedUnits',
             tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateOverrides(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.SubscriptionService/UpdateOverrides',
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateOverridesRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateOverridesResponse.FromString,
             options,
             channel_credentials,
             insecure,

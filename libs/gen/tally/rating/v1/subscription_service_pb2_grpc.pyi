@@ -36,8 +36,10 @@ class SubscriptionServiceStub:
     CreateSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.CreateSubscriptionRequest, _subscription_service_pb2.CreateSubscriptionResponse]
     """Puts a customer on a plan from an instant on.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
-    NOT_FOUND/PLAN_VERSION_NOT_FOUND, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id
-    is pending or active, FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    NOT_FOUND/PLAN_VERSION_NOT_FOUND, INVALID_ARGUMENT/CURRENCY_MISMATCH for a phase in another
+    currency, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id is pending or active,
+    FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    INVALID_ARGUMENT/FIELD_INVALID, too, where overrides do not fit the plan version.
     """
     GetSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.GetSubscriptionRequest, _subscription_service_pb2.GetSubscriptionResponse]
     """Returns a subscription: the newest life of its id.
@@ -94,6 +96,13 @@ class SubscriptionServiceStub:
     FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ABORTED/ETAG_MISMATCH,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
+    MigrateSubscriptions: _grpc.UnaryStreamMultiCallable[_subscription_service_pb2.MigrateSubscriptionsRequest, _subscription_service_pb2.MigrateSubscriptionsResponse]
+    """Puts the subscriptions of a plan on another version of it, each in a transaction of its own, and
+    tells of each as it is done. What is on that version already stays: a call that broke off is
+    made again. What is paused or has ended stays, too.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
+    NOT_FOUND/PLAN_VERSION_NOT_FOUND.
+    """
     UpdateFixedUnits: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateFixedUnitsRequest, _subscription_service_pb2.UpdateFixedUnitsResponse]
     """Changes how many units of a fixed charge a subscription has, from today on or from its next
     week or month on. Days are those of its zone; of several changes from one day on the last
@@ -103,6 +112,16 @@ class SubscriptionServiceStub:
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
     NOT_FOUND/FIXED_CHARGE_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
     ended, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    UpdateOverrides: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateOverridesRequest, _subscription_service_pb2.UpdateOverridesResponse]
+    """Gives a subscription other prices than those of its plan version, in place of all that it was
+    given before; empty ones end them. They count for its open periods, which are priced whole by
+    them, and for later ones. What was announced as due is not changed. A change of its plan, or of
+    its plan version, ends them.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+    NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+    ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     ListBillingPeriods: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.ListBillingPeriodsRequest, _subscription_service_pb2.ListBillingPeriodsResponse]
     """Lists the billing periods of a subscription, oldest first.
@@ -118,8 +137,10 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     CreateSubscription: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.CreateSubscriptionRequest, _subscription_service_pb2.CreateSubscriptionResponse]  # type: ignore[assignment]
     """Puts a customer on a plan from an instant on.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
-    NOT_FOUND/PLAN_VERSION_NOT_FOUND, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id
-    is pending or active, FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    NOT_FOUND/PLAN_VERSION_NOT_FOUND, INVALID_ARGUMENT/CURRENCY_MISMATCH for a phase in another
+    currency, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id is pending or active,
+    FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    INVALID_ARGUMENT/FIELD_INVALID, too, where overrides do not fit the plan version.
     """
     GetSubscription: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.GetSubscriptionRequest, _subscription_service_pb2.GetSubscriptionResponse]  # type: ignore[assignment]
     """Returns a subscription: the newest life of its id.
@@ -176,6 +197,13 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ABORTED/ETAG_MISMATCH,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
+    MigrateSubscriptions: _aio.UnaryStreamMultiCallable[_subscription_service_pb2.MigrateSubscriptionsRequest, _subscription_service_pb2.MigrateSubscriptionsResponse]  # type: ignore[assignment]
+    """Puts the subscriptions of a plan on another version of it, each in a transaction of its own, and
+    tells of each as it is done. What is on that version already stays: a call that broke off is
+    made again. What is paused or has ended stays, too.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
+    NOT_FOUND/PLAN_VERSION_NOT_FOUND.
+    """
     UpdateFixedUnits: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateFixedUnitsRequest, _subscription_service_pb2.UpdateFixedUnitsResponse]  # type: ignore[assignment]
     """Changes how many units of a fixed charge a subscription has, from today on or from its next
     week or month on. Days are those of its zone; of several changes from one day on the last
@@ -185,6 +213,16 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
     NOT_FOUND/FIXED_CHARGE_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
     ended, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    UpdateOverrides: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateOverridesRequest, _subscription_service_pb2.UpdateOverridesResponse]  # type: ignore[assignment]
+    """Gives a subscription other prices than those of its plan version, in place of all that it was
+    given before; empty ones end them. They count for its open periods, which are priced whole by
+    them, and for later ones. What was announced as due is not changed. A change of its plan, or of
+    its plan version, ends them.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+    NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+    ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     ListBillingPeriods: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.ListBillingPeriodsRequest, _subscription_service_pb2.ListBillingPeriodsResponse]  # type: ignore[assignment]
     """Lists the billing periods of a subscription, oldest first.
@@ -203,8 +241,10 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_subscription_service_pb2.CreateSubscriptionResponse, _abc.Awaitable[_subscription_service_pb2.CreateSubscriptionResponse]]:
         """Puts a customer on a plan from an instant on.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
-        NOT_FOUND/PLAN_VERSION_NOT_FOUND, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id
-        is pending or active, FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        NOT_FOUND/PLAN_VERSION_NOT_FOUND, INVALID_ARGUMENT/CURRENCY_MISMATCH for a phase in another
+        currency, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id is pending or active,
+        FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        INVALID_ARGUMENT/FIELD_INVALID, too, where overrides do not fit the plan version.
         """
 
     @_abc_1.abstractmethod
@@ -311,6 +351,19 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def MigrateSubscriptions(
+        self,
+        request: _subscription_service_pb2.MigrateSubscriptionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_subscription_service_pb2.MigrateSubscriptionsResponse], _abc.AsyncIterator[_subscription_service_pb2.MigrateSubscriptionsResponse]]:
+        """Puts the subscriptions of a plan on another version of it, each in a transaction of its own, and
+        tells of each as it is done. What is on that version already stays: a call that broke off is
+        made again. What is paused or has ended stays, too.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
+        NOT_FOUND/PLAN_VERSION_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
     def UpdateFixedUnits(
         self,
         request: _subscription_service_pb2.UpdateFixedUnitsRequest,
@@ -324,6 +377,22 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
         NOT_FOUND/FIXED_CHARGE_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
         ended, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateOverrides(
+        self,
+        request: _subscription_service_pb2.UpdateOverridesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_service_pb2.UpdateOverridesResponse, _abc.Awaitable[_subscription_service_pb2.UpdateOverridesResponse]]:
+        """Gives a subscription other prices than those of its plan version, in place of all that it was
+        given before; empty ones end them. They count for its open periods, which are priced whole by
+        them, and for later ones. What was announced as due is not changed. A change of its plan, or of
+        its plan version, ends them.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+        NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+        ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
