@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from decimal import Decimal
 
 from google.protobuf.message import Message
 
@@ -17,6 +18,7 @@ from libs.wire import (
     parse_zone,
 )
 from services.rating.api.override_parsing import parse_overrides
+from services.rating.api.price_parsing import parse_optional
 from services.rating.domain.calendar import BillingTime
 from services.rating.domain.overrides import NOTHING_OTHER
 from services.rating.domain.subscription import COLLECTION_DELAY_S, COLLECTION_DELAY_S_MAX
@@ -70,6 +72,9 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
     if message.HasField("anchor_day"):
         with faults.gathered():
             anchor_day = parse_date(message.anchor_day, f"{path}.anchor_day")
+    historical: Decimal | None = None
+    with faults.gathered():
+        historical = parse_optional(request.historical_usage, "historical_usage")
     overrides = NOTHING_OTHER
     with faults.gathered():
         overrides = parse_overrides(request.overrides)
@@ -87,6 +92,7 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
         billing_time=billing_time,
         anchor_day=anchor_day,
         overrides=overrides,
+        historical_usage=historical,
     )
 
 

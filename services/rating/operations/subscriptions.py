@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -32,6 +33,7 @@ from services.rating.domain.subscription import (
     status_at,
 )
 from services.rating.operations.command import begin_command
+from services.rating.operations.crossing import watch_thresholds
 from services.rating.operations.fixed_units import load_history
 from services.rating.operations.messages import (
     billing_period_message,
@@ -47,6 +49,7 @@ from services.rating.store import periods as period_store
 from services.rating.store import plans as plan_store
 from services.rating.store import subscriptions as store
 from services.rating.store.catalog import change_catalog
+from services.rating.store.crossings import set_historical
 from services.rating.store.meters import load_meters
 from services.rating.store.reattributions import find_early_usage
 from services.rating.store.renewals import find_charged_before
@@ -70,6 +73,7 @@ class Wish:
     billing_time: BillingTime = BillingTime.CALENDAR
     anchor_day: date | None = None  # None: the local day of the start.
     overrides: Overrides = NOTHING_OTHER
+    historical_usage: Decimal | None = None
 
 
 class TerminationTime(StrEnum):
@@ -135,6 +139,10 @@ async def create_subscription(
         held_codes = await find_charged_before(conn, tenant, subscription)
         unwritten = Unwritten(tenant, subscription, version, term_id, held_codes)
         await write_periods(conn, [unwritten], now=now)
+        if wish.historical_usage is not None:
+            uid = subscription.subscription_uid
+            await set_historical(conn, tenant, uid, wish.historical_usage)
+        await watch_thresholds(conn, tenant, subscription.subscription_id, [version])
         early = await _carry_early_usage(conn, tenant, subscription, version)
         from_at = min(early or subscription.start, subscription.start)
         await reattribute_from(conn, tenant, subscription.customer_id, from_at)

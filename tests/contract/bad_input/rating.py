@@ -331,6 +331,14 @@ RATING: Mapping[str, Fields] = {
         "subscription.anchor_day.month": {"malformed": 13},
         "subscription.anchor_day.day": {"malformed": 32, "zero": 0},
         **OVERRIDES,
+        "historical_usage": OPTIONAL_PRICE,
+    },
+    "tally.rating.v1.RatingService.ListThresholdCrossings": {
+        "subscription_id": {"malformed": "a\x00b", "oversized": LONG},
+        **PAGE,
+    },
+    "tally.rating.v1.RatingService.GetThresholdCrossing": {
+        "crossing_id": uuid_of("threshold_crossing", "THRESHOLD_CROSSING_NOT_FOUND"),
     },
     "tally.rating.v1.SubscriptionService.UpdateOverrides": {
         "request_id": UUID,

@@ -185,6 +185,7 @@ class World:
         zone: str = "UTC",
         default: bool = False,
         delay_s: int = 600,
+        historical: str | None = None,
         tenant: Tenant = TENANT,
     ) -> UUID:
         wish = Wish(
@@ -197,6 +198,7 @@ class World:
             time_zone=zone,
             default_for_usage=default,
             collection_delay_s=delay_s,
+            historical_usage=None if historical is None else Decimal(historical),
         )
         answer = await subscriptions.create_subscription(
             self.app, tenant, a_request(), wish, now=now, validate_only=False

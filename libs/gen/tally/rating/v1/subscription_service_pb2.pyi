@@ -394,10 +394,15 @@ class CreateSubscriptionRequest(_message.Message):
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     OVERRIDES_FIELD_NUMBER: _builtins.int
+    HISTORICAL_USAGE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID made by the caller, one per intent, kept across retries."""
     validate_only: _builtins.bool
     """True: check only, store nothing."""
+    historical_usage: _builtins.str
+    """Decimal in currency units, not negative: what its id has used that is not in the suite. It counts
+    for usage thresholds. Empty: nothing.
+    """
     @_builtins.property
     def subscription(self) -> Global___Subscription:
         """What is subscribed; subscription_uid, status, currency_code and created_at are ignored."""
@@ -413,10 +418,11 @@ class CreateSubscriptionRequest(_message.Message):
         subscription: Global___Subscription | None = ...,
         validate_only: _builtins.bool = ...,
         overrides: _overrides_pb2.Overrides | None = ...,
+        historical_usage: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["overrides", b"overrides", "subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["overrides", b"overrides", "request_id", b"request_id", "subscription", b"subscription", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["historical_usage", b"historical_usage", "overrides", b"overrides", "request_id", b"request_id", "subscription", b"subscription", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
