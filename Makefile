@@ -12,7 +12,8 @@ CACHES := .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup runtime demo up down status test test-slow test-kill test-scale mutants bench \
-	test-faults bench-ingest fuzz vectors sdk test-sdk deploy-check lint format proto lock released clean
+	test-faults test-stories bench-ingest fuzz vectors sdk test-sdk deploy-check lint format proto \
+	lock released clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +39,7 @@ status: runtime ## show what runs
 test: setup ## run every test but the slow ones, against a real PostgreSQL and NATS
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/slow $(ARGS)
 
-test-slow: test-kill test-scale test-faults test-sdk deploy-check ## kills, many processes, faults, SDKs, deployment
+test-slow: test-kill test-scale test-faults test-stories test-sdk deploy-check ## all slow tests: kills, faults, stories, SDKs, …
 
 test-kill: setup ## kill each process under load and compare: ROUNDS=3 of each, SEED=random
 	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),3) $(if $(SEED),--seed $(SEED))
@@ -48,6 +49,9 @@ test-scale: setup ## run several processes of ingest and rating: the same totals
 
 test-faults: setup ## full and slow disks, which are mounted: needs root or namespaces of users
 	@$(BIN)/python -m tests.slow.faults $(ARGS)
+
+test-stories: setup ## play the stories of other billing systems on a suite
+	@$(BIN)/python -m pytest -q tests/slow/stories $(ARGS)
 
 mutants: setup ## plant one-line faults; each must turn the tests red
 	@$(BIN)/python -m tests.mutants $(ARGS)

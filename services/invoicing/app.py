@@ -24,6 +24,7 @@ from services.invoicing import loops
 from services.invoicing.api.invoice_servicer import InvoiceServicer
 from services.invoicing.api.party_servicers import CustomerServicer, TaxServicer, TenantServicer
 from services.invoicing.events import handlers
+from services.invoicing.gatherer import Gatherer
 from services.invoicing.loops import Drafter, Finalizer
 from services.invoicing.operations.peers import Rating, Wallet
 from services.invoicing.settings import Settings
@@ -46,12 +47,14 @@ class Kicks:
     def __init__(self) -> None:
         self.drafts: Loop
         self.finalizer: Loop
+        self.gatherer: Loop
         self.relay: Relay
 
     def committed(self) -> None:
         """Wake all: they look for themselves."""
         self.drafts.kick()
         self.finalizer.kick()
+        self.gatherer.kick()
         self.relay.kick()
 
 
@@ -81,6 +84,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         kicks.relay = Relay(worker, Stream(nats, STREAM, ["tally.invoicing.v1.>"]))
         kicks.drafts = Loop("drafts", Drafter(parts).step)
         kicks.finalizer = Loop("finalizer", Finalizer(parts).step)
+        kicks.gatherer = Loop("gatherer", Gatherer(parts).step)
         facts = FactConsumer(
             nats,
             engine,
@@ -93,7 +97,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await serve_grpc(
             settings.service,
             servicers=servicers(parts),
-            loops=[facts, kicks.drafts, kicks.finalizer, kicks.relay],
+            loops=[facts, kicks.drafts, kicks.finalizer, kicks.gatherer, kicks.relay],
             clock=clock,
             idle=partial(loops.idle, worker, clock, facts),
             engine=worker,

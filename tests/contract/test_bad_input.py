@@ -142,7 +142,9 @@ def _differ(name: str, fields: dict[str, Any]) -> None:
             fields["id"] = "another"
         case "ArchiveMeter" | "ArchivePlan":
             fields["code"] = "another"
-        case "TerminateSubscription":
+        case "TerminateSubscription" | "PauseSubscription" | "ResumeSubscription":
+            fields["subscription_id"] = "another"
+        case "ChangePlan" | "CancelPlanChange" | "UpdateSubscription":
             fields["subscription_id"] = "another"
         case "UpdateFixedUnits":
             fields["units"] = "7"

@@ -37,7 +37,11 @@ from tally.rating.v1.plan_service_pb2 import (
     StandardPrice,
     Timing,
 )
-from tally.rating.v1.subscription_service_pb2 import CreateSubscriptionRequest, Subscription
+from tally.rating.v1.subscription_service_pb2 import (
+    BillingTime,
+    CreateSubscriptionRequest,
+    Subscription,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ async def subscribe(
     *,
     subscription_id: str = "",
     time_zone: str = "UTC",
+    billing_time: BillingTime.ValueType = BillingTime.BILLING_TIME_UNSPECIFIED,
 ) -> Subscription:
     """Put the customer on "pro" from `start` on."""
     subscription = Subscription(
@@ -98,6 +103,7 @@ async def subscribe(
         plan_code="pro",
         start=timestamp(start),
         time_zone=time_zone,
+        billing_time=billing_time,
     )
     answer = await client.subscriptions.CreateSubscription(
         CreateSubscriptionRequest(request_id=str(uuid4()), subscription=subscription)

@@ -36,7 +36,6 @@ from tests.suite import Suite
 from tests.wait import until
 
 BILLED = timedelta(minutes=11)
-NOON = timedelta(hours=12)
 ADVANCE, ARREARS = Timing.TIMING_IN_ADVANCE, Timing.TIMING_IN_ARREARS
 
 
@@ -80,7 +79,8 @@ async def test_a_trial_that_ends_on_billing_day_does_not_shelter_it(suite: Suite
         await subscribe(client, "paris", start, time_zone="Europe/Paris")
         await suite.advance(start + timedelta(days=1))
         await subscribe(client, "london", start + timedelta(days=1))
-        await record(client, [usage(who, day(3, 23) + NOON / 6, "7") for who in ("paris", "london")])
+        at = day(3, 23) + timedelta(hours=2)
+        await record(client, [usage(who, at, "7") for who in ("paris", "london")])
         await suite.advance(day(3, 31) + timedelta(hours=22) + BILLED)
         [first] = await invoices(client)
         assert (first.customer_id, shown(first)) == ("paris", {"BASE": 30_00, "USAGE": 7_00})

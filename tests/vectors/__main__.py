@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.vectors import cases, exceptions
 from tests.vectors.adapters import ADAPTERS
 from tests.vectors.running import run
+from tests.vectors.stories.stage import play_alone
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = cases.load(asked.dir, asked.topics)
     except cases.NoSuchTopic as error:
         parser.error(str(error))
-    outcome = run(found, ADAPTERS, exceptions.load())
+    played = play_alone([case for case in found if case.is_story])
+    outcome = run(found, ADAPTERS, exceptions.load(), played)
     for line in outcome.failures:
         print(line)
     print(outcome.summary)

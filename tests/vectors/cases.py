@@ -37,9 +37,19 @@ class Case:
         return found
 
     @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from others."""
+        return self.topic, self.id
+
+    @property
+    def is_story(self) -> bool:
+        """Tell whether a suite has to play it, step by step."""
+        return bool(self.whole.get("kind") == "scenario")
+
+    @property
     def expect(self) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.whole.get("expect", {})
-        return found
+        """What is stated, and what was completed by the same rules; what is stated wins."""
+        return {**self.whole.get("derived", {}), **self.whole.get("expect", {})}
 
 
 def load(folder: Path = DATA, names: Sequence[str] = ()) -> list[Case]:

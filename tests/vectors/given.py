@@ -10,8 +10,15 @@ from typing import Any
 class Given:
     """A mapping that remembers which of its keys were read."""
 
-    def __init__(self, values: Mapping[str, Any], path: str = "given") -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        path: str = "given",
+        *,
+        expect: Mapping[str, Any] | None = None,
+    ) -> None:
         self._values = values
+        self._expect = expect or {}
         self._path = path
         self._read: set[str] = set()
         self._inner: list[Given] = []
@@ -24,6 +31,10 @@ class Given:
         """Return what `key` holds, taken as a whole."""
         self._read.add(key)
         return self._values[key]
+
+    def asked(self, key: str) -> Any:
+        """Return what the case expects of `key`, where only that tells what it asks about."""
+        return self._expect[key]
 
     def text(self, key: str) -> str:
         """Return the text of `key`."""

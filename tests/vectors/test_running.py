@@ -44,6 +44,12 @@ def test_a_failure_names_topic_case_and_both_values() -> None:
     assert failures(case({"amount": "3"}, units="2")) == ("doubles one: amount: expected 3, got 4",)
 
 
+def test_what_was_completed_is_compared_too_and_what_is_stated_wins() -> None:
+    whole = {"id": "one", "given": {"units": "2"}, "derived": {"amount": "5"}}
+    assert failures(Case("doubles", "one", whole)) == ("doubles one: amount: expected 5, got 4",)
+    assert failures(Case("doubles", "one", {**whole, "expect": {"amount": "4"}})) == ()
+
+
 def test_an_unknown_given_key_is_a_failure() -> None:
     assert failures(case({"amount": "2"}, units="1", more={"a": 1})) == (
         "doubles one: given.more is unknown",

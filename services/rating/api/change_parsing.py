@@ -3,14 +3,62 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Protocol
 
-from libs.wire import Faults, parse_code, parse_enum, parse_text
-from services.rating.api.subscription_parsing import parse_optional_instant
+from libs.wire import Faults, parse_code, parse_enum, parse_text, parse_zone
+from services.rating.api.subscription_parsing import parse_metadata, parse_optional_instant
+from services.rating.domain.migrating import MigrationMode
 from services.rating.domain.plan_changing import Change, PlanEffective
 from services.rating.domain.subscription import UnusedFee
-from services.rating.operations.plan_changes import WantedPlan
+from services.rating.operations.migrating import Migration
+from services.rating.operations.plan_changes import Named, WantedPlan
+from services.rating.operations.settings_changes import Settings
 from services.rating.operations.subscriptions import Termination, TerminationTime
 from tally.rating.v1 import subscription_service_pb2 as pb
+
+
+class NamesSubscription(Protocol):
+    """A request for a change of a subscription."""
+
+    @property
+    def subscription_id(self) -> str: ...
+    @property
+    def etag(self) -> str: ...
+
+
+def parse_named(request: NamesSubscription) -> Named:
+    """Read which subscription is to change.
+
+    Raises:
+        FieldInvalid, FieldsInvalid: with every fault.
+    """
+    faults = Faults()
+    with faults.gathered():
+        subscription_id = parse_text(request.subscription_id, "subscription_id")
+    with faults.gathered():
+        etag = parse_text(request.etag, "etag", required=False)
+    faults.check()
+    return Named(subscription_id, etag)
+
+
+def parse_settings(request: pb.UpdateSubscriptionRequest) -> Settings:
+    """Read what is to change of a subscription.
+
+    Raises:
+        FieldInvalid, FieldsInvalid: with every fault.
+    """
+    faults = Faults()
+    zone = None
+    if request.time_zone:
+        with faults.gathered():
+            zone = parse_zone(request.time_zone, "time_zone")
+    metadata = None
+    if request.HasField("metadata"):
+        with faults.gathered():
+            metadata = parse_metadata(request.metadata.entries, "metadata.entries")
+    faults.check()
+    default = request.default_for_usage if request.HasField("default_for_usage") else None
+    return Settings(zone, default, metadata)
 
 
 def parse_wanted_plan(request: pb.ChangePlanRequest) -> WantedPlan:
@@ -21,7 +69,7 @@ def parse_wanted_plan(request: pb.ChangePlanRequest) -> WantedPlan:
     """
     faults = Faults()
     with faults.gathered():
-        subscription_id = parse_text(request.subscription_id, "subscription_id")
+        named = parse_named(request)
     with faults.gathered():
         plan_code = parse_code(request.plan_code, "plan_code")
     if request.plan_version < 0:
@@ -39,11 +87,45 @@ def parse_wanted_plan(request: pb.ChangePlanRequest) -> WantedPlan:
         at = parse_optional_instant(request, "at", "at")
     if request.HasField("at") is not (effective is PlanEffective.AT):
         faults.add("at", "goes with PLAN_EFFECTIVE_AT, and only with it")
-    with faults.gathered():
-        etag = parse_text(request.etag, "etag", required=False)
     faults.check()
-    change = Change(effective, at)
-    return WantedPlan(subscription_id, plan_code, request.plan_version, change, etag)
+    return WantedPlan(named, plan_code, request.plan_version, Change(effective, at))
+
+
+def parse_migration(request: pb.MigrateSubscriptionsRequest) -> Migration:
+    """Read which subscriptions are to be migrated, and how.
+
+    Raises:
+        FieldInvalid, FieldsInvalid: with every fault.
+    """
+    faults = Faults()
+    with faults.gathered():
+        plan_code = parse_code(request.plan_code, "plan_code")
+    for name in ("from_version", "to_version"):
+        if getattr(request, name) < 0:
+            faults.add(name, f"is {getattr(request, name)}, must not be negative")
+    effective = PlanEffective.NOW
+    if request.effective:
+        with faults.gathered():
+            named = parse_enum(
+                request.effective, pb.PlanEffective, "effective", prefix="PLAN_EFFECTIVE_"
+            )
+            effective = PlanEffective(named)
+    if effective is PlanEffective.AT:
+        faults.add("effective", "must be PLAN_EFFECTIVE_NOW or PLAN_EFFECTIVE_PERIOD_END")
+    mode = MigrationMode.REPRICE
+    if request.mode:
+        with faults.gathered():
+            mode = MigrationMode(
+                parse_enum(request.mode, pb.MigrationMode, "mode", prefix="MIGRATION_MODE_")
+            )
+    faults.check()
+    return Migration(
+        plan_code,
+        request.from_version,
+        request.to_version,
+        at_period_end=effective is PlanEffective.PERIOD_END,
+        mode=mode,
+    )
 
 
 def parse_termination(

@@ -15,6 +15,7 @@ from services.rating.api.terms_parsing import parse_thresholds, parse_trial_days
 from services.rating.domain.filters import ANY, DimensionFilter
 from services.rating.domain.meter import repeats
 from services.rating.domain.meter_rules import DIMENSIONS_MAX
+from services.rating.domain.monthly_usage import monthly_faults
 from services.rating.domain.plan import (
     BUCKETS_MAX,
     CHARGES_MAX,
@@ -72,7 +73,7 @@ def parse_version(message: pb.PlanVersion, now: datetime) -> PlanVersion:
         if message.HasField("usage_thresholds"):
             thresholds = parse_thresholds(message.usage_thresholds, "version.usage_thresholds")
     faults.check()
-    return PlanVersion(
+    version = PlanVersion(
         plan_version_id=uuid4(),
         version=1,
         interval_unit=IntervalUnit(unit),
@@ -85,7 +86,12 @@ def parse_version(message: pb.PlanVersion, now: datetime) -> PlanVersion:
         trial_days=trial_days,
         minimum_commitment=commitment,
         usage_thresholds=thresholds,
+        bill_usage_monthly=message.bill_usage_monthly,
     )
+    for fault in monthly_faults(version):
+        faults.add(fault.field, fault.problem)
+    faults.check()
+    return version
 
 
 def _parse_charges(messages: Sequence[pb.Charge]) -> tuple[Charge, ...]:

@@ -98,8 +98,8 @@ def stretches(calendar: Calendar, start: datetime, end: datetime | None) -> Iter
 
     The local day of `end` is billed too, even if the subscription ends as it starts, but not if
     `end` is the first instant of a later period. Without an end they go on to the year
-    9998. A monthly subscription from 15 January 10:00 to 20 February gives 17 days of January and
-    20 of February.
+    9998. A day that the zone skips is no period by itself. A monthly subscription from 15 January
+    10:00 to 20 February gives 17 days of January and 20 of February.
     """
     zone = calendar.zone
     first_day = local_day(start, zone)
@@ -108,12 +108,27 @@ def stretches(calendar: Calendar, start: datetime, end: datetime | None) -> Iter
         bounds = whole.instants(zone)
         if end is not None and end <= bounds.start and first_day < whole.first_day:
             return
-        usage = Period(max(start, bounds.start), min(end or bounds.end, bounds.end))
-        last = whole.end_day
-        if end is not None and end < bounds.end:
-            last = local_day(end, zone) + DAY
-        yield Stretch(whole, DayPeriod(max(first_day, whole.first_day), last), usage)
+        if bounds.start < bounds.end:
+            yield stretch_of(whole, zone, start=start, end=end)
         whole = calendar.whole(whole.end_day)
+
+
+def stretch_of(
+    whole: DayPeriod, zone: ZoneInfo, *, start: datetime, end: datetime | None
+) -> Stretch:
+    """Return what of the period `whole` is billed of a subscription from `start` to before `end`.
+
+    Where the subscription starts after the period, that is nothing, at its start. One that ends in
+    a period is billed the local day of its end, at the first instant of the period, too.
+    """
+    bounds = whole.instants(zone)
+    first, last = max(local_day(start, zone), whole.first_day), whole.end_day
+    usage_end = bounds.end
+    if end is not None and end < bounds.end:
+        last = local_day(end, zone) + DAY
+        usage_end = end
+    usage = Period(max(start, bounds.start), max(start, usage_end))
+    return Stretch(whole, DayPeriod(first, max(first, last)), usage)
 
 
 def stretches_after(

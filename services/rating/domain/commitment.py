@@ -36,7 +36,7 @@ class Commitment:
     """At least `amount` for all of the `whole` period, of which `days` are owed."""
 
     amount: Decimal
-    days: DayPeriod
+    days: int
     whole: DayPeriod
     besides: Besides = NOTHING_BESIDES
 
@@ -56,7 +56,7 @@ def commitment_fee(
     lacking = true_up_minor(
         commitment.amount,
         besides.base_minor + used + fixed,
-        days=commitment.days.days,
+        days=commitment.days,
         of_days=commitment.whole.days,
         currency=currency,
     )

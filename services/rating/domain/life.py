@@ -25,7 +25,8 @@ INSTANT = timedelta(microseconds=1)
 class Leg:
     """A stretch of a term in one zone and on one plan version, from `start` to before `end`.
 
-    No event in it counts on a day before `first_day`.
+    No event in it counts on a day before `first_day`. `default_for_usage`: of those that several
+    subscriptions could take, it takes them.
     """
 
     term_id: UUID
@@ -34,6 +35,7 @@ class Leg:
     start: datetime
     end: datetime | None
     first_day: date
+    default_for_usage: bool = False
 
     @property
     def zone(self) -> ZoneInfo:
@@ -157,8 +159,14 @@ def _paused(
 
 def leg_after(leg: Leg, at: datetime, *, time_zone: str, plan_version_id: UUID) -> Leg:
     """Return the leg of the same term that follows `leg` at `at`; days do not go back."""
-    first_day = max(leg.day(at), local_day(at, ZoneInfo(time_zone)))
-    return Leg(leg.term_id, plan_version_id, time_zone, at, None, first_day)
+    return replace(
+        leg,
+        plan_version_id=plan_version_id,
+        time_zone=time_zone,
+        start=at,
+        end=None,
+        first_day=max(leg.day(at), local_day(at, ZoneInfo(time_zone))),
+    )
 
 
 def life_status(
@@ -183,6 +191,7 @@ def first_leg(subscription: Subscription, term_id: UUID) -> Leg:
         subscription.start,
         subscription.end,
         local_day(subscription.start, ZoneInfo(subscription.time_zone)),
+        subscription.default_for_usage,
     )
 
 

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from libs.period import local_midnight
 from services.rating.domain.calendar import Stretch
 from services.rating.domain.life import Leg, Term, term_stretches, terms_of
+from services.rating.domain.monthly_usage import months_of
 from services.rating.domain.period import PeriodKind, PlannedPeriod, planned_periods
 from services.rating.domain.plan import PlanVersion, Timing
 from services.rating.domain.subscription import Subscription, SubscriptionStatus
@@ -106,20 +107,11 @@ def _periods(
 
     What is billed ahead goes by the leg that it begins in, the rest by the one that it ends in.
     """
-    subscription = life.subscription
     first, last = term.leg_at(stretch.usage.start), term.leg_at(stretch.usage.end - INSTANT)
     whole_start = stretch.usage.start == local_midnight(stretch.whole.first_day, first.zone)
     for leg, ahead in ((first, True), (last, False)):
         version = life.versions[leg.plan_version_id]
-        planned = planned_periods(
-            [credited if ahead else stretch],
-            version,
-            start=subscription.start,
-            collection_delay=timedelta(seconds=subscription.collection_delay_s),
-            renews=leg.plan_version_id in life.with_seats,
-            trial=life.trial(version, last.zone),
-        )
-        for period in planned:
+        for period in _planned(life, term, leg, credited if ahead else stretch):
             if is_ahead(period, version) is ahead and _bills_days(period):
                 yield LifePeriod(
                     term.term_id,
@@ -128,6 +120,26 @@ def _periods(
                     period,
                     NOTHING if whole_start else held,
                 )
+
+
+def _planned(life: Life, term: Term, leg: Leg, stretch: Stretch) -> Iterator[PlannedPeriod]:
+    """Give the periods of a stretch by the version of `leg`; months, if any, by the term's days."""
+    subscription, version = life.subscription, life.versions[leg.plan_version_id]
+    months = subscription.months(version)
+    parts = () if months is None else months_of(stretch, months, begin_of=term.begin_of)
+    for place, part in enumerate((stretch, *parts)):
+        for period in planned_periods(
+            [part],
+            version,
+            start=subscription.start,
+            collection_delay=timedelta(seconds=subscription.collection_delay_s),
+            renews=leg.plan_version_id in life.with_seats,
+            trial=life.trial(version, leg.zone),
+            billed_from=subscription.billed_from,
+        ):
+            is_part = months is not None and period.kind is PeriodKind.USAGE
+            if is_part == (place > 0):
+                yield period
 
 
 def is_ahead(period: PlannedPeriod, version: PlanVersion) -> bool:

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from libs.errors import NotFound, Refused
 from libs.period import DayPeriod, Period
-from services.rating.domain.calendar import Stretch
+from services.rating.domain.calendar import Calendar, Stretch
+from services.rating.domain.monthly_usage import months_of
 from services.rating.domain.plan import PlanVersion, Timing
 from services.rating.domain.trial import Trial, charged, due_ahead
 
@@ -120,6 +121,8 @@ def planned_periods(
     collection_delay: timedelta,
     renews: bool = False,
     trial: Trial | None = None,
+    months: Calendar | None = None,
+    billed_from: datetime | None = None,
 ) -> Iterator[PlannedPeriod]:
     """Give the billing periods of `stretches` of a subscription that starts at `start`.
 
@@ -130,9 +133,13 @@ def planned_periods(
     that were raised within it. Where a version has seats, and `renews`, those are renewed a
     collection delay after each stretch starts; never as it starts, when it may yet come to nothing.
     A base fee has no period while it is sheltered by a `trial`; in advance the rest of the stretch
-    in which that ends is due as it ends. A minimum commitment is billed with the usage.
+    in which that ends is due as it ends. A minimum commitment is billed with the usage. By
+    `months`, if there are any, the usage of each has a period of its own. What ended by
+    `billed_from` has none.
     """
     for stretch in stretches:
+        if _has_passed(stretch, billed_from):
+            continue
         after_end = stretch.usage.end + collection_delay
         first = stretch.usage.start == start
         ahead = start if first else stretch.usage.start + collection_delay
@@ -145,5 +152,17 @@ def planned_periods(
             yield PlannedPeriod(PeriodKind.FIXED, stretch, ahead)
         committed = version.minimum_commitment is not None
         if version.charges or version.fixed_charges or committed:
-            renews_at = stretch.usage.start + max(collection_delay, INSTANT) if renews else None
-            yield PlannedPeriod(PeriodKind.USAGE, stretch, after_end, renews_at)
+            for part in (stretch,) if months is None else months_of(stretch, months):
+                if _has_passed(part, billed_from):
+                    continue
+                renews_at = part.usage.start + max(collection_delay, INSTANT) if renews else None
+                due_at = part.usage.end + collection_delay
+                yield PlannedPeriod(PeriodKind.USAGE, part, due_at, renews_at)
+
+
+def _has_passed(stretch: Stretch, billed_from: datetime | None) -> bool:
+    """Tell whether a stretch ended by `billed_from`, not just the subscription at that instant."""
+    if billed_from is None or stretch.usage.end > billed_from:
+        return False
+    is_cut = stretch.fee_days.end_day < stretch.whole.end_day
+    return stretch.usage.end < billed_from or not is_cut

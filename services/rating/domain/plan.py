@@ -180,6 +180,7 @@ class PlanVersion:
     trial_days: int = 0  # Of which the base fee costs nothing; see trial.py.
     minimum_commitment: Decimal | None = None
     usage_thresholds: UsageThresholds | None = None
+    bill_usage_monthly: bool = False  # Its intervals are longer; see monthly_usage.py.
 
     @property
     def interval(self) -> Interval:

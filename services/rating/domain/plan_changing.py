@@ -9,7 +9,7 @@ from enum import StrEnum
 from fractions import Fraction
 from uuid import UUID
 
-from libs.errors import FieldInvalid, Refused
+from libs.errors import FieldInvalid
 from services.rating.domain.life import Leg, Term, cut_legs, leg_after
 from services.rating.domain.plan import IntervalUnit, PlanVersion
 from services.rating.domain.simulation import CurrencyMismatch
@@ -23,12 +23,6 @@ PER_YEAR = {
     IntervalUnit.HALF_YEAR: 2,
     IntervalUnit.YEAR: 1,
 }
-
-
-class NoPlanChange(Refused):
-    """No change of the subscription's plan lies ahead."""
-
-    reason = "NO_PLAN_CHANGE"
 
 
 class PlanEffective(StrEnum):
@@ -143,7 +137,8 @@ def changed_legs(
     last = kept[-1]
     if last.plan_version_id == version_id:
         return [*kept[:-1], replace(last, end=end)]
-    return [*kept, Leg(term_id, version_id, last.time_zone, at, end, last.day(at))]
+    following = leg_after(last, at, time_zone=last.time_zone, plan_version_id=version_id)
+    return [*kept, replace(following, term_id=term_id, end=end)]
 
 
 def repriced_legs(legs: Sequence[Leg], version_id: UUID, now: datetime) -> list[Leg]:
@@ -165,13 +160,9 @@ def repriced_legs(legs: Sequence[Leg], version_id: UUID, now: datetime) -> list[
 
 
 def without_changes(legs: Sequence[Leg], now: datetime, end: datetime | None) -> list[Leg]:
-    """Return the legs of a life without the changes of its plan that lie ahead.
-
-    Raises:
-        NoPlanChange: none does.
-    """
+    """Return the legs of a life without the changes of its plan that lie ahead."""
     present = present_leg(legs, now)
     kept = [leg for leg in legs if leg.term_id == present.term_id or leg.start <= present.start]
     if len(kept) == len(legs):
-        raise NoPlanChange("no change of the plan lies ahead")
+        return kept
     return [*kept[:-1], replace(kept[-1], end=end)]

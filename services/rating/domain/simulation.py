@@ -65,7 +65,8 @@ def check_comparable(candidates: Sequence[Candidate]) -> None:
     """Check that amounts under all `candidates` can stand side by side.
 
     Raises:
-        FieldsInvalid: one is there twice, or not of the currency and interval of the first one.
+        FieldsInvalid: one is there twice, or not of the currency and interval of the first one,
+            or bills its usage by the month.
     """
     faults: list[FieldInvalid] = []
     first, places = candidates[0], dict[UUID, int]()
@@ -77,6 +78,8 @@ def check_comparable(candidates: Sequence[Candidate]) -> None:
         if one.currency != first.currency:
             problem = f"is priced in {one.currency}, candidates[0] in {first.currency}"
             faults.append(FieldInvalid(path, problem))
+        if one.version.bill_usage_monthly:
+            faults.append(FieldInvalid(path, "bills usage by the month, beside its interval"))
         if interval != first.version.interval:
             problem = f"is priced by {interval}, candidates[0] by {first.version.interval}"
             faults.append(FieldInvalid(path, problem))

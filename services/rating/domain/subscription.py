@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 from libs.errors import AlreadyExists, Conflict, FieldInvalid, NotFound, Refused
 from libs.period import local_day, local_midnight
 from services.rating.domain.calendar import BillingTime, Calendar
-from services.rating.domain.plan import Interval
+from services.rating.domain.monthly_usage import MONTH
+from services.rating.domain.plan import Interval, PlanVersion
 
 COLLECTION_DELAY_S = 600
 COLLECTION_DELAY_S_MAX = 30 * 86_400
@@ -95,6 +96,7 @@ class Subscription:
     unused_fee: UnusedFee = UnusedFee.CREDIT  # On its termination.
     final_invoice: bool = True  # False: it ended without one.
     metadata: tuple[tuple[str, str], ...] = ()  # By key.
+    billed_from: datetime | None = None  # Periods that ended by then are not billed; None: all are.
 
     @property
     def etag(self) -> str:
@@ -105,6 +107,10 @@ class Subscription:
         """Return the periods of `interval` that it would be billed by."""
         zone = ZoneInfo(self.time_zone)
         return Calendar(interval, zone, self.billing_time, self.anchor_day)
+
+    def months(self, version: PlanVersion) -> Calendar | None:
+        """Return the months by which usage is billed; None: by the periods of `version`."""
+        return self.calendar(MONTH) if version.bill_usage_monthly else None
 
 
 def status_at(start: datetime, end: datetime | None, now: datetime) -> SubscriptionStatus:

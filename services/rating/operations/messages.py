@@ -73,6 +73,7 @@ def version_message(version: PlanVersion) -> plan_pb.PlanVersion:
         created_at=timestamp(version.created_at),
         fixed_charges=[_fixed_message(charge) for charge in version.fixed_charges],
         trial_days=version.trial_days,
+        bill_usage_monthly=version.bill_usage_monthly,
         minimum_commitment=_optional(version.minimum_commitment),
         usage_thresholds=_thresholds_message(version.usage_thresholds),
     )
@@ -80,7 +81,7 @@ def version_message(version: PlanVersion) -> plan_pb.PlanVersion:
 
 def subscription_message(subscription: Subscription) -> subscription_pb.Subscription:
     """Write a subscription."""
-    end = subscription.end
+    end, billed_from = subscription.end, subscription.billed_from
     return subscription_pb.Subscription(
         subscription_id=subscription.subscription_id,
         subscription_uid=str(subscription.subscription_uid),
@@ -102,6 +103,8 @@ def subscription_message(subscription: Subscription) -> subscription_pb.Subscrip
         final_invoice=subscription_pb.FINAL_INVOICE_GENERATE
         if subscription.final_invoice
         else subscription_pb.FINAL_INVOICE_SKIP,
+        metadata=dict(subscription.metadata),
+        billed_from=None if billed_from is None else timestamp(billed_from),
     )
 
 

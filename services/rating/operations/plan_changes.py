@@ -38,14 +38,21 @@ from tally.rating.v1 import subscription_service_pb2 as pb
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """Which subscription is meant, as the caller knows it."""
+
+    subscription_id: str
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class WantedPlan:
     """Which plan a subscription is to have, and from when on; version 0 is the newest."""
 
-    subscription_id: str
+    named: Named
     plan_code: str
     plan_version: int
     change: Change
-    etag: str
 
 
 async def change_plan(
@@ -79,7 +86,7 @@ async def change_plan(
         )
         plan.check_open()
         await change_catalog(conn, tenant)
-        found = await _lock(conn, tenant, wanted.subscription_id, wanted.etag, now)
+        found = await lock_changing(conn, tenant, wanted.named, now)
         check_not_paused(found)
         check_currency(found, plan.currency)
         legs = await load_legs_of(conn, tenant, found)
@@ -103,17 +110,15 @@ async def cancel_plan_change(
     engine: AsyncEngine,
     tenant: Tenant,
     request: Request,
+    named: Named,
     *,
-    subscription_id: str,
-    etag: str,
     now: datetime,
 ) -> pb.CancelPlanChangeResponse:
-    """Take back the changes of a subscription's plan that lie ahead.
+    """Take back the changes of a subscription's plan that lie ahead, if there are any.
 
     Raises:
         SubscriptionNotFound: there is none of that id.
         SubscriptionTerminated: it has ended.
-        NoPlanChange: there is none ahead.
         EtagMismatch: the subscription is not as the caller knows it.
         RequestIdReused: the request came before with other content.
     """
@@ -122,12 +127,14 @@ async def cancel_plan_change(
         if earlier is not None:
             return earlier
         await change_catalog(conn, tenant)
-        found = await _lock(conn, tenant, subscription_id, etag, now)
+        found = await lock_changing(conn, tenant, named, now)
         legs = await load_legs_of(conn, tenant, found)
         kept = without_changes(legs, now, found.end)
-        from_at = min(leg.start for leg in legs if leg not in kept and leg.start > now)
-        stored = await store_change(conn, tenant, found, kept, now=now, from_at=from_at)
-        await announce_changed(conn, tenant, stored)
+        stored = found
+        if kept != legs:
+            from_at = legs[len(kept)].start
+            stored = await store_change(conn, tenant, found, kept, now=now, from_at=from_at)
+            await announce_changed(conn, tenant, stored)
         answer = pb.CancelPlanChangeResponse(
             subscription=subscription_message(stored),
             terms=await load_terms(conn, tenant, stored),
@@ -163,11 +170,11 @@ async def load_terms(
     ]
 
 
-async def _lock(
-    conn: AsyncConnection, tenant: Tenant, subscription_id: str, etag: str, now: datetime
+async def lock_changing(
+    conn: AsyncConnection, tenant: Tenant, named: Named, now: datetime
 ) -> Subscription:
     """Return a locked subscription that may change."""
-    found = await store.load_newest(conn, tenant, subscription_id, lock=True)
-    check_etag(found, etag)
+    found = await store.load_newest(conn, tenant, named.subscription_id, lock=True)
+    check_etag(found, named.etag)
     check_not_ended(found, now)
     return found

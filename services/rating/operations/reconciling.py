@@ -36,12 +36,12 @@ async def store_change(
     legs: Sequence[Leg],
     *,
     now: datetime,
-    from_at: datetime,
+    from_at: datetime | None,
 ) -> Subscription:
     """Write what a command changed of a locked subscription, while the catalog is held.
 
-    Its periods are reconciled, and events at and after `from_at` that were counted already are
-    counted again. Returns it as stored; the caller announces it.
+    Its periods are reconciled, and events at and after `from_at`, None: none, that were counted
+    already are counted again. Returns it as stored; the caller announces it.
     """
     uid = subscription.subscription_uid
     before = (await store.load_legs(conn, [tenant], [uid]))[uid]
@@ -59,7 +59,8 @@ async def store_change(
     versions = await plan_store.load_versions(conn, [tenant], ids)
     await watch_thresholds(conn, tenant, changed.subscription_id, versions.values())
     gone = {leg.term_id for leg in before} - {leg.term_id for leg in legs}
-    await reattribute_from(conn, tenant, changed.customer_id, from_at, gone=gone)
+    if from_at is not None:
+        await reattribute_from(conn, tenant, changed.customer_id, from_at, gone=gone)
     return await store.load_subscription(conn, tenant, uid)
 
 

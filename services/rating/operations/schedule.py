@@ -98,6 +98,8 @@ def _planned(
         collection_delay=timedelta(seconds=subscription.collection_delay_s),
         renews=renews,
         trial=trial,
+        months=subscription.months(version),
+        billed_from=subscription.billed_from,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -20,8 +21,9 @@ from libs.wire import Page, page_token, parse_page_token
 from services.rating.domain.calendar import BillingTime
 from services.rating.domain.life import Leg, ended_legs, first_leg
 from services.rating.domain.overrides import NOTHING_OTHER, Overrides
+from services.rating.domain.phases import Phase, check_phases, phase_legs
 from services.rating.domain.plan import Plan, PlanVersion
-from services.rating.domain.plan_changing import period_end, present_leg
+from services.rating.domain.plan_changing import check_currency, period_end, present_leg
 from services.rating.domain.subscription import (
     Subscription,
     SubscriptionStatus,
@@ -43,7 +45,7 @@ from services.rating.operations.messages import (
 from services.rating.operations.overriding import store_own_prices
 from services.rating.operations.plan_changes import load_legs_of, load_terms
 from services.rating.operations.reattributing import reattribute_from
-from services.rating.operations.reconciling import store_change
+from services.rating.operations.reconciling import reconcile, store_change
 from services.rating.operations.schedule import Unwritten, write_periods
 from services.rating.store import periods as period_store
 from services.rating.store import plans as plan_store
@@ -72,8 +74,11 @@ class Wish:
     collection_delay_s: int
     billing_time: BillingTime = BillingTime.CALENDAR
     anchor_day: date | None = None  # None: the local day of the start.
+    metadata: tuple[tuple[str, str], ...] = ()
+    phases: tuple[Phase, ...] = ()  # Plans that follow.
     overrides: Overrides = NOTHING_OTHER
     historical_usage: Decimal | None = None
+    backfill: bool = True  # Whether periods that have ended already are billed.
 
 
 class TerminationTime(StrEnum):
@@ -132,17 +137,21 @@ async def create_subscription(
                 conn, tenant, subscription, version, wish.overrides, now=now
             )
             subscription = replace(subscription, plan_version_id=version.plan_version_id)
+        check_phases(subscription, wish.phases)
+        leg = first_leg(subscription, uuid4())
+        legs = await _phased(conn, tenant, subscription, leg, wish.phases)
         await change_catalog(conn, tenant)
-        term_id = uuid4()
-        leg = first_leg(subscription, term_id)
-        await store.insert_subscription(conn, tenant, subscription, [leg])
+        present = replace(subscription, plan_version_id=present_leg(legs, now).plan_version_id)
+        await store.insert_subscription(conn, tenant, present, legs)
         held_codes = await find_charged_before(conn, tenant, subscription)
-        unwritten = Unwritten(tenant, subscription, version, term_id, held_codes)
-        await write_periods(conn, [unwritten], now=now)
-        if wish.historical_usage is not None:
+        if wish.phases:
+            await reconcile(conn, tenant, present, legs, now=now, held_codes=held_codes)
             uid = subscription.subscription_uid
-            await set_historical(conn, tenant, uid, wish.historical_usage)
-        await watch_thresholds(conn, tenant, subscription.subscription_id, [version])
+            subscription = await store.load_subscription(conn, tenant, uid)
+        else:
+            unwritten = Unwritten(tenant, subscription, version, leg.term_id, held_codes)
+            await write_periods(conn, [unwritten], now=now)
+        await _count_from(conn, tenant, subscription, wish, version, legs=legs)
         early = await _carry_early_usage(conn, tenant, subscription, version)
         from_at = min(early or subscription.start, subscription.start)
         await reattribute_from(conn, tenant, subscription.customer_id, from_at)
@@ -259,6 +268,25 @@ async def list_billing_periods(
     )
 
 
+async def _count_from(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    subscription: Subscription,
+    wish: Wish,
+    version: PlanVersion,
+    *,
+    legs: Sequence[Leg],
+) -> None:
+    """Have usage thresholds looked at from now on, from what was used before."""
+    if wish.historical_usage is not None:
+        uid = subscription.subscription_uid
+        await set_historical(conn, tenant, uid, wish.historical_usage)
+    ids = {leg.plan_version_id for leg in legs} - {version.plan_version_id}
+    versions = await plan_store.load_versions(conn, [tenant], ids) if ids else {}
+    versions[version.plan_version_id] = version
+    await watch_thresholds(conn, tenant, subscription.subscription_id, versions.values())
+
+
 async def _carry_early_usage(
     conn: AsyncConnection, tenant: Tenant, subscription: Subscription, version: PlanVersion
 ) -> datetime | None:
@@ -297,7 +325,28 @@ def _granted(wish: Wish, plan: Plan, version: PlanVersion, now: datetime) -> Sub
         created_at=now,
         billing_time=wish.billing_time,
         anchor_day=wish.anchor_day or local_day(start, ZoneInfo(wish.time_zone)),
+        metadata=wish.metadata,
+        billed_from=None if wish.backfill else now,
     )
+
+
+async def _phased(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    subscription: Subscription,
+    first: Leg,
+    phases: Sequence[Phase],
+) -> list[Leg]:
+    """Return the legs of a new subscription that goes through `phases`."""
+    found = []
+    for phase in phases:
+        plan, version = await plan_store.load_plan(
+            conn, tenant, phase.plan_code, phase.plan_version, hold=True
+        )
+        plan.check_open()
+        check_currency(subscription, plan.currency)
+        found.append((uuid4(), version.plan_version_id, phase.start))
+    return phase_legs(first, found)
 
 
 async def _period_end(

@@ -122,7 +122,6 @@ def select_terms(owners: Any) -> Any:
             subscriptions.c.customer_id,
             subscriptions.c.subscription_id,
             subscriptions.c.starts_at.label("subscription_starts_at"),
-            subscriptions.c.default_for_usage,
             _event_types(charged, ~meters.c.fan_out).label("event_types"),
             _event_types(charged, meters.c.fan_out).label("fanned_types"),
             _event_types(plan_versions.c.instant_meter_codes).label("instant_types"),

@@ -42,6 +42,7 @@ def write_body(version: PlanVersion) -> Json:
         "charges": [_write_charge(charge) for charge in version.charges],
         "fixed_charges": [_write_fixed(charge) for charge in version.fixed_charges],
         "trial_days": version.trial_days,
+        "bill_usage_monthly": version.bill_usage_monthly,
         "minimum_commitment": decimal_text(version.minimum_commitment),
         "usage_thresholds": _write_thresholds(version.usage_thresholds),
     }
@@ -62,6 +63,7 @@ def read_body(row: Any) -> PlanVersion:
         fixed_charges=tuple(_read_fixed(charge) for charge in body["fixed_charges"]),
         interval_count=body["interval_count"],
         trial_days=body["trial_days"],
+        bill_usage_monthly=body["bill_usage_monthly"],
         minimum_commitment=find_decimal(body["minimum_commitment"]),
         usage_thresholds=_read_thresholds(body["usage_thresholds"]),
     )

@@ -127,7 +127,7 @@ async def _change_announced(
     stored = _stored(period)
     wanted = _nothing(period, stored) if one is None else _columns(one)
     wanted.pop("due_at", None)
-    if period.status is PeriodStatus.CLOSED:
+    if period.status is PeriodStatus.CLOSED or period.kind in PAID_AHEAD:
         wanted["plan_version_id"] = period.plan_version_id
     if wanted == stored:
         return False

@@ -136,6 +136,7 @@ subscriptions = Table(
     required("final_invoice", Boolean, default="true"),  # False: it ended without one.
     required("metadata", JSONB, default="{}"),  # Texts by key, of the client's.
     Column("historical_usage", Numeric),  # What its id had used elsewhere; currency units.
+    Column("billed_from", INSTANT),  # Periods that ended by then are not billed; null: all are.
     PrimaryKeyConstraint("tenant", "subscription_uid"),
     ForeignKeyConstraint(
         ["tenant", "plan_version_id"],
@@ -190,6 +191,7 @@ terms = Table(
     # No event in it counts on an earlier day: after a change of zone days do not go back.
     required("first_day", Date),
     required("first_leg", Boolean, default="true"),  # Of its term.
+    required("default_for_usage", Boolean, default="false"),
     # All time before the subscription starts: events that name it are carried by recurring meters.
     required("early", Boolean),
     PrimaryKeyConstraint("tenant", "term_id", "starts_at"),

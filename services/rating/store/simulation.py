@@ -79,17 +79,20 @@ async def find_other(
     *,
     currency: str,
     interval: Interval,
-) -> tuple[str, str, Interval] | None:
+) -> tuple[str, str, str] | None:
     """Return a subscription of another currency or interval: its id and both of them.
 
-    None if there is no such period in the selection.
+    One whose usage is billed by the month is always another one. None if there is no such period
+    in the selection.
     """
     own_unit = plan_versions.c.body["interval_unit"].astext
     own_count = plan_versions.c.body["interval_count"].as_integer()
+    own_monthly = plan_versions.c.body["bill_usage_monthly"].as_boolean()
     strange = (
         (billing_periods.c.currency != currency)
         | (own_unit != str(interval.unit))
         | (own_count != interval.count)
+        | own_monthly
     )
     query = (
         select(
@@ -97,6 +100,7 @@ async def find_other(
             billing_periods.c.currency,
             own_unit.label("own_unit"),
             own_count.label("own_count"),
+            own_monthly.label("own_monthly"),
         )
         .join(
             plan_versions,
@@ -110,8 +114,9 @@ async def find_other(
     row = (await conn.execute(query)).one_or_none()
     if row is None:
         return None
-    own = Interval(IntervalUnit(row.own_unit), row.own_count)
-    return row.subscription_id, row.currency, own
+    own = str(Interval(IntervalUnit(row.own_unit), row.own_count))
+    usage = ", its usage by the month" if row.own_monthly else ""
+    return row.subscription_id, row.currency, own + usage
 
 
 async def load_bounds(

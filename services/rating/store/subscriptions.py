@@ -69,6 +69,7 @@ async def insert_subscription(
         revision=subscription.revision,
         changes_at=next_change(legs, subscription.created_at),
         metadata=dict(subscription.metadata),
+        billed_from=subscription.billed_from,
     )
     if (await conn.execute(adding.on_conflict_do_nothing())).rowcount == 0:
         raise SubscriptionIdTaken(
@@ -91,6 +92,7 @@ async def insert_early_term(
             starts_at=EARLIEST,
             ends_at=subscription.start,
             first_day=EARLIEST.date(),
+            default_for_usage=subscription.default_for_usage,
             early=True,
         )
     )
@@ -112,9 +114,37 @@ async def load_newest(
     return read_subscription(row)
 
 
-async def load_subscription(conn: AsyncConnection, tenant: Tenant, uid: UUID) -> Subscription:
-    """Return a life that is known to exist."""
+async def find_on_plan(
+    conn: AsyncConnection, tenant: Tenant, plan_code: str, *, after: UUID, limit: int
+) -> list[UUID]:
+    """Return up to `limit` lives on a plan that have not ended, by uid, behind `after`."""
+    columns = subscriptions.c
+    query = (
+        select(columns.subscription_uid)
+        .join(
+            plan_versions,
+            (plan_versions.c.tenant == columns.tenant)
+            & (plan_versions.c.plan_version_id == columns.plan_version_id),
+        )
+        .where(
+            columns.tenant == tenant,
+            plan_versions.c.plan_code == plan_code,
+            columns.status.not_in(ENDED),
+            columns.subscription_uid > after,
+        )
+        .order_by(columns.subscription_uid)
+        .limit(limit)
+    )
+    return list((await conn.execute(query)).scalars())
+
+
+async def load_subscription(
+    conn: AsyncConnection, tenant: Tenant, uid: UUID, *, lock: bool = False
+) -> Subscription:
+    """Return a life that is known to exist, locked if the caller will change it."""
     query = select_subscriptions(tenant).where(subscriptions.c.subscription_uid == uid)
+    if lock:
+        query = query.with_for_update(of=subscriptions)
     return read_subscription((await conn.execute(query)).one())
 
 
@@ -180,6 +210,7 @@ async def insert_legs(
             "starts_at": leg.start,
             "ends_at": leg.end,
             "first_day": leg.first_day,
+            "default_for_usage": leg.default_for_usage,
             "early": False,
         }
         for leg in legs
@@ -211,6 +242,7 @@ async def load_legs(
             start=row.starts_at.astimezone(UTC),
             end=None if row.ends_at is None else row.ends_at.astimezone(UTC),
             first_day=row.first_day,
+            default_for_usage=row.default_for_usage,
         )
         found.setdefault(row.subscription_uid, []).append(leg)
     return found
@@ -353,6 +385,7 @@ def read_subscription(row: Row[Any]) -> Subscription:
         unused_fee=UnusedFee(row.unused_fee),
         final_invoice=row.final_invoice,
         metadata=tuple(sorted(row.metadata.items())),
+        billed_from=None if row.billed_from is None else row.billed_from.astimezone(UTC),
     )
 
 

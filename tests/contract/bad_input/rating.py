@@ -26,6 +26,7 @@ from tests.contract.bad_input.rules import (
     Fields,
     Foreign,
     Refusal,
+    Rule,
     enum,
     named,
     uuid_of,
@@ -41,6 +42,7 @@ VERSION: Fields = {
     "version.interval_count": {"oversized": 367, "negative": -1},
     "version.base_amount": {**OPTIONAL_PRICE, "above": "10000000000000.01"},
     "version.base_timing": enum(),
+    "version.bill_usage_monthly": {"by the month": True},
     "version.trial_days": {"oversized": 3_651, "negative": -1},
     "version.minimum_commitment": {**OPTIONAL_PRICE, "above": "10000000000000.01"},
     "version.usage_thresholds": {"empty": {}},
@@ -230,6 +232,18 @@ ACK_TOKEN: Mapping[str, object] = {
     "of no shard": "NzoxMjM",  # 7:123
 }
 
+ETAG: Rule = {**OPTIONAL_TEXT, "other": Refusal("0", "ABORTED", "ETAG_MISMATCH", "")}
+METADATA: Rule = {
+    "too many": {str(number): "" for number in range(51)},
+    "malformed": {"": "x"},
+    "oversized key": {"k" * 65: "x"},
+    "oversized": {"k": "x" * 501},
+}
+CHANGED: Fields = {
+    "request_id": UUID,
+    "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),
+    "etag": ETAG,
+}
 RATING: Mapping[str, Fields] = {
     "tally.rating.v1.MeterService.CreateMeter": {
         "request_id": UUID,
@@ -308,7 +322,9 @@ RATING: Mapping[str, Fields] = {
     "tally.rating.v1.SubscriptionService.CreateSubscription": {
         "request_id": UUID,
         "validate_only": CHECK_ONLY,
+        "backfill": {"unknown": 99},
         "subscription": ABSENT,
+        "subscription.billed_from": OUTPUT,
         "subscription.subscription_uid": OUTPUT,
         "subscription.status": OUTPUT,
         "subscription.currency_code": OUTPUT,
@@ -330,6 +346,10 @@ RATING: Mapping[str, Fields] = {
         "subscription.anchor_day.year": {"too early": 1899, "too late": 9001},
         "subscription.anchor_day.month": {"malformed": 13},
         "subscription.anchor_day.day": {"malformed": 32, "zero": 0},
+        "subscription.etag": OUTPUT,
+        "subscription.unused_fee": OUTPUT,
+        "subscription.final_invoice": OUTPUT,
+        "subscription.metadata": METADATA,
         **OVERRIDES,
         "historical_usage": OPTIONAL_PRICE,
     },
@@ -357,6 +377,36 @@ RATING: Mapping[str, Fields] = {
         "request_id": UUID,
         "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),
         "end": {**INSTANT, "past": {"seconds": 1}},
+        "when": {"unknown": 99, "without an end": Refusal("TERMINATION_TIME_AT", field="end")},
+        "final_invoice": {"unknown": 99},
+        "unused_fee": {"unknown": 99},
+        "etag": ETAG,
+    },
+    "tally.rating.v1.SubscriptionService.ChangePlan": {
+        "request_id": UUID,
+        "validate_only": CHECK_ONLY,
+        "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),
+        "plan_code": named(CODE, "plan", "PLAN_NOT_FOUND"),
+        "plan_version": {
+            "negative": -1,
+            "unknown": Refusal(99, NOT_FOUND, "PLAN_VERSION_NOT_FOUND", ""),
+        },
+        "effective": {"unknown": 99, "without at": Refusal("PLAN_EFFECTIVE_AT", field="at")},
+        "at": {**INSTANT, "without AT": {"seconds": 1}},
+        "etag": ETAG,
+    },
+    "tally.rating.v1.SubscriptionService.CancelPlanChange": CHANGED,
+    "tally.rating.v1.SubscriptionService.PauseSubscription": {
+        **CHANGED,
+        "resume_at": {**INSTANT, "past": {"seconds": 1}},
+    },
+    "tally.rating.v1.SubscriptionService.ResumeSubscription": CHANGED,
+    "tally.rating.v1.SubscriptionService.UpdateSubscription": {
+        **CHANGED,
+        "time_zone": ZONE,
+        "default_for_usage": AnyValue("yes or no"),
+        "metadata": AnyValue("absent: it stays"),
+        "metadata.entries": METADATA,
     },
     "tally.rating.v1.SubscriptionService.UpdateFixedUnits": {
         "request_id": UUID,
@@ -367,6 +417,7 @@ RATING: Mapping[str, Fields] = {
         },
         "units": {**PRICE, "above": "10000000000.01"},
         "effective": enum(),
+        "etag": ETAG,
     },
     "tally.rating.v1.SubscriptionService.ListBillingPeriods": {
         "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),

@@ -210,6 +210,25 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
             **command,
             "subscription_id": world["ending"],
         },
+        "rating.v1.SubscriptionService.ChangePlan": {
+            **command,
+            **of_subscription,
+            "plan_code": world["plan"],
+        },
+        "rating.v1.SubscriptionService.CancelPlanChange": {**command, **of_subscription},
+        "rating.v1.SubscriptionService.PauseSubscription": {
+            **command,
+            "subscription_id": world["ending"],
+        },
+        "rating.v1.SubscriptionService.ResumeSubscription": {
+            **command,
+            "subscription_id": world["ending"],
+        },
+        "rating.v1.SubscriptionService.UpdateSubscription": {
+            **command,
+            **of_subscription,
+            "metadata": {"entries": {"team": "one"}},
+        },
         "rating.v1.SubscriptionService.UpdateFixedUnits": {
             **command,
             **of_subscription,

@@ -186,6 +186,7 @@ class World:
         default: bool = False,
         delay_s: int = 600,
         historical: str | None = None,
+        backfill: bool = True,
         tenant: Tenant = TENANT,
     ) -> UUID:
         wish = Wish(
@@ -199,6 +200,7 @@ class World:
             default_for_usage=default,
             collection_delay_s=delay_s,
             historical_usage=None if historical is None else Decimal(historical),
+            backfill=backfill,
         )
         answer = await subscriptions.create_subscription(
             self.app, tenant, a_request(), wish, now=now, validate_only=False

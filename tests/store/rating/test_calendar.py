@@ -201,3 +201,67 @@ async def test_the_life_that_goes_on_is_the_newest(world: World) -> None:
         world.app, TENANT, a_request(), subscription_id="acme", end=None, now=now
     )
     assert answer.subscription.start.ToDatetime(tzinfo=UTC) == instant("2024-01-05")
+
+
+async def test_usage_by_the_month_is_written_as_far_as_its_quarters(world: World) -> None:
+    calls, quarter = [a_charge("calls", "1")], IntervalUnit.QUARTER
+    await world.create_plan("long", calls, base="90", unit=quarter, bill_usage_monthly=True)
+    await world.subscribe("acme", plan="long", start=instant("2024-02-10 10:00"))
+
+    async def written() -> list[tuple[str, str, str]]:
+        return [(kind, first, end) for kind, first, end, *_ in await periods(world, "acme")]
+
+    first_two = [
+        ("usage", "2024-02-10", "2024-03-01"),
+        ("base", "2024-02-10", "2024-04-01"),
+        ("usage", "2024-03-01", "2024-04-01"),
+        ("usage", "2024-04-01", "2024-05-01"),
+        ("usage", "2024-05-01", "2024-06-01"),
+        ("base", "2024-04-01", "2024-07-01"),
+        ("usage", "2024-06-01", "2024-07-01"),
+    ]
+    await tick(world, instant("2024-03-31 23:59"))
+    assert await written() == first_two
+    await tick(world, instant("2024-04-01 00:00"))
+    assert len(await written()) == 11
+    await terminate(world, "acme", now=instant("2024-04-20 00:00"), end=instant("2024-05-03 09:00"))
+    assert await written() == [
+        *first_two[:4],
+        ("base", "2024-04-01", "2024-05-04"),
+        ("usage", "2024-05-01", "2024-05-04"),
+    ]
+
+
+async def test_a_backdated_start_may_skip_what_has_ended(world: World) -> None:
+    await world.create_plan("base", [a_charge("calls", "1")], base="99", timing=Timing.IN_ADVANCE)
+    start, now = instant("2023-11-10 00:00"), instant("2024-01-20 00:00")
+    await world.subscribe("all", plan="base", start=start, now=now)
+    await world.subscribe("new", plan="base", start=start, now=now, backfill=False)
+    billed, skipped = [
+        [(kind, first) for kind, first, *_ in await periods(world, name)] for name in ("all", "new")
+    ]
+    assert len(billed) == 8
+    assert skipped == [
+        ("base", "2024-01-01"),
+        ("base", "2024-02-01"),
+        ("usage", "2024-01-01"),
+        ("usage", "2024-02-01"),
+    ]
+    await terminate(world, "new", now=now, end=None)
+    assert [period[:3] for period in await periods(world, "new")] == [
+        ("base", "2024-01-01", "2024-01-21"),
+        ("usage", "2024-01-01", "2024-01-21"),
+    ]
+
+
+async def test_a_month_that_ended_within_the_present_quarter_may_be_skipped(world: World) -> None:
+    calls, quarter = [a_charge("calls", "1")], IntervalUnit.QUARTER
+    await world.create_plan("long", calls, base="90", unit=quarter, bill_usage_monthly=True)
+    start, now = instant("2023-12-10 00:00"), instant("2024-02-01 00:00")
+    await world.subscribe("new", plan="long", start=start, now=now, backfill=False)
+    found = [(kind, first) for kind, first, *_ in await periods(world, "new")]
+    assert found[:3] == [
+        ("usage", "2024-02-01"),
+        ("base", "2024-01-01"),
+        ("usage", "2024-03-01"),
+    ]

@@ -21,7 +21,8 @@ from services.rating.domain.period import PeriodKind, planned_periods
 from services.rating.domain.plan import Charge, Interval, IntervalUnit, PlanVersion, Timing
 from services.rating.domain.price import StandardPrice
 
-WEEK, MONTH = IntervalUnit.WEEK, IntervalUnit.MONTH
+DAY, WEEK, MONTH = IntervalUnit.DAY, IntervalUnit.WEEK, IntervalUnit.MONTH
+QUARTER, HALF_YEAR, YEAR = IntervalUnit.QUARTER, IntervalUnit.HALF_YEAR, IntervalUnit.YEAR
 UTC_ZONE = ZoneInfo("UTC")
 
 
@@ -85,6 +86,96 @@ def test_the_local_start_day_decides_how_much_of_the_week_is_left() -> None:
     start = "2023-06-16T05:00"
     assert fee_days(WEEK, start, None, zone="America/Denver")[0] == ("06-15", "06-19")
     assert fee_days(WEEK, start, None, zone="America/Halifax")[0] == ("06-16", "06-19")
+
+
+def posts(
+    unit: IntervalUnit,
+    anchor: str,
+    *,
+    count: int = 1,
+    billing_time: BillingTime = BillingTime.ANNIVERSARY,
+) -> list[str]:
+    calendar = Calendar(Interval(unit, count), UTC_ZONE, billing_time, date.fromisoformat(anchor))
+    return [calendar.post(number).isoformat() for number in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("unit", "count", "anchor", "expected"),
+    [
+        (MONTH, 1, "2023-01-31", ["2023-01-31", "2023-02-28", "2023-03-31", "2023-04-30"]),
+        (MONTH, 1, "2024-01-29", ["2024-01-29", "2024-02-29", "2024-03-29", "2024-04-29"]),
+        (MONTH, 2, "2023-12-30", ["2023-12-30", "2024-02-29", "2024-04-30", "2024-06-30"]),
+        (MONTH, 13, "2023-01-31", ["2023-01-31", "2024-02-29", "2025-03-31", "2026-04-30"]),
+        (QUARTER, 1, "2022-11-30", ["2022-11-30", "2023-02-28", "2023-05-30", "2023-08-30"]),
+        (HALF_YEAR, 1, "2023-08-31", ["2023-08-31", "2024-02-29", "2024-08-31", "2025-02-28"]),
+        (YEAR, 1, "2024-02-29", ["2024-02-29", "2025-02-28", "2026-02-28", "2027-02-28"]),
+        (YEAR, 4, "2024-02-29", ["2024-02-29", "2028-02-29", "2032-02-29", "2036-02-29"]),
+        (WEEK, 1, "2024-02-22", ["2024-02-22", "2024-02-29", "2024-03-07", "2024-03-14"]),
+        (WEEK, 2, "2024-02-22", ["2024-02-22", "2024-03-07", "2024-03-21", "2024-04-04"]),
+        (DAY, 1, "2024-02-28", ["2024-02-28", "2024-02-29", "2024-03-01", "2024-03-02"]),
+        (DAY, 30, "2024-02-01", ["2024-02-01", "2024-03-02", "2024-04-01", "2024-05-01"]),
+    ],
+)  # fmt: skip
+def test_anniversaries_are_counted_from_the_anchor_and_never_dragged(
+    unit: IntervalUnit, count: int, anchor: str, expected: list[str]
+) -> None:
+    assert posts(unit, anchor, count=count) == expected
+
+
+@pytest.mark.parametrize(
+    ("unit", "count", "expected"),
+    [
+        (DAY, 2, ["2024-05-16", "2024-05-18", "2024-05-20", "2024-05-22"]),
+        (WEEK, 1, ["2024-05-13", "2024-05-20", "2024-05-27", "2024-06-03"]),
+        (WEEK, 3, ["2024-05-13", "2024-06-03", "2024-06-24", "2024-07-15"]),
+        (MONTH, 1, ["2024-05-01", "2024-06-01", "2024-07-01", "2024-08-01"]),
+        (QUARTER, 1, ["2024-04-01", "2024-07-01", "2024-10-01", "2025-01-01"]),
+        (QUARTER, 3, ["2024-04-01", "2025-01-01", "2025-10-01", "2026-07-01"]),
+        (HALF_YEAR, 1, ["2024-01-01", "2024-07-01", "2025-01-01", "2025-07-01"]),
+        (YEAR, 1, ["2024-01-01", "2025-01-01", "2026-01-01", "2027-01-01"]),
+    ],
+)  # fmt: skip
+def test_by_the_calendar_units_are_counted_from_the_one_that_holds_the_anchor(
+    unit: IntervalUnit, count: int, expected: list[str]
+) -> None:
+    got = posts(unit, "2024-05-16", count=count, billing_time=BillingTime.CALENDAR)
+    assert got == expected
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "first_instant"),
+    [
+        ("America/Sao_Paulo", "2018-11-04", "2018-11-04T03:00"),  # Begins at 01:00.
+        ("America/Sao_Paulo", "2018-02-18", "2018-02-18T03:00"),  # 23:00 comes twice before it.
+        ("Asia/Beirut", "2022-03-27", "2022-03-26T22:00"),  # Begins at 01:00.
+        ("Africa/Cairo", "2023-04-28", "2023-04-27T22:00"),  # Begins at 01:00.
+        ("Africa/Cairo", "2023-10-27", "2023-10-26T22:00"),  # 23:00 comes twice before it.
+        ("Atlantic/Azores", "2023-10-29", "2023-10-29T00:00"),  # Its midnight comes twice.
+        ("Pacific/Apia", "2011-12-31", "2011-12-30T10:00"),  # After 29 December.
+    ],
+)
+def test_a_day_without_a_midnight_begins_with_its_first_instant(
+    zone: str, day: str, first_instant: str
+) -> None:
+    calendar = Calendar(
+        Interval(DAY), ZoneInfo(zone), BillingTime.CALENDAR, date.fromisoformat(day)
+    )
+    start = instant(first_instant) - timedelta(days=2, hours=1)
+    [found] = [
+        each
+        for each in islice(stretches(calendar, start, None), 5)
+        if each.whole.first_day.isoformat() == day
+    ]
+    assert found.usage.start == instant(first_instant)
+
+
+def test_a_day_that_a_zone_skips_is_not_billed_by_itself() -> None:
+    apia = Calendar(Interval(DAY), ZoneInfo("Pacific/Apia"), BillingTime.CALENDAR, date(2011, 1, 1))
+    start = instant("2011-12-29T10:00")  # Midnight of the 29th.
+    found = list(stretches(apia, start, start + timedelta(days=2)))
+    assert [each.fee_days.first_day.isoformat() for each in found] == ["2011-12-29", "2011-12-31"]
+    after = stretches_after(apia, start=start, end=None, after=date(2011, 12, 29))
+    assert next(after).fee_days.first_day == date(2011, 12, 31)
 
 
 def test_periods_are_known_up_to_the_one_after_the_present() -> None:

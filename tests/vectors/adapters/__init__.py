@@ -2,6 +2,7 @@
 
 from tests.vectors.adapters import (
     anniversaries,
+    billing_calendar,
     charges,
     expression,
     filters,
@@ -26,6 +27,7 @@ ADAPTERS: dict[str, Adapter] = {
     "agg_unique_count": usage.aggregate,
     "agg_weighted_sum": usage.aggregate,
     "anniversary_periods": anniversaries.find_period,
+    "billing_schedule": billing_calendar.schedule,
     "charge_dynamic": charges.price_charge,
     "charge_filters": filters.charge_by_filter,
     "charge_graduated": charges.price_charge,
@@ -49,6 +51,7 @@ ADAPTERS: dict[str, Adapter] = {
     "openmeter_unit": openmeter.price_line,
     "openmeter_volume": openmeter.price_line,
     "pay_in_advance_fees": instant.pay_in_advance,
+    "period_boundaries": billing_calendar.boundaries,
     "prorated_graduated": proration.graduated_price,
     "prorated_sum": proration.sum_usage,
     "prorated_unique_count": proration.unique_usage,

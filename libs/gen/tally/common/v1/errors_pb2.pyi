@@ -148,6 +148,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the event happened so long ago that it cannot be corrected any more."""
     ERROR_REASON_LINE_NOT_FOUND: _ErrorReason.ValueType  # 133
     """NOT_FOUND: the invoice has no such line."""
+    ERROR_REASON_CREDIT_NOTE_NOT_FOUND: _ErrorReason.ValueType  # 170
+    """The tenant has no such credit note."""
+    ERROR_REASON_CREDIT_EXCEEDS_LINE: _ErrorReason.ValueType  # 171
+    """A line has less left than is to be given back of it."""
+    ERROR_REASON_CREDIT_EXCEEDS_INVOICE: _ErrorReason.ValueType  # 172
+    """An invoice has less left than is to be given back of its lines together."""
+    ERROR_REASON_CREDIT_NOTE_USED: _ErrorReason.ValueType  # 173
+    """Some of the credit note has paid an invoice."""
+    ERROR_REASON_INVOICE_NOT_FINALIZED: _ErrorReason.ValueType  # 174
+    """The invoice is a draft still, or was skipped: only numbered ones are credited."""
     ERROR_REASON_INSTANT_FEE_NOT_FOUND: _ErrorReason.ValueType  # 123
     """NOT_FOUND: no such instant fee."""
     ERROR_REASON_INSTANT_FEE_INVOICED: _ErrorReason.ValueType  # 121
@@ -160,10 +170,6 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ABORTED: what the caller went by has changed; metadata: etag, the present one."""
     ERROR_REASON_SUBSCRIPTION_PAUSED: _ErrorReason.ValueType  # 181
     """FAILED_PRECONDITION: the subscription is paused."""
-    ERROR_REASON_SUBSCRIPTION_NOT_PAUSED: _ErrorReason.ValueType  # 182
-    """FAILED_PRECONDITION: the subscription is not paused."""
-    ERROR_REASON_NO_PLAN_CHANGE: _ErrorReason.ValueType  # 183
-    """FAILED_PRECONDITION: no change of the subscription's plan lies ahead."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 100
     """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
     ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 104
@@ -316,6 +322,16 @@ ERROR_REASON_EVENT_TOO_OLD: ErrorReason.ValueType  # 141
 """FAILED_PRECONDITION: the event happened so long ago that it cannot be corrected any more."""
 ERROR_REASON_LINE_NOT_FOUND: ErrorReason.ValueType  # 133
 """NOT_FOUND: the invoice has no such line."""
+ERROR_REASON_CREDIT_NOTE_NOT_FOUND: ErrorReason.ValueType  # 170
+"""The tenant has no such credit note."""
+ERROR_REASON_CREDIT_EXCEEDS_LINE: ErrorReason.ValueType  # 171
+"""A line has less left than is to be given back of it."""
+ERROR_REASON_CREDIT_EXCEEDS_INVOICE: ErrorReason.ValueType  # 172
+"""An invoice has less left than is to be given back of its lines together."""
+ERROR_REASON_CREDIT_NOTE_USED: ErrorReason.ValueType  # 173
+"""Some of the credit note has paid an invoice."""
+ERROR_REASON_INVOICE_NOT_FINALIZED: ErrorReason.ValueType  # 174
+"""The invoice is a draft still, or was skipped: only numbered ones are credited."""
 ERROR_REASON_INSTANT_FEE_NOT_FOUND: ErrorReason.ValueType  # 123
 """NOT_FOUND: no such instant fee."""
 ERROR_REASON_INSTANT_FEE_INVOICED: ErrorReason.ValueType  # 121
@@ -328,10 +344,6 @@ ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 180
 """ABORTED: what the caller went by has changed; metadata: etag, the present one."""
 ERROR_REASON_SUBSCRIPTION_PAUSED: ErrorReason.ValueType  # 181
 """FAILED_PRECONDITION: the subscription is paused."""
-ERROR_REASON_SUBSCRIPTION_NOT_PAUSED: ErrorReason.ValueType  # 182
-"""FAILED_PRECONDITION: the subscription is not paused."""
-ERROR_REASON_NO_PLAN_CHANGE: ErrorReason.ValueType  # 183
-"""FAILED_PRECONDITION: no change of the subscription's plan lies ahead."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 100
 """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
 ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 104

@@ -151,6 +151,7 @@ class PlanVersion(_message.Message):
     CHARGES_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     FIXED_CHARGES_FIELD_NUMBER: _builtins.int
+    BILL_USAGE_MONTHLY_FIELD_NUMBER: _builtins.int
     TRIAL_DAYS_FIELD_NUMBER: _builtins.int
     MINIMUM_COMMITMENT_FIELD_NUMBER: _builtins.int
     USAGE_THRESHOLDS_FIELD_NUMBER: _builtins.int
@@ -168,6 +169,12 @@ class PlanVersion(_message.Message):
     """Decimal in currency units, at most 10^15 minor units; empty: no base fee."""
     base_timing: Global___Timing.ValueType
     """When the base fee is billed."""
+    bill_usage_monthly: _builtins.bool
+    """True: usage is billed by the month, on days that the subscription's billing time and anchor day
+    give; the base fee, and fixed charges in advance, by the interval, which must be of several
+    months: quarters, halves, years or more than one month. There can be no fixed charges in arrears
+    then, and no minimum commitment.
+    """
     trial_days: _builtins.int
     """For how many days the base fee costs nothing, up to 3,650; 0: no trial. They are counted from the
     first start of the subscription's id, all its lives included, and end on a local day: the first
@@ -207,13 +214,14 @@ class PlanVersion(_message.Message):
         charges: _abc.Iterable[Global___Charge] | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         fixed_charges: _abc.Iterable[Global___FixedCharge] | None = ...,
+        bill_usage_monthly: _builtins.bool = ...,
         trial_days: _builtins.int = ...,
         minimum_commitment: _builtins.str = ...,
         usage_thresholds: Global___UsageThresholds | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "usage_thresholds", b"usage_thresholds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_amount", b"base_amount", "base_timing", b"base_timing", "charges", b"charges", "created_at", b"created_at", "fixed_charges", b"fixed_charges", "interval_count", b"interval_count", "interval_unit", b"interval_unit", "minimum_commitment", b"minimum_commitment", "plan_version_id", b"plan_version_id", "trial_days", b"trial_days", "usage_thresholds", b"usage_thresholds", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_amount", b"base_amount", "base_timing", b"base_timing", "bill_usage_monthly", b"bill_usage_monthly", "charges", b"charges", "created_at", b"created_at", "fixed_charges", b"fixed_charges", "interval_count", b"interval_count", "interval_unit", b"interval_unit", "minimum_commitment", b"minimum_commitment", "plan_version_id", b"plan_version_id", "trial_days", b"trial_days", "usage_thresholds", b"usage_thresholds", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -144,6 +144,34 @@ BILLING_TIME_ANNIVERSARY: BillingTime.ValueType  # 2
 """All on the anchor day: from 31 January by the month on 28 February, 31 March, 30 April."""
 Global___BillingTime: _TypeAlias = BillingTime  # noqa: Y015
 
+class _Backfill:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BackfillEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Backfill.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BACKFILL_UNSPECIFIED: _Backfill.ValueType  # 0
+    """BACKFILL_BILL."""
+    BACKFILL_BILL: _Backfill.ValueType  # 1
+    """All of it, each period as if it were due now."""
+    BACKFILL_SKIP: _Backfill.ValueType  # 2
+    """No base fee, usage or fixed charge of a period that ended by now. The present one is billed
+    whole, from its beginning or the start on; recurring meters carry what came before.
+    """
+
+class Backfill(_Backfill, metaclass=_BackfillEnumTypeWrapper):
+    """What is billed of a subscription that starts in time that has passed."""
+
+BACKFILL_UNSPECIFIED: Backfill.ValueType  # 0
+"""BACKFILL_BILL."""
+BACKFILL_BILL: Backfill.ValueType  # 1
+"""All of it, each period as if it were due now."""
+BACKFILL_SKIP: Backfill.ValueType  # 2
+"""No base fee, usage or fixed charge of a period that ended by now. The present one is billed
+whole, from its beginning or the start on; recurring meters carry what came before.
+"""
+Global___Backfill: _TypeAlias = Backfill  # noqa: Y015
+
 class _PlanEffective:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -177,6 +205,36 @@ PLAN_EFFECTIVE_PERIOD_END: PlanEffective.ValueType  # 2
 PLAN_EFFECTIVE_AT: PlanEffective.ValueType  # 3
 """At a given instant, not before now."""
 Global___PlanEffective: _TypeAlias = PlanEffective  # noqa: Y015
+
+class _MigrationMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MigrationModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MigrationMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MIGRATION_MODE_UNSPECIFIED: _MigrationMode.ValueType  # 0
+    """MIGRATION_MODE_REPRICE."""
+    MIGRATION_MODE_REPRICE: _MigrationMode.ValueType  # 1
+    """Without a cut: the present period is priced by the new version as a whole, but for what was
+    announced as due before. Only between versions of one interval and timing of the base fee;
+    subscriptions on others are told of, and stay.
+    """
+    MIGRATION_MODE_CUT: _MigrationMode.ValueType  # 2
+    """As a change of plan."""
+
+class MigrationMode(_MigrationMode, metaclass=_MigrationModeEnumTypeWrapper):
+    """How subscriptions come to another version of their plan."""
+
+MIGRATION_MODE_UNSPECIFIED: MigrationMode.ValueType  # 0
+"""MIGRATION_MODE_REPRICE."""
+MIGRATION_MODE_REPRICE: MigrationMode.ValueType  # 1
+"""Without a cut: the present period is priced by the new version as a whole, but for what was
+announced as due before. Only between versions of one interval and timing of the base fee;
+subscriptions on others are told of, and stay.
+"""
+MIGRATION_MODE_CUT: MigrationMode.ValueType  # 2
+"""As a change of plan."""
+Global___MigrationMode: _TypeAlias = MigrationMode  # noqa: Y015
 
 class _TerminationTime:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -244,6 +302,26 @@ class Subscription(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
     SUBSCRIPTION_UID_FIELD_NUMBER: _builtins.int
     CUSTOMER_ID_FIELD_NUMBER: _builtins.int
@@ -262,6 +340,8 @@ class Subscription(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     UNUSED_FEE_FIELD_NUMBER: _builtins.int
     FINAL_INVOICE_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    BILLED_FROM_FIELD_NUMBER: _builtins.int
     subscription_id: _builtins.str
     """Chosen by the client, unique while pending or active; 1 to 255 bytes. Events name it."""
     subscription_uid: _builtins.str
@@ -310,6 +390,14 @@ class Subscription(_message.Message):
         A change of plan keeps it.
         """
 
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Texts of the client's; as SubscriptionMetadata has them."""
+
+    @_builtins.property
+    def billed_from(self) -> _timestamp_pb2.Timestamp:
+        """Billing periods that ended by then are not billed; absent: all are. Set by BACKFILL_SKIP."""
+
     def __init__(
         self,
         *,
@@ -331,10 +419,12 @@ class Subscription(_message.Message):
         etag: _builtins.str = ...,
         unused_fee: Global___UnusedFee.ValueType = ...,
         final_invoice: Global___FinalInvoice.ValueType = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        billed_from: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s", "anchor_day", b"anchor_day", "collection_delay_s", b"collection_delay_s", "created_at", b"created_at", "end", b"end", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s", "anchor_day", b"anchor_day", "billed_from", b"billed_from", "collection_delay_s", b"collection_delay_s", "created_at", b"created_at", "end", b"end", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s", "anchor_day", b"anchor_day", "billing_time", b"billing_time", "collection_delay_s", b"collection_delay_s", "created_at", b"created_at", "currency_code", b"currency_code", "customer_id", b"customer_id", "default_for_usage", b"default_for_usage", "end", b"end", "etag", b"etag", "final_invoice", b"final_invoice", "plan_code", b"plan_code", "plan_version", b"plan_version", "start", b"start", "status", b"status", "subscription_id", b"subscription_id", "subscription_uid", b"subscription_uid", "time_zone", b"time_zone", "unused_fee", b"unused_fee"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s", "anchor_day", b"anchor_day", "billed_from", b"billed_from", "billing_time", b"billing_time", "collection_delay_s", b"collection_delay_s", "created_at", b"created_at", "currency_code", b"currency_code", "customer_id", b"customer_id", "default_for_usage", b"default_for_usage", "end", b"end", "etag", b"etag", "final_invoice", b"final_invoice", "metadata", b"metadata", "plan_code", b"plan_code", "plan_version", b"plan_version", "start", b"start", "status", b"status", "subscription_id", b"subscription_id", "subscription_uid", b"subscription_uid", "time_zone", b"time_zone", "unused_fee", b"unused_fee"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__collection_delay_s: _TypeAlias = _typing.Literal["collection_delay_s"]  # noqa: Y015
     _WhichOneofArgType__collection_delay_s: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s"]  # noqa: Y015
@@ -393,8 +483,10 @@ class CreateSubscriptionRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    PHASES_FIELD_NUMBER: _builtins.int
     OVERRIDES_FIELD_NUMBER: _builtins.int
     HISTORICAL_USAGE_FIELD_NUMBER: _builtins.int
+    BACKFILL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID made by the caller, one per intent, kept across retries."""
     validate_only: _builtins.bool
@@ -403,9 +495,17 @@ class CreateSubscriptionRequest(_message.Message):
     """Decimal in currency units, not negative: what its id has used that is not in the suite. It counts
     for usage thresholds. Empty: nothing.
     """
+    backfill: Global___Backfill.ValueType
+    """What becomes of periods that have ended already, where the start lies back."""
     @_builtins.property
     def subscription(self) -> Global___Subscription:
-        """What is subscribed; subscription_uid, status, currency_code and created_at are ignored."""
+        """What is subscribed; subscription_uid, status, currency_code, created_at and billed_from are
+        ignored.
+        """
+
+    @_builtins.property
+    def phases(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriptionPhase]:
+        """Plans that follow, in their order, at most 100; all in one currency."""
 
     @_builtins.property
     def overrides(self) -> _overrides_pb2.Overrides:
@@ -417,16 +517,52 @@ class CreateSubscriptionRequest(_message.Message):
         request_id: _builtins.str = ...,
         subscription: Global___Subscription | None = ...,
         validate_only: _builtins.bool = ...,
+        phases: _abc.Iterable[Global___SubscriptionPhase] | None = ...,
         overrides: _overrides_pb2.Overrides | None = ...,
         historical_usage: _builtins.str = ...,
+        backfill: Global___Backfill.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["overrides", b"overrides", "subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["historical_usage", b"historical_usage", "overrides", b"overrides", "request_id", b"request_id", "subscription", b"subscription", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backfill", b"backfill", "historical_usage", b"historical_usage", "overrides", b"overrides", "phases", b"phases", "request_id", b"request_id", "subscription", b"subscription", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateSubscriptionRequest: _TypeAlias = CreateSubscriptionRequest  # noqa: Y015
+
+@_typing.final
+class SubscriptionPhase(_message.Message):
+    """A plan that a subscription will be on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_CODE_FIELD_NUMBER: _builtins.int
+    PLAN_VERSION_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    plan_code: _builtins.str
+    """The plan."""
+    plan_version: _builtins.int
+    """Its version; 0: the newest now."""
+    @_builtins.property
+    def start(self) -> _timestamp_pb2.Timestamp:
+        """The first instant on it: after the start of the subscription and of the phase before, and before
+        the end.
+        """
+
+    def __init__(
+        self,
+        *,
+        plan_code: _builtins.str = ...,
+        plan_version: _builtins.int = ...,
+        start: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan_code", b"plan_code", "plan_version", b"plan_version", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubscriptionPhase: _TypeAlias = SubscriptionPhase  # noqa: Y015
 
 @_typing.final
 class CreateSubscriptionResponse(_message.Message):
@@ -755,6 +891,316 @@ class CancelPlanChangeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelPlanChangeResponse: _TypeAlias = CancelPlanChangeResponse  # noqa: Y015
+
+@_typing.final
+class PauseSubscriptionRequest(_message.Message):
+    """Pauses a subscription."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    RESUME_AT_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    subscription_id: _builtins.str
+    """Which one."""
+    etag: _builtins.str
+    """The subscription as the caller knows it; empty: whatever it is."""
+    @_builtins.property
+    def resume_at(self) -> _timestamp_pb2.Timestamp:
+        """When it goes on by itself, after now; absent: when it is told to."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        resume_at: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resume_at", b"resume_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "request_id", b"request_id", "resume_at", b"resume_at", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseSubscriptionRequest: _TypeAlias = PauseSubscriptionRequest  # noqa: Y015
+
+@_typing.final
+class PauseSubscriptionResponse(_message.Message):
+    """The subscription is paused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> Global___Subscription:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        subscription: Global___Subscription | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseSubscriptionResponse: _TypeAlias = PauseSubscriptionResponse  # noqa: Y015
+
+@_typing.final
+class ResumeSubscriptionRequest(_message.Message):
+    """Lets a subscription go on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    subscription_id: _builtins.str
+    """Which one."""
+    etag: _builtins.str
+    """The subscription as the caller knows it; empty: whatever it is."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "request_id", b"request_id", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeSubscriptionRequest: _TypeAlias = ResumeSubscriptionRequest  # noqa: Y015
+
+@_typing.final
+class ResumeSubscriptionResponse(_message.Message):
+    """The subscription goes on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> Global___Subscription:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        subscription: Global___Subscription | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeSubscriptionResponse: _TypeAlias = ResumeSubscriptionResponse  # noqa: Y015
+
+@_typing.final
+class UpdateSubscriptionRequest(_message.Message):
+    """Changes settings of a subscription; what is absent stays."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    DEFAULT_FOR_USAGE_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    subscription_id: _builtins.str
+    """Which one."""
+    time_zone: _builtins.str
+    """IANA name of another zone; empty: it stays."""
+    default_for_usage: _builtins.bool
+    """Whether it takes the customer's events, dated from now on, that several subscriptions could take."""
+    etag: _builtins.str
+    """The subscription as the caller knows it; empty: whatever it is."""
+    @_builtins.property
+    def metadata(self) -> Global___SubscriptionMetadata:
+        """All entries in the place of those that it has; absent: they stay."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
+        default_for_usage: _builtins.bool | None = ...,
+        metadata: Global___SubscriptionMetadata | None = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_default_for_usage", b"_default_for_usage", "default_for_usage", b"default_for_usage", "metadata", b"metadata"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_default_for_usage", b"_default_for_usage", "default_for_usage", b"default_for_usage", "etag", b"etag", "metadata", b"metadata", "request_id", b"request_id", "subscription_id", b"subscription_id", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__default_for_usage: _TypeAlias = _typing.Literal["default_for_usage"]  # noqa: Y015
+    _WhichOneofArgType__default_for_usage: _TypeAlias = _typing.Literal["_default_for_usage", b"_default_for_usage"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__default_for_usage) -> _WhichOneofReturnType__default_for_usage | None: ...
+
+Global___UpdateSubscriptionRequest: _TypeAlias = UpdateSubscriptionRequest  # noqa: Y015
+
+@_typing.final
+class SubscriptionMetadata(_message.Message):
+    """Texts of the client's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class EntriesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entries(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """At most 50, of keys of 1 to 64 bytes and texts of up to 500 bytes."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubscriptionMetadata: _TypeAlias = SubscriptionMetadata  # noqa: Y015
+
+@_typing.final
+class UpdateSubscriptionResponse(_message.Message):
+    """The settings were changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> Global___Subscription:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        subscription: Global___Subscription | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateSubscriptionResponse: _TypeAlias = UpdateSubscriptionResponse  # noqa: Y015
+
+@_typing.final
+class MigrateSubscriptionsRequest(_message.Message):
+    """Puts the subscriptions of a plan on another version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_CODE_FIELD_NUMBER: _builtins.int
+    FROM_VERSION_FIELD_NUMBER: _builtins.int
+    TO_VERSION_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    plan_code: _builtins.str
+    """The plan."""
+    from_version: _builtins.int
+    """Only those on this version; 0: on any other one."""
+    to_version: _builtins.int
+    """The version; 0: the newest."""
+    effective: Global___PlanEffective.ValueType
+    """When it takes effect: PLAN_EFFECTIVE_NOW, which is the default, or PLAN_EFFECTIVE_PERIOD_END."""
+    mode: Global___MigrationMode.ValueType
+    """How."""
+    validate_only: _builtins.bool
+    """True: tell which would be migrated, store nothing. RatingService.SimulatePlan tells prices."""
+    def __init__(
+        self,
+        *,
+        plan_code: _builtins.str = ...,
+        from_version: _builtins.int = ...,
+        to_version: _builtins.int = ...,
+        effective: Global___PlanEffective.ValueType = ...,
+        mode: Global___MigrationMode.ValueType = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective", b"effective", "from_version", b"from_version", "mode", b"mode", "plan_code", b"plan_code", "to_version", b"to_version", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MigrateSubscriptionsRequest: _TypeAlias = MigrateSubscriptionsRequest  # noqa: Y015
+
+@_typing.final
+class MigrateSubscriptionsResponse(_message.Message):
+    """What became of one subscription."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    FROM_VERSION_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_AT_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.str
+    """Its id."""
+    from_version: _builtins.int
+    """The version that it was on."""
+    problem: _builtins.str
+    """Why it stays on its version; empty: it does not."""
+    done: _builtins.int
+    """How many were told of so far, this one included."""
+    @_builtins.property
+    def effective_at(self) -> _timestamp_pb2.Timestamp:
+        """The first instant on the new version: with MIGRATION_MODE_REPRICE of a period."""
+
+    def __init__(
+        self,
+        *,
+        subscription_id: _builtins.str = ...,
+        from_version: _builtins.int = ...,
+        effective_at: _timestamp_pb2.Timestamp | None = ...,
+        problem: _builtins.str = ...,
+        done: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_at", b"effective_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "effective_at", b"effective_at", "from_version", b"from_version", "problem", b"problem", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MigrateSubscriptionsResponse: _TypeAlias = MigrateSubscriptionsResponse  # noqa: Y015
 
 @_typing.final
 class TerminateSubscriptionRequest(_message.Message):

@@ -60,10 +60,30 @@ class SubscriptionServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.CancelPlanChangeRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.CancelPlanChangeResponse.FromString,
                 _registered_method=True)
+        self.PauseSubscription = channel.unary_unary(
+                '/tally.rating.v1.SubscriptionService/PauseSubscription',
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionResponse.FromString,
+                _registered_method=True)
+        self.ResumeSubscription = channel.unary_unary(
+                '/tally.rating.v1.SubscriptionService/ResumeSubscription',
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionResponse.FromString,
+                _registered_method=True)
+        self.UpdateSubscription = channel.unary_unary(
+                '/tally.rating.v1.SubscriptionService/UpdateSubscription',
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionResponse.FromString,
+                _registered_method=True)
         self.TerminateSubscription = channel.unary_unary(
                 '/tally.rating.v1.SubscriptionService/TerminateSubscription',
                 request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionResponse.FromString,
+                _registered_method=True)
+        self.MigrateSubscriptions = channel.unary_stream(
+                '/tally.rating.v1.SubscriptionService/MigrateSubscriptions',
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsResponse.FromString,
                 _registered_method=True)
         self.UpdateFixedUnits = channel.unary_unary(
                 '/tally.rating.v1.SubscriptionService/UpdateFixedUnits',
@@ -89,8 +109,9 @@ class SubscriptionServiceServicer:
     def CreateSubscription(self, request, context):
         """Puts a customer on a plan from an instant on.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
-        NOT_FOUND/PLAN_VERSION_NOT_FOUND, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id
-        is pending or active, FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        NOT_FOUND/PLAN_VERSION_NOT_FOUND, INVALID_ARGUMENT/CURRENCY_MISMATCH for a phase in another
+        currency, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id is pending or active,
+        FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
         INVALID_ARGUMENT/FIELD_INVALID, too, where overrides do not fit the plan version.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -130,10 +151,44 @@ class SubscriptionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelPlanChange(self, request, context):
-        """Takes back all changes of a subscription's plan that lie ahead.
+        """Takes back all changes of a subscription's plan that lie ahead, if there are any.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
-        FAILED_PRECONDITION/NO_PLAN_CHANGE, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
-        ended, ABORTED/ETAG_MISMATCH, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseSubscription(self, request, context):
+        """Pauses a subscription from now on: its events count nowhere, days on which it is paused all day
+        cost nothing, its calendar goes on. Fees in advance are given back for them when it goes on.
+        What recurring meters hold stays. One that is paused only gets the new time to go on.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, also while a change of its plan lies ahead or it has
+        not started, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once
+        it has ended, ABORTED/ETAG_MISMATCH, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeSubscription(self, request, context):
+        """Lets a paused subscription go on, now; one that is not paused stays as it is.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateSubscription(self, request, context):
+        """Changes settings of a subscription. Another zone acts at once: the present period goes on to
+        its end in the new zone, and a day that has begun is not repeated.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended,
+        FAILED_PRECONDITION/SUBSCRIPTION_PAUSED unless its metadata alone changes, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -145,6 +200,17 @@ class SubscriptionServiceServicer:
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
         FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ABORTED/ETAG_MISMATCH,
         ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MigrateSubscriptions(self, request, context):
+        """Puts the subscriptions of a plan on another version of it, each in a transaction of its own, and
+        tells of each as it is done. What is on that version already stays: a call that broke off is
+        made again. What is paused or has ended stays, too.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
+        NOT_FOUND/PLAN_VERSION_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -215,10 +281,30 @@ def add_SubscriptionServiceServicer_to_server(servicer, server):
                     request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.CancelPlanChangeRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.CancelPlanChangeResponse.SerializeToString,
             ),
+            'PauseSubscription': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseSubscription,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionResponse.SerializeToString,
+            ),
+            'ResumeSubscription': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeSubscription,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionResponse.SerializeToString,
+            ),
+            'UpdateSubscription': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateSubscription,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionResponse.SerializeToString,
+            ),
             'TerminateSubscription': grpc.unary_unary_rpc_method_handler(
                     servicer.TerminateSubscription,
                     request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionResponse.SerializeToString,
+            ),
+            'MigrateSubscriptions': grpc.unary_stream_rpc_method_handler(
+                    servicer.MigrateSubscriptions,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsResponse.SerializeToString,
             ),
             'UpdateFixedUnits': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateFixedUnits,
@@ -383,6 +469,87 @@ class SubscriptionService:
             _registered_method=True)
 
     @staticmethod
+    def PauseSubscription(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.SubscriptionService/PauseSubscription',
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeSubscription(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.SubscriptionService/ResumeSubscription',
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateSubscription(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.SubscriptionService/UpdateSubscription',
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def TerminateSubscription(request,
             target,
             options=(),
@@ -399,6 +566,33 @@ class SubscriptionService:
             '/tally.rating.v1.SubscriptionService/TerminateSubscription',
             tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MigrateSubscriptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tally.rating.v1.SubscriptionService/MigrateSubscriptions',
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,158 @@
+"""Playing stories: all together through one stretch of time, each in a tenant of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from tests.suite import Suite
+from tests.vectors.cases import Case
+from tests.vectors.comparing import differences
+from tests.vectors.given import Given
+from tests.vectors.stories.looking import Step, look
+from tests.vectors.stories.verbs import VERBS
+from tests.vectors.stories.world import World, instant
+
+Faults = Mapping[tuple[str, str], Sequence[str]]  # What was wrong with each case, by its key.
+
+FIRST_STEP = -1  # The place of what is given before the first step.
+
+
+@dataclass(slots=True)
+class Story:
+    """A case while it is played, and what was found wrong."""
+
+    case: Case
+    given: Given
+    world: World
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def steps(self) -> Sequence[Mapping[str, Any]]:
+        """Its steps as they are written."""
+        found: Sequence[Mapping[str, Any]] = self.case.whole["steps"]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A step, or what a story begins with, and when."""
+
+    at: datetime
+    story: Story
+    place: int
+
+
+async def play(suite: Suite, cases: Sequence[Case]) -> Faults:
+    """Play stories on a suite whose clock stands before all of them."""
+    async with AsyncExitStack() as stack:
+        stories = [
+            Story(
+                case,
+                Given(case.given),
+                World(
+                    await stack.enter_async_context(suite.client(suite.new_tenant())),
+                    _start(case),
+                ),
+            )
+            for case in cases
+        ]
+        moments = sorted(
+            (moment for story in stories for moment in _moments(story)),
+            key=lambda moment: (moment.at, moment.place),
+        )
+        for at, together in groupby(moments, key=lambda moment: moment.at):
+            await suite.advance(at)
+            for moment in together:
+                await _play(suite, moment)
+    return {story.case.key: story.faults for story in stories}
+
+
+async def _play(suite: Suite, moment: Moment) -> None:
+    """Do what a moment says, until it fails for the first time: the rest would fail as well."""
+    story, world = moment.story, moment.story.world
+    if story.faults:
+        return
+    world.now = moment.at
+    try:
+        if moment.place == FIRST_STEP:
+            await _begin(suite, story)
+        else:
+            await _step(suite, moment)
+        if moment.place == len(story.steps) - 1:
+            await world.end()
+    except Exception as error:  # Whatever it is, the other stories are played.
+        details = getattr(error, "details", None)
+        said = details() if callable(details) else error
+        story.faults.append(f"steps.{moment.place}: {type(error).__name__}: {said}")
+
+
+async def _begin(suite: Suite, story: Story) -> None:
+    world, given = story.world, story.given
+    await world.give(given)
+    if given.has("subscriptions"):
+        for one in given.each("subscriptions"):
+            anchor = one.value("subscription_at")
+            await world.subscribe(
+                one.text("id"),
+                one.text("customer"),
+                one.text("plan"),
+                one.text("billing_time"),
+                start=instant(one.text("started_at")),
+                anchor=None if anchor is None else instant(anchor),
+            )
+    if given.has("payments") and given.text("payments") != "always_succeed":
+        raise ValueError(f"the payments {given.text('payments')} are unknown")
+    await suite.settle()
+    story.faults += [f"{path} is unknown" for path in given.unread()]
+
+
+async def _step(suite: Suite, moment: Moment) -> None:
+    """Play a step; actions that say when are at other instants of it."""
+    story, world = moment.story, moment.story.world
+    step = story.steps[moment.place]
+    before = {one.invoice_id for one in await world.list_invoices()}
+    for number, written in enumerate(step["do"]):
+        action = Given(written, f"steps.{moment.place}.do[{number}]")
+        for key in ("text", "at"):
+            if action.has(key):
+                action.value(key)
+        await VERBS[action.text("verb")](world, action)
+        await suite.settle()
+        story.faults += [f"{path} is unknown" for path in action.unread()]
+    run = any(one["verb"] == "run_billing" for one in step["do"])
+    known = {invoice_id for of_step in world.made for invoice_id in of_step}
+    made = [
+        one
+        for one in await world.list_invoices()
+        if one.invoice_id not in (known if run else before)
+        and (not run or world.day(_created(one)) == world.day(moment.at))
+    ]
+    world.made.append([one.invoice_id for one in made])
+    got = await look(Step(world, moment.at, step["do"], made), step["expect"])
+    faults = differences(step["expect"], got, f"steps.{moment.place}")
+    story.faults += faults
+
+
+def _moments(story: Story) -> list[Moment]:
+    found = [Moment(story.world.now, story, FIRST_STEP)]
+    at = story.world.now
+    for place, step in enumerate(story.steps):
+        at = instant(step["at"]) if "at" in step else at
+        found.append(Moment(at, story, place))
+    return found
+
+
+def _start(case: Case) -> datetime:
+    """Return when what is given is there: as its first subscription starts, or the first step."""
+    starts = [instant(one["started_at"]) for one in case.given.get("subscriptions", ())]
+    steps = [instant(step["at"]) for step in case.whole["steps"] if "at" in step]
+    return min(starts + steps)
+
+
+def _created(invoice: Any) -> datetime:
+    return instant(invoice.created_at.ToJsonString())
