@@ -18,7 +18,7 @@ VERSION: dict[str, Any] = {
     "interval_count": 1,
     "base_amount": "99",
     "base_timing": "TIMING_IN_ADVANCE",
-    "usage_thresholds": {"amounts": ["1000000000"], "step": "1000000000"},
+    "usage_thresholds": {"amounts": ["0.5"], "step": "1000000000"},
     "charges": [
         {
             "code": "standard",
@@ -111,7 +111,7 @@ VERSION: dict[str, Any] = {
 }
 OVERRIDES: dict[str, Any] = {
     "base_amount": "98",
-    "usage_thresholds": {"amounts": ["2000000000"], "step": "1000000000"},
+    "usage_thresholds": {"amounts": ["0.6"], "step": "1000000000"},
     "charges": [
         {
             "code": "standard",
@@ -235,6 +235,10 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
             "fixed_charge_code": "seats",
             "units": "6",
             "effective": "UNITS_EFFECTIVE_NOW",
+        },
+        "rating.v1.RatingService.ListThresholdCrossings": {},
+        "rating.v1.RatingService.GetThresholdCrossing": {
+            "crossing_id": world["threshold_crossing"]
         },
         "rating.v1.SubscriptionService.UpdateOverrides": {
             **command,

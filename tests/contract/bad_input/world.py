@@ -22,7 +22,7 @@ from tally.rating.v1.entitlement_service_pb2 import CreateFeatureRequest
 from tally.rating.v1.instant_fee_pb2 import PaymentStatus
 from tally.rating.v1.meter_service_pb2 import CreateMeterRequest
 from tally.rating.v1.plan_service_pb2 import CreatePlanRequest
-from tally.rating.v1.rating_service_pb2 import ListInstantFeesRequest
+from tally.rating.v1.rating_service_pb2 import ListInstantFeesRequest, ListThresholdCrossingsRequest
 from tally.rating.v1.subscription_service_pb2 import (
     CreateSubscriptionRequest,
     ListBillingPeriodsRequest,
@@ -74,6 +74,7 @@ async def _fill(client: SuiteClient, name: str) -> World:
             "instant_fee",
             "alert",
             "deleted_alert",
+            "threshold_crossing",
         ),
         "",
     )
@@ -108,6 +109,7 @@ async def _fill(client: SuiteClient, name: str) -> World:
     world["rejected"] = rejected.events[0].rejected_event_id
     world["instant_fee"] = await _instant_fee(client)
     world |= await _entitle(client, world)
+    world["threshold_crossing"] = await _threshold_crossing(client)
     return world | await _wallet(client, world) | await _billed(client, world)
 
 
@@ -146,6 +148,18 @@ async def _instant_fee(client: SuiteClient) -> str:
         return fees[0].fee_id if fees else ""
 
     return await until(rated, describe=lambda: "no event was priced")
+
+
+async def _threshold_crossing(client: SuiteClient) -> str:
+    """Wait for that event to cross the threshold of its plan."""
+
+    async def crossed() -> str:
+        found = (
+            await client.rating.ListThresholdCrossings(ListThresholdCrossingsRequest())
+        ).crossings
+        return found[0].crossing_id if found else ""
+
+    return await until(crossed, describe=lambda: "no threshold was crossed")
 
 
 async def _subscribe(client: SuiteClient, world: World, subscription_id: str) -> str:
