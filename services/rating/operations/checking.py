@@ -135,12 +135,15 @@ class _Writer:
 
     loaded: _Loaded
     question: Question
+    _common: dict[tuple[str, str], pb.EntitlementCheck] = field(default_factory=dict)
     _standings: dict[Key, pb.EntitlementCheck] = field(default_factory=dict)
     _values: dict[tuple[str, str], list[pb.PrivilegeValue]] = field(default_factory=dict)
 
     def answer(self, feature: Feature, active: Sequence[Active]) -> pb.EntitlementCheck:
         """Return what the active subscriptions of a subject allow of `feature`."""
         loaded, wanted = self.loaded, self.question.wanted
+        if len(active) == 1 and (common := self._unlimited(feature, active[0])) is not None:
+            return common
         given = [(one, has) for one in active if (has := loaded.entitlement(one, feature.code))]
         if not given:
             reason = Reason.NOT_ENTITLED if active else Reason.NO_SUBSCRIPTION
@@ -149,14 +152,32 @@ class _Writer:
         place = checked.index(most_generous(checked, wanted)) if len(checked) > 1 else 0
         chosen, (active_one, has) = checked[place], given[place]
         allowed, reason = chosen.decide(wanted)
-        answer = pb.EntitlementCheck(
-            allowed=allowed, reason=REASONS[reason], subscription_id=chosen.subscription_id
-        )
+        answer = pb.EntitlementCheck(allowed=allowed, reason=REASONS[reason])
         if chosen.standing is not None:
+            answer.subscription_id = chosen.subscription_id
             answer.MergeFrom(self._standing(_key(feature, active_one, has), chosen.standing))
         if feature.privileges and not self.question.omit_privileges:
             answer.privileges.extend(self._privileges(feature, given))
         return answer
+
+    def _unlimited(self, feature: Feature, active: Active) -> pb.EntitlementCheck | None:
+        """Return what all subscriptions of a plan are answered that have no more than it gives.
+
+        None: this one has a limit, or differs, or has not got the feature.
+        """
+        plan_code = active.subscription.plan_code
+        has = self.loaded.of_plans[plan_code].get(feature.code)
+        own = self.loaded.overrides[active.subscription.subscription_uid]
+        if has is None or has.limit is not None or feature.code in own:
+            return None
+        known = (plan_code, feature.code)
+        if known not in self._common:
+            values = {} if self.question.omit_privileges else _values(feature, [has])
+            reason = REASONS[Reason.ENTITLED]
+            common = pb.EntitlementCheck(allowed=True, reason=reason)
+            common.privileges.extend(value_messages(values))
+            self._common[known] = common
+        return self._common[known]
 
     def _checked(self, feature: Feature, active: Active, has: Entitlement) -> Checked:
         standing = None

@@ -51,7 +51,7 @@ async def load_used_units(
     if distinct:
         for row in await conn.execute(_DISTINCT, {**values, "of_meters": distinct}):
             if found.get((row.period_id, row.meter_id)) is not None:
-                units = round_units(Decimal(row.count), by_id[row.meter_id].rounding)
+                units = round_units(Decimal(row.value_count), by_id[row.meter_id].rounding)
                 found[row.period_id, row.meter_id] = units
     return found
 
@@ -106,7 +106,7 @@ def _distinct() -> Any:
         .subquery()
     )
     return (
-        select(lasting.c.period_id, lasting.c.meter_id, func.count().label("count"))
+        select(lasting.c.period_id, lasting.c.meter_id, func.count().label("value_count"))
         .where(lasting.c.last[len(last)] == 1)
         .group_by(lasting.c.period_id, lasting.c.meter_id)
     )
