@@ -32,6 +32,7 @@ from tally.invoicing.v1 import (
     tax_service_pb2,
     tenant_service_pb2,
 )
+from tally.invoicing.v1.credit_note_service_pb2_grpc import CreditNoteServiceStub
 from tally.invoicing.v1.customer_service_pb2_grpc import CustomerServiceStub
 from tally.invoicing.v1.invoice_service_pb2_grpc import InvoiceServiceStub
 from tally.invoicing.v1.tax_service_pb2_grpc import TaxServiceStub
@@ -122,6 +123,7 @@ class SuiteClient:
         self.customers = CustomerServiceStub(invoicing)
         self.taxes = TaxServiceStub(invoicing)
         self.invoices = InvoiceServiceStub(invoicing)
+        self.credit_notes = CreditNoteServiceStub(invoicing)
         self.wallets = WalletServiceStub(wallet)
         self.holds = HoldServiceStub(wallet)
         self.ledger = LedgerServiceStub(wallet)
