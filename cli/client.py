@@ -27,6 +27,7 @@ from tally.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from tally.internal.v1.fact_service_pb2_grpc import FactServiceStub
 from tally.internal.v1.test_clock_service_pb2_grpc import TestClockServiceStub
 from tally.invoicing.v1 import (
+    credit_note_service_pb2,
     customer_service_pb2,
     invoice_service_pb2,
     tax_service_pb2,
@@ -62,6 +63,7 @@ FILES = (
     rating_service_pb2,
     subscription_service_pb2,
     usage_service_pb2,
+    credit_note_service_pb2,
     customer_service_pb2,
     invoice_service_pb2,
     tax_service_pb2,
