@@ -142,6 +142,10 @@ def _differ(name: str, fields: dict[str, Any]) -> None:
             fields["id"] = "another"
         case "ArchiveMeter" | "ArchivePlan" | "ArchiveFeature":
             fields["code"] = "another"
+        case "CreateCreditNote":
+            fields["reason"] = "another"
+        case "VoidCreditNote":
+            fields["credit_note_id"] = str(uuid4())
         case "SetPlanEntitlements":
             fields["entitlements"] = []
         case "SetSubscriptionEntitlements":

@@ -119,21 +119,21 @@ async def load_billed(
     )
     asked = select(adjustments).where(adjustments.c.period_id.in_(period_ids))
     waiting = {(row.tenant, row.period_id, row.sequence): row for row in await conn.execute(asked)}
-    noted = await _load_given_back(conn, period_ids)
+    given_back = await _load_given_back(conn, period_ids)
     found = {}
     for close in closes:
         tenant, period_id, sequence = close
         purpose = adjustment_purpose(sequence) if sequence else CLOSE
         row = waiting.get(close)
         rated = None if row is None else row.rated
-        given_back = None
+        given = None
         if row is not None and row.outcome == Outcome.NOTE:
-            given_back = noted[close] + row.covered_minor
+            given = given_back[close] + row.covered_minor
         found[close] = Billed(
             invoice_count=counted[tenant, period_id, purpose],
             waits=row is not None,
             waiting=None if rated is None else from_json(rated, RatedPeriod),
-            given_back_minor=given_back,
+            given_back_minor=given,
         )
     return found
 

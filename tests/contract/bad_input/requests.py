@@ -293,6 +293,17 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
             "line_id": world["line"],
         },
         "invoicing.v1.InvoiceService.RenderInvoice": {"invoice_id": world["invoice"]},
+        "invoicing.v1.CreditNoteService.GetCreditNote": {"credit_note_id": world["credit_note"]},
+        "invoicing.v1.CreditNoteService.ListCreditNotes": {},
+        "invoicing.v1.CreditNoteService.CreateCreditNote": {
+            **command,
+            "invoice_id": world["invoice"],
+            "items": [{"line_id": world["line"], "amount_minor": 1}],
+        },
+        "invoicing.v1.CreditNoteService.VoidCreditNote": {
+            **command,
+            "credit_note_id": world["credit_note"],
+        },
         "wallet.v1.WalletService.CreateWallet": {**command, "wallet": wallet},
         "wallet.v1.WalletService.GetWallet": of_wallet,
         "wallet.v1.WalletService.ListWallets": {},

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from cli.client import SuiteClient
 from tally.ingest.v1.event_pb2 import Event
 from tally.ingest.v1.ingest_service_pb2 import ListRejectedEventsRequest, RecordEventsRequest
+from tally.invoicing.v1.credit_note_service_pb2 import CreateCreditNoteRequest
 from tally.invoicing.v1.customer_service_pb2 import UpsertCustomerRequest
 from tally.invoicing.v1.invoice_service_pb2 import (
     GetInvoiceRequest,
@@ -69,6 +70,7 @@ async def _fill(client: SuiteClient, name: str) -> World:
             "released",
             "invoice",
             "line",
+            "credit_note",
             "period",
             "ending",
             "instant_fee",
@@ -208,9 +210,15 @@ async def _billed(client: SuiteClient, world: World) -> World:
     periods = await client.subscriptions.ListBillingPeriods(
         ListBillingPeriodsRequest(subscription_id=world["subscription"])
     )
+    line = (await client.invoices.GetInvoice(asked)).invoice.lines[0]
+    world = {**world, "invoice": invoice.invoice_id, "line": line.line_id}
+    fields = good_requests(world)["invoicing.v1.CreditNoteService.CreateCreditNote"]
+    made = await client.credit_notes.CreateCreditNote(CreateCreditNoteRequest(**fields))
     return {
         "invoice": invoice.invoice_id,
-        "line": (await client.invoices.GetInvoice(asked)).invoice.lines[0].line_id,
+        "line": line.line_id,
         "invoice_number": invoice.number,
+        "credit_note": made.credit_note.credit_note_id,
+        "credit_note_number": made.credit_note.number,
         "period": periods.periods[0].period_id,
     }
