@@ -7,9 +7,21 @@ from collections.abc import Awaitable, Callable, Mapping
 from libs.wire import timestamp
 from tally.ingest.v1.event_pb2 import Event, PropertyValue, Verdict
 from tally.ingest.v1.ingest_service_pb2 import RecordEventsRequest
-from tally.rating.v1.subscription_service_pb2 import TerminateSubscriptionRequest
+from tally.rating.v1.subscription_service_pb2 import (
+    ChangePlanRequest,
+    FinalInvoice,
+    TerminateSubscriptionRequest,
+    UnusedFee,
+)
 from tests.vectors.given import Given
 from tests.vectors.stories.world import World, instant, request_id
+
+UNUSED_FEES = {
+    "credit": UnusedFee.UNUSED_FEE_CREDIT,
+    "refund": UnusedFee.UNUSED_FEE_REFUND,
+    "skip": UnusedFee.UNUSED_FEE_SKIP,
+}
+FINAL_INVOICES = {"skip": FinalInvoice.FINAL_INVOICE_SKIP}
 
 Verb = Callable[[World, Given], Awaitable[None]]
 
@@ -33,7 +45,21 @@ async def terminate(world: World, action: Given) -> None:
     asked = TerminateSubscriptionRequest(
         request_id=request_id(), subscription_id=action.text("subscription")
     )
+    if action.has("on_termination_credit_note"):
+        asked.unused_fee = UNUSED_FEES[action.text("on_termination_credit_note")]
+    if action.has("on_termination_invoice"):
+        asked.final_invoice = FINAL_INVOICES[action.text("on_termination_invoice")]
     await world.client.subscriptions.TerminateSubscription(asked)
+
+
+async def change_plan(world: World, action: Given) -> None:
+    """Put a subscription on another plan: when it is said to be best."""
+    subscription_id, plan_code = action.text("subscription"), action.text("plan")
+    asked = ChangePlanRequest(
+        request_id=request_id(), subscription_id=subscription_id, plan_code=plan_code
+    )
+    await world.client.subscriptions.ChangePlan(asked)
+    world.plans[subscription_id].append(plan_code)
 
 
 async def event(world: World, action: Given) -> None:
@@ -79,11 +105,19 @@ async def refresh(world: World, action: Given) -> None:
             action.value(key)
 
 
+async def finalize(world: World, action: Given) -> None:
+    """Do nothing: drafts were finalized when their grace was over."""
+    if action.value("due") is not True:
+        raise ValueError("a draft is finalized when its grace is over")
+
+
 VERBS: Mapping[str, Verb] = {
     "subscribe": subscribe,
     "terminate": terminate,
+    "change_plan": change_plan,
     "event": event,
     "run_billing": run_billing,
     "refresh_draft": refresh,
     "refresh_usage": refresh,
+    "finalize": finalize,
 }

@@ -11,6 +11,11 @@ from zoneinfo import ZoneInfo
 from cli.client import SuiteClient
 from libs.period import local_day
 from libs.wire import civil_date, timestamp
+from tally.invoicing.v1.credit_note_service_pb2 import (
+    CreditNote,
+    GetCreditNoteRequest,
+    ListCreditNotesRequest,
+)
 from tally.invoicing.v1.customer_service_pb2 import Customer, UpsertCustomerRequest
 from tally.invoicing.v1.invoice_service_pb2 import GetInvoiceRequest, Invoice, ListInvoicesRequest
 from tally.invoicing.v1.tax_service_pb2 import CreateTaxRequest, Tax
@@ -160,6 +165,13 @@ class World:
         ).invoices
         asked = [GetInvoiceRequest(invoice_id=one.invoice_id) for one in reversed(found)]
         return [(await self.client.invoices.GetInvoice(one)).invoice for one in asked]
+
+    async def list_notes(self) -> list[CreditNote]:
+        """Return all credit notes, oldest first."""
+        asked = ListCreditNotesRequest(page_size=PAGE)
+        found = (await self.client.credit_notes.ListCreditNotes(asked)).credit_notes
+        ids = [GetCreditNoteRequest(credit_note_id=one.credit_note_id) for one in reversed(found)]
+        return [(await self.client.credit_notes.GetCreditNote(one)).credit_note for one in ids]
 
     async def list_periods(self, subscription_id: str) -> Sequence[BillingPeriod]:
         """Return the billing periods of a subscription, by due time."""
