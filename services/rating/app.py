@@ -29,6 +29,7 @@ from services.rating.loops.folder import Folder
 from services.rating.loops.instant_rater import InstantRater
 from services.rating.loops.reattributor import Reattributor
 from services.rating.loops.renewer import Renewer
+from services.rating.loops.threshold_watcher import ThresholdWatcher
 from services.rating.operations.acks import Acks, Positions
 from services.rating.operations.idling import check_idle
 from services.rating.operations.watching import Watches
@@ -72,7 +73,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             folded=folded,
             corrected=lambda: reattributor.loop.kick(),  # Made below.
             instant=lambda: instant_rater.loop.kick(),
-            noted=lambda: alerter.loop.kick(),
+            noted=lambda: noted(),
             cells_per_day_max=settings.cells_per_day_max,
         )
         await folder.listen(nats)
@@ -86,11 +87,16 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         )
 
         alerter = Alerter(worker, events, clock, told=relay.kick)
+        thresholds = ThresholdWatcher(worker, events, clock, told=relay.kick)
+
+        def noted() -> None:
+            alerter.loop.kick()
+            thresholds.loop.kick()
 
         def usage_changed() -> None:
             relay.kick()
             calendar.loop.kick()
-            alerter.loop.kick()
+            noted()
 
         reattributor = Reattributor(
             worker,
@@ -168,6 +174,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 instant_rater.loop,
                 renewer.loop,
                 alerter.loop,
+                thresholds.loop,
             ],
             clock=clock,
             idle=idle,

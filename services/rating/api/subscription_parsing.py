@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 
 from google.protobuf.message import Message
 
@@ -18,6 +19,7 @@ from libs.wire import (
     parse_zone,
 )
 from services.rating.api.override_parsing import parse_overrides
+from services.rating.api.price_parsing import parse_optional
 from services.rating.domain.calendar import BillingTime
 from services.rating.domain.overrides import NOTHING_OTHER
 from services.rating.domain.phases import PHASES_MAX, Phase
@@ -74,6 +76,9 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
     if message.HasField("anchor_day"):
         with faults.gathered():
             anchor_day = parse_date(message.anchor_day, f"{path}.anchor_day")
+    historical: Decimal | None = None
+    with faults.gathered():
+        historical = parse_optional(request.historical_usage, "historical_usage")
     metadata: tuple[tuple[str, str], ...] = ()
     with faults.gathered():
         metadata = parse_metadata(message.metadata, f"{path}.metadata")
@@ -101,6 +106,7 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
         metadata=metadata,
         phases=phases,
         overrides=overrides,
+        historical_usage=historical,
         backfill=backfill == "bill",
     )
 

@@ -16,6 +16,7 @@ from services.rating.domain.life_periods import Life, PlannedLife, plan_life
 from services.rating.domain.plan import PlanVersion
 from services.rating.domain.plan_changing import present_leg
 from services.rating.domain.subscription import Subscription
+from services.rating.operations.crossing import watch_thresholds
 from services.rating.operations.folding import announce_late
 from services.rating.operations.messages import subscription_message
 from services.rating.operations.reattributing import reattribute_from
@@ -55,6 +56,9 @@ async def store_change(
     await leg_store.replace_legs(conn, tenant, uid, legs)
     await store.save_subscription(conn, tenant, changed, changes_at=next_change(legs, now))
     await reconcile(conn, tenant, changed, legs, now=now)
+    ids = {leg.plan_version_id for leg in legs}
+    versions = await plan_store.load_versions(conn, [tenant], ids)
+    await watch_thresholds(conn, tenant, changed.subscription_id, versions.values())
     gone = {leg.term_id for leg in before} - {leg.term_id for leg in legs}
     if from_at is not None:
         await reattribute_from(conn, tenant, changed.customer_id, from_at, gone=gone)

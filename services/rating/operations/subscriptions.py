@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -34,6 +35,7 @@ from services.rating.domain.subscription import (
     status_at,
 )
 from services.rating.operations.command import begin_command
+from services.rating.operations.crossing import watch_thresholds
 from services.rating.operations.fixed_units import load_history
 from services.rating.operations.messages import (
     billing_period_message,
@@ -49,8 +51,9 @@ from services.rating.store import periods as period_store
 from services.rating.store import plans as plan_store
 from services.rating.store import subscriptions as store
 from services.rating.store.catalog import change_catalog
+from services.rating.store.crossings import set_historical
 from services.rating.store.meters import load_meters
-from services.rating.store.reattributions import find_early_usage
+from services.rating.store.reattributions import find_early_usage, has_history
 from services.rating.store.renewals import find_charged_before
 from tally.rating.v1 import events_pb2
 from tally.rating.v1 import subscription_service_pb2 as pb
@@ -74,6 +77,7 @@ class Wish:
     metadata: tuple[tuple[str, str], ...] = ()
     phases: tuple[Phase, ...] = ()  # Plans that follow.
     overrides: Overrides = NOTHING_OTHER
+    historical_usage: Decimal | None = None
     backfill: bool = True  # Whether periods that have ended already are billed.
 
 
@@ -145,11 +149,15 @@ async def create_subscription(
             uid = subscription.subscription_uid
             subscription = await store.load_subscription(conn, tenant, uid)
         else:
-            unwritten = Unwritten(tenant, subscription, version, leg.term_id, held_codes)
+            unwritten = Unwritten(
+                tenant, subscription, version, leg.term_id, held_codes, is_new=True
+            )
             await write_periods(conn, [unwritten], now=now)
+        await _count_from(conn, tenant, subscription, wish, version, legs=legs)
         early = await _carry_early_usage(conn, tenant, subscription, version)
-        from_at = min(early or subscription.start, subscription.start)
-        await reattribute_from(conn, tenant, subscription.customer_id, from_at)
+        if await has_history(conn, tenant, subscription.customer_id):
+            from_at = min(early or subscription.start, subscription.start)
+            await reattribute_from(conn, tenant, subscription.customer_id, from_at)
         message = subscription_message(subscription)
         await outbox.append(conn, tenant, events_pb2.SubscriptionActivated(subscription=message))
         if subscription.status is SubscriptionStatus.TERMINATED:  # It lies wholly in the past.
@@ -261,6 +269,25 @@ async def list_billing_periods(
         if more
         else "",
     )
+
+
+async def _count_from(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    subscription: Subscription,
+    wish: Wish,
+    version: PlanVersion,
+    *,
+    legs: Sequence[Leg],
+) -> None:
+    """Have usage thresholds looked at from now on, from what was used before."""
+    if wish.historical_usage is not None:
+        uid = subscription.subscription_uid
+        await set_historical(conn, tenant, uid, wish.historical_usage)
+    ids = {leg.plan_version_id for leg in legs} - {version.plan_version_id}
+    versions = await plan_store.load_versions(conn, [tenant], ids) if ids else {}
+    versions[version.plan_version_id] = version
+    await watch_thresholds(conn, tenant, subscription.subscription_id, versions.values())
 
 
 async def _carry_early_usage(

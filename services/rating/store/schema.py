@@ -43,6 +43,7 @@ from services.rating.store.instant_schema import (
     instant_states,
 )
 from services.rating.store.meter_schema import meters as meters
+from services.rating.store.threshold_schema import threshold_crossings
 from services.rating.store.usage_schema import (
     ambiguous,
     cell_counts,
@@ -134,6 +135,7 @@ subscriptions = Table(
     required("unused_fee", Text, default="credit"),  # On its termination.
     required("final_invoice", Boolean, default="true"),  # False: it ended without one.
     required("metadata", JSONB, default="{}"),  # Texts by key, of the client's.
+    Column("historical_usage", Numeric),  # What its id had used elsewhere; currency units.
     Column("billed_from", INSTANT),  # Periods that ended by then are not billed; null: all are.
     PrimaryKeyConstraint("tenant", "subscription_uid"),
     ForeignKeyConstraint(
@@ -145,6 +147,7 @@ subscriptions = Table(
         name="status_is_known",
     ),
     CheckConstraint("starts_at <= ends_at", name="ends_after_it_starts"),
+    CheckConstraint("historical_usage >= 0", name="history_is_not_negative"),
     CheckConstraint(
         "status NOT IN ('terminated', 'canceled') OR ends_at IS NOT NULL",
         name="terminated_has_an_end",
@@ -351,7 +354,8 @@ OWN_TENANT_TABLES = (
     features,
     plan_entitlements,
     subscription_entitlements,
+    threshold_crossings,
 )
-WRITTEN_ONCE = (plan_versions, fixed_unit_changes, closes, closed_fees)
+WRITTEN_ONCE = (plan_versions, fixed_unit_changes, closes, closed_fees, threshold_crossings)
 
 shared_tables(metadata)

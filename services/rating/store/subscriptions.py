@@ -8,10 +8,11 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, bindparam, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Row, Select, bindparam, insert, select, tuple_, update
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.inserting import compiled_once
 from libs.schema import among
 from libs.tenant import Tenant
 from services.rating.domain.calendar import BillingTime
@@ -29,6 +30,20 @@ from services.rating.store.schema import plan_versions, subscriptions, terms
 
 BATCH_MAX = 200
 EARLIEST = datetime(1, 1, 5, tzinfo=UTC)  # The start of early terms: no event is as old.
+
+
+# All but how far periods are written, which comes later.
+_ADD = compiled_once(
+    postgresql.insert(subscriptions)
+    .values(
+        {
+            name: bindparam(name)
+            for name in subscriptions.c.keys()
+            if name not in ("extend_at", "written_day")
+        }
+    )
+    .on_conflict_do_nothing()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +66,30 @@ async def insert_subscription(
     Raises:
         SubscriptionIdTaken: a pending or active one has its id.
     """
-    adding = insert(subscriptions).values(
-        tenant=tenant,
-        subscription_uid=subscription.subscription_uid,
-        subscription_id=subscription.subscription_id,
-        customer_id=subscription.customer_id,
-        plan_version_id=subscription.plan_version_id,
-        currency=subscription.currency,
-        starts_at=subscription.start,
-        ends_at=subscription.end,
-        time_zone=subscription.time_zone,
-        status=subscription.status,
-        default_for_usage=subscription.default_for_usage,
-        collection_delay_s=subscription.collection_delay_s,
-        created_at=subscription.created_at,
-        billing_time=subscription.billing_time,
-        anchor_day=subscription.anchor_day,
-        revision=subscription.revision,
-        changes_at=next_change(legs, subscription.created_at),
-        metadata=dict(subscription.metadata),
-        billed_from=subscription.billed_from,
-    )
-    if (await conn.execute(adding.on_conflict_do_nothing())).rowcount == 0:
+    row = {
+        "tenant": tenant,
+        "subscription_uid": subscription.subscription_uid,
+        "subscription_id": subscription.subscription_id,
+        "customer_id": subscription.customer_id,
+        "plan_version_id": subscription.plan_version_id,
+        "currency": subscription.currency,
+        "starts_at": subscription.start,
+        "ends_at": subscription.end,
+        "time_zone": subscription.time_zone,
+        "status": subscription.status,
+        "default_for_usage": subscription.default_for_usage,
+        "collection_delay_s": subscription.collection_delay_s,
+        "created_at": subscription.created_at,
+        "billing_time": subscription.billing_time,
+        "anchor_day": subscription.anchor_day,
+        "revision": subscription.revision,
+        "changes_at": next_change(legs, subscription.created_at),
+        "unused_fee": subscription.unused_fee,
+        "final_invoice": subscription.final_invoice,
+        "metadata": dict(subscription.metadata),
+        "billed_from": subscription.billed_from,
+    }
+    if (await conn.execute(_ADD, row)).rowcount == 0:
         raise SubscriptionIdTaken(
             f"a pending or active subscription has the id {subscription.subscription_id}"
         )

@@ -264,6 +264,13 @@ RATING: Mapping[str, Fields] = {
         },
     },
     "tally.rating.v1.PlanService.ListPlans": {**PAGE, "include_archived": SHOWN_OR_NOT},
+    "tally.rating.v1.RatingService.ListThresholdCrossings": {
+        "subscription_id": {"malformed": "a\x00b", "oversized": LONG},
+        **PAGE,
+    },
+    "tally.rating.v1.RatingService.GetThresholdCrossing": {
+        "crossing_id": uuid_of("threshold_crossing", "THRESHOLD_CROSSING_NOT_FOUND"),
+    },
     "tally.rating.v1.UsageService.GetUsage": {
         "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),
         "at": {**INSTANT, "outside": Refusal({"seconds": 1}, NOT_FOUND, "PERIOD_NOT_FOUND", "")},

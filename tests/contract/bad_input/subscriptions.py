@@ -130,6 +130,7 @@ SUBSCRIPTIONS: Mapping[str, Fields] = {
         "phases[0].plan_version": OF_PHASES,
         "phases[0].start": OF_PHASES,
         **OVERRIDES,
+        "historical_usage": OPTIONAL_PRICE,
     },
     "tally.rating.v1.SubscriptionService.UpdateOverrides": {
         "request_id": UUID,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from tests.contract.bad_input.changing import CHANGING
 from tests.contract.bad_input.columns import COLUMNS
+from tests.contract.bad_input.entitling import ENTITLING
 from tests.contract.bad_input.ingest import INGEST
 from tests.contract.bad_input.invoicing import INVOICING
 from tests.contract.bad_input.rating import RATING
@@ -21,6 +22,7 @@ TABLE: Mapping[str, Fields] = {
     **RATING,
     **SUBSCRIPTIONS,
     **CHANGING,
+    **ENTITLING,
     **TRYING,
     **INVOICING,
     **WALLET,

@@ -162,6 +162,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: no such instant fee."""
     ERROR_REASON_INSTANT_FEE_INVOICED: _ErrorReason.ValueType  # 121
     """FAILED_PRECONDITION: the instant fee is billed by invoices, it is not paid by itself."""
+    ERROR_REASON_THRESHOLD_CROSSING_NOT_FOUND: _ErrorReason.ValueType  # 195
+    """NOT_FOUND: no such crossing of usage thresholds."""
     ERROR_REASON_INSTANT_FEE_PAID: _ErrorReason.ValueType  # 122
     """FAILED_PRECONDITION: the instant fee was paid."""
     ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 180
@@ -334,6 +336,8 @@ ERROR_REASON_INSTANT_FEE_NOT_FOUND: ErrorReason.ValueType  # 123
 """NOT_FOUND: no such instant fee."""
 ERROR_REASON_INSTANT_FEE_INVOICED: ErrorReason.ValueType  # 121
 """FAILED_PRECONDITION: the instant fee is billed by invoices, it is not paid by itself."""
+ERROR_REASON_THRESHOLD_CROSSING_NOT_FOUND: ErrorReason.ValueType  # 195
+"""NOT_FOUND: no such crossing of usage thresholds."""
 ERROR_REASON_INSTANT_FEE_PAID: ErrorReason.ValueType  # 122
 """FAILED_PRECONDITION: the instant fee was paid."""
 ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 180

@@ -33,7 +33,7 @@ class _PeriodKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PeriodKind
     PERIOD_KIND_BASE: _PeriodKind.ValueType  # 1
     """The base fee."""
     PERIOD_KIND_USAGE: _PeriodKind.ValueType  # 2
-    """Usage, and fixed charges in arrears. A plan with fixed charges in advance alone has it, too: it
+    """Usage, fixed charges in arrears, and what a minimum commitment lacks. A plan with fixed charges in advance alone has it, too: it
     bills nothing, and brings the invoice on which units raised in the last period are.
     """
     PERIOD_KIND_INSTANT: _PeriodKind.ValueType  # 3
@@ -49,7 +49,7 @@ PERIOD_KIND_UNSPECIFIED: PeriodKind.ValueType  # 0
 PERIOD_KIND_BASE: PeriodKind.ValueType  # 1
 """The base fee."""
 PERIOD_KIND_USAGE: PeriodKind.ValueType  # 2
-"""Usage, and fixed charges in arrears. A plan with fixed charges in advance alone has it, too: it
+"""Usage, fixed charges in arrears, and what a minimum commitment lacks. A plan with fixed charges in advance alone has it, too: it
 bills nothing, and brings the invoice on which units raised in the last period are.
 """
 PERIOD_KIND_INSTANT: PeriodKind.ValueType  # 3

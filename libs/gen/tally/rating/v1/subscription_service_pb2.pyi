@@ -485,11 +485,16 @@ class CreateSubscriptionRequest(_message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     PHASES_FIELD_NUMBER: _builtins.int
     OVERRIDES_FIELD_NUMBER: _builtins.int
+    HISTORICAL_USAGE_FIELD_NUMBER: _builtins.int
     BACKFILL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID made by the caller, one per intent, kept across retries."""
     validate_only: _builtins.bool
     """True: check only, store nothing."""
+    historical_usage: _builtins.str
+    """Decimal in currency units, not negative: what its id has used that is not in the suite. It counts
+    for usage thresholds. Empty: nothing.
+    """
     backfill: Global___Backfill.ValueType
     """What becomes of periods that have ended already, where the start lies back."""
     @_builtins.property
@@ -514,11 +519,12 @@ class CreateSubscriptionRequest(_message.Message):
         validate_only: _builtins.bool = ...,
         phases: _abc.Iterable[Global___SubscriptionPhase] | None = ...,
         overrides: _overrides_pb2.Overrides | None = ...,
+        historical_usage: _builtins.str = ...,
         backfill: Global___Backfill.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["overrides", b"overrides", "subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backfill", b"backfill", "overrides", b"overrides", "phases", b"phases", "request_id", b"request_id", "subscription", b"subscription", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backfill", b"backfill", "historical_usage", b"historical_usage", "overrides", b"overrides", "phases", b"phases", "request_id", b"request_id", "subscription", b"subscription", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
