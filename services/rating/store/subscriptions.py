@@ -32,14 +32,14 @@ BATCH_MAX = 200
 EARLIEST = datetime(1, 1, 5, tzinfo=UTC)  # The start of early terms: no event is as old.
 
 
-# All but how far periods are written, which comes later.
+# All but what is written later: how far periods are written, and usage before the first one.
 _ADD = compiled_once(
     postgresql.insert(subscriptions)
     .values(
         {
             name: bindparam(name)
             for name in subscriptions.c.keys()
-            if name not in ("extend_at", "written_day")
+            if name not in ("extend_at", "written_day", "historical_usage")
         }
     )
     .on_conflict_do_nothing()
