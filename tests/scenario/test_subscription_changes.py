@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 from cli.client import SuiteClient
@@ -20,21 +21,23 @@ from tally.rating.v1.plan_service_pb2 import (
     Timing,
 )
 from tally.rating.v1.rating_service_pb2 import RatePeriodRequest
-from tally.rating.v1.subscription_service_pb2 import (
+from tally.rating.v1.subscription_changes_pb2 import (
     ChangePlanRequest,
-    CreateSubscriptionRequest,
     FinalInvoice,
-    GetSubscriptionRequest,
-    ListBillingPeriodsRequest,
     MigrateSubscriptionsRequest,
     PauseSubscriptionRequest,
     ResumeSubscriptionRequest,
-    Subscription,
     SubscriptionPhase,
-    SubscriptionStatus,
-    TerminateSubscriptionRequest,
     UnusedFee,
     UpdateSubscriptionRequest,
+)
+from tally.rating.v1.subscription_service_pb2 import (
+    CreateSubscriptionRequest,
+    GetSubscriptionRequest,
+    ListBillingPeriodsRequest,
+    Subscription,
+    SubscriptionStatus,
+    TerminateSubscriptionRequest,
 )
 from tests.scenario.builders import record, sell, subscribe, usage
 from tests.suite import Suite
@@ -108,7 +111,7 @@ async def prices(client: SuiteClient, who: str = "acme") -> list[tuple[str, str,
 
 async def test_a_termination_with_each_option(suite: Suite) -> None:
     await suite.advance(day(2, 8))
-    options = {
+    options: dict[str, dict[str, Any]] = {
         "credit": {},
         "skip": {"unused_fee": UnusedFee.UNUSED_FEE_SKIP},
         "refund": {"unused_fee": UnusedFee.UNUSED_FEE_REFUND},

@@ -14,6 +14,7 @@ from services.rating.operations.migrating import Migration
 from services.rating.operations.plan_changes import Named, WantedPlan
 from services.rating.operations.settings_changes import Settings
 from services.rating.operations.subscriptions import Termination, TerminationTime
+from tally.rating.v1 import subscription_changes_pb2 as changes_pb
 from tally.rating.v1 import subscription_service_pb2 as pb
 
 
@@ -41,7 +42,7 @@ def parse_named(request: NamesSubscription) -> Named:
     return Named(subscription_id, etag)
 
 
-def parse_settings(request: pb.UpdateSubscriptionRequest) -> Settings:
+def parse_settings(request: changes_pb.UpdateSubscriptionRequest) -> Settings:
     """Read what is to change of a subscription.
 
     Raises:
@@ -61,7 +62,7 @@ def parse_settings(request: pb.UpdateSubscriptionRequest) -> Settings:
     return Settings(zone, default, metadata)
 
 
-def parse_wanted_plan(request: pb.ChangePlanRequest) -> WantedPlan:
+def parse_wanted_plan(request: changes_pb.ChangePlanRequest) -> WantedPlan:
     """Read which plan is asked for, and when.
 
     Raises:
@@ -79,7 +80,10 @@ def parse_wanted_plan(request: pb.ChangePlanRequest) -> WantedPlan:
         with faults.gathered():
             effective = PlanEffective(
                 parse_enum(
-                    request.effective, pb.PlanEffective, "effective", prefix="PLAN_EFFECTIVE_"
+                    request.effective,
+                    changes_pb.PlanEffective,
+                    "effective",
+                    prefix="PLAN_EFFECTIVE_",
                 )
             )
     at = None
@@ -91,7 +95,7 @@ def parse_wanted_plan(request: pb.ChangePlanRequest) -> WantedPlan:
     return WantedPlan(named, plan_code, request.plan_version, Change(effective, at))
 
 
-def parse_migration(request: pb.MigrateSubscriptionsRequest) -> Migration:
+def parse_migration(request: changes_pb.MigrateSubscriptionsRequest) -> Migration:
     """Read which subscriptions are to be migrated, and how.
 
     Raises:
@@ -107,7 +111,10 @@ def parse_migration(request: pb.MigrateSubscriptionsRequest) -> Migration:
     if request.effective:
         with faults.gathered():
             named = parse_enum(
-                request.effective, pb.PlanEffective, "effective", prefix="PLAN_EFFECTIVE_"
+                request.effective,
+                changes_pb.PlanEffective,
+                "effective",
+                prefix="PLAN_EFFECTIVE_",
             )
             effective = PlanEffective(named)
     if effective is PlanEffective.AT:
@@ -116,7 +123,7 @@ def parse_migration(request: pb.MigrateSubscriptionsRequest) -> Migration:
     if request.mode:
         with faults.gathered():
             mode = MigrationMode(
-                parse_enum(request.mode, pb.MigrationMode, "mode", prefix="MIGRATION_MODE_")
+                parse_enum(request.mode, changes_pb.MigrationMode, "mode", prefix="MIGRATION_MODE_")
             )
     faults.check()
     return Migration(
@@ -146,32 +153,39 @@ def parse_termination(
     if request.when:
         with faults.gathered():
             when = TerminationTime(
-                parse_enum(request.when, pb.TerminationTime, "when", prefix="TERMINATION_TIME_")
+                parse_enum(
+                    request.when, changes_pb.TerminationTime, "when", prefix="TERMINATION_TIME_"
+                )
             )
     given = request.HasField("end")
     if when is TerminationTime.AT and not given:
         faults.add("end", "is missing")
     if given and when in (TerminationTime.NOW, TerminationTime.PERIOD_END):
         faults.add("end", "goes with TERMINATION_TIME_AT only")
-    final_invoice = pb.FINAL_INVOICE_GENERATE
+    final_invoice = changes_pb.FINAL_INVOICE_GENERATE
     if request.final_invoice:
         with faults.gathered():
             parse_enum(
-                request.final_invoice, pb.FinalInvoice, "final_invoice", prefix="FINAL_INVOICE_"
+                request.final_invoice,
+                changes_pb.FinalInvoice,
+                "final_invoice",
+                prefix="FINAL_INVOICE_",
             )
             final_invoice = request.final_invoice
     unused_fee = UnusedFee.CREDIT
     if request.unused_fee:
         with faults.gathered():
             unused_fee = UnusedFee(
-                parse_enum(request.unused_fee, pb.UnusedFee, "unused_fee", prefix="UNUSED_FEE_")
+                parse_enum(
+                    request.unused_fee, changes_pb.UnusedFee, "unused_fee", prefix="UNUSED_FEE_"
+                )
             )
     with faults.gathered():
         etag = parse_text(request.etag, "etag", required=False)
     faults.check()
     how = Termination(
         when=when,
-        final_invoice=final_invoice != pb.FINAL_INVOICE_SKIP,
+        final_invoice=final_invoice != changes_pb.FINAL_INVOICE_SKIP,
         unused_fee=unused_fee,
         etag=etag,
     )

@@ -25,6 +25,7 @@ from services.rating.domain.overrides import NOTHING_OTHER
 from services.rating.domain.phases import PHASES_MAX, Phase
 from services.rating.domain.subscription import COLLECTION_DELAY_S, COLLECTION_DELAY_S_MAX
 from services.rating.operations.subscriptions import Wish
+from tally.rating.v1 import subscription_changes_pb2 as changes_pb
 from tally.rating.v1 import subscription_service_pb2 as pb
 
 METADATA_MAX, KEY_BYTES_MAX, TEXT_BYTES_MAX = 50, 64, 500
@@ -89,7 +90,9 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
     backfill = "bill"
     if request.backfill:
         with faults.gathered():
-            backfill = parse_enum(request.backfill, pb.Backfill, "backfill", prefix="BACKFILL_")
+            backfill = parse_enum(
+                request.backfill, changes_pb.Backfill, "backfill", prefix="BACKFILL_"
+            )
     faults.check()
     return Wish(
         subscription_id=subscription_id,
@@ -111,7 +114,9 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
     )
 
 
-def _parse_phases(messages: Sequence[pb.SubscriptionPhase], faults: Faults) -> tuple[Phase, ...]:
+def _parse_phases(
+    messages: Sequence[changes_pb.SubscriptionPhase], faults: Faults
+) -> tuple[Phase, ...]:
     """Read the plans that follow, noting `faults`."""
     if len(messages) > PHASES_MAX:
         faults.add("phases", f"{len(messages)} phases, at most {PHASES_MAX}")

@@ -38,6 +38,7 @@ from services.rating.operations.settings_changes import (
     resume_subscription,
     update_subscription,
 )
+from tally.rating.v1 import subscription_changes_pb2 as changes_pb
 from tally.rating.v1 import subscription_service_pb2 as pb
 from tally.rating.v1 import subscription_service_pb2_grpc
 
@@ -113,7 +114,7 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
         return answer
 
     async def ChangePlan(
-        self, request: pb.ChangePlanRequest, context: Context
+        self, request: changes_pb.ChangePlanRequest, context: Context
     ) -> pb.ChangePlanResponse:
         faults = Faults()
         with faults.gathered():
@@ -133,7 +134,7 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
         return answer
 
     async def CancelPlanChange(
-        self, request: pb.CancelPlanChangeRequest, context: Context
+        self, request: changes_pb.CancelPlanChangeRequest, context: Context
     ) -> pb.CancelPlanChangeResponse:
         wanted, named = _parse_change(request)
         now = self._clock.now()
@@ -142,7 +143,7 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
         return answer
 
     async def PauseSubscription(
-        self, request: pb.PauseSubscriptionRequest, context: Context
+        self, request: changes_pb.PauseSubscriptionRequest, context: Context
     ) -> pb.PauseSubscriptionResponse:
         faults = Faults()
         with faults.gathered():
@@ -157,7 +158,7 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
         return answer
 
     async def ResumeSubscription(
-        self, request: pb.ResumeSubscriptionRequest, context: Context
+        self, request: changes_pb.ResumeSubscriptionRequest, context: Context
     ) -> pb.ResumeSubscriptionResponse:
         wanted, named = _parse_change(request)
         now = self._clock.now()
@@ -166,7 +167,7 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
         return answer
 
     async def UpdateSubscription(
-        self, request: pb.UpdateSubscriptionRequest, context: Context
+        self, request: changes_pb.UpdateSubscriptionRequest, context: Context
     ) -> pb.UpdateSubscriptionResponse:
         faults = Faults()
         with faults.gathered():
@@ -180,8 +181,8 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
         return answer
 
     async def MigrateSubscriptions(
-        self, request: pb.MigrateSubscriptionsRequest, context: Context
-    ) -> AsyncIterator[pb.MigrateSubscriptionsResponse]:
+        self, request: changes_pb.MigrateSubscriptionsRequest, context: Context
+    ) -> AsyncIterator[changes_pb.MigrateSubscriptionsResponse]:
         migration = parse_migration(request)
         told = migrate_subscriptions(
             self._engine,
@@ -249,10 +250,10 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
 
 
 def _parse_change(
-    request: pb.CancelPlanChangeRequest
-    | pb.PauseSubscriptionRequest
-    | pb.ResumeSubscriptionRequest
-    | pb.UpdateSubscriptionRequest,
+    request: changes_pb.CancelPlanChangeRequest
+    | changes_pb.PauseSubscriptionRequest
+    | changes_pb.ResumeSubscriptionRequest
+    | changes_pb.UpdateSubscriptionRequest,
 ) -> tuple[Request, Named]:
     """Read the request of a command, and which subscription it is about."""
     faults = Faults()

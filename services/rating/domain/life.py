@@ -79,9 +79,7 @@ class Term:
         """
         for leg, following in zip(self.legs, [*self.legs[1:], None], strict=True):
             until = self.end if following is None else following.start
-            begins = leg.start
-            if leg.first_day < day:
-                begins = max(leg.start, local_midnight(day, leg.zone))
+            begins = max(leg.start, local_midnight(day, leg.zone))
             if until is None or begins < until:
                 return begins
         assert self.end is not None, "only what ends has a last instant"

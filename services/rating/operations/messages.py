@@ -23,6 +23,7 @@ from services.rating.operations.price_messages import (
 )
 from tally.rating.v1 import billing_period_pb2 as period_pb
 from tally.rating.v1 import plan_service_pb2 as plan_pb
+from tally.rating.v1 import subscription_changes_pb2 as changes_pb
 from tally.rating.v1 import subscription_service_pb2 as subscription_pb
 
 BILLING_TIMES = {
@@ -36,9 +37,7 @@ STATUSES = {
     each: subscription_pb.SubscriptionStatus.Value(f"SUBSCRIPTION_STATUS_{each.name}")
     for each in SubscriptionStatus
 }
-UNUSED_FEES = {
-    each: subscription_pb.UnusedFee.Value(f"UNUSED_FEE_{each.name}") for each in UnusedFee
-}
+UNUSED_FEES = {each: changes_pb.UnusedFee.Value(f"UNUSED_FEE_{each.name}") for each in UnusedFee}
 PERIOD_KINDS = {each: period_pb.PeriodKind.Value(f"PERIOD_KIND_{each.name}") for each in PeriodKind}
 PERIOD_STATUSES = {
     each: period_pb.PeriodStatus.Value(f"PERIOD_STATUS_{each.name}") for each in PeriodStatus
@@ -100,9 +99,9 @@ def subscription_message(subscription: Subscription) -> subscription_pb.Subscrip
         anchor_day=civil_date(subscription.anchor_day),
         etag=subscription.etag,
         unused_fee=UNUSED_FEES[subscription.unused_fee],
-        final_invoice=subscription_pb.FINAL_INVOICE_GENERATE
+        final_invoice=changes_pb.FINAL_INVOICE_GENERATE
         if subscription.final_invoice
-        else subscription_pb.FINAL_INVOICE_SKIP,
+        else changes_pb.FINAL_INVOICE_SKIP,
         metadata=dict(subscription.metadata),
         billed_from=None if billed_from is None else timestamp(billed_from),
     )

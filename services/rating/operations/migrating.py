@@ -28,7 +28,7 @@ from services.rating.operations.reconciling import announce_changed, store_chang
 from services.rating.store import plans as plan_store
 from services.rating.store import subscriptions as store
 from services.rating.store.catalog import change_catalog
-from tally.rating.v1 import subscription_service_pb2 as pb
+from tally.rating.v1 import subscription_changes_pb2 as changes_pb
 
 PAGE = 200
 
@@ -46,7 +46,7 @@ class Migration:
 
 async def migrate_subscriptions(
     engine: AsyncEngine, tenant: Tenant, wanted: Migration, *, now: datetime, validate_only: bool
-) -> AsyncGenerator[pb.MigrateSubscriptionsResponse, None]:
+) -> AsyncGenerator[changes_pb.MigrateSubscriptionsResponse, None]:
     """Migrate subscriptions in the order of their uids; tell of each.
 
     Raises:
@@ -82,7 +82,7 @@ async def _migrate(
     *,
     now: datetime,
     validate_only: bool,
-) -> pb.MigrateSubscriptionsResponse | None:
+) -> changes_pb.MigrateSubscriptionsResponse | None:
     """Migrate one subscription; None if it is not one of those that are."""
     async with begin_command(engine, tenant, validate_only=validate_only) as conn:
         await change_catalog(conn, tenant)
@@ -90,7 +90,7 @@ async def _migrate(
         if not _is_wanted(found, wanted, version):
             return None
         old = await plan_store.load_version(conn, tenant, found.plan_version_id)
-        told = pb.MigrateSubscriptionsResponse(
+        told = changes_pb.MigrateSubscriptionsResponse(
             subscription_id=found.subscription_id, from_version=found.plan_version
         )
         if wanted.mode is MigrationMode.REPRICE:

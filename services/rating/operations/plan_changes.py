@@ -35,6 +35,7 @@ from services.rating.store import legs as leg_store
 from services.rating.store import plans as plan_store
 from services.rating.store import subscriptions as store
 from services.rating.store.catalog import change_catalog
+from tally.rating.v1 import subscription_changes_pb2 as changes_pb
 from tally.rating.v1 import subscription_service_pb2 as pb
 
 
@@ -154,13 +155,13 @@ async def load_legs_of(
 
 async def load_terms(
     conn: AsyncConnection, tenant: Tenant, subscription: Subscription
-) -> list[pb.SubscriptionTerm]:
+) -> list[changes_pb.SubscriptionTerm]:
     """Return what a subscription was and will be on, oldest first."""
     legs = await load_legs_of(conn, tenant, subscription)
     ids = {leg.plan_version_id for leg in legs}
     names = await plan_store.load_names(conn, tenant, ids)
     return [
-        pb.SubscriptionTerm(
+        changes_pb.SubscriptionTerm(
             plan_code=names[leg.plan_version_id][0],
             plan_version=names[leg.plan_version_id][1],
             time_zone=leg.time_zone,

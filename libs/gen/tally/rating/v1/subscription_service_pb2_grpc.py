@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from tally.rating.v1 import subscription_changes_pb2 as tally_dot_rating_dot_v1_dot_subscription__changes__pb2
 from tally.rating.v1 import subscription_service_pb2 as tally_dot_rating_dot_v1_dot_subscription__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -52,27 +53,27 @@ class SubscriptionServiceStub:
                 _registered_method=True)
         self.ChangePlan = channel.unary_unary(
                 '/tally.rating.v1.SubscriptionService/ChangePlan',
-                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ChangePlanRequest.SerializeToString,
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__changes__pb2.ChangePlanRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ChangePlanResponse.FromString,
                 _registered_method=True)
         self.CancelPlanChange = channel.unary_unary(
                 '/tally.rating.v1.SubscriptionService/CancelPlanChange',
-                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.CancelPlanChangeRequest.SerializeToString,
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__changes__pb2.CancelPlanChangeRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.CancelPlanChangeResponse.FromString,
                 _registered_method=True)
         self.PauseSubscription = channel.unary_unary(
                 '/tally.rating.v1.SubscriptionService/PauseSubscription',
-                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionRequest.SerializeToString,
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__changes__pb2.PauseSubscriptionRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionResponse.FromString,
                 _registered_method=True)
         self.ResumeSubscription = channel.unary_unary(
                 '/tally.rating.v1.SubscriptionService/ResumeSubscription',
-                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionRequest.SerializeToString,
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__changes__pb2.ResumeSubscriptionRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionResponse.FromString,
                 _registered_method=True)
         self.UpdateSubscription = channel.unary_unary(
                 '/tally.rating.v1.SubscriptionService/UpdateSubscription',
-                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionRequest.SerializeToString,
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__changes__pb2.UpdateSubscriptionRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionResponse.FromString,
                 _registered_method=True)
         self.TerminateSubscription = channel.unary_unary(
@@ -82,8 +83,8 @@ class SubscriptionServiceStub:
                 _registered_method=True)
         self.MigrateSubscriptions = channel.unary_stream(
                 '/tally.rating.v1.SubscriptionService/MigrateSubscriptions',
-                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsRequest.SerializeToString,
-                response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsResponse.FromString,
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__changes__pb2.MigrateSubscriptionsRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_subscription__changes__pb2.MigrateSubscriptionsResponse.FromString,
                 _registered_method=True)
         self.UpdateFixedUnits = channel.unary_unary(
                 '/tally.rating.v1.SubscriptionService/UpdateFixedUnits',
@@ -273,27 +274,27 @@ def add_SubscriptionServiceServicer_to_server(servicer, server):
             ),
             'ChangePlan': grpc.unary_unary_rpc_method_handler(
                     servicer.ChangePlan,
-                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ChangePlanRequest.FromString,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__changes__pb2.ChangePlanRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ChangePlanResponse.SerializeToString,
             ),
             'CancelPlanChange': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelPlanChange,
-                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.CancelPlanChangeRequest.FromString,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__changes__pb2.CancelPlanChangeRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.CancelPlanChangeResponse.SerializeToString,
             ),
             'PauseSubscription': grpc.unary_unary_rpc_method_handler(
                     servicer.PauseSubscription,
-                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionRequest.FromString,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__changes__pb2.PauseSubscriptionRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionResponse.SerializeToString,
             ),
             'ResumeSubscription': grpc.unary_unary_rpc_method_handler(
                     servicer.ResumeSubscription,
-                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionRequest.FromString,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__changes__pb2.ResumeSubscriptionRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionResponse.SerializeToString,
             ),
             'UpdateSubscription': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateSubscription,
-                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionRequest.FromString,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__changes__pb2.UpdateSubscriptionRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionResponse.SerializeToString,
             ),
             'TerminateSubscription': grpc.unary_unary_rpc_method_handler(
@@ -303,8 +304,8 @@ def add_SubscriptionServiceServicer_to_server(servicer, server):
             ),
             'MigrateSubscriptions': grpc.unary_stream_rpc_method_handler(
                     servicer.MigrateSubscriptions,
-                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsRequest.FromString,
-                    response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsResponse.SerializeToString,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__changes__pb2.MigrateSubscriptionsRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_subscription__changes__pb2.MigrateSubscriptionsResponse.SerializeToString,
             ),
             'UpdateFixedUnits': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateFixedUnits,
@@ -429,7 +430,7 @@ class SubscriptionService:
             request,
             target,
             '/tally.rating.v1.SubscriptionService/ChangePlan',
-            tally_dot_rating_dot_v1_dot_subscription__service__pb2.ChangePlanRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__changes__pb2.ChangePlanRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_subscription__service__pb2.ChangePlanResponse.FromString,
             options,
             channel_credentials,
@@ -456,7 +457,7 @@ class SubscriptionService:
             request,
             target,
             '/tally.rating.v1.SubscriptionService/CancelPlanChange',
-            tally_dot_rating_dot_v1_dot_subscription__service__pb2.CancelPlanChangeRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__changes__pb2.CancelPlanChangeRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_subscription__service__pb2.CancelPlanChangeResponse.FromString,
             options,
             channel_credentials,
@@ -483,7 +484,7 @@ class SubscriptionService:
             request,
             target,
             '/tally.rating.v1.SubscriptionService/PauseSubscription',
-            tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__changes__pb2.PauseSubscriptionRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionResponse.FromString,
             options,
             channel_credentials,
@@ -510,7 +511,7 @@ class SubscriptionService:
             request,
             target,
             '/tally.rating.v1.SubscriptionService/ResumeSubscription',
-            tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__changes__pb2.ResumeSubscriptionRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionResponse.FromString,
             options,
             channel_credentials,
@@ -537,7 +538,7 @@ class SubscriptionService:
             request,
             target,
             '/tally.rating.v1.SubscriptionService/UpdateSubscription',
-            tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__changes__pb2.UpdateSubscriptionRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionResponse.FromString,
             options,
             channel_credentials,
@@ -591,8 +592,8 @@ class SubscriptionService:
             request,
             target,
             '/tally.rating.v1.SubscriptionService/MigrateSubscriptions',
-            tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsRequest.SerializeToString,
-            tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsResponse.FromString,
+            tally_dot_rating_dot_v1_dot_subscription__changes__pb2.MigrateSubscriptionsRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__changes__pb2.MigrateSubscriptionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

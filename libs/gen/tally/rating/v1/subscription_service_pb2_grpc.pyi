@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from tally.rating.v1 import subscription_changes_pb2 as _subscription_changes_pb2
 from tally.rating.v1 import subscription_service_pb2 as _subscription_service_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -49,7 +50,7 @@ class SubscriptionServiceStub:
     """Lists subscriptions by id.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
-    ChangePlan: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.ChangePlanRequest, _subscription_service_pb2.ChangePlanResponse]
+    ChangePlan: _grpc.UnaryUnaryMultiCallable[_subscription_changes_pb2.ChangePlanRequest, _subscription_service_pb2.ChangePlanResponse]
     """Puts a subscription on another plan, or another version of its plan: a new term begins, whose
     periods are counted from the same anchor day. The day of the change is the new plan's; unused
     days of fees in advance are given back as adjustments of the periods that billed them. What
@@ -61,13 +62,13 @@ class SubscriptionServiceStub:
     ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
-    CancelPlanChange: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.CancelPlanChangeRequest, _subscription_service_pb2.CancelPlanChangeResponse]
+    CancelPlanChange: _grpc.UnaryUnaryMultiCallable[_subscription_changes_pb2.CancelPlanChangeRequest, _subscription_service_pb2.CancelPlanChangeResponse]
     """Takes back all changes of a subscription's plan that lie ahead, if there are any.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
     FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended, ABORTED/ETAG_MISMATCH,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
-    PauseSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.PauseSubscriptionRequest, _subscription_service_pb2.PauseSubscriptionResponse]
+    PauseSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_changes_pb2.PauseSubscriptionRequest, _subscription_service_pb2.PauseSubscriptionResponse]
     """Pauses a subscription from now on: its events count nowhere, days on which it is paused all day
     cost nothing, its calendar goes on. Fees in advance are given back for them when it goes on.
     What recurring meters hold stays. One that is paused only gets the new time to go on.
@@ -75,13 +76,13 @@ class SubscriptionServiceStub:
     not started, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once
     it has ended, ABORTED/ETAG_MISMATCH, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
-    ResumeSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.ResumeSubscriptionRequest, _subscription_service_pb2.ResumeSubscriptionResponse]
+    ResumeSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_changes_pb2.ResumeSubscriptionRequest, _subscription_service_pb2.ResumeSubscriptionResponse]
     """Lets a paused subscription go on, now; one that is not paused stays as it is.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
     FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended, ABORTED/ETAG_MISMATCH,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
-    UpdateSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateSubscriptionRequest, _subscription_service_pb2.UpdateSubscriptionResponse]
+    UpdateSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_changes_pb2.UpdateSubscriptionRequest, _subscription_service_pb2.UpdateSubscriptionResponse]
     """Changes settings of a subscription. Another zone acts at once: the present period goes on to
     its end in the new zone, and a day that has begun is not repeated.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
@@ -96,7 +97,7 @@ class SubscriptionServiceStub:
     FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ABORTED/ETAG_MISMATCH,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
-    MigrateSubscriptions: _grpc.UnaryStreamMultiCallable[_subscription_service_pb2.MigrateSubscriptionsRequest, _subscription_service_pb2.MigrateSubscriptionsResponse]
+    MigrateSubscriptions: _grpc.UnaryStreamMultiCallable[_subscription_changes_pb2.MigrateSubscriptionsRequest, _subscription_changes_pb2.MigrateSubscriptionsResponse]
     """Puts the subscriptions of a plan on another version of it, each in a transaction of its own, and
     tells of each as it is done. What is on that version already stays: a call that broke off is
     made again. What is paused or has ended stays, too.
@@ -150,7 +151,7 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     """Lists subscriptions by id.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
-    ChangePlan: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.ChangePlanRequest, _subscription_service_pb2.ChangePlanResponse]  # type: ignore[assignment]
+    ChangePlan: _aio.UnaryUnaryMultiCallable[_subscription_changes_pb2.ChangePlanRequest, _subscription_service_pb2.ChangePlanResponse]  # type: ignore[assignment]
     """Puts a subscription on another plan, or another version of its plan: a new term begins, whose
     periods are counted from the same anchor day. The day of the change is the new plan's; unused
     days of fees in advance are given back as adjustments of the periods that billed them. What
@@ -162,13 +163,13 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
-    CancelPlanChange: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.CancelPlanChangeRequest, _subscription_service_pb2.CancelPlanChangeResponse]  # type: ignore[assignment]
+    CancelPlanChange: _aio.UnaryUnaryMultiCallable[_subscription_changes_pb2.CancelPlanChangeRequest, _subscription_service_pb2.CancelPlanChangeResponse]  # type: ignore[assignment]
     """Takes back all changes of a subscription's plan that lie ahead, if there are any.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
     FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended, ABORTED/ETAG_MISMATCH,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
-    PauseSubscription: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.PauseSubscriptionRequest, _subscription_service_pb2.PauseSubscriptionResponse]  # type: ignore[assignment]
+    PauseSubscription: _aio.UnaryUnaryMultiCallable[_subscription_changes_pb2.PauseSubscriptionRequest, _subscription_service_pb2.PauseSubscriptionResponse]  # type: ignore[assignment]
     """Pauses a subscription from now on: its events count nowhere, days on which it is paused all day
     cost nothing, its calendar goes on. Fees in advance are given back for them when it goes on.
     What recurring meters hold stays. One that is paused only gets the new time to go on.
@@ -176,13 +177,13 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     not started, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once
     it has ended, ABORTED/ETAG_MISMATCH, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
-    ResumeSubscription: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.ResumeSubscriptionRequest, _subscription_service_pb2.ResumeSubscriptionResponse]  # type: ignore[assignment]
+    ResumeSubscription: _aio.UnaryUnaryMultiCallable[_subscription_changes_pb2.ResumeSubscriptionRequest, _subscription_service_pb2.ResumeSubscriptionResponse]  # type: ignore[assignment]
     """Lets a paused subscription go on, now; one that is not paused stays as it is.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
     FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended, ABORTED/ETAG_MISMATCH,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
-    UpdateSubscription: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateSubscriptionRequest, _subscription_service_pb2.UpdateSubscriptionResponse]  # type: ignore[assignment]
+    UpdateSubscription: _aio.UnaryUnaryMultiCallable[_subscription_changes_pb2.UpdateSubscriptionRequest, _subscription_service_pb2.UpdateSubscriptionResponse]  # type: ignore[assignment]
     """Changes settings of a subscription. Another zone acts at once: the present period goes on to
     its end in the new zone, and a day that has begun is not repeated.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
@@ -197,7 +198,7 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ABORTED/ETAG_MISMATCH,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
-    MigrateSubscriptions: _aio.UnaryStreamMultiCallable[_subscription_service_pb2.MigrateSubscriptionsRequest, _subscription_service_pb2.MigrateSubscriptionsResponse]  # type: ignore[assignment]
+    MigrateSubscriptions: _aio.UnaryStreamMultiCallable[_subscription_changes_pb2.MigrateSubscriptionsRequest, _subscription_changes_pb2.MigrateSubscriptionsResponse]  # type: ignore[assignment]
     """Puts the subscriptions of a plan on another version of it, each in a transaction of its own, and
     tells of each as it is done. What is on that version already stays: a call that broke off is
     made again. What is paused or has ended stays, too.
@@ -270,7 +271,7 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ChangePlan(
         self,
-        request: _subscription_service_pb2.ChangePlanRequest,
+        request: _subscription_changes_pb2.ChangePlanRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_subscription_service_pb2.ChangePlanResponse, _abc.Awaitable[_subscription_service_pb2.ChangePlanResponse]]:
         """Puts a subscription on another plan, or another version of its plan: a new term begins, whose
@@ -288,7 +289,7 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def CancelPlanChange(
         self,
-        request: _subscription_service_pb2.CancelPlanChangeRequest,
+        request: _subscription_changes_pb2.CancelPlanChangeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_subscription_service_pb2.CancelPlanChangeResponse, _abc.Awaitable[_subscription_service_pb2.CancelPlanChangeResponse]]:
         """Takes back all changes of a subscription's plan that lie ahead, if there are any.
@@ -300,7 +301,7 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def PauseSubscription(
         self,
-        request: _subscription_service_pb2.PauseSubscriptionRequest,
+        request: _subscription_changes_pb2.PauseSubscriptionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_subscription_service_pb2.PauseSubscriptionResponse, _abc.Awaitable[_subscription_service_pb2.PauseSubscriptionResponse]]:
         """Pauses a subscription from now on: its events count nowhere, days on which it is paused all day
@@ -314,7 +315,7 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ResumeSubscription(
         self,
-        request: _subscription_service_pb2.ResumeSubscriptionRequest,
+        request: _subscription_changes_pb2.ResumeSubscriptionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_subscription_service_pb2.ResumeSubscriptionResponse, _abc.Awaitable[_subscription_service_pb2.ResumeSubscriptionResponse]]:
         """Lets a paused subscription go on, now; one that is not paused stays as it is.
@@ -326,7 +327,7 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def UpdateSubscription(
         self,
-        request: _subscription_service_pb2.UpdateSubscriptionRequest,
+        request: _subscription_changes_pb2.UpdateSubscriptionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_subscription_service_pb2.UpdateSubscriptionResponse, _abc.Awaitable[_subscription_service_pb2.UpdateSubscriptionResponse]]:
         """Changes settings of a subscription. Another zone acts at once: the present period goes on to
@@ -353,9 +354,9 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def MigrateSubscriptions(
         self,
-        request: _subscription_service_pb2.MigrateSubscriptionsRequest,
+        request: _subscription_changes_pb2.MigrateSubscriptionsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_subscription_service_pb2.MigrateSubscriptionsResponse], _abc.AsyncIterator[_subscription_service_pb2.MigrateSubscriptionsResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_subscription_changes_pb2.MigrateSubscriptionsResponse], _abc.AsyncIterator[_subscription_changes_pb2.MigrateSubscriptionsResponse]]:
         """Puts the subscriptions of a plan on another version of it, each in a transaction of its own, and
         tells of each as it is done. What is on that version already stays: a call that broke off is
         made again. What is paused or has ended stays, too.
