@@ -171,3 +171,9 @@ def test_what_no_line_holds_waits_unless_it_was_given_back_by_hand() -> None:
     disputed = billed(1, amount_fee(100), notes=[NoteItem(line_id, 60)])
     assert given((amount_fee(-100),), disputed, by_hand=60) == [[40]]
     assert given((amount_fee(-101),), disputed, by_hand=60) is None
+
+
+def test_lines_below_zero_leave_less_room_for_what_is_given_back() -> None:
+    close = billed(1, amount_fee(100, code="a"), amount_fee(-30, code="b"))
+    assert given((amount_fee(-70, code="a"),), close) == [[70, 0]]
+    assert given((amount_fee(-71, code="a"),), close) is None
