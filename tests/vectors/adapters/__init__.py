@@ -3,6 +3,7 @@
 from tests.vectors.adapters import (
     anniversaries,
     charges,
+    credit_notes,
     expression,
     filters,
     instant,
@@ -35,6 +36,7 @@ ADAPTERS: dict[str, Adapter] = {
     "charge_percentage": charges.price_percentage,
     "charge_standard": charges.price_charge,
     "charge_volume": charges.price_charge,
+    "credit_notes": credit_notes.credit_note,
     "current_usage_scenarios": scenarios.run_scenario,
     "days_between": units.count_days,
     "expression": expression.evaluate_one,
