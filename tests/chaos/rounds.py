@@ -127,7 +127,8 @@ class Round:
         self.outcome.counts = (
             f"{len(log.events)} + {len(flood.memory.acknowledged)} events,"
             f" {len(books.invoices)} invoices of {len(lines)} lines"
-            f" ({late} late, {len(early_lines(books))} early), {len(books.fees)} fees"
+            f" ({late} late, {len(early_lines(books))} early), {len(books.notes)} credit notes,"
+            f" {len(books.fees)} fees"
             f" ({sum(one.payment == 'succeeded' for one in books.fees)} paid),"
             f" {sum(len(one) for one in books.units.values())} unit changes,"
             f" {sum(len(one.entries) for one in books.wallets)} entries,"

@@ -28,6 +28,7 @@ DONE = [
     "charge_percentage",
     "charge_standard",
     "charge_volume",
+    "credit_notes",
     "current_usage_scenarios",
     "days_between",
     "expression",

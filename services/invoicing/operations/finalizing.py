@@ -37,7 +37,15 @@ from services.invoicing.domain.party import BillingEntity, ZeroInvoices
 from services.invoicing.operations.drafting import load_taxes
 from services.invoicing.operations.gathering import decide_adjustments
 from services.invoicing.operations.messages import invoice_message
-from services.invoicing.store import invoices, late, note_applications, parties, parts, series
+from services.invoicing.store import (
+    gathering,
+    invoices,
+    late,
+    note_applications,
+    parties,
+    parts,
+    series,
+)
 from services.invoicing.store.late import Adjustment
 from tally.invoicing.v1.events_pb2 import InvoiceFinalized
 
@@ -152,6 +160,9 @@ async def take_adjustments(
     The notes of all invoices are made at once: others wait for their numbers.
     """
     adjusted = [each for one in priced for each in one.adjusted]
+    if not adjusted:
+        return {one.invoice_id: [] for one in priced}
+    await gathering.lock_late(conn, tenant, {one.period_id for one in adjusted})
     freezing = [one.invoice_id for one in priced]
     lines = await decide_adjustments(conn, tenant, adjusted, now=now, freezing=freezing)
     billable = {(one.period_id, one.sequence) for one in lines}

@@ -40,7 +40,9 @@ async def settle(
 ) -> None:
     """Decide what becomes of rating's answers, save those that an invoice has claimed meanwhile."""
     async with begin(engine, tenant) as conn:
-        mine = await gathering.lock_undecided(conn, tenant, {one.period_id for one in rated})
+        period_ids = {one.period_id for one in rated}
+        await gathering.lock_late(conn, tenant, period_ids)
+        mine = await gathering.load_still_undecided(conn, tenant, period_ids)
         undecided = [one for one in rated if (one.period_id, one.sequence) in mine]
         lines = await decide_adjustments(conn, tenant, undecided, now=now)
         await late.save_adjustments(conn, tenant, lines, now=now)
@@ -54,7 +56,10 @@ async def decide_adjustments(
     now: datetime,
     freezing: Collection[UUID] = (),
 ) -> list[RatedPeriod]:
-    """Make credit notes of those below zero, and return those that are to be billed."""
+    """Make credit notes of those below zero, and return those that are to be billed.
+
+    Their late periods are locked.
+    """
     negative = [one for one in adjusted if one.amount_minor < 0]
     decided = await credit_adjustments(conn, tenant, negative, now=now, freezing=freezing)
     for one, covered in decided.notes:

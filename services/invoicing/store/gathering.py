@@ -91,13 +91,20 @@ async def load_undecided(conn: AsyncConnection, of_customer: dict[str, Any]) -> 
     return [adjustment_of(row) for row in await conn.execute(ordered)]
 
 
-async def lock_undecided(
-    conn: AsyncConnection, tenant: Tenant, period_ids: Collection[UUID]
-) -> set[tuple[UUID, int]]:
-    """Lock late periods in id order; return which of their adjustments are still undecided."""
+async def lock_late(conn: AsyncConnection, tenant: Tenant, period_ids: Collection[UUID]) -> None:
+    """Lock late periods in id order: before the invoices that their adjustments are given back on.
+
+    They stay locked to the end of the transaction.
+    """
     which = among(late_periods.c.period_id, period_ids)
     late = select(late_periods.c.period_id).filter_by(tenant=tenant).where(which)
     await conn.execute(late.order_by(late_periods.c.period_id).with_for_update())
+
+
+async def load_still_undecided(
+    conn: AsyncConnection, tenant: Tenant, period_ids: Collection[UUID]
+) -> set[tuple[UUID, int]]:
+    """Return which adjustments of locked late periods no one has decided or claimed."""
     of_periods = select(adjustments.c.period_id, adjustments.c.sequence).filter_by(tenant=tenant)
     undecided = of_periods.where(among(adjustments.c.period_id, period_ids), UNDECIDED)
     return {(row.period_id, row.sequence) for row in await conn.execute(undecided)}

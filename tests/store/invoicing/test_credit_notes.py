@@ -16,8 +16,9 @@ from libs.tenant import Tenant
 from services.invoicing.domain.credit_note import CreditNote, NoteStatus
 from services.invoicing.domain.invoice import Invoice
 from services.invoicing.domain.line import Fee, RatedPeriod
-from services.invoicing.operations import drafting, reading
+from services.invoicing.operations import drafting, finalizing, reading
 from services.invoicing.operations.drafting import ChangedUsage
+from services.invoicing.operations.finalizing import Priced
 from services.invoicing.operations.gathering import gather, settle
 from services.invoicing.store import gathering
 from services.invoicing.store.credit_notes import list_notes
@@ -109,6 +110,24 @@ async def test_a_note_pays_the_next_invoices_until_nothing_is_left(
     [left] = await notes(engine, tenant)
     assert (left.balance_minor, left.status) == (0, NoteStatus.CONSUMED)
     assert (await next_invoice(engine, tenant, 30, period=4)).credit_notes_minor == 0
+
+
+async def test_invoices_that_are_frozen_together_share_what_a_note_has(
+    engine: AsyncEngine, tenant: Tenant
+) -> None:
+    await billed(engine, tenant, amount_fee(100))
+    await late(engine, tenant)
+    await gathered(engine, tenant, amount_fee(-50))
+    priced = []
+    for place in (2, 3):
+        closed = rated([amount_fee(30)], period=place)
+        await announce(engine, tenant, [closed], due_at=NOW + place * DAY)
+        draft = await newest(engine, tenant)
+        priced.append(Priced(draft.invoice_id, [closed], [], trace_id=""))
+    made = await finalizing.freeze(engine, tenant, priced, now=NOW)
+    assert [claim.invoice.credit_notes_minor for claim in made] == [30, 20]
+    [note] = await notes(engine, tenant)
+    assert (note.balance_minor, note.status) == (0, NoteStatus.CONSUMED)
 
 
 async def test_what_an_invoice_gathers_is_a_note_that_pays_it(

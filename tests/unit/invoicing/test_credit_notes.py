@@ -27,6 +27,7 @@ from services.invoicing.domain.note_use import (
     settle,
     spread_notes,
 )
+from services.invoicing.domain.voiding import void_notes
 from tests.unit.invoicing.samples import amount_fee, rated
 
 FIRST, SECOND, OWN = UUID(int=1), UUID(int=2), UUID(int=3)
@@ -171,3 +172,18 @@ def test_what_no_line_holds_waits_unless_it_was_given_back_by_hand() -> None:
     disputed = billed(1, amount_fee(100), notes=[NoteItem(line_id, 60)])
     assert given((amount_fee(-100),), disputed, by_hand=60) == [[40]]
     assert given((amount_fee(-101),), disputed, by_hand=60) is None
+
+
+def test_lines_below_zero_leave_less_room_for_what_is_given_back() -> None:
+    close = billed(1, amount_fee(100, code="a"), amount_fee(-30, code="b"))
+    assert given((amount_fee(-70, code="a"),), close) == [[70, 0]]
+    assert given((amount_fee(-71, code="a"),), close) is None
+
+
+def test_of_a_voided_invoice_no_more_is_given_back_than_was_paid() -> None:
+    assert void_notes(1_200, 900, credit_minor=500, refund_minor=400) == (
+        Settlement(500, 400, 0),
+        300,
+    )
+    with pytest.raises(CreditExceedsInvoice, match="900 of 1200 is paid, 901 cannot"):
+        void_notes(1_200, 900, credit_minor=501, refund_minor=400)

@@ -3,13 +3,14 @@
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from uuid import UUID
 
 import pypdfium2
 import pytest
 
 from services.invoicing.document import formats
 from services.invoicing.document.render import render_invoice
-from services.invoicing.domain.invoice import Invoice
+from services.invoicing.domain.invoice import AppliedNote, Invoice
 from services.invoicing.domain.line import BreakdownRow, FeeKind
 from tests.unit.invoicing.samples import (
     BUYER,
@@ -54,6 +55,17 @@ def test_the_page_shows_number_parties_lines_and_totals() -> None:
     ):
         assert expected in page
     assert "DRAFT" not in page
+
+
+def test_credit_notes_stand_between_tax_and_prepaid_credits() -> None:
+    whole = finalized(billed([rated([amount_fee(10_000)])]), credits_minor=2_000)
+    note = AppliedNote(UUID(int=1), "INV-CN-201401-003", 5_000)
+    noted = replace(whole, notes=(note,), credit_notes_minor=5_000, total_minor=4_000)
+    [page] = pages(noted)
+    assert (
+        "GST 10% on A$100.00 A$10.00 Credit note INV-CN-201401-003 \N{MINUS SIGN}A$50.00"
+        " Paid from prepaid credits \N{MINUS SIGN}A$20.00 Total due A$40.00"
+    ) in page
 
 
 def test_steps_of_every_kind_of_price_are_named() -> None:

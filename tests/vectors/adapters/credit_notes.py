@@ -31,6 +31,7 @@ from services.invoicing.domain.note_use import (
     refundable_minor,
     settle,
 )
+from services.invoicing.domain.voiding import void_notes
 from services.rating.domain.calendar import BillingTime, Calendar, stretches
 from services.rating.domain.fee import base_fee
 from services.rating.domain.plan import Interval, IntervalUnit
@@ -46,6 +47,8 @@ def credit_note(given: Given) -> dict[str, Any]:
         return _one_note(given)
     if given.has("credit_note"):
         return _after_others(given)
+    if given.has("void"):
+        return _void(given.inner("invoice"), given.inner("void"))
     if given.has("on_termination_credit_note"):
         return _termination(given)
     invoice = given.inner("invoice")
@@ -174,6 +177,34 @@ def _termination(given: Given) -> dict[str, Any]:
         "refund_cents": parts.refund_minor,
         "credit_cents": parts.credit_minor,
         "offset_cents": parts.offset_minor,
+    }
+
+
+def _void(invoice: Given, asked: Given) -> dict[str, Any]:
+    whole = _invoice(invoice)
+    total = whole.subtotal_minor + whole.tax_minor
+    paid = int(invoice.value("paid_cents"))
+    _read(invoice, "status")
+    _read(asked, "generate_credit_note")
+    parts, rest = void_notes(
+        total,
+        paid,
+        credit_minor=int(asked.value("credit_cents")),
+        refund_minor=int(asked.value("refund_cents")),
+    )
+    note = {
+        "credit_cents": parts.credit_minor,
+        "refund_cents": parts.refund_minor,
+        "total_cents": parts.credit_minor + parts.refund_minor,
+        "credit_status": "available" if parts.credit_minor else "consumed",
+        "status": "finalized",
+    }
+    voided = {"refund_cents": 0, "total_cents": rest, "credit_status": "voided"}
+    notes = [note, voided | {"status": "finalized"}] if rest else [note]
+    return {
+        "invoice_status": "voided",
+        "payment_status": "succeeded" if paid == total else "pending",
+        "credit_notes": notes,
     }
 
 
