@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from libs.tenant import Tenant
 from services.ingest.domain.columns import Selection, decode
-from services.ingest.domain.event import Event, LoggedEvent, Unreadable
+from services.ingest.domain.event import Event, LoggedEvent, PropertyValue, Unreadable
 from services.ingest.domain.number import Number
 from services.ingest.domain.texts import laid_out
 from services.ingest.domain.uuids import find_uuids, uuid_texts
@@ -101,7 +101,8 @@ def matches(entry: LoggedEvent, chosen: Selection) -> bool:
     )
 
 
-def value_of(value: object) -> object:
+def value_of(value: PropertyValue) -> str | Decimal | bool:
+    assert not isinstance(value, Unreadable)
     return decimal_of(value) if isinstance(value, Number) else value
 
 

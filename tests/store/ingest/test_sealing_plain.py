@@ -10,7 +10,12 @@ from libs.tenant import Tenant
 from services.ingest.domain.candidates import Submission
 from services.ingest.domain.verdicts import Judgement, Verdict
 from services.ingest.operations.sealing import SHARD, Sealed, _read_group, _seal, encode_slices
-from services.ingest.operations.sealing_plain import NotPlain, may_be_plain, seal_plain
+from services.ingest.operations.sealing_plain import (
+    PLAIN_EVENTS_MAX,
+    NotPlain,
+    may_be_plain,
+    seal_plain,
+)
 from tests.store.ingest.conftest import Log
 from tests.unit.ingest.events import OTHER_TENANT, TENANT, event, submission
 
@@ -106,7 +111,7 @@ async def test_a_repeat_is_plain_and_names_the_segment_of_the_first(log: Log) ->
         [submission(event("new"), event("a", type="other"))],
         [submission(event("new")), submission(event("new", type="other"))],
         [submission(event("new"), event("a", type="other"), atomic=True)],
-        [submission(*(event(f"new{n}") for n in range(257)))],
+        [submission(*(event(f"new{n}") for n in range(PLAIN_EVENTS_MAX + 1)))],
     ],
     ids=["bad", "conflict", "conflict within", "atomic", "many"],
 )
