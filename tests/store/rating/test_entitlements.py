@@ -164,8 +164,7 @@ async def test_distinct_values_and_recurring_meters_are_counted_as_usage_is(worl
     await world.subscribe("acme", plan="team")
     for user in ("a", "b", "a"):
         await world.fold(an_event("acme", NOON, type_="users", u=user))
-    gone = {"u": "b", "operation_type": "remove"}
-    await world.fold(an_event("acme", NOON, type_="users", **gone))
+    await world.fold(an_event("acme", NOON, type_="users", u="b", operation_type="remove"))
     await world.fold(an_event("acme", NOON, type_="seats", n=Decimal(3)))
     users, seats = await ask(world, "users", "seats")
     assert (users.used, seats.used) == ("1", "3"), "b has gone"
