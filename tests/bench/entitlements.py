@@ -14,15 +14,12 @@ from tally.rating.v1.entitlement_service_pb2 import (
     CreateFeatureRequest,
     Entitlement,
     EntitlementSubject,
-    Feature,
     LimitKind,
     LimitReset,
-    Privilege,
-    PrivilegeType,
-    PrivilegeValue,
     SetPlanEntitlementsRequest,
     UsageLimit,
 )
+from tally.rating.v1.feature_pb2 import Feature, Privilege, PrivilegeType, PrivilegeValue
 from tally.rating.v1.usage_service_pb2 import GetUsageRequest
 from tests.bench import machine
 from tests.bench.workload import METERS, customer

@@ -20,15 +20,12 @@ from tally.rating.v1.entitlement_service_pb2 import (
     CreateFeatureRequest,
     Entitlement,
     EntitlementSubject,
-    Feature,
     LimitKind,
     LimitReset,
-    Privilege,
-    PrivilegeType,
-    PrivilegeValue,
     SetPlanEntitlementsRequest,
     UsageLimit,
 )
+from tally.rating.v1.feature_pb2 import Feature, Privilege, PrivilegeType, PrivilegeValue
 from tally.rating.v1.meter_service_pb2 import Aggregation
 from tests.scenario.builders import sell, subscribe, usage
 from tests.suite import Suite

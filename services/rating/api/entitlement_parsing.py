@@ -20,6 +20,7 @@ from services.rating.domain.meter import repeats
 from services.rating.domain.metered_limit import Limit, LimitKind, LimitReset, Rollover
 from services.rating.operations.checking import Question, Subject
 from tally.rating.v1 import entitlement_service_pb2 as pb
+from tally.rating.v1 import feature_pb2 as feature_pb
 
 PRIVILEGES_MAX = 50
 OPTIONS_MAX = 100
@@ -129,7 +130,7 @@ def parse_checks(request: pb.CheckEntitlementsRequest) -> Question:
     return Question(subjects, list(request.feature_codes), wanted, request.omit_privileges)
 
 
-def _parse_privilege(message: pb.Privilege, path: str) -> Privilege:
+def _parse_privilege(message: feature_pb.Privilege, path: str) -> Privilege:
     faults = Faults()
     with faults.gathered():
         parse_code(message.code, f"{path}.code")
@@ -137,7 +138,9 @@ def _parse_privilege(message: pb.Privilege, path: str) -> Privilege:
         parse_text(message.name, f"{path}.name", required=False)
     kind = ""
     with faults.gathered():
-        kind = parse_enum(message.type, pb.PrivilegeType, f"{path}.type", prefix="PRIVILEGE_TYPE_")
+        kind = parse_enum(
+            message.type, feature_pb.PrivilegeType, f"{path}.type", prefix="PRIVILEGE_TYPE_"
+        )
     with faults.gathered():
         if kind == PrivilegeType.SELECT:
             _check_count(message.options, f"{path}.options", OPTIONS_MAX, least=1)
@@ -188,7 +191,7 @@ def _parse_override(message: pb.EntitlementOverride, path: str) -> Override:
     return Override(code, message.removed, values, limit, message.unlimited)
 
 
-def _parse_values(messages: Sequence[pb.PrivilegeValue], path: str) -> dict[str, Value]:
+def _parse_values(messages: Sequence[feature_pb.PrivilegeValue], path: str) -> dict[str, Value]:
     faults = Faults()
     _check_count(messages, path, PRIVILEGES_MAX)
     values: dict[str, Value] = {}
@@ -202,7 +205,7 @@ def _parse_values(messages: Sequence[pb.PrivilegeValue], path: str) -> dict[str,
     return values
 
 
-def _parse_value(message: pb.PrivilegeValue, path: str) -> Value:
+def _parse_value(message: feature_pb.PrivilegeValue, path: str) -> Value:
     match message.WhichOneof("value"):
         case "flag":
             return message.flag

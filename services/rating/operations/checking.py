@@ -35,6 +35,7 @@ from services.rating.store import entitlements as store
 from services.rating.store.entitled import Active, find_active
 from services.rating.store.meters import load_meters
 from tally.rating.v1 import entitlement_service_pb2 as pb
+from tally.rating.v1 import feature_pb2 as feature_pb
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ class _Writer:
     question: Question
     _common: dict[tuple[str, str], pb.EntitlementCheck] = field(default_factory=dict)
     _standings: dict[Key, pb.EntitlementCheck] = field(default_factory=dict)
-    _values: dict[tuple[str, str], list[pb.PrivilegeValue]] = field(default_factory=dict)
+    _values: dict[tuple[str, str], list[feature_pb.PrivilegeValue]] = field(default_factory=dict)
 
     def answer(self, feature: Feature, active: Sequence[Active]) -> pb.EntitlementCheck:
         """Return what the active subscriptions of a subject allow of `feature`."""
@@ -192,7 +193,7 @@ class _Writer:
 
     def _privileges(
         self, feature: Feature, given: Sequence[tuple[Active, Entitlement]]
-    ) -> list[pb.PrivilegeValue]:
+    ) -> list[feature_pb.PrivilegeValue]:
         active, has = given[0]
         plan_code = active.subscription.plan_code
         if len(given) > 1 or has is not self.loaded.of_plans[plan_code].get(feature.code):

@@ -17,16 +17,19 @@ from services.rating.domain.entitlement import (
 )
 from services.rating.domain.metered_limit import Limit, LimitKind, LimitReset, Reason, Standing
 from tally.rating.v1 import entitlement_service_pb2 as pb
+from tally.rating.v1 import feature_pb2 as feature_pb
 
-TYPES = {one: pb.PrivilegeType.Value(f"PRIVILEGE_TYPE_{one.upper()}") for one in PrivilegeType}
+TYPES = {
+    one: feature_pb.PrivilegeType.Value(f"PRIVILEGE_TYPE_{one.upper()}") for one in PrivilegeType
+}
 KINDS = {one: pb.LimitKind.Value(f"LIMIT_KIND_{one.upper()}") for one in LimitKind}
 RESETS = {one: pb.LimitReset.Value(f"LIMIT_RESET_{one.upper()}") for one in LimitReset}
 REASONS = {one: pb.CheckReason.Value(f"CHECK_REASON_{one.upper()}") for one in Reason}
 
 
-def feature_message(feature: Feature) -> pb.Feature:
+def feature_message(feature: Feature) -> feature_pb.Feature:
     """Write a feature."""
-    return pb.Feature(
+    return feature_pb.Feature(
         code=feature.code,
         name=feature.name,
         privileges=[_privilege_message(one) for one in feature.privileges],
@@ -56,7 +59,7 @@ def override_message(override: Override) -> pb.EntitlementOverride:
     )
 
 
-def value_messages(values: Mapping[str, Value]) -> list[pb.PrivilegeValue]:
+def value_messages(values: Mapping[str, Value]) -> list[feature_pb.PrivilegeValue]:
     """Write values of privileges, given by code."""
     return [_value_message(code, value) for code, value in values.items()]
 
@@ -74,8 +77,8 @@ def standing_message(standing: Standing) -> pb.EntitlementCheck:
     )
 
 
-def _privilege_message(privilege: Privilege) -> pb.Privilege:
-    return pb.Privilege(
+def _privilege_message(privilege: Privilege) -> feature_pb.Privilege:
+    return feature_pb.Privilege(
         code=privilege.code,
         name=privilege.name,
         type=TYPES[privilege.type],
@@ -83,16 +86,16 @@ def _privilege_message(privilege: Privilege) -> pb.Privilege:
     )
 
 
-def _value_message(code: str, value: Value) -> pb.PrivilegeValue:
+def _value_message(code: str, value: Value) -> feature_pb.PrivilegeValue:
     match value:
         case bool():
-            return pb.PrivilegeValue(privilege_code=code, flag=value)
+            return feature_pb.PrivilegeValue(privilege_code=code, flag=value)
         case int():
-            return pb.PrivilegeValue(privilege_code=code, integer=value)
+            return feature_pb.PrivilegeValue(privilege_code=code, integer=value)
         case Decimal():
-            return pb.PrivilegeValue(privilege_code=code, decimal=decimal_text(value))
+            return feature_pb.PrivilegeValue(privilege_code=code, decimal=decimal_text(value))
         case str():
-            return pb.PrivilegeValue(privilege_code=code, text=value)
+            return feature_pb.PrivilegeValue(privilege_code=code, text=value)
 
 
 def _limit_message(limit: Limit | None) -> pb.UsageLimit | None:

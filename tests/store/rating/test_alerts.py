@@ -28,6 +28,7 @@ from services.rating.operations.idling import check_idle
 from services.rating.operations.reattributing import reattribute_next
 from services.rating.operations.subscriptions import terminate_subscription
 from services.rating.operations.transitions import extend_due
+from services.rating.store.watched import note_changed
 from tally.rating.v1 import events_pb2
 from tests.store.rating.conftest import (
     JANUARY,
@@ -132,6 +133,8 @@ async def test_what_has_fallen_back_is_told_again(world: World) -> None:
     await call(world, 2)
     assert await look(world) == 1
     await world.fold_slice(world.correct(place_of(world.log[0]), None))
+    async with begin_worker(world.worker) as conn:
+        await note_changed(conn, [(TENANT, "acme")])
     assert await look(world) == 0, "its usage is not whole: it has not fallen to nothing"
     assert await reattribute_next(world.worker, world)
     assert await look(world) == 1, "the falling one"

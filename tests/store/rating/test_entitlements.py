@@ -37,6 +37,7 @@ from tests.store.rating.conftest import (
     an_event,
     instant,
 )
+from tests.store.rating.test_rebuilding import execute
 
 NOON = instant("2024-01-10 12:00")
 SUPPORT = Privilege("support", "support", PrivilegeType.SELECT, ("mail", "phone"))
@@ -163,9 +164,10 @@ async def test_distinct_values_and_recurring_meters_are_counted_as_usage_is(worl
     await world.subscribe("acme", plan="team")
     for user in ("a", "b", "a"):
         await world.fold(an_event("acme", NOON, type_="users", u=user))
+    await world.fold(an_event("acme", NOON, type_="users", u="b", operation_type="remove"))
     await world.fold(an_event("acme", NOON, type_="seats", n=Decimal(3)))
     users, seats = await ask(world, "users", "seats")
-    assert (users.used, seats.used) == ("2", "3")
+    assert (users.used, seats.used) == ("1", "3"), "b has gone"
     users, seats = await ask(world, "users", "seats", now=instant("2024-02-05 00:00"))
     assert (users.used, seats.used) == ("0", "3"), "seats stay until they are taken away"
 
@@ -239,6 +241,21 @@ async def test_a_plan_that_does_not_count_the_meter_cannot_limit_it(world: World
     await world.subscribe("acme")
     with pytest.raises(MeterNotCounted):
         await override(world, Override("api", limit=limit(5)))
+
+
+async def test_use_that_a_version_does_not_have_counted_is_not_known(world: World) -> None:
+    await world.create_meter("other", Aggregation.COUNT)
+    await world.create_plan("old", [a_charge("other", "1")])
+    await create(world, "api", meter="calls")
+    await give(world, Entitlement("api", limit=limit(5)))
+    # As after a newer version of the plan, which charges calls, was given the limit.
+    await execute(
+        world,
+        "INSERT INTO plan_entitlements SELECT tenant, 'old', feature_code, privileges, usage_limit"
+        " FROM plan_entitlements",
+    )
+    await world.subscribe("acme", plan="old")
+    assert shown((await ask(world))[0])[:2] == (False, "USAGE_NOT_KNOWN")
 
 
 async def test_limits_and_values_must_fit_the_feature(world: World) -> None:

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from tally.rating.v1 import feature_pb2 as _feature_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -19,42 +20,6 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
-
-class _PrivilegeType:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _PrivilegeTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PrivilegeType.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    PRIVILEGE_TYPE_UNSPECIFIED: _PrivilegeType.ValueType  # 0
-    """Refused."""
-    PRIVILEGE_TYPE_BOOLEAN: _PrivilegeType.ValueType  # 1
-    """True or false."""
-    PRIVILEGE_TYPE_INTEGER: _PrivilegeType.ValueType  # 2
-    """A whole number."""
-    PRIVILEGE_TYPE_DECIMAL: _PrivilegeType.ValueType  # 3
-    """A decimal."""
-    PRIVILEGE_TYPE_TEXT: _PrivilegeType.ValueType  # 4
-    """Any text."""
-    PRIVILEGE_TYPE_SELECT: _PrivilegeType.ValueType  # 5
-    """One of its options."""
-
-class PrivilegeType(_PrivilegeType, metaclass=_PrivilegeTypeEnumTypeWrapper):
-    """What a privilege is."""
-
-PRIVILEGE_TYPE_UNSPECIFIED: PrivilegeType.ValueType  # 0
-"""Refused."""
-PRIVILEGE_TYPE_BOOLEAN: PrivilegeType.ValueType  # 1
-"""True or false."""
-PRIVILEGE_TYPE_INTEGER: PrivilegeType.ValueType  # 2
-"""A whole number."""
-PRIVILEGE_TYPE_DECIMAL: PrivilegeType.ValueType  # 3
-"""A decimal."""
-PRIVILEGE_TYPE_TEXT: PrivilegeType.ValueType  # 4
-"""Any text."""
-PRIVILEGE_TYPE_SELECT: PrivilegeType.ValueType  # 5
-"""One of its options."""
-Global___PrivilegeType: _TypeAlias = PrivilegeType  # noqa: Y015
 
 class _LimitKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -155,132 +120,6 @@ of dimension values to be looked up quickly.
 Global___CheckReason: _TypeAlias = CheckReason  # noqa: Y015
 
 @_typing.final
-class Privilege(_message.Message):
-    """Something that a feature allows to a degree, like "seats" or "support"."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CODE_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    TYPE_FIELD_NUMBER: _builtins.int
-    OPTIONS_FIELD_NUMBER: _builtins.int
-    code: _builtins.str
-    """Unique in its feature: 1 to 128 of A-Z a-z 0-9 _ . : - with a letter or digit first."""
-    name: _builtins.str
-    """For people; empty on creation: the code. At most 255 bytes."""
-    type: Global___PrivilegeType.ValueType
-    """Which values it has."""
-    @_builtins.property
-    def options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Of SELECT, and of it alone: 1 to 100 different ones of 1 to 255 bytes, the least generous first."""
-
-    def __init__(
-        self,
-        *,
-        code: _builtins.str = ...,
-        name: _builtins.str = ...,
-        type: Global___PrivilegeType.ValueType = ...,
-        options: _abc.Iterable[_builtins.str] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "name", b"name", "options", b"options", "type", b"type"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Privilege: _TypeAlias = Privilege  # noqa: Y015
-
-@_typing.final
-class Feature(_message.Message):
-    """Something that a plan may have."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CODE_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    PRIVILEGES_FIELD_NUMBER: _builtins.int
-    METER_CODE_FIELD_NUMBER: _builtins.int
-    CREATED_AT_FIELD_NUMBER: _builtins.int
-    ARCHIVED_AT_FIELD_NUMBER: _builtins.int
-    code: _builtins.str
-    """Unique: 1 to 128 of A-Z a-z 0-9 _ . : - with a letter or digit first."""
-    name: _builtins.str
-    """For people; empty on creation: the code. At most 255 bytes."""
-    meter_code: _builtins.str
-    """The meter that counts its use, where that may have a limit; empty: none. Of the aggregations
-    COUNT, SUM, MAX, LATEST and UNIQUE_COUNT.
-    """
-    @_builtins.property
-    def privileges(self) -> _containers.RepeatedCompositeFieldContainer[Global___Privilege]:
-        """At most 50."""
-
-    @_builtins.property
-    def created_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was created."""
-
-    @_builtins.property
-    def archived_at(self) -> _timestamp_pb2.Timestamp:
-        """Since when it may not be given any more; absent: it may."""
-
-    def __init__(
-        self,
-        *,
-        code: _builtins.str = ...,
-        name: _builtins.str = ...,
-        privileges: _abc.Iterable[Global___Privilege] | None = ...,
-        meter_code: _builtins.str = ...,
-        created_at: _timestamp_pb2.Timestamp | None = ...,
-        archived_at: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["archived_at", b"archived_at", "created_at", b"created_at"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archived_at", b"archived_at", "code", b"code", "created_at", b"created_at", "meter_code", b"meter_code", "name", b"name", "privileges", b"privileges"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Feature: _TypeAlias = Feature  # noqa: Y015
-
-@_typing.final
-class PrivilegeValue(_message.Message):
-    """The value of a privilege, as its type says."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PRIVILEGE_CODE_FIELD_NUMBER: _builtins.int
-    FLAG_FIELD_NUMBER: _builtins.int
-    INTEGER_FIELD_NUMBER: _builtins.int
-    DECIMAL_FIELD_NUMBER: _builtins.int
-    TEXT_FIELD_NUMBER: _builtins.int
-    privilege_code: _builtins.str
-    """Of the feature."""
-    flag: _builtins.bool
-    """Of BOOLEAN."""
-    integer: _builtins.int
-    """Of INTEGER."""
-    decimal: _builtins.str
-    """Of DECIMAL: a decimal."""
-    text: _builtins.str
-    """Of TEXT, at most 1,024 bytes, and of SELECT."""
-    def __init__(
-        self,
-        *,
-        privilege_code: _builtins.str = ...,
-        flag: _builtins.bool = ...,
-        integer: _builtins.int = ...,
-        decimal: _builtins.str = ...,
-        text: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["decimal", b"decimal", "flag", b"flag", "integer", b"integer", "text", b"text", "value", b"value"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decimal", b"decimal", "flag", b"flag", "integer", b"integer", "privilege_code", b"privilege_code", "text", b"text", "value", b"value"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_value: _TypeAlias = _typing.Literal["flag", "integer", "decimal", "text"]  # noqa: Y015
-    _WhichOneofArgType_value: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_value) -> _WhichOneofReturnType_value | None: ...
-
-Global___PrivilegeValue: _TypeAlias = PrivilegeValue  # noqa: Y015
-
-@_typing.final
 class UsageLimit(_message.Message):
     """How many units of a feature's meter may be used."""
 
@@ -357,7 +196,7 @@ class Entitlement(_message.Message):
     feature_code: _builtins.str
     """The feature."""
     @_builtins.property
-    def privileges(self) -> _containers.RepeatedCompositeFieldContainer[Global___PrivilegeValue]:
+    def privileges(self) -> _containers.RepeatedCompositeFieldContainer[_feature_pb2.PrivilegeValue]:
         """Each privilege at most once."""
 
     @_builtins.property
@@ -368,7 +207,7 @@ class Entitlement(_message.Message):
         self,
         *,
         feature_code: _builtins.str = ...,
-        privileges: _abc.Iterable[Global___PrivilegeValue] | None = ...,
+        privileges: _abc.Iterable[_feature_pb2.PrivilegeValue] | None = ...,
         limit: Global___UsageLimit | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit"]  # noqa: Y015
@@ -397,7 +236,7 @@ class EntitlementOverride(_message.Message):
     unlimited: _builtins.bool
     """True: instead of that of the plan none, use is not limited."""
     @_builtins.property
-    def privileges(self) -> _containers.RepeatedCompositeFieldContainer[Global___PrivilegeValue]:
+    def privileges(self) -> _containers.RepeatedCompositeFieldContainer[_feature_pb2.PrivilegeValue]:
         """Instead of those of the plan, each privilege at most once; others stay."""
 
     @_builtins.property
@@ -409,7 +248,7 @@ class EntitlementOverride(_message.Message):
         *,
         feature_code: _builtins.str = ...,
         removed: _builtins.bool = ...,
-        privileges: _abc.Iterable[Global___PrivilegeValue] | None = ...,
+        privileges: _abc.Iterable[_feature_pb2.PrivilegeValue] | None = ...,
         limit: Global___UsageLimit | None = ...,
         unlimited: _builtins.bool = ...,
     ) -> None: ...
@@ -432,14 +271,14 @@ class CreateFeatureRequest(_message.Message):
     request_id: _builtins.str
     """UUID made by the caller, one per intent, kept across retries."""
     @_builtins.property
-    def feature(self) -> Global___Feature:
+    def feature(self) -> _feature_pb2.Feature:
         """What is created; created_at and archived_at are ignored."""
 
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
-        feature: Global___Feature | None = ...,
+        feature: _feature_pb2.Feature | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["feature", b"feature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -457,13 +296,13 @@ class CreateFeatureResponse(_message.Message):
 
     FEATURE_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def feature(self) -> Global___Feature:
+    def feature(self) -> _feature_pb2.Feature:
         """As stored."""
 
     def __init__(
         self,
         *,
-        feature: Global___Feature | None = ...,
+        feature: _feature_pb2.Feature | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["feature", b"feature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -503,13 +342,13 @@ class GetFeatureResponse(_message.Message):
 
     FEATURE_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def feature(self) -> Global___Feature:
+    def feature(self) -> _feature_pb2.Feature:
         """As stored."""
 
     def __init__(
         self,
         *,
-        feature: Global___Feature | None = ...,
+        feature: _feature_pb2.Feature | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["feature", b"feature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -560,13 +399,13 @@ class ListFeaturesResponse(_message.Message):
     next_page_token: _builtins.str
     """For the next page; empty: this is the last."""
     @_builtins.property
-    def features(self) -> _containers.RepeatedCompositeFieldContainer[Global___Feature]:
+    def features(self) -> _containers.RepeatedCompositeFieldContainer[_feature_pb2.Feature]:
         """By code."""
 
     def __init__(
         self,
         *,
-        features: _abc.Iterable[Global___Feature] | None = ...,
+        features: _abc.Iterable[_feature_pb2.Feature] | None = ...,
         next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
@@ -611,13 +450,13 @@ class ArchiveFeatureResponse(_message.Message):
 
     FEATURE_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def feature(self) -> Global___Feature:
+    def feature(self) -> _feature_pb2.Feature:
         """As stored."""
 
     def __init__(
         self,
         *,
-        feature: Global___Feature | None = ...,
+        feature: _feature_pb2.Feature | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["feature", b"feature"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -881,7 +720,7 @@ class EntitlementCheck(_message.Message):
         """When use is counted from zero again."""
 
     @_builtins.property
-    def privileges(self) -> _containers.RepeatedCompositeFieldContainer[Global___PrivilegeValue]:
+    def privileges(self) -> _containers.RepeatedCompositeFieldContainer[_feature_pb2.PrivilegeValue]:
         """In the order of the feature, those that have a value."""
 
     def __init__(
@@ -897,7 +736,7 @@ class EntitlementCheck(_message.Message):
         rolled_over: _builtins.str = ...,
         kind: Global___LimitKind.ValueType = ...,
         resets_at: _timestamp_pb2.Timestamp | None = ...,
-        privileges: _abc.Iterable[Global___PrivilegeValue] | None = ...,
+        privileges: _abc.Iterable[_feature_pb2.PrivilegeValue] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["resets_at", b"resets_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
