@@ -184,7 +184,7 @@ class PlanVersion(_message.Message):
     minimum_commitment: _builtins.str
     """Decimal in currency units, at most 10^15 minor units: the least that the base fee, usage and
     fixed charges of a period cost together, for parts of it by days. What they lack of it is a fee
-    of the USAGE period. Empty: none.
+    of the USAGE period, of several months in one period of the last one. Empty: none.
     """
     @_builtins.property
     def charges(self) -> _containers.RepeatedCompositeFieldContainer[Global___Charge]:
