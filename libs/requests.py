@@ -28,6 +28,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.errors import AlreadyExists
+from libs.inserting import compiled_once
 from libs.tenant import Tenant
 
 Answer = TypeVar("Answer", bound=Message)
@@ -95,8 +96,7 @@ async def claim(
         RequestIdReused: the id came before with other content.
     """
     key = {"tenant": tenant, "method": request.method, "request_id": request.request_id}
-    taking = insert(requests).values(**key, digest=request.digest)
-    if (await conn.execute(taking.on_conflict_do_nothing())).rowcount == 1:
+    if (await conn.execute(CLAIM, {**key, "digest": request.digest})).rowcount == 1:
         return None
     # A statement of its own: the insert's snapshot is older than the row it lost to.
     earlier = (await conn.execute(select(requests).filter_by(**key))).one()
@@ -115,6 +115,11 @@ async def save_answer(
     )
 
 
+CLAIM = compiled_once(
+    insert(requests)
+    .values({name: bindparam(name) for name in ("tenant", "method", "request_id", "digest")})
+    .on_conflict_do_nothing()
+)
 FIND = select(requests).where(
     requests.c.tenant == bindparam("of_tenant"),
     requests.c.method == any_(bindparam("methods", type_=ARRAY(Text))),

@@ -21,6 +21,7 @@ from libs.serve import serve as serve_grpc
 from libs.settings import ServiceSettings
 from libs.worker import Loop
 from services.invoicing import loops
+from services.invoicing.api.credit_note_servicer import CreditNoteServicer
 from services.invoicing.api.invoice_servicer import InvoiceServicer
 from services.invoicing.api.party_servicers import CustomerServicer, TaxServicer, TenantServicer
 from services.invoicing.events import handlers
@@ -30,6 +31,7 @@ from services.invoicing.operations.peers import Rating, Wallet
 from services.invoicing.settings import Settings
 from tally.internal.v1 import fact_service_pb2_grpc
 from tally.invoicing.v1 import (
+    credit_note_service_pb2_grpc,
     customer_service_pb2_grpc,
     invoice_service_pb2_grpc,
     tax_service_pb2_grpc,
@@ -145,6 +147,10 @@ def servicers(parts: loops.Parts) -> list[Servicer]:
         Servicer(
             invoice_service_pb2_grpc.add_InvoiceServiceServicer_to_server,
             InvoiceServicer(engine, parts.worker, parts.rating, parts.wallet),
+        ),
+        Servicer(
+            credit_note_service_pb2_grpc.add_CreditNoteServiceServicer_to_server,
+            CreditNoteServicer(engine, clock, committed),
         ),
         Servicer(
             fact_service_pb2_grpc.add_FactServiceServicer_to_server, FactServicer(parts.worker)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.quantity import decimal_text
 from libs.wire import civil_date, day_period, period_message, timestamp
-from services.invoicing.domain.credit_note import CreditNote, NoteStatus
+from services.invoicing.domain.credit_note import CreditNote, NoteAmounts, NoteItem, NoteStatus
 from services.invoicing.domain.folded_lines import shown_lines
 from services.invoicing.domain.invoice import Invoice, Status
 from services.invoicing.domain.line import BreakdownRow, FeeKind, Line
@@ -165,12 +166,7 @@ def credit_note_message(note: CreditNote) -> credit_note_service_pb2.CreditNote:
         customer_id=note.customer_id,
         currency_code=note.currency,
         reason=note.reason,
-        items=[
-            credit_note_service_pb2.CreditNoteItem(
-                line_id=str(item.line_id), amount_minor=item.amount_minor
-            )
-            for item in note.items
-        ],
+        items=note_items(note.items),
         subtotal_minor=note.subtotal_minor,
         tax_minor=note.tax_minor,
         total_minor=note.total_minor,
@@ -182,6 +178,34 @@ def credit_note_message(note: CreditNote) -> credit_note_service_pb2.CreditNote:
         voided_at=optional_time(note.voided_at),
         trace_id=note.trace_id,
     )
+
+
+def estimate_message(
+    invoice: Invoice, amounts: NoteAmounts, reason: str
+) -> credit_note_service_pb2.CreditNote:
+    """Write what a credit note on `invoice` would give back."""
+    return credit_note_service_pb2.CreditNote(
+        invoice_id=str(invoice.invoice_id),
+        invoice_number=invoice.number,
+        customer_id=invoice.customer_id,
+        currency_code=invoice.currency,
+        reason=reason,
+        items=note_items(amounts.items),
+        subtotal_minor=amounts.subtotal_minor,
+        tax_minor=amounts.tax_minor,
+        total_minor=amounts.total_minor,
+        balance_minor=amounts.total_minor,
+    )
+
+
+def note_items(items: Iterable[NoteItem]) -> list[credit_note_service_pb2.CreditNoteItem]:
+    """Write what is given back of each line."""
+    return [
+        credit_note_service_pb2.CreditNoteItem(
+            line_id=str(item.line_id), amount_minor=item.amount_minor
+        )
+        for item in items
+    ]
 
 
 def customer_message(customer: KnownCustomer) -> customer_service_pb2.Customer:

@@ -126,12 +126,14 @@ async def load_billed(
         purpose = adjustment_purpose(sequence) if sequence else CLOSE
         row = waiting.get(close)
         rated = None if row is None else row.rated
-        noted = row is not None and row.outcome == Outcome.NOTE
+        given = None
+        if row is not None and row.outcome == Outcome.NOTE:
+            given = given_back[close] + row.covered_minor
         found[close] = Billed(
             invoice_count=counted[tenant, period_id, purpose],
             waits=row is not None,
             waiting=None if rated is None else from_json(rated, RatedPeriod),
-            given_back_minor=given_back[close] + row.covered_minor if noted else None,
+            given_back_minor=given,
         )
     return found
 

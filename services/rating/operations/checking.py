@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -21,17 +21,16 @@ from services.rating.domain.entitlement import (
 )
 from services.rating.domain.metered_limit import (
     Checked,
-    Limit,
     Reason,
     Standing,
     most_generous,
 )
 from services.rating.operations.entitlement_messages import (
     REASONS,
-    fill_standing,
+    standing_message,
     value_messages,
 )
-from services.rating.operations.metered_use import Asked, load_standings
+from services.rating.operations.metered_use import Asked, Key, load_standings
 from services.rating.store import entitlements as store
 from services.rating.store.entitled import Active, find_active
 from services.rating.store.meters import load_meters
@@ -63,7 +62,7 @@ class _Loaded:
     features: Mapping[str, Feature]
     of_plans: Mapping[str, Mapping[str, Entitlement]]
     overrides: Mapping[UUID, Mapping[str, Override]]
-    standings: Mapping[tuple[UUID, str, Limit], Standing]
+    standings: Mapping[Key, Standing]
 
     def entitlement(self, active: Active, feature_code: str) -> Entitlement | None:
         """Return what a subscription has of a feature."""
@@ -95,11 +94,10 @@ async def check_entitlements(
         by_subject.setdefault(Subject(customer_id=one.subscription.customer_id), []).append(one)
         named = Subject(subscription_id=one.subscription.subscription_id)
         by_subject.setdefault(named, []).append(one)
+    writer = _Writer(loaded, question)
+    features = [loaded.features[code] for code in question.feature_codes]
     return [
-        [
-            _answer(loaded, loaded.features[code], by_subject.get(subject, ()), question)
-            for code in question.feature_codes
-        ]
+        [writer.answer(feature, by_subject.get(subject, ())) for feature in features]
         for subject in question.subjects
     ]
 
@@ -131,35 +129,83 @@ async def _load(
     return _Loaded(features, of_plans, overrides, standings)
 
 
-def _answer(
-    loaded: _Loaded, feature: Feature, active: Sequence[Active], question: Question
-) -> pb.EntitlementCheck:
-    given = [(one, has) for one in active if (has := loaded.entitlement(one, feature.code))]
-    if not given:
-        reason = Reason.NOT_ENTITLED if active else Reason.NO_SUBSCRIPTION
-        return pb.EntitlementCheck(reason=REASONS[reason])
-    checked = [_checked(loaded, feature, one, has.limit) for one, has in given]
-    chosen = checked[0]
-    if len(checked) > 1:
-        chosen = most_generous(checked, question.wanted)
-    allowed, reason = chosen.decide(question.wanted)
-    answer = pb.EntitlementCheck(
-        allowed=allowed, reason=REASONS[reason], subscription_id=chosen.subscription_id
-    )
-    if chosen.standing is not None:
-        fill_standing(answer, chosen.standing)
-    if feature.privileges and not question.omit_privileges:
-        answer.privileges.extend(value_messages(_values(feature, [has for _, has in given])))
-    return answer
+@dataclass(slots=True)
+class _Writer:
+    """Writes answers; what is the same in many is made once."""
+
+    loaded: _Loaded
+    question: Question
+    _common: dict[tuple[str, str], pb.EntitlementCheck] = field(default_factory=dict)
+    _standings: dict[Key, pb.EntitlementCheck] = field(default_factory=dict)
+    _values: dict[tuple[str, str], list[pb.PrivilegeValue]] = field(default_factory=dict)
+
+    def answer(self, feature: Feature, active: Sequence[Active]) -> pb.EntitlementCheck:
+        """Return what the active subscriptions of a subject allow of `feature`."""
+        loaded, wanted = self.loaded, self.question.wanted
+        if len(active) == 1 and (common := self._unlimited(feature, active[0])) is not None:
+            return common
+        given = [(one, has) for one in active if (has := loaded.entitlement(one, feature.code))]
+        if not given:
+            reason = Reason.NOT_ENTITLED if active else Reason.NO_SUBSCRIPTION
+            return pb.EntitlementCheck(reason=REASONS[reason])
+        checked = [self._checked(feature, one, has) for one, has in given]
+        place = checked.index(most_generous(checked, wanted)) if len(checked) > 1 else 0
+        chosen, (active_one, has) = checked[place], given[place]
+        allowed, reason = chosen.decide(wanted)
+        answer = pb.EntitlementCheck(allowed=allowed, reason=REASONS[reason])
+        if chosen.standing is not None:
+            answer.subscription_id = chosen.subscription_id
+            answer.MergeFrom(self._standing(_key(feature, active_one, has), chosen.standing))
+        if feature.privileges and not self.question.omit_privileges:
+            answer.privileges.extend(self._privileges(feature, given))
+        return answer
+
+    def _unlimited(self, feature: Feature, active: Active) -> pb.EntitlementCheck | None:
+        """Return what all subscriptions of a plan are answered that have no more than it gives.
+
+        None: this one has a limit, or differs, or has not got the feature.
+        """
+        plan_code = active.subscription.plan_code
+        has = self.loaded.of_plans[plan_code].get(feature.code)
+        own = self.loaded.overrides[active.subscription.subscription_uid]
+        if has is None or has.limit is not None or feature.code in own:
+            return None
+        known = (plan_code, feature.code)
+        if known not in self._common:
+            values = {} if self.question.omit_privileges else _values(feature, [has])
+            reason = REASONS[Reason.ENTITLED]
+            common = pb.EntitlementCheck(allowed=True, reason=reason)
+            common.privileges.extend(value_messages(values))
+            self._common[known] = common
+        return self._common[known]
+
+    def _checked(self, feature: Feature, active: Active, has: Entitlement) -> Checked:
+        standing = None
+        if has.limit is not None:
+            standing = self.loaded.standings[_key(feature, active, has)]
+        return Checked(active.subscription.subscription_id, standing)
+
+    def _standing(self, key: Key, standing: Standing) -> pb.EntitlementCheck:
+        if key not in self._standings:
+            self._standings[key] = standing_message(standing)
+        return self._standings[key]
+
+    def _privileges(
+        self, feature: Feature, given: Sequence[tuple[Active, Entitlement]]
+    ) -> list[pb.PrivilegeValue]:
+        active, has = given[0]
+        plan_code = active.subscription.plan_code
+        if len(given) > 1 or has is not self.loaded.of_plans[plan_code].get(feature.code):
+            return value_messages(_values(feature, [has for _, has in given]))
+        known = (plan_code, feature.code)
+        if known not in self._values:
+            self._values[known] = value_messages(_values(feature, [has]))
+        return self._values[known]
 
 
-def _checked(loaded: _Loaded, feature: Feature, active: Active, limit: Limit | None) -> Checked:
-    subscription = active.subscription
-    standing = None
-    if limit is not None:
-        key = (subscription.subscription_uid, feature.meter_code, limit)
-        standing = loaded.standings[key]
-    return Checked(subscription.subscription_id, standing)
+def _key(feature: Feature, active: Active, has: Entitlement) -> Key:
+    assert has.limit is not None, "without a limit there is no standing"
+    return active.subscription.subscription_uid, feature.meter_code, has.limit
 
 
 def _values(feature: Feature, given: Sequence[Entitlement]) -> dict[str, Value]:

@@ -61,15 +61,17 @@ def value_messages(values: Mapping[str, Value]) -> list[pb.PrivilegeValue]:
     return [_value_message(code, value) for code, value in values.items()]
 
 
-def fill_standing(check: pb.EntitlementCheck, standing: Standing) -> None:
+def standing_message(standing: Standing) -> pb.EntitlementCheck:
     """Write how a limit stands."""
-    check.limited = True
-    check.limit = decimal_text(standing.total)
-    check.used = "" if standing.used is None else decimal_text(standing.used)
-    check.left = decimal_text(standing.left)
-    check.rolled_over = decimal_text(standing.rolled_over)
-    check.kind = KINDS[standing.limit.kind]
-    check.resets_at.FromDatetime(standing.resets_at)
+    return pb.EntitlementCheck(
+        limited=True,
+        limit=decimal_text(standing.total),
+        used="" if standing.used is None else decimal_text(standing.used),
+        left=decimal_text(standing.left),
+        rolled_over=decimal_text(standing.rolled_over),
+        kind=KINDS[standing.limit.kind],
+        resets_at=timestamp(standing.resets_at),
+    )
 
 
 def _privilege_message(privilege: Privilege) -> pb.Privilege:

@@ -31,6 +31,7 @@ from services.rating.domain.subscription import (
 from services.rating.operations.command import begin_command
 from services.rating.operations.messages import subscription_message
 from services.rating.operations.reconciling import announce_changed, store_change
+from services.rating.store import legs as leg_store
 from services.rating.store import plans as plan_store
 from services.rating.store import subscriptions as store
 from services.rating.store.catalog import change_catalog
@@ -148,7 +149,7 @@ async def load_legs_of(
 ) -> list[Leg]:
     """Return the legs of a subscription in their order."""
     uid = subscription.subscription_uid
-    return (await store.load_legs(conn, [tenant], [uid]))[uid]
+    return (await leg_store.load_legs(conn, [tenant], [uid]))[uid]
 
 
 async def load_terms(

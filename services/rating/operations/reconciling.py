@@ -21,6 +21,7 @@ from services.rating.operations.folding import announce_late
 from services.rating.operations.messages import subscription_message
 from services.rating.operations.reattributing import reattribute_from
 from services.rating.operations.trials import find_first_start
+from services.rating.store import legs as leg_store
 from services.rating.store import plans as plan_store
 from services.rating.store import subscriptions as store
 from services.rating.store.reconciling import reconcile_periods, skip_last
@@ -44,7 +45,7 @@ async def store_change(
     already are counted again. Returns it as stored; the caller announces it.
     """
     uid = subscription.subscription_uid
-    before = (await store.load_legs(conn, [tenant], [uid]))[uid]
+    before = (await leg_store.load_legs(conn, [tenant], [uid]))[uid]
     changed = replace(
         subscription,
         plan_version_id=present_leg(legs, now).plan_version_id,
@@ -52,7 +53,7 @@ async def store_change(
         status=life_status(subscription, legs, now),
         revision=subscription.revision + 1,
     )
-    await store.replace_legs(conn, tenant, uid, legs)
+    await leg_store.replace_legs(conn, tenant, uid, legs)
     await store.save_subscription(conn, tenant, changed, changes_at=next_change(legs, now))
     await reconcile(conn, tenant, changed, legs, now=now)
     ids = {leg.plan_version_id for leg in legs}

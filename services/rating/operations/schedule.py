@@ -34,6 +34,7 @@ class Unwritten:
     version: PlanVersion
     term_id: UUID
     held_codes: frozenset[str] = frozenset()
+    is_new: bool = False  # None of its periods is written.
 
     def held_in(self, planned: PlannedPeriod) -> frozenset[str]:
         """Return those that a period holds: the one in which the subscription starts.
@@ -51,8 +52,7 @@ async def write_periods(
     conn: AsyncConnection, unwritten: Sequence[Unwritten], *, now: datetime
 ) -> None:
     """Write the periods of locked subscriptions up to the ones that follow the present ones."""
-    uids = [each.subscription.subscription_uid for each in unwritten]
-    before = await load_extents(conn, {each.tenant for each in unwritten}, uids)
+    before = await _load_extents(conn, unwritten)
     versions = {each.version.plan_version_id: each.version for each in unwritten}
     seats = await with_seats(conn, {each.tenant for each in unwritten}, versions)
     billed = [(one.tenant, one.subscription, one.version) for one in unwritten]
@@ -81,6 +81,17 @@ async def write_periods(
         after.append((each.tenant, uid, _extent(chosen, subscription, before[uid])))
     await periods.insert_periods(conn, planned)
     await save_extents(conn, after)
+
+
+async def _load_extents(
+    conn: AsyncConnection, unwritten: Sequence[Unwritten]
+) -> dict[UUID, Extent]:
+    written = [each for each in unwritten if not each.is_new]
+    known = {each.subscription.subscription_uid: Extent(None, None) for each in unwritten}
+    if written:
+        uids = [each.subscription.subscription_uid for each in written]
+        known |= await load_extents(conn, {each.tenant for each in written}, uids)
+    return known
 
 
 def _planned(

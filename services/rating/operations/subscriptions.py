@@ -53,7 +53,7 @@ from services.rating.store import subscriptions as store
 from services.rating.store.catalog import change_catalog
 from services.rating.store.crossings import set_historical
 from services.rating.store.meters import load_meters
-from services.rating.store.reattributions import find_early_usage
+from services.rating.store.reattributions import find_early_usage, has_history
 from services.rating.store.renewals import find_charged_before
 from tally.rating.v1 import events_pb2
 from tally.rating.v1 import subscription_service_pb2 as pb
@@ -149,12 +149,15 @@ async def create_subscription(
             uid = subscription.subscription_uid
             subscription = await store.load_subscription(conn, tenant, uid)
         else:
-            unwritten = Unwritten(tenant, subscription, version, leg.term_id, held_codes)
+            unwritten = Unwritten(
+                tenant, subscription, version, leg.term_id, held_codes, is_new=True
+            )
             await write_periods(conn, [unwritten], now=now)
         await _count_from(conn, tenant, subscription, wish, version, legs=legs)
         early = await _carry_early_usage(conn, tenant, subscription, version)
-        from_at = min(early or subscription.start, subscription.start)
-        await reattribute_from(conn, tenant, subscription.customer_id, from_at)
+        if await has_history(conn, tenant, subscription.customer_id):
+            from_at = min(early or subscription.start, subscription.start)
+            await reattribute_from(conn, tenant, subscription.customer_id, from_at)
         message = subscription_message(subscription)
         await outbox.append(conn, tenant, events_pb2.SubscriptionActivated(subscription=message))
         if subscription.status is SubscriptionStatus.TERMINATED:  # It lies wholly in the past.

@@ -17,6 +17,7 @@ from services.rating.domain.subscription import Subscription, SubscriptionStatus
 from services.rating.operations.messages import subscription_message
 from services.rating.operations.reconciling import announce_changed, reconcile
 from services.rating.operations.schedule import Unwritten, write_periods
+from services.rating.store import legs as leg_store
 from services.rating.store import plans as plan_store
 from services.rating.store import subscriptions as store
 from services.rating.store.reconciling import skip_last
@@ -105,4 +106,4 @@ async def _load_legs(
 ) -> dict[UUID, list[Leg]]:
     known = list(owned)
     uids = [subscription.subscription_uid for _, subscription in known]
-    return await store.load_legs(conn, {tenant for tenant, _ in known}, uids)
+    return await leg_store.load_legs(conn, {tenant for tenant, _ in known}, uids)

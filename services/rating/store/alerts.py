@@ -181,11 +181,11 @@ async def insert_firings(
 ) -> None:
     """Store what an alert tells of a period, whose state this transaction has changed."""
     columns = alert_firings.c
-    query = select(columns.threshold_code, columns.step, func.count().label("count")).filter_by(
+    query = select(columns.threshold_code, columns.step, func.count().label("earlier")).filter_by(
         tenant=tenant, alert_id=alert_id, period_id=firings[0].period_id
     )
     rows = await conn.execute(query.group_by(columns.threshold_code, columns.step))
-    counts = {(row.threshold_code, row.step): row.count for row in rows}
+    counts = {(row.threshold_code, row.step): row.earlier for row in rows}
     await conn.execute(
         insert(alert_firings),
         [

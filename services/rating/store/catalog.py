@@ -13,14 +13,17 @@ from sqlalchemy import (
     Integer,
     Row,
     Text,
+    bindparam,
     exists,
     func,
     literal,
+    literal_column,
     select,
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.inserting import compiled_once
 from libs.tenant import Tenant
 from services.rating.domain.attribution import Term, linked
 from services.rating.domain.event import micros
@@ -35,6 +38,15 @@ from services.rating.store.schema import (
 )
 from services.rating.store.watched_schema import watches
 
+_RAISE = compiled_once(
+    insert(catalog_versions)
+    .values(tenant=bindparam("tenant"), version=literal_column("1"))
+    .on_conflict_do_update(
+        index_elements=["tenant"],
+        set_={"version": catalog_versions.c.version + literal_column("1")},
+    )
+)
+
 
 async def change_catalog(conn: AsyncConnection, tenant: Tenant) -> None:
     """Raise the tenant's catalog version, and hold it to the end of the transaction.
@@ -42,12 +54,7 @@ async def change_catalog(conn: AsyncConnection, tenant: Tenant) -> None:
     Take it before any other lock. A fold that began with the older version waits and starts
     anew; one that is being written is waited for.
     """
-    raising = insert(catalog_versions).values(tenant=tenant, version=1)
-    await conn.execute(
-        raising.on_conflict_do_update(
-            index_elements=["tenant"], set_={"version": catalog_versions.c.version + 1}
-        )
-    )
+    await conn.execute(_RAISE, {"tenant": tenant})
 
 
 async def open_catalogs(conn: AsyncConnection, tenants: Iterable[int]) -> None:

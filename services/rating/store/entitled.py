@@ -41,7 +41,7 @@ class TermDays:
 
     period_id: UUID
     term_id: UUID
-    fee_days: DayPeriod
+    usage_days: DayPeriod
 
 
 async def find_active(

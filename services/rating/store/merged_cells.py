@@ -14,8 +14,9 @@ from libs.tenant import Tenant
 from services.rating.domain.cell import Cell, Presence
 from services.rating.domain.event import Moment
 from services.rating.domain.meter import Aggregation, Meter
+from services.rating.domain.period import BillingPeriod
 from services.rating.store.cell_parts import MOMENT
-from services.rating.store.cells import ASKED, Asked, days_of, load_cells, on_days
+from services.rating.store.cells import ASKED, days_of, load_cells, on_days
 from services.rating.store.usage_schema import cell_values, cells
 
 # Cells of several days are merged by adding up, and by the least and greatest; any other's are
@@ -40,12 +41,12 @@ CellsOfPeriods = dict[UUID, dict[UUID, list[Cell]]]
 async def load_merged_cells(
     conn: AsyncConnection,
     tenant: Tenant,
-    periods: Sequence[Asked],
+    periods: Sequence[BillingPeriod],
     meters: Collection[Meter],
     *,
     by_day: Collection[str] = (),
 ) -> CellsOfPeriods:
-    """Return what `meters` counted in usage `periods`, or other days of terms, by those and meter.
+    """Return the usage of usage `periods` that `meters` counted, by period and meter.
 
     It is what `load_cells` gives, but the days of a period may be one cell, other than those of
     meters with a code of `by_day`, and nothing tells of the folds.

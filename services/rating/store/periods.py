@@ -18,12 +18,12 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     func,
+    insert,
     literal,
     select,
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.period import DayPeriod, Period

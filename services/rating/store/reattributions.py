@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    Text,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -128,6 +138,12 @@ async def has_usage(
     )
     found = await conn.execute(select(nowhere.exists() | valueless.exists() | in_cells.exists()))
     return bool(found.scalar_one())
+
+
+async def has_history(conn: AsyncConnection, tenant: Tenant, customer_id: str) -> bool:
+    """Tell whether any event of a customer may ever have been folded, or is to be again."""
+    asked = {"of_tenant": tenant, "of_customer": customer_id}
+    return bool((await conn.execute(_HAS_HISTORY, asked)).scalar_one())
 
 
 async def find_early_usage(
@@ -249,3 +265,33 @@ async def _find(conn: AsyncConnection, *chosen: ColumnElement[bool], **key: obje
         )
         for row in await conn.execute(query)
     ]
+
+
+def _has_history() -> Select[tuple[bool]]:
+    """Ask all tables that a fold, or a job, leaves something of a customer in."""
+    tenant, customer_id = (
+        bindparam("of_tenant", type_=Integer),
+        bindparam("of_customer", type_=Text),
+    )
+    named = [
+        select(1).where(each.c.tenant == tenant, each.c.customer_id == customer_id).exists()
+        for each in (unattributed, valueless_days, reattributions)
+    ]
+    of_customer = (
+        (cells.c.tenant == tenant)
+        & (subscriptions.c.tenant == tenant)
+        & (subscriptions.c.customer_id == customer_id)
+    )
+    of_term = (terms.c.tenant == tenant) & (terms.c.term_id == cells.c.term_id)
+    of_subscription = (terms.c.tenant == tenant) & (
+        terms.c.subscription_uid == subscriptions.c.subscription_uid
+    )
+    counted = (
+        select(1)
+        .select_from(subscriptions.join(terms, of_subscription).join(cells, of_term))
+        .where(of_customer)
+    )
+    return select(or_(*named, counted.exists()))
+
+
+_HAS_HISTORY = _has_history()  # Made once: every new subscription asks.

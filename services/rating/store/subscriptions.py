@@ -8,10 +8,11 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, bindparam, delete, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Row, Select, bindparam, insert, select, tuple_, update
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.inserting import compiled_once
 from libs.schema import among
 from libs.tenant import Tenant
 from services.rating.domain.calendar import BillingTime
@@ -24,10 +25,25 @@ from services.rating.domain.subscription import (
     SubscriptionStatus,
     UnusedFee,
 )
+from services.rating.store.legs import insert_legs
 from services.rating.store.schema import plan_versions, subscriptions, terms
 
 BATCH_MAX = 200
 EARLIEST = datetime(1, 1, 5, tzinfo=UTC)  # The start of early terms: no event is as old.
+
+
+# All but how far periods are written, which comes later.
+_ADD = compiled_once(
+    postgresql.insert(subscriptions)
+    .values(
+        {
+            name: bindparam(name)
+            for name in subscriptions.c.keys()
+            if name not in ("extend_at", "written_day")
+        }
+    )
+    .on_conflict_do_nothing()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,28 +66,30 @@ async def insert_subscription(
     Raises:
         SubscriptionIdTaken: a pending or active one has its id.
     """
-    adding = insert(subscriptions).values(
-        tenant=tenant,
-        subscription_uid=subscription.subscription_uid,
-        subscription_id=subscription.subscription_id,
-        customer_id=subscription.customer_id,
-        plan_version_id=subscription.plan_version_id,
-        currency=subscription.currency,
-        starts_at=subscription.start,
-        ends_at=subscription.end,
-        time_zone=subscription.time_zone,
-        status=subscription.status,
-        default_for_usage=subscription.default_for_usage,
-        collection_delay_s=subscription.collection_delay_s,
-        created_at=subscription.created_at,
-        billing_time=subscription.billing_time,
-        anchor_day=subscription.anchor_day,
-        revision=subscription.revision,
-        changes_at=next_change(legs, subscription.created_at),
-        metadata=dict(subscription.metadata),
-        billed_from=subscription.billed_from,
-    )
-    if (await conn.execute(adding.on_conflict_do_nothing())).rowcount == 0:
+    row = {
+        "tenant": tenant,
+        "subscription_uid": subscription.subscription_uid,
+        "subscription_id": subscription.subscription_id,
+        "customer_id": subscription.customer_id,
+        "plan_version_id": subscription.plan_version_id,
+        "currency": subscription.currency,
+        "starts_at": subscription.start,
+        "ends_at": subscription.end,
+        "time_zone": subscription.time_zone,
+        "status": subscription.status,
+        "default_for_usage": subscription.default_for_usage,
+        "collection_delay_s": subscription.collection_delay_s,
+        "created_at": subscription.created_at,
+        "billing_time": subscription.billing_time,
+        "anchor_day": subscription.anchor_day,
+        "revision": subscription.revision,
+        "changes_at": next_change(legs, subscription.created_at),
+        "unused_fee": subscription.unused_fee,
+        "final_invoice": subscription.final_invoice,
+        "metadata": dict(subscription.metadata),
+        "billed_from": subscription.billed_from,
+    }
+    if (await conn.execute(_ADD, row)).rowcount == 0:
         raise SubscriptionIdTaken(
             f"a pending or active subscription has the id {subscription.subscription_id}"
         )
@@ -192,60 +210,6 @@ async def save_subscription(
             changes_at=changes_at,
         )
     )
-
-
-async def insert_legs(
-    conn: AsyncConnection, tenant: Tenant, uid: UUID, legs: Iterable[Leg]
-) -> None:
-    """Add all legs of a subscription, in their order."""
-    first: dict[UUID, Leg] = {}
-    rows = [
-        {
-            "tenant": tenant,
-            "subscription_uid": uid,
-            "first_leg": first.setdefault(leg.term_id, leg) is leg,
-            "term_id": leg.term_id,
-            "plan_version_id": leg.plan_version_id,
-            "time_zone": leg.time_zone,
-            "starts_at": leg.start,
-            "ends_at": leg.end,
-            "first_day": leg.first_day,
-            "default_for_usage": leg.default_for_usage,
-            "early": False,
-        }
-        for leg in legs
-    ]
-    await conn.execute(insert(terms), rows)
-
-
-async def replace_legs(
-    conn: AsyncConnection, tenant: Tenant, uid: UUID, legs: Iterable[Leg]
-) -> None:
-    """Write the legs of a locked subscription in the place of those that it had."""
-    await conn.execute(delete(terms).filter_by(tenant=tenant, subscription_uid=uid, early=False))
-    await insert_legs(conn, tenant, uid, legs)
-
-
-async def load_legs(
-    conn: AsyncConnection, tenants: Collection[Tenant], uids: Collection[UUID]
-) -> dict[UUID, list[Leg]]:
-    """Return the legs of subscriptions of `tenants` in their order, by uid."""
-    query = select(terms).where(
-        among(terms.c.tenant, tenants), among(terms.c.subscription_uid, uids), ~terms.c.early
-    )
-    found: dict[UUID, list[Leg]] = {}
-    for row in await conn.execute(query.order_by(terms.c.starts_at)):
-        leg = Leg(
-            term_id=row.term_id,
-            plan_version_id=row.plan_version_id,
-            time_zone=row.time_zone,
-            start=row.starts_at.astimezone(UTC),
-            end=None if row.ends_at is None else row.ends_at.astimezone(UTC),
-            first_day=row.first_day,
-            default_for_usage=row.default_for_usage,
-        )
-        found.setdefault(row.subscription_uid, []).append(leg)
-    return found
 
 
 async def set_status(

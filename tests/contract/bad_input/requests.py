@@ -261,6 +261,7 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "rating.v1.UsageService.ListUnattributed": {},
         "rating.v1.UsageService.ListAmbiguous": {},
         "rating.v1.UsageService.ExplainEvent": {"id": world["event"]},
+        **entitling(world, fresh),
         "rating.v1.RatingService.RatePeriod": {"period_id": world["period"]},
         "rating.v1.RatingService.ClosePeriod": {"period_id": world["period"]},
         "rating.v1.RatingService.ClosePeriods": {"period_ids": [world["period"]]},
@@ -292,6 +293,17 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
             "line_id": world["line"],
         },
         "invoicing.v1.InvoiceService.RenderInvoice": {"invoice_id": world["invoice"]},
+        "invoicing.v1.CreditNoteService.GetCreditNote": {"credit_note_id": world["credit_note"]},
+        "invoicing.v1.CreditNoteService.ListCreditNotes": {},
+        "invoicing.v1.CreditNoteService.CreateCreditNote": {
+            **command,
+            "invoice_id": world["invoice"],
+            "items": [{"line_id": world["line"], "amount_minor": 1}],
+        },
+        "invoicing.v1.CreditNoteService.VoidCreditNote": {
+            **command,
+            "credit_note_id": world["credit_note"],
+        },
         "wallet.v1.WalletService.CreateWallet": {**command, "wallet": wallet},
         "wallet.v1.WalletService.GetWallet": of_wallet,
         "wallet.v1.WalletService.ListWallets": {},
@@ -305,6 +317,72 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "wallet.v1.HoldService.Release": {**command, "hold_id": world["released"]},
         "wallet.v1.HoldService.GetHold": {"hold_id": world["hold"]},
         "wallet.v1.LedgerService.ListApplications": {"invoice_ids": [world["invoice"]]},
+    }
+
+
+def entitling(world: World, fresh: str) -> dict[str, dict[str, Any]]:
+    """The fields of good requests about features, entitlements and alerts."""
+    command = {"request_id": str(uuid4())}
+    of_subscription = {"subscription_id": world["subscription"]}
+    given = {
+        "feature_code": world["feature"],
+        "privileges": [
+            {"privilege_code": "seats", "integer": 5},
+            {"privilege_code": "support", "text": "phone"},
+        ],
+        "limit": {
+            "units": "1000",
+            "kind": "LIMIT_KIND_HARD",
+            "reset": "LIMIT_RESET_MONTH",
+            "rollover": {"minimum": "1", "maximum": "10"},
+        },
+    }
+    feature = {
+        "code": fresh,
+        "privileges": [
+            {"code": "seats", "type": "PRIVILEGE_TYPE_INTEGER"},
+            {"code": "support", "type": "PRIVILEGE_TYPE_SELECT", "options": ["mail", "phone"]},
+        ],
+        "meter_code": world["meter"],
+    }
+    alert = {
+        **of_subscription,
+        "code": fresh,
+        "measure": "ALERT_MEASURE_UNITS",
+        "meter_code": world["meter"],
+        "thresholds": [{"code": "t80", "value": "80"}, {"code": "t100", "value": "100"}],
+        "repeating_step": "10",
+    }
+    service = "rating.v1.EntitlementService"
+    return {
+        f"{service}.CreateFeature": {**command, "feature": feature},
+        f"{service}.GetFeature": {"code": world["feature"]},
+        f"{service}.ListFeatures": {},
+        f"{service}.ArchiveFeature": {**command, "code": world["idle_feature"]},
+        f"{service}.SetPlanEntitlements": {
+            **command,
+            "plan_code": world["plan"],
+            "entitlements": [given],
+        },
+        f"{service}.GetPlanEntitlements": {"plan_code": world["plan"]},
+        f"{service}.SetSubscriptionEntitlements": {
+            **command,
+            **of_subscription,
+            "overrides": [given],
+        },
+        f"{service}.GetSubscriptionEntitlements": of_subscription,
+        f"{service}.CheckEntitlement": {
+            "subject": of_subscription,
+            "feature_code": world["feature"],
+        },
+        f"{service}.CheckEntitlements": {
+            "subjects": [of_subscription],
+            "feature_codes": [world["feature"]],
+        },
+        "rating.v1.AlertService.CreateAlert": {**command, "alert": alert},
+        "rating.v1.AlertService.GetAlert": {"alert_id": world["alert"]},
+        "rating.v1.AlertService.ListAlerts": {},
+        "rating.v1.AlertService.DeleteAlert": {**command, "alert_id": world["deleted_alert"]},
     }
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from cli.client import SuiteClient
 from tally.ingest.v1.event_pb2 import Event
 from tally.ingest.v1.ingest_service_pb2 import ListRejectedEventsRequest, RecordEventsRequest
+from tally.invoicing.v1.credit_note_service_pb2 import CreateCreditNoteRequest
 from tally.invoicing.v1.customer_service_pb2 import UpsertCustomerRequest
 from tally.invoicing.v1.invoice_service_pb2 import (
     GetInvoiceRequest,
@@ -17,6 +18,8 @@ from tally.invoicing.v1.invoice_service_pb2 import (
 )
 from tally.invoicing.v1.tax_service_pb2 import CreateTaxRequest
 from tally.invoicing.v1.tenant_service_pb2 import UpdateBillingEntityRequest
+from tally.rating.v1.alert_service_pb2 import CreateAlertRequest
+from tally.rating.v1.entitlement_service_pb2 import CreateFeatureRequest
 from tally.rating.v1.instant_fee_pb2 import PaymentStatus
 from tally.rating.v1.meter_service_pb2 import CreateMeterRequest
 from tally.rating.v1.plan_service_pb2 import CreatePlanRequest
@@ -56,7 +59,8 @@ def make_worlds(suite: Suite) -> Worlds:
 
 async def _fill(client: SuiteClient, name: str) -> World:
     named = ["meter", "plan", "subscription", "customer", "event", "retracted"]
-    named += ["idle_meter", "idle_plan"]  # To archive.
+    named += ["idle_meter", "idle_plan", "idle_feature"]  # To archive.
+    named += ["feature"]
     world = {key: f"{name}-{key}" for key in named}
     world |= dict.fromkeys(
         (
@@ -66,9 +70,12 @@ async def _fill(client: SuiteClient, name: str) -> World:
             "released",
             "invoice",
             "line",
+            "credit_note",
             "period",
             "ending",
             "instant_fee",
+            "alert",
+            "deleted_alert",
             "threshold_crossing",
         ),
         "",
@@ -103,6 +110,7 @@ async def _fill(client: SuiteClient, name: str) -> World:
     rejected = await client.ingest.ListRejectedEvents(ListRejectedEventsRequest())
     world["rejected"] = rejected.events[0].rejected_event_id
     world["instant_fee"] = await _instant_fee(client)
+    world |= await _entitle(client, world)
     world["threshold_crossing"] = await _threshold_crossing(client)
     return world | await _wallet(client, world) | await _billed(client, world)
 
@@ -116,6 +124,20 @@ async def _idle(client: SuiteClient, world: World) -> None:
     plan = {**good["rating.v1.PlanService.CreatePlan"], "version": NO_CHARGES}
     plan["plan"]["code"] = world["idle_plan"]
     await client.plans.CreatePlan(CreatePlanRequest(**plan))
+
+
+async def _entitle(client: SuiteClient, world: World) -> World:
+    """Create features and alerts; return the ids of these."""
+    for key in ("feature", "idle_feature"):
+        made = good_requests(world)["rating.v1.EntitlementService.CreateFeature"]
+        made["feature"]["code"] = world[key]
+        await client.entitlements.CreateFeature(CreateFeatureRequest(**made))
+    found = {}
+    for key in ("alert", "deleted_alert"):
+        made = good_requests(world)["rating.v1.AlertService.CreateAlert"]
+        answer = await client.alerts.CreateAlert(CreateAlertRequest(**made))
+        found[key] = answer.alert.alert_id
+    return found
 
 
 async def _instant_fee(client: SuiteClient) -> str:
@@ -188,9 +210,15 @@ async def _billed(client: SuiteClient, world: World) -> World:
     periods = await client.subscriptions.ListBillingPeriods(
         ListBillingPeriodsRequest(subscription_id=world["subscription"])
     )
+    line = (await client.invoices.GetInvoice(asked)).invoice.lines[0]
+    world = {**world, "invoice": invoice.invoice_id, "line": line.line_id}
+    fields = good_requests(world)["invoicing.v1.CreditNoteService.CreateCreditNote"]
+    made = await client.credit_notes.CreateCreditNote(CreateCreditNoteRequest(**fields))
     return {
         "invoice": invoice.invoice_id,
-        "line": (await client.invoices.GetInvoice(asked)).invoice.lines[0].line_id,
+        "line": line.line_id,
         "invoice_number": invoice.number,
+        "credit_note": made.credit_note.credit_note_id,
+        "credit_note_number": made.credit_note.number,
         "period": periods.periods[0].period_id,
     }

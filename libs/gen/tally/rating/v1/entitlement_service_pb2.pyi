@@ -863,7 +863,7 @@ class EntitlementCheck(_message.Message):
     reason: Global___CheckReason.ValueType
     """Why."""
     subscription_id: _builtins.str
-    """The subscription whose limit this is; empty if none has the feature."""
+    """The subscription whose limit this is; empty if none limits it."""
     limited: _builtins.bool
     """True: a limit applies; all below is of it."""
     limit: _builtins.str
