@@ -39,7 +39,7 @@ _ADD = compiled_once(
         {
             name: bindparam(name)
             for name in subscriptions.c.keys()
-            if name not in ("extend_at", "written_day")
+            if name not in ("extend_at", "written_day", "historical_usage")
         }
     )
     .on_conflict_do_nothing()
