@@ -19,7 +19,6 @@ from tally.rating.v1.plan_service_pb2 import (
     IntervalUnit,
     Plan,
     PlanVersion,
-    PreviewedUnits,
     PreviewPriceRequest,
     Price,
     StandardPrice,
@@ -27,6 +26,7 @@ from tally.rating.v1.plan_service_pb2 import (
     TieredPrice,
     Timing,
 )
+from tally.rating.v1.price_models_pb2 import PreviewedUnits
 from tally.rating.v1.rating_service_pb2 import RatePeriodRequest
 from tally.rating.v1.subscription_service_pb2 import (
     GetSubscriptionRequest,

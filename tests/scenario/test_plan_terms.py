@@ -20,7 +20,6 @@ from tally.rating.v1.plan_service_pb2 import (
     Price,
     StandardPrice,
     Timing,
-    UsageThresholds,
 )
 from tally.rating.v1.rating_service_pb2 import (
     GetThresholdCrossingRequest,
@@ -31,6 +30,7 @@ from tally.rating.v1.subscription_service_pb2 import (
     GetSubscriptionRequest,
     UpdateOverridesRequest,
 )
+from tally.rating.v1.threshold_pb2 import UsageThresholds
 from tests.scenario.builders import invoices, record, subscribe, usage
 from tests.suite import Suite
 from tests.wait import until

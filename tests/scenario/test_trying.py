@@ -18,7 +18,6 @@ from tally.rating.v1.plan_service_pb2 import (
     IntervalUnit,
     PackagePrice,
     PlanVersion,
-    PreviewedUnits,
     PreviewPriceRequest,
     Price,
     StandardPrice,
@@ -26,6 +25,7 @@ from tally.rating.v1.plan_service_pb2 import (
     TieredPrice,
     Timing,
 )
+from tally.rating.v1.price_models_pb2 import PreviewedUnits
 from tally.rating.v1.rating_service_pb2 import (
     CandidatePlan,
     SimulatePlanRequest,

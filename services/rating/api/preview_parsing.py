@@ -16,6 +16,7 @@ from services.rating.domain.meter import Meter
 from services.rating.domain.plan import Charge
 from services.rating.operations.previewing import Units
 from tally.rating.v1 import plan_service_pb2 as pb
+from tally.rating.v1 import price_models_pb2 as models_pb
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def parse_preview(request: pb.PreviewPriceRequest, tenant: Tenant, now: datetime
     return Preview(charge, currency, units, meter, events)
 
 
-def _parse_units(message: pb.PreviewedUnits) -> Units:
+def _parse_units(message: models_pb.PreviewedUnits) -> Units:
     faults = Faults()
     with faults.gathered():
         units = parse_decimal(message.units, "units.units")

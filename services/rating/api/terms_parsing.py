@@ -13,7 +13,7 @@ from services.rating.domain.thresholds import (
     threshold_faults,
 )
 from services.rating.domain.trial import TRIAL_DAYS_MAX
-from tally.rating.v1 import plan_service_pb2 as pb
+from tally.rating.v1 import threshold_pb2 as pb
 
 
 def parse_trial_days(days: int, path: str) -> int:

@@ -58,8 +58,8 @@ def _within(paused: Iterable[DayPeriod], days: DayPeriod) -> tuple[DayPeriod, ..
 def monthly_faults(version: PlanVersion) -> list[FieldInvalid]:
     """Return why usage of `version` cannot be billed by the month, if it is to be, by field.
 
-    Months share no bounds with days and weeks; and a month cannot bill what is owed for all of a
-    long period.
+    Months share no bounds with days and weeks; and a month cannot bill fixed charges that are owed
+    for all of a long period.
     """
     if not version.bill_usage_monthly:
         return []
@@ -68,9 +68,6 @@ def monthly_faults(version: PlanVersion) -> list[FieldInvalid]:
     if UNIT_MONTHS.get(interval.unit, 0) * interval.count <= 1:
         problem = f"needs an interval of several months, not of {interval}"
         faults.append(FieldInvalid("version.bill_usage_monthly", problem))
-    if version.minimum_commitment is not None:
-        problem = "cannot be where usage is billed by the month"
-        faults.append(FieldInvalid("version.minimum_commitment", problem))
     for place, charge in enumerate(version.fixed_charges):
         if charge.timing is Timing.IN_ARREARS:
             problem = "must be in advance where usage is billed by the month"

@@ -34,6 +34,7 @@ from services.rating.operations.correcting import (
 from services.rating.store import catalog as catalog_store
 from services.rating.store.ambiguous import count_ambiguous, mark_valueless
 from services.rating.store.applied import Lane, move
+from services.rating.store.beside import lock_committed
 from services.rating.store.cells import count_unattributed
 from services.rating.store.instant_slices import Unpriced, note_unpriced
 from services.rating.store.periods import TermDay, lock_touched, raise_late_version
@@ -289,10 +290,14 @@ def _gets(days: Iterable[tuple[int, UUID, date]], tenant: Tenant, period: Billin
 async def announce_late(
     conn: AsyncConnection, periods: Iterable[tuple[Tenant, BillingPeriod]]
 ) -> None:
-    """Tell that the usage of locked `periods` changes, where they were announced already."""
-    for tenant, period in periods:
-        if period.status is PeriodStatus.OPEN:
-            continue
+    """Tell that the usage of locked `periods` changes, where they were announced already.
+
+    And so does what lacks of a minimum commitment, if another period has billed that.
+    """
+    late = [one for one in periods if one[1].status is not PeriodStatus.OPEN]
+    committed = await lock_committed(conn, late) if late else []
+    late += [one for one in committed if one[1].status is not PeriodStatus.OPEN]
+    for tenant, period in late:
         late_version = await raise_late_version(conn, tenant, period.period_id)
         changed = events_pb2.PeriodUsageChanged(
             period_id=str(period.period_id),

@@ -25,6 +25,7 @@ from tally.rating.v1 import billing_period_pb2 as period_pb
 from tally.rating.v1 import plan_service_pb2 as plan_pb
 from tally.rating.v1 import subscription_changes_pb2 as changes_pb
 from tally.rating.v1 import subscription_service_pb2 as subscription_pb
+from tally.rating.v1 import threshold_pb2
 
 BILLING_TIMES = {
     each: subscription_pb.BillingTime.Value(f"BILLING_TIME_{each.name}") for each in BillingTime
@@ -181,11 +182,11 @@ def _fixed_message(charge: FixedCharge) -> plan_pb.FixedCharge:
     )
 
 
-def _thresholds_message(thresholds: UsageThresholds | None) -> plan_pb.UsageThresholds | None:
+def _thresholds_message(thresholds: UsageThresholds | None) -> threshold_pb2.UsageThresholds | None:
     if thresholds is None:
         return None
     amounts = [decimal_text(amount) for amount in thresholds.amounts]
-    return plan_pb.UsageThresholds(amounts=amounts, step=_optional(thresholds.step))
+    return threshold_pb2.UsageThresholds(amounts=amounts, step=_optional(thresholds.step))
 
 
 def _charge_message(charge: Charge) -> plan_pb.Charge:

@@ -13,12 +13,7 @@ from libs.money import Money
 from libs.tenant import Tenant
 from libs.wire import money_message
 from services.rating.domain.cell import Cell
-from services.rating.domain.commitment import (
-    NOTHING_BESIDES,
-    Besides,
-    Commitment,
-    commitment_fee,
-)
+from services.rating.domain.commitment import Commitment, commitment_fee
 from services.rating.domain.fee import Fee, base_fee, check_amounts
 from services.rating.domain.fixed_fees import fixed_fees
 from services.rating.domain.instant_bill import Bill, fees_of, settled, without_refunds
@@ -30,6 +25,7 @@ from services.rating.domain.unit_change import UnitChange
 from services.rating.domain.usage import prorated_span_of, span_of
 from services.rating.domain.usage_fees import Events, usage_fees, with_minimums
 from services.rating.operations.carrying import with_carried
+from services.rating.operations.committing import commitment_of
 from services.rating.operations.log import Log
 from services.rating.operations.messages import billing_period_message, fee_message
 from services.rating.operations.single_events import (
@@ -40,7 +36,7 @@ from services.rating.operations.single_events import (
     load_asked,
     read_events,
 )
-from services.rating.store.beside import load_beside
+from services.rating.store.beside import Beside, load_beside, others_of
 from services.rating.store.cells import load_cells
 from services.rating.store.fixed_units import load_changes
 from services.rating.store.instant_states import load_bills
@@ -52,6 +48,7 @@ from tally.common.v1 import money_pb2 as money_pb
 from tally.rating.v1 import rating_service_pb2 as pb
 
 TRACEPARENTS_MAX = 32
+NO_EVENTS: Mapping[UUID, ReadEvents] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +69,21 @@ class LoadedUsage:
     cells: Mapping[UUID, Mapping[UUID, Sequence[Cell]]]
     changes: Mapping[UUID, Sequence[UnitChange]]  # Of units of fixed charges, by subscription.
     bills: Mapping[UUID, Sequence[Bill]]  # Of instant fees, by the period they are in or of.
-    # What counts for the minimum commitment of usage periods that have one, by their ids.
-    beside: Mapping[UUID, Sequence[BillingPeriod]] = field(default_factory=dict)
+    # What counts for the minimum commitment of usage periods that bill one, by their ids.
+    beside: Mapping[UUID, Beside] = field(default_factory=dict)
 
     def price(
-        self, period: BillingPeriod, read: ReadEvents | None = None, *, closing: bool = True
+        self,
+        period: BillingPeriod,
+        read: ReadEvents | None = None,
+        *,
+        closing: bool = True,
+        others: Mapping[UUID, ReadEvents] = NO_EVENTS,
     ) -> Rated:
-        """Price one of the periods. Errors as in `price_period`."""
+        """Price one of the periods; `others` are events of those beside it, by period.
+
+        Errors as in `price_period`.
+        """
         version = self.versions[period.plan_version_id]
         stored = self.cells.get(period.period_id, {})
         found = stored if read is None else read.instead(stored)
@@ -92,7 +97,7 @@ class LoadedUsage:
             events=events,
             closing=closing,
             bills=self.bills.get(period.period_id, ()) if closing else None,
-            besides=besides_of(self.beside.get(period.period_id, ()), self.versions, self.changes),
+            commitment=self._commitment(period, others) if closing else None,
         )
         counted = self.counted(period) if read is not None and read.cells else None
         if counted is None:
@@ -100,6 +105,23 @@ class LoadedUsage:
         charged = [self.meters[charge.meter_code].meter_id for charge in version.charges]
         changed = (cell for one in dict.fromkeys(charged) for cell in stored.get(one, ()))
         return Rated(rated.fees, latest_traceparents(changed), counted.logged_codes)
+
+    def _commitment(
+        self, period: BillingPeriod, others: Mapping[UUID, ReadEvents]
+    ) -> Commitment | None:
+        def fees_of(one: BillingPeriod) -> Sequence[Fee]:
+            stored, read = self.cells.get(one.period_id, {}), others.get(one.period_id)
+            return price_period(
+                one,
+                self.versions[one.plan_version_id],
+                self.meters,
+                stored if read is None else read.instead(stored),
+                changes=self.changes.get(one.subscription_uid, ()),
+                events=None if read is None else read.events,
+            ).fees
+
+        version = self.versions[period.plan_version_id]
+        return commitment_of(version, self.beside.get(period.period_id), fees_of)
 
     def counted(self, period: BillingPeriod) -> Counted | None:
         """Return what of the period has to be read from the log; None if that is nothing."""
@@ -112,8 +134,9 @@ class LoadedUsage:
     def asked(
         self, tenant: Tenant, periods: Sequence[BillingPeriod]
     ) -> list[tuple[Tenant, BillingPeriod, Counted]]:
-        """Return those of `periods` whose single events have to be read."""
-        found = [(period, self.counted(period)) for period in periods]
+        """Return those of `periods`, and beside them, whose single events have to be read."""
+        every = {one.period_id: one for one in [*periods, *others_of(self.beside, periods)]}
+        found = [(period, self.counted(period)) for period in every.values()]
         return [(tenant, period, counted) for period, counted in found if counted is not None]
 
 
@@ -150,14 +173,15 @@ async def rate_now(
     async with begin(engine, tenant) as conn:
         period = await find(conn)
         loaded = await load_usage(conn, tenant, [period], merged=not closing)
-    if loaded.counted(period) is None:
+    if not loaded.asked(tenant, [period]):
         return period, loaded.price(period, closing=closing)
     async with Snapshots(engine, engine, tenant).begin() as conn:
         period = await find(conn)
         loaded = await load_usage(conn, tenant, [period])
         asked = await load_asked(conn, loaded.asked(tenant, [period]))
     read = await read_events(log, asked)
-    return period, loaded.price(period, read.get(period.period_id), closing=closing)
+    own = read.get(period.period_id)
+    return period, loaded.price(period, own, closing=closing, others=read)
 
 
 async def read_periods(
@@ -195,7 +219,7 @@ async def rate_periods(
     ]
     if outdated:
         raise EventsOutdated(outdated)
-    return [loaded.price(period, read.get(period.period_id)) for period in periods]
+    return [loaded.price(one, read.get(one.period_id), others=read) for one in periods]
 
 
 async def load_usage(
@@ -207,7 +231,12 @@ async def load_usage(
 ) -> LoadedUsage:
     """Return what pricing periods needs; `merged`: without what tells of the folds, and sooner."""
     versions = await load_versions(conn, [tenant], {one.plan_version_id for one in periods})
-    usage = [period for period in periods if period.kind is PeriodKind.USAGE]
+    owned = [(tenant, period) for period in periods]
+    beside = {} if merged else await load_beside(conn, owned, versions)
+    every = {one.period_id: one for one in [*periods, *others_of(beside, periods)]}
+    priced = list(every.values())
+    versions |= await _load_others(conn, tenant, priced, versions)
+    usage = [period for period in priced if period.kind is PeriodKind.USAGE]
     charged = {one.plan_version_id for one in usage}
     codes = {charge.meter_code for one in charged for charge in versions[one].charges}
     meters = await load_meters(conn, tenant, codes) if codes else {}
@@ -218,9 +247,6 @@ async def load_usage(
         in_periods = await load_cells(conn, tenant, usage)
     owned = [(tenant, period) for period in usage]
     found = await with_carried(conn, owned, meters.values(), in_periods)
-    beside = {} if merged else await load_beside(conn, owned, versions)
-    priced = [*periods, *(one for of_period in beside.values() for one in of_period)]
-    versions |= await _load_others(conn, tenant, priced, versions)
     changes = await load_unit_changes(conn, [(tenant, one) for one in priced], versions)
     early = [one for one in periods if not merged and _has_bills(one, versions)]
     bills = await load_bills(conn, early) if early else {}
@@ -268,15 +294,14 @@ def price_period(
     events: Events | None = None,
     closing: bool = True,
     bills: Sequence[Bill] | None = None,
-    besides: Besides = NOTHING_BESIDES,
+    commitment: Commitment | None = None,
 ) -> Rated:
     """Price a period of `version`, with its meters by code and the cells `found` by meter.
 
     `changes` are those of the subscription's units, `events` those that prices look at, by meter
     code. Minimums and fixed charges belong to a period that closes, or is looked at as if it did;
     what its usage has cost so far has none. `bills` are those of instant fees; without them such
-    charges are priced as a whole. A minimum commitment counts `besides` what other periods of the
-    same days cost, and usage as a whole.
+    charges are priced as a whole. A `commitment` that the period bills counts usage as a whole.
 
     Raises:
         AmountTooLarge: it costs more than money can be written in.
@@ -301,7 +326,7 @@ def price_period(
     if closing:
         fees = with_minimums(version, meters, fees, period)
     fixed = fixed_fees(version, changes, period) if closing else []
-    lacking = _commitment_fees(period, version, [*fees, *fixed], besides) if closing else []
+    lacking = _commitment_fees(period, commitment, [*fees, *fixed]) if closing else []
     if bills is not None:
         fees = settled(version, fees, bills, period.currency)
     fees += [*fixed, *lacking]
@@ -310,26 +335,11 @@ def price_period(
     return Rated(tuple(fees), latest_traceparents(priced))
 
 
-def besides_of(
-    beside: Iterable[BillingPeriod],
-    versions: Mapping[UUID, PlanVersion],
-    changes: Mapping[UUID, Sequence[UnitChange]],
-) -> Besides:
-    """Return what periods `beside` one of usage cost: base fees, and fixed charges in advance."""
-    minor = dict.fromkeys(PeriodKind, 0)
-    for one in beside:
-        own = changes.get(one.subscription_uid, ())
-        rated = price_period(one, versions[one.plan_version_id], {}, {}, changes=own)
-        minor[one.kind] += sum(fee.amount_minor for fee in rated.fees)
-    return Besides(base_minor=minor[PeriodKind.BASE], fixed_minor=minor[PeriodKind.FIXED])
-
-
 def _commitment_fees(
-    period: BillingPeriod, version: PlanVersion, fees: Sequence[Fee], besides: Besides
+    period: BillingPeriod, commitment: Commitment | None, fees: Sequence[Fee]
 ) -> list[Fee]:
-    if version.minimum_commitment is None:
+    if commitment is None:
         return []
-    commitment = Commitment(version.minimum_commitment, period.billed_days, period.whole, besides)
     fee = commitment_fee(commitment, fees, name=period.plan_name, currency=period.currency)
     return [] if fee is None else [fee]
 

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.db import Snapshots
 from libs.tenant import Tenant
 from services.rating.domain.cell import Cell
-from services.rating.domain.commitment import Besides
+from services.rating.domain.commitment import Besides, Commitment
 from services.rating.domain.fee import Fee, FeeKind
 from services.rating.domain.meter import Meter
 from services.rating.domain.period import BillingPeriod, PeriodKind
@@ -222,14 +222,19 @@ def _fees(books: _Books, period: BillingPeriod, version: PlanVersion, name: str)
             cells,
             changes=changes,
             events=events,
-            besides=_besides(fees),
+            commitment=_commitment(version, period, fees),
         ).fees
     return fees
 
 
-def _besides(fees: Iterable[Fee]) -> Besides:
-    """Return what base fees and fixed charges in advance come to."""
+def _commitment(
+    version: PlanVersion, period: BillingPeriod, fees: Iterable[Fee]
+) -> Commitment | None:
+    """Return the commitment of a period whose base fee, and charges in advance, are `fees`."""
+    if version.minimum_commitment is None:
+        return None
     minor = Counter({FeeKind.BASE: 0, FeeKind.FIXED: 0})
     for fee in fees:
         minor[fee.key.kind] += fee.amount_minor
-    return Besides(base_minor=minor[FeeKind.BASE], fixed_minor=minor[FeeKind.FIXED])
+    besides = Besides(base_minor=minor[FeeKind.BASE], fixed_minor=minor[FeeKind.FIXED])
+    return Commitment(version.minimum_commitment, period.billed_days, period.whole, besides)

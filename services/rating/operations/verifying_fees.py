@@ -13,6 +13,7 @@ from libs.db import Snapshots
 from libs.difference import Difference, Finding, Unverified, compared
 from libs.tenant import Tenant
 from services.rating.domain.cell import Cell
+from services.rating.domain.commitment import Commitment
 from services.rating.domain.custom import PriceNotComputable
 from services.rating.domain.fee import AmountTooLarge
 from services.rating.domain.instant_bill import Bill
@@ -23,8 +24,9 @@ from services.rating.domain.single_events import EventsNotRead
 from services.rating.domain.unit_change import UnitChange
 from services.rating.domain.verification import breakdown_differences, fee_differences
 from services.rating.operations.carrying import with_carried
+from services.rating.operations.committing import commitment_of
 from services.rating.operations.log import Log
-from services.rating.operations.rating import besides_of, load_unit_changes, price_period
+from services.rating.operations.rating import Rated, load_unit_changes, price_period
 from services.rating.operations.single_events import (
     Asked,
     ReadEvents,
@@ -33,7 +35,7 @@ from services.rating.operations.single_events import (
     read_events,
 )
 from services.rating.store import verification as store
-from services.rating.store.beside import load_beside
+from services.rating.store.beside import Beside, load_beside, others_of
 from services.rating.store.catalog import load_meters_by_type
 from services.rating.store.closes import Close, list_closes
 from services.rating.store.instant_states import load_bills
@@ -56,7 +58,7 @@ class Books:
     asked: Sequence[Asked]  # Of periods whose prices look at single events.
     jobs: set[tuple[int, str]]
     changes: Mapping[UUID, Sequence[UnitChange]]  # Of units of fixed charges, by subscription.
-    beside: Mapping[UUID, Sequence[BillingPeriod]]  # What counts for minimum commitments.
+    beside: Mapping[UUID, Beside]  # What counts for minimum commitments.
 
 
 async def verify_fees(
@@ -87,9 +89,10 @@ async def verify_fees(
             closes = books.closes.get(period.period_id, ())
             counts["closed periods"] += 1
             counts["closed fees"] += sum(len(close.fees) for close in closes)
-            asked = [one for one in books.asked if one.period.period_id == period.period_id]
+            priced = {one.period_id for one in [period, *others_of(books.beside, [period])]}
+            asked = [one for one in books.asked if one.period.period_id in priced]
             read = await read_events(log, asked)
-            for finding in _findings(tenant, period, closes, books, read.get(period.period_id)):
+            for finding in _findings(tenant, period, closes, books, read):
                 yield finding
         if len(page) < PERIODS_AT_ONCE:
             return
@@ -107,9 +110,14 @@ async def _load_books(conn: AsyncConnection, page: Sequence[Owned]) -> Books:
     usage = [(tenant, period) for tenant, period in page if period.kind is PeriodKind.USAGE]
     versions = await load_versions(conn, tenants, {one.plan_version_id for _, one in page})
     beside = await load_beside(conn, usage, versions)
-    of_beside = [
-        (tenant, one) for tenant, period in usage for one in beside.get(period.period_id, ())
-    ]
+    owner = {period.period_id: tenant for tenant, period in usage}
+    others = {
+        one.period_id: (owner[period_id], one)
+        for period_id, of_period in beside.items()
+        for one in of_period.others
+    }
+    of_beside = [one for period_id, one in others.items() if period_id not in owner]
+    usage += [one for one in of_beside if one[1].kind is PeriodKind.USAGE]
     versions |= await load_versions(conn, tenants, {one.plan_version_id for _, one in of_beside})
     meters = {
         tenant: {meter.code: meter for of_type in types.values() for meter in of_type}
@@ -141,7 +149,7 @@ def _findings(
     period: BillingPeriod,
     closes: Sequence[Close],
     books: Books,
-    read: ReadEvents | None,
+    read: Mapping[UUID, ReadEvents],
 ) -> Iterator[Finding]:
     named = {
         "subscription_id": period.subscription_id,
@@ -162,22 +170,39 @@ def _findings(
         yield Unverified(tenant, "period", named, "it has late usage that is not adjusted yet")
     else:
         yield from compared(tenant, "period", named, late_version=(period.late_version, covered))
-        stored = books.cells.get(period.period_id, {})
         try:
-            rated = price_period(
-                period,
+            commitment = commitment_of(
                 books.versions[period.plan_version_id],
-                books.meters[tenant],
-                stored if read is None else read.instead(stored),
-                changes=books.changes.get(period.subscription_uid, ()),
-                events=None if read is None else read.events,
-                bills=books.bills.get(period.period_id, ()),
-                besides=besides_of(
-                    books.beside.get(period.period_id, ()), books.versions, books.changes
-                ),
+                books.beside.get(period.period_id),
+                lambda one: _price(tenant, one, books, read).fees,
             )
+            bills = books.bills.get(period.period_id, ())
+            rated = _price(tenant, period, books, read, bills=bills, commitment=commitment)
         except (AmountTooLarge, PriceNotComputable, EventsNotRead) as error:
             yield Unverified(tenant, "period", named, str(error))
             return
         frozen = [close.fees for close in closes]
         yield from fee_differences(tenant, named, frozen, rated.fees)
+
+
+def _price(
+    tenant: Tenant,
+    period: BillingPeriod,
+    books: Books,
+    read: Mapping[UUID, ReadEvents],
+    *,
+    bills: Sequence[Bill] | None = None,
+    commitment: Commitment | None = None,
+) -> Rated:
+    """Price a period by the books, with the events of it that were read."""
+    stored, events = books.cells.get(period.period_id, {}), read.get(period.period_id)
+    return price_period(
+        period,
+        books.versions[period.plan_version_id],
+        books.meters[tenant],
+        stored if events is None else events.instead(stored),
+        changes=books.changes.get(period.subscription_uid, ()),
+        events=None if events is None else events.events,
+        bills=bills,
+        commitment=commitment,
+    )

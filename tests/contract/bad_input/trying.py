@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tests.contract.bad_input.ingest import INGEST
-from tests.contract.bad_input.rating import RATING, VERSION
+from tests.contract.bad_input.plans import VERSION
+from tests.contract.bad_input.rating import RATING
 from tests.contract.bad_input.rules import (
     ABSENT,
     CODE,

@@ -16,7 +16,9 @@ from services.rating.domain.fee import FeeKind
 from services.rating.domain.period import PeriodKind, PeriodStatus
 from services.rating.domain.plan import Timing
 from services.rating.domain.price import StandardPrice
-from services.rating.operations.rating import besides_of, price_period
+from services.rating.operations.committing import commitment_of
+from services.rating.operations.rating import price_period
+from services.rating.store.beside import Beside
 from tests.unit.rating.periods import a_billing_period
 from tests.unit.rating.test_commitment import APRIL, VERSION
 from tests.unit.rating.test_fixed_fees import SEATS
@@ -57,11 +59,15 @@ def test_all_fees_of_a_period_are_the_share_of_its_commitment_or_more(
         for kind in (PeriodKind.BASE, PeriodKind.FIXED, PeriodKind.USAGE)
     }
     beside = [periods[PeriodKind.BASE], periods[PeriodKind.FIXED]]
-    besides = besides_of(beside, {version.plan_version_id: version}, {})
+    owed = commitment_of(
+        version,
+        Beside(days.days, APRIL, tuple(beside)),
+        lambda one: price_period(one, version, {}, {}).fees,
+    )
     fees = [
         fee
         for period in periods.values()
-        for fee in price_period(period, version, {}, {}, besides=besides).fees
+        for fee in price_period(period, version, {}, {}, commitment=owed).fees
     ]
     share = floor(Fraction(commitment) * days.days / 30 * 100 + Fraction(1, 2))
     others = sum(fee.amount_minor for fee in fees if fee.key.kind is not FeeKind.COMMITMENT)

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from libs.db import Snapshots
-from services.rating.domain.plan import FixedCharge, Timing
+from services.rating.domain.plan import FixedCharge, IntervalUnit, Timing
 from services.rating.domain.price import StandardPrice
 from services.rating.operations.rating import rate_period
 from services.rating.operations.subscriptions import terminate_subscription
@@ -148,3 +148,36 @@ async def test_a_life_that_came_to_nothing_begins_no_trial(world: World) -> None
     start = instant("2024-01-15 12:00")
     await world.subscribe("acme", plan="pro", start=start, now=start)
     assert await base_days(world, "acme") == [("01-25", "01-25 12:00"), ("02-01", "02-01 00:10")]
+
+
+async def test_usage_by_the_month_counts_for_the_commitment_of_the_quarter(world: World) -> None:
+    await world.create_plan(
+        "pro",
+        [a_charge("calls", "1")],
+        base="30",
+        unit=IntervalUnit.QUARTER,
+        timing=Timing.IN_ADVANCE,
+        minimum_commitment=Decimal(300),
+        bill_usage_monthly=True,
+    )
+    await world.subscribe("acme", plan="pro")
+    months = (NOON, instant("2024-02-10 12:00"), instant("2024-03-10 12:00"))
+    for count, at in zip((10, 20, 5), months, strict=True):
+        await world.fold(*[an_event("acme", at)] * count)
+    closed = []
+    for now in (JANUARY, FEBRUARY, MARCH, instant("2024-04-01 00:10")):
+        await world.announce(now)
+        if now > JANUARY:
+            period = await world.period_id("acme", n=len(closed))
+            closed.append(shown(await world.close(period, now)))
+    # 300 less 30 of base fee and 35 of usage.
+    assert closed == [{"USAGE": 10_00}, {"USAGE": 20_00}, {"USAGE": 5_00, "COMMITMENT": 235_00}]
+    await world.close(await world.period_id("acme", kind="base"), FEBRUARY)
+    assert await verified(world) == []
+    await world.fold(*[an_event("acme", NOON)] * 7)
+    first, last = await world.period_id("acme"), await world.period_id("acme", n=2)
+    changed = await world.fetch("SELECT period_id FROM billing_periods WHERE late_version > 0")
+    assert {period_id for (period_id,) in changed} == {first, last}
+    assert shown(await world.adjust(first, 1)) == {"USAGE": 7_00}
+    assert shown(await world.adjust(last, 1)) == {"COMMITMENT": -7_00}
+    assert await verified(world) == []

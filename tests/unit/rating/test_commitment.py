@@ -21,7 +21,9 @@ from services.rating.domain.fee import Fee, FeeKey, FeeKind
 from services.rating.domain.period import PeriodKind, PeriodStatus
 from services.rating.domain.plan import IntervalUnit, PlanVersion, Timing
 from services.rating.domain.price import amount_of
-from services.rating.operations.rating import besides_of, price_period
+from services.rating.operations.committing import commitment_of
+from services.rating.operations.rating import price_period
+from services.rating.store.beside import Beside
 from tests.unit.rating.periods import a_billing_period
 
 D = Decimal
@@ -80,14 +82,23 @@ def test_a_usage_period_without_charges_bills_what_the_base_fee_lacks() -> None:
         a_billing_period(kind, whole=APRIL, fee_days=HALF, status=PeriodStatus.OPEN)
         for kind in (PeriodKind.USAGE, PeriodKind.BASE)
     )
-    besides = besides_of([base], {VERSION.plan_version_id: VERSION}, {})
-    assert besides == Besides(base_minor=150_00)
-    rated = price_period(usage, VERSION, {}, {}, besides=besides)
+    owed = commitment_of(
+        VERSION, Beside(15, APRIL, (base,)), lambda one: price_period(one, VERSION, {}, {}).fees
+    )
+    assert owed == Commitment(D(1000), 15, APRIL, Besides(base_minor=150_00))
+    rated = price_period(usage, VERSION, {}, {}, commitment=owed)
     assert [(fee.key.kind, fee.amount_minor) for fee in rated.fees] == [("commitment", 350_00)]
-    assert price_period(usage, VERSION, {}, {}, besides=besides, closing=False).fees == ()
+    assert price_period(usage, VERSION, {}, {}, commitment=owed, closing=False).fees == ()
     # Behind a trial that shelters all of its days there is no period of the base fee.
-    [alone] = price_period(usage, VERSION, {}, {}).fees
-    assert alone.amount_minor == 500_00
+    alone = commitment_of(VERSION, Beside(15, APRIL, ()), lambda one: ())
+    [fee] = price_period(usage, VERSION, {}, {}, commitment=alone).fees
+    assert fee.amount_minor == 500_00
+
+
+def test_without_a_commitment_or_in_a_month_that_bills_none_nothing_lacks() -> None:
+    without = replace(VERSION, minimum_commitment=None)
+    assert commitment_of(without, Beside(15, APRIL, ()), lambda one: ()) is None
+    assert commitment_of(VERSION, None, lambda one: ()) is None
 
 
 def test_a_commitment_beyond_what_can_be_billed_is_refused() -> None:

@@ -91,7 +91,7 @@ def test_usage_is_due_every_month_and_the_base_fee_at_the_end_of_the_quarter() -
         (a_version(IntervalUnit.DAY, 90), ["bill_usage_monthly"]),
         (
             a_version(IntervalUnit.WEEK, timing=Timing.IN_ARREARS, commitment=Decimal(5)),
-            ["bill_usage_monthly", "minimum_commitment", "fixed_charges[0].timing"],
+            ["bill_usage_monthly", "fixed_charges[0].timing"],
         ),
     ],
 )

@@ -18,6 +18,7 @@ from services.rating.operations.previewing import preview_events, preview_units
 from tally.ingest.v1.event_pb2 import Event, PropertyValue
 from tally.rating.v1 import meter_service_pb2 as meter_pb
 from tally.rating.v1 import plan_service_pb2 as pb
+from tally.rating.v1 import price_models_pb2 as models_pb
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 TIERS = pb.TieredPrice(
@@ -25,7 +26,9 @@ TIERS = pb.TieredPrice(
 )
 MODELS = {
     "standard": pb.Price(standard=pb.StandardPrice(unit_amount="0.3")),
-    "package": pb.Price(package=pb.PackagePrice(amount="4", package_size="5", free_units="2")),
+    "package": pb.Price(
+        package=models_pb.PackagePrice(amount="4", package_size="5", free_units="2")
+    ),
     "graduated": pb.Price(graduated=TIERS),
     "volume": pb.Price(volume=TIERS),
 }
@@ -42,7 +45,7 @@ def a_request(
     return pb.PreviewPriceRequest(
         charge=pb.Charge(meter_code="calls", price=price, buckets=[EUROPE]),
         currency_code="USD",
-        units=pb.PreviewedUnits(units=units, event_count=3, filter_code=filter_code)
+        units=models_pb.PreviewedUnits(units=units, event_count=3, filter_code=filter_code)
         if units
         else None,
         events=events,

@@ -23,21 +23,22 @@ _sym_db = _symbol_database.Default()
 
 
 from tally.rating.v1 import plan_service_pb2 as tally_dot_rating_dot_v1_dot_plan__service__pb2
+from tally.rating.v1 import threshold_pb2 as tally_dot_rating_dot_v1_dot_threshold__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftally/rating/v1/overrides.proto\x12\x0ftally.rating.v1\x1a\"tally/rating/v1/plan_service.proto\"\x8f\x02\n\tOverrides\x12\x13\n\x0b\x62\x61se_amount\x18\x01 \x01(\t\x12\x1a\n\x12minimum_commitment\x18\x02 \x01(\t\x12\x17\n\ntrial_days\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12:\n\x10usage_thresholds\x18\x04 \x01(\x0b\x32 .tally.rating.v1.UsageThresholds\x12\x30\n\x07\x63harges\x18\x05 \x03(\x0b\x32\x1f.tally.rating.v1.ChargeOverride\x12;\n\rfixed_charges\x18\x06 \x03(\x0b\x32$.tally.rating.v1.FixedChargeOverrideB\r\n\x0b_trial_days\"w\n\x0e\x43hargeOverride\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12%\n\x05price\x18\x02 \x01(\x0b\x32\x16.tally.rating.v1.Price\x12\x30\n\x07\x62uckets\x18\x03 \x03(\x0b\x32\x1f.tally.rating.v1.BucketOverride\"E\n\x0e\x42ucketOverride\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12%\n\x05price\x18\x02 \x01(\x0b\x32\x16.tally.rating.v1.Price\"Y\n\x13\x46ixedChargeOverride\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12%\n\x05price\x18\x02 \x01(\x0b\x32\x16.tally.rating.v1.Price\x12\r\n\x05units\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftally/rating/v1/overrides.proto\x12\x0ftally.rating.v1\x1a\"tally/rating/v1/plan_service.proto\x1a\x1ftally/rating/v1/threshold.proto\"\x8f\x02\n\tOverrides\x12\x13\n\x0b\x62\x61se_amount\x18\x01 \x01(\t\x12\x1a\n\x12minimum_commitment\x18\x02 \x01(\t\x12\x17\n\ntrial_days\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12:\n\x10usage_thresholds\x18\x04 \x01(\x0b\x32 .tally.rating.v1.UsageThresholds\x12\x30\n\x07\x63harges\x18\x05 \x03(\x0b\x32\x1f.tally.rating.v1.ChargeOverride\x12;\n\rfixed_charges\x18\x06 \x03(\x0b\x32$.tally.rating.v1.FixedChargeOverrideB\r\n\x0b_trial_days\"w\n\x0e\x43hargeOverride\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12%\n\x05price\x18\x02 \x01(\x0b\x32\x16.tally.rating.v1.Price\x12\x30\n\x07\x62uckets\x18\x03 \x03(\x0b\x32\x1f.tally.rating.v1.BucketOverride\"E\n\x0e\x42ucketOverride\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12%\n\x05price\x18\x02 \x01(\x0b\x32\x16.tally.rating.v1.Price\"Y\n\x13\x46ixedChargeOverride\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12%\n\x05price\x18\x02 \x01(\x0b\x32\x16.tally.rating.v1.Price\x12\r\n\x05units\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tally.rating.v1.overrides_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OVERRIDES']._serialized_start=89
-  _globals['_OVERRIDES']._serialized_end=360
-  _globals['_CHARGEOVERRIDE']._serialized_start=362
-  _globals['_CHARGEOVERRIDE']._serialized_end=481
-  _globals['_BUCKETOVERRIDE']._serialized_start=483
-  _globals['_BUCKETOVERRIDE']._serialized_end=552
-  _globals['_FIXEDCHARGEOVERRIDE']._serialized_start=554
-  _globals['_FIXEDCHARGEOVERRIDE']._serialized_end=643
+  _globals['_OVERRIDES']._serialized_start=122
+  _globals['_OVERRIDES']._serialized_end=393
+  _globals['_CHARGEOVERRIDE']._serialized_start=395
+  _globals['_CHARGEOVERRIDE']._serialized_end=514
+  _globals['_BUCKETOVERRIDE']._serialized_start=516
+  _globals['_BUCKETOVERRIDE']._serialized_end=585
+  _globals['_FIXEDCHARGEOVERRIDE']._serialized_start=587
+  _globals['_FIXEDCHARGEOVERRIDE']._serialized_end=676
 # @@protoc_insertion_point(module_scope)

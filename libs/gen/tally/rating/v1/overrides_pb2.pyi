@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from tally.rating.v1 import plan_service_pb2 as _plan_service_pb2
+from tally.rating.v1 import threshold_pb2 as _threshold_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -42,7 +43,7 @@ class Overrides(_message.Message):
     trial_days: _builtins.int
     """Up to 3,650; absent: as in the plan version."""
     @_builtins.property
-    def usage_thresholds(self) -> _plan_service_pb2.UsageThresholds:
+    def usage_thresholds(self) -> _threshold_pb2.UsageThresholds:
         """Absent: as in the plan version. Without amounts and step: none."""
 
     @_builtins.property
@@ -59,7 +60,7 @@ class Overrides(_message.Message):
         base_amount: _builtins.str = ...,
         minimum_commitment: _builtins.str = ...,
         trial_days: _builtins.int | None = ...,
-        usage_thresholds: _plan_service_pb2.UsageThresholds | None = ...,
+        usage_thresholds: _threshold_pb2.UsageThresholds | None = ...,
         charges: _abc.Iterable[Global___ChargeOverride] | None = ...,
         fixed_charges: _abc.Iterable[Global___FixedChargeOverride] | None = ...,
     ) -> None: ...

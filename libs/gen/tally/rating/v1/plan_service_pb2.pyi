@@ -15,6 +15,7 @@ from tally.rating.v1 import billing_period_pb2 as _billing_period_pb2
 from tally.rating.v1 import charge_options_pb2 as _charge_options_pb2
 from tally.rating.v1 import meter_service_pb2 as _meter_service_pb2
 from tally.rating.v1 import price_models_pb2 as _price_models_pb2
+from tally.rating.v1 import threshold_pb2 as _threshold_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -170,21 +171,19 @@ class PlanVersion(_message.Message):
     base_timing: Global___Timing.ValueType
     """When the base fee is billed."""
     bill_usage_monthly: _builtins.bool
-    """True: usage is billed by the month, on days that the subscription's billing time and anchor day
-    give; the base fee, and fixed charges in advance, by the interval, which must be of several
-    months: quarters, halves, years or more than one month. There can be no fixed charges in arrears
-    then, and no minimum commitment.
+    """True: usage is billed by the month, on days that billing time and anchor day give; base fee and
+    fixed charges in advance by the interval, which must be of several months: quarters, halves,
+    years or more than one month. There can be no fixed charges in arrears then.
     """
     trial_days: _builtins.int
-    """For how many days the base fee costs nothing, up to 3,650; 0: no trial. They are counted from the
-    first start of the subscription's id, all its lives included, and end on a local day: the first
-    one that costs. In advance the rest of its period is due at that instant. Usage, fixed charges
-    and the minimum commitment are billed meanwhile.
+    """For how many days the base fee costs nothing, up to 3,650; 0: none. They count from the first
+    start of the subscription's id, and end on a local day: the first one that costs. In advance
+    the rest of its period is due at that instant. All but the base fee is billed meanwhile.
     """
     minimum_commitment: _builtins.str
-    """Decimal in currency units, at most 10^15 minor units: the least that the base fee, usage and
-    fixed charges of a period cost together, for parts of it by days. What they lack of it is a fee
-    of the USAGE period. Empty: none.
+    """Decimal in currency units, at most 10^15 minor units: the least that base fee, usage and fixed
+    charges of a period cost together, parts of it by days. What they lack is a fee of its USAGE
+    period, with bill_usage_monthly of the last one. Empty: none.
     """
     @_builtins.property
     def charges(self) -> _containers.RepeatedCompositeFieldContainer[Global___Charge]:
@@ -199,7 +198,7 @@ class PlanVersion(_message.Message):
         """At most 100."""
 
     @_builtins.property
-    def usage_thresholds(self) -> Global___UsageThresholds:
+    def usage_thresholds(self) -> _threshold_pb2.UsageThresholds:
         """Lifetime usage at which a period is billed before it ends; absent: none."""
 
     def __init__(
@@ -217,7 +216,7 @@ class PlanVersion(_message.Message):
         bill_usage_monthly: _builtins.bool = ...,
         trial_days: _builtins.int = ...,
         minimum_commitment: _builtins.str = ...,
-        usage_thresholds: Global___UsageThresholds | None = ...,
+        usage_thresholds: _threshold_pb2.UsageThresholds | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "usage_thresholds", b"usage_thresholds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -228,42 +227,9 @@ class PlanVersion(_message.Message):
 Global___PlanVersion: _TypeAlias = PlanVersion  # noqa: Y015
 
 @_typing.final
-class UsageThresholds(_message.Message):
-    """Amounts of usage, in currency units, each of which is announced once when it is crossed. They are
-    of all usage since the subscription began, and before, not of a period.
-    """
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    AMOUNTS_FIELD_NUMBER: _builtins.int
-    STEP_FIELD_NUMBER: _builtins.int
-    step: _builtins.str
-    """Decimal above 0: behind the last amount, or from 0 on if there is none, one more threshold each
-    time; empty: none.
-    """
-    @_builtins.property
-    def amounts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Decimals above 0, ascending, at most 100."""
-
-    def __init__(
-        self,
-        *,
-        amounts: _abc.Iterable[_builtins.str] | None = ...,
-        step: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amounts", b"amounts", "step", b"step"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___UsageThresholds: _TypeAlias = UsageThresholds  # noqa: Y015
-
-@_typing.final
 class FixedCharge(_message.Message):
     """So many units of an add-on in each billing period, whatever the usage: seats, phone numbers. A
     subscription may have other units than its plan: UpdateFixedUnits.
-
     In arrears its fee is one of the USAGE period's, priced by the units of each day. In advance it
     is that of a FIXED period, due as an in-advance base fee is: the units with which the period
     begins and, when they are raised within it, what that adds to the price. Less of them costs
@@ -296,9 +262,7 @@ class FixedCharge(_message.Message):
     """
     @_builtins.property
     def price(self) -> Global___Price:
-        """What the units cost for a whole week or month: standard, graduated or volume. Decimals in
-        currency units.
-        """
+        """What the units cost for a whole period: standard, graduated or volume. In currency units."""
 
     def __init__(
         self,
@@ -355,8 +319,7 @@ class Charge(_message.Message):
     """Decimal from 0 to 100, taken off what the units cost; empty: 0."""
     maximum_amount: _builtins.str
     """Decimal in currency units, not negative: the most that the charge costs in a period, all its
-    buckets together in their order, the default bucket last; empty: no maximum. It is that of a
-    part of a period, too.
+    buckets together, the default bucket last; empty: no maximum. That of parts of a period, too.
     """
     minimum_amount: _builtins.str
     """Decimal in currency units, not negative and not above maximum_amount: the least that the charge
@@ -521,7 +484,7 @@ class Price(_message.Message):
         """Units × unit_amount."""
 
     @_builtins.property
-    def package(self) -> Global___PackagePrice:
+    def package(self) -> _price_models_pb2.PackagePrice:
         """Whole packages."""
 
     @_builtins.property
@@ -552,7 +515,7 @@ class Price(_message.Message):
         self,
         *,
         standard: Global___StandardPrice | None = ...,
-        package: Global___PackagePrice | None = ...,
+        package: _price_models_pb2.PackagePrice | None = ...,
         graduated: Global___TieredPrice | None = ...,
         volume: Global___TieredPrice | None = ...,
         percentage: _price_models_pb2.PercentagePrice | None = ...,
@@ -591,36 +554,6 @@ class StandardPrice(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StandardPrice: _TypeAlias = StandardPrice  # noqa: Y015
-
-@_typing.final
-class PackagePrice(_message.Message):
-    """ceil(max(units − free_units, 0) ÷ package_size) × amount."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    AMOUNT_FIELD_NUMBER: _builtins.int
-    PACKAGE_SIZE_FIELD_NUMBER: _builtins.int
-    FREE_UNITS_FIELD_NUMBER: _builtins.int
-    amount: _builtins.str
-    """Decimal in currency units, not negative: the price of a package."""
-    package_size: _builtins.str
-    """Decimal above 0: units in a package."""
-    free_units: _builtins.str
-    """Decimal, not negative; empty: 0."""
-    def __init__(
-        self,
-        *,
-        amount: _builtins.str = ...,
-        package_size: _builtins.str = ...,
-        free_units: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "free_units", b"free_units", "package_size", b"package_size"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___PackagePrice: _TypeAlias = PackagePrice  # noqa: Y015
 
 @_typing.final
 class TieredPrice(_message.Message):
@@ -1022,7 +955,7 @@ class PreviewPriceRequest(_message.Message):
         """The charge, as in a plan version."""
 
     @_builtins.property
-    def units(self) -> Global___PreviewedUnits:
+    def units(self) -> _price_models_pb2.PreviewedUnits:
         """Units that are counted already; not together with events. The meter need not exist. Those of
         a prorated charge are there for the whole period.
         """
@@ -1035,16 +968,14 @@ class PreviewPriceRequest(_message.Message):
 
     @_builtins.property
     def meter(self) -> _meter_service_pb2.Meter:
-        """A meter that need not exist, to count the events in place of the charge's; what a meter only
-        answers is ignored.
-        """
+        """A meter that need not exist, to count the events in place of the charge's."""
 
     def __init__(
         self,
         *,
         charge: Global___Charge | None = ...,
         currency_code: _builtins.str = ...,
-        units: Global___PreviewedUnits | None = ...,
+        units: _price_models_pb2.PreviewedUnits | None = ...,
         events: _abc.Iterable[_event_pb2.Event] | None = ...,
         meter: _meter_service_pb2.Meter | None = ...,
     ) -> None: ...
@@ -1055,36 +986,6 @@ class PreviewPriceRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PreviewPriceRequest: _TypeAlias = PreviewPriceRequest  # noqa: Y015
-
-@_typing.final
-class PreviewedUnits(_message.Message):
-    """Usage, as if a meter had counted it."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    UNITS_FIELD_NUMBER: _builtins.int
-    EVENT_COUNT_FIELD_NUMBER: _builtins.int
-    FILTER_CODE_FIELD_NUMBER: _builtins.int
-    units: _builtins.str
-    """Decimal."""
-    event_count: _builtins.int
-    """How many events gave them, for prices that ask for it."""
-    filter_code: _builtins.str
-    """The charge's bucket that they are in; empty: the default bucket."""
-    def __init__(
-        self,
-        *,
-        units: _builtins.str = ...,
-        event_count: _builtins.int = ...,
-        filter_code: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_count", b"event_count", "filter_code", b"filter_code", "units", b"units"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___PreviewedUnits: _TypeAlias = PreviewedUnits  # noqa: Y015
 
 @_typing.final
 class PreviewPriceResponse(_message.Message):

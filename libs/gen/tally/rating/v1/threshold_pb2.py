@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftally/rating/v1/threshold.proto\x12\x0ftally.rating.v1\"8\n\x15\x43rossedUsageThreshold\x12\x0e\n\x06\x61mount\x18\x01 \x01(\t\x12\x0f\n\x07repeats\x18\x02 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftally/rating/v1/threshold.proto\x12\x0ftally.rating.v1\"8\n\x15\x43rossedUsageThreshold\x12\x0e\n\x06\x61mount\x18\x01 \x01(\t\x12\x0f\n\x07repeats\x18\x02 \x01(\x08\"0\n\x0fUsageThresholds\x12\x0f\n\x07\x61mounts\x18\x01 \x03(\t\x12\x0c\n\x04step\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,4 +33,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CROSSEDUSAGETHRESHOLD']._serialized_start=52
   _globals['_CROSSEDUSAGETHRESHOLD']._serialized_end=108
+  _globals['_USAGETHRESHOLDS']._serialized_start=110
+  _globals['_USAGETHRESHOLDS']._serialized_end=158
 # @@protoc_insertion_point(module_scope)

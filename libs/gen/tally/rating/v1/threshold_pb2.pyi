@@ -3,8 +3,10 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -41,3 +43,35 @@ class CrossedUsageThreshold(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CrossedUsageThreshold: _TypeAlias = CrossedUsageThreshold  # noqa: Y015
+
+@_typing.final
+class UsageThresholds(_message.Message):
+    """Amounts of usage, in currency units, each of which is announced once when it is crossed. They are
+    of all usage since the subscription began, and before, not of a period.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AMOUNTS_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    step: _builtins.str
+    """Decimal above 0: behind the last amount, or from 0 on if there is none, one more threshold each
+    time; empty: none.
+    """
+    @_builtins.property
+    def amounts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Decimals above 0, ascending, at most 100."""
+
+    def __init__(
+        self,
+        *,
+        amounts: _abc.Iterable[_builtins.str] | None = ...,
+        step: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amounts", b"amounts", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsageThresholds: _TypeAlias = UsageThresholds  # noqa: Y015
