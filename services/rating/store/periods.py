@@ -15,6 +15,7 @@ from sqlalchemy import (
     Integer,
     Row,
     Select,
+    Text,
     Uuid,
     bindparam,
     delete,
@@ -40,6 +41,31 @@ from services.rating.domain.period import (
 from services.rating.domain.subscription import Subscription
 from services.rating.store.carried import later_periods
 from services.rating.store.schema import billing_periods, plan_versions, plans
+
+
+def _add() -> Any:
+    """Add rows of which each column is an array: one statement for any number."""
+    columns = [each for each in billing_periods.c if each.name not in ("late_version", "bills")]
+    given = (
+        func.unnest(
+            *(
+                bindparam(each.name, type_=ARRAY(Text if each.name == "held_codes" else each.type))
+                for each in columns
+            )
+        )
+        .table_valued(*(each.name for each in columns), name="given")
+        .render_derived()
+    )
+    chosen = [
+        func.string_to_array(given.c[each.name], ",")
+        if each.name == "held_codes"
+        else given.c[each.name]
+        for each in columns
+    ]
+    return insert(billing_periods).from_select([each.name for each in columns], select(*chosen))
+
+
+_ADD = _add()
 
 TermDay = tuple[int, UUID, date]  # Tenant, term and day.
 
@@ -71,13 +97,13 @@ async def insert_periods(conn: AsyncConnection, planned: Iterable[Planned]) -> N
             "time_zone": each.subscription.time_zone,
             "status": PeriodStatus.OPEN,
             "renews_at": each.period.renews_at,
-            "held_codes": sorted(each.held_codes),
+            "held_codes": ",".join(sorted(each.held_codes)),
             **_windows(each.period),
         }
         for each in planned
     ]
     if rows:
-        await conn.execute(insert(billing_periods), rows)
+        await conn.execute(_ADD, {name: [row[name] for row in rows] for name in rows[0]})
 
 
 async def cut_periods(

@@ -8,7 +8,21 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, bindparam, insert, select, tuple_, update
+from sqlalchemy import (
+    ARRAY,
+    Date,
+    Integer,
+    Row,
+    Select,
+    Uuid,
+    bindparam,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,9 +36,11 @@ from services.rating.domain.subscription import (
     SubscriptionNotFound,
     SubscriptionStatus,
 )
+from services.rating.store.base import INSTANT
 from services.rating.store.schema import plan_versions, subscriptions, terms
 
 BATCH_MAX = 200
+EXTEND_MAX = 1_000  # They share their statements.
 EARLIEST = datetime(1, 1, 5, tzinfo=UTC)  # The start of early terms: no event is as old.
 
 
@@ -206,24 +222,24 @@ async def save_extents(
     conn: AsyncConnection, extents: Iterable[tuple[Tenant, UUID, Extent]]
 ) -> None:
     """Write how far the billing periods of locked subscriptions are written."""
-    columns = subscriptions.c
-    rows = [
-        {
-            "of_tenant": tenant,
-            "of_uid": uid,
-            "written": extent.written_day,
-            "extend": extent.extend_at,
-        }
-        for tenant, uid, extent in extents
-    ]
+    known = list(extents)
+    found = (
+        func.unnest(
+            literal([tenant for tenant, _, _ in known], ARRAY(Integer)),
+            literal([uid for _, uid, _ in known], ARRAY(Uuid)),
+            literal([extent.written_day for _, _, extent in known], ARRAY(Date)),
+            literal([extent.extend_at for _, _, extent in known], ARRAY(INSTANT)),
+        )
+        .table_valued("tenant", "uid", "written_day", "extend_at", name="found")
+        .render_derived()
+    )
     await conn.execute(
         update(subscriptions)
         .where(
-            columns.tenant == bindparam("of_tenant"),
-            columns.subscription_uid == bindparam("of_uid"),
+            subscriptions.c.tenant == found.c.tenant,
+            subscriptions.c.subscription_uid == found.c.uid,
         )
-        .values(written_day=bindparam("written"), extend_at=bindparam("extend")),
-        rows,
+        .values(written_day=found.c.written_day, extend_at=found.c.extend_at)
     )
 
 
@@ -232,7 +248,7 @@ async def lock_to_extend(
 ) -> Sequence[tuple[Tenant, Subscription]]:
     """Return and lock subscriptions that need billing periods by `now`, of all tenants."""
     query = select_all().where(subscriptions.c.extend_at <= now)
-    return await _locked(conn, query.order_by(subscriptions.c.extend_at))
+    return await _locked(conn, query.order_by(subscriptions.c.extend_at), limit=EXTEND_MAX)
 
 
 async def lock_to_start(
@@ -309,8 +325,8 @@ def read_subscription(row: Row[Any]) -> Subscription:
 
 
 async def _locked(
-    conn: AsyncConnection, query: Select[Any]
+    conn: AsyncConnection, query: Select[Any], *, limit: int = BATCH_MAX
 ) -> Sequence[tuple[Tenant, Subscription]]:
     """Lock what no one else is at: another calendar does the rest."""
-    locking = query.limit(BATCH_MAX).with_for_update(of=subscriptions, skip_locked=True)
+    locking = query.limit(limit).with_for_update(of=subscriptions, skip_locked=True)
     return [(Tenant(row.tenant), read_subscription(row)) for row in await conn.execute(locking)]
