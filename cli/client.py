@@ -27,22 +27,28 @@ from tally.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from tally.internal.v1.fact_service_pb2_grpc import FactServiceStub
 from tally.internal.v1.test_clock_service_pb2_grpc import TestClockServiceStub
 from tally.invoicing.v1 import (
+    credit_note_service_pb2,
     customer_service_pb2,
     invoice_service_pb2,
     tax_service_pb2,
     tenant_service_pb2,
 )
+from tally.invoicing.v1.credit_note_service_pb2_grpc import CreditNoteServiceStub
 from tally.invoicing.v1.customer_service_pb2_grpc import CustomerServiceStub
 from tally.invoicing.v1.invoice_service_pb2_grpc import InvoiceServiceStub
 from tally.invoicing.v1.tax_service_pb2_grpc import TaxServiceStub
 from tally.invoicing.v1.tenant_service_pb2_grpc import TenantServiceStub
 from tally.rating.v1 import (
+    alert_service_pb2,
+    entitlement_service_pb2,
     meter_service_pb2,
     plan_service_pb2,
     rating_service_pb2,
     subscription_service_pb2,
     usage_service_pb2,
 )
+from tally.rating.v1.alert_service_pb2_grpc import AlertServiceStub
+from tally.rating.v1.entitlement_service_pb2_grpc import EntitlementServiceStub
 from tally.rating.v1.meter_service_pb2_grpc import MeterServiceStub
 from tally.rating.v1.plan_service_pb2_grpc import PlanServiceStub
 from tally.rating.v1.rating_service_pb2_grpc import RatingServiceStub
@@ -56,11 +62,14 @@ from tally.wallet.v1.wallet_service_pb2_grpc import WalletServiceStub
 DEADLINE_SECONDS = 30.0
 FILES = (
     ingest_service_pb2,
+    alert_service_pb2,
+    entitlement_service_pb2,
     meter_service_pb2,
     plan_service_pb2,
     rating_service_pb2,
     subscription_service_pb2,
     usage_service_pb2,
+    credit_note_service_pb2,
     customer_service_pb2,
     invoice_service_pb2,
     tax_service_pb2,
@@ -117,11 +126,14 @@ class SuiteClient:
         self.plans = PlanServiceStub(rating)
         self.subscriptions = SubscriptionServiceStub(rating)
         self.usage = UsageServiceStub(rating)
+        self.entitlements = EntitlementServiceStub(rating)
+        self.alerts = AlertServiceStub(rating)
         self.rating = RatingServiceStub(rating)
         self.tenants = TenantServiceStub(invoicing)
         self.customers = CustomerServiceStub(invoicing)
         self.taxes = TaxServiceStub(invoicing)
         self.invoices = InvoiceServiceStub(invoicing)
+        self.credit_notes = CreditNoteServiceStub(invoicing)
         self.wallets = WalletServiceStub(wallet)
         self.holds = HoldServiceStub(wallet)
         self.ledger = LedgerServiceStub(wallet)

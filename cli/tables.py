@@ -209,6 +209,8 @@ def _totals(invoice: Invoice) -> list[tuple[str, int]]:
     for tax in invoice.taxes:
         base = amount_text(invoice.currency_code, tax.base_minor)
         rows.append((f"{tax.name} {tax.rate_percent} % on {base}", tax.amount_minor))
+    for note in invoice.credit_notes:
+        rows.append((f"Credit note {note.number}", -note.amount_minor))
     if invoice.credits_minor:
         rows.append(("Paid from credits", -invoice.credits_minor))
     return [*rows, ("To pay", invoice.total_minor)]

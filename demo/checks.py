@@ -63,7 +63,11 @@ def find_faults(invoice: Invoice) -> list[str]:
     paid = sum(line.credits_minor for line in invoice.lines)
     if paid != invoice.credits_minor:
         faults.append(f"the lines took {paid} of credits, the invoice {invoice.credits_minor}")
-    total = invoice.subtotal_minor + invoice.tax_minor - invoice.credits_minor
+    noted = sum(line.credit_notes_minor for line in invoice.lines)
+    if noted != invoice.credit_notes_minor:
+        faults.append(f"notes paid {noted} of lines, {invoice.credit_notes_minor} of the invoice")
+    given = invoice.credit_notes_minor + invoice.credits_minor
+    total = invoice.subtotal_minor + invoice.tax_minor - given
     if total != invoice.total_minor:
         faults.append(f"{total} is left to pay, the total is {invoice.total_minor}")
     if not TRACE_ID.fullmatch(invoice.trace_id):

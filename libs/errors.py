@@ -6,6 +6,7 @@
     ├── PermissionDenied  the credential does not allow it          PERMISSION_DENIED
     ├── NotFound          the thing named does not exist            NOT_FOUND
     ├── AlreadyExists     the key is taken by other content         ALREADY_EXISTS
+    ├── Conflict          what the caller knew has changed          ABORTED
     ├── Refused           the current state does not allow it       FAILED_PRECONDITION
     ├── Exhausted         too much at once, the same call may work  RESOURCE_EXHAUSTED
     ├── Unavailable       a peer is away, the same call may work    UNAVAILABLE
@@ -70,6 +71,10 @@ class AlreadyExists(TallyError):
 
 class Refused(TallyError):
     """The current state does not allow it; waiting alone does not help."""
+
+
+class Conflict(TallyError):
+    """What the caller went by has changed meanwhile: read it again, and decide anew."""
 
 
 class Exhausted(TallyError):

@@ -31,6 +31,7 @@ CODE_OF_KIND: dict[type[errors.TallyError], int] = {
     errors.NotFound: Code.NOT_FOUND,
     errors.AlreadyExists: Code.ALREADY_EXISTS,
     errors.Refused: Code.FAILED_PRECONDITION,
+    errors.Conflict: Code.ABORTED,
     errors.Exhausted: Code.RESOURCE_EXHAUSTED,
     errors.Unavailable: Code.UNAVAILABLE,
     errors.DeadlineExceeded: Code.DEADLINE_EXCEEDED,
@@ -41,6 +42,7 @@ KIND_OF_CODE: dict[grpc.StatusCode, type[errors.TallyError]] = {
     grpc.StatusCode.NOT_FOUND: errors.NotFound,
     grpc.StatusCode.ALREADY_EXISTS: errors.AlreadyExists,
     grpc.StatusCode.FAILED_PRECONDITION: errors.Refused,
+    grpc.StatusCode.ABORTED: errors.Conflict,
 }
 PASSING = {
     grpc.StatusCode.UNAVAILABLE,

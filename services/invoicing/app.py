@@ -21,14 +21,17 @@ from libs.serve import serve as serve_grpc
 from libs.settings import ServiceSettings
 from libs.worker import Loop
 from services.invoicing import loops
+from services.invoicing.api.credit_note_servicer import CreditNoteServicer
 from services.invoicing.api.invoice_servicer import InvoiceServicer
 from services.invoicing.api.party_servicers import CustomerServicer, TaxServicer, TenantServicer
 from services.invoicing.events import handlers
+from services.invoicing.gatherer import Gatherer
 from services.invoicing.loops import Drafter, Finalizer
 from services.invoicing.operations.peers import Rating, Wallet
 from services.invoicing.settings import Settings
 from tally.internal.v1 import fact_service_pb2_grpc
 from tally.invoicing.v1 import (
+    credit_note_service_pb2_grpc,
     customer_service_pb2_grpc,
     invoice_service_pb2_grpc,
     tax_service_pb2_grpc,
@@ -46,12 +49,14 @@ class Kicks:
     def __init__(self) -> None:
         self.drafts: Loop
         self.finalizer: Loop
+        self.gatherer: Loop
         self.relay: Relay
 
     def committed(self) -> None:
         """Wake all: they look for themselves."""
         self.drafts.kick()
         self.finalizer.kick()
+        self.gatherer.kick()
         self.relay.kick()
 
 
@@ -81,6 +86,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         kicks.relay = Relay(worker, Stream(nats, STREAM, ["tally.invoicing.v1.>"]))
         kicks.drafts = Loop("drafts", Drafter(parts).step)
         kicks.finalizer = Loop("finalizer", Finalizer(parts).step)
+        kicks.gatherer = Loop("gatherer", Gatherer(parts).step)
         facts = FactConsumer(
             nats,
             engine,
@@ -93,7 +99,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await serve_grpc(
             settings.service,
             servicers=servicers(parts),
-            loops=[facts, kicks.drafts, kicks.finalizer, kicks.relay],
+            loops=[facts, kicks.drafts, kicks.finalizer, kicks.gatherer, kicks.relay],
             clock=clock,
             idle=partial(loops.idle, worker, clock, facts),
             engine=worker,
@@ -141,6 +147,10 @@ def servicers(parts: loops.Parts) -> list[Servicer]:
         Servicer(
             invoice_service_pb2_grpc.add_InvoiceServiceServicer_to_server,
             InvoiceServicer(engine, parts.worker, parts.rating, parts.wallet),
+        ),
+        Servicer(
+            credit_note_service_pb2_grpc.add_CreditNoteServiceServicer_to_server,
+            CreditNoteServicer(engine, clock, committed),
         ),
         Servicer(
             fact_service_pb2_grpc.add_FactServiceServicer_to_server, FactServicer(parts.worker)

@@ -25,15 +25,16 @@ def handlers(clock: Clock) -> dict[str, Handler]:
         dues = [parse_due(fact) for fact in facts]
         await drafting.draft_periods(conn, tenant, dues, now=clock.now())
 
+    async def take_usage_changed(
+        conn: AsyncConnection, tenant: Tenant, facts: Sequence[Fact]
+    ) -> None:
+        changed = [parse_changed(fact) for fact in facts]
+        await drafting.note_changed_usage(conn, tenant, changed, now=clock.now())
+
     return {
         BillingPeriodDue.DESCRIPTOR.full_name: take_due,
         PeriodUsageChanged.DESCRIPTOR.full_name: take_usage_changed,
     }
-
-
-async def take_usage_changed(conn: AsyncConnection, tenant: Tenant, facts: Sequence[Fact]) -> None:
-    """Refresh the periods' drafts, or remember that adjustments are due."""
-    await drafting.note_changed_usage(conn, tenant, [parse_changed(fact) for fact in facts])
 
 
 def parse_due(fact: Fact) -> DuePeriods:

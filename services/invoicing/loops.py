@@ -29,7 +29,7 @@ from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.operations import drafting, finalizing
 from services.invoicing.operations.finalizing import Claim, Priced
 from services.invoicing.operations.peers import Rating, Wallet
-from services.invoicing.store import work
+from services.invoicing.store import gathering, work
 
 tracer = telemetry.tracer(__name__)
 
@@ -116,7 +116,8 @@ class Finalizer:
             span.add_link(closing.get_span_context())
             with trace.use_span(span):
                 priced.append(await self._price(tenant, draft, closed))
-        return await finalizing.freeze(self._parts.engine, tenant, priced)
+        now = self._parts.clock.now()
+        return await finalizing.freeze(self._parts.engine, tenant, priced, now=now)
 
     async def _price(
         self, tenant: Tenant, draft: Claim, closed: Mapping[UUID, RatedPeriod]
@@ -194,12 +195,14 @@ async def idle(worker: AsyncEngine, clock: Clock, facts: FactConsumer) -> Idle:
     behind = await facts.lag()
     async with begin_worker(worker) as conn:
         load = await work.load_workload(conn, now=clock.now())
+        late, late_due_at = await gathering.count_late(conn, now=clock.now())
         head = await outbox.load_head(conn)
     reasons = {
         "facts of rating wait": behind,
         "invoices are due": load.due,
         "invoices are being finalized": load.finalizing,
         "drafts wait for a refresh": load.stale,
+        "late usage is to be adjusted": late,
         "facts are unpublished": head.waiting,
     }
     return Idle(
@@ -209,7 +212,8 @@ async def idle(worker: AsyncEngine, clock: Clock, facts: FactConsumer) -> Idle:
             "revisions": load.revisions,
             "closed": load.closed,
             "late versions": load.late_versions,
+            "adjusted versions": load.adjusted_versions,
             "outbox": head.seq,
         },
-        next_due_at=load.next_due_at,
+        next_due_at=min(filter(None, (load.next_due_at, late_due_at)), default=None),
     )

@@ -15,23 +15,29 @@ from libs.peer import channel
 from libs.relay import Relay
 from libs.serve import Servicer
 from libs.serve import serve as serve_rpcs
+from services.rating.api.alert_servicer import AlertServicer
+from services.rating.api.entitlement_servicer import EntitlementServicer
 from services.rating.api.meter_servicer import MeterServicer
 from services.rating.api.plan_servicer import PlanServicer
 from services.rating.api.rating_servicer import RatingServicer
 from services.rating.api.subscription_servicer import SubscriptionServicer
 from services.rating.api.usage_servicer import UsageServicer
 from services.rating.events import IngestLog
+from services.rating.loops.alerter import Alerter
 from services.rating.loops.calendar import Calendar
 from services.rating.loops.folder import Folder
 from services.rating.loops.instant_rater import InstantRater
 from services.rating.loops.reattributor import Reattributor
 from services.rating.loops.renewer import Renewer
+from services.rating.loops.threshold_watcher import ThresholdWatcher
 from services.rating.operations.acks import Acks, Positions
 from services.rating.operations.idling import check_idle
 from services.rating.operations.watching import Watches
 from services.rating.settings import Settings
 from tally.internal.v1 import fact_service_pb2_grpc
 from tally.rating.v1 import (
+    alert_service_pb2_grpc,
+    entitlement_service_pb2_grpc,
     meter_service_pb2_grpc,
     plan_service_pb2_grpc,
     rating_service_pb2_grpc,
@@ -67,6 +73,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             folded=folded,
             corrected=lambda: reattributor.loop.kick(),  # Made below.
             instant=lambda: instant_rater.loop.kick(),
+            noted=lambda: noted(),
             cells_per_day_max=settings.cells_per_day_max,
         )
         await folder.listen(nats)
@@ -79,9 +86,17 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             committed=relay.kick,
         )
 
+        alerter = Alerter(worker, events, clock, told=relay.kick)
+        thresholds = ThresholdWatcher(worker, events, clock, told=relay.kick)
+
+        def noted() -> None:
+            alerter.loop.kick()
+            thresholds.loop.kick()
+
         def usage_changed() -> None:
             relay.kick()
             calendar.loop.kick()
+            noted()
 
         reattributor = Reattributor(
             worker,
@@ -107,12 +122,13 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             return found
 
         positions = Positions(worker)
+        acks = Acks(engine, positions, events, folder.ask)
         usage = UsageServicer(
             engine=engine,
             worker=worker,
             log=events,
             clock=clock,
-            acks=Acks(engine, positions, events, folder.ask),
+            acks=acks,
             watches=Watches(engine, events, clock, positions=positions, stopping=stopping),
             cells_per_day_max=settings.cells_per_day_max,
         )
@@ -135,6 +151,14 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                     usage,
                 ),
                 Servicer(
+                    entitlement_service_pb2_grpc.add_EntitlementServiceServicer_to_server,
+                    EntitlementServicer(engine=engine, clock=clock, acks=acks),
+                ),
+                Servicer(
+                    alert_service_pb2_grpc.add_AlertServiceServicer_to_server,
+                    AlertServicer(engine, clock, alerter.loop.kick),
+                ),
+                Servicer(
                     rating_service_pb2_grpc.add_RatingServiceServicer_to_server,
                     RatingServicer(engine, worker, events, clock),
                 ),
@@ -149,6 +173,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 reattributor.loop,
                 instant_rater.loop,
                 renewer.loop,
+                alerter.loop,
+                thresholds.loop,
             ],
             clock=clock,
             idle=idle,

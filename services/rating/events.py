@@ -13,6 +13,7 @@ import numpy as np
 import zstandard
 
 from libs.peer import call, stream
+from libs.planes import from_planes
 from libs.tenant import Tenant
 from libs.wire import parse_timestamp, timestamp
 from services.rating.domain.columns import (
@@ -186,6 +187,7 @@ def _read_whole(message: segment_pb2.Slice) -> Slice:
 
 
 def _read_columns(content: segment_pb2.SliceContent) -> EventColumns:
+    every_row = np.arange(content.event_count)
     return EventColumns(
         strings=content.strings,
         tenants=_numbers(INT32, content.tenants),
@@ -195,12 +197,12 @@ def _read_columns(content: segment_pb2.SliceContent) -> EventColumns:
         times=_numbers(INT64, content.times),
         indexes=_numbers(INT32, content.indexes),
         amounts=_numbers(UINT32, content.amounts),
-        properties=[_read_property_column(column) for column in content.properties],
+        properties=[_read_property_column(column, every_row) for column in content.properties],
     )
 
 
-def _read_property_column(column: segment_pb2.PropertyColumn) -> PropertyColumn:
-    rows = _numbers(INT32, column.rows)
+def _read_property_column(column: segment_pb2.PropertyColumn, every_row: Ints) -> PropertyColumn:
+    rows = _numbers(INT32, column.rows) if column.rows else every_row
     match column.WhichOneof("values"):
         case "texts":
             return PropertyColumn(column.name, Kind.TEXT, rows, _numbers(UINT32, column.texts))
@@ -222,8 +224,7 @@ def _read_property_column(column: segment_pb2.PropertyColumn) -> PropertyColumn:
 
 
 def _numbers(code: str, content: bytes) -> Ints:
-    """Read packed little-endian numbers."""
-    return np.frombuffer(content, dtype=code).astype(np.int64)
+    return from_planes(content, code).astype(np.int64)
 
 
 def _read_correction(message: segment_pb2.Correction) -> Correction:

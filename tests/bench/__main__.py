@@ -25,7 +25,17 @@ from deploy.embedded.stack import Stack
 from libs.auth import INTERNAL_SCOPE
 from libs.wire import timestamp
 from tally.internal.v1.test_clock_service_pb2 import SetTimeRequest
-from tests.bench import baselines, machine, others, periods, pipeline, pure, rating, stages
+from tests.bench import (
+    baselines,
+    entitlements,
+    machine,
+    others,
+    periods,
+    pipeline,
+    pure,
+    rating,
+    stages,
+)
 from tests.bench.workload import BATCH_EVENTS, START, Workload
 
 OUTPUT = Path("build/bench.json")
@@ -43,6 +53,7 @@ FOLD_EVENTS_PER_S_MIN = 300_000
 OVER_PK_READ_MAX = 3
 BACKTEST_S_MAX = 5
 PERIODS_S_MAX = 30
+ENTITLEMENTS_MS_MAX = 300
 PRICE_GRADUATED_US_MAX = 20
 
 
@@ -128,6 +139,8 @@ class Bench:
         token = self.stack.token(RATING_TENANT, public_scopes())
         async with SuiteClient(self.stack.addresses, token=token) as client:
             found = await rating.measure(self.stack, client, self.internal, tenant=RATING_TENANT)
+            self._say("a hundred features of a hundred customers")
+            checked = await entitlements.measure(self.stack, client)
         usage, pk = (_millis_at(one, 0.99) for one in (found.get_usage_ms, found.pk_read_ms))
         return {
             "fold_events_per_s": round(folding.events_per_s),
@@ -139,6 +152,8 @@ class Bench:
             "pk_read_p99_ms": pk,
             "get_usage_p99_over_pk_read": round(usage / pk, 1),
             "backtest_1m_events_2_plans_s": round(found.backtest_s, 1),
+            "entitlements_100x100_ms": round(median(checked.wall_ms)),
+            "entitlements_100x100_cpu_ms": round(checked.cpu_ms),
             "rating_cells": found.cell_count,
             "rating_1m_cells_mib": found.peak_mib,
         }
@@ -242,6 +257,7 @@ def _figures(measured: dict[str, Any]) -> dict[str, Any]:
             <= OVER_PK_READ_MAX,
             "backtest_1m_events_2_plans_s": measured["backtest_1m_events_2_plans_s"]
             <= BACKTEST_S_MAX,
+            "entitlements_100x100_ms": measured["entitlements_100x100_ms"] <= ENTITLEMENTS_MS_MAX,
             "rating_1m_cells_mib": measured["rating_1m_cells_mib"] <= SERVICE_MIB_MAX,
         }
     }
@@ -285,6 +301,7 @@ def _show(console: Console, figures: Mapping[str, Any]) -> None:
         "price_graduated_us": f"≤ {PRICE_GRADUATED_US_MAX}",
         "get_usage_p99_over_pk_read": f"≤ {OVER_PK_READ_MAX}",
         "backtest_1m_events_2_plans_s": f"≤ {BACKTEST_S_MAX}",
+        "entitlements_100x100_ms": f"≤ {ENTITLEMENTS_MS_MAX}",
         "rating_1m_cells_mib": f"≤ {SERVICE_MIB_MAX}",
         "periods_100k_s": f"≤ {PERIODS_S_MAX}",
     }

@@ -44,6 +44,7 @@ def compare_billing(terms: Terms, log: Log, books: Books) -> Iterator[str]:
     """Give what is wrong with the periods and invoices, all of which have ended."""
     yield from _compare_periods(terms, books)
     yield from _compare_numbers(books.invoices)
+    yield from _compare_notes(books)
     for invoice in books.invoices:
         yield from _compare_sums(invoice)
         if invoice.customer_id in terms.prepaid and invoice.total_minor:
@@ -76,10 +77,22 @@ def _compare_numbers(invoices: Sequence[InvoiceSeen]) -> Iterator[str]:
         yield f"the {len(invoices)} invoices are numbered {places}"
 
 
+def _compare_notes(books: Books) -> Iterator[str]:
+    """Credit notes are numbered without gaps, and what is missing of them paid invoices."""
+    places = sorted(int(note.number.rpartition("-")[2]) for note in books.notes)
+    if places != list(range(1, len(places) + 1)):
+        yield f"the {len(places)} credit notes are numbered {places}"
+    used = sum(note.total_minor - note.balance_minor for note in books.notes)
+    paid = sum(invoice.notes_minor for invoice in books.invoices)
+    if used != paid:
+        yield f"{used} is missing of the credit notes, {paid} is paid by them"
+
+
 def _compare_sums(invoice: InvoiceSeen) -> Iterator[str]:
     lines = sum(line.charged.amount_minor for line in invoice.lines)
     credits_minor = sum(line.credits_minor for line in invoice.lines)
-    total = invoice.subtotal_minor + invoice.tax_minor - invoice.credits_minor
+    given_minor = invoice.notes_minor + invoice.credits_minor
+    total = invoice.subtotal_minor + invoice.tax_minor - given_minor
     if (lines, credits_minor, total) != (
         invoice.subtotal_minor,
         invoice.credits_minor,
@@ -103,13 +116,39 @@ def _compare_lines(terms: Terms, log: Log, books: Books) -> Iterator[str]:
                 f"{code or 'base fee'} of {subscription} from {start:%F} is on {count} lines"
                 f" as adjustment {sequence}"
             )
+    given_back = _given_back(books)
+    for week in sorted(given_back.keys()):
+        of_week = [
+            sum(charged.amount_minor for key, charged in of.items() if key[:2] == week)
+            for of in (wanted, billed)
+        ]
+        if of_week[0] != of_week[1] - given_back[week]:
+            yield (
+                f"{week[0]} is billed {of_week[1]} from {week[1]:%F}, less {given_back[week]} by"
+                f" credit notes, the log gives {of_week[0]}"
+            )
     for key in sorted(wanted.keys() | billed.keys()):
+        if key[:2] in given_back:  # A note tells neither units nor events.
+            continue
         # Nothing is what is left where a correction took all.
         if wanted.get(key, NOTHING) != billed.get(key, NOTHING):
             yield (
                 f"{key[2] or 'base fee'} of {key[0]} from {key[1]:%F} is billed as"
                 f" {billed.get(key)}, the log gives {wanted.get(key)}"
             )
+
+
+def _given_back(books: Books) -> Counter[tuple[str, datetime]]:
+    """Return what credit notes give back of each subscription's weeks, before tax."""
+    weeks = {
+        one.period_id: (name, one.start)
+        for name, of_seat in books.periods.items()
+        for one in of_seat
+    }
+    given: Counter[tuple[str, datetime]] = Counter()
+    for note in books.notes:
+        given[weeks[note.period_id]] += note.subtotal_minor
+    return given
 
 
 def _wanted(terms: Terms, log: Log, books: Books) -> dict[Key, Charged]:

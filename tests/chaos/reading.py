@@ -13,6 +13,7 @@ from cli.client import SuiteClient
 from libs.wire import parse_timestamp, timestamp
 from tally.ingest.v1.event_pb2 import LogPosition, StoredEvent
 from tally.ingest.v1.ingest_service_pb2 import ListEventsRequest, ListRejectedEventsRequest
+from tally.invoicing.v1.credit_note_service_pb2 import CreditNote, ListCreditNotesRequest
 from tally.invoicing.v1.invoice_service_pb2 import (
     GetInvoiceRequest,
     Invoice,
@@ -47,6 +48,7 @@ from tests.chaos.seen import (
     InvoiceSeen,
     LineSeen,
     Log,
+    NoteSeen,
     PeriodSeen,
     Place,
     Stored,
@@ -87,6 +89,8 @@ async def read_books(world: World, unbalanced: Sequence[str]) -> Books:
     )
     fees = await _all(client.rating.ListInstantFees, ListInstantFeesRequest(page_size=PAGE), "fees")
     wallets = await _all(client.wallets.ListWallets, ListWalletsRequest(page_size=PAGE), "wallets")
+    asked = ListCreditNotesRequest(page_size=PAGE)
+    notes = await _all(client.credit_notes.ListCreditNotes, asked, "credit_notes")
     return Books(
         periods=dict(zip(names, periods, strict=True)),
         invoices=await asyncio.gather(*(_invoice(client, one.invoice_id) for one in listed)),
@@ -94,6 +98,7 @@ async def read_books(world: World, unbalanced: Sequence[str]) -> Books:
         unbalanced=unbalanced,
         fees=[_fee(one) for one in fees],
         units={name: await _units(client, name) for name in names},
+        notes=[_note(one) for one in notes],
     )
 
 
@@ -183,6 +188,17 @@ async def _invoice(client: SuiteClient, invoice_id: str) -> InvoiceSeen:
         tax_minor=found.tax_minor,
         credits_minor=found.credits_minor,
         total_minor=found.total_minor,
+        notes_minor=found.credit_notes_minor,
+    )
+
+
+def _note(one: CreditNote) -> NoteSeen:
+    return NoteSeen(
+        number=one.number,
+        period_id=one.period_id,
+        subtotal_minor=one.subtotal_minor,
+        total_minor=one.total_minor,
+        balance_minor=one.balance_minor,
     )
 
 

@@ -58,6 +58,18 @@ class InvoiceSeen:
     tax_minor: int
     credits_minor: int
     total_minor: int
+    notes_minor: int = 0  # What credit notes paid of it.
+
+
+@dataclass(frozen=True, slots=True)
+class NoteSeen:
+    """A credit note on the invoice of a period."""
+
+    number: str
+    period_id: str
+    subtotal_minor: int
+    total_minor: int
+    balance_minor: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,3 +160,4 @@ class Books:
     fees: Sequence[FeeSeen] = ()
     # Changes of units by subscription, as they count: by day, those of a day in their order.
     units: Mapping[str, Sequence[UnitsSeen]] = field(default_factory=dict)
+    notes: Sequence[NoteSeen] = ()

@@ -140,12 +140,26 @@ def _differ(name: str, fields: dict[str, Any]) -> None:
             fields["event"] = {**fields["event"], "type": "another"}
         case "RetractEvent":
             fields["id"] = "another"
-        case "ArchiveMeter" | "ArchivePlan":
+        case "ArchiveMeter" | "ArchivePlan" | "ArchiveFeature":
             fields["code"] = "another"
-        case "TerminateSubscription":
+        case "CreateCreditNote":
+            fields["reason"] = "another"
+        case "VoidCreditNote":
+            fields["credit_note_id"] = str(uuid4())
+        case "SetPlanEntitlements":
+            fields["entitlements"] = []
+        case "SetSubscriptionEntitlements":
+            fields["overrides"] = []
+        case "DeleteAlert":
+            fields["alert_id"] = str(uuid4())
+        case "TerminateSubscription" | "PauseSubscription" | "ResumeSubscription":
+            fields["subscription_id"] = "another"
+        case "ChangePlan" | "CancelPlanChange" | "UpdateSubscription":
             fields["subscription_id"] = "another"
         case "UpdateFixedUnits":
             fields["units"] = "7"
+        case "UpdateOverrides":
+            fields["overrides"] = {"base_amount": "97"}
         case "SetInstantFeePayment":
             fields["payment_status"] = "PAYMENT_STATUS_SUCCEEDED"
         case _:
@@ -168,7 +182,9 @@ async def _spendable(client: SuiteClient, mine: World) -> World:
         ),
     )
     ending = made.subscription.subscription_id
-    return {**mine, "released": hold.hold.hold_id, "ending": ending}
+    alert: Any = await _call(client, METHODS["rating.v1.AlertService.CreateAlert"], mine)
+    spendable = {"released": hold.hold.hold_id, "ending": ending}
+    return {**mine, **spendable, "deleted_alert": alert.alert.alert_id}
 
 
 async def _call(client: SuiteClient, method: MethodDescriptor, world: World) -> Any:

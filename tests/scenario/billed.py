@@ -108,7 +108,7 @@ async def _use_january(suite: Suite, clients: Sequence[SuiteClient]) -> None:
 async def _move_to_another_plan(client: SuiteClient) -> None:
     """Let another subscription take the usage that a customer was billed for.
 
-    What is to be given back is more than any invoice of the customer has room for: it waits.
+    What is to be given back is more than the customer's next invoice: some of its note is left.
     """
     charge = Charge(meter_code="calls", price=Price(standard=StandardPrice(unit_amount="0.001")))
     version = PlanVersion(interval_unit=IntervalUnit.INTERVAL_UNIT_MONTH, charges=[charge])

@@ -82,16 +82,23 @@ CORRUPTIONS = {
         "closed period",
         "invoices",
     ),
-    "an adjustment that waits": Corruption(
+    "an adjustment that was given back": Corruption(
         "invoices",
         "invoicing",
         "adjustments",
-        "UPDATE adjustments SET rated = jsonb_set(rated, '{fees,0,amount_minor}', '-1386')"
-        " WHERE invoice_id IS NULL",
-        "UPDATE adjustments SET rated = jsonb_set(rated, '{fees,0,amount_minor}', '-1387')"
-        " WHERE invoice_id IS NULL",
+        "UPDATE adjustments SET covered_minor = 1 WHERE outcome = 'note'",
+        "UPDATE adjustments SET covered_minor = 0 WHERE outcome = 'note'",
         "adjustment",
-        "amount_minor",
+        "given_back_minor",
+    ),
+    "a credit note": Corruption(
+        "invoices",
+        "invoicing",
+        "credit_notes",
+        "UPDATE credit_notes SET balance_minor = balance_minor - 1",
+        "UPDATE credit_notes SET balance_minor = balance_minor + 1",
+        "credit note",
+        "balance_minor",
     ),
     "a balance": Corruption(
         "ledger",

@@ -15,6 +15,7 @@ DOMAIN_LIBS = {
     "libs.money",
     "libs.errors",
     "libs.partition",
+    "libs.planes",
     "libs.period",
     "libs.quantity",
     "libs.tenant",

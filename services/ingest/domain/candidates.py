@@ -72,6 +72,8 @@ class Candidates:
     properties: Properties
     texts: Sequence[bytes]
     ids: Sequence[bytes]
+    are_uuids: Flags  # Ids that are UUIDs in lower case, of which `uuids` has the 16 bytes.
+    uuids: NDArray[np.uint8]
     keys: NDArray[np.uint8]  # 16 bytes a row.
     digests: Ints
     partitions: Ints
@@ -117,6 +119,8 @@ def read_candidates(group: Sequence[Submission]) -> Candidates:
         properties=properties,
         texts=all_texts,
         ids=part.ids,
+        are_uuids=ids.are_uuids,
+        uuids=ids.uuids,
         keys=event_keys(ids, part.places[Field.SOURCE], all_texts, rules.key_secret),
         digests=_digests(np.where(times.given, sent, NO_TIME), part.places, properties, all_texts),
         partitions=_partitions(

@@ -8,14 +8,25 @@ canonical form.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from struct import unpack
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from libs.planes import from_planes
 from libs.tenant import Tenant
 from services.ingest.domain.event import Event, LoggedEvent, PropertyValue
-from services.ingest.domain.number import INT64_MAX, Number, parse_number
+from services.ingest.domain.number import Number, parse_number
+from services.ingest.domain.uuids import UUID_BYTES, uuid_texts
+from services.ingest.domain.wire import Flags, Octets
+
+Column = NDArray[Any]  # Of numbers.
+
+INT8, UINT8, INT32, UINT32, INT64 = "<i1", "<u1", "<i4", "<u4", "<i8"
+UUID = f"V{UUID_BYTES}"
 
 
 class Kind(IntEnum):
@@ -29,7 +40,10 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class PropertyColumn:
-    """The values of one property of one kind; `exponents` only of decimals."""
+    """The values of one property of one kind; `exponents` only of decimals.
+
+    `rows` are b"" if every event has one.
+    """
 
     name: str
     kind: Kind
@@ -40,13 +54,18 @@ class PropertyColumn:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The events of one slice, by place in the segment."""
+    """The events of one slice, by place in the segment.
+
+    Of the ids `uuids` has those that are UUIDs in lower case, `ids` the others, of `id_rows`.
+    """
 
     event_count: int
     strings: tuple[str, ...]
     indexes: bytes
     tenants: bytes
+    uuids: bytes
     ids: tuple[str, ...]
+    id_rows: bytes
     sources: bytes
     types: bytes
     customer_ids: bytes
@@ -102,19 +121,20 @@ def decode(columns: Columns, selection: Selection | None = None) -> list[LoggedE
     if not rows:
         return []
     properties = _decode_properties(columns, set(rows))
-    strings = columns.strings
-    tenants, indexes = _int32(columns.tenants), _int32(columns.indexes)
-    sources, types = _uint32(columns.sources), _uint32(columns.types)
-    customers, subscriptions = _uint32(columns.customer_ids), _uint32(columns.subscription_ids)
-    amounts, holds = _uint32(columns.amounts), _uint32(columns.hold_ids)
-    times, received = _int64(columns.times), _int64(columns.received_times)
+    strings, ids = columns.strings, read_ids(columns)
+    tenants, indexes = _list(columns.tenants, INT32), _list(columns.indexes, INT32)
+    sources, types = _list(columns.sources, UINT32), _list(columns.types, UINT32)
+    customers = _list(columns.customer_ids, UINT32)
+    subscriptions = _list(columns.subscription_ids, UINT32)
+    amounts, holds = _list(columns.amounts, UINT32), _list(columns.hold_ids, UINT32)
+    times, received = _list(columns.times, INT64), _list(columns.received_times, INT64)
     return [
         LoggedEvent(
             tenant=Tenant(tenants[row]),
             place=indexes[row],
             received=received[row],
             event=Event(
-                id=columns.ids[row],
+                id=ids[row],
                 source=strings[sources[row]],
                 type=strings[types[row]],
                 time=times[row] if columns.times_given[row] else None,
@@ -129,12 +149,29 @@ def decode(columns: Columns, selection: Selection | None = None) -> list[LoggedE
     ]
 
 
+def read_ids(columns: Columns) -> Sequence[str]:
+    """Return the ids of all events, by row."""
+    uuids = from_planes(columns.uuids, UUID)
+    if not len(uuids):
+        return columns.ids
+    texts = uuid_texts(_octets(uuids))
+    if not columns.ids:
+        return texts
+    given = iter(texts)
+    others = dict(zip(_list(columns.id_rows, INT32), columns.ids, strict=True))
+    return [others[row] if row in others else next(given) for row in range(columns.event_count)]
+
+
+def _octets(uuids: Column) -> Octets:
+    return uuids.view(np.uint8).reshape(-1, UUID_BYTES)
+
+
 def _decode_properties(
     columns: Columns, wanted: set[int]
 ) -> defaultdict[int, dict[str, PropertyValue]]:
     found: defaultdict[int, dict[str, PropertyValue]] = defaultdict(dict)
     for column in columns.properties:
-        rows = _int32(column.rows)
+        rows = _list(column.rows, INT32) if column.rows else range(columns.event_count)
         for row, value in zip(rows, _property_values(column, columns.strings), strict=True):
             if row in wanted:
                 found[row][column.name] = value
@@ -144,14 +181,13 @@ def _decode_properties(
 def _property_values(column: PropertyColumn, strings: Sequence[str]) -> Iterator[PropertyValue]:
     match column.kind:
         case Kind.TEXT:
-            return (strings[place] for place in _uint32(column.values))
+            return (strings[place] for place in _list(column.values, UINT32))
         case Kind.LARGE_DECIMAL:
-            return (_large(strings[place]) for place in _uint32(column.values))
+            return (_large(strings[place]) for place in _list(column.values, UINT32))
         case Kind.FLAG:
-            return (flag == 1 for flag in column.values)
+            return (flag == 1 for flag in _list(column.values, UINT8))
         case Kind.DECIMAL:
-            exponents = unpack(f"<{len(column.exponents)}b", column.exponents)
-            return map(Number, _int64(column.values), exponents)
+            return map(Number, _list(column.values, INT64), _list(column.exponents, INT8))
 
 
 def _large(text: str) -> Number:
@@ -161,17 +197,12 @@ def _large(text: str) -> Number:
 
 
 def _select(columns: Columns, selection: Selection) -> list[int]:
-    """Return the rows that `selection` chooses, narrowed by one column after the other."""
-    tenants, indexes = _int32(columns.tenants), _int32(columns.indexes)
-    rows = [
-        row
-        for row in range(columns.event_count)
-        if tenants[row] == selection.tenant and indexes[row] > selection.after_index
-    ]
+    """Return the rows that `selection` chooses."""
+    indexes = from_planes(columns.indexes, INT32)
+    chosen: Flags = from_planes(columns.tenants, INT32) == selection.tenant
+    chosen &= indexes > selection.after_index
     if selection.hidden:
-        rows = [row for row in rows if indexes[row] not in selection.hidden]
-    if selection.id is not None:
-        rows = [row for row in rows if columns.ids[row] == selection.id]
+        chosen &= ~np.isin(indexes, list(selection.hidden))
     for text, column in (
         (selection.source, columns.sources),
         (selection.type, columns.types),
@@ -179,28 +210,22 @@ def _select(columns: Columns, selection: Selection) -> list[int]:
         (selection.subscription_id, columns.subscription_ids),
     ):
         if text is not None:
-            rows = _matching(rows, text, column, columns.strings)
-    return _within(rows, columns, selection)
-
-
-def _matching(rows: list[int], text: str, column: bytes, strings: Sequence[str]) -> list[int]:
-    if text not in strings:
-        return []
-    place, places = strings.index(text), _uint32(column)
-    return [row for row in rows if places[row] == place]
-
-
-def _within(rows: list[int], columns: Columns, selection: Selection) -> list[int]:
-    if selection.start is None and selection.end is None:
+            chosen &= _equal(column, text, columns.strings)
+    if selection.start is not None:
+        chosen &= from_planes(columns.times, INT64) >= selection.start
+    if selection.end is not None:
+        chosen &= from_planes(columns.times, INT64) < selection.end
+    rows = np.flatnonzero(chosen).tolist()
+    if selection.id is None or not rows:
         return rows
-    times = _int64(columns.times)
-    start = -INT64_MAX if selection.start is None else selection.start
-    end = INT64_MAX if selection.end is None else selection.end
-    return [row for row in rows if start <= times[row] < end]
+    ids = read_ids(columns)
+    return [row for row in rows if ids[row] == selection.id]
 
 
-def _unpacker(code: str, size: int) -> Callable[[bytes], tuple[int, ...]]:
-    return lambda packed: unpack(f"<{len(packed) // size}{code}", packed)
+def _equal(column: bytes, text: str, strings: Sequence[str]) -> Flags | bool:
+    return text in strings and from_planes(column, UINT32) == strings.index(text)
 
 
-_int32, _uint32, _int64 = _unpacker("i", 4), _unpacker("I", 4), _unpacker("q", 8)
+def _list(packed: bytes, code: str) -> list[int]:
+    numbers: list[int] = from_planes(packed, code).tolist()
+    return numbers

@@ -8,8 +8,19 @@ from itertools import pairwise
 
 import numpy as np
 
+from libs.planes import to_planes
 from services.ingest.domain.candidates import Candidates
-from services.ingest.domain.columns import Columns, Kind, PropertyColumn
+from services.ingest.domain.columns import (
+    INT8,
+    INT32,
+    INT64,
+    UINT8,
+    UINT32,
+    UUID,
+    Columns,
+    Kind,
+    PropertyColumn,
+)
 from services.ingest.domain.properties import Properties
 from services.ingest.domain.wire import Field, Ints
 
@@ -35,6 +46,8 @@ def encode_parts(
 
 def _encode(candidates: Candidates, rows: Ints, indexes: Ints, properties: Properties) -> Columns:
     strings = _Strings(candidates, rows, properties)
+    are_uuids = candidates.are_uuids[rows]
+    others = np.flatnonzero(~are_uuids)
 
     def places(field: Field) -> bytes:
         return strings.places(candidates.places[field][rows])
@@ -42,20 +55,27 @@ def _encode(candidates: Candidates, rows: Ints, indexes: Ints, properties: Prope
     return Columns(
         event_count=len(rows),
         strings=strings.texts,
-        indexes=indexes.astype("<i4").tobytes(),
-        tenants=candidates.tenants[rows].astype("<i4").tobytes(),
-        ids=tuple(candidates.ids[row].decode() for row in rows.tolist()),
+        indexes=to_planes(indexes, INT32),
+        tenants=to_planes(candidates.tenants[rows], INT32),
+        uuids=to_planes(candidates.uuids[rows[are_uuids]].view(UUID).reshape(-1), UUID),
+        ids=tuple(candidates.ids[row].decode() for row in rows[others].tolist()),
+        id_rows=_rows(others, len(rows)),
         sources=places(Field.SOURCE),
         types=places(Field.TYPE),
         customer_ids=places(Field.CUSTOMER_ID),
         subscription_ids=places(Field.SUBSCRIPTION_ID),
         amounts=places(Field.AMOUNT),
         hold_ids=places(Field.HOLD_ID),
-        times=candidates.times[rows].astype("<i8").tobytes(),
-        times_given=candidates.times_given[rows].tobytes(),
-        received_times=candidates.received[rows].astype("<i8").tobytes(),
-        properties=tuple(_property_columns(candidates, properties, strings)),
+        times=to_planes(candidates.times[rows], INT64),
+        times_given=to_planes(candidates.times_given[rows], UINT8),
+        received_times=to_planes(candidates.received[rows], INT64),
+        properties=tuple(_property_columns(candidates, properties, strings, len(rows))),
     )
+
+
+def _rows(rows: Ints, events: int) -> bytes:
+    """Return `rows`, ascending; nothing if they are all there are."""
+    return b"" if len(rows) == events else to_planes(rows, INT32)
 
 
 class _Strings:
@@ -67,14 +87,14 @@ class _Strings:
         for of_field in candidates.places.values():
             used[of_field[rows]] = True
         used[properties.values[properties.are_texts]] = True
-        self._places = (np.cumsum(used) - 1).astype("<u4")
+        self._places = (np.cumsum(used) - 1).astype(UINT32)
         self.texts = tuple(
             candidates.texts[place].decode() for place in np.flatnonzero(used).tolist()
         )
 
     def places(self, of_group: Ints) -> bytes:
         """Return the places in the slice, as uint32, of places in the group."""
-        return self._places[of_group].tobytes()
+        return to_planes(self._places[of_group], UINT32)
 
 
 def _properties_of(candidates: Candidates, parts: Sequence[Ints]) -> list[Properties]:
@@ -99,7 +119,7 @@ def _properties_of(candidates: Candidates, parts: Sequence[Ints]) -> list[Proper
 
 
 def _property_columns(
-    candidates: Candidates, properties: Properties, strings: _Strings
+    candidates: Candidates, properties: Properties, strings: _Strings, events: int
 ) -> Iterator[PropertyColumn]:
     """Cut at every new name or kind."""
     names, kinds = properties.names, properties.kinds
@@ -110,13 +130,13 @@ def _property_columns(
         if not len(run.rows):
             return  # There are no properties at all.
         name = candidates.texts[run.names[0]].decode()
-        kind, rows = Kind(run.kinds[0]), run.rows.astype("<i4").tobytes()
+        kind, rows = Kind(run.kinds[0]), _rows(run.rows, events)
         match kind:
             case Kind.TEXT | Kind.LARGE_DECIMAL:
                 yield PropertyColumn(name, kind, rows, strings.places(run.values))
             case Kind.DECIMAL:
-                mantissas = run.values.astype("<i8").tobytes()
-                exponents = run.exponents.astype("i1").tobytes()
+                mantissas = to_planes(run.values, INT64)
+                exponents = to_planes(run.exponents, INT8)
                 yield PropertyColumn(name, kind, rows, mantissas, exponents)
             case Kind.FLAG:
-                yield PropertyColumn(name, kind, rows, run.values.astype("u1").tobytes())
+                yield PropertyColumn(name, kind, rows, to_planes(run.values, UINT8))

@@ -11,34 +11,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.ingest.domain.texts import laid_out
-from services.ingest.domain.wire import Ints, Octets, Spans
+from services.ingest.domain.uuids import find_uuids
+from services.ingest.domain.wire import Flags, Ints, Octets, Spans
 
 KEY_BYTES = 16
 TIME_BYTES = 6  # UUIDv7 and ULID both begin with 48 bits of milliseconds.
 UUID_V7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
-UUID_CHARACTERS = 36
-NO_DIGIT = 16
-DASHES = (8, 13, 18, 23)
-DIGITS = [place for place in range(UUID_CHARACTERS) if place not in DASHES]
-VALUES = np.full(256, NO_DIGIT, np.uint8)  # Of hexadecimal digits in lower case.
-VALUES[[ord(digit) for digit in "0123456789abcdef"]] = range(16)
 TO_BASE_32 = str.maketrans("0123456789ABCDEFGHJKMNPQRSTVWXYZ", "0123456789abcdefghijklmnopqrstuv")
 
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """The ids of many events, one by one and one behind the other."""
+    """The ids of many events, one by one and one behind the other.
+
+    Of those that are UUIDs in lower case `uuids` has the 16 bytes, of others zeros.
+    """
 
     texts: Sequence[bytes]
     octets: Octets
     spans: Spans
+    are_uuids: Flags
+    uuids: Octets
 
     @staticmethod
     def of(texts: Sequence[bytes]) -> Ids:
         """Return `texts` as ids."""
         _, octets, spans = laid_out(texts)
-        return Ids(texts, octets, spans)
+        return Ids(texts, octets, spans, *find_uuids(octets, spans))
 
 
 def event_key(source: str, event_id: str, secret: bytes) -> bytes:
@@ -62,30 +62,13 @@ def event_keys(ids: Ids, sources: Ints, texts: Sequence[bytes], secret: bytes) -
 
     `sources` are places in `texts`, 0 for none.
     """
-    ordered, ordered_keys = _uuid_keys(ids, sources)
-    keys = np.zeros((len(sources), KEY_BYTES), np.uint8)
-    keys[ordered] = ordered_keys
-    other = np.ones(len(sources), np.bool_)
-    other[ordered] = False
-    for row in np.flatnonzero(other).tolist():
+    versions, variants = ids.uuids[:, 6] >> 4, ids.uuids[:, 8] >> 6
+    own = ids.are_uuids & (sources == 0) & (versions == 7) & (variants == 2)
+    keys = ids.uuids.copy()
+    for row in np.flatnonzero(~own).tolist():
         source = texts[sources[row]].decode()
         keys[row] = list(event_key(source, ids.texts[row].decode(), secret))
     return keys
-
-
-def _uuid_keys(ids: Ids, sources: Ints) -> tuple[Ints, NDArray[np.uint8]]:
-    """Return the rows whose id is its own key, a UUIDv7 without a source, and these keys."""
-    spans = ids.spans
-    rows = np.flatnonzero((spans.lengths == UUID_CHARACTERS) & (sources == 0))
-    if len(rows) == len(sources):  # As nearly always: they lie one behind the other.
-        size = len(rows) * UUID_CHARACTERS
-        characters: Octets = ids.octets[:size].reshape(-1, UUID_CHARACTERS)
-    else:
-        characters = ids.octets[spans.starts[rows, None] + np.arange(UUID_CHARACTERS)]
-    digits: Octets = VALUES[characters[:, DIGITS]]
-    is_uuid = (digits < NO_DIGIT).all(axis=1) & (characters[:, DASHES] == ord("-")).all(axis=1)
-    is_uuid &= (digits[:, 12] == 7) & (digits[:, 16] >> 2 == 2)  # Version and variant.
-    return rows[is_uuid], digits[is_uuid, 0::2] << np.uint8(4) | digits[is_uuid, 1::2]
 
 
 def _time_ordered(event_id: str) -> tuple[bytes | None, bool]:

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from libs.errors import Refused
+from libs.planes import from_planes
 from services.ingest.domain.candidates import Candidates
-from services.ingest.domain.columns import Columns
+from services.ingest.domain.columns import INT32, INT64, UINT8, UINT32, Columns, read_ids
 from services.ingest.domain.identity import event_key
 from services.ingest.domain.validation import Reason, Rejection
 
@@ -128,12 +129,12 @@ def find_identities_below(
 
     One without a time is left out: sent again it would be as young as then, and taken.
     """
-    given = np.frombuffer(columns.times_given, np.bool_)
-    old = given & (np.frombuffer(columns.times, "<i8") < _micros(floor))
+    given = from_planes(columns.times_given, UINT8) == 1
+    old = given & (from_planes(columns.times, INT64) < _micros(floor))
     rows = np.flatnonzero(old).tolist()
-    tenants = np.frombuffer(columns.tenants, "<i4").tolist()
-    sources = np.frombuffer(columns.sources, "<u4").tolist()
-    strings, ids = columns.strings, columns.ids
+    tenants = from_planes(columns.tenants, INT32).tolist()
+    sources = from_planes(columns.sources, UINT32).tolist()
+    strings, ids = columns.strings, read_ids(columns)
     return sorted(
         (tenants[row], event_key(strings[sources[row]], ids[row], key_secret)) for row in rows
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from services.ingest.domain.wire import PADDING, WORD_BYTES, Ints, Octets, Spans
 
-GROUPED_MIN = 64  # Fewer are looked up sooner than they are grouped.
+GROUPED_MIN = 500  # Fewer are looked up sooner than they are grouped.
 WORDS = 3
 SHORT_BYTES_MAX = WORDS * WORD_BYTES
 KEPT = np.array([(1 << 8 * size) - 1 for size in range(WORD_BYTES + 1)], np.uint64)
@@ -95,5 +95,5 @@ def first_of_equals(octets: Octets, spans: Spans) -> Ints:
 def word_at(octets: Octets, spans: Spans, place: int) -> NDArray[np.uint64]:
     """Return the eight bytes of each span from `place` on, zero after its end; padding follows."""
     every = np.ndarray((len(octets) - WORD_BYTES + 1,), "<u8", octets, strides=(1,))
-    left = np.clip(spans.lengths - place, 0, WORD_BYTES)
+    left = np.minimum(np.maximum(spans.lengths - place, 0), WORD_BYTES)  # clip takes ten times it.
     return every[spans.starts + place] & KEPT[left]

@@ -7,7 +7,7 @@ as protobuf itself writes them: each field once, none unknown, map entries whole
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -130,25 +130,25 @@ def read_fields(data: bytes, events: Spans, *, properties_max: int) -> Fields:
     ends = starts.copy()
     rows: list[Ints] = []
     entries: list[Spans] = []
-    at = events.starts.copy()
-    left = np.flatnonzero(at < events.ends)
+    left = np.flatnonzero(events.starts < events.ends)
+    at, until = events.starts[left], events.ends[left]
     for _ in range(properties_max + len(Field)):
         if not len(left):
             break
-        tags = octets[at[left]].astype(np.int64)
+        tags = octets[at]
         assert ((tags & 7) == LENGTH_DELIMITED).all(), "not as protobuf writes an Event"
-        fields = tags >> 3
-        lengths, first = _varints(octets, at[left] + 1)
-        after = first + lengths
-        is_property = fields == Field.PROPERTIES
-        if is_property.any():
-            rows.append(left[is_property])
-            entries.append(Spans(first[is_property], after[is_property]))
-        single = ~is_property
-        starts[fields[single], left[single]] = first[single]
-        ends[fields[single], left[single]] = after[single]
-        at[left] = after
-        left = left[after < events.ends[left]]
+        lengths, first = _varints(octets, at + 1)
+        at = first + lengths
+        for tag, chosen in _by_tag(tags):
+            if tag >> 3 == Field.PROPERTIES:
+                rows.append(left[chosen])
+                entries.append(Spans(first[chosen], at[chosen]))
+            else:
+                starts[tag >> 3, left[chosen]] = first[chosen]
+                ends[tag >> 3, left[chosen]] = at[chosen]
+        more = at < until
+        if not more.all():
+            left, at, until = left[more], at[more], until[more]
     texts = [field for field in Field if field not in (Field.TIME, Field.PROPERTIES)]
     return Fields(
         data,
@@ -159,6 +159,15 @@ def read_fields(data: bytes, events: Spans, *, properties_max: int) -> Fields:
         _read_entries(octets, rows, entries),
         left,
     )
+
+
+def _by_tag(tags: Octets) -> Iterator[tuple[int, Flags | slice]]:
+    """Give each tag, and where it is: mostly the events of a group have the same fields."""
+    if (tags == tags[0]).all():
+        yield int(tags[0]), slice(None)
+        return
+    for tag in np.flatnonzero(np.bincount(tags)).tolist():
+        yield tag, tags == tag
 
 
 def _read_times(octets: Octets, spans: Spans) -> Times:

@@ -153,19 +153,16 @@ class Corrector:
         """Append what makes `current` the `new` version; return it with its number."""
         now = self.clock.now()
         new = replace(new, version=current.version + 1, corrected_at=now)
-        slices = self._slices(identity.tenant, current, new)
-        number = await segments.take_number(conn, SHARD, floor=opened.floor)
-        new = replace(new, number=number)
-        await versions.insert_version(conn, identity.tenant, self._key(identity), new)
-        await segments.insert_segment(
+        number = await segments.append_segment(
             conn,
             shard_id=SHARD,
-            number=number,
-            opened_id=opened.segment_id,
+            opened=opened,
             sealed_at=now,
             traceparent=telemetry.headers().get("traceparent", ""),
-            slices=slices,
+            slices=self._slices(identity.tenant, current, new),
         )
+        new = replace(new, number=number)
+        await versions.insert_version(conn, identity.tenant, self._key(identity), new)
         metrics.CORRECTIONS.labels("retraction" if new.retracted else "amendment").inc()
         return new
 

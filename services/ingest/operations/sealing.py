@@ -157,12 +157,10 @@ async def _seal_opened(
     if not len(accepted):
         return Sealed(decision, 0)
     slices = await _in_thread(len(accepted), encode_slices, group.candidates, accepted)
-    number = await segments.take_number(conn, SHARD, floor=opened.floor)
-    await segments.insert_segment(
+    number = await segments.append_segment(
         conn,
         shard_id=SHARD,
-        number=number,
-        opened_id=opened.segment_id,
+        opened=opened,
         sealed_at=clock.now(),
         traceparent=telemetry.headers().get("traceparent", ""),
         slices=slices,

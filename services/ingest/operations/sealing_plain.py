@@ -16,7 +16,7 @@ from services.ingest.domain.candidates import Candidates, Submission
 from services.ingest.domain.retention import refuse_below
 from services.ingest.domain.verdicts import Decision, Identities, decide
 from services.ingest.domain.wire import Ints
-from services.ingest.store import keys, plain
+from services.ingest.store import keys, plain, segments
 from services.ingest.store.segments import SliceContent
 
 PLAIN_EVENTS_MAX = 256  # Above it, COPY is faster than an INSERT.
@@ -73,9 +73,9 @@ async def seal_plain(
         assert new.rows == frozenset(accepted.tolist())
         if not len(accepted):
             return decision, 0
-        number = await plain.append_segment(
+        number = await segments.append_segment(
             conn,
-            shard=shard,
+            shard_id=shard,
             opened=new.opened,
             sealed_at=clock.now(),
             traceparent=telemetry.headers().get("traceparent", ""),

@@ -5,9 +5,7 @@ Lock order as in `sealing`: the sealers' advisory lock, shared; keys ascending; 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,7 +13,7 @@ from libs.driver import driver
 from services.ingest.domain.candidates import Candidates
 from services.ingest.domain.digest import DIGEST_VERSION
 from services.ingest.domain.wire import Ints
-from services.ingest.store.segments import FloorRaised, Opened, SliceContent
+from services.ingest.store.segments import Opened
 
 # Opens a segment as `segments.open_segment` does, and stores what is not there in the same
 # statement. It waits for another transaction that holds an equal key, and finds it there if that
@@ -37,28 +35,6 @@ STORE_NEW = """
     )
     SELECT opened.segment_id, opened.time_floor, stored.tenant, stored.key
     FROM opened LEFT JOIN stored ON true
-"""
-TAKE_NUMBER = """
-    UPDATE shard SET number = number + 1 WHERE shard = $1 RETURNING number, time_floor
-"""
-# After TAKE_NUMBER, not with it: the lock on the shard's row makes this statement see every slice
-# before it.
-INSERT_SEGMENT = """
-    WITH sealed AS (
-        INSERT INTO segment (shard, number, segment_id, event_count, sealed_at, traceparent)
-        VALUES ($1, $2, $3, $4, $5, $6)
-    )
-    INSERT INTO slice (shard, partition, number, previous_number, event_count, time_min, time_max,
-        correction_count, tenants, content)
-    SELECT $1, part.partition, $2, coalesce((
-            SELECT number FROM slice
-            WHERE shard = $1 AND slice.partition = part.partition ORDER BY number DESC LIMIT 1
-        ), (
-            SELECT number FROM trimmed_slice AS trimmed
-            WHERE trimmed.shard = $1 AND trimmed.partition = part.partition
-        ), 0), part.event_count, part.time_min, part.time_max, 0, part.tenants::int[], part.content
-    FROM unnest($7::int[], $8::int[], $9::timestamptz[], $10::timestamptz[], $11::text[],
-        $12::bytea[]) AS part (partition, event_count, time_min, time_max, tenants, content)
 """
 
 
@@ -89,42 +65,3 @@ async def store_new_keys(
     stored = (one for one in found if one["key"] is not None)  # A row without one if none is new.
     new = frozenset(row_of[one["tenant"], one["key"]] for one in stored)
     return NewKeys(Opened(found[0]["segment_id"], found[0]["time_floor"]), new)
-
-
-async def append_segment(
-    conn: AsyncConnection,
-    *,
-    shard: int,
-    opened: Opened,
-    sealed_at: datetime,
-    traceparent: str,
-    slices: Sequence[SliceContent],
-) -> int:
-    """Take the shard's next number, insert a segment and its slices; return the number.
-
-    The last lock and the last statements of its transaction, as in `segments`.
-
-    Raises:
-        FloorRaised: as of `segments.take_number`.
-    """
-    events = sum(part.event_count for part in slices)
-    async with driver(conn) as raw:
-        number, floor = await raw.fetchrow(TAKE_NUMBER, shard)
-        if floor != opened.floor:
-            raise FloorRaised(f"events before {floor} are rejected now")
-        await raw.execute(
-            INSERT_SEGMENT,
-            shard,
-            number,
-            opened.segment_id,
-            events,
-            sealed_at,
-            traceparent,
-            [part.partition for part in slices],
-            [part.event_count for part in slices],
-            [part.time_min for part in slices],
-            [part.time_max for part in slices],
-            ["{" + ",".join(map(str, part.tenants)) + "}" for part in slices],
-            [part.content for part in slices],
-        )
-    return int(number)

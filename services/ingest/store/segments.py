@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, func, insert, select, text, update
+from sqlalchemy import Row, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.driver import driver
 from libs.errors import Unavailable
 from libs.tenant import Tenant
-from services.ingest.store.schema import relay_position, segment, segment_id, shard, slice_
+from services.ingest.store.schema import relay_position, segment_id, shard
 
 # Also pins the plan of the probe that follows: with statistics from a nearly empty key table a
 # cached plan would read all of it for every group.
@@ -33,6 +34,30 @@ NEWEST_SLICES = text(
     "  WHERE t.shard = :shard AND t.partition = p.partition), 0) AS number"
     " FROM topology, generate_series(0, partitions - 1) AS p (partition) ORDER BY p.partition"
 )
+TAKE_NUMBER = """
+    UPDATE shard SET number = number + 1 WHERE shard = $1 RETURNING number, time_floor
+"""
+# After TAKE_NUMBER, not with it: the lock on the shard's row makes this statement see every slice
+# before it.
+INSERT_SEGMENT = """
+    WITH sealed AS (
+        INSERT INTO segment (shard, number, segment_id, event_count, sealed_at, traceparent)
+        VALUES ($1, $2, $3, $4, $5, $6)
+    )
+    INSERT INTO slice (shard, partition, number, previous_number, event_count, time_min, time_max,
+        correction_count, tenants, content)
+    SELECT $1, part.partition, $2, coalesce((
+            SELECT number FROM slice
+            WHERE shard = $1 AND slice.partition = part.partition ORDER BY number DESC LIMIT 1
+        ), (
+            SELECT number FROM trimmed_slice AS trimmed
+            WHERE trimmed.shard = $1 AND trimmed.partition = part.partition
+        ), 0), part.event_count, part.time_min, part.time_max, part.correction_count,
+        part.tenants::int[], part.content
+    FROM unnest($7::int[], $8::int[], $9::timestamptz[], $10::timestamptz[], $11::int[],
+        $12::text[], $13::bytea[])
+        AS part (partition, event_count, time_min, time_max, correction_count, tenants, content)
+"""
 # As texts: each runs for every few events, and SQLAlchemy takes longer to put them together than
 # the database to answer. Ordered by the number alone, the running sum takes all slices of a segment
 # at once; what does not fit is not read.
@@ -143,70 +168,49 @@ async def load_number(conn: AsyncConnection, shard_id: int) -> int:
     return int((await conn.execute(query)).scalar_one())
 
 
-async def take_number(conn: AsyncConnection, shard_id: int, *, floor: datetime | None) -> int:
-    """Return the shard's next number, and lock its row until the transaction ends.
+async def append_segment(
+    conn: AsyncConnection,
+    *,
+    shard_id: int,
+    opened: Opened,
+    sealed_at: datetime,
+    traceparent: str,
+    slices: Sequence[SliceContent],
+) -> int:
+    """Take the shard's next number, insert a segment and its slices; return the number.
 
-    The last lock of a sealing transaction: numbers are gapless because they are committed with
-    their segment, and no one waits for them longer than the two inserts that follow.
+    The last lock of a sealing transaction, on the shard's row until it ends: numbers are gapless
+    because they are committed with their segment, and no one waits for them longer than the
+    statement that follows.
 
     Whoever raises the floor locks the row as well. So either this segment, and its keys, are
     committed before the floor is raised and any key is pruned, or the raised floor is seen here.
 
     Raises:
-        FloorRaised: the shard's floor is not the `floor` by which the events were judged.
+        FloorRaised: the shard's floor is not the one by which the events were judged.
     """
-    taking = (
-        update(shard)
-        .where(shard.c.shard == shard_id)
-        .values(number=shard.c.number + 1)
-        .returning(shard.c.number, shard.c.time_floor)
-    )
-    taken = (await conn.execute(taking)).one()
-    if taken.time_floor != floor:
-        raise FloorRaised(f"events before {taken.time_floor} are rejected now")
-    return int(taken.number)
-
-
-async def insert_segment(
-    conn: AsyncConnection,
-    *,
-    shard_id: int,
-    number: int,
-    opened_id: int,
-    sealed_at: datetime,
-    traceparent: str,
-    slices: Sequence[SliceContent],
-) -> None:
-    """Insert a segment and its slices. Its number was taken in this transaction."""
-    row = {
-        "shard": shard_id,
-        "number": number,
-        "segment_id": opened_id,
-        "event_count": sum(part.event_count for part in slices),
-        "sealed_at": sealed_at,
-        "traceparent": traceparent,
-    }
-    await conn.execute(insert(segment).values(row))
-    # The row lock on the shard makes this statement see every slice before this one.
-    newest = await _slice_numbers(conn, shard_id)
-    await conn.execute(
-        insert(slice_),
-        [
-            {
-                "shard": shard_id,
-                "partition": part.partition,
-                "number": number,
-                "previous_number": newest[part.partition],
-                "event_count": part.event_count,
-                "time_min": part.time_min,
-                "time_max": part.time_max,
-                "correction_count": part.correction_count,
-                "tenants": list(part.tenants),
-                "content": part.content,
-            }
-            for part in slices
-        ],
-    )
+    events = sum(part.event_count for part in slices)
+    async with driver(conn) as raw:
+        number, floor = await raw.fetchrow(TAKE_NUMBER, shard_id)
+        if floor != opened.floor:
+            raise FloorRaised(f"events before {floor} are rejected now")
+        await raw.execute(
+            INSERT_SEGMENT,
+            shard_id,
+            number,
+            opened.segment_id,
+            events,
+            sealed_at,
+            traceparent,
+            [part.partition for part in slices],
+            [part.event_count for part in slices],
+            [part.time_min for part in slices],
+            [part.time_max for part in slices],
+            [part.correction_count for part in slices],
+            ["{" + ",".join(map(str, part.tenants)) + "}" for part in slices],
+            [part.content for part in slices],
+        )
+    return int(number)
 
 
 async def raise_through(

@@ -17,6 +17,8 @@ LIKE_NAMED = (
     "event_count",
     "indexes",
     "tenants",
+    "uuids",
+    "id_rows",
     "sources",
     "types",
     "customer_ids",

@@ -282,5 +282,7 @@ def sums_of(invoice: Invoice) -> Iterator[tuple[str, str]]:
         rate = decimal_text(tax.tax.rate_percent)
         base = formats.money(tax.base_minor, currency)
         yield f"{tax.tax.name} {rate}% on {base}", formats.money(tax.amount_minor, currency)
+    for note in invoice.notes:
+        yield f"Credit note {note.number}", formats.money(-note.amount_minor, currency)
     if invoice.credits_minor:
         yield "Paid from prepaid credits", formats.money(-invoice.credits_minor, currency)

@@ -10,7 +10,7 @@ from uuid import UUID
 from services.invoicing.domain.invoice import Content
 from services.invoicing.domain.line import Line
 
-VERSION = 1  # Of the canonical form; part of it.
+VERSION = 2  # Of the canonical form; part of it.
 
 
 def content_hash(
@@ -33,6 +33,7 @@ def content_hash(
             [tax.tax.code, str(tax.tax.rate_percent), tax.base_minor, tax.amount_minor]
             for tax in content.taxes
         ],
+        "credit_notes": [[str(one.credit_note_id), one.amount_minor] for one in content.notes],
     }
     text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).digest()
@@ -52,6 +53,7 @@ def line_form(line: Line) -> dict[str, str | int]:
         "exact": str(fee.exact_amount),
         "amount_minor": fee.amount_minor,
         "tax_minor": line.tax_share_minor,
+        "credit_notes_minor": line.credit_notes_minor,
         "period_id": str(line.period_id),
         "adjustment": line.adjustment_sequence,
         "start": line.period.start.isoformat(),

@@ -34,12 +34,6 @@ class CreditExceedsInvoice(Refused):
     reason = "CREDIT_EXCEEDS_INVOICE"
 
 
-class NothingToCredit(Refused):
-    """What is to be given back was never to be paid."""
-
-    reason = "NOTHING_TO_CREDIT"
-
-
 class CreditNoteUsed(Refused):
     """Some of a credit note has paid an invoice: it can be voided no more."""
 

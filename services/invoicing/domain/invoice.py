@@ -1,9 +1,12 @@
-"""The invoice: total = subtotal + tax - credits, never below zero, frozen before it is paid."""
+"""The invoice: total = subtotal + tax - credit notes - credits, never below zero.
+
+It is frozen before it is paid.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -12,6 +15,7 @@ from zoneinfo import ZoneInfo
 from libs.errors import NotFound
 from libs.period import Period, local_day
 from services.invoicing.domain.line import Line, RatedPeriod, lines_of, with_taxes
+from services.invoicing.domain.note_use import NoteApplication, spread_notes
 from services.invoicing.domain.party import Party
 from services.invoicing.domain.tax import Tax, TaxAmount, tax_lines
 
@@ -46,10 +50,14 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What an invoice bills: its lines with their tax shares, and its taxes, in minor units."""
+    """What an invoice bills: its lines with their tax shares, and its taxes, in minor units.
+
+    `notes` are the credit notes that pay some of it, and of each line its share.
+    """
 
     lines: tuple[Line, ...]
     taxes: tuple[TaxAmount, ...]
+    notes: tuple[NoteApplication, ...] = ()
 
     @property
     def subtotal_minor(self) -> int:
@@ -62,6 +70,10 @@ class Content:
     @property
     def gross_minor(self) -> int:
         return self.subtotal_minor + self.tax_minor
+
+    @property
+    def credit_notes_minor(self) -> int:
+        return sum(note.amount_minor for note in self.notes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +95,7 @@ class Invoice:
     number: str = ""
     subtotal_minor: int = 0
     tax_minor: int = 0
+    credit_notes_minor: int = 0
     credits_minor: int = 0
     total_minor: int = 0
     period: Period | None = None
@@ -98,6 +111,16 @@ class Invoice:
     buyer: Party
     lines: tuple[Line, ...] = ()
     taxes: tuple[TaxAmount, ...] = ()
+    notes: tuple[AppliedNote, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedNote:
+    """A credit note that paid some of an invoice, as its document shows it."""
+
+    credit_note_id: UUID
+    number: str
+    amount_minor: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +153,17 @@ def compose(invoice_id: UUID, rated: Iterable[RatedPeriod], taxes: Sequence[Tax]
     lines = lines_of(invoice_id, rated)
     taxation = tax_lines([line.fee.amount_minor for line in lines], taxes)
     return Content(with_taxes(lines, taxation.shares_minor), taxation.taxes)
+
+
+def with_notes(content: Content, notes: Sequence[NoteApplication]) -> Content:
+    """Return `content` of which `notes` pay some: after tax, and before prepaid credits."""
+    applied = sum(note.amount_minor for note in notes)
+    shares = spread_notes(applied, [line.gross_minor for line in content.lines])
+    lines = (
+        replace(line, credit_notes_minor=share)
+        for line, share in zip(content.lines, shares, strict=True)
+    )
+    return replace(content, lines=tuple(lines), notes=tuple(notes))
 
 
 def choose_adjustments(

@@ -107,6 +107,7 @@ class Line:
     time_zone: str
     trace_id: str
     tax_share_minor: int = 0
+    credit_notes_minor: int = 0
     credits_minor: int = 0
     folded_lines: int = 0  # How many lines this one stands for; 0: for itself, as all stored ones.
 
@@ -114,6 +115,11 @@ class Line:
     def gross_minor(self) -> int:
         """What is to pay for the line, its tax included."""
         return self.fee.amount_minor + self.tax_share_minor
+
+    @property
+    def payable_minor(self) -> int:
+        """What credit notes leave of that for wallets to pay."""
+        return self.gross_minor - self.credit_notes_minor
 
 
 def lines_of(invoice_id: UUID, rated: Iterable[RatedPeriod]) -> list[Line]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 from math import floor
@@ -90,6 +90,16 @@ def apply_notes(
             applied.append(NoteApplication(note.credit_note_id, amount))
             gross_minor -= amount
     return applied
+
+
+def left_of(notes: Iterable[OpenNote], applied: Iterable[NoteApplication]) -> list[OpenNote]:
+    """Return `notes` less what was `applied` of them; those with nothing left are left out."""
+    taken = {one.credit_note_id: one.amount_minor for one in applied}
+    after = (
+        replace(note, balance_minor=note.balance_minor - taken.get(note.credit_note_id, 0))
+        for note in notes
+    )
+    return [note for note in after if note.balance_minor]
 
 
 def spread_notes(applied_minor: int, lines_minor: Sequence[int]) -> list[int]:

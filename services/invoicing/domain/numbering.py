@@ -1,8 +1,8 @@
-"""Invoice numbers: two sequences without gaps, one of which is shown."""
+"""Numbers of invoices and credit notes: two sequences without gaps each, one of which is shown."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -35,3 +35,13 @@ def invoice_number(
             return f"{entity.number_prefix}-{month:%Y%m}-{sequence.of_entity:03}"
         case Numbering.PER_CUSTOMER:
             return f"{entity.number_prefix}-{customer_number:03}-{sequence.of_customer:03}"
+
+
+def credit_note_number(
+    entity: BillingEntity, *, sequence: Sequence, customer_number: int, issued_at: datetime
+) -> str:
+    """Return the number of a credit note: like an invoice's, with -CN after the prefix."""
+    noting = replace(entity, number_prefix=f"{entity.number_prefix}-CN")
+    return invoice_number(
+        noting, sequence=sequence, customer_number=customer_number, finalized_at=issued_at
+    )

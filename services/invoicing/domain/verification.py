@@ -9,8 +9,9 @@ from uuid import UUID
 
 from libs.difference import Difference, Names, compared
 from services.invoicing.domain.content_hash import content_hash
-from services.invoicing.domain.invoice import Content, Credit, Status, compose
+from services.invoicing.domain.invoice import Content, Credit, Status, compose, with_notes
 from services.invoicing.domain.line import Line, RatedPeriod
+from services.invoicing.domain.note_use import NoteApplication
 from services.invoicing.domain.tax import TaxAmount
 
 Part = tuple[UUID, UUID, UUID, bool]  # Of a credit: line, wallet, grant, captured.
@@ -33,11 +34,13 @@ class FrozenInvoice:
     sequences: tuple[int | None, int | None]  # Among its entity's, and among its customer's.
     subtotal_minor: int
     tax_minor: int
+    credit_notes_minor: int
     credits_minor: int
     total_minor: int
     content_hash: bytes
     lines: tuple[Line, ...]
     taxes: tuple[TaxAmount, ...]
+    notes: tuple[NoteApplication, ...]  # What paid it; not the notes on it.
     credits: tuple[Credit, ...]
     closed: tuple[UUID, ...]
     adjusted: tuple[tuple[UUID, int], ...]
@@ -57,7 +60,8 @@ class FrozenInvoice:
 def invoice_differences(invoice: FrozenInvoice, rated: Sequence[RatedPeriod]) -> list[Difference]:
     """Return how `invoice` differs from what it makes of `rated`, what it bills as it was frozen.
 
-    Its taxes are taken again at the rates that were frozen with it.
+    Its taxes are taken again at the rates that were frozen with it, and credit notes pay what they
+    paid.
     """
     tenant, named = invoice.tenant, invoice.names
     billed = {(one.period_id, one.sequence) for one in rated}
@@ -66,7 +70,8 @@ def invoice_differences(invoice: FrozenInvoice, rated: Sequence[RatedPeriod]) ->
         for one in invoice.closes
         if one not in billed
     ]
-    content = compose(invoice.invoice_id, rated, [tax.tax for tax in invoice.taxes])
+    composed = compose(invoice.invoice_id, rated, [tax.tax for tax in invoice.taxes])
+    content = with_notes(composed, invoice.notes)
     digest = content_hash(
         invoice.invoice_id,
         content,
@@ -75,14 +80,16 @@ def invoice_differences(invoice: FrozenInvoice, rated: Sequence[RatedPeriod]) ->
         period_ids=invoice.closed,
     )
     credits_minor = sum(credit.amount_minor for credit in invoice.credits)
+    left_minor = content.gross_minor - content.credit_notes_minor
     found += compared(
         tenant,
         "invoice",
         named,
         subtotal_minor=(invoice.subtotal_minor, content.subtotal_minor),
         tax_minor=(invoice.tax_minor, content.tax_minor),
+        credit_notes_minor=(invoice.credit_notes_minor, content.credit_notes_minor),
         credits_minor=(invoice.credits_minor, credits_minor),
-        total_minor=(invoice.total_minor, content.gross_minor - credits_minor),
+        total_minor=(invoice.total_minor, left_minor - credits_minor),
         content_hash=(invoice.content_hash, digest),
     )
     found += line_differences(invoice, content)
@@ -176,6 +183,7 @@ def _fields(place: int, line: Line) -> dict[str, object]:
         "amount_minor": fee.amount_minor,
         "breakdown": fee.breakdown,
         "tax_share_minor": line.tax_share_minor,
+        "credit_notes_minor": line.credit_notes_minor,
         "subscription_id": line.subscription_id,
         "plan": (line.plan_code, line.plan_version),
         "period": (line.period.start, line.period.end),

@@ -143,7 +143,7 @@ async def announce_drafts(
 
 
 async def note_changed_usage(
-    conn: AsyncConnection, tenant: Tenant, changed: Sequence[ChangedUsage]
+    conn: AsyncConnection, tenant: Tenant, changed: Sequence[ChangedUsage], *, now: datetime
 ) -> None:
     """Mark the periods' drafts for a refresh or, where fees were frozen, adjustments as due.
 
@@ -158,7 +158,7 @@ async def note_changed_usage(
             newest[one.period_id] = LateUsage(
                 one.period_id, one.customer_id, one.currency, one.late_version
             )
-    await late.note_late_usage(conn, tenant, newest.values())
+    await late.note_late_usage(conn, tenant, newest.values(), now=now)
 
 
 async def load_draft(engine: AsyncEngine, tenant: Tenant, invoice_id: UUID) -> DraftWork:

@@ -27,14 +27,17 @@ from services.invoicing.domain.invoice import (
     choose_adjustments,
     compose,
     dates,
+    with_notes,
 )
 from services.invoicing.domain.line import RatedPeriod
+from services.invoicing.domain.note_use import apply_notes, left_of
 from services.invoicing.domain.numbering import Sequence as NumberSequence
 from services.invoicing.domain.numbering import invoice_number
 from services.invoicing.domain.party import BillingEntity, ZeroInvoices
 from services.invoicing.operations.drafting import load_taxes
+from services.invoicing.operations.gathering import decide_adjustments
 from services.invoicing.operations.messages import invoice_message
-from services.invoicing.store import invoices, late, parties, parts, series
+from services.invoicing.store import invoices, late, note_applications, parties, parts, series
 from services.invoicing.store.late import Adjustment
 from tally.invoicing.v1.events_pb2 import InvoiceFinalized
 
@@ -87,11 +90,14 @@ async def claim(engine: AsyncEngine, tenant: Tenant, invoice_ids: Sequence[UUID]
     return [claims[invoice_id] for invoice_id in invoice_ids if invoice_id in claims]
 
 
-async def freeze(engine: AsyncEngine, tenant: Tenant, priced: Sequence[Priced]) -> list[Claim]:
+async def freeze(
+    engine: AsyncEngine, tenant: Tenant, priced: Sequence[Priced], *, now: datetime
+) -> list[Claim]:
     """Freeze drafts with the fees of their closed periods, and the adjustments that fit on them.
 
-    Those that would take a subtotal below zero wait for the customer's next invoice. Returns what
-    was frozen: not what was frozen before, nor a draft that bills something else by now.
+    Adjustments below zero become credit notes on the invoices of their periods, and all notes of
+    the customer that have something left pay what they can. Returns what was frozen: not what was
+    frozen before, nor a draft that bills something else by now.
     """
     invoice_ids = [one.invoice_id for one in priced]
     async with begin(engine, tenant) as conn:
@@ -105,14 +111,24 @@ async def freeze(engine: AsyncEngine, tenant: Tenant, priced: Sequence[Priced]) 
             and bills(one, period_ids[one.invoice_id], claimed[one.invoice_id])
         ]
         taxes = await load_taxes(conn, tenant, [locked[one.invoice_id] for one in unchanged])
-        contents: list[tuple[Invoice, Content]] = []
-        settled: dict[UUID, list[SettledPeriod]] = {}
-        for one in unchanged:
-            invoice = locked[one.invoice_id]
-            taken = await take_adjustments(conn, tenant, one)
-            content = compose(one.invoice_id, [*one.closed, *taken], taxes[invoice.customer_id])
-            contents.append((frozen_invoice(invoice, content, one), content))
-            settled[one.invoice_id] = settled_periods(one)
+        taken = await take_adjustments(conn, tenant, unchanged, now=now)
+        composed = {
+            one.invoice_id: compose(
+                one.invoice_id,
+                [*one.closed, *taken[one.invoice_id]],
+                taxes[locked[one.invoice_id].customer_id],
+            )
+            for one in unchanged
+        }
+        noted = await take_notes(conn, tenant, locked, composed)
+        contents = [
+            (
+                frozen_invoice(locked[one.invoice_id], noted[one.invoice_id], one),
+                noted[one.invoice_id],
+            )
+            for one in unchanged
+        ]
+        settled = {one.invoice_id: settled_periods(one) for one in unchanged}
         if contents:
             await invoices.save_settled(conn, tenant, settled)
             await parts.replace_contents(conn, tenant, contents)
@@ -129,24 +145,53 @@ def bills(priced: Priced, period_ids: Sequence[UUID], claimed: Sequence[Adjustme
 
 
 async def take_adjustments(
-    conn: AsyncConnection, tenant: Tenant, priced: Priced
-) -> list[RatedPeriod]:
-    """Store what rating answered of late usage, and bill and return what fits on the invoice."""
-    if not priced.adjusted:
-        return []
-    subtotal_minor = sum(one.amount_minor for one in priced.closed)
-    taken, waiting = choose_adjustments(subtotal_minor, priced.adjusted)
-    await late.save_adjustments(conn, tenant, taken, invoice_id=priced.invoice_id)
-    await late.save_adjustments(conn, tenant, waiting, invoice_id=None)
-    await invoices.bill_periods(
-        conn,
-        tenant,
-        [
-            (priced.invoice_id, one.period_id, invoices.adjustment_purpose(one.sequence))
-            for one in taken
-        ],
-    )
+    conn: AsyncConnection, tenant: Tenant, priced: Sequence[Priced], *, now: datetime
+) -> dict[UUID, list[RatedPeriod]]:
+    """Store what rating answered of late usage, and bill and return what fits on each invoice.
+
+    The notes of all invoices are made at once: others wait for their numbers.
+    """
+    adjusted = [each for one in priced for each in one.adjusted]
+    freezing = [one.invoice_id for one in priced]
+    lines = await decide_adjustments(conn, tenant, adjusted, now=now, freezing=freezing)
+    billable = {(one.period_id, one.sequence) for one in lines}
+    taken: dict[UUID, list[RatedPeriod]] = {}
+    for one in priced:
+        mine = [each for each in one.adjusted if (each.period_id, each.sequence) in billable]
+        subtotal_minor = sum(each.amount_minor for each in one.closed)
+        fitting, waiting = choose_adjustments(subtotal_minor, mine)
+        taken[one.invoice_id] = fitting
+        await late.save_adjustments(conn, tenant, fitting, invoice_id=one.invoice_id, now=now)
+        await late.save_adjustments(conn, tenant, waiting, now=now)
+    billed = [
+        (invoice_id, each.period_id, invoices.adjustment_purpose(each.sequence))
+        for invoice_id, fitting in taken.items()
+        for each in fitting
+    ]
+    await invoices.bill_periods(conn, tenant, billed)
     return taken
+
+
+async def take_notes(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    drafts: Mapping[UUID, Invoice],
+    composed: Mapping[UUID, Content],
+) -> dict[UUID, Content]:
+    """Pay drafts with what their customers' credit notes have left, in the order of the drafts."""
+    customers = {drafts[invoice_id].customer_id for invoice_id in composed}
+    open_notes = await note_applications.lock_open_notes(conn, tenant, customers)
+    noted = {note.credit_note_id: note.invoice_id for each in open_notes.values() for note in each}
+    paid: dict[UUID, Content] = {}
+    for invoice_id, content in composed.items():
+        draft = drafts[invoice_id]
+        notes = open_notes.get(draft.customer_id, [])
+        applied = apply_notes(invoice_id, draft.currency, content.gross_minor, notes)
+        open_notes[draft.customer_id] = left_of(notes, applied)
+        paid[invoice_id] = with_notes(content, applied)
+    applications = {invoice_id: content.notes for invoice_id, content in paid.items()}
+    await note_applications.save_applications(conn, tenant, applications, noted)
+    return paid
 
 
 def frozen_invoice(invoice: Invoice, content: Content, priced: Priced) -> Invoice:
@@ -158,7 +203,8 @@ def frozen_invoice(invoice: Invoice, content: Content, priced: Priced) -> Invoic
         taxes=content.taxes,
         subtotal_minor=content.subtotal_minor,
         tax_minor=content.tax_minor,
-        total_minor=content.gross_minor,
+        credit_notes_minor=content.credit_notes_minor,
+        total_minor=content.gross_minor - content.credit_notes_minor,
         trace_id=priced.trace_id,
         content_hash=content_hash(
             invoice.invoice_id,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.quantity import decimal_text
 from libs.wire import civil_date, day_period, period_message, timestamp
+from services.invoicing.domain.credit_note import CreditNote, NoteAmounts, NoteItem, NoteStatus
 from services.invoicing.domain.folded_lines import shown_lines
 from services.invoicing.domain.invoice import Invoice, Status
 from services.invoicing.domain.line import BreakdownRow, FeeKind, Line
@@ -22,6 +24,7 @@ from services.invoicing.domain.party import (
 from services.invoicing.domain.tax import KnownTax, TaxAmount
 from tally.common.v1.period_pb2 import CivilDate
 from tally.invoicing.v1 import (
+    credit_note_service_pb2,
     customer_service_pb2,
     invoice_service_pb2,
     tax_service_pb2,
@@ -33,6 +36,11 @@ STATUS = {
     Status.FINALIZING: invoice_service_pb2.INVOICE_STATUS_FINALIZING,
     Status.FINALIZED: invoice_service_pb2.INVOICE_STATUS_FINALIZED,
     Status.SKIPPED: invoice_service_pb2.INVOICE_STATUS_SKIPPED,
+}
+NOTE_STATUS = {
+    NoteStatus.AVAILABLE: credit_note_service_pb2.CREDIT_NOTE_STATUS_AVAILABLE,
+    NoteStatus.CONSUMED: credit_note_service_pb2.CREDIT_NOTE_STATUS_CONSUMED,
+    NoteStatus.VOIDED: credit_note_service_pb2.CREDIT_NOTE_STATUS_VOIDED,
 }
 LINE_KIND = {
     FeeKind.BASE: invoice_service_pb2.LINE_KIND_BASE,
@@ -70,6 +78,15 @@ def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
         subtotal_minor=invoice.subtotal_minor,
         taxes=[tax_amount_message(tax) for tax in invoice.taxes],
         tax_minor=invoice.tax_minor,
+        credit_notes_minor=invoice.credit_notes_minor,
+        credit_notes=[
+            invoice_service_pb2.AppliedCreditNote(
+                credit_note_id=str(one.credit_note_id),
+                number=one.number,
+                amount_minor=one.amount_minor,
+            )
+            for one in invoice.notes
+        ],
         credits_minor=invoice.credits_minor,
         total_minor=invoice.total_minor,
         finalized_at=optional_time(invoice.finalized_at),
@@ -95,6 +112,7 @@ def line_message(line: Line) -> invoice_service_pb2.InvoiceLine:
         exact_amount=decimal_text(fee.exact_amount),
         amount_minor=fee.amount_minor,
         tax_share_minor=line.tax_share_minor,
+        credit_notes_minor=line.credit_notes_minor,
         credits_minor=line.credits_minor,
         period_id=str(line.period_id),
         period=period_message(line.period.start, line.period.end),
@@ -135,6 +153,59 @@ def tax_amount_message(tax: TaxAmount) -> invoice_service_pb2.InvoiceTax:
         base_minor=tax.base_minor,
         amount_minor=tax.amount_minor,
     )
+
+
+def credit_note_message(note: CreditNote) -> credit_note_service_pb2.CreditNote:
+    """Write a credit note."""
+    return credit_note_service_pb2.CreditNote(
+        credit_note_id=str(note.credit_note_id),
+        number=note.number,
+        status=NOTE_STATUS[note.status],
+        invoice_id=str(note.invoice_id),
+        invoice_number=note.invoice_number,
+        customer_id=note.customer_id,
+        currency_code=note.currency,
+        reason=note.reason,
+        items=note_items(note.items),
+        subtotal_minor=note.subtotal_minor,
+        tax_minor=note.tax_minor,
+        total_minor=note.total_minor,
+        balance_minor=note.balance_minor,
+        period_id="" if note.period_id is None else str(note.period_id),
+        adjustment_sequence=note.sequence,
+        issue_date=civil_date(note.issue_date),
+        issued_at=timestamp(note.issued_at),
+        voided_at=optional_time(note.voided_at),
+        trace_id=note.trace_id,
+    )
+
+
+def estimate_message(
+    invoice: Invoice, amounts: NoteAmounts, reason: str
+) -> credit_note_service_pb2.CreditNote:
+    """Write what a credit note on `invoice` would give back."""
+    return credit_note_service_pb2.CreditNote(
+        invoice_id=str(invoice.invoice_id),
+        invoice_number=invoice.number,
+        customer_id=invoice.customer_id,
+        currency_code=invoice.currency,
+        reason=reason,
+        items=note_items(amounts.items),
+        subtotal_minor=amounts.subtotal_minor,
+        tax_minor=amounts.tax_minor,
+        total_minor=amounts.total_minor,
+        balance_minor=amounts.total_minor,
+    )
+
+
+def note_items(items: Iterable[NoteItem]) -> list[credit_note_service_pb2.CreditNoteItem]:
+    """Write what is given back of each line."""
+    return [
+        credit_note_service_pb2.CreditNoteItem(
+            line_id=str(item.line_id), amount_minor=item.amount_minor
+        )
+        for item in items
+    ]
 
 
 def customer_message(customer: KnownCustomer) -> customer_service_pb2.Customer:

@@ -143,7 +143,7 @@ class Wallet:
                     line_id=str(line.line_id),
                     fee_kind=PAID_AS[line.fee.kind],
                     meter_code=line.fee.meter_code,
-                    amount_minor=line.gross_minor,
+                    amount_minor=line.payable_minor,
                     period=period_message(line.period.start, line.period.end),
                     subscription_id=line.subscription_id,
                 )

@@ -9,8 +9,10 @@ from uuid import UUID
 
 from libs.db import Snapshots
 from libs.difference import Difference, Finding, Unverified, compared
+from services.invoicing.domain.creditable import creditable_of
 from services.invoicing.domain.invoice import Status
 from services.invoicing.domain.line import RatedPeriod
+from services.invoicing.domain.note_verification import note_differences
 from services.invoicing.domain.verification import (
     FrozenInvoice,
     credit_differences,
@@ -31,21 +33,29 @@ async def verify_invoices(
     Invoices are read a hundred at a time, then what rating froze of their periods; then all that
     rating froze, to find it on exactly one invoice each. Nothing is asked of rating that freezes
     anything. An invoice is numbered and its periods are on it before rating closes them, so
-    nothing is missed that happens meanwhile.
+    nothing is missed that happens meanwhile. Credit notes are compared with their
+    invoices.
 
     Raises:
         Unavailable: rating or the database is away.
     """
-    counts.update({"invoices": 0, "lines": 0, "closes": 0})
+    counts.update({"invoices": 0, "lines": 0, "credit notes": 0, "closes": 0})
     async for page in _pages(snapshots):
         period_ids = sorted({period_id for invoice in page for period_id, _ in invoice.closes})
         frozen = {
             (one.tenant, one.rated.period_id, one.rated.sequence): one.rated
             async for one in rating.closes(snapshots.tenant, period_ids)
         }
+        async with snapshots.begin() as conn:
+            notes = await store.load_notes(conn, [(one.tenant, one.invoice_id) for one in page])
         for invoice in page:
             counts["invoices"] += 1
             counts["lines"] += len(invoice.lines)
+            on_it = notes.get((invoice.tenant, invoice.invoice_id), [])
+            counts["credit notes"] += len(on_it)
+            whole = creditable_of(invoice.lines, invoice.taxes, invoice.tax_minor)
+            for difference in note_differences(invoice.tenant, whole, on_it):
+                yield difference
             keys = [(invoice.tenant, *close) for close in invoice.closes]
             rated = [frozen[key] for key in keys if key in frozen]
             for difference in invoice_differences(invoice, rated):
@@ -138,6 +148,11 @@ def _billing_findings(one: FrozenPeriod, billed: Billed) -> Iterator[Finding]:
     named = {"subscription_id": rated.subscription_id, "period_id": str(rated.period_id)}
     if rated.sequence:
         named["sequence"] = str(rated.sequence)
+    if billed.given_back_minor is not None:
+        amounts = (billed.given_back_minor, -rated.amount_minor)
+        yield from compared(one.tenant, kind, named, given_back_minor=amounts)
+        yield from compared(one.tenant, kind, named, invoices=(billed.invoice_count, 0))
+        return
     if billed.invoice_count == 0 and billed.waits:
         if billed.waiting is None:
             yield Unverified(one.tenant, kind, named, "its invoice is being finalized")

@@ -319,6 +319,7 @@ def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
         number=row.number or "",
         subtotal_minor=row.subtotal_minor,
         tax_minor=row.tax_minor,
+        credit_notes_minor=row.credit_notes_minor,
         credits_minor=row.credits_minor,
         total_minor=row.total_minor,
         period=period_of(row.period_start, row.period_end),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, func, select, update
+from sqlalchemy import Row, bindparam, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +19,16 @@ from services.invoicing.domain.invoice import Invoice
 from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.store.encoding import from_json, to_json
 from services.invoicing.store.schema import adjustments, late_periods
+
+GATHERING = timedelta(minutes=10)  # Late usage of a customer is awaited that long,
+BETWEEN_GATHERINGS = timedelta(days=1)  # and so long after the last time.
+
+
+class Outcome(StrEnum):
+    """What becomes of an adjustment."""
+
+    LINE = "line"  # Lines of an invoice, or of the customer's next one that has room for them.
+    NOTE = "note"  # Credit notes on the invoices of its period.
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +51,28 @@ class LateUsage:
 
 
 async def note_late_usage(
-    conn: AsyncConnection, tenant: Tenant, changed: Collection[LateUsage]
+    conn: AsyncConnection, tenant: Tenant, changed: Collection[LateUsage], *, now: datetime
 ) -> None:
-    """Remember that closed periods' usage changed; an older version changes nothing."""
+    """Remember that closed periods' usage changed; an older version changes nothing.
+
+    What they now cost is asked for in ten minutes, and at most once a day for a customer.
+    """
     if not changed:
         return
+    gathered = await _last_gathered(conn, tenant, {one.customer_id for one in changed})
     row = insert(late_periods)
-    newest = func.greatest(late_periods.c.late_version, row.excluded.late_version)
+    known = func.greatest(late_periods.c.late_version, late_periods.c.adjusted_version)
+    news = row.excluded.late_version > known
+    due_at = func.coalesce(late_periods.c.due_at, row.excluded.due_at)
     await conn.execute(
         row.on_conflict_do_update(
-            index_elements=["tenant", "period_id"], set_={"late_version": newest}
+            index_elements=["tenant", "period_id"],
+            set_={
+                "late_version": func.greatest(
+                    late_periods.c.late_version, row.excluded.late_version
+                ),
+                "due_at": case((news, due_at), else_=late_periods.c.due_at),
+            },
         ),
         [
             {
@@ -57,10 +81,17 @@ async def note_late_usage(
                 "customer_id": one.customer_id,
                 "currency": one.currency,
                 "late_version": one.late_version,
+                "due_at": gathering_at(gathered.get((one.customer_id, one.currency)), now),
             }
             for one in sorted(changed, key=lambda one: one.period_id)
         ],
     )
+
+
+def gathering_at(gathered_at: datetime | None, now: datetime) -> datetime:
+    """Return when a customer's late usage of `now` is asked for, after it was at `gathered_at`."""
+    soon = now + GATHERING
+    return soon if gathered_at is None else max(soon, gathered_at + BETWEEN_GATHERINGS)
 
 
 async def claim_adjustments(
@@ -89,20 +120,28 @@ async def _claim(
     conn: AsyncConnection, tenant: Tenant, draft: Invoice, periods: Sequence[Row[Any]]
 ) -> None:
     of_customer = {"tenant": tenant, "customer_id": draft.customer_id, "currency": draft.currency}
-    known = (await conn.execute(select(adjustments).filter_by(**of_customer))).all()
-    asked = {row.period_id for row in known if row.rated is None}
-    fresh = [
+    fresh = await find_fresh(conn, of_customer, periods)
+    await conn.execute(
+        update(adjustments)
+        .filter_by(**of_customer, invoice_id=None)
+        .where(adjustments.c.outcome.is_distinct_from(Outcome.NOTE))
+        .values(invoice_id=draft.invoice_id)
+    )
+    if fresh:
+        await ask(conn, of_customer, fresh, invoice_id=draft.invoice_id)
+
+
+async def find_fresh(
+    conn: AsyncConnection, of_customer: dict[str, Any], periods: Sequence[Row[Any]]
+) -> list[Row[Any]]:
+    """Return those of a customer's late periods that changed since rating was asked."""
+    known = (await conn.execute(select(adjustments).filter_by(**of_customer, rated=None))).all()
+    asked = {row.period_id for row in known}
+    return [
         row
         for row in periods
         if row.late_version > row.adjusted_version and row.period_id not in asked
     ]
-    await conn.execute(
-        update(adjustments)
-        .filter_by(**of_customer, invoice_id=None)
-        .values(invoice_id=draft.invoice_id)
-    )
-    if fresh:
-        await ask(conn, of_customer, draft.invoice_id, fresh)
 
 
 async def load_claimed(
@@ -122,15 +161,16 @@ async def load_claimed(
 async def ask(
     conn: AsyncConnection,
     of_customer: dict[str, Any],
-    invoice_id: UUID,
     periods: Sequence[Row[Any]],
+    *,
+    invoice_id: UUID | None,
 ) -> None:
     """Write down the next adjustment of each period, before rating is asked for it."""
     await conn.execute(
         update(late_periods)
         .filter_by(tenant=of_customer["tenant"])
         .where(late_periods.c.period_id.in_([row.period_id for row in periods]))
-        .values(last_sequence=late_periods.c.last_sequence + 1)
+        .values(last_sequence=late_periods.c.last_sequence + 1, due_at=None)
     )
     await conn.execute(
         insert(adjustments),
@@ -151,9 +191,17 @@ async def save_adjustments(
     tenant: Tenant,
     rated: Sequence[RatedPeriod],
     *,
-    invoice_id: UUID | None,
+    now: datetime,
+    invoice_id: UUID | None = None,
+    outcome: Outcome | None = Outcome.LINE,
+    covered: Mapping[UUID, int] | None = None,
 ) -> None:
-    """Store rating's answers; with `invoice_id` None they wait for the customer's next invoice."""
+    """Store rating's answers and what becomes of them.
+
+    As lines without `invoice_id` they wait for the customer's next invoice, and without `outcome`
+    for that of their period. `covered` is what counted as given back by hand, by period; what
+    changed since rating answered is due `now`.
+    """
     if not rated:
         return
     answers = [
@@ -161,7 +209,8 @@ async def save_adjustments(
             "of_period": one.period_id,
             "of_sequence": one.sequence,
             "answer": to_json(one),
-            "covered": one.late_version,
+            "through": one.late_version,
+            "by_hand": (covered or {}).get(one.period_id, 0),
         }
         for one in rated
     ]
@@ -172,15 +221,24 @@ async def save_adjustments(
             adjustments.c.period_id == bindparam("of_period"),
             adjustments.c.sequence == bindparam("of_sequence"),
         )
-        .values(rated=bindparam("answer"), invoice_id=invoice_id),
+        .values(
+            rated=bindparam("answer"),
+            invoice_id=invoice_id,
+            outcome=outcome,
+            covered_minor=bindparam("by_hand"),
+        ),
         answers,
     )
-    version = func.greatest(late_periods.c.adjusted_version, bindparam("covered"))
+    version = func.greatest(late_periods.c.adjusted_version, bindparam("through"))
+    due_at = func.coalesce(late_periods.c.due_at, now)
     await conn.execute(
         update(late_periods)
         .filter_by(tenant=tenant)
         .where(late_periods.c.period_id == bindparam("of_period"))
-        .values(adjusted_version=version),
+        .values(
+            adjusted_version=version,
+            due_at=case((late_periods.c.late_version > version, due_at), else_=None),
+        ),
         answers,
     )
 
@@ -188,3 +246,14 @@ async def save_adjustments(
 def adjustment_of(row: Row[Any]) -> Adjustment:
     rated = None if row.rated is None else from_json(row.rated, RatedPeriod)
     return Adjustment(row.period_id, row.sequence, rated)
+
+
+async def _last_gathered(
+    conn: AsyncConnection, tenant: Tenant, customer_ids: Collection[str]
+) -> dict[tuple[str, str], datetime]:
+    of = (late_periods.c.customer_id, late_periods.c.currency)
+    query = select(*of, func.max(late_periods.c.gathered_at)).filter_by(tenant=tenant)
+    gathered = query.where(
+        among(late_periods.c.customer_id, customer_ids), late_periods.c.gathered_at.is_not(None)
+    )
+    return {(one, other): at for one, other, at in await conn.execute(gathered.group_by(*of))}

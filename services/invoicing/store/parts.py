@@ -20,6 +20,7 @@ from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, Line
 from services.invoicing.domain.numbering import Sequence as NumberSequence
 from services.invoicing.domain.tax import Tax, TaxAmount
 from services.invoicing.store.encoding import from_json, to_json
+from services.invoicing.store.note_applications import load_applied
 from services.invoicing.store.schema import (
     invoice_credits,
     invoice_lines,
@@ -42,7 +43,7 @@ class Closed:
 async def with_parts(
     conn: AsyncConnection, tenant: Tenant, bare: Collection[Invoice]
 ) -> list[Invoice]:
-    """Return invoices with their lines and taxes."""
+    """Return invoices with their lines, taxes and the credit notes that paid some of them."""
     invoice_ids = [invoice.invoice_id for invoice in bare]
     lines: dict[UUID, list[Line]] = {invoice_id: [] for invoice_id in invoice_ids}
     for row in await conn.execute(_parts_of(invoice_lines, tenant, invoice_ids)):
@@ -50,8 +51,15 @@ async def with_parts(
     taxes: dict[UUID, list[TaxAmount]] = {invoice_id: [] for invoice_id in invoice_ids}
     for row in await conn.execute(_parts_of(invoice_taxes, tenant, invoice_ids)):
         taxes[row.invoice_id].append(tax_of(row))
+    noted = [one.invoice_id for one in bare if one.credit_notes_minor]
+    notes = await load_applied(conn, tenant, noted) if noted else {}
     return [
-        replace(one, lines=tuple(lines[one.invoice_id]), taxes=tuple(taxes[one.invoice_id]))
+        replace(
+            one,
+            lines=tuple(lines[one.invoice_id]),
+            taxes=tuple(taxes[one.invoice_id]),
+            notes=tuple(notes.get(one.invoice_id, ())),
+        )
         for one in bare
     ]
 
@@ -79,7 +87,8 @@ async def replace_contents(
         _update_each(tenant).values(
             subtotal_minor=bindparam("subtotal"),
             tax_minor=bindparam("tax"),
-            total_minor=bindparam("gross"),
+            credit_notes_minor=bindparam("noted"),
+            total_minor=bindparam("left"),
             refreshed_revision=bindparam("shown_revision"),
         ),
         [
@@ -87,7 +96,8 @@ async def replace_contents(
                 "of_invoice": invoice.invoice_id,
                 "subtotal": content.subtotal_minor,
                 "tax": content.tax_minor,
-                "gross": content.gross_minor,
+                "noted": content.credit_notes_minor,
+                "left": content.gross_minor - content.credit_notes_minor,
                 "shown_revision": invoice.revision,
             }
             for invoice, content in contents
@@ -158,7 +168,7 @@ async def close(
             entity_sequence=bindparam("of_entity"),
             customer_sequence=bindparam("of_customer"),
             credits_minor=bindparam("paid"),
-            total_minor=invoices.c.subtotal_minor + invoices.c.tax_minor - bindparam("paid"),
+            total_minor=invoices.c.total_minor - bindparam("paid"),
             issue_date=bindparam("issued"),
             due_date=bindparam("due"),
             finalized_at=finalized_at,
@@ -225,6 +235,7 @@ def columns_of(line: Line) -> dict[str, Any]:
         "exact_amount": fee.exact_amount,
         "amount_minor": fee.amount_minor,
         "tax_share_minor": line.tax_share_minor,
+        "credit_notes_minor": line.credit_notes_minor,
         "credits_minor": line.credits_minor,
         "period_id": line.period_id,
         "period_start": line.period.start,
@@ -269,6 +280,7 @@ def line_of(row: Row[Any]) -> Line:
         time_zone=row.time_zone,
         trace_id=row.trace_id,
         tax_share_minor=row.tax_share_minor,
+        credit_notes_minor=row.credit_notes_minor,
         credits_minor=row.credits_minor,
     )
 

@@ -18,7 +18,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Numeric,
     PrimaryKeyConstraint,
     Table,
@@ -28,24 +27,12 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.schema import SchemaItem
 
 from libs.schema import TENANT_TABLES, required, shared_tables
+from services.invoicing.store import note_schema, schema_base
+from services.invoicing.store.schema_base import of_invoice
 
-metadata = MetaData()
-
-
-def of_invoice(name: str, *columns: SchemaItem) -> Table:
-    """Return a table whose rows are parts of an invoice."""
-    return Table(
-        name,
-        metadata,
-        Column("tenant", Integer),
-        Column("invoice_id", Uuid),
-        *columns,
-        ForeignKeyConstraint(["tenant", "invoice_id"], ["invoices.tenant", "invoices.invoice_id"]),
-    )
-
+metadata = schema_base.metadata
 
 billing_entities = Table(
     "billing_entities",
@@ -105,8 +92,8 @@ number_series = Table(
     "number_series",
     metadata,
     Column("tenant", Integer),
-    Column("kind", Text),  # customers, invoices, or customer_invoices
-    Column("key", Text),  # The customer, for customer_invoices.
+    Column("kind", Text),  # customers, invoices, credit_notes, or customer_… of the last two.
+    Column("key", Text),  # The customer, for customer_….
     required("last", BigInteger),
     PrimaryKeyConstraint("tenant", "kind", "key"),
 )
@@ -127,6 +114,7 @@ invoices = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     required("subtotal_minor", BigInteger, default="0"),
     required("tax_minor", BigInteger, default="0"),
+    required("credit_notes_minor", BigInteger, default="0"),
     required("credits_minor", BigInteger, default="0"),
     required("total_minor", BigInteger, default="0"),
     Column("period_start", DateTime(timezone=True)),
@@ -153,10 +141,12 @@ invoices = Table(
         "status IN ('draft', 'finalizing', 'finalized', 'skipped')", name="status_known"
     ),
     CheckConstraint(
-        "total_minor = subtotal_minor + tax_minor - credits_minor", name="total_adds_up"
+        "total_minor = subtotal_minor + tax_minor - credit_notes_minor - credits_minor",
+        name="total_adds_up",
     ),
     CheckConstraint(
-        "subtotal_minor >= 0 AND tax_minor >= 0 AND credits_minor >= 0 AND total_minor >= 0",
+        "subtotal_minor >= 0 AND tax_minor >= 0 AND credit_notes_minor >= 0"
+        " AND credits_minor >= 0 AND total_minor >= 0",
         name="amounts_not_negative",
     ),
     CheckConstraint(
@@ -212,6 +202,7 @@ invoice_lines = of_invoice(
     required("exact_amount", Numeric),
     required("amount_minor", BigInteger),
     required("tax_share_minor", BigInteger),
+    required("credit_notes_minor", BigInteger),
     required("credits_minor", BigInteger),
     required("period_id", Uuid),
     Column("period_start", DateTime(timezone=True), nullable=False),
@@ -232,7 +223,8 @@ invoice_lines = of_invoice(
         name="negative_only_in_differences",
     ),
     CheckConstraint(
-        "credits_minor = 0 OR credits_minor BETWEEN 0 AND amount_minor + tax_share_minor",
+        "credit_notes_minor >= 0 AND credits_minor >= 0 AND (credit_notes_minor + credits_minor = 0"
+        " OR credit_notes_minor + credits_minor <= amount_minor + tax_share_minor)",
         name="credits_within_line",
     ),
 )
@@ -289,7 +281,8 @@ invoice_periods = of_invoice(
 )
 
 # Closed periods whose usage changed since: late_version is what rating announced, adjusted_version
-# what the adjustments up to last_sequence cover.
+# what the adjustments up to last_sequence cover. The next one is asked for at due_at, or earlier
+# by an invoice.
 late_periods = Table(
     "late_periods",
     metadata,
@@ -300,12 +293,15 @@ late_periods = Table(
     required("late_version", BigInteger),
     required("adjusted_version", BigInteger, default="0"),
     required("last_sequence", Integer, default="0"),
+    Column("due_at", DateTime(timezone=True)),
+    Column("gathered_at", DateTime(timezone=True)),
     PrimaryKeyConstraint("tenant", "period_id"),
     Index("late_periods_of_customer", "tenant", "customer_id", "currency"),
+    Index("late_periods_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
 )
 
-# An adjustment is written before rating is asked for it, with the invoice that asks. Its answer
-# stays here while it fits on no invoice (invoice_id null).
+# An adjustment is written before rating is asked for it, with the invoice that asks if one does.
+# Its answer waits here until it is lines of an invoice, or a note (outcome).
 adjustments = Table(
     "adjustments",
     metadata,
@@ -316,16 +312,30 @@ adjustments = Table(
     required("currency", Text),
     Column("invoice_id", Uuid),
     Column("rated", JSONB),
+    Column("outcome", Text),
+    required("covered_minor", BigInteger, default="0"),  # Given back before, by hand.
     PrimaryKeyConstraint("tenant", "period_id", "sequence"),
     ForeignKeyConstraint(
         ["tenant", "period_id"], ["late_periods.tenant", "late_periods.period_id"]
     ),
     ForeignKeyConstraint(["tenant", "invoice_id"], ["invoices.tenant", "invoices.invoice_id"]),
     CheckConstraint("sequence > 0", name="sequence_from_one"),
-    CheckConstraint("invoice_id IS NOT NULL OR rated IS NOT NULL", name="asked_by_an_invoice"),
+    CheckConstraint("outcome IN ('line', 'note')", name="outcome_known"),
+    CheckConstraint("outcome IS NULL OR rated IS NOT NULL", name="decided_when_answered"),
+    CheckConstraint(
+        "covered_minor >= 0 AND (covered_minor = 0 OR outcome = 'note')", name="covered_by_hand"
+    ),
     Index("adjustments_of_customer", "tenant", "customer_id", "currency"),
+    Index(
+        "adjustments_undecided",
+        "tenant",
+        "customer_id",
+        "currency",
+        postgresql_where=text("outcome IS NULL AND invoice_id IS NULL"),
+    ),
 )
 
+assert note_schema.credit_notes.metadata is metadata  # Its tables are among these.
 own_tables = tuple(metadata.tables)
 shared_tables(metadata)
 TENANT_TABLE_NAMES = (*own_tables, *TENANT_TABLES)

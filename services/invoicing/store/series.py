@@ -16,20 +16,24 @@ from services.invoicing.store.schema import number_series
 CUSTOMERS = "customers"
 INVOICES = "invoices"
 CUSTOMER_INVOICES = "customer_invoices"
+CREDIT_NOTES = "credit_notes"
+CUSTOMER_CREDIT_NOTES = "customer_credit_notes"
+OF_CUSTOMERS = {INVOICES: CUSTOMER_INVOICES, CREDIT_NOTES: CUSTOMER_CREDIT_NOTES}
 
 
 async def take_sequences(
-    conn: AsyncConnection, tenant: Tenant, customer_ids: Iterable[str]
+    conn: AsyncConnection, tenant: Tenant, customer_ids: Iterable[str], *, kind: str = INVOICES
 ) -> list[Sequence]:
     """Return the places of invoices of these customers, in that order, in both of their series.
 
-    The entity's counter, on which every finalization of the tenant waits, is taken last.
+    Those of credit notes for the kind CREDIT_NOTES. The entity's counter, on which every
+    finalization of the tenant waits, is taken last.
     """
     wanted = list(customer_ids)
     counts = Counter(wanted)
-    customers = await _take(conn, tenant, CUSTOMER_INVOICES, counts)
+    customers = await _take(conn, tenant, OF_CUSTOMERS[kind], counts)
     next_of = {key: last - counts[key] + 1 for key, last in customers.items()}
-    first = await take(conn, tenant, INVOICES, count=len(wanted)) if wanted else 0
+    first = await take(conn, tenant, kind, count=len(wanted)) if wanted else 0
     places: list[Sequence] = []
     for of_entity, customer_id in enumerate(wanted, start=first):
         places.append(Sequence(of_entity=of_entity, of_customer=next_of[customer_id]))

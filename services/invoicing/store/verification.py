@@ -15,11 +15,21 @@ from sqlalchemy import Row, Table, func, literal, select, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.difference import Difference, compared
+from services.invoicing.domain.credit_note import NoteItem
 from services.invoicing.domain.invoice import Credit, Status
 from services.invoicing.domain.line import RatedPeriod
+from services.invoicing.domain.note_use import NoteApplication
+from services.invoicing.domain.note_verification import UsedNote
 from services.invoicing.domain.verification import FrozenInvoice
+from services.invoicing.store.credit_notes import note_of
 from services.invoicing.store.encoding import from_json
 from services.invoicing.store.invoices import CLOSE, adjustment_purpose
+from services.invoicing.store.late import Outcome
+from services.invoicing.store.note_schema import (
+    credit_note_applications,
+    credit_note_items,
+    credit_notes,
+)
 from services.invoicing.store.parts import line_of, tax_of
 from services.invoicing.store.schema import (
     adjustments,
@@ -31,7 +41,13 @@ from services.invoicing.store.schema import (
     invoices,
     number_series,
 )
-from services.invoicing.store.series import CUSTOMER_INVOICES, CUSTOMERS, INVOICES
+from services.invoicing.store.series import (
+    CREDIT_NOTES,
+    CUSTOMER_CREDIT_NOTES,
+    CUSTOMER_INVOICES,
+    CUSTOMERS,
+    INVOICES,
+)
 
 BROKEN_MAX = 1_000
 
@@ -40,11 +56,15 @@ Key = tuple[int, UUID]  # Tenant, and invoice or period.
 
 @dataclass(frozen=True, slots=True)
 class Billed:
-    """On how many live invoices a close is, and what waits for one: an adjustment's answer."""
+    """On how many live invoices a close is, and what waits for one: an adjustment's answer.
+
+    `given_back_minor` is what credit notes gave back of an adjustment that became some.
+    """
 
     invoice_count: int
     waits: bool
     waiting: RatedPeriod | None
+    given_back_minor: int | None = None
 
 
 async def load_frozen(
@@ -57,18 +77,24 @@ async def load_frozen(
         query = query.where(key > after)
     found = (await conn.execute(query.order_by(*key.clauses).limit(limit))).all()
     keys = [(row.tenant, row.invoice_id) for row in found]
-    lines, taxes, credits, billed = [
+    lines, taxes, credits, billed, notes = [
         await _load_parts(conn, table, keys, order)
         for table, order in (
             (invoice_lines, invoice_lines.c.position),
             (invoice_taxes, invoice_taxes.c.position),
             (invoice_credits, invoice_credits.c.position),
             (invoice_periods, invoice_periods.c.period_id),
+            (credit_note_applications, credit_note_applications.c.position),
         )
     ]
     return [
         _frozen_of(
-            row, lines.get(of, []), taxes.get(of, []), credits.get(of, []), billed.get(of, [])
+            row,
+            lines=lines.get(of, []),
+            taxes=taxes.get(of, []),
+            credits=credits.get(of, []),
+            billed=billed.get(of, []),
+            notes=notes.get(of, []),
         )
         for of, row in zip(keys, found, strict=True)
     ]
@@ -92,18 +118,22 @@ async def load_billed(
         for row in await conn.execute(live.where(invoice_periods.c.period_id.in_(period_ids)))
     )
     asked = select(adjustments).where(adjustments.c.period_id.in_(period_ids))
-    waiting = {
-        (row.tenant, row.period_id, row.sequence): row.rated for row in await conn.execute(asked)
-    }
+    waiting = {(row.tenant, row.period_id, row.sequence): row for row in await conn.execute(asked)}
+    given_back = await _load_given_back(conn, period_ids)
     found = {}
     for close in closes:
         tenant, period_id, sequence = close
         purpose = adjustment_purpose(sequence) if sequence else CLOSE
-        rated = waiting.get(close)
+        row = waiting.get(close)
+        rated = None if row is None else row.rated
+        given = None
+        if row is not None and row.outcome == Outcome.NOTE:
+            given = given_back[close] + row.covered_minor
         found[close] = Billed(
             invoice_count=counted[tenant, period_id, purpose],
-            waits=close in waiting,
+            waits=row is not None,
             waiting=None if rated is None else from_json(rated, RatedPeriod),
+            given_back_minor=given,
         )
     return found
 
@@ -162,12 +192,49 @@ async def _load_parts(
     return found
 
 
+async def load_notes(conn: AsyncConnection, keys: Sequence[Key]) -> dict[Key, list[UsedNote]]:
+    """Return the credit notes on invoices, oldest first, and how much of each was used."""
+    of_invoice = tuple_(credit_notes.c.tenant, credit_notes.c.invoice_id).in_(keys)
+    query = select(credit_notes, literal("").label("invoice_number")).where(of_invoice)
+    rows = (await conn.execute(query.order_by(credit_notes.c.ordinal))).all()
+    ids = [(row.tenant, row.credit_note_id) for row in rows]
+    items: dict[Key, list[NoteItem]] = {}
+    of_note = tuple_(credit_note_items.c.tenant, credit_note_items.c.credit_note_id).in_(ids)
+    placed = select(credit_note_items).where(of_note).order_by(credit_note_items.c.position)
+    for row in await conn.execute(placed):
+        item = NoteItem(row.line_id, row.amount_minor)
+        items.setdefault((row.tenant, row.credit_note_id), []).append(item)
+    applications = credit_note_applications.c
+    of_note = tuple_(applications.tenant, applications.credit_note_id).in_(ids)
+    used: Counter[Key] = Counter()
+    for row in await conn.execute(select(credit_note_applications).where(of_note)):
+        used[row.tenant, row.credit_note_id] += row.amount_minor
+    found: dict[Key, list[UsedNote]] = {}
+    for key, row in zip(ids, rows, strict=True):
+        note = note_of(row, items.get(key, []))
+        found.setdefault((row.tenant, row.invoice_id), []).append(UsedNote(note, used[key]))
+    return found
+
+
+async def _load_given_back(
+    conn: AsyncConnection, period_ids: Collection[UUID]
+) -> Counter[tuple[int, UUID, int]]:
+    """Return what notes of adjustments give back, by tenant, period and sequence."""
+    query = select(credit_notes).where(credit_notes.c.period_id.in_(period_ids))
+    given: Counter[tuple[int, UUID, int]] = Counter()
+    for row in await conn.execute(query):
+        given[row.tenant, row.period_id, row.adjustment_sequence] += row.items_minor
+    return given
+
+
 def _frozen_of(
     row: Row[Any],
+    *,
     lines: Sequence[Row[Any]],
     taxes: Sequence[Row[Any]],
     credits: Sequence[Row[Any]],
     billed: Sequence[Row[Any]],
+    notes: Sequence[Row[Any]],
 ) -> FrozenInvoice:
     return FrozenInvoice(
         tenant=row.tenant,
@@ -179,11 +246,13 @@ def _frozen_of(
         sequences=(row.entity_sequence, row.customer_sequence),
         subtotal_minor=row.subtotal_minor,
         tax_minor=row.tax_minor,
+        credit_notes_minor=row.credit_notes_minor,
         credits_minor=row.credits_minor,
         total_minor=row.total_minor,
         content_hash=row.content_hash,
         lines=tuple(line_of(line) for line in lines),
         taxes=tuple(tax_of(tax) for tax in taxes),
+        notes=tuple(NoteApplication(one.credit_note_id, one.amount_minor) for one in notes),
         credits=tuple(_credit_of(credit) for credit in credits),
         closed=tuple(one.period_id for one in billed if one.purpose == CLOSE),
         adjusted=tuple(
@@ -215,6 +284,18 @@ def _taken_numbers() -> Any:
             invoices.c.customer_sequence,
         ).where(finalized),
         select(customers.c.tenant, literal(CUSTOMERS), literal(""), customers.c.number),
+        select(
+            credit_notes.c.tenant,
+            literal(CREDIT_NOTES),
+            literal(""),
+            credit_notes.c.entity_sequence,
+        ),
+        select(
+            credit_notes.c.tenant,
+            literal(CUSTOMER_CREDIT_NOTES),
+            credit_notes.c.customer_id,
+            credit_notes.c.customer_sequence,
+        ),
     ).subquery("taken")
 
 

@@ -30,7 +30,8 @@ class Workload:
     created: int  # All invoices ever: a mark.
     revisions: int  # Of all of them: a mark.
     closed: int
-    late_versions: int  # A mark.
+    late_versions: int  # A mark, and so is the next one.
+    adjusted_versions: int
     next_due_at: datetime | None
 
 
@@ -63,7 +64,11 @@ async def load_workload(conn: AsyncConnection, *, now: datetime) -> Workload:
         func.min(case((and_(DRAFT, later), invoices.c.finalize_at))).label("next_due_at"),
     ).select_from(invoices)
     row = (await conn.execute(query)).one()
-    late = select(func.coalesce(func.sum(late_periods.c.late_version), 0))
+    late = select(
+        func.coalesce(func.sum(late_periods.c.late_version), 0).label("changed"),
+        func.coalesce(func.sum(late_periods.c.adjusted_version), 0).label("adjusted"),
+    )
+    versions = (await conn.execute(late)).one()
     return Workload(
         due=row.due,
         finalizing=row.finalizing,
@@ -71,6 +76,7 @@ async def load_workload(conn: AsyncConnection, *, now: datetime) -> Workload:
         created=row.created,
         revisions=int(row.revisions),
         closed=row.closed,
-        late_versions=int((await conn.execute(late)).scalar_one()),
+        late_versions=int(versions.changed),
+        adjusted_versions=int(versions.adjusted),
         next_due_at=row.next_due_at and row.next_due_at.astimezone(UTC),
     )

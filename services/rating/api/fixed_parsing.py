@@ -65,8 +65,10 @@ def parse_wanted_units(message: subscription_pb.UpdateFixedUnitsRequest) -> Want
             "effective",
             prefix="UNITS_EFFECTIVE_",
         )
+    with faults.gathered():
+        etag = parse_text(message.etag, "etag", required=False)
     faults.check()
-    return WantedUnits(subscription_id, code, units, Effective(effective))
+    return WantedUnits(subscription_id, code, units, Effective(effective), etag)
 
 
 def _parse_fixed_charge(message: pb.FixedCharge, path: str) -> FixedCharge:
@@ -76,7 +78,7 @@ def _parse_fixed_charge(message: pb.FixedCharge, path: str) -> FixedCharge:
     with faults.gathered():
         name = parse_text(message.display_name, f"{path}.display_name", required=False)
     with faults.gathered():
-        price = _parse_fixed_price(message.price, f"{path}.price")
+        price = parse_fixed_price(message.price, f"{path}.price")
     with faults.gathered():
         units = parse_decimal(message.units, f"{path}.units", at_least=ZERO)
     with faults.gathered():
@@ -85,7 +87,8 @@ def _parse_fixed_charge(message: pb.FixedCharge, path: str) -> FixedCharge:
     return FixedCharge(code, name, price, units, Timing(timing), message.prorated)
 
 
-def _parse_fixed_price(message: pb.Price, path: str) -> FixedPrice:
+def parse_fixed_price(message: pb.Price, path: str) -> FixedPrice:
+    """Read a price of a model that fixed charges may have. Errors: as `parse_price`."""
     price = parse_price(message, path)
     if not isinstance(price, FixedPrice):
         model = message.WhichOneof("model")

@@ -11,11 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.auth import caller, tenant
 from libs.clock import Clock
 from libs.db import Snapshots
-from libs.wire import Faults, parse_page, parse_request, parse_uuid, parse_uuids
+from libs.wire import Faults, parse_page, parse_request, parse_text, parse_uuid, parse_uuids
 from services.rating.api.instant_parsing import parse_payment, parse_selection
 from services.rating.api.simulation_parsing import parse_simulation
 from services.rating.operations import closing
 from services.rating.operations.closes import list_closes
+from services.rating.operations.crossing import get_crossing, list_crossings
 from services.rating.operations.instant_payments import list_instant_fees, set_payment
 from services.rating.operations.log import Log
 from services.rating.operations.rating import rate_period
@@ -77,6 +78,23 @@ class RatingServicer(rating_service_pb2_grpc.RatingServiceServicer):
             period_ids=parse_uuids(request.period_ids, "period_ids"),
             page=parse_page(request.page_size, request.page_token),
         )
+
+    async def GetThresholdCrossing(
+        self, request: pb.GetThresholdCrossingRequest, context: Context
+    ) -> pb.GetThresholdCrossingResponse:
+        crossing_id = parse_uuid(request.crossing_id, "crossing_id")
+        return await get_crossing(self._engine, tenant(), crossing_id)
+
+    async def ListThresholdCrossings(
+        self, request: pb.ListThresholdCrossingsRequest, context: Context
+    ) -> pb.ListThresholdCrossingsResponse:
+        faults = Faults()
+        with faults.gathered():
+            subscription_id = parse_text(request.subscription_id, "subscription_id", required=False)
+        with faults.gathered():
+            page = parse_page(request.page_size, request.page_token)
+        faults.check()
+        return await list_crossings(self._engine, tenant(), subscription_id, page)
 
     async def ListInstantFees(
         self, request: pb.ListInstantFeesRequest, context: Context

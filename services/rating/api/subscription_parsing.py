@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 
 from google.protobuf.message import Message
 
@@ -16,10 +18,16 @@ from libs.wire import (
     parse_timestamp,
     parse_zone,
 )
+from services.rating.api.override_parsing import parse_overrides
+from services.rating.api.price_parsing import parse_optional
 from services.rating.domain.calendar import BillingTime
+from services.rating.domain.overrides import NOTHING_OTHER
+from services.rating.domain.phases import PHASES_MAX, Phase
 from services.rating.domain.subscription import COLLECTION_DELAY_S, COLLECTION_DELAY_S_MAX
 from services.rating.operations.subscriptions import Wish
 from tally.rating.v1 import subscription_service_pb2 as pb
+
+METADATA_MAX, KEY_BYTES_MAX, TEXT_BYTES_MAX = 50, 64, 500
 
 
 def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
@@ -68,6 +76,16 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
     if message.HasField("anchor_day"):
         with faults.gathered():
             anchor_day = parse_date(message.anchor_day, f"{path}.anchor_day")
+    historical: Decimal | None = None
+    with faults.gathered():
+        historical = parse_optional(request.historical_usage, "historical_usage")
+    metadata: tuple[tuple[str, str], ...] = ()
+    with faults.gathered():
+        metadata = parse_metadata(message.metadata, f"{path}.metadata")
+    phases = _parse_phases(request.phases, faults)
+    overrides = NOTHING_OTHER
+    with faults.gathered():
+        overrides = parse_overrides(request.overrides)
     backfill = "bill"
     if request.backfill:
         with faults.gathered():
@@ -85,8 +103,46 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
         collection_delay_s=delay_s,
         billing_time=billing_time,
         anchor_day=anchor_day,
+        metadata=metadata,
+        phases=phases,
+        overrides=overrides,
+        historical_usage=historical,
         backfill=backfill == "bill",
     )
+
+
+def _parse_phases(messages: Sequence[pb.SubscriptionPhase], faults: Faults) -> tuple[Phase, ...]:
+    """Read the plans that follow, noting `faults`."""
+    if len(messages) > PHASES_MAX:
+        faults.add("phases", f"{len(messages)} phases, at most {PHASES_MAX}")
+        return ()
+    found = []
+    for place, message in enumerate(messages):
+        path = f"phases[{place}]"
+        if message.plan_version < 0:
+            problem = f"is {message.plan_version}, must not be negative"
+            faults.add(f"{path}.plan_version", problem)
+        with faults.gathered():
+            plan_code = parse_code(message.plan_code, f"{path}.plan_code")
+            if not message.HasField("start"):
+                raise FieldInvalid(f"{path}.start", "is missing")
+            start = parse_timestamp(message.start, f"{path}.start")
+            found.append(Phase(plan_code, message.plan_version, start))
+    return tuple(found)
+
+
+def parse_metadata(entries: Mapping[str, str], field: str) -> tuple[tuple[str, str], ...]:
+    """Read texts of the client's, by key.
+
+    Raises:
+        FieldInvalid: there are too many, or one is too long.
+    """
+    if len(entries) > METADATA_MAX:
+        raise FieldInvalid(field, f"{len(entries)} entries, at most {METADATA_MAX}")
+    for key, value in entries.items():
+        parse_text(key, field, bytes_max=KEY_BYTES_MAX)
+        parse_text(value, field, bytes_max=TEXT_BYTES_MAX, required=False)
+    return tuple(sorted(entries.items()))
 
 
 def parse_optional_instant(message: Message, name: str, path: str) -> datetime | None:

@@ -19,6 +19,7 @@ from libs.verification import Counts, answers
 from libs.wire import Faults, Page, parse_page, parse_request, parse_text
 from services.rating.api.event_parsing import Defaults, parse_events
 from services.rating.api.usage_parsing import parse_query, parse_usage, parse_watch
+from services.rating.api.waiting import ack_seconds
 from services.rating.operations.acks import Ack, Acks
 from services.rating.operations.ambiguous import list_ambiguous
 from services.rating.operations.estimating import estimate_events
@@ -40,9 +41,6 @@ from tally.rating.v1 import usage_service_pb2 as pb
 from tally.rating.v1 import usage_service_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-ACK_SECONDS_MAX = 10.0
-ACK_SHARE = 0.8  # Of what is left of the caller's deadline.
 
 
 class IngestLog(EventLog, LogPages, Protocol):
@@ -94,9 +92,7 @@ class UsageServicer(usage_service_pb2_grpc.UsageServiceServicer):
         if ack is None:
             return
         customer_id = await find_customer(self.engine, tenant(), subscription_id)
-        left = context.time_remaining()
-        seconds = ACK_SECONDS_MAX if left is None else min(ACK_SECONDS_MAX, ACK_SHARE * left)
-        await self.acks.wait(tenant(), customer_id, ack, seconds=seconds)
+        await self.acks.wait(tenant(), customer_id, ack, seconds=ack_seconds(context))
 
     def _reader(self) -> UsageReader:
         return UsageReader(self.engine, self.worker, self.log, tenant())

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from libs.period import local_day
 from services.rating.domain.event import UsageEvent
 from services.rating.domain.meter import Meter
 
@@ -20,11 +22,13 @@ TIME_MIN = -(2**63)
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A subscription's stretch on one plan and zone, from `start` to before `end` (None: open).
+    """A leg of a subscription's term, on one plan and zone, from `start` to before `end`.
 
-    Times are microseconds since 1970 in UTC. `event_types` are those that its plan charges by
-    meters that count an event once, `fanned_types` by meters that are fanned out; `instant_types`
-    those of them that it prices as they come.
+    Without an end it is open. Events in it count on local days from `first_day` on, an ordinal.
+    Legs of one term share its id, and its cells: `continues` if one lies before, `continued` if one
+    follows. Times are microseconds since 1970 in UTC. `event_types` are those that its plan charges
+    by meters that count an event once, `fanned_types` by meters that are fanned out;
+    `instant_types` those of them that it prices as they come.
     """
 
     term_id: UUID
@@ -40,6 +44,13 @@ class Term:
     early: bool = False
     instant_types: frozenset[str] = frozenset()
     watched: bool = False  # Who changes its usage leaves a note of that.
+    first_day: int = 1
+    continues: bool = False
+    continued: bool = False
+
+    def day(self, instant: datetime) -> date:
+        """Return the day on which an event at `instant` counts."""
+        return max(local_day(instant, self.zone), date.fromordinal(self.first_day))
 
     def is_active(self, time: int) -> bool:
         """Tell whether it is active at `time`."""
@@ -71,6 +82,22 @@ class Stretch(NamedTuple):
         """Return all terms for which `meter`, of the type in question, counts the events."""
         own = () if self.term is None else (self.term,)
         return (*own, *self.others) if meter.fan_out else own
+
+
+def linked(terms: Iterable[Term]) -> list[Term]:
+    """Return the legs `terms`, by start, each marked if its term goes on before or behind it."""
+    found = sorted(terms, key=lambda term: (term.start, term.term_id))
+    first: dict[UUID, int] = {}
+    last: dict[UUID, int] = {}
+    for place, term in enumerate(found):
+        first.setdefault(term.term_id, place)
+        last[term.term_id] = place
+    if len(first) == len(found):
+        return found
+    return [
+        replace(term, continues=place > first[term.term_id], continued=place < last[term.term_id])
+        for place, term in enumerate(found)
+    ]
 
 
 def attribute(

@@ -81,12 +81,16 @@ class Stretch:
     """What a subscription is billed for at once.
 
     `whole` is the period, `fee_days` its days from the first to the last one billed, and
-    `usage` the instants in which events count.
+    `usage` the instants in which events count. They lie on days before `usage_end_day`, which may
+    be behind the fee days: a day on which the plan changes is paid for by the new one. On `paused`
+    days, of the fee days, nothing is billed.
     """
 
     whole: DayPeriod
     fee_days: DayPeriod
     usage: Period
+    usage_end_day: date | None = None  # None: that of the fee days.
+    paused: tuple[DayPeriod, ...] = ()
 
 
 def stretches(calendar: Calendar, start: datetime, end: datetime | None) -> Iterator[Stretch]:

@@ -36,7 +36,7 @@ class Commitment:
     """At least `amount` for all of the `whole` period, of which `days` are owed."""
 
     amount: Decimal
-    days: DayPeriod
+    days: int
     whole: DayPeriod
     besides: Besides = NOTHING_BESIDES
 
@@ -56,7 +56,7 @@ def commitment_fee(
     lacking = true_up_minor(
         commitment.amount,
         besides.base_minor + used + fixed,
-        days=commitment.days.days,
+        days=commitment.days,
         of_days=commitment.whole.days,
         currency=currency,
     )
@@ -79,18 +79,18 @@ def commitment_fee(
     )
 
 
-def check_commitment(version: PlanVersion, currency: str) -> None:
+def check_commitment(version: PlanVersion, currency: str, *, path: str = "version") -> None:
     """Check that the minimum commitment of `version`, in a plan of `currency`, can be billed.
 
     Raises:
-        FieldInvalid: it is too large.
+        FieldInvalid: it is too large; its field is below `path`.
     """
     if version.minimum_commitment is None:
         return
     minor = round_minor(version.minimum_commitment, currency)
     if minor > PERIOD_MINOR_MAX:
         problem = f"is {minor} minor units, at most {PERIOD_MINOR_MAX} can be billed"
-        raise FieldInvalid("version.minimum_commitment", problem)
+        raise FieldInvalid(f"{path}.minimum_commitment", problem)
 
 
 def _taken(minor: int, currency: str) -> Decimal:

@@ -7,10 +7,11 @@ open, that is the last microsecond before its end.
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta
+from collections.abc import Iterable
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from libs.period import local_day, local_midnight
+from libs.period import DayPeriod, local_day, local_midnight
 
 DAY = timedelta(days=1)
 
@@ -27,6 +28,18 @@ def days_between(first: datetime, last: datetime, zone: ZoneInfo) -> int:
     if last == local_midnight(day, zone):
         to = datetime.combine(day, time.min) + DAY
     return -((first.astimezone(zone).replace(tzinfo=None) - to) // DAY)
+
+
+def unpaused_days(first_day: date, end_day: date, paused: Iterable[DayPeriod]) -> int:
+    """Return the days from `first_day` to before `end_day` that lie in none of `paused`.
+
+    None if they end before they begin.
+    """
+    days = max((end_day - first_day).days, 0)
+    overlaps = (
+        (min(each.end_day, end_day) - max(each.first_day, first_day)).days for each in paused
+    )
+    return days - sum(max(each, 0) for each in overlaps) if days else 0
 
 
 def days_touched(first: datetime, last: datetime, zone: ZoneInfo) -> int:

@@ -36,7 +36,7 @@ def local_days_of(event: UsageEvent, taken: Stretch) -> list[tuple[Term, date]]:
         return []
     instant = instant_of(event.moment.time)
     terms = (taken.term, *taken.others)
-    return [(term, instant.astimezone(term.zone).date()) for term in terms]
+    return [(term, term.day(instant)) for term in terms]
 
 
 def with_cells(

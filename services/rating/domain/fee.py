@@ -65,14 +65,22 @@ class Fee:
 
 
 def base_fee(
-    name: str, amount: Decimal, *, fee_days: DayPeriod, whole: DayPeriod, currency: str
+    name: str,
+    amount: Decimal,
+    *,
+    fee_days: DayPeriod,
+    whole: DayPeriod,
+    currency: str,
+    paused: Sequence[DayPeriod] = (),
 ) -> Fee:
     """Return the base fee for `fee_days` of the `whole` week or month.
 
     It is amount x days / days of the whole, computed exactly and rounded once: 31.00 for 10 of
-    31 days is 10.00. The row of a part holds the days in `units`, of the days in `up_to`.
+    31 days is 10.00. The row of a part holds the days in `units`, of the days in `up_to`. Days that
+    are `paused` are not billed.
     """
-    row = share_of_days(amount, fee_days, whole)
+    days = fee_days.days - sum(each.days for each in paused)
+    row = share_of_days(amount, days, whole)
     return Fee(
         key=FeeKey(FeeKind.BASE, "", ""),
         meter_code="",
@@ -80,19 +88,17 @@ def base_fee(
         units=ONE,
         event_count=0,
         exact_amount=row.amount,
-        amount_minor=round_minor(Fraction(amount) * fee_days.days / whole.days, currency),
+        amount_minor=round_minor(Fraction(amount) * days / whole.days, currency),
         rows=(row,),
     )
 
 
-def share_of_days(
-    amount: Decimal, fee_days: DayPeriod, whole: DayPeriod, *, label: str = "units"
-) -> Row:
-    """Return amount x days / days of the whole, rounded to 30 places where it does not end.
+def share_of_days(amount: Decimal, billed: int, whole: DayPeriod, *, label: str = "units") -> Row:
+    """Return amount x `billed` days / days of the whole, rounded at 30 places if it does not end.
 
     The row of a part is a "proration", that of the whole is called `label`.
     """
-    days, of_days = Decimal(fee_days.days), Decimal(whole.days)
+    days, of_days = Decimal(billed), Decimal(whole.days)
     if days == of_days:
         return Row(label, ONE, amount, ZERO, amount)
     part = DIVIDING.divide(EXACT.multiply(amount, days), of_days)

@@ -16,6 +16,7 @@ from fractions import Fraction
 from libs.errors import FieldInvalid
 from libs.money import EXACT, round_minor
 from libs.period import DayPeriod
+from services.rating.domain.day_counts import unpaused_days
 from services.rating.domain.fee import Fee, FeeKey, FeeKind
 from services.rating.domain.period import BillingPeriod, PeriodKind
 from services.rating.domain.plan import FixedCharge, PlanVersion, Timing
@@ -44,7 +45,7 @@ def fixed_fees(
     `changes` are all those of the subscription. What has no units and costs nothing makes no fee.
     """
     timing = Timing.IN_ADVANCE if period.kind is PeriodKind.FIXED else Timing.IN_ARREARS
-    known = list(changes)
+    known = [one for one in changes if one.term_id in (None, period.term_id)]
     fees = [
         _fee(charge, [one for one in known if one.charge_code == charge.code], period)
         for charge in version.fixed_charges
@@ -77,11 +78,15 @@ def check_price(charge: FixedCharge, units: Decimal, currency: str, path: str) -
 
 
 def arrears_parts(
-    charge: FixedCharge, changes: Iterable[UnitChange], days: DayPeriod
+    charge: FixedCharge,
+    changes: Iterable[UnitChange],
+    days: DayPeriod,
+    paused: Sequence[DayPeriod] = (),
 ) -> list[Part]:
     """Return the stretches of `days` by their units; the last change of a day counts for it.
 
-    A charge that is not prorated has one: the units of the last day.
+    Those that are `paused` count nothing. A charge that is not prorated has one stretch: the units
+    of the last day.
     """
     found: dict[date, Decimal] = {days.first_day: charge.units}
     for change in sorted(changes, key=place):
@@ -93,11 +98,18 @@ def arrears_parts(
         day for day in sorted(found) if day == days.first_day or found[day] != _before(found, day)
     ]
     ends = [*starts[1:], days.end_day]
-    return [Part(found[start], (end - start).days) for start, end in zip(starts, ends, strict=True)]
+    return [
+        Part(found[start], unpaused_days(start, end, paused))
+        for start, end in zip(starts, ends, strict=True)
+    ]
 
 
 def advance_parts(
-    charge: FixedCharge, changes: Iterable[UnitChange], days: DayPeriod, start: datetime
+    charge: FixedCharge,
+    changes: Iterable[UnitChange],
+    days: DayPeriod,
+    start: datetime,
+    paused: Sequence[DayPeriod] = (),
 ) -> Iterator[Part]:
     """Yield the units with which a period begins at `start`, and those that cost more than before.
 
@@ -110,20 +122,22 @@ def advance_parts(
             units = change.units
         elif change.from_day < days.end_day:
             later.append(change)
-    yield Part(units, days.days)
+    yield Part(units, unpaused_days(days.first_day, days.end_day, paused))
     most = amount_of(rate(charge.price, units))
     for change in later:
         amount = amount_of(rate(charge.price, change.units))
         if amount > most:
-            yield Part(change.units, (days.end_day - change.from_day).days, held=most)
+            left = unpaused_days(change.from_day, days.end_day, paused)
+            yield Part(change.units, left, held=most)
             most = amount
 
 
 def _fee(charge: FixedCharge, changes: Sequence[UnitChange], period: BillingPeriod) -> Fee:
     if charge.timing is Timing.IN_ADVANCE:
-        parts = [*advance_parts(charge, changes, period.fee_days, period.usage.start)]
+        start = period.usage.start
+        parts = [*advance_parts(charge, changes, period.fee_days, start, period.paused)]
     else:
-        parts = arrears_parts(charge, changes, period.fee_days)
+        parts = arrears_parts(charge, changes, period.usage_days, period.paused)
     rows: list[Row] = []
     exact = Fraction(0)
     for part in parts:

@@ -91,13 +91,13 @@ class _Attributed:
     ambiguous: Flags
     others: list[_Layer] = field(default_factory=list)
     terms: list[Term] = field(default_factory=list)
-    _places: dict[UUID, int] = field(default_factory=dict)
+    _places: dict[tuple[UUID, int], int] = field(default_factory=dict)  # Of legs of terms.
 
     def place(self, term: Term | None) -> int:
         """Return the place of `term`, a new one if it has none yet."""
         if term is None:
             return NOBODY
-        place = self._places.setdefault(term.term_id, len(self.terms))
+        place = self._places.setdefault((term.term_id, term.start), len(self.terms))
         if place == len(self.terms):
             self.terms.append(term)
         return place
@@ -212,6 +212,9 @@ def _place_days(batch: Batch, terms: Sequence[Term], layer: _Layer, days: Days) 
     for place, zone in enumerate(zones):
         of_zone = rows[zone_of_row == place]
         layer.days[of_zone] = days(batch.times[of_zone], zone)
+    if days is local_days:  # They do not go back where the zone changes.
+        first_days = ints(term.first_day for term in terms)
+        layer.days[rows] = np.maximum(layer.days[rows], first_days[layer.of_row[rows]])
 
 
 def _count_ambiguous(folded: Folded, batch: Batch, attributed: _Attributed) -> None:

@@ -144,7 +144,7 @@ class LoggedUsage:
 
     def _is_within(self, key: CellKey) -> bool:
         if self.logged.by_day:
-            return key.day >= self.period.fee_days.first_day
+            return key.day >= self.period.usage_days.first_day
         return key.day.toordinal() == WITHIN
 
     def _earlier_terms(self) -> set[UUID]:

@@ -6,8 +6,10 @@ months: from 31 October by the quarter to 31 January, through 30 November and 31
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from datetime import date, datetime
+from functools import partial
 
 from libs.errors import FieldInvalid
 from libs.period import DayPeriod, Period, local_midnight
@@ -17,22 +19,40 @@ from services.rating.domain.plan import Interval, IntervalUnit, PlanVersion, Tim
 MONTH = Interval(IntervalUnit.MONTH)
 
 
-def months_of(stretch: Stretch, months: Calendar) -> Iterator[Stretch]:
+def months_of(
+    stretch: Stretch, months: Calendar, *, begin_of: Callable[[date], datetime] | None = None
+) -> Iterator[Stretch]:
     """Give the months of a long `stretch`, which share its days and its usage.
 
     The day of a subscription's end has no month if it would begin one: there is no usage in it.
+    `begin_of` tells when a day begins where the zone of `months` was not always that of the usage.
     """
     start, days = stretch.usage.start, stretch.fee_days
+    used = stretch.usage_end_day or days.end_day
     whole = months.whole(days.first_day)
     while True:
-        is_last = whole.end_day >= days.end_day
-        bound = max(start, local_midnight(whole.end_day, months.zone))
+        is_last = whole.end_day >= used
+        begins = begin_of or partial(local_midnight, zone=months.zone)
+        bound = max(start, begins(whole.end_day))
         end = stretch.usage.end if is_last else min(bound, stretch.usage.end)
-        own_days = DayPeriod(max(days.first_day, whole.first_day), min(days.end_day, whole.end_day))
-        yield replace(stretch, whole=whole, fee_days=own_days, usage=Period(start, end))
+        first_day = max(days.first_day, whole.first_day)
+        own_days = DayPeriod(first_day, max(first_day, min(days.end_day, whole.end_day)))
+        yield replace(
+            stretch,
+            whole=whole,
+            fee_days=own_days,
+            usage=Period(start, end),
+            usage_end_day=min(used, whole.end_day),
+            paused=_within(stretch.paused, own_days),
+        )
         if is_last or end == stretch.usage.end:
             return
         start, whole = end, months.whole(whole.end_day)
+
+
+def _within(paused: Iterable[DayPeriod], days: DayPeriod) -> tuple[DayPeriod, ...]:
+    found = ((max(one.first_day, days.first_day), min(one.end_day, days.end_day)) for one in paused)
+    return tuple(DayPeriod(first, end) for first, end in found if first < end)
 
 
 def monthly_faults(version: PlanVersion) -> list[FieldInvalid]:

@@ -57,6 +57,7 @@ class PeriodStatus(StrEnum):
     OPEN = "open"
     DUE = "due"
     CLOSED = "closed"
+    SKIPPED = "skipped"  # Never billed: the subscription was terminated without a last invoice.
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +94,22 @@ class BillingPeriod:
     late_version: int
     # Of meters whose carried units another plan has charged for the rest of the week or month.
     held_codes: frozenset[str] = frozenset()
+    counted: DayPeriod | None = None  # The days on which usage counts; None: the fee days.
+    paused: tuple[DayPeriod, ...] = ()  # Of the fee days, those on which nothing is billed.
+
+    @property
+    def usage_days(self) -> DayPeriod:
+        """The local days of its usage: more than the fee days if the plan changes on one."""
+        return self.fee_days if self.counted is None else self.counted
+
+    @property
+    def billed_days(self) -> int:
+        """How many days a base fee is due for."""
+        return self.fee_days.days - sum(days.days for days in self.paused)
 
     def holds(self, term_id: UUID, day: date) -> bool:
         """Tell whether usage of a term on a local day is the period's."""
-        days = self.fee_days
+        days = self.usage_days
         return self.term_id == term_id and days.first_day <= day < days.end_day
 
 

@@ -192,18 +192,18 @@ class PlanVersion:
         return any(charge.timing is timing for charge in self.fixed_charges)
 
 
-def check_base_amount(version: PlanVersion, currency: str) -> None:
+def check_base_amount(version: PlanVersion, currency: str, *, path: str = "version") -> None:
     """Check that the base fee of `version`, in a plan of `currency`, can be billed.
 
     Raises:
-        FieldInvalid: it is too large.
+        FieldInvalid: it is too large; its field is below `path`.
     """
     if version.base_amount is None:
         return
     minor = round_minor(version.base_amount, currency)
     if minor > PERIOD_MINOR_MAX:
         problem = f"is {minor} minor units, at most {PERIOD_MINOR_MAX} can be billed"
-        raise FieldInvalid("version.base_amount", problem)
+        raise FieldInvalid(f"{path}.base_amount", problem)
 
 
 def check_charges(charges: Sequence[Charge], meters: Mapping[str, Meter]) -> None:

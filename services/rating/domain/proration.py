@@ -14,7 +14,7 @@ from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 from libs.period import DayPeriod, Period, local_day
-from services.rating.domain.day_counts import days_between
+from services.rating.domain.day_counts import days_between, unpaused_days
 from services.rating.domain.rounding import Rounding, RoundingMode, round_units
 
 ZERO = Decimal(0)
@@ -33,13 +33,15 @@ class BilledDays:
     days: DayPeriod
     held: int
     of_days: int
+    paused: tuple[DayPeriod, ...] = ()  # Of the days, those that are not billed.
 
     def left(self, day: date) -> int:
         """Return the days from `day` to the last one, both included.
 
         All of them for a day before, 0 for one behind the last.
         """
-        return max((self.days.end_day - max(day, self.days.first_day)).days, 0)
+        first_day = max(day, self.days.first_day)
+        return unpaused_days(first_day, self.days.end_day, self.paused)
 
     def weight(self, day: date) -> int:
         """Return for how many days something counts that came on `day`."""
@@ -68,19 +70,27 @@ class Entry:
 
 
 def billed_days(
-    usage: Period, zone: ZoneInfo, *, of_days: int, fee_days: DayPeriod | None = None
+    usage: Period,
+    zone: ZoneInfo,
+    *,
+    of_days: int,
+    fee_days: DayPeriod | None = None,
+    paused: tuple[DayPeriod, ...] = (),
 ) -> BilledDays:
     """Return the days billed of a period in which events count during `usage`, as base fees are.
 
     Without `fee_days` they are all that `usage` touches. From 18 October 05:20 to the end of the
     month they are 14 of 31. A subscription that ends at the first instant of the 7th is billed
-    that day, too: `fee_days` then go on behind `usage`.
+    that day, too: `fee_days` then go on behind `usage`. Days that are `paused` are not billed.
     """
     if fee_days is None:
         last = local_day(max(usage.start, usage.end - INSTANT), zone)
         fee_days = DayPeriod(local_day(usage.start, zone), last + DAY)
+    if fee_days.days == 0:
+        return BilledDays(fee_days, 0, of_days)
     last_instant = min(usage.end, fee_days.instants(zone).end - INSTANT)
-    return BilledDays(fee_days, days_between(usage.start, last_instant, zone), of_days)
+    held = days_between(usage.start, last_instant, zone) - sum(days.days for days in paused)
+    return BilledDays(fee_days, max(held, 0), of_days, paused)
 
 
 def prorate(weighted: Decimal | Fraction | int, of_days: int) -> Decimal:

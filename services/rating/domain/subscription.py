@@ -8,7 +8,8 @@ from enum import StrEnum
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from libs.errors import AlreadyExists, FieldInvalid, NotFound, Refused
+from libs.errors import AlreadyExists, Conflict, FieldInvalid, NotFound, Refused
+from libs.period import local_day, local_midnight
 from services.rating.domain.calendar import BillingTime, Calendar
 from services.rating.domain.monthly_usage import MONTH
 from services.rating.domain.plan import Interval, PlanVersion
@@ -37,12 +38,38 @@ class SubscriptionTerminated(Refused):
     reason = "SUBSCRIPTION_TERMINATED"
 
 
+class SubscriptionPaused(Refused):
+    """The subscription is paused."""
+
+    reason = "SUBSCRIPTION_PAUSED"
+
+
+class EtagMismatch(Conflict):
+    """The subscription has changed since the caller read it."""
+
+    reason = "ETAG_MISMATCH"
+
+
 class SubscriptionStatus(StrEnum):
     """Where a subscription stands; values are those of the contract, in lower case."""
 
     PENDING = "pending"
     ACTIVE = "active"
     TERMINATED = "terminated"
+    PAUSED = "paused"  # Its events count nowhere, and its days are not billed.
+    CANCELED = "canceled"  # It was terminated before it started.
+
+
+ENDED = (SubscriptionStatus.TERMINATED, SubscriptionStatus.CANCELED)
+
+
+class UnusedFee(StrEnum):
+    """What becomes of base fees in advance that are paid for days behind the end."""
+
+    CREDIT = "credit"
+    REFUND = "refund"
+    OFFSET = "offset"
+    SKIP = "skip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +92,16 @@ class Subscription:
     created_at: datetime
     billing_time: BillingTime
     anchor_day: date  # In its zone; periods are counted from it, also after a change of plan.
+    revision: int = 1  # Raised by every command.
+    unused_fee: UnusedFee = UnusedFee.CREDIT  # On its termination.
+    final_invoice: bool = True  # False: it ended without one.
+    metadata: tuple[tuple[str, str], ...] = ()  # By key.
     billed_from: datetime | None = None  # Periods that ended by then are not billed; None: all are.
+
+    @property
+    def etag(self) -> str:
+        """What stands for it as it is."""
+        return str(self.revision)
 
     def calendar(self, interval: Interval) -> Calendar:
         """Return the periods of `interval` that it would be billed by."""
@@ -100,6 +136,38 @@ def check_stretch(start: datetime, end: datetime | None, now: datetime) -> None:
         raise FieldInvalid("subscription.end", problem)
 
 
+def check_etag(subscription: Subscription, etag: str) -> None:
+    """Check that `subscription` is as the caller knows it; without an etag it always is.
+
+    Raises:
+        EtagMismatch: it has changed.
+    """
+    if etag and etag != subscription.etag:
+        problem = f"{subscription.subscription_id} has the etag {subscription.etag}, not {etag}"
+        raise EtagMismatch(problem, metadata={"etag": subscription.etag})
+
+
+def check_not_paused(subscription: Subscription) -> None:
+    """Check that `subscription` is not paused.
+
+    Raises:
+        SubscriptionPaused: it is.
+    """
+    if subscription.status is SubscriptionStatus.PAUSED:
+        raise SubscriptionPaused(f"{subscription.subscription_id} is paused")
+
+
+def acting_end(asked: datetime, start: datetime, zone: ZoneInfo) -> datetime:
+    """Return when an end that is set ahead acts: at the first instant of its local day.
+
+    Where the subscription starts on that day, at the end itself.
+    """
+    if asked.year > YEAR_MAX:  # Nobody will see it.
+        return asked
+    midnight = local_midnight(local_day(asked, zone), zone)
+    return midnight if midnight > start else asked
+
+
 def check_not_ended(subscription: Subscription, now: datetime) -> None:
     """Check that `subscription` may still change at `now`.
 
@@ -107,14 +175,15 @@ def check_not_ended(subscription: Subscription, now: datetime) -> None:
         SubscriptionTerminated: it has ended.
     """
     end = subscription.end
-    if end is not None and end <= now or subscription.status is SubscriptionStatus.TERMINATED:
+    if end is not None and end <= now or subscription.status in ENDED:
         raise SubscriptionTerminated(f"{subscription.subscription_id} has ended")
 
 
 def choose_end(subscription: Subscription, asked: datetime | None, now: datetime) -> datetime:
     """Return the instant at which a termination asked for at `now` ends `subscription`.
 
-    One that has not started ends, empty, at its start, unless a later end is asked for.
+    One that is asked for ahead acts at the first instant of its local day. One that has not started
+    ends, empty, at its start, unless a later end is asked for.
 
     Raises:
         SubscriptionTerminated: it has an end already.
@@ -127,4 +196,8 @@ def choose_end(subscription: Subscription, asked: datetime | None, now: datetime
         )
     if asked is not None and asked < now:
         raise FieldInvalid("end", f"{asked.isoformat()} is before now, {now.isoformat()}")
-    return max(asked or now, subscription.start)
+    if asked is None or asked <= subscription.start:
+        return max(now, subscription.start)
+    if asked.year > YEAR_MAX:
+        raise FieldInvalid("end", f"{asked.isoformat()} is too far ahead")
+    return max(acting_end(asked, subscription.start, ZoneInfo(subscription.time_zone)), now)

@@ -48,8 +48,13 @@ def charged(stretch: Stretch, trial: Trial | None) -> Stretch | None:
     if trial.day <= days.first_day:
         return stretch
     starts = max(usage.start, local_midnight(trial.day, trial.zone))
-    paid = DayPeriod(trial.day, days.end_day)
-    return replace(stretch, fee_days=paid, usage=Period(min(starts, usage.end), usage.end))
+    paused = (DayPeriod(max(one.first_day, trial.day), one.end_day) for one in stretch.paused)
+    return replace(
+        stretch,
+        fee_days=DayPeriod(trial.day, days.end_day),
+        usage=Period(min(starts, usage.end), usage.end),
+        paused=tuple(one for one in paused if one.days > 0),
+    )
 
 
 def due_ahead(stretch: Stretch, trial: Trial | None, *, due_at: datetime) -> datetime:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from libs.errors import NotFound
@@ -36,6 +37,7 @@ class UnitChange:
     from_day: date
     units: Decimal
     changed_at: datetime
+    term_id: UUID | None = None  # On the plan of which it counts; None: on any.
 
 
 def place(change: UnitChange) -> tuple[date, int]:

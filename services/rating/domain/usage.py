@@ -53,7 +53,13 @@ def span_of(period: BillingPeriod) -> Span:
 def prorated_span_of(period: BillingPeriod) -> Span:
     """Return the span of a usage period with the days that prorated usage needs."""
     zone = ZoneInfo(period.time_zone)
-    days = billed_days(period.usage, zone, of_days=period.whole.days, fee_days=period.fee_days)
+    days = billed_days(
+        period.usage,
+        zone,
+        of_days=period.whole.days,
+        fee_days=period.fee_days,
+        paused=period.paused,
+    )
     return replace(span_of(period), billed=Billed(days, zone))
 
 

@@ -204,7 +204,7 @@ def with_minimums(
     rounded once: 10.00 for 25 of 28 days and 8.00 used lack 0.93.
     """
     found: list[Fee] = []
-    days, of_days = period.fee_days.days, period.whole.days
+    days, of_days = period.billed_days, period.whole.days
     for charge in version.charges:
         own = [fee for fee in fees if fee.key.charge_code == charge.code]
         found += own
@@ -214,7 +214,7 @@ def with_minimums(
         used = sum(fee.amount_minor for fee in own)
         lacking = true_up_minor(minimum, used, days=days, of_days=of_days, currency=period.currency)
         if lacking:
-            row = share_of_days(minimum, period.fee_days, period.whole, label="minimum")
+            row = share_of_days(minimum, days, period.whole, label="minimum")
             rows = (row, flat_row("used", EXACT.minus(_billed(own, period.currency))))
             found.append(_true_up(charge, meters[charge.meter_code], rows, lacking))
     return found

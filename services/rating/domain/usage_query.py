@@ -11,7 +11,7 @@ from libs.errors import Refused
 from libs.period import DayPeriod, Period, local_day, local_midnight
 from services.rating.domain.attribution import Term
 from services.rating.domain.cell import Cell, merged
-from services.rating.domain.event import instant_of
+from services.rating.domain.event import instant_of, micros
 from services.rating.domain.filters import DimensionFilter
 from services.rating.domain.meter import Aggregation, Dimension, Meter
 from services.rating.domain.usage import whole_usage
@@ -146,6 +146,37 @@ def log_sources(term: Term, asked: Period) -> Sources:
     return Sources(DayPeriod(day, day), () if within is None else (within,))
 
 
+def sources_before(legs: Sequence[Term], days: DayPeriod, before: Period) -> Sources:
+    """Return where the usage of a billing period of `days` is found, as far as it is `before`.
+
+    The `legs` are those of its term, in their order.
+    """
+    if len(legs) == 1:
+        return split_sources(legs[0], before)
+    started = [leg for leg in legs if instant_of(leg.start) < before.end] or list(legs[:1])
+    last = started[-1]
+    if last.end is not None and last.end <= micros(before.end):
+        return Sources(DayPeriod(days.first_day, max(_day_after(last), days.first_day)), ())
+    day = min(max(last.day(before.end), days.first_day), days.end_day)
+    begins = [_first_of(leg, day) for leg in started]
+    start = max(before.start, next(one for one in begins if one is not None))
+    parts = (Period(start, before.end),) if start < before.end else ()
+    return Sources(DayPeriod(days.first_day, day), parts)
+
+
+def _day_after(leg: Term) -> date:
+    assert leg.end is not None
+    return leg.day(instant_of(leg.end - 1)) + DAY
+
+
+def _first_of(leg: Term, day: date) -> datetime | None:
+    """Return the first instant of a leg on `day` or a later one; None: it has none."""
+    start = instant_of(leg.start)
+    if leg.day(start) < day:
+        start = max(start, local_midnight(day, leg.zone))
+    return start if leg.end is None or micros(start) < leg.end else None
+
+
 def split_sources(term: Term, asked: Period) -> Sources:
     """Return where the usage of `term` within `asked` is found.
 
@@ -155,6 +186,8 @@ def split_sources(term: Term, asked: Period) -> Sources:
     within = _within(term, asked)
     if within is None:
         return log_sources(term, asked)
+    if term.continues or term.continued:
+        return _split_leg(term, within)
     first, last = local_day(within.start, term.zone), local_day(within.end, term.zone)
     if _begins(term, first) < within.start:
         first += DAY
@@ -164,6 +197,19 @@ def split_sources(term: Term, asked: Period) -> Sources:
         end = last if local_midnight(last, term.zone) == within.end else last + DAY
         return Sources(DayPeriod(first, end), _left(term, within, first, end))
     return Sources(DayPeriod(first, last), _left(term, within, first, last))
+
+
+def _split_leg(term: Term, within: Period) -> Sources:
+    """Return the whole days of a leg that no other leg of its term can have a part of."""
+    first, end = term.day(within.start), term.day(within.end)
+    if term.continues or _begins(term, first) < within.start:
+        first += DAY
+    if not term.continued and term.end is not None and within.end == instant_of(term.end):
+        end = end if local_midnight(end, term.zone) == within.end else end + DAY
+    if end <= first:
+        day = term.day(within.start)
+        return Sources(DayPeriod(day, day), (within,))
+    return Sources(DayPeriod(first, end), _left(term, within, first, end))
 
 
 def _within(term: Term, asked: Period) -> Period | None:

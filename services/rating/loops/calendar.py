@@ -15,6 +15,12 @@ from services.rating.operations import announcing, transitions
 from services.rating.operations.log import Log, Watermark
 from services.rating.store.due import DueGroup
 
+TRANSITIONS = (
+    transitions.extend_due,
+    transitions.start_due,
+    transitions.change_due,
+    transitions.end_due,
+)
 POLL_SECONDS = 1.0  # The time on the wall kicks no one.
 BLOCKED_SECONDS = 0.05
 
@@ -49,7 +55,7 @@ class Calendar:
         """Do what is due now; True if there was anything, or something waits for its usage."""
         now = self._clock.now()
         changed = 0
-        for change in (transitions.extend_due, transitions.start_due, transitions.end_due):
+        for change in TRANSITIONS:
             async with begin_worker(self._worker) as conn:
                 changed += await change(conn, now)
         if changed:

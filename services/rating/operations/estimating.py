@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -190,8 +189,8 @@ def _with_events(
 ) -> Events:
     """Return the single events `stored` of a period, and those that are tried."""
     meters = [meter for code, meter in _by_code(books.catalog).items() if code in stored]
-    window = period.fee_days.instants(ZoneInfo(period.time_zone))
-    tried = single_events(events, books.catalog, meters, term_id=period.term_id, window=window)
+    own = period.term_id
+    tried = single_events(events, books.catalog, meters, term_id=own, window=period.usage)
     return {code: [*of_meter, *tried[code]] for code, of_meter in stored.items()}
 
 

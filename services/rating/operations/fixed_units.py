@@ -20,7 +20,8 @@ from libs.wire import civil_date, timestamp
 from services.rating.domain.fixed_fees import check_price
 from services.rating.domain.period import PeriodKind
 from services.rating.domain.plan import PlanVersion, Timing
-from services.rating.domain.subscription import Subscription, check_not_ended
+from services.rating.domain.plan_changing import present_leg
+from services.rating.domain.subscription import Subscription, check_etag, check_not_ended
 from services.rating.domain.unit_change import (
     Effective,
     UnitChange,
@@ -29,6 +30,7 @@ from services.rating.domain.unit_change import (
     place,
 )
 from services.rating.operations.folding import announce_late
+from services.rating.operations.plan_changes import load_legs_of
 from services.rating.store import fixed_units as store
 from services.rating.store.plans import load_version
 from services.rating.store.subscriptions import load_newest
@@ -43,6 +45,7 @@ class WantedUnits:
     charge_code: str
     units: Decimal
     effective: Effective
+    etag: str = ""
 
 
 async def update_fixed_units(
@@ -65,6 +68,7 @@ async def update_fixed_units(
         if earlier is not None:
             return earlier
         found = await load_newest(conn, tenant, wanted.subscription_id, lock=True)
+        check_etag(found, wanted.etag)
         check_not_ended(found, now)
         version = await load_version(conn, tenant, found.plan_version_id)
         charge = find_charge(version, wanted.charge_code)
@@ -77,6 +81,7 @@ async def update_fixed_units(
             from_day=effective_day(wanted.effective, version.interval, found, now),
             units=wanted.units,
             changed_at=now,
+            term_id=present_leg(await load_legs_of(conn, tenant, found), now).term_id,
         )
         await store.insert_change(conn, tenant, uid, change)
         advance = charge.timing is Timing.IN_ADVANCE

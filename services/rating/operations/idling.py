@@ -10,6 +10,7 @@ from libs import outbox
 from libs.db import begin_worker
 from libs.idle import Idle
 from services.rating.operations.log import Log, head_numbers
+from services.rating.store.alerts import count_to_look
 from services.rating.store.applied import load_applied
 from services.rating.store.due import count_waiting, find_next_due
 from services.rating.store.instant_slices import count_unpriced
@@ -33,6 +34,7 @@ async def check_idle(worker: AsyncEngine, log: Log, now: datetime) -> Idle:
         unpriced = await count_unpriced(conn)
         renewals = await count_to_renew(conn, now)
         noted = await count_noted(conn)
+        started = await count_to_look(conn, now)
         next_due_at = await find_next_due(conn)
     behind = [lane for lane, number in heads.items() if applied.get(lane, 0) < number]
     busy = {
@@ -43,6 +45,7 @@ async def check_idle(worker: AsyncEngine, log: Log, now: datetime) -> Idle:
         f"{unpriced} slices of the log are to be priced event by event": unpriced,
         f"{renewals} billing periods are to renew what they carry": renewals,
         f"{noted} changes of watched usage are to be looked at": noted,
+        f"{started} alerts are to look at a period that has started": started,
         f"{head.waiting} facts are not published": head.waiting,
     }
     marks = {f"applied {lane.shard}/{lane.partition}": number for lane, number in applied.items()}

@@ -14,7 +14,7 @@ from services.rating.domain.filters import DimensionFilter
 from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
 from services.rating.domain.plan import Charge, FixedCharge, IntervalUnit, Plan, PlanVersion, Timing
 from services.rating.domain.price import Row
-from services.rating.domain.subscription import Subscription, SubscriptionStatus
+from services.rating.domain.subscription import Subscription, SubscriptionStatus, UnusedFee
 from services.rating.domain.thresholds import UsageThresholds
 from services.rating.operations.price_messages import (
     instant_fields,
@@ -35,6 +35,9 @@ TIMINGS = {each: plan_pb.Timing.Value(f"TIMING_{each.name}") for each in Timing}
 STATUSES = {
     each: subscription_pb.SubscriptionStatus.Value(f"SUBSCRIPTION_STATUS_{each.name}")
     for each in SubscriptionStatus
+}
+UNUSED_FEES = {
+    each: subscription_pb.UnusedFee.Value(f"UNUSED_FEE_{each.name}") for each in UnusedFee
 }
 PERIOD_KINDS = {each: period_pb.PeriodKind.Value(f"PERIOD_KIND_{each.name}") for each in PeriodKind}
 PERIOD_STATUSES = {
@@ -95,6 +98,12 @@ def subscription_message(subscription: Subscription) -> subscription_pb.Subscrip
         created_at=timestamp(subscription.created_at),
         billing_time=BILLING_TIMES[subscription.billing_time],
         anchor_day=civil_date(subscription.anchor_day),
+        etag=subscription.etag,
+        unused_fee=UNUSED_FEES[subscription.unused_fee],
+        final_invoice=subscription_pb.FINAL_INVOICE_GENERATE
+        if subscription.final_invoice
+        else subscription_pb.FINAL_INVOICE_SKIP,
+        metadata=dict(subscription.metadata),
         billed_from=None if billed_from is None else timestamp(billed_from),
     )
 

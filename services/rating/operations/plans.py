@@ -50,7 +50,7 @@ async def create_plan(
                 return earlier
         await _check(conn, tenant, plan, version)
         await store.insert_plan(conn, tenant, plan)
-        await store.insert_version(conn, tenant, plan, version)
+        await store.insert_version(conn, tenant, plan.code, version)
         if not validate_only:
             await requests.save_answer(conn, tenant, request, answer)
     return answer
@@ -83,7 +83,7 @@ async def create_version(
         await _check(conn, tenant, plan, version)
         newest = await store.load_newest_version(conn, tenant, plan_code)
         numbered = replace(version, version=newest + 1)
-        await store.insert_version(conn, tenant, plan, numbered)
+        await store.insert_version(conn, tenant, plan.code, numbered)
         answer = pb.CreatePlanVersionResponse(version=version_message(numbered))
         if not validate_only:
             await requests.save_answer(conn, tenant, request, answer)

@@ -60,7 +60,7 @@ class TermDay:
 
     period_id: UUID
     term_id: UUID
-    fee_days: DayPeriod
+    usage_days: DayPeriod
     window: int
     cell_count: int
     part: Period  # The day's instants, as far as the term has them.
@@ -193,7 +193,7 @@ async def _find_days(conn: AsyncConnection, reader: UsageReader, plan: Plan) -> 
                 TermDay(
                     period_id=uuid4(),
                     term_id=term.term_id,
-                    fee_days=DayPeriod(day, day + DAY),
+                    usage_days=DayPeriod(day, day + DAY),
                     window=window,
                     cell_count=found.cell_count,
                     part=part,
@@ -229,7 +229,7 @@ async def _add_logged_days(
 ) -> None:
     """Add whole days that are kept in the log."""
     keys = plan.query.keys
-    windows = {(day.term_id, day.fee_days.first_day): day.window for day in days}
+    windows = {(day.term_id, day.usage_days.first_day): day.window for day in days}
     folded = await fold_again(
         reader.log,
         replace(plan.refolding, catalog=_by_keys(plan)),

@@ -329,7 +329,7 @@ def _commitment_fees(
 ) -> list[Fee]:
     if version.minimum_commitment is None:
         return []
-    commitment = Commitment(version.minimum_commitment, period.fee_days, period.whole, besides)
+    commitment = Commitment(version.minimum_commitment, period.billed_days, period.whole, besides)
     fee = commitment_fee(commitment, fees, name=period.plan_name, currency=period.currency)
     return [] if fee is None else [fee]
 
@@ -340,6 +340,7 @@ def _base_fee(period: BillingPeriod, version: PlanVersion) -> Fee:
         period.plan_name,
         version.base_amount,
         fee_days=period.fee_days,
+        paused=period.paused,
         whole=period.whole,
         currency=period.currency,
     )

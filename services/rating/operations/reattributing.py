@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -40,22 +40,28 @@ spans = tracer(__name__)
 
 
 async def reattribute_from(
-    conn: AsyncConnection, tenant: Tenant, customer_id: str, from_at: datetime
+    conn: AsyncConnection,
+    tenant: Tenant,
+    customer_id: str,
+    from_at: datetime,
+    *,
+    gone: Iterable[UUID] = (),
 ) -> None:
     """Have a customer's events at and after `from_at` counted again, if any was folded.
 
     Called by the command that changed the catalog, in its transaction, after it has written the
-    change and while it holds the catalog: no fold of the tenant is under way.
+    change and while it holds the catalog: no fold of the tenant is under way. What is stored of
+    terms that are `gone` vanishes.
     """
     terms = await _load_terms(conn, tenant, customer_id)
     pending = await store.find_job(conn, tenant, customer_id)
     if pending is not None:  # Its cells are empty still: start over from the earlier day.
         from_at = min(from_at, pending.from_at)
     elif not await store.has_usage(
-        conn, tenant, customer_id, (term.term_id for term in terms), from_at
+        conn, tenant, customer_id, {*gone, *(term.term_id for term in terms)}, from_at
     ):
         return
-    first_days = first_days_of(terms, from_at)
+    first_days = {**dict.fromkeys(gone, date.min), **first_days_of(terms, from_at)}
     await store.lock_usage_periods(conn, tenant, first_days)
     await store.empty_cells(
         conn,
@@ -183,6 +189,6 @@ async def _load_terms(conn: AsyncConnection, tenant: Tenant, customer_id: str) -
 
 def _window_start(job: Job, terms: Sequence[Term]) -> datetime:
     """Return the first instant of the days that are computed again, in whatever zone."""
-    days = [(job.from_at.astimezone(term.zone).date(), term.zone) for term in terms]
-    midnights = [local_midnight(day, zone) for day, zone in days]
+    first_days = first_days_of(terms, job.from_at)
+    midnights = [local_midnight(first_days[term.term_id], term.zone) for term in terms]
     return min([job.from_at.replace(hour=0, minute=0, second=0, microsecond=0), *midnights])

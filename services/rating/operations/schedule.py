@@ -1,25 +1,24 @@
-"""Writing the billing periods of a subscription ahead, and cutting them at its end."""
+"""Writing the billing periods of subscriptions ahead."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import takewhile
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.tenant import Tenant
-from services.rating.domain.calendar import Stretch, stretches, stretches_after, through
+from services.rating.domain.calendar import Stretch, stretches_after, through
 from services.rating.domain.period import PlannedPeriod, planned_periods
 from services.rating.domain.plan import PlanVersion
 from services.rating.domain.subscription import Subscription
 from services.rating.domain.trial import Trial
+from services.rating.operations.reconciling import with_seats
 from services.rating.operations.trials import load_trials
 from services.rating.store import periods
-from services.rating.store.renewals import find_with_seats
 from services.rating.store.subscriptions import Extent, load_extents, save_extents
 
 
@@ -54,10 +53,10 @@ async def write_periods(
 ) -> None:
     """Write the periods of locked subscriptions up to the ones that follow the present ones."""
     before = await _load_extents(conn, unwritten)
-    with_seats = await _with_seats(conn, unwritten)
-    trials = await load_trials(
-        conn, [(one.tenant, one.subscription, one.version) for one in unwritten]
-    )
+    versions = {each.version.plan_version_id: each.version for each in unwritten}
+    seats = await with_seats(conn, {each.tenant for each in unwritten}, versions)
+    billed = [(one.tenant, one.subscription, one.version) for one in unwritten]
+    trials = await load_trials(conn, billed)
     planned: list[periods.Planned] = []
     after: list[tuple[Tenant, UUID, Extent]] = []
     for each in unwritten:
@@ -75,7 +74,7 @@ async def write_periods(
                 chosen,
                 subscription,
                 each.version,
-                renews=each.version.plan_version_id in with_seats,
+                renews=each.version.plan_version_id in seats,
                 trial=trials.get(uid),
             )
         ]
@@ -93,47 +92,6 @@ async def _load_extents(
         uids = [each.subscription.subscription_uid for each in written]
         known |= await load_extents(conn, {each.tenant for each in written}, uids)
     return known
-
-
-async def cut_periods(
-    conn: AsyncConnection,
-    tenant: Tenant,
-    subscription: Subscription,
-    version: PlanVersion,
-    *,
-    started: bool,
-) -> None:
-    """Bring the written periods of a locked subscription in line with its new end.
-
-    One that has not `started` by then never bills anything.
-    """
-    uid = subscription.subscription_uid
-    written = (await load_extents(conn, {tenant}, [uid]))[uid].written_day
-    if written is None:
-        return
-    every = stretches(
-        subscription.calendar(version.interval),
-        subscription.start,
-        subscription.end,
-    )
-    chosen = [*takewhile(lambda each: started and each.whole.first_day <= written, every)]
-    trials = await load_trials(conn, [(tenant, subscription, version)])
-    planned = _planned(chosen, subscription, version, trial=trials.get(uid))
-    await periods.cut_periods(conn, tenant, subscription, planned)
-    extent = _extent(chosen, subscription, Extent(written, None))
-    await save_extents(conn, [(tenant, uid, extent)])
-
-
-async def _with_seats(conn: AsyncConnection, unwritten: Sequence[Unwritten]) -> set[UUID]:
-    """Return the plan versions whose periods renew what they carry."""
-    instant = {
-        each.version.plan_version_id
-        for each in unwritten
-        if any(charge.instant is not None for charge in each.version.charges)
-    }
-    if not instant:
-        return set()
-    return await find_with_seats(conn, {each.tenant for each in unwritten}, instant)
 
 
 def _planned(

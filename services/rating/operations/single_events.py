@@ -12,7 +12,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -93,7 +92,7 @@ class Asked:
     @property
     def window(self) -> Period:
         """The instants of the period's days, as far as they are asked for."""
-        whole = self.period.fee_days.instants(ZoneInfo(self.period.time_zone))
+        whole = self.period.usage
         return whole if self.end is None else Period(whole.start, min(whole.end, self.end))
 
 

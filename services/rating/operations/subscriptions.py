@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -16,23 +19,39 @@ from libs.requests import Request
 from libs.tenant import Tenant
 from libs.wire import Page, page_token, parse_page_token
 from services.rating.domain.calendar import BillingTime
+from services.rating.domain.life import Leg, ended_legs, first_leg
+from services.rating.domain.overrides import NOTHING_OTHER, Overrides
+from services.rating.domain.phases import Phase, check_phases, phase_legs
 from services.rating.domain.plan import Plan, PlanVersion
+from services.rating.domain.plan_changing import check_currency, period_end, present_leg
 from services.rating.domain.subscription import (
     Subscription,
     SubscriptionStatus,
+    UnusedFee,
+    acting_end,
+    check_etag,
     check_stretch,
     choose_end,
     status_at,
 )
 from services.rating.operations.command import begin_command
+from services.rating.operations.crossing import watch_thresholds
 from services.rating.operations.fixed_units import load_history
-from services.rating.operations.messages import billing_period_message, subscription_message
+from services.rating.operations.messages import (
+    billing_period_message,
+    subscription_message,
+    version_message,
+)
+from services.rating.operations.overriding import store_own_prices
+from services.rating.operations.plan_changes import load_legs_of, load_terms
 from services.rating.operations.reattributing import reattribute_from
-from services.rating.operations.schedule import Unwritten, cut_periods, write_periods
+from services.rating.operations.reconciling import reconcile, store_change
+from services.rating.operations.schedule import Unwritten, write_periods
 from services.rating.store import periods as period_store
 from services.rating.store import plans as plan_store
 from services.rating.store import subscriptions as store
 from services.rating.store.catalog import change_catalog
+from services.rating.store.crossings import set_historical
 from services.rating.store.meters import load_meters
 from services.rating.store.reattributions import find_early_usage, has_history
 from services.rating.store.renewals import find_charged_before
@@ -55,7 +74,33 @@ class Wish:
     collection_delay_s: int
     billing_time: BillingTime = BillingTime.CALENDAR
     anchor_day: date | None = None  # None: the local day of the start.
+    metadata: tuple[tuple[str, str], ...] = ()
+    phases: tuple[Phase, ...] = ()  # Plans that follow.
+    overrides: Overrides = NOTHING_OTHER
+    historical_usage: Decimal | None = None
     backfill: bool = True  # Whether periods that have ended already are billed.
+
+
+class TerminationTime(StrEnum):
+    """When a subscription ends; values are those of the contract, in lower case."""
+
+    UNSPECIFIED = "unspecified"  # At an end that is given, else now.
+    NOW = "now"
+    AT = "at"
+    PERIOD_END = "period_end"
+
+
+@dataclass(frozen=True, slots=True)
+class Termination:
+    """How a subscription is to end; `when` without an end is now."""
+
+    when: TerminationTime = TerminationTime.UNSPECIFIED
+    final_invoice: bool = True
+    unused_fee: UnusedFee = UnusedFee.CREDIT
+    etag: str = ""
+
+
+PLAINLY = Termination()
 
 
 async def create_subscription(
@@ -74,6 +119,7 @@ async def create_subscription(
         PlanNotFound, PlanVersionNotFound: there is no such plan or version.
         PlanArchived: the plan takes no new subscriptions.
         SubscriptionIdTaken: a pending or active subscription has the id.
+        FieldsInvalid: the overrides do not fit the version.
         RequestIdReused: the request came before with other content.
     """
     async with begin_command(engine, tenant, validate_only=validate_only) as conn:
@@ -86,12 +132,26 @@ async def create_subscription(
         )
         plan.check_open()
         subscription = _granted(wish, plan, version, now)
+        if wish.overrides:
+            version = await store_own_prices(
+                conn, tenant, subscription, version, wish.overrides, now=now
+            )
+            subscription = replace(subscription, plan_version_id=version.plan_version_id)
+        check_phases(subscription, wish.phases)
+        leg = first_leg(subscription, uuid4())
+        legs = await _phased(conn, tenant, subscription, leg, wish.phases)
         await change_catalog(conn, tenant)
-        term_id = uuid4()
-        await store.insert_subscription(conn, tenant, subscription, term_id=term_id)
+        present = replace(subscription, plan_version_id=present_leg(legs, now).plan_version_id)
+        await store.insert_subscription(conn, tenant, present, legs)
         held_codes = await find_charged_before(conn, tenant, subscription)
-        unwritten = Unwritten(tenant, subscription, version, term_id, held_codes, is_new=True)
-        await write_periods(conn, [unwritten], now=now)
+        if wish.phases:
+            await reconcile(conn, tenant, present, legs, now=now, held_codes=held_codes)
+            uid = subscription.subscription_uid
+            subscription = await store.load_subscription(conn, tenant, uid)
+        else:
+            new = Unwritten(tenant, subscription, version, leg.term_id, held_codes, is_new=True)
+            await write_periods(conn, [new], now=now)
+        await _count_from(conn, tenant, subscription, wish, version, legs=legs)
         early = await _carry_early_usage(conn, tenant, subscription, version)
         if await has_history(conn, tenant, subscription.customer_id):
             from_at = min(early or subscription.start, subscription.start)
@@ -115,12 +175,14 @@ async def terminate_subscription(
     subscription_id: str,
     end: datetime | None,
     now: datetime,
+    how: Termination = PLAINLY,
 ) -> pb.TerminateSubscriptionResponse:
     """End the newest life of a subscription at `end`, None for now, and cut its periods there.
 
     Raises:
         SubscriptionNotFound: there is none of that id.
         SubscriptionTerminated: it has an end already.
+        EtagMismatch: the subscription is not as the caller knows it.
         FieldInvalid: the end has passed.
         RequestIdReused: the request came before with other content.
     """
@@ -130,15 +192,17 @@ async def terminate_subscription(
             return earlier
         await change_catalog(conn, tenant)
         found = await store.load_newest(conn, tenant, subscription_id, lock=True)
+        check_etag(found, how.etag)
+        legs = await load_legs_of(conn, tenant, found)
         last = choose_end(found, end, now)
-        started = now >= found.start or last > found.start
-        status = status_at(found.start, last, now) if started else SubscriptionStatus.TERMINATED
-        ended = replace(found, end=last, status=status)
-        await store.end_subscription(conn, tenant, ended)
-        version = await plan_store.load_version(conn, tenant, found.plan_version_id)
-        await cut_periods(conn, tenant, ended, version, started=started)
-        await reattribute_from(conn, tenant, ended.customer_id, last)
-        message = subscription_message(ended)
+        if how.when is TerminationTime.PERIOD_END:
+            last = await _period_end(conn, tenant, found, legs, now)
+        ended = replace(found, end=last, final_invoice=how.final_invoice, unused_fee=how.unused_fee)
+        if now < found.start and last <= found.start:
+            ended = replace(ended, status=SubscriptionStatus.CANCELED)
+        kept = ended_legs(legs, last)
+        stored = await store_change(conn, tenant, ended, kept, now=now, from_at=last)
+        message = subscription_message(stored)
         await outbox.append(conn, tenant, events_pb2.SubscriptionTerminated(subscription=message))
         answer = pb.TerminateSubscriptionResponse(subscription=message)
         await requests.save_answer(conn, tenant, request, answer)
@@ -148,12 +212,18 @@ async def terminate_subscription(
 async def get_subscription(
     engine: AsyncEngine, tenant: Tenant, subscription_id: str
 ) -> pb.GetSubscriptionResponse:
-    """Return the newest life of `subscription_id`, and the units of its fixed charges."""
+    """Return the newest life of an id, the units of its fixed charges, and prices of its own."""
     async with begin(engine, tenant) as conn:
         found = await store.load_newest(conn, tenant, subscription_id)
         units = await load_history(conn, tenant, found)
-    message = subscription_message(found)
-    return pb.GetSubscriptionResponse(subscription=message, fixed_units=units)
+        own = await plan_store.find_own_prices(conn, tenant, found.plan_version_id)
+        terms = await load_terms(conn, tenant, found)
+    return pb.GetSubscriptionResponse(
+        subscription=subscription_message(found),
+        fixed_units=units,
+        own_prices=None if own is None else version_message(own),
+        terms=terms,
+    )
 
 
 async def list_subscriptions(
@@ -199,6 +269,25 @@ async def list_billing_periods(
     )
 
 
+async def _count_from(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    subscription: Subscription,
+    wish: Wish,
+    version: PlanVersion,
+    *,
+    legs: Sequence[Leg],
+) -> None:
+    """Have usage thresholds looked at from now on, from what was used before."""
+    if wish.historical_usage is not None:
+        uid = subscription.subscription_uid
+        await set_historical(conn, tenant, uid, wish.historical_usage)
+    ids = {leg.plan_version_id for leg in legs} - {version.plan_version_id}
+    versions = await plan_store.load_versions(conn, [tenant], ids) if ids else {}
+    versions[version.plan_version_id] = version
+    await watch_thresholds(conn, tenant, subscription.subscription_id, versions.values())
+
+
 async def _carry_early_usage(
     conn: AsyncConnection, tenant: Tenant, subscription: Subscription, version: PlanVersion
 ) -> datetime | None:
@@ -216,8 +305,10 @@ async def _carry_early_usage(
 
 
 def _granted(wish: Wish, plan: Plan, version: PlanVersion, now: datetime) -> Subscription:
-    start = now if wish.start is None else wish.start
-    check_stretch(start, wish.end, now)
+    start, end = now if wish.start is None else wish.start, wish.end
+    check_stretch(start, end, now)
+    if end is not None and end > now:
+        end = acting_end(end, start, ZoneInfo(wish.time_zone))
     return Subscription(
         subscription_uid=uuid4(),
         subscription_id=wish.subscription_id,
@@ -227,13 +318,45 @@ def _granted(wish: Wish, plan: Plan, version: PlanVersion, now: datetime) -> Sub
         plan_version=version.version,
         currency=plan.currency,
         start=start,
-        end=wish.end,
+        end=end,
         time_zone=wish.time_zone,
-        status=status_at(start, wish.end, now),
+        status=status_at(start, end, now),
         default_for_usage=wish.default_for_usage,
         collection_delay_s=wish.collection_delay_s,
         created_at=now,
         billing_time=wish.billing_time,
         anchor_day=wish.anchor_day or local_day(start, ZoneInfo(wish.time_zone)),
+        metadata=wish.metadata,
         billed_from=None if wish.backfill else now,
     )
+
+
+async def _phased(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    subscription: Subscription,
+    first: Leg,
+    phases: Sequence[Phase],
+) -> list[Leg]:
+    """Return the legs of a new subscription that goes through `phases`."""
+    found = []
+    for phase in phases:
+        plan, version = await plan_store.load_plan(
+            conn, tenant, phase.plan_code, phase.plan_version, hold=True
+        )
+        plan.check_open()
+        check_currency(subscription, plan.currency)
+        found.append((uuid4(), version.plan_version_id, phase.start))
+    return phase_legs(first, found)
+
+
+async def _period_end(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    subscription: Subscription,
+    legs: list[Leg],
+    now: datetime,
+) -> datetime:
+    version_id = present_leg(legs, now).plan_version_id
+    version = await plan_store.load_version(conn, tenant, version_id)
+    return period_end(subscription, legs, version, now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -31,3 +32,16 @@ async def load_trials(
         if trial is not None:
             found[subscription.subscription_uid] = trial
     return found
+
+
+async def find_first_start(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    subscription: Subscription,
+    versions: Iterable[PlanVersion],
+) -> datetime | None:
+    """Return the first start of a subscription's id if any of its `versions` has a trial."""
+    if not any(version.trial_days for version in versions):
+        return None
+    uid = subscription.subscription_uid
+    return (await load_first_starts(conn, {tenant}, [uid]))[uid]

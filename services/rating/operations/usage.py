@@ -17,7 +17,7 @@ from libs.wire import period_message
 from services.rating.domain.cell import Cell
 from services.rating.domain.folding import Folded
 from services.rating.domain.period import BillingPeriod
-from services.rating.domain.usage_query import split_sources
+from services.rating.domain.usage_query import sources_before
 from services.rating.operations.log import Log
 from services.rating.operations.messages import fee_message
 from services.rating.operations.rating import LoadedUsage, Rated, load_usage, rate_now, total
@@ -94,9 +94,9 @@ async def get_usage_before(
         before = _before(period, as_of)
         refolding = await load_refolding(conn, tenant, period.customer_id)
         terms = refolding.catalog.terms[period.customer_id]
-        [term] = [one for one in terms if one.term_id == period.term_id]
-        sources = split_sources(term, before)
-        loaded = await load_usage(conn, tenant, [replace(period, fee_days=sources.days)])
+        legs = [one for one in terms if one.term_id == period.term_id]
+        sources = sources_before(legs, period.usage_days, before)
+        loaded = await load_usage(conn, tenant, [replace(period, counted=sources.days)])
     folded = await fold_again(reader.log, refolding, sources.parts, terms={period.term_id})
     stored = loaded.cells.get(period.period_id, {})
     cut = replace(loaded, cells={period.period_id: _together(stored, folded)})

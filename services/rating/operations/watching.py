@@ -159,7 +159,7 @@ class Watches:
             now = self._clock.now()
             period = await load_usage_period(conn, watched.tenant, subscription, now)
             # First: what changes from now on is seen by the next look.
-            mark = await load_mark(conn, watched.tenant, period.term_id, period.fee_days)
+            mark = await load_mark(conn, watched.tenant, period.term_id, period.usage_days)
 
         async def find(conn: AsyncConnection) -> BillingPeriod:
             return await load_period(conn, watched.tenant, period.period_id)
@@ -169,7 +169,7 @@ class Watches:
 
     async def _mark(self, watched: Watched, period: BillingPeriod) -> UsageMark:
         async with begin(self._app, watched.tenant) as conn:
-            return await load_mark(conn, watched.tenant, period.term_id, period.fee_days)
+            return await load_mark(conn, watched.tenant, period.term_id, period.usage_days)
 
     async def _has_ended(self, watched: Watched) -> bool:
         async with begin(self._app, watched.tenant) as conn:

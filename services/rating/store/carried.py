@@ -1,7 +1,8 @@
 """Reading what recurring meters counted before a period: in its term, and in earlier ones.
 
 Earlier terms are all that began before it under the same subscription id, also in another life of
-it; and the early ones of lives that had started by then. The connection decides of whose rows.
+it; and the early ones of lives that had started by then. The first leg stands for a term, and for
+an early one, which has no other. The connection decides of whose rows.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def later_periods(touched: Any) -> Any:
             (later.c.tenant == subscriptions.c.tenant)
             & (later.c.subscription_id == subscriptions.c.subscription_id),
         )
-        .where(same_term | later_term)
+        .where(terms.c.first_leg, same_term | later_term)
     )
 
 
@@ -169,8 +170,10 @@ def _before(table: Table, asked: Any) -> Any:
     of_id = (subscriptions.c.tenant == asked.c.tenant) & (
         subscriptions.c.subscription_id == asked.c.subscription_id
     )
-    of_subscription = (terms.c.tenant == subscriptions.c.tenant) & (
-        terms.c.subscription_uid == subscriptions.c.subscription_uid
+    of_subscription = (
+        (terms.c.tenant == subscriptions.c.tenant)
+        & (terms.c.subscription_uid == subscriptions.c.subscription_uid)
+        & terms.c.first_leg
     )
     of_term = (table.c.tenant == terms.c.tenant) & (table.c.term_id == terms.c.term_id)
     return (

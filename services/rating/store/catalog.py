@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.inserting import compiled_once
 from libs.tenant import Tenant
-from services.rating.domain.attribution import Term
+from services.rating.domain.attribution import Term, linked
 from services.rating.domain.event import micros
 from services.rating.domain.meter import Meter
 from services.rating.store.meters import read_meter
@@ -114,7 +114,7 @@ async def load_terms(
     found: dict[tuple[int, str], list[Term]] = {customer: [] for customer in asked}
     for row in await conn.execute(select_terms(_of_wanted(wanted))):
         found[row.tenant, row.customer_id].append(read_term(row))
-    return found
+    return {customer: linked(of_customer) for customer, of_customer in found.items()}
 
 
 def select_terms(owners: Any) -> Any:
@@ -129,7 +129,6 @@ def select_terms(owners: Any) -> Any:
             subscriptions.c.customer_id,
             subscriptions.c.subscription_id,
             subscriptions.c.starts_at.label("subscription_starts_at"),
-            subscriptions.c.default_for_usage,
             _event_types(charged, ~meters.c.fan_out).label("event_types"),
             _event_types(charged, meters.c.fan_out).label("fanned_types"),
             _event_types(plan_versions.c.instant_meter_codes).label("instant_types"),
@@ -163,6 +162,7 @@ def read_term(row: Row[Any]) -> Term:
         fanned_types=frozenset(row.fanned_types or ()),
         early=row.early,
         instant_types=frozenset(row.instant_types or ()),
+        first_day=row.first_day.toordinal(),
         watched=row.watched,
     )
 

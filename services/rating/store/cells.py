@@ -68,7 +68,7 @@ class Asked(Protocol):
     @property
     def term_id(self) -> UUID: ...
     @property
-    def fee_days(self) -> DayPeriod: ...
+    def usage_days(self) -> DayPeriod: ...
 
 
 async def merge_cells(conn: AsyncConnection, deltas: Mapping[CellKey, Cell]) -> list[CellDay]:
@@ -216,8 +216,8 @@ def days_of(tenant: Tenant, periods: Sequence[Asked]) -> dict[str, Any]:
         "asked_tenant": tenant,
         "asked_ids": [period.period_id for period in periods],
         "asked_terms": [period.term_id for period in periods],
-        "asked_first_days": [period.fee_days.first_day for period in periods],
-        "asked_end_days": [period.fee_days.end_day for period in periods],
+        "asked_first_days": [period.usage_days.first_day for period in periods],
+        "asked_end_days": [period.usage_days.end_day for period in periods],
     }
 
 

@@ -19,7 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.schema import among
 from libs.tenant import Tenant
 from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
-from services.rating.domain.subscription import SubscriptionStatus
+from services.rating.domain.subscription import ENDED, SubscriptionStatus
+from services.rating.store.alert_schema import alerts
 from services.rating.store.base import INSTANT
 from services.rating.store.periods import read_period, select_periods
 from services.rating.store.schema import billing_periods, subscriptions
@@ -119,8 +120,9 @@ def _count_waiting() -> Select[Any]:
     columns = subscriptions.c
     changes = select(func.count()).where(
         ((columns.status == SubscriptionStatus.PENDING) & (columns.starts_at <= now))
-        | ((columns.status != SubscriptionStatus.TERMINATED) & (columns.ends_at <= now))
+        | (columns.status.not_in(ENDED) & (columns.ends_at <= now))
         | (columns.extend_at <= now)
+        | (columns.changes_at <= now)
     )
     return select(periods.scalar_subquery(), changes.scalar_subquery())
 
@@ -132,9 +134,11 @@ def _find_next_due() -> Select[Any]:
             billing_periods.c.status == PeriodStatus.OPEN
         ),
         select(func.min(columns.starts_at)).where(columns.status == SubscriptionStatus.PENDING),
-        select(func.min(columns.ends_at)).where(columns.status != SubscriptionStatus.TERMINATED),
+        select(func.min(columns.ends_at)).where(columns.status.not_in(ENDED)),
+        select(func.min(columns.changes_at)),
         select(func.min(columns.extend_at)),
         select(func.min(billing_periods.c.renews_at)),
+        select(func.min(alerts.c.looks_at)),
     ]
     return select(func.min(union_all(*candidates).subquery().c.instant))
 

@@ -26,6 +26,7 @@ fixed_unit_changes = Table(
     Column("subscription_uid", Uuid),
     Column("charge_code", Text),
     Column("number", Integer),  # 1, 2, 3, … of the charge.
+    required("term_id", Uuid),  # On another plan they do not count.
     required("from_day", Date),
     required("units", Numeric),
     required("changed_at", INSTANT),

@@ -28,6 +28,7 @@ async def insert_change(
             subscription_uid=subscription_uid,
             charge_code=change.charge_code,
             number=change.number,
+            term_id=change.term_id,
             from_day=change.from_day,
             units=change.units,
             changed_at=change.changed_at,
@@ -55,6 +56,7 @@ async def load_changes(
             from_day=row.from_day,
             units=row.units,
             changed_at=row.changed_at.astimezone(UTC),
+            term_id=row.term_id,
         )
         found.setdefault(row.subscription_uid, []).append(change)
     return found

@@ -113,6 +113,7 @@ async def insert_bill_periods(
         "whole_end_day": usage.whole.end_day,
         "fee_first_day": usage.fee_days.first_day,
         "fee_end_day": usage.fee_days.end_day,
+        "usage_end_day": usage.usage_days.end_day,
         "usage_start": usage.usage.start,
         "usage_end": usage.usage.end,
         "due_at": due_at,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
     ARRAY,
+    Column,
     ColumnElement,
     Date,
     Integer,
@@ -18,7 +20,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     bindparam,
-    delete,
+    cast,
     func,
     insert,
     literal,
@@ -43,13 +45,14 @@ from services.rating.store.carried import later_periods
 from services.rating.store.schema import billing_periods, plan_versions, plans
 
 
-def _add() -> Any:
-    """Add rows of which each column is an array: one statement for any number."""
-    columns = [each for each in billing_periods.c if each.name not in ("late_version", "bills")]
+@cache
+def _add(names: tuple[str, ...]) -> Any:
+    """Add rows of which these columns are arrays, and an array a text: one statement for all."""
+    columns = [billing_periods.c[name] for name in names]
     given = (
         func.unnest(
             *(
-                bindparam(each.name, type_=ARRAY(Text if each.name == "held_codes" else each.type))
+                bindparam(each.name, type_=ARRAY(Text if _is_array(each) else each.type))
                 for each in columns
             )
         )
@@ -57,15 +60,17 @@ def _add() -> Any:
         .render_derived()
     )
     chosen = [
-        func.string_to_array(given.c[each.name], ",")
-        if each.name == "held_codes"
+        cast(func.string_to_array(given.c[each.name], ","), each.type)
+        if _is_array(each)
         else given.c[each.name]
         for each in columns
     ]
     return insert(billing_periods).from_select([each.name for each in columns], select(*chosen))
 
 
-_ADD = _add()
+def _is_array(column: Column[Any]) -> bool:
+    return isinstance(column.type, ARRAY)
+
 
 TermDay = tuple[int, UUID, date]  # Tenant, term and day.
 
@@ -79,6 +84,9 @@ class Planned:
     term_id: UUID
     period: PlannedPeriod
     held_codes: frozenset[str] = frozenset()
+    # Of the leg that prices it; None: the subscription's.
+    plan_version_id: UUID | None = None
+    time_zone: str = ""
 
 
 async def insert_periods(conn: AsyncConnection, planned: Iterable[Planned]) -> None:
@@ -92,49 +100,26 @@ async def insert_periods(conn: AsyncConnection, planned: Iterable[Planned]) -> N
             "subscription_id": each.subscription.subscription_id,
             "customer_id": each.subscription.customer_id,
             "term_id": each.term_id,
-            "plan_version_id": each.subscription.plan_version_id,
+            "plan_version_id": each.plan_version_id or each.subscription.plan_version_id,
             "currency": each.subscription.currency,
-            "time_zone": each.subscription.time_zone,
+            "time_zone": each.time_zone or each.subscription.time_zone,
             "status": PeriodStatus.OPEN,
             "renews_at": each.period.renews_at,
-            "held_codes": ",".join(sorted(each.held_codes)),
-            **_windows(each.period),
+            "held_codes": sorted(each.held_codes),
+            **windows_of(each.period),
         }
         for each in planned
     ]
     if rows:
-        await conn.execute(_ADD, {name: [row[name] for row in rows] for name in rows[0]})
+        names = tuple(rows[0])
+        await conn.execute(_add(names), {name: _column(name, rows) for name in names})
 
 
-async def cut_periods(
-    conn: AsyncConnection,
-    tenant: Tenant,
-    subscription: Subscription,
-    planned: Iterable[PlannedPeriod],
-) -> None:
-    """Bring the open periods of a subscription that got an end in line with `planned`.
-
-    Open periods that are not planned any more vanish; what was announced stays as it is. Locks all
-    open ones of the customer, as announcing them does: in the order of their ids.
-    """
-    kept = {(each.kind, each.stretch.whole.first_day): each for each in planned}
-    query = (
-        select(billing_periods)
-        .filter_by(tenant=tenant, customer_id=subscription.customer_id, status=PeriodStatus.OPEN)
-        .order_by(billing_periods.c.period_id)
-        .with_for_update()
-    )
-    for row in (await conn.execute(query)).all():
-        if row.subscription_uid != subscription.subscription_uid:
-            continue
-        if row.kind == PeriodKind.INSTANT:  # What was rated is billed whatever the end.
-            continue
-        key = {"tenant": tenant, "period_id": row.period_id}
-        each = kept.get((PeriodKind(row.kind), row.whole_first_day))
-        if each is None:
-            await conn.execute(delete(billing_periods).filter_by(**key))
-        elif each.stretch.usage.end != row.usage_end:
-            await conn.execute(update(billing_periods).filter_by(**key).values(_windows(each)))
+def _column(name: str, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Return a column of `rows` as `_add` takes it."""
+    if _is_array(billing_periods.c[name]):
+        return [",".join(map(str, row[name])) for row in rows]
+    return [row[name] for row in rows]
 
 
 async def load_period(
@@ -295,7 +280,7 @@ def _holding(touched: Any) -> ColumnElement[bool]:
             touched.c.tenant == columns.tenant,
             touched.c.term_id == columns.term_id,
             touched.c.day >= columns.fee_first_day,
-            touched.c.day < columns.fee_end_day,
+            touched.c.day < columns.usage_end_day,
         )
         .exists()
     )
@@ -397,16 +382,25 @@ def read_period(row: Row[Any]) -> BillingPeriod:
         status=PeriodStatus(row.status),
         late_version=row.late_version,
         held_codes=frozenset(row.held_codes),
+        counted=DayPeriod(row.fee_first_day, row.usage_end_day),
+        paused=_read_stretches(row.paused_days),
     )
 
 
-def _windows(planned: PlannedPeriod) -> dict[str, Any]:
+def _read_stretches(days: Sequence[date]) -> tuple[DayPeriod, ...]:
+    return tuple(DayPeriod(*pair) for pair in zip(days[::2], days[1::2], strict=True))
+
+
+def windows_of(planned: PlannedPeriod) -> dict[str, Any]:
+    """Return the columns of what a period bills, and when it is due."""
     stretch = planned.stretch
     return {
         "whole_first_day": stretch.whole.first_day,
         "whole_end_day": stretch.whole.end_day,
         "fee_first_day": stretch.fee_days.first_day,
         "fee_end_day": stretch.fee_days.end_day,
+        "usage_end_day": stretch.usage_end_day or stretch.fee_days.end_day,
+        "paused_days": [day for days in stretch.paused for day in (days.first_day, days.end_day)],
         "usage_start": stretch.usage.start,
         "usage_end": stretch.usage.end,
         "due_at": planned.due_at,

@@ -43,15 +43,24 @@ async def insert_plan(conn: AsyncConnection, tenant: Tenant, plan: Plan) -> None
 
 
 async def insert_version(
-    conn: AsyncConnection, tenant: Tenant, plan: Plan, version: PlanVersion
+    conn: AsyncConnection,
+    tenant: Tenant,
+    plan_code: str,
+    version: PlanVersion,
+    *,
+    subscription_uid: UUID | None = None,
 ) -> None:
-    """Add `version` to `plan`, whose row the caller has just inserted or locked."""
+    """Add `version` to a plan, whose row the caller has just inserted or locked.
+
+    Or the prices that one subscription has in place of those of the version of that number.
+    """
     await conn.execute(
         insert(plan_versions).values(
             tenant=tenant,
             plan_version_id=version.plan_version_id,
-            plan_code=plan.code,
+            plan_code=plan_code,
             version=version.version,
+            subscription_uid=subscription_uid,
             meter_codes=sorted({charge.meter_code for charge in version.charges}),
             instant_meter_codes=sorted(
                 {charge.meter_code for charge in version.charges if charge.instant is not None}
@@ -83,7 +92,7 @@ async def archive_plan(conn: AsyncConnection, tenant: Tenant, code: str, at: dat
 async def load_newest_version(conn: AsyncConnection, tenant: Tenant, code: str) -> int:
     """Return the number of the newest version of a plan; 0 for none."""
     query = select(func.coalesce(func.max(plan_versions.c.version), 0)).filter_by(
-        tenant=tenant, plan_code=code
+        tenant=tenant, plan_code=code, subscription_uid=None
     )
     return int((await conn.execute(query)).scalar_one())
 
@@ -103,7 +112,7 @@ async def load_plan(
     row = (await conn.execute(asked)).one_or_none()
     if row is None:
         raise PlanNotFound(f"no plan {code}")
-    query = select(plan_versions).filter_by(tenant=tenant, plan_code=code)
+    query = select(plan_versions).filter_by(tenant=tenant, plan_code=code, subscription_uid=None)
     if version:
         query = query.filter_by(version=version)
     newest = query.order_by(plan_versions.c.version.desc()).limit(1)
@@ -119,12 +128,37 @@ async def load_version(conn: AsyncConnection, tenant: Tenant, plan_version_id: U
     return read_body((await conn.execute(query)).one())
 
 
+async def find_own_prices(
+    conn: AsyncConnection, tenant: Tenant, plan_version_id: UUID
+) -> PlanVersion | None:
+    """Return a plan version if it is the prices of one subscription."""
+    query = select(plan_versions).where(
+        plan_versions.c.tenant == tenant,
+        plan_versions.c.plan_version_id == plan_version_id,
+        plan_versions.c.subscription_uid.is_not(None),
+    )
+    row = (await conn.execute(query)).one_or_none()
+    return None if row is None else read_body(row)
+
+
 async def load_versions(
     conn: AsyncConnection, tenants: Collection[int], version_ids: Collection[UUID]
 ) -> dict[UUID, PlanVersion]:
     """Return plan versions of `tenants` by id."""
     asked = {"of_tenants": list(tenants), "version_ids": list(version_ids)}
     return {row.plan_version_id: read_body(row) for row in await conn.execute(_VERSIONS, asked)}
+
+
+async def load_names(
+    conn: AsyncConnection, tenant: Tenant, version_ids: Collection[UUID]
+) -> dict[UUID, tuple[str, int]]:
+    """Return the plans' codes and the numbers of versions, by id."""
+    columns = plan_versions.c
+    query = select(columns.plan_version_id, columns.plan_code, columns.version).where(
+        columns.tenant == tenant, columns.plan_version_id.in_(list(version_ids))
+    )
+    rows = await conn.execute(query)
+    return {row.plan_version_id: (row.plan_code, row.version) for row in rows}
 
 
 async def list_plans(
@@ -185,6 +219,6 @@ def _newest_versions(tenant: Tenant) -> Select[Any]:
             plan_versions,
         )
         .select_from(joined)
-        .where(plans.c.tenant == tenant)
+        .where(plans.c.tenant == tenant, plan_versions.c.subscription_uid.is_(None))
         .distinct(plans.c.code)
     )

@@ -192,7 +192,7 @@ async def lock_usage_periods(
         .with_for_update(of=billing_periods, key_share=True)
     )
     found = [read_period(row) for row in await conn.execute(query)]
-    return [each for each in found if each.fee_days.end_day > first_days[each.term_id]]
+    return [each for each in found if each.usage_days.end_day > first_days[each.term_id]]
 
 
 async def find_usage_days(
@@ -200,7 +200,7 @@ async def find_usage_days(
 ) -> list[tuple[int, UUID, date]]:
     """Return a day, as (tenant, term, day), in each of the periods `lock_usage_periods` locks."""
     columns = billing_periods.c
-    query = select(columns.term_id, columns.fee_first_day, columns.fee_end_day).where(
+    query = select(columns.term_id, columns.fee_first_day, columns.usage_end_day).where(
         columns.tenant == tenant,
         columns.kind == PeriodKind.USAGE,
         columns.term_id.in_(list(first_days)),
@@ -208,7 +208,7 @@ async def find_usage_days(
     return [
         (tenant, row.term_id, row.fee_first_day)
         for row in await conn.execute(query)
-        if row.fee_end_day > first_days[row.term_id]
+        if row.usage_end_day > first_days[row.term_id]
     ]
 
 
@@ -244,8 +244,12 @@ async def empty_cells(
 
 
 def first_days_of(terms: Iterable[Term], from_at: datetime) -> dict[UUID, date]:
-    """Return the local day of `from_at` in the zone of each term."""
-    return {term.term_id: from_at.astimezone(term.zone).date() for term in terms}
+    """Return the local day of `from_at` for each term: the first one in the zones of its legs."""
+    found: dict[UUID, date] = {}
+    for term in terms:
+        day = from_at.astimezone(term.zone).date()
+        found[term.term_id] = min(day, found.get(term.term_id, day))
+    return found
 
 
 async def _find(conn: AsyncConnection, *chosen: ColumnElement[bool], **key: object) -> list[Job]:

@@ -27,8 +27,14 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from libs.schema import required, shared_tables
+from services.rating.store.alert_schema import alert_firings, alert_states, alerts
 from services.rating.store.base import INSTANT
 from services.rating.store.base import metadata as metadata
+from services.rating.store.entitlement_schema import (
+    features,
+    plan_entitlements,
+    subscription_entitlements,
+)
 from services.rating.store.fixed_schema import fixed_unit_changes
 from services.rating.store.instant_schema import (
     instant_bills,
@@ -37,6 +43,7 @@ from services.rating.store.instant_schema import (
     instant_states,
 )
 from services.rating.store.meter_schema import meters as meters
+from services.rating.store.threshold_schema import threshold_crossings
 from services.rating.store.usage_schema import (
     ambiguous,
     cell_counts,
@@ -86,8 +93,17 @@ plan_versions = Table(
     ),  # Of them, those of instant charges.
     required("body", JSONB),  # See plan_body.py.
     required("created_at", INSTANT),
+    # Whose prices these are in place of those of the version of that number; null: everyone's.
+    Column("subscription_uid", Uuid),
     PrimaryKeyConstraint("tenant", "plan_version_id"),
-    UniqueConstraint("tenant", "plan_code", "version"),
+    Index(
+        "plan_versions_by_number",
+        "tenant",
+        "plan_code",
+        "version",
+        unique=True,
+        postgresql_where=text("subscription_uid IS NULL"),
+    ),
     ForeignKeyConstraint(["tenant", "plan_code"], ["plans.tenant", "plans.code"]),
     CheckConstraint("version > 0", name="versions_start_with_1"),
 )
@@ -114,15 +130,31 @@ subscriptions = Table(
     Column("written_day", Date),
     required("billing_time", Text),
     required("anchor_day", Date),  # In its zone.
+    required("revision", BigInteger, default="1"),  # Raised by every command; the etag.
+    Column("changes_at", INSTANT),  # When its next leg starts; null: none lies ahead.
+    required("unused_fee", Text, default="credit"),  # On its termination.
+    required("final_invoice", Boolean, default="true"),  # False: it ended without one.
+    required("metadata", JSONB, default="{}"),  # Texts by key, of the client's.
+    Column("historical_usage", Numeric),  # What its id had used elsewhere; currency units.
     Column("billed_from", INSTANT),  # Periods that ended by then are not billed; null: all are.
     PrimaryKeyConstraint("tenant", "subscription_uid"),
     ForeignKeyConstraint(
         ["tenant", "plan_version_id"],
         ["plan_versions.tenant", "plan_versions.plan_version_id"],
     ),
-    CheckConstraint("status IN ('pending', 'active', 'terminated')", name="status_is_known"),
+    CheckConstraint(
+        "status IN ('pending', 'active', 'paused', 'terminated', 'canceled')",
+        name="status_is_known",
+    ),
     CheckConstraint("starts_at <= ends_at", name="ends_after_it_starts"),
-    CheckConstraint("status <> 'terminated' OR ends_at IS NOT NULL", name="terminated_has_an_end"),
+    CheckConstraint("historical_usage >= 0", name="history_is_not_negative"),
+    CheckConstraint(
+        "status NOT IN ('terminated', 'canceled') OR ends_at IS NOT NULL",
+        name="terminated_has_an_end",
+    ),
+    CheckConstraint(
+        "unused_fee IN ('credit', 'refund', 'offset', 'skip')", name="unused_fee_is_known"
+    ),
     CheckConstraint("collection_delay_s >= 0", name="delay_is_not_negative"),
     CheckConstraint("billing_time IN ('calendar', 'anniversary')", name="billing_time_is_known"),
     Index(
@@ -130,7 +162,7 @@ subscriptions = Table(
         "tenant",
         "subscription_id",
         unique=True,
-        postgresql_where=text("status IN ('pending', 'active')"),
+        postgresql_where=text("status IN ('pending', 'active', 'paused')"),
     ),
     Index("subscriptions_by_id", "tenant", "subscription_id", "starts_at", "subscription_uid"),
     Index("subscriptions_by_customer", "tenant", "customer_id", "subscription_id", "starts_at"),
@@ -138,11 +170,14 @@ subscriptions = Table(
     Index(
         "subscriptions_to_end",
         "ends_at",
-        postgresql_where=text("status <> 'terminated' AND ends_at IS NOT NULL"),
+        postgresql_where=text("status NOT IN ('terminated', 'canceled') AND ends_at IS NOT NULL"),
     ),
+    Index("subscriptions_to_change", "changes_at", postgresql_where=text("changes_at IS NOT NULL")),
     Index("subscriptions_to_extend", "extend_at", postgresql_where=text("extend_at IS NOT NULL")),
 )
 
+# A row is a leg: a stretch of a term in one zone, on one plan version. Those of one term differ in
+# them, or lie apart by a pause; they share the term's cells and billing periods.
 terms = Table(
     "terms",
     metadata,
@@ -151,11 +186,15 @@ terms = Table(
     required("subscription_uid", Uuid),
     required("plan_version_id", Uuid),
     required("time_zone", Text),
-    required("starts_at", INSTANT),
+    Column("starts_at", INSTANT),
     Column("ends_at", INSTANT),
+    # No event in it counts on an earlier day: after a change of zone days do not go back.
+    required("first_day", Date),
+    required("first_leg", Boolean, default="true"),  # Of its term.
+    required("default_for_usage", Boolean, default="false"),
     # All time before the subscription starts: events that name it are carried by recurring meters.
     required("early", Boolean),
-    PrimaryKeyConstraint("tenant", "term_id"),
+    PrimaryKeyConstraint("tenant", "term_id", "starts_at"),
     UniqueConstraint("tenant", "subscription_uid", "starts_at"),
     ForeignKeyConstraint(
         ["tenant", "subscription_uid"],
@@ -186,6 +225,9 @@ billing_periods = Table(
     required("whole_end_day", Date),
     required("fee_first_day", Date),
     required("fee_end_day", Date),
+    required("usage_end_day", Date),  # Behind the fee days where the plan changes on a day.
+    # First and end days, in turn, of stretches of the fee days that are not billed.
+    required("paused_days", ARRAY(Date), default="{}"),
     required("usage_start", INSTANT),
     required("usage_end", INSTANT),
     required("due_at", INSTANT),
@@ -197,27 +239,31 @@ billing_periods = Table(
     # Of meters whose carried units another plan has charged for the rest of the week or month.
     required("held_codes", ARRAY(Text), default="{}"),
     PrimaryKeyConstraint("tenant", "period_id"),
-    UniqueConstraint("tenant", "subscription_uid", "kind", "whole_first_day", "bills"),
+    UniqueConstraint("tenant", "term_id", "kind", "whole_first_day", "bills"),
     ForeignKeyConstraint(
         ["tenant", "subscription_uid"],
         ["subscriptions.tenant", "subscriptions.subscription_uid"],
     ),
-    ForeignKeyConstraint(["tenant", "term_id"], ["terms.tenant", "terms.term_id"]),
     ForeignKeyConstraint(
         ["tenant", "plan_version_id"],
         ["plan_versions.tenant", "plan_versions.plan_version_id"],
     ),
     CheckConstraint("kind IN ('base', 'usage', 'fixed', 'instant')", name="kind_is_known"),
     CheckConstraint("(kind = 'instant') = (bills <> '')", name="instant_bills_something"),
-    CheckConstraint("status IN ('open', 'due', 'closed')", name="status_is_known"),
+    CheckConstraint("status IN ('open', 'due', 'closed', 'skipped')", name="status_is_known"),
     CheckConstraint("renews_at IS NULL OR status = 'open'", name="renewed_before_it_is_due"),
     CheckConstraint(
-        "whole_first_day <= fee_first_day AND fee_first_day < fee_end_day"
+        "whole_first_day <= fee_first_day AND fee_first_day <= fee_end_day"
         " AND fee_end_day <= whole_end_day",
         name="fee_days_within_whole",
     ),
+    CheckConstraint(
+        "fee_end_day <= usage_end_day AND usage_end_day <= whole_end_day",
+        name="usage_days_within_whole",
+    ),
     CheckConstraint("usage_start <= usage_end", name="usage_ends_after_it_starts"),
     Index("billing_periods_by_day", "tenant", "term_id", "fee_first_day"),
+    Index("billing_periods_by_subscription", "tenant", "subscription_uid"),
     Index("billing_periods_by_id", "tenant", "subscription_id", "due_at", "kind", "period_id"),
     Index(
         "billing_periods_open",
@@ -309,7 +355,14 @@ OWN_TENANT_TABLES = (
     instant_bills,
     watches,
     watch_notes,
+    alerts,
+    alert_states,
+    alert_firings,
+    features,
+    plan_entitlements,
+    subscription_entitlements,
+    threshold_crossings,
 )
-WRITTEN_ONCE = (plan_versions, fixed_unit_changes, closes, closed_fees)
+WRITTEN_ONCE = (plan_versions, fixed_unit_changes, closes, closed_fees, threshold_crossings)
 
 shared_tables(metadata)

@@ -50,7 +50,9 @@ async def find_candidates(
     of_plans = (
         select(plan_versions, newest)
         .where(
-            columns.tenant == tenant, among(columns.plan_code, {one.plan_code for one in wanted})
+            columns.tenant == tenant,
+            among(columns.plan_code, {one.plan_code for one in wanted}),
+            columns.subscription_uid.is_(None),
         )
         .subquery()
     )

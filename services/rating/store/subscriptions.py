@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from sqlalchemy import (
     Integer,
     Row,
     Select,
+    TextClause,
     Uuid,
     bindparam,
     func,
@@ -30,32 +32,22 @@ from libs.inserting import compiled_once
 from libs.schema import among
 from libs.tenant import Tenant
 from services.rating.domain.calendar import BillingTime
+from services.rating.domain.life import Leg, next_change
 from services.rating.domain.subscription import (
+    ENDED,
     Subscription,
     SubscriptionIdTaken,
     SubscriptionNotFound,
     SubscriptionStatus,
+    UnusedFee,
 )
 from services.rating.store.base import INSTANT
+from services.rating.store.legs import insert_legs
 from services.rating.store.schema import plan_versions, subscriptions, terms
 
 BATCH_MAX = 200
 EXTEND_MAX = 1_000  # They share their statements.
 EARLIEST = datetime(1, 1, 5, tzinfo=UTC)  # The start of early terms: no event is as old.
-
-
-# All but how far periods are written, which comes later.
-_ADD = compiled_once(
-    postgresql.insert(subscriptions)
-    .values(
-        {
-            name: bindparam(name)
-            for name in subscriptions.c.keys()
-            if name not in ("extend_at", "written_day")
-        }
-    )
-    .on_conflict_do_nothing()
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +62,17 @@ class Extent:
     extend_at: datetime | None
 
 
+@cache
+def _add(names: tuple[str, ...]) -> TextClause:
+    """Add a subscription of which these columns are given, if no live one has its id."""
+    adding = postgresql.insert(subscriptions).values({name: bindparam(name) for name in names})
+    return compiled_once(adding.on_conflict_do_nothing())
+
+
 async def insert_subscription(
-    conn: AsyncConnection, tenant: Tenant, subscription: Subscription, *, term_id: UUID
+    conn: AsyncConnection, tenant: Tenant, subscription: Subscription, legs: Sequence[Leg]
 ) -> None:
-    """Add `subscription` with its one term.
+    """Add `subscription` with its legs.
 
     Raises:
         SubscriptionIdTaken: a pending or active one has its id.
@@ -94,24 +93,16 @@ async def insert_subscription(
         "created_at": subscription.created_at,
         "billing_time": subscription.billing_time,
         "anchor_day": subscription.anchor_day,
+        "revision": subscription.revision,
+        "changes_at": next_change(legs, subscription.created_at),
+        "metadata": dict(subscription.metadata),
         "billed_from": subscription.billed_from,
     }
-    if (await conn.execute(_ADD, row)).rowcount == 0:
+    if (await conn.execute(_add(tuple(row)), row)).rowcount == 0:
         raise SubscriptionIdTaken(
             f"a pending or active subscription has the id {subscription.subscription_id}"
         )
-    await conn.execute(
-        insert(terms).values(
-            tenant=tenant,
-            term_id=term_id,
-            subscription_uid=subscription.subscription_uid,
-            plan_version_id=subscription.plan_version_id,
-            time_zone=subscription.time_zone,
-            starts_at=subscription.start,
-            ends_at=subscription.end,
-            early=False,
-        )
-    )
+    await insert_legs(conn, tenant, subscription.subscription_uid, legs)
 
 
 async def insert_early_term(
@@ -127,6 +118,8 @@ async def insert_early_term(
             time_zone=subscription.time_zone,
             starts_at=EARLIEST,
             ends_at=subscription.start,
+            first_day=EARLIEST.date(),
+            default_for_usage=subscription.default_for_usage,
             early=True,
         )
     )
@@ -146,6 +139,40 @@ async def load_newest(
     if row is None:
         raise SubscriptionNotFound(f"no subscription {subscription_id}")
     return read_subscription(row)
+
+
+async def find_on_plan(
+    conn: AsyncConnection, tenant: Tenant, plan_code: str, *, after: UUID, limit: int
+) -> list[UUID]:
+    """Return up to `limit` lives on a plan that have not ended, by uid, behind `after`."""
+    columns = subscriptions.c
+    query = (
+        select(columns.subscription_uid)
+        .join(
+            plan_versions,
+            (plan_versions.c.tenant == columns.tenant)
+            & (plan_versions.c.plan_version_id == columns.plan_version_id),
+        )
+        .where(
+            columns.tenant == tenant,
+            plan_versions.c.plan_code == plan_code,
+            columns.status.not_in(ENDED),
+            columns.subscription_uid > after,
+        )
+        .order_by(columns.subscription_uid)
+        .limit(limit)
+    )
+    return list((await conn.execute(query)).scalars())
+
+
+async def load_subscription(
+    conn: AsyncConnection, tenant: Tenant, uid: UUID, *, lock: bool = False
+) -> Subscription:
+    """Return a life that is known to exist, locked if the caller will change it."""
+    query = select_subscriptions(tenant).where(subscriptions.c.subscription_uid == uid)
+    if lock:
+        query = query.with_for_update(of=subscriptions)
+    return read_subscription((await conn.execute(query)).one())
 
 
 async def list_subscriptions(
@@ -168,20 +195,29 @@ async def list_subscriptions(
     return [read_subscription(row) for row in await conn.execute(query)]
 
 
-async def end_subscription(
-    conn: AsyncConnection, tenant: Tenant, subscription: Subscription
+async def save_subscription(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    subscription: Subscription,
+    *,
+    changes_at: datetime | None,
 ) -> None:
-    """Write the end and status of a locked subscription, and the end of its term."""
-    uid = subscription.subscription_uid
+    """Write what a command changed of a locked subscription."""
     await conn.execute(
         update(subscriptions)
-        .filter_by(tenant=tenant, subscription_uid=uid)
-        .values(ends_at=subscription.end, status=subscription.status)
-    )
-    await conn.execute(
-        update(terms)
-        .filter_by(tenant=tenant, subscription_uid=uid, early=False)
-        .values(ends_at=subscription.end)
+        .filter_by(tenant=tenant, subscription_uid=subscription.subscription_uid)
+        .values(
+            plan_version_id=subscription.plan_version_id,
+            time_zone=subscription.time_zone,
+            ends_at=subscription.end,
+            status=subscription.status,
+            default_for_usage=subscription.default_for_usage,
+            revision=subscription.revision,
+            unused_fee=subscription.unused_fee,
+            final_invoice=subscription.final_invoice,
+            metadata=dict(subscription.metadata),
+            changes_at=changes_at,
+        )
     )
 
 
@@ -192,16 +228,6 @@ async def set_status(
     await conn.execute(
         update(subscriptions).filter_by(tenant=tenant, subscription_uid=uid).values(status=status)
     )
-
-
-async def load_term_ids(
-    conn: AsyncConnection, tenants: Collection[Tenant], uids: Collection[UUID]
-) -> dict[UUID, UUID]:
-    """Return the terms of subscriptions of `tenants`, by uid."""
-    query = select(terms.c.subscription_uid, terms.c.term_id).where(
-        among(terms.c.tenant, tenants), among(terms.c.subscription_uid, uids), ~terms.c.early
-    )
-    return {row.subscription_uid: row.term_id for row in await conn.execute(query)}
 
 
 async def load_extents(
@@ -264,9 +290,17 @@ async def lock_to_end(
     conn: AsyncConnection, now: datetime
 ) -> Sequence[tuple[Tenant, Subscription]]:
     """Return and lock subscriptions whose end has come, of all tenants."""
-    live = subscriptions.c.status != SubscriptionStatus.TERMINATED
+    live = subscriptions.c.status.not_in(ENDED)
     query = select_all().where(live, subscriptions.c.ends_at <= now)
     return await _locked(conn, query.order_by(subscriptions.c.ends_at))
+
+
+async def lock_to_change(
+    conn: AsyncConnection, now: datetime
+) -> Sequence[tuple[Tenant, Subscription]]:
+    """Return and lock subscriptions of which a leg has started by `now`, of all tenants."""
+    query = select_all().where(subscriptions.c.changes_at <= now)
+    return await _locked(conn, query.order_by(subscriptions.c.changes_at))
 
 
 def select_all() -> Select[Any]:
@@ -293,7 +327,7 @@ _NEWEST = (
     )
     .order_by(
         # A life that was backdated to before an ended one is the present one all the same.
-        subscriptions.c.status == SubscriptionStatus.TERMINATED,
+        subscriptions.c.status.in_(ENDED),
         subscriptions.c.starts_at.desc(),
         subscriptions.c.created_at.desc(),
     )
@@ -320,6 +354,10 @@ def read_subscription(row: Row[Any]) -> Subscription:
         created_at=row.created_at.astimezone(UTC),
         billing_time=BillingTime(row.billing_time),
         anchor_day=row.anchor_day,
+        revision=row.revision,
+        unused_fee=UnusedFee(row.unused_fee),
+        final_invoice=row.final_invoice,
+        metadata=tuple(sorted(row.metadata.items())),
         billed_from=None if row.billed_from is None else row.billed_from.astimezone(UTC),
     )
 

@@ -188,8 +188,8 @@ def _terms_of(owners: Iterable[tuple[int, UUID]]) -> Any:
 
 
 def _days_of(periods: Sequence[tuple[Tenant, BillingPeriod]]) -> Any:
-    first_days: list[date] = [period.fee_days.first_day for _, period in periods]
-    end_days: list[date] = [period.fee_days.end_day for _, period in periods]
+    first_days: list[date] = [period.usage_days.first_day for _, period in periods]
+    end_days: list[date] = [period.usage_days.end_day for _, period in periods]
     return (
         func.unnest(
             literal([tenant for tenant, _ in periods], ARRAY(Integer)),

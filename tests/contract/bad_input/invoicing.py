@@ -6,13 +6,16 @@ from collections.abc import Mapping
 
 from tests.contract.bad_input.rules import (
     ABSENT,
+    CHECK_ONLY,
     CODE,
+    FAILED,
     LONG,
     NOT_FOUND,
     OPTIONAL_TEXT,
     OUTPUT,
     PAGE,
     PRICE,
+    SOME_UUID,
     TEXT,
     UUID,
     ZONE,
@@ -112,5 +115,41 @@ INVOICING: Mapping[str, Fields] = {
     },
     "tally.invoicing.v1.InvoiceService.RenderInvoice": {
         "invoice_id": uuid_of("invoice", "INVOICE_NOT_FOUND"),
+    },
+    "tally.invoicing.v1.CreditNoteService.GetCreditNote": {
+        "credit_note_id": uuid_of("credit_note", "CREDIT_NOTE_NOT_FOUND"),
+        "number": {
+            "absent": Refusal("", field="*"),
+            "oversized": LONG,
+            **missing("credit_note_number", "CREDIT_NOTE_NOT_FOUND"),
+        },
+    },
+    "tally.invoicing.v1.CreditNoteService.ListCreditNotes": {
+        "customer_id": {"oversized": LONG},
+        "invoice_id": {"malformed": "no-uuid", "oversized": "1" * 300},
+        **PAGE,
+    },
+    "tally.invoicing.v1.CreditNoteService.CreateCreditNote": {
+        "request_id": UUID,
+        "invoice_id": uuid_of("invoice", "INVOICE_NOT_FOUND"),
+        "items": {
+            "absent": [],
+            "oversized": [{"line_id": SOME_UUID, "amount_minor": 1}] * 1_001,
+            "twice": Refusal(
+                [{"line_id": SOME_UUID, "amount_minor": 1}] * 2, field="items[1].line_id"
+            ),
+        },
+        "items[0].line_id": uuid_of("line", "LINE_NOT_FOUND"),
+        "items[0].amount_minor": {
+            "absent": 0,
+            "negative": -1,
+            "above": Refusal(10**15, FAILED, "CREDIT_EXCEEDS_LINE", ""),
+        },
+        "reason": {"malformed": "a\x00b", "oversized": "a" * 501},
+        "validate_only": CHECK_ONLY,
+    },
+    "tally.invoicing.v1.CreditNoteService.VoidCreditNote": {
+        "request_id": UUID,
+        "credit_note_id": uuid_of("credit_note", "CREDIT_NOTE_NOT_FOUND"),
     },
 }

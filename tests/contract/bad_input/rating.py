@@ -180,7 +180,6 @@ VERSION: Fields = {
     "version.charges[9].not_invoiced": AnyValue("yes or no"),
     "version.charges[0].not_invoiced": {"not in advance": True},
 }
-
 SHOWN_OR_NOT = AnyValue("archived ones are shown, or not")
 ACK_TOKEN: Mapping[str, object] = {
     "malformed": "%%%",
@@ -265,59 +264,12 @@ RATING: Mapping[str, Fields] = {
         },
     },
     "tally.rating.v1.PlanService.ListPlans": {**PAGE, "include_archived": SHOWN_OR_NOT},
-    "tally.rating.v1.SubscriptionService.CreateSubscription": {
-        "request_id": UUID,
-        "validate_only": CHECK_ONLY,
-        "backfill": {"unknown": 99},
-        "subscription": ABSENT,
-        "subscription.billed_from": OUTPUT,
-        "subscription.subscription_uid": OUTPUT,
-        "subscription.status": OUTPUT,
-        "subscription.currency_code": OUTPUT,
-        "subscription.created_at": OUTPUT,
-        "subscription.subscription_id": TEXT,
-        "subscription.customer_id": TEXT,
-        "subscription.plan_code": named(CODE, "plan", "PLAN_NOT_FOUND"),
-        "subscription.plan_version": {
-            "negative": -1,
-            "unknown": Refusal(99, NOT_FOUND, "PLAN_VERSION_NOT_FOUND", ""),
-        },
-        "subscription.start": INSTANT,
-        "subscription.end": {**INSTANT, "before start": {"seconds": 1}},
-        "subscription.time_zone": ZONE,
-        "subscription.default_for_usage": AnyValue("yes or no"),
-        "subscription.collection_delay_s": {"negative": -1, "oversized": 40 * 86_400},
-        "subscription.billing_time": {"unknown": 99},
-        "subscription.anchor_day": AnyValue("absent: the day of the start"),
-        "subscription.anchor_day.year": {"too early": 1899, "too late": 9001},
-        "subscription.anchor_day.month": {"malformed": 13},
-        "subscription.anchor_day.day": {"malformed": 32, "zero": 0},
-    },
-    "tally.rating.v1.SubscriptionService.GetSubscription": {
-        "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),
-    },
-    "tally.rating.v1.SubscriptionService.ListSubscriptions": {
-        "customer_id": {"oversized": LONG},
+    "tally.rating.v1.RatingService.ListThresholdCrossings": {
+        "subscription_id": {"malformed": "a\x00b", "oversized": LONG},
         **PAGE,
     },
-    "tally.rating.v1.SubscriptionService.TerminateSubscription": {
-        "request_id": UUID,
-        "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),
-        "end": {**INSTANT, "past": {"seconds": 1}},
-    },
-    "tally.rating.v1.SubscriptionService.UpdateFixedUnits": {
-        "request_id": UUID,
-        "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),
-        "fixed_charge_code": {
-            **CODE,
-            "unknown": Refusal("chairs", NOT_FOUND, "FIXED_CHARGE_NOT_FOUND", ""),
-        },
-        "units": {**PRICE, "above": "10000000000.01"},
-        "effective": enum(),
-    },
-    "tally.rating.v1.SubscriptionService.ListBillingPeriods": {
-        "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),
-        **PAGE,
+    "tally.rating.v1.RatingService.GetThresholdCrossing": {
+        "crossing_id": uuid_of("threshold_crossing", "THRESHOLD_CROSSING_NOT_FOUND"),
     },
     "tally.rating.v1.UsageService.GetUsage": {
         "subscription_id": named(TEXT, "subscription", "SUBSCRIPTION_NOT_FOUND"),

@@ -18,7 +18,7 @@ VERSION: dict[str, Any] = {
     "interval_count": 1,
     "base_amount": "99",
     "base_timing": "TIMING_IN_ADVANCE",
-    "usage_thresholds": {"amounts": ["1000000000"], "step": "1000000000"},
+    "usage_thresholds": {"amounts": ["0.5"], "step": "1000000000"},
     "charges": [
         {
             "code": "standard",
@@ -109,6 +109,19 @@ VERSION: dict[str, Any] = {
         },
     ],
 }
+OVERRIDES: dict[str, Any] = {
+    "base_amount": "98",
+    "usage_thresholds": {"amounts": ["0.6"], "step": "1000000000"},
+    "charges": [
+        {
+            "code": "standard",
+            "price": {"standard": {"unit_amount": "0.02"}},
+            "buckets": [{"code": "eu", "price": {"standard": {"unit_amount": "0.03"}}}],
+        },
+        {"code": "package", "price": {"package": {"amount": "4", "package_size": "100"}}},
+    ],
+    "fixed_charges": [{"code": "seats", "units": "4"}],
+}
 ADDRESS = {"lines": ["1 Main St"], "city": "Melbourne", "country_code": "AU"}
 USD = {"currency_code": "USD", "amount_minor": 100}
 
@@ -189,6 +202,7 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "rating.v1.SubscriptionService.CreateSubscription": {
             **command,
             "subscription": subscription,
+            "overrides": OVERRIDES,
         },
         "rating.v1.SubscriptionService.GetSubscription": of_subscription,
         "rating.v1.SubscriptionService.ListSubscriptions": {},
@@ -196,12 +210,40 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
             **command,
             "subscription_id": world["ending"],
         },
+        "rating.v1.SubscriptionService.ChangePlan": {
+            **command,
+            **of_subscription,
+            "plan_code": world["plan"],
+        },
+        "rating.v1.SubscriptionService.CancelPlanChange": {**command, **of_subscription},
+        "rating.v1.SubscriptionService.PauseSubscription": {
+            **command,
+            "subscription_id": world["ending"],
+        },
+        "rating.v1.SubscriptionService.ResumeSubscription": {
+            **command,
+            "subscription_id": world["ending"],
+        },
+        "rating.v1.SubscriptionService.UpdateSubscription": {
+            **command,
+            **of_subscription,
+            "metadata": {"entries": {"team": "one"}},
+        },
         "rating.v1.SubscriptionService.UpdateFixedUnits": {
             **command,
             **of_subscription,
             "fixed_charge_code": "seats",
             "units": "6",
             "effective": "UNITS_EFFECTIVE_NOW",
+        },
+        "rating.v1.RatingService.ListThresholdCrossings": {},
+        "rating.v1.RatingService.GetThresholdCrossing": {
+            "crossing_id": world["threshold_crossing"]
+        },
+        "rating.v1.SubscriptionService.UpdateOverrides": {
+            **command,
+            **of_subscription,
+            "overrides": OVERRIDES,
         },
         "rating.v1.SubscriptionService.ListBillingPeriods": of_subscription,
         "rating.v1.UsageService.GetUsage": of_subscription,
@@ -219,6 +261,7 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "rating.v1.UsageService.ListUnattributed": {},
         "rating.v1.UsageService.ListAmbiguous": {},
         "rating.v1.UsageService.ExplainEvent": {"id": world["event"]},
+        **entitling(world, fresh),
         "rating.v1.RatingService.RatePeriod": {"period_id": world["period"]},
         "rating.v1.RatingService.ClosePeriod": {"period_id": world["period"]},
         "rating.v1.RatingService.ClosePeriods": {"period_ids": [world["period"]]},
@@ -250,6 +293,17 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
             "line_id": world["line"],
         },
         "invoicing.v1.InvoiceService.RenderInvoice": {"invoice_id": world["invoice"]},
+        "invoicing.v1.CreditNoteService.GetCreditNote": {"credit_note_id": world["credit_note"]},
+        "invoicing.v1.CreditNoteService.ListCreditNotes": {},
+        "invoicing.v1.CreditNoteService.CreateCreditNote": {
+            **command,
+            "invoice_id": world["invoice"],
+            "items": [{"line_id": world["line"], "amount_minor": 1}],
+        },
+        "invoicing.v1.CreditNoteService.VoidCreditNote": {
+            **command,
+            "credit_note_id": world["credit_note"],
+        },
         "wallet.v1.WalletService.CreateWallet": {**command, "wallet": wallet},
         "wallet.v1.WalletService.GetWallet": of_wallet,
         "wallet.v1.WalletService.ListWallets": {},
@@ -263,6 +317,72 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "wallet.v1.HoldService.Release": {**command, "hold_id": world["released"]},
         "wallet.v1.HoldService.GetHold": {"hold_id": world["hold"]},
         "wallet.v1.LedgerService.ListApplications": {"invoice_ids": [world["invoice"]]},
+    }
+
+
+def entitling(world: World, fresh: str) -> dict[str, dict[str, Any]]:
+    """The fields of good requests about features, entitlements and alerts."""
+    command = {"request_id": str(uuid4())}
+    of_subscription = {"subscription_id": world["subscription"]}
+    given = {
+        "feature_code": world["feature"],
+        "privileges": [
+            {"privilege_code": "seats", "integer": 5},
+            {"privilege_code": "support", "text": "phone"},
+        ],
+        "limit": {
+            "units": "1000",
+            "kind": "LIMIT_KIND_HARD",
+            "reset": "LIMIT_RESET_MONTH",
+            "rollover": {"minimum": "1", "maximum": "10"},
+        },
+    }
+    feature = {
+        "code": fresh,
+        "privileges": [
+            {"code": "seats", "type": "PRIVILEGE_TYPE_INTEGER"},
+            {"code": "support", "type": "PRIVILEGE_TYPE_SELECT", "options": ["mail", "phone"]},
+        ],
+        "meter_code": world["meter"],
+    }
+    alert = {
+        **of_subscription,
+        "code": fresh,
+        "measure": "ALERT_MEASURE_UNITS",
+        "meter_code": world["meter"],
+        "thresholds": [{"code": "t80", "value": "80"}, {"code": "t100", "value": "100"}],
+        "repeating_step": "10",
+    }
+    service = "rating.v1.EntitlementService"
+    return {
+        f"{service}.CreateFeature": {**command, "feature": feature},
+        f"{service}.GetFeature": {"code": world["feature"]},
+        f"{service}.ListFeatures": {},
+        f"{service}.ArchiveFeature": {**command, "code": world["idle_feature"]},
+        f"{service}.SetPlanEntitlements": {
+            **command,
+            "plan_code": world["plan"],
+            "entitlements": [given],
+        },
+        f"{service}.GetPlanEntitlements": {"plan_code": world["plan"]},
+        f"{service}.SetSubscriptionEntitlements": {
+            **command,
+            **of_subscription,
+            "overrides": [given],
+        },
+        f"{service}.GetSubscriptionEntitlements": of_subscription,
+        f"{service}.CheckEntitlement": {
+            "subject": of_subscription,
+            "feature_code": world["feature"],
+        },
+        f"{service}.CheckEntitlements": {
+            "subjects": [of_subscription],
+            "feature_codes": [world["feature"]],
+        },
+        "rating.v1.AlertService.CreateAlert": {**command, "alert": alert},
+        "rating.v1.AlertService.GetAlert": {"alert_id": world["alert"]},
+        "rating.v1.AlertService.ListAlerts": {},
+        "rating.v1.AlertService.DeleteAlert": {**command, "alert_id": world["deleted_alert"]},
     }
 
 

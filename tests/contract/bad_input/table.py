@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 from tests.contract.bad_input.changing import CHANGING
 from tests.contract.bad_input.columns import COLUMNS
+from tests.contract.bad_input.entitling import ENTITLING
 from tests.contract.bad_input.ingest import INGEST
 from tests.contract.bad_input.invoicing import INVOICING
 from tests.contract.bad_input.rating import RATING
 from tests.contract.bad_input.rules import AnyValue, Fields, Refusal, Rejection
+from tests.contract.bad_input.subscriptions import SUBSCRIPTIONS
 from tests.contract.bad_input.trying import TRYING
 from tests.contract.bad_input.wallet import WALLET
 
@@ -18,7 +20,9 @@ TABLE: Mapping[str, Fields] = {
     **INGEST,
     **COLUMNS,
     **RATING,
+    **SUBSCRIPTIONS,
     **CHANGING,
+    **ENTITLING,
     **TRYING,
     **INVOICING,
     **WALLET,

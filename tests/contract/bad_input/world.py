@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from cli.client import SuiteClient
 from tally.ingest.v1.event_pb2 import Event
 from tally.ingest.v1.ingest_service_pb2 import ListRejectedEventsRequest, RecordEventsRequest
+from tally.invoicing.v1.credit_note_service_pb2 import CreateCreditNoteRequest
 from tally.invoicing.v1.customer_service_pb2 import UpsertCustomerRequest
 from tally.invoicing.v1.invoice_service_pb2 import (
     GetInvoiceRequest,
@@ -17,10 +18,12 @@ from tally.invoicing.v1.invoice_service_pb2 import (
 )
 from tally.invoicing.v1.tax_service_pb2 import CreateTaxRequest
 from tally.invoicing.v1.tenant_service_pb2 import UpdateBillingEntityRequest
+from tally.rating.v1.alert_service_pb2 import CreateAlertRequest
+from tally.rating.v1.entitlement_service_pb2 import CreateFeatureRequest
 from tally.rating.v1.instant_fee_pb2 import PaymentStatus
 from tally.rating.v1.meter_service_pb2 import CreateMeterRequest
 from tally.rating.v1.plan_service_pb2 import CreatePlanRequest
-from tally.rating.v1.rating_service_pb2 import ListInstantFeesRequest
+from tally.rating.v1.rating_service_pb2 import ListInstantFeesRequest, ListThresholdCrossingsRequest
 from tally.rating.v1.subscription_service_pb2 import (
     CreateSubscriptionRequest,
     ListBillingPeriodsRequest,
@@ -56,7 +59,8 @@ def make_worlds(suite: Suite) -> Worlds:
 
 async def _fill(client: SuiteClient, name: str) -> World:
     named = ["meter", "plan", "subscription", "customer", "event", "retracted"]
-    named += ["idle_meter", "idle_plan"]  # To archive.
+    named += ["idle_meter", "idle_plan", "idle_feature"]  # To archive.
+    named += ["feature"]
     world = {key: f"{name}-{key}" for key in named}
     world |= dict.fromkeys(
         (
@@ -66,9 +70,13 @@ async def _fill(client: SuiteClient, name: str) -> World:
             "released",
             "invoice",
             "line",
+            "credit_note",
             "period",
             "ending",
             "instant_fee",
+            "alert",
+            "deleted_alert",
+            "threshold_crossing",
         ),
         "",
     )
@@ -102,6 +110,8 @@ async def _fill(client: SuiteClient, name: str) -> World:
     rejected = await client.ingest.ListRejectedEvents(ListRejectedEventsRequest())
     world["rejected"] = rejected.events[0].rejected_event_id
     world["instant_fee"] = await _instant_fee(client)
+    world |= await _entitle(client, world)
+    world["threshold_crossing"] = await _threshold_crossing(client)
     return world | await _wallet(client, world) | await _billed(client, world)
 
 
@@ -116,6 +126,20 @@ async def _idle(client: SuiteClient, world: World) -> None:
     await client.plans.CreatePlan(CreatePlanRequest(**plan))
 
 
+async def _entitle(client: SuiteClient, world: World) -> World:
+    """Create features and alerts; return the ids of these."""
+    for key in ("feature", "idle_feature"):
+        made = good_requests(world)["rating.v1.EntitlementService.CreateFeature"]
+        made["feature"]["code"] = world[key]
+        await client.entitlements.CreateFeature(CreateFeatureRequest(**made))
+    found = {}
+    for key in ("alert", "deleted_alert"):
+        made = good_requests(world)["rating.v1.AlertService.CreateAlert"]
+        answer = await client.alerts.CreateAlert(CreateAlertRequest(**made))
+        found[key] = answer.alert.alert_id
+    return found
+
+
 async def _instant_fee(client: SuiteClient) -> str:
     """Wait for the event that a charge of no invoice prices as it comes."""
 
@@ -126,6 +150,18 @@ async def _instant_fee(client: SuiteClient) -> str:
         return fees[0].fee_id if fees else ""
 
     return await until(rated, describe=lambda: "no event was priced")
+
+
+async def _threshold_crossing(client: SuiteClient) -> str:
+    """Wait for that event to cross the threshold of its plan."""
+
+    async def crossed() -> str:
+        found = (
+            await client.rating.ListThresholdCrossings(ListThresholdCrossingsRequest())
+        ).crossings
+        return found[0].crossing_id if found else ""
+
+    return await until(crossed, describe=lambda: "no threshold was crossed")
 
 
 async def _subscribe(client: SuiteClient, world: World, subscription_id: str) -> str:
@@ -174,9 +210,15 @@ async def _billed(client: SuiteClient, world: World) -> World:
     periods = await client.subscriptions.ListBillingPeriods(
         ListBillingPeriodsRequest(subscription_id=world["subscription"])
     )
+    line = (await client.invoices.GetInvoice(asked)).invoice.lines[0]
+    world = {**world, "invoice": invoice.invoice_id, "line": line.line_id}
+    fields = good_requests(world)["invoicing.v1.CreditNoteService.CreateCreditNote"]
+    made = await client.credit_notes.CreateCreditNote(CreateCreditNoteRequest(**fields))
     return {
         "invoice": invoice.invoice_id,
-        "line": (await client.invoices.GetInvoice(asked)).invoice.lines[0].line_id,
+        "line": line.line_id,
         "invoice_number": invoice.number,
+        "credit_note": made.credit_note.credit_note_id,
+        "credit_note_number": made.credit_note.number,
         "period": periods.periods[0].period_id,
     }

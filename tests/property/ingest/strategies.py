@@ -26,10 +26,27 @@ def _canonical(number: Number) -> Number:
 
 
 numbers = decimal_texts.filter(lambda text: parse_number(text) is not None).map(_number)
+uuids = st.uuids().map(str)
+hexadecimal = st.text("0123456789abcdef", min_size=36, max_size=36)
+near_uuids = st.one_of(
+    uuids.map(str.upper),
+    uuids.map(str.title),
+    hexadecimal,
+    st.builds(
+        lambda uuid, place, other: uuid[:place] + other + uuid[place + 1 :],
+        uuids,
+        st.integers(0, 35),
+        st.sampled_from("-0gG/:`@é"),
+    ),
+    uuids.map(lambda uuid: uuid.replace("-", "")),
+    uuids.map(lambda uuid: uuid + "0"),
+    uuids.map(lambda uuid: uuid[1:]),
+)
+ids = st.one_of(uuids, near_uuids, texts)
 properties = st.dictionaries(texts, st.one_of(texts, numbers, st.booleans()), max_size=6)
 events = st.builds(
     Event,
-    id=texts,
+    id=ids,
     source=texts,
     type=texts,
     time=st.none() | micros,
@@ -43,11 +60,25 @@ events = st.builds(
 
 @st.composite
 def segments(draw: st.DrawFn) -> list[LoggedEvent]:
-    """Events of a slice, by their places in the segment: one at least."""
+    """Events of a slice, by their places in the segment: one at least.
+
+    Often all of them have the same properties, as they have in life, and ids of one kind.
+    """
     places = sorted(draw(st.sets(st.integers(0, 9_999), min_size=1, max_size=12)))
-    return [
+    ids_alike = draw(st.sampled_from([ids, uuids, near_uuids]))
+    shared = draw(st.none() | properties)
+    made = [
         LoggedEvent(Tenant(draw(st.integers(1, 3))), place, draw(events), draw(micros))
         for place in places
+    ]
+    return [
+        one._replace(
+            event=one.event._replace(
+                id=draw(ids_alike),
+                properties=one.event.properties if shared is None else shared,
+            )
+        )
+        for one in made
     ]
 
 

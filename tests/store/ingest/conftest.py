@@ -12,22 +12,24 @@ from typing import Any
 import numpy as np
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs import db
 from libs.clock import SystemClock
 from services.ingest.domain.candidates import Submission
 from services.ingest.domain.columns import decode
-from services.ingest.domain.event import LoggedEvent
+from services.ingest.domain.event import Event, LoggedEvent
 from services.ingest.domain.retention import Ages
 from services.ingest.operations.in_flight import InFlight
 from services.ingest.operations.retention import Keeper
-from services.ingest.operations.sealing import Sealed, seal
+from services.ingest.operations.sealing import SHARD, Sealed, encode_slices, seal
 from services.ingest.operations.settings import open_topology
+from services.ingest.store import segments
+from services.ingest.store.segments import Opened
 from services.ingest.store.settings import Topology
 from services.ingest.store.slice_content import unpack_content
 from tests.servers import Database
-from tests.unit.ingest.events import NOW, SECRET
+from tests.unit.ingest.events import NOW, SECRET, read, submission
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -62,6 +64,17 @@ class Log:
 
     async def seal(self, *group: Submission) -> Sealed:
         return await seal(self.worker, self.clock, self.in_flight, group)
+
+    async def append(self, conn: AsyncConnection, opened: Opened, *sent: Event) -> int:
+        """Append a segment of these events; their keys are the caller's business."""
+        return await segments.append_segment(
+            conn,
+            shard_id=SHARD,
+            opened=opened,
+            sealed_at=self.clock.now(),
+            traceparent="",
+            slices=encode_slices(read(submission(*sent)), np.arange(len(sent))),
+        )
 
     def keeper(
         self, *, keys_days: int = 400, log_days: int = 0, export_folder: Path | None = None

@@ -41,7 +41,8 @@ async def test_through_never_moves_back(log: Log) -> None:
 async def test_heads_wait_for_a_segment_that_is_being_committed(log: Log) -> None:
     """Its requests may be answered before `through`, so it must be below the head."""
     async with db.begin_worker(log.worker) as sealing:
-        await segments.take_number(sealing, 0, floor=None)
+        opened = await segments.open_segment(sealing, 0, alone=False)
+        await log.append(sealing, opened, event("a"))
         asking = asyncio.create_task(load_heads(log.worker, log.clock, [0]))
         await until(lambda: _waits(log), describe="GetHeads to wait for the shard's row")
         assert not asking.done()

@@ -105,7 +105,7 @@ async def test_a_group_that_was_judged_before_the_floor_rose_is_judged_again(log
         await drained(keeper)
         assert await keys(log) == 0
         with pytest.raises(segments.FloorRaised):
-            await segments.take_number(late, SHARD, floor=opened.floor)
+            await log.append(late, opened, event("old", time=then))
         await late.rollback()
     assert await seal(log, "old", time=then) == ["REJECTED"]
 
@@ -115,7 +115,7 @@ async def test_raising_the_floor_waits_for_whoever_holds_a_number(log: Log) -> N
     log.clock.instant += 402 * DAY
     async with db.begin_worker(log.worker) as sealing:
         opened = await segments.open_segment(sealing, SHARD, alone=False)
-        await segments.take_number(sealing, SHARD, floor=opened.floor)
+        await log.append(sealing, opened, event("new"))
         pruning = asyncio.create_task(drained(log.keeper()))
         await until(partial(someone_waits, log), describe="the floor to wait for the number")
         assert await keys(log) == 1

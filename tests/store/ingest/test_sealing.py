@@ -15,7 +15,7 @@ from libs.driver import driver
 from libs.errors import Unavailable
 from services.ingest.domain.verdicts import find_identities
 from services.ingest.operations.metrics import KEY_RACES
-from services.ingest.operations.sealing import SHARD, Sealed, encode_slices
+from services.ingest.operations.sealing import SHARD, Sealed
 from services.ingest.store import keys, segments
 from tests.store.ingest.conftest import Log, trusting
 from tests.unit.ingest.events import OTHER_TENANT, TENANT, event, read, submission
@@ -110,16 +110,7 @@ async def test_a_key_stored_between_probe_and_insert_is_found_by_the_next_probe(
         assert await keys.insert_keys(other, theirs, np.array([0]), opened.segment_id)
         ours = asyncio.create_task(log.seal(submission(event("a", type="ours"), event("b"))))
         await until(partial(someone_waits, log), describe="our COPY to wait for the key")
-        number = await segments.take_number(other, SHARD, floor=opened.floor)
-        await segments.insert_segment(
-            other,
-            shard_id=SHARD,
-            number=number,
-            opened_id=opened.segment_id,
-            sealed_at=log.clock.now(),
-            traceparent="",
-            slices=encode_slices(theirs, np.array([0])),
-        )
+        await log.append(other, opened, event("a"))
     sealed = await ours
     assert verdicts(sealed) == [["CONFLICT", "ACCEPTED"]]
     assert sealed.number == 2

@@ -82,7 +82,7 @@ async def freeze_one(
 ) -> bool:
     """Freeze one draft; tell whether that was done."""
     priced = Priced(invoice_id, closed, adjusted, trace_id="")
-    return bool(await finalizing.freeze(engine, tenant, [priced]))
+    return bool(await finalizing.freeze(engine, tenant, [priced], now=NOW))
 
 
 async def complete_one(

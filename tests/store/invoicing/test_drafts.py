@@ -141,6 +141,7 @@ async def test_a_refresh_that_was_overtaken_changes_nothing(
             conn,
             tenant,
             [ChangedUsage(period.period_id, "c1", "USD", late_version=1, closed=False)],
+            now=NOW,
         )
     assert not await drafting.refresh_draft(engine, tenant, draft, [period])
     assert (await newest(engine, tenant)).lines == ()

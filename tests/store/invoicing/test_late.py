@@ -26,7 +26,7 @@ async def late(
     """Take the fact that a closed period's usage changed."""
     changed = ChangedUsage(UUID(int=period), "c1", currency, late_version=version, closed=True)
     async with begin(engine, tenant) as conn:
-        await drafting.note_changed_usage(conn, tenant, [changed])
+        await drafting.note_changed_usage(conn, tenant, [changed], now=NOW)
 
 
 async def claimed(
@@ -48,12 +48,12 @@ async def test_the_next_invoice_takes_the_adjustment(engine: AsyncEngine, tenant
     await late(engine, tenant, 1, version=1)
     claim, closed = await claimed(engine, tenant, 2, day=30)
     assert sequences(claim) == [(1, 1)]
-    difference = rated([amount_fee(-40)], period=1, sequence=1, late_version=1)
+    difference = rated([amount_fee(40)], period=1, sequence=1, late_version=1)
     await freeze_one(
         engine, tenant, claim.invoice.invoice_id, closed=[closed], adjusted=[difference]
     )
     invoice = await newest(engine, tenant)
-    assert invoice.subtotal_minor == 60
+    assert invoice.subtotal_minor == 140
     assert [line.adjustment_sequence for line in invoice.lines] == [0, 1]
     claim, _ = await claimed(engine, tenant, 3, day=60)
     assert sequences(claim) == []

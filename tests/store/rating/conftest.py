@@ -185,6 +185,7 @@ class World:
         zone: str = "UTC",
         default: bool = False,
         delay_s: int = 600,
+        historical: str | None = None,
         backfill: bool = True,
         tenant: Tenant = TENANT,
     ) -> UUID:
@@ -198,6 +199,7 @@ class World:
             time_zone=zone,
             default_for_usage=default,
             collection_delay_s=delay_s,
+            historical_usage=None if historical is None else Decimal(historical),
             backfill=backfill,
         )
         answer = await subscriptions.create_subscription(

@@ -67,8 +67,10 @@ async def test_a_fold_goes_by_the_catalog_as_it_is_when_it_is_written(world: Wor
 
 
 async def test_a_terminated_subscription_takes_no_more_events(world: World) -> None:
-    await world.subscribe("acme", end=instant("2024-01-10 12:00"))
-    await world.fold(an_event("acme", instant("2024-01-10 11:59")), an_event("acme", NOON))
+    await world.subscribe("acme", end=instant("2024-01-11 12:00"))  # As that day begins.
+    await world.fold(
+        an_event("acme", instant("2024-01-10 23:59")), an_event("acme", instant("2024-01-11"))
+    )
     assert await counts(world) == [("2024-01-10", 1)]
 
 

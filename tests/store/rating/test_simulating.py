@@ -167,7 +167,7 @@ async def test_a_base_fee_of_the_period_is_part_of_what_it_costs_before(world: W
     assert amounts(answers) == {"a": (1001, 100), "b": (2000, 100)}
 
 
-async def test_a_base_fee_that_was_due_before_an_early_end_is_tried_on_the_same_days(
+async def test_a_base_fee_that_was_due_is_tried_on_the_days_that_an_early_end_leaves(
     world: World,
 ) -> None:
     charges = [a_charge("calls", "0.01")]
@@ -179,7 +179,7 @@ async def test_a_base_fee_that_was_due_before_an_early_end_is_tried_on_the_same_
         world.app, TENANT, a_request(), subscription_id="a", end=early, now=JANUARY
     )
     answers = await simulate(world, candidate(base="62"))
-    assert amounts(answers) == {"a": (3100, 6200)}
+    assert amounts(answers) == {"a": (1100, 2200)}
 
 
 async def test_a_meter_whose_events_were_not_attributed_is_named(world: World) -> None:

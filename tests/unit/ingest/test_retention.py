@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 
-import numpy as np
 import pytest
 
+from libs.planes import from_planes
+from services.ingest.domain.columns import INT64
 from services.ingest.domain.event import LoggedEvent
 from services.ingest.domain.identity import event_key
 from services.ingest.domain.retention import (
@@ -106,4 +107,4 @@ def test_the_identities_to_prune_are_those_that_sealing_stored() -> None:
     assert found == sorted((TENANT, key) for key in stored)
     assert (TENANT, event_key("s", "b", SECRET)) in found
     assert find_identities_below(columns, JANUARY - DAY, SECRET) == []
-    assert np.frombuffer(columns.times, "<i8").min() == NOW - SECOND
+    assert from_planes(columns.times, INT64).min() == NOW - SECOND

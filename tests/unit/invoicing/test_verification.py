@@ -12,8 +12,9 @@ import pytest
 
 from libs.difference import Difference
 from services.invoicing.domain.content_hash import content_hash
-from services.invoicing.domain.invoice import Content, Credit, Status, compose
+from services.invoicing.domain.invoice import Content, Credit, Status, compose, with_notes
 from services.invoicing.domain.line import Line
+from services.invoicing.domain.note_use import NoteApplication
 from services.invoicing.domain.verification import (
     FrozenInvoice,
     credit_differences,
@@ -28,14 +29,17 @@ BILLED = [
     rated([USAGE], period=2),
     rated([ADJUSTED], period=3, sequence=1),
 ]
-GRANT, WALLET = UUID(int=50), UUID(int=51)
+GRANT, WALLET, NOTE = UUID(int=50), UUID(int=51), UUID(int=52)
 
 Change = Callable[[FrozenInvoice], FrozenInvoice]
 
 
 def frozen() -> FrozenInvoice:
-    """The invoice of what is BILLED, with a credit of a dollar on its first line."""
-    content = compose(INVOICE_ID, BILLED, [GST])
+    """The invoice of what is BILLED, with a credit of a dollar on its first line.
+
+    A credit note paid two dollars.
+    """
+    content = with_notes(compose(INVOICE_ID, BILLED, [GST]), [NoteApplication(NOTE, 200)])
     periods = [one.period_id for one in BILLED if not one.sequence]
     first, *others = content.lines
     credit = Credit(first.line_id, WALLET, GRANT, 100, False)
@@ -49,11 +53,13 @@ def frozen() -> FrozenInvoice:
         sequences=(7, 3),
         subtotal_minor=content.subtotal_minor,
         tax_minor=content.tax_minor,
+        credit_notes_minor=200,
         credits_minor=100,
-        total_minor=content.gross_minor - 100,
+        total_minor=content.gross_minor - 300,
         content_hash=hash_of(content, periods),
         lines=(replace(first, credits_minor=100), *others),
         taxes=content.taxes,
+        notes=content.notes,
         credits=(credit,),
         closed=tuple(periods),
         adjusted=((UUID(int=3), 1),),
@@ -90,6 +96,14 @@ CHANGES: dict[str, tuple[Change, set[tuple[str, str]]]] = {
     "credit of a line": (
         of_first_line(lambda line: replace(line, credits_minor=0)),
         {("line", "credits_minor")},
+    ),
+    "what notes paid of a line": (
+        of_first_line(lambda line: replace(line, credit_notes_minor=0)),
+        {("line", "credit_notes_minor")},
+    ),
+    "what notes paid": (
+        lambda invoice: replace(invoice, notes=()),
+        {("invoice", "credit_notes_minor"), ("invoice", "content_hash")},
     ),
     "subscription": (
         of_first_line(lambda line: replace(line, subscription_id="another")),

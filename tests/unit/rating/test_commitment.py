@@ -45,7 +45,7 @@ def a_fee(kind: FeeKind, minor: int) -> Fee:
 
 
 def lacking(days: DayPeriod, *fees: Fee, besides: Besides) -> Fee | None:
-    commitment = Commitment(D(1000), days, APRIL, besides)
+    commitment = Commitment(D(1000), days.days, APRIL, besides)
     return commitment_fee(commitment, fees, name="Pro", currency="USD")
 
 
@@ -56,7 +56,7 @@ def test_what_base_fee_usage_and_fixed_charges_lack_is_a_fee() -> None:
     assert fee is not None
     assert (fee.key, fee.amount_minor) == (FeeKey(FeeKind.COMMITMENT, "", ""), 398_00)
     assert [(row.label, row.amount) for row in fee.rows] == [
-        *(("proration", 500), ("base_fee", -50), ("used", -37), ("fixed_fees", -15)),
+        *(("proration", D(500)), ("base_fee", D(-50)), ("used", D(-37)), ("fixed_fees", D(-15))),
     ]
     assert fee.exact_amount == amount_of(fee.rows) == 398
 

@@ -70,6 +70,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: no such hold."""
     ERROR_REASON_FIXED_CHARGE_NOT_FOUND: _ErrorReason.ValueType  # 120
     """NOT_FOUND: the plan version has no such fixed charge."""
+    ERROR_REASON_FEATURE_NOT_FOUND: _ErrorReason.ValueType  # 230
+    """NOT_FOUND: no such feature."""
+    ERROR_REASON_ALERT_NOT_FOUND: _ErrorReason.ValueType  # 231
+    """NOT_FOUND: no such alert."""
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 60
     """ALREADY_EXISTS: the request id came before with other content."""
     ERROR_REASON_METER_CODE_TAKEN: _ErrorReason.ValueType  # 61
@@ -82,6 +86,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ALREADY_EXISTS: another tax has the code."""
     ERROR_REASON_INVOICE_CONTENT_CHANGED: _ErrorReason.ValueType  # 65
     """ALREADY_EXISTS: the invoice came before with other content."""
+    ERROR_REASON_FEATURE_CODE_TAKEN: _ErrorReason.ValueType  # 232
+    """ALREADY_EXISTS: another feature has the code."""
+    ERROR_REASON_ALERT_CODE_TAKEN: _ErrorReason.ValueType  # 233
+    """ALREADY_EXISTS: another alert of the subscription has the code."""
     ERROR_REASON_INSUFFICIENT_BALANCE: _ErrorReason.ValueType  # 80
     """FAILED_PRECONDITION: the wallet cannot cover it; metadata: available_minor, asked_minor."""
     ERROR_REASON_SUBSCRIPTION_TERMINATED: _ErrorReason.ValueType  # 81
@@ -124,6 +132,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the meter is archived; metadata: meter_code."""
     ERROR_REASON_PLAN_ARCHIVED: _ErrorReason.ValueType  # 132
     """FAILED_PRECONDITION: the plan is archived."""
+    ERROR_REASON_FEATURE_ARCHIVED: _ErrorReason.ValueType  # 234
+    """FAILED_PRECONDITION: the feature is archived; metadata: feature_code."""
+    ERROR_REASON_METER_NOT_COUNTED: _ErrorReason.ValueType  # 235
+    """FAILED_PRECONDITION: the plan version charges nothing of the meter's event type, or not the
+    meter, so its usage is not counted or has no price; metadata: meter_code.
+    """
+    ERROR_REASON_TOO_MANY_ALERTS: _ErrorReason.ValueType  # 236
+    """FAILED_PRECONDITION: the subscription has as many alerts as it may; metadata: limit."""
     ERROR_REASON_LOG_TRIMMED: _ErrorReason.ValueType  # 140
     """FAILED_PRECONDITION: some of what is asked for is no longer in the log; metadata: time_max, up
     to when such events happened, or trimmed_number and after_number of slices.
@@ -132,12 +148,28 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the event happened so long ago that it cannot be corrected any more."""
     ERROR_REASON_LINE_NOT_FOUND: _ErrorReason.ValueType  # 133
     """NOT_FOUND: the invoice has no such line."""
+    ERROR_REASON_CREDIT_NOTE_NOT_FOUND: _ErrorReason.ValueType  # 170
+    """The tenant has no such credit note."""
+    ERROR_REASON_CREDIT_EXCEEDS_LINE: _ErrorReason.ValueType  # 171
+    """A line has less left than is to be given back of it."""
+    ERROR_REASON_CREDIT_EXCEEDS_INVOICE: _ErrorReason.ValueType  # 172
+    """An invoice has less left than is to be given back of its lines together."""
+    ERROR_REASON_CREDIT_NOTE_USED: _ErrorReason.ValueType  # 173
+    """Some of the credit note has paid an invoice."""
+    ERROR_REASON_INVOICE_NOT_FINALIZED: _ErrorReason.ValueType  # 174
+    """The invoice is a draft still, or was skipped: only numbered ones are credited."""
     ERROR_REASON_INSTANT_FEE_NOT_FOUND: _ErrorReason.ValueType  # 123
     """NOT_FOUND: no such instant fee."""
     ERROR_REASON_INSTANT_FEE_INVOICED: _ErrorReason.ValueType  # 121
     """FAILED_PRECONDITION: the instant fee is billed by invoices, it is not paid by itself."""
+    ERROR_REASON_THRESHOLD_CROSSING_NOT_FOUND: _ErrorReason.ValueType  # 195
+    """NOT_FOUND: no such crossing of usage thresholds."""
     ERROR_REASON_INSTANT_FEE_PAID: _ErrorReason.ValueType  # 122
     """FAILED_PRECONDITION: the instant fee was paid."""
+    ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 180
+    """ABORTED: what the caller went by has changed; metadata: etag, the present one."""
+    ERROR_REASON_SUBSCRIPTION_PAUSED: _ErrorReason.ValueType  # 181
+    """FAILED_PRECONDITION: the subscription is paused."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 100
     """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
     ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 104
@@ -212,6 +244,10 @@ ERROR_REASON_HOLD_NOT_FOUND: ErrorReason.ValueType  # 50
 """NOT_FOUND: no such hold."""
 ERROR_REASON_FIXED_CHARGE_NOT_FOUND: ErrorReason.ValueType  # 120
 """NOT_FOUND: the plan version has no such fixed charge."""
+ERROR_REASON_FEATURE_NOT_FOUND: ErrorReason.ValueType  # 230
+"""NOT_FOUND: no such feature."""
+ERROR_REASON_ALERT_NOT_FOUND: ErrorReason.ValueType  # 231
+"""NOT_FOUND: no such alert."""
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 60
 """ALREADY_EXISTS: the request id came before with other content."""
 ERROR_REASON_METER_CODE_TAKEN: ErrorReason.ValueType  # 61
@@ -224,6 +260,10 @@ ERROR_REASON_TAX_CODE_TAKEN: ErrorReason.ValueType  # 64
 """ALREADY_EXISTS: another tax has the code."""
 ERROR_REASON_INVOICE_CONTENT_CHANGED: ErrorReason.ValueType  # 65
 """ALREADY_EXISTS: the invoice came before with other content."""
+ERROR_REASON_FEATURE_CODE_TAKEN: ErrorReason.ValueType  # 232
+"""ALREADY_EXISTS: another feature has the code."""
+ERROR_REASON_ALERT_CODE_TAKEN: ErrorReason.ValueType  # 233
+"""ALREADY_EXISTS: another alert of the subscription has the code."""
 ERROR_REASON_INSUFFICIENT_BALANCE: ErrorReason.ValueType  # 80
 """FAILED_PRECONDITION: the wallet cannot cover it; metadata: available_minor, asked_minor."""
 ERROR_REASON_SUBSCRIPTION_TERMINATED: ErrorReason.ValueType  # 81
@@ -266,6 +306,14 @@ ERROR_REASON_METER_ARCHIVED: ErrorReason.ValueType  # 131
 """FAILED_PRECONDITION: the meter is archived; metadata: meter_code."""
 ERROR_REASON_PLAN_ARCHIVED: ErrorReason.ValueType  # 132
 """FAILED_PRECONDITION: the plan is archived."""
+ERROR_REASON_FEATURE_ARCHIVED: ErrorReason.ValueType  # 234
+"""FAILED_PRECONDITION: the feature is archived; metadata: feature_code."""
+ERROR_REASON_METER_NOT_COUNTED: ErrorReason.ValueType  # 235
+"""FAILED_PRECONDITION: the plan version charges nothing of the meter's event type, or not the
+meter, so its usage is not counted or has no price; metadata: meter_code.
+"""
+ERROR_REASON_TOO_MANY_ALERTS: ErrorReason.ValueType  # 236
+"""FAILED_PRECONDITION: the subscription has as many alerts as it may; metadata: limit."""
 ERROR_REASON_LOG_TRIMMED: ErrorReason.ValueType  # 140
 """FAILED_PRECONDITION: some of what is asked for is no longer in the log; metadata: time_max, up
 to when such events happened, or trimmed_number and after_number of slices.
@@ -274,12 +322,28 @@ ERROR_REASON_EVENT_TOO_OLD: ErrorReason.ValueType  # 141
 """FAILED_PRECONDITION: the event happened so long ago that it cannot be corrected any more."""
 ERROR_REASON_LINE_NOT_FOUND: ErrorReason.ValueType  # 133
 """NOT_FOUND: the invoice has no such line."""
+ERROR_REASON_CREDIT_NOTE_NOT_FOUND: ErrorReason.ValueType  # 170
+"""The tenant has no such credit note."""
+ERROR_REASON_CREDIT_EXCEEDS_LINE: ErrorReason.ValueType  # 171
+"""A line has less left than is to be given back of it."""
+ERROR_REASON_CREDIT_EXCEEDS_INVOICE: ErrorReason.ValueType  # 172
+"""An invoice has less left than is to be given back of its lines together."""
+ERROR_REASON_CREDIT_NOTE_USED: ErrorReason.ValueType  # 173
+"""Some of the credit note has paid an invoice."""
+ERROR_REASON_INVOICE_NOT_FINALIZED: ErrorReason.ValueType  # 174
+"""The invoice is a draft still, or was skipped: only numbered ones are credited."""
 ERROR_REASON_INSTANT_FEE_NOT_FOUND: ErrorReason.ValueType  # 123
 """NOT_FOUND: no such instant fee."""
 ERROR_REASON_INSTANT_FEE_INVOICED: ErrorReason.ValueType  # 121
 """FAILED_PRECONDITION: the instant fee is billed by invoices, it is not paid by itself."""
+ERROR_REASON_THRESHOLD_CROSSING_NOT_FOUND: ErrorReason.ValueType  # 195
+"""NOT_FOUND: no such crossing of usage thresholds."""
 ERROR_REASON_INSTANT_FEE_PAID: ErrorReason.ValueType  # 122
 """FAILED_PRECONDITION: the instant fee was paid."""
+ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 180
+"""ABORTED: what the caller went by has changed; metadata: etag, the present one."""
+ERROR_REASON_SUBSCRIPTION_PAUSED: ErrorReason.ValueType  # 181
+"""FAILED_PRECONDITION: the subscription is paused."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 100
 """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
 ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 104

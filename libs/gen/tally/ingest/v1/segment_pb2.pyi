@@ -76,7 +76,8 @@ Global___Slice: _TypeAlias = Slice  # noqa: Y015
 
 @_typing.final
 class SliceContent(_message.Message):
-    """Events as columns. Numbers are packed little-endian, one value an event unless said otherwise.
+    """Events as columns. Numbers are packed little-endian and in planes: the first byte of each number
+    of a column, then the second byte of each, and so on. One value an event unless said otherwise.
     Strings are named by their place in `strings`, whose first one is always "".
     """
 
@@ -99,6 +100,8 @@ class SliceContent(_message.Message):
     RECEIVED_TIMES_FIELD_NUMBER: _builtins.int
     PROPERTIES_FIELD_NUMBER: _builtins.int
     CORRECTIONS_FIELD_NUMBER: _builtins.int
+    UUIDS_FIELD_NUMBER: _builtins.int
+    ID_ROWS_FIELD_NUMBER: _builtins.int
     format: _builtins.int
     """How to read this message: 1."""
     event_count: _builtins.int
@@ -125,13 +128,19 @@ class SliceContent(_message.Message):
     """uint8: 1 where the client gave a time."""
     received_times: _builtins.bytes
     """int64: time of receipt, microseconds since 1970 in UTC."""
+    uuids: _builtins.bytes
+    """Ids that are UUIDs with lower-case digits: the 16 bytes of each (RFC 9562), in planes as numbers
+    are. One for each event that has none in `ids`.
+    """
+    id_rows: _builtins.bytes
+    """int32: rows (0 to event_count - 1, ascending) whose ids are in `ids`; empty if all are, or none."""
     @_builtins.property
     def strings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Each string once."""
 
     @_builtins.property
     def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Ids, one an event."""
+        """Ids that are not in `uuids`, one for each of `id_rows`."""
 
     @_builtins.property
     def properties(self) -> _containers.RepeatedCompositeFieldContainer[Global___PropertyColumn]:
@@ -161,10 +170,12 @@ class SliceContent(_message.Message):
         received_times: _builtins.bytes = ...,
         properties: _abc.Iterable[Global___PropertyColumn] | None = ...,
         corrections: _abc.Iterable[Global___Correction] | None = ...,
+        uuids: _builtins.bytes = ...,
+        id_rows: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amounts", b"amounts", "corrections", b"corrections", "customer_ids", b"customer_ids", "event_count", b"event_count", "format", b"format", "hold_ids", b"hold_ids", "ids", b"ids", "indexes", b"indexes", "properties", b"properties", "received_times", b"received_times", "sources", b"sources", "strings", b"strings", "subscription_ids", b"subscription_ids", "tenants", b"tenants", "times", b"times", "times_given", b"times_given", "types", b"types"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amounts", b"amounts", "corrections", b"corrections", "customer_ids", b"customer_ids", "event_count", b"event_count", "format", b"format", "hold_ids", b"hold_ids", "id_rows", b"id_rows", "ids", b"ids", "indexes", b"indexes", "properties", b"properties", "received_times", b"received_times", "sources", b"sources", "strings", b"strings", "subscription_ids", b"subscription_ids", "tenants", b"tenants", "times", b"times", "times_given", b"times_given", "types", b"types", "uuids", b"uuids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -257,7 +268,9 @@ class PropertyColumn(_message.Message):
     name: _builtins.str
     """The property's key."""
     rows: _builtins.bytes
-    """int32: rows (0 to event_count - 1, ascending) that have a value in this column."""
+    """int32: rows (0 to event_count - 1, ascending) that have a value in this column; empty if all
+    have one.
+    """
     texts: _builtins.bytes
     """uint32 into strings."""
     large_decimals: _builtins.bytes

@@ -22,18 +22,23 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from tally.invoicing.v1 import credit_note_service_pb2 as tally_dot_invoicing_dot_v1_dot_credit__note__service__pb2
 from tally.invoicing.v1 import invoice_service_pb2 as tally_dot_invoicing_dot_v1_dot_invoice__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftally/invoicing/v1/events.proto\x12\x12tally.invoicing.v1\x1a(tally/invoicing/v1/invoice_service.proto\">\n\x0eInvoiceDrafted\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"@\n\x10InvoiceFinalized\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoiceb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftally/invoicing/v1/events.proto\x12\x12tally.invoicing.v1\x1a,tally/invoicing/v1/credit_note_service.proto\x1a(tally/invoicing/v1/invoice_service.proto\">\n\x0eInvoiceDrafted\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"@\n\x10InvoiceFinalized\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"G\n\x10\x43reditNoteIssued\x12\x33\n\x0b\x63redit_note\x18\x01 \x01(\x0b\x32\x1e.tally.invoicing.v1.CreditNote\"G\n\x10\x43reditNoteVoided\x12\x33\n\x0b\x63redit_note\x18\x01 \x01(\x0b\x32\x1e.tally.invoicing.v1.CreditNoteb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tally.invoicing.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_INVOICEDRAFTED']._serialized_start=97
-  _globals['_INVOICEDRAFTED']._serialized_end=159
-  _globals['_INVOICEFINALIZED']._serialized_start=161
-  _globals['_INVOICEFINALIZED']._serialized_end=225
+  _globals['_INVOICEDRAFTED']._serialized_start=143
+  _globals['_INVOICEDRAFTED']._serialized_end=205
+  _globals['_INVOICEFINALIZED']._serialized_start=207
+  _globals['_INVOICEFINALIZED']._serialized_end=271
+  _globals['_CREDITNOTEISSUED']._serialized_start=273
+  _globals['_CREDITNOTEISSUED']._serialized_end=344
+  _globals['_CREDITNOTEVOIDED']._serialized_start=346
+  _globals['_CREDITNOTEVOIDED']._serialized_end=417
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ isort:skip_file
 
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from tally.invoicing.v1 import credit_note_service_pb2 as _credit_note_service_pb2
 from tally.invoicing.v1 import invoice_service_pb2 as _invoice_service_pb2
 import builtins as _builtins
 import sys
@@ -64,3 +65,51 @@ class InvoiceFinalized(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InvoiceFinalized: _TypeAlias = InvoiceFinalized  # noqa: Y015
+
+@_typing.final
+class CreditNoteIssued(_message.Message):
+    """A credit note was numbered: by hand, or for an adjustment below zero."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREDIT_NOTE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def credit_note(self) -> _credit_note_service_pb2.CreditNote:
+        """With its items."""
+
+    def __init__(
+        self,
+        *,
+        credit_note: _credit_note_service_pb2.CreditNote | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["credit_note", b"credit_note"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit_note", b"credit_note"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreditNoteIssued: _TypeAlias = CreditNoteIssued  # noqa: Y015
+
+@_typing.final
+class CreditNoteVoided(_message.Message):
+    """A credit note was voided before it paid anything."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREDIT_NOTE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def credit_note(self) -> _credit_note_service_pb2.CreditNote:
+        """With its items."""
+
+    def __init__(
+        self,
+        *,
+        credit_note: _credit_note_service_pb2.CreditNote | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["credit_note", b"credit_note"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit_note", b"credit_note"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreditNoteVoided: _TypeAlias = CreditNoteVoided  # noqa: Y015

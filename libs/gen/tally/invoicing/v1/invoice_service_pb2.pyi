@@ -120,7 +120,7 @@ Global___LineKind: _TypeAlias = LineKind  # noqa: Y015
 
 @_typing.final
 class Invoice(_message.Message):
-    """The document. total = subtotal + tax − credits, never below zero."""
+    """The document. total = subtotal + tax − credit notes − credits, never below zero."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -144,6 +144,8 @@ class Invoice(_message.Message):
     TRACE_ID_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     TIME_ZONE_FIELD_NUMBER: _builtins.int
+    CREDIT_NOTES_MINOR_FIELD_NUMBER: _builtins.int
+    CREDIT_NOTES_FIELD_NUMBER: _builtins.int
     invoice_id: _builtins.str
     """UUID."""
     number: _builtins.str
@@ -170,6 +172,8 @@ class Invoice(_message.Message):
     """The trace that finalized it: 32 hex digits."""
     time_zone: _builtins.str
     """IANA name of the customer's zone when it was created."""
+    credit_notes_minor: _builtins.int
+    """Paid by credit notes on earlier invoices, as a positive number."""
     @_builtins.property
     def issue_date(self) -> _period_pb2.CivilDate:
         """The day it is dated, in the customer's zone."""
@@ -198,6 +202,10 @@ class Invoice(_message.Message):
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
 
+    @_builtins.property
+    def credit_notes(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppliedCreditNote]:
+        """The credit notes that paid it, in their order; left out in lists."""
+
     def __init__(
         self,
         *,
@@ -221,14 +229,46 @@ class Invoice(_message.Message):
         trace_id: _builtins.str = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         time_zone: _builtins.str = ...,
+        credit_notes_minor: _builtins.int = ...,
+        credit_notes: _abc.Iterable[Global___AppliedCreditNote] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "due_date", b"due_date", "finalized_at", b"finalized_at", "issue_date", b"issue_date", "period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "credits_minor", b"credits_minor", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "due_date", b"due_date", "finalized_at", b"finalized_at", "invoice_id", b"invoice_id", "issue_date", b"issue_date", "kind", b"kind", "lines", b"lines", "number", b"number", "period", b"period", "status", b"status", "subtotal_minor", b"subtotal_minor", "tax_minor", b"tax_minor", "taxes", b"taxes", "time_zone", b"time_zone", "total_minor", b"total_minor", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "credit_notes", b"credit_notes", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "due_date", b"due_date", "finalized_at", b"finalized_at", "invoice_id", b"invoice_id", "issue_date", b"issue_date", "kind", b"kind", "lines", b"lines", "number", b"number", "period", b"period", "status", b"status", "subtotal_minor", b"subtotal_minor", "tax_minor", b"tax_minor", "taxes", b"taxes", "time_zone", b"time_zone", "total_minor", b"total_minor", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Invoice: _TypeAlias = Invoice  # noqa: Y015
+
+@_typing.final
+class AppliedCreditNote(_message.Message):
+    """A credit note that paid some of an invoice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREDIT_NOTE_ID_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
+    credit_note_id: _builtins.str
+    """UUID."""
+    number: _builtins.str
+    """Its number."""
+    amount_minor: _builtins.int
+    """How much it paid."""
+    def __init__(
+        self,
+        *,
+        credit_note_id: _builtins.str = ...,
+        number: _builtins.str = ...,
+        amount_minor: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "credit_note_id", b"credit_note_id", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppliedCreditNote: _TypeAlias = AppliedCreditNote  # noqa: Y015
 
 @_typing.final
 class InvoiceLine(_message.Message):
@@ -259,6 +299,7 @@ class InvoiceLine(_message.Message):
     DAYS_FIELD_NUMBER: _builtins.int
     GROUP_VALUES_FIELD_NUMBER: _builtins.int
     FOLDED_LINES_FIELD_NUMBER: _builtins.int
+    CREDIT_NOTES_MINOR_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """UUID."""
     kind: Global___LineKind.ValueType
@@ -301,6 +342,8 @@ class InvoiceLine(_message.Message):
     one line for the others: it has the sums of their units, events, exact and rounded amounts,
     tax shares and credits, and no breakdown.
     """
+    credit_notes_minor: _builtins.int
+    """The line's share of what credit notes paid; shares add up to credit_notes_minor of the invoice."""
     @_builtins.property
     def period(self) -> _period_pb2.Period:
         """The instants that the line bills; in an adjustment, those of the original period."""
@@ -343,10 +386,11 @@ class InvoiceLine(_message.Message):
         days: _period_pb2.DayPeriod | None = ...,
         group_values: _abc.Iterable[Global___LineGroupValue] | None = ...,
         folded_lines: _builtins.int = ...,
+        credit_notes_minor: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjustment_sequence", b"adjustment_sequence", "amount_minor", b"amount_minor", "breakdown", b"breakdown", "charge_code", b"charge_code", "credits_minor", b"credits_minor", "days", b"days", "description", b"description", "event_count", b"event_count", "exact_amount", b"exact_amount", "filter_code", b"filter_code", "folded_lines", b"folded_lines", "group_values", b"group_values", "kind", b"kind", "line_id", b"line_id", "meter_code", b"meter_code", "period", b"period", "period_id", b"period_id", "plan_code", b"plan_code", "plan_version", b"plan_version", "subscription_id", b"subscription_id", "tax_share_minor", b"tax_share_minor", "trace_id", b"trace_id", "units", b"units"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjustment_sequence", b"adjustment_sequence", "amount_minor", b"amount_minor", "breakdown", b"breakdown", "charge_code", b"charge_code", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "days", b"days", "description", b"description", "event_count", b"event_count", "exact_amount", b"exact_amount", "filter_code", b"filter_code", "folded_lines", b"folded_lines", "group_values", b"group_values", "kind", b"kind", "line_id", b"line_id", "meter_code", b"meter_code", "period", b"period", "period_id", b"period_id", "plan_code", b"plan_code", "plan_version", b"plan_version", "subscription_id", b"subscription_id", "tax_share_minor", b"tax_share_minor", "trace_id", b"trace_id", "units", b"units"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

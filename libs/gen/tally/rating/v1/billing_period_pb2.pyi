@@ -33,7 +33,7 @@ class _PeriodKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PeriodKind
     PERIOD_KIND_BASE: _PeriodKind.ValueType  # 1
     """The base fee."""
     PERIOD_KIND_USAGE: _PeriodKind.ValueType  # 2
-    """Usage, and fixed charges in arrears. A plan with fixed charges in advance alone has it, too: it
+    """Usage, fixed charges in arrears, and what a minimum commitment lacks. A plan with fixed charges in advance alone has it, too: it
     bills nothing, and brings the invoice on which units raised in the last period are.
     """
     PERIOD_KIND_INSTANT: _PeriodKind.ValueType  # 3
@@ -49,7 +49,7 @@ PERIOD_KIND_UNSPECIFIED: PeriodKind.ValueType  # 0
 PERIOD_KIND_BASE: PeriodKind.ValueType  # 1
 """The base fee."""
 PERIOD_KIND_USAGE: PeriodKind.ValueType  # 2
-"""Usage, and fixed charges in arrears. A plan with fixed charges in advance alone has it, too: it
+"""Usage, fixed charges in arrears, and what a minimum commitment lacks. A plan with fixed charges in advance alone has it, too: it
 bills nothing, and brings the invoice on which units raised in the last period are.
 """
 PERIOD_KIND_INSTANT: PeriodKind.ValueType  # 3
@@ -72,6 +72,8 @@ class _PeriodStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PeriodSt
     """It was announced to be billed."""
     PERIOD_STATUS_CLOSED: _PeriodStatus.ValueType  # 3
     """Its fees are frozen."""
+    PERIOD_STATUS_SKIPPED: _PeriodStatus.ValueType  # 4
+    """It is never billed: its subscription was terminated without a final invoice."""
 
 class PeriodStatus(_PeriodStatus, metaclass=_PeriodStatusEnumTypeWrapper):
     """Where a billing period stands."""
@@ -84,6 +86,8 @@ PERIOD_STATUS_DUE: PeriodStatus.ValueType  # 2
 """It was announced to be billed."""
 PERIOD_STATUS_CLOSED: PeriodStatus.ValueType  # 3
 """Its fees are frozen."""
+PERIOD_STATUS_SKIPPED: PeriodStatus.ValueType  # 4
+"""It is never billed: its subscription was terminated without a final invoice."""
 Global___PeriodStatus: _TypeAlias = PeriodStatus  # noqa: Y015
 
 class _FeeKind:
@@ -167,7 +171,9 @@ class BillingPeriod(_message.Message):
     status: Global___PeriodStatus.ValueType
     """Where it stands."""
     late_version: _builtins.int
-    """How often usage arrived, or units of fixed charges changed, after it was announced as due."""
+    """How often usage arrived, units of fixed charges changed, or the subscription changed what it
+    bills, after it was announced as due.
+    """
     @_builtins.property
     def fee_days(self) -> _period_pb2.DayPeriod:
         """The whole local days that fees count."""

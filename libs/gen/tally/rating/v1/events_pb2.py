@@ -23,25 +23,35 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from tally.common.v1 import money_pb2 as tally_dot_common_dot_v1_dot_money__pb2
+from tally.common.v1 import period_pb2 as tally_dot_common_dot_v1_dot_period__pb2
+from tally.rating.v1 import alert_service_pb2 as tally_dot_rating_dot_v1_dot_alert__service__pb2
 from tally.rating.v1 import billing_period_pb2 as tally_dot_rating_dot_v1_dot_billing__period__pb2
 from tally.rating.v1 import subscription_service_pb2 as tally_dot_rating_dot_v1_dot_subscription__service__pb2
+from tally.rating.v1 import threshold_pb2 as tally_dot_rating_dot_v1_dot_threshold__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctally/rating/v1/events.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$tally/rating/v1/billing_period.proto\x1a*tally/rating/v1/subscription_service.proto\"L\n\x15SubscriptionActivated\x12\x33\n\x0csubscription\x18\x01 \x01(\x0b\x32\x1d.tally.rating.v1.Subscription\"M\n\x16SubscriptionTerminated\x12\x33\n\x0csubscription\x18\x01 \x01(\x0b\x32\x1d.tally.rating.v1.Subscription\"\xae\x01\n\x10\x42illingPeriodDue\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x15\n\rcurrency_code\x18\x02 \x01(\t\x12*\n\x06\x64ue_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttime_zone\x18\x04 \x01(\t\x12/\n\x07periods\x18\x05 \x03(\x0b\x32\x1e.tally.rating.v1.BillingPeriod\"y\n\x12PeriodUsageChanged\x12\x11\n\tperiod_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x15\n\rcurrency_code\x18\x03 \x01(\t\x12\x14\n\x0clate_version\x18\x04 \x01(\x03\x12\x0e\n\x06\x63losed\x18\x05 \x01(\x08\"\xee\x01\n\x10InstantFeesRated\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x11\n\tperiod_id\x18\x03 \x01(\t\x12\x13\n\x0b\x63harge_code\x18\x04 \x01(\t\x12\r\n\x05shard\x18\x05 \x01(\x05\x12\x0e\n\x06number\x18\x06 \x01(\x03\x12\x15\n\rcurrency_code\x18\x07 \x01(\t\x12\x11\n\tfee_count\x18\x08 \x01(\x05\x12\x14\n\x0c\x65xact_amount\x18\t \x01(\t\x12\x14\n\x0cnot_invoiced\x18\n \x01(\x08\x12\x0f\n\x07renewal\x18\x0b \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctally/rating/v1/events.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1ctally/common/v1/period.proto\x1a#tally/rating/v1/alert_service.proto\x1a$tally/rating/v1/billing_period.proto\x1a*tally/rating/v1/subscription_service.proto\x1a\x1ftally/rating/v1/threshold.proto\"L\n\x15SubscriptionActivated\x12\x33\n\x0csubscription\x18\x01 \x01(\x0b\x32\x1d.tally.rating.v1.Subscription\"J\n\x13SubscriptionChanged\x12\x33\n\x0csubscription\x18\x01 \x01(\x0b\x32\x1d.tally.rating.v1.Subscription\"M\n\x16SubscriptionTerminated\x12\x33\n\x0csubscription\x18\x01 \x01(\x0b\x32\x1d.tally.rating.v1.Subscription\"\xae\x01\n\x10\x42illingPeriodDue\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x15\n\rcurrency_code\x18\x02 \x01(\t\x12*\n\x06\x64ue_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttime_zone\x18\x04 \x01(\t\x12/\n\x07periods\x18\x05 \x03(\x0b\x32\x1e.tally.rating.v1.BillingPeriod\"y\n\x12PeriodUsageChanged\x12\x11\n\tperiod_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x15\n\rcurrency_code\x18\x03 \x01(\t\x12\x14\n\x0clate_version\x18\x04 \x01(\x03\x12\x0e\n\x06\x63losed\x18\x05 \x01(\x08\"\xee\x01\n\x10InstantFeesRated\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x11\n\tperiod_id\x18\x03 \x01(\t\x12\x13\n\x0b\x63harge_code\x18\x04 \x01(\t\x12\r\n\x05shard\x18\x05 \x01(\x05\x12\x0e\n\x06number\x18\x06 \x01(\x03\x12\x15\n\rcurrency_code\x18\x07 \x01(\t\x12\x11\n\tfee_count\x18\x08 \x01(\x05\x12\x14\n\x0c\x65xact_amount\x18\t \x01(\t\x12\x14\n\x0cnot_invoiced\x18\n \x01(\x08\x12\x0f\n\x07renewal\x18\x0b \x01(\x08\"\xa4\x03\n\x0e\x41lertTriggered\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\x12\n\nalert_code\x18\x02 \x01(\t\x12\x17\n\x0fsubscription_id\x18\x03 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x04 \x01(\t\x12.\n\x07measure\x18\x05 \x01(\x0e\x32\x1d.tally.rating.v1.AlertMeasure\x12\x12\n\nmeter_code\x18\x06 \x01(\t\x12\x32\n\tdirection\x18\x07 \x01(\x0e\x32\x1f.tally.rating.v1.AlertDirection\x12\x32\n\x07\x63rossed\x18\x08 \x03(\x0b\x32!.tally.rating.v1.CrossedThreshold\x12\r\n\x05value\x18\t \x01(\t\x12\x15\n\rcurrency_code\x18\n \x01(\t\x12\x11\n\tperiod_id\x18\x0b \x01(\t\x12\'\n\x06period\x18\x0c \x01(\x0b\x32\x17.tally.common.v1.Period\x12\x30\n\x0ctriggered_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc7\x02\n\x15UsageThresholdCrossed\x12\x13\n\x0b\x63rossing_id\x18\x01 \x01(\t\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\t\x12\x18\n\x10subscription_uid\x18\x03 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x04 \x01(\t\x12\x11\n\tperiod_id\x18\x05 \x01(\t\x12\x15\n\rcurrency_code\x18\x06 \x01(\t\x12\x37\n\x07\x63rossed\x18\x07 \x03(\x0b\x32&.tally.rating.v1.CrossedUsageThreshold\x12\x16\n\x0elifetime_usage\x18\x08 \x01(\t\x12&\n\x06\x61mount\x18\t \x01(\x0b\x32\x16.tally.common.v1.Money\x12.\n\ncrossed_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tally.rating.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SUBSCRIPTIONACTIVATED']._serialized_start=164
-  _globals['_SUBSCRIPTIONACTIVATED']._serialized_end=240
-  _globals['_SUBSCRIPTIONTERMINATED']._serialized_start=242
-  _globals['_SUBSCRIPTIONTERMINATED']._serialized_end=319
-  _globals['_BILLINGPERIODDUE']._serialized_start=322
-  _globals['_BILLINGPERIODDUE']._serialized_end=496
-  _globals['_PERIODUSAGECHANGED']._serialized_start=498
-  _globals['_PERIODUSAGECHANGED']._serialized_end=619
-  _globals['_INSTANTFEESRATED']._serialized_start=622
-  _globals['_INSTANTFEESRATED']._serialized_end=860
+  _globals['_SUBSCRIPTIONACTIVATED']._serialized_start=293
+  _globals['_SUBSCRIPTIONACTIVATED']._serialized_end=369
+  _globals['_SUBSCRIPTIONCHANGED']._serialized_start=371
+  _globals['_SUBSCRIPTIONCHANGED']._serialized_end=445
+  _globals['_SUBSCRIPTIONTERMINATED']._serialized_start=447
+  _globals['_SUBSCRIPTIONTERMINATED']._serialized_end=524
+  _globals['_BILLINGPERIODDUE']._serialized_start=527
+  _globals['_BILLINGPERIODDUE']._serialized_end=701
+  _globals['_PERIODUSAGECHANGED']._serialized_start=703
+  _globals['_PERIODUSAGECHANGED']._serialized_end=824
+  _globals['_INSTANTFEESRATED']._serialized_start=827
+  _globals['_INSTANTFEESRATED']._serialized_end=1065
+  _globals['_ALERTTRIGGERED']._serialized_start=1068
+  _globals['_ALERTTRIGGERED']._serialized_end=1488
+  _globals['_USAGETHRESHOLDCROSSED']._serialized_start=1491
+  _globals['_USAGETHRESHOLDCROSSED']._serialized_end=1818
 # @@protoc_insertion_point(module_scope)

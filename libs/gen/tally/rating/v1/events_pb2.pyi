@@ -8,8 +8,12 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from tally.common.v1 import money_pb2 as _money_pb2
+from tally.common.v1 import period_pb2 as _period_pb2
+from tally.rating.v1 import alert_service_pb2 as _alert_service_pb2
 from tally.rating.v1 import billing_period_pb2 as _billing_period_pb2
 from tally.rating.v1 import subscription_service_pb2 as _subscription_service_pb2
+from tally.rating.v1 import threshold_pb2 as _threshold_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -44,6 +48,32 @@ class SubscriptionActivated(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubscriptionActivated: _TypeAlias = SubscriptionActivated  # noqa: Y015
+
+@_typing.final
+class SubscriptionChanged(_message.Message):
+    """A subscription was changed: its plan, zone or other settings, or it was paused or goes on. What
+    billing periods bill differently, PeriodUsageChanged tells of each that was announced.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> _subscription_service_pb2.Subscription:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        subscription: _subscription_service_pb2.Subscription | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubscriptionChanged: _TypeAlias = SubscriptionChanged  # noqa: Y015
 
 @_typing.final
 class SubscriptionTerminated(_message.Message):
@@ -115,7 +145,8 @@ Global___BillingPeriodDue: _TypeAlias = BillingPeriodDue  # noqa: Y015
 
 @_typing.final
 class PeriodUsageChanged(_message.Message):
-    """Usage arrived for a period, or units of its fixed charges changed, after it was announced as due:
+    """Usage arrived for a period, units of its fixed charges changed, or its subscription changed what
+    it bills, after it was announced as due:
     a draft refreshes, a finalized invoice is followed by an adjustment.
     """
 
@@ -216,3 +247,148 @@ class InstantFeesRated(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InstantFeesRated: _TypeAlias = InstantFeesRated  # noqa: Y015
+
+@_typing.final
+class AlertTriggered(_message.Message):
+    """The usage of a subscription has crossed thresholds of an alert, for the first time in its period or
+    anew after it had fallen back.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    ALERT_CODE_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    MEASURE_FIELD_NUMBER: _builtins.int
+    METER_CODE_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    CROSSED_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    PERIOD_ID_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    TRIGGERED_AT_FIELD_NUMBER: _builtins.int
+    alert_id: _builtins.str
+    """UUID."""
+    alert_code: _builtins.str
+    """The alert's code."""
+    subscription_id: _builtins.str
+    """The client's id of the subscription."""
+    customer_id: _builtins.str
+    """The customer."""
+    measure: _alert_service_pb2.AlertMeasure.ValueType
+    """What was looked at."""
+    meter_code: _builtins.str
+    """The meter; empty for CURRENT_AMOUNT."""
+    direction: _alert_service_pb2.AlertDirection.ValueType
+    """Which way."""
+    value: _builtins.str
+    """Decimal: what the usage has come to: units, or currency units."""
+    currency_code: _builtins.str
+    """ISO 4217 code, of the plan."""
+    period_id: _builtins.str
+    """UUID of the usage period."""
+    @_builtins.property
+    def crossed(self) -> _containers.RepeatedCompositeFieldContainer[_alert_service_pb2.CrossedThreshold]:
+        """All that was crossed, the least first, a repeating step last."""
+
+    @_builtins.property
+    def period(self) -> _period_pb2.Period:
+        """From the start to the end of its usage."""
+
+    @_builtins.property
+    def triggered_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was seen."""
+
+    def __init__(
+        self,
+        *,
+        alert_id: _builtins.str = ...,
+        alert_code: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+        measure: _alert_service_pb2.AlertMeasure.ValueType = ...,
+        meter_code: _builtins.str = ...,
+        direction: _alert_service_pb2.AlertDirection.ValueType = ...,
+        crossed: _abc.Iterable[_alert_service_pb2.CrossedThreshold] | None = ...,
+        value: _builtins.str = ...,
+        currency_code: _builtins.str = ...,
+        period_id: _builtins.str = ...,
+        period: _period_pb2.Period | None = ...,
+        triggered_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period", "triggered_at", b"triggered_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_code", b"alert_code", "alert_id", b"alert_id", "crossed", b"crossed", "currency_code", b"currency_code", "customer_id", b"customer_id", "direction", b"direction", "measure", b"measure", "meter_code", b"meter_code", "period", b"period", "period_id", b"period_id", "subscription_id", b"subscription_id", "triggered_at", b"triggered_at", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AlertTriggered: _TypeAlias = AlertTriggered  # noqa: Y015
+
+@_typing.final
+class UsageThresholdCrossed(_message.Message):
+    """Lifetime usage of a subscription has crossed thresholds of its plan: all of the period's usage can
+    be billed now. However many are crossed at once, this is announced once; usage that falls back
+    takes nothing back. RatingService.GetThresholdCrossing has the fees.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CROSSING_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_UID_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    PERIOD_ID_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    CROSSED_FIELD_NUMBER: _builtins.int
+    LIFETIME_USAGE_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    CROSSED_AT_FIELD_NUMBER: _builtins.int
+    crossing_id: _builtins.str
+    """UUID."""
+    subscription_id: _builtins.str
+    """The client's id of the subscription."""
+    subscription_uid: _builtins.str
+    """UUID of the subscription's life."""
+    customer_id: _builtins.str
+    """The customer."""
+    period_id: _builtins.str
+    """UUID of the usage period, which was open."""
+    currency_code: _builtins.str
+    """ISO 4217 code."""
+    lifetime_usage: _builtins.str
+    """Decimal in currency units: usage from before, what was invoiced, and that of open periods."""
+    @_builtins.property
+    def crossed(self) -> _containers.RepeatedCompositeFieldContainer[_threshold_pb2.CrossedUsageThreshold]:
+        """What was crossed, ascending, the step last."""
+
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """What all usage of the period cost then, earlier crossings of it included."""
+
+    @_builtins.property
+    def crossed_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was found."""
+
+    def __init__(
+        self,
+        *,
+        crossing_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        subscription_uid: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+        period_id: _builtins.str = ...,
+        currency_code: _builtins.str = ...,
+        crossed: _abc.Iterable[_threshold_pb2.CrossedUsageThreshold] | None = ...,
+        lifetime_usage: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        crossed_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "crossed_at", b"crossed_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "crossed", b"crossed", "crossed_at", b"crossed_at", "crossing_id", b"crossing_id", "currency_code", b"currency_code", "customer_id", b"customer_id", "lifetime_usage", b"lifetime_usage", "period_id", b"period_id", "subscription_id", b"subscription_id", "subscription_uid", b"subscription_uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsageThresholdCrossed: _TypeAlias = UsageThresholdCrossed  # noqa: Y015

@@ -12,6 +12,7 @@ from tally.common.v1 import money_pb2 as _money_pb2
 from tally.rating.v1 import billing_period_pb2 as _billing_period_pb2
 from tally.rating.v1 import instant_fee_pb2 as _instant_fee_pb2
 from tally.rating.v1 import plan_service_pb2 as _plan_service_pb2
+from tally.rating.v1 import threshold_pb2 as _threshold_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -360,6 +361,174 @@ class Close(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Close: _TypeAlias = Close  # noqa: Y015
+
+@_typing.final
+class ListThresholdCrossingsRequest(_message.Message):
+    """Which crossings to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.str
+    """Only of this subscription, all its lives; empty: of all."""
+    page_size: _builtins.int
+    """At most this many, up to 1,000; 0: 100."""
+    page_token: _builtins.str
+    """From the answer before; empty: the first page."""
+    def __init__(
+        self,
+        *,
+        subscription_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListThresholdCrossingsRequest: _TypeAlias = ListThresholdCrossingsRequest  # noqa: Y015
+
+@_typing.final
+class ListThresholdCrossingsResponse(_message.Message):
+    """A page of crossings."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CROSSINGS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty: this was the last one."""
+    @_builtins.property
+    def crossings(self) -> _containers.RepeatedCompositeFieldContainer[Global___ThresholdCrossing]:
+        """Without `rated`."""
+
+    def __init__(
+        self,
+        *,
+        crossings: _abc.Iterable[Global___ThresholdCrossing] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crossings", b"crossings", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListThresholdCrossingsResponse: _TypeAlias = ListThresholdCrossingsResponse  # noqa: Y015
+
+@_typing.final
+class GetThresholdCrossingRequest(_message.Message):
+    """Names a crossing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CROSSING_ID_FIELD_NUMBER: _builtins.int
+    crossing_id: _builtins.str
+    """UUID."""
+    def __init__(
+        self,
+        *,
+        crossing_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crossing_id", b"crossing_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetThresholdCrossingRequest: _TypeAlias = GetThresholdCrossingRequest  # noqa: Y015
+
+@_typing.final
+class GetThresholdCrossingResponse(_message.Message):
+    """The crossing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CROSSING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def crossing(self) -> Global___ThresholdCrossing:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        crossing: Global___ThresholdCrossing | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["crossing", b"crossing"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["crossing", b"crossing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetThresholdCrossingResponse: _TypeAlias = GetThresholdCrossingResponse  # noqa: Y015
+
+@_typing.final
+class ThresholdCrossing(_message.Message):
+    """That lifetime usage crossed thresholds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CROSSING_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    CROSSED_FIELD_NUMBER: _builtins.int
+    LIFETIME_USAGE_FIELD_NUMBER: _builtins.int
+    CROSSED_AT_FIELD_NUMBER: _builtins.int
+    RATED_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    PERIOD_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    crossing_id: _builtins.str
+    """UUID."""
+    sequence: _builtins.int
+    """1 for the first one of the period, 2 for its second, …"""
+    lifetime_usage: _builtins.str
+    """Decimal in currency units: usage from before, what was invoiced, and that of open periods."""
+    subscription_id: _builtins.str
+    """The client's id of the subscription."""
+    period_id: _builtins.str
+    """UUID of the usage period."""
+    @_builtins.property
+    def crossed(self) -> _containers.RepeatedCompositeFieldContainer[_threshold_pb2.CrossedUsageThreshold]:
+        """What was crossed, ascending, the step last."""
+
+    @_builtins.property
+    def crossed_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was found."""
+
+    @_builtins.property
+    def rated(self) -> Global___RatedPeriod:
+        """The period as it stands, with the fees of all its usage as they were then: what it costs whole,
+        earlier crossings included. Neither minimums nor fixed charges are among them.
+        """
+
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """What all usage of the period cost then."""
+
+    def __init__(
+        self,
+        *,
+        crossing_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        crossed: _abc.Iterable[_threshold_pb2.CrossedUsageThreshold] | None = ...,
+        lifetime_usage: _builtins.str = ...,
+        crossed_at: _timestamp_pb2.Timestamp | None = ...,
+        rated: Global___RatedPeriod | None = ...,
+        subscription_id: _builtins.str = ...,
+        period_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "crossed_at", b"crossed_at", "rated", b"rated"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "crossed", b"crossed", "crossed_at", b"crossed_at", "crossing_id", b"crossing_id", "lifetime_usage", b"lifetime_usage", "period_id", b"period_id", "rated", b"rated", "sequence", b"sequence", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ThresholdCrossing: _TypeAlias = ThresholdCrossing  # noqa: Y015
 
 @_typing.final
 class ListInstantFeesRequest(_message.Message):

@@ -60,6 +60,16 @@ class RatingServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesResponse.FromString,
                 _registered_method=True)
+        self.GetThresholdCrossing = channel.unary_unary(
+                '/tally.rating.v1.RatingService/GetThresholdCrossing',
+                request_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.GetThresholdCrossingRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.GetThresholdCrossingResponse.FromString,
+                _registered_method=True)
+        self.ListThresholdCrossings = channel.unary_unary(
+                '/tally.rating.v1.RatingService/ListThresholdCrossings',
+                request_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListThresholdCrossingsRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListThresholdCrossingsResponse.FromString,
+                _registered_method=True)
         self.ListInstantFees = channel.unary_unary(
                 '/tally.rating.v1.RatingService/ListInstantFees',
                 request_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListInstantFeesRequest.SerializeToString,
@@ -130,6 +140,23 @@ class RatingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetThresholdCrossing(self, request, context):
+        """Returns a crossing of usage thresholds, with what the period's usage cost then.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/THRESHOLD_CROSSING_NOT_FOUND,
+        NOT_FOUND/PERIOD_NOT_FOUND once the period is not billed any more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListThresholdCrossings(self, request, context):
+        """Lists when lifetime usage of subscriptions crossed thresholds of their plans, oldest first.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListInstantFees(self, request, context):
         """Lists what events of pay_in_advance charges cost as they came, in the order of the log.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
@@ -194,6 +221,16 @@ def add_RatingServiceServicer_to_server(servicer, server):
                     servicer.ListCloses,
                     request_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesResponse.SerializeToString,
+            ),
+            'GetThresholdCrossing': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetThresholdCrossing,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.GetThresholdCrossingRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.GetThresholdCrossingResponse.SerializeToString,
+            ),
+            'ListThresholdCrossings': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListThresholdCrossings,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListThresholdCrossingsRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListThresholdCrossingsResponse.SerializeToString,
             ),
             'ListInstantFees': grpc.unary_unary_rpc_method_handler(
                     servicer.ListInstantFees,
@@ -347,6 +384,60 @@ class RatingService:
             '/tally.rating.v1.RatingService/ListCloses',
             tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetThresholdCrossing(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.RatingService/GetThresholdCrossing',
+            tally_dot_rating_dot_v1_dot_rating__service__pb2.GetThresholdCrossingRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_rating__service__pb2.GetThresholdCrossingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListThresholdCrossings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.RatingService/ListThresholdCrossings',
+            tally_dot_rating_dot_v1_dot_rating__service__pb2.ListThresholdCrossingsRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_rating__service__pb2.ListThresholdCrossingsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -62,6 +62,15 @@ class RatingServiceStub:
     tenant named in the metadata; without one, for all tenants.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
+    GetThresholdCrossing: _grpc.UnaryUnaryMultiCallable[_rating_service_pb2.GetThresholdCrossingRequest, _rating_service_pb2.GetThresholdCrossingResponse]
+    """Returns a crossing of usage thresholds, with what the period's usage cost then.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/THRESHOLD_CROSSING_NOT_FOUND,
+    NOT_FOUND/PERIOD_NOT_FOUND once the period is not billed any more.
+    """
+    ListThresholdCrossings: _grpc.UnaryUnaryMultiCallable[_rating_service_pb2.ListThresholdCrossingsRequest, _rating_service_pb2.ListThresholdCrossingsResponse]
+    """Lists when lifetime usage of subscriptions crossed thresholds of their plans, oldest first.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
     ListInstantFees: _grpc.UnaryUnaryMultiCallable[_rating_service_pb2.ListInstantFeesRequest, _rating_service_pb2.ListInstantFeesResponse]
     """Lists what events of pay_in_advance charges cost as they came, in the order of the log.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
@@ -120,6 +129,15 @@ class RatingServiceAsyncStub(RatingServiceStub):
     ListCloses: _aio.UnaryUnaryMultiCallable[_rating_service_pb2.ListClosesRequest, _rating_service_pb2.ListClosesResponse]  # type: ignore[assignment]
     """Lists what was frozen of periods, by tenant, period and sequence; freezes nothing. For the
     tenant named in the metadata; without one, for all tenants.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
+    GetThresholdCrossing: _aio.UnaryUnaryMultiCallable[_rating_service_pb2.GetThresholdCrossingRequest, _rating_service_pb2.GetThresholdCrossingResponse]  # type: ignore[assignment]
+    """Returns a crossing of usage thresholds, with what the period's usage cost then.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/THRESHOLD_CROSSING_NOT_FOUND,
+    NOT_FOUND/PERIOD_NOT_FOUND once the period is not billed any more.
+    """
+    ListThresholdCrossings: _aio.UnaryUnaryMultiCallable[_rating_service_pb2.ListThresholdCrossingsRequest, _rating_service_pb2.ListThresholdCrossingsResponse]  # type: ignore[assignment]
+    """Lists when lifetime usage of subscriptions crossed thresholds of their plans, oldest first.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
     ListInstantFees: _aio.UnaryUnaryMultiCallable[_rating_service_pb2.ListInstantFeesRequest, _rating_service_pb2.ListInstantFeesResponse]  # type: ignore[assignment]
@@ -207,6 +225,27 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_rating_service_pb2.ListClosesResponse, _abc.Awaitable[_rating_service_pb2.ListClosesResponse]]:
         """Lists what was frozen of periods, by tenant, period and sequence; freezes nothing. For the
         tenant named in the metadata; without one, for all tenants.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def GetThresholdCrossing(
+        self,
+        request: _rating_service_pb2.GetThresholdCrossingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rating_service_pb2.GetThresholdCrossingResponse, _abc.Awaitable[_rating_service_pb2.GetThresholdCrossingResponse]]:
+        """Returns a crossing of usage thresholds, with what the period's usage cost then.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/THRESHOLD_CROSSING_NOT_FOUND,
+        NOT_FOUND/PERIOD_NOT_FOUND once the period is not billed any more.
+        """
+
+    @_abc_1.abstractmethod
+    def ListThresholdCrossings(
+        self,
+        request: _rating_service_pb2.ListThresholdCrossingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rating_service_pb2.ListThresholdCrossingsResponse, _abc.Awaitable[_rating_service_pb2.ListThresholdCrossingsResponse]]:
+        """Lists when lifetime usage of subscriptions crossed thresholds of their plans, oldest first.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
         """
 

@@ -11,6 +11,8 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tally.common.v1 import period_pb2 as _period_pb2
 from tally.rating.v1 import billing_period_pb2 as _billing_period_pb2
+from tally.rating.v1 import overrides_pb2 as _overrides_pb2
+from tally.rating.v1 import plan_service_pb2 as _plan_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -36,6 +38,10 @@ class _SubscriptionStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Su
     """From its start to its end."""
     SUBSCRIPTION_STATUS_TERMINATED: _SubscriptionStatus.ValueType  # 3
     """Its end has passed."""
+    SUBSCRIPTION_STATUS_PAUSED: _SubscriptionStatus.ValueType  # 4
+    """It neither takes events nor pays for the days; its calendar goes on."""
+    SUBSCRIPTION_STATUS_CANCELED: _SubscriptionStatus.ValueType  # 5
+    """It was terminated before it started."""
 
 class SubscriptionStatus(_SubscriptionStatus, metaclass=_SubscriptionStatusEnumTypeWrapper):
     """Where a subscription stands."""
@@ -48,7 +54,71 @@ SUBSCRIPTION_STATUS_ACTIVE: SubscriptionStatus.ValueType  # 2
 """From its start to its end."""
 SUBSCRIPTION_STATUS_TERMINATED: SubscriptionStatus.ValueType  # 3
 """Its end has passed."""
+SUBSCRIPTION_STATUS_PAUSED: SubscriptionStatus.ValueType  # 4
+"""It neither takes events nor pays for the days; its calendar goes on."""
+SUBSCRIPTION_STATUS_CANCELED: SubscriptionStatus.ValueType  # 5
+"""It was terminated before it started."""
 Global___SubscriptionStatus: _TypeAlias = SubscriptionStatus  # noqa: Y015
+
+class _UnusedFee:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UnusedFeeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UnusedFee.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    UNUSED_FEE_UNSPECIFIED: _UnusedFee.ValueType  # 0
+    """On termination: UNUSED_FEE_CREDIT. Never answered."""
+    UNUSED_FEE_CREDIT: _UnusedFee.ValueType  # 1
+    """They are given back by a credit."""
+    UNUSED_FEE_REFUND: _UnusedFee.ValueType  # 2
+    """They are to be paid back: noted and announced; for now billed as UNUSED_FEE_CREDIT."""
+    UNUSED_FEE_OFFSET: _UnusedFee.ValueType  # 3
+    """They are to be set off against what is owed: noted and announced; for now billed as
+    UNUSED_FEE_CREDIT.
+    """
+    UNUSED_FEE_SKIP: _UnusedFee.ValueType  # 4
+    """Nothing is given back."""
+
+class UnusedFee(_UnusedFee, metaclass=_UnusedFeeEnumTypeWrapper):
+    """What becomes of fees in advance that are paid for days behind the end of a subscription."""
+
+UNUSED_FEE_UNSPECIFIED: UnusedFee.ValueType  # 0
+"""On termination: UNUSED_FEE_CREDIT. Never answered."""
+UNUSED_FEE_CREDIT: UnusedFee.ValueType  # 1
+"""They are given back by a credit."""
+UNUSED_FEE_REFUND: UnusedFee.ValueType  # 2
+"""They are to be paid back: noted and announced; for now billed as UNUSED_FEE_CREDIT."""
+UNUSED_FEE_OFFSET: UnusedFee.ValueType  # 3
+"""They are to be set off against what is owed: noted and announced; for now billed as
+UNUSED_FEE_CREDIT.
+"""
+UNUSED_FEE_SKIP: UnusedFee.ValueType  # 4
+"""Nothing is given back."""
+Global___UnusedFee: _TypeAlias = UnusedFee  # noqa: Y015
+
+class _FinalInvoice:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FinalInvoiceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FinalInvoice.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FINAL_INVOICE_UNSPECIFIED: _FinalInvoice.ValueType  # 0
+    """On termination: FINAL_INVOICE_GENERATE. Never answered."""
+    FINAL_INVOICE_GENERATE: _FinalInvoice.ValueType  # 1
+    """They are."""
+    FINAL_INVOICE_SKIP: _FinalInvoice.ValueType  # 2
+    """What ends with the subscription and was not announced yet never is."""
+
+class FinalInvoice(_FinalInvoice, metaclass=_FinalInvoiceEnumTypeWrapper):
+    """Whether the last periods of a subscription are billed."""
+
+FINAL_INVOICE_UNSPECIFIED: FinalInvoice.ValueType  # 0
+"""On termination: FINAL_INVOICE_GENERATE. Never answered."""
+FINAL_INVOICE_GENERATE: FinalInvoice.ValueType  # 1
+"""They are."""
+FINAL_INVOICE_SKIP: FinalInvoice.ValueType  # 2
+"""What ends with the subscription and was not announced yet never is."""
+Global___FinalInvoice: _TypeAlias = FinalInvoice  # noqa: Y015
 
 class _BillingTime:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -102,6 +172,98 @@ whole, from its beginning or the start on; recurring meters carry what came befo
 """
 Global___Backfill: _TypeAlias = Backfill  # noqa: Y015
 
+class _PlanEffective:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PlanEffectiveEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PlanEffective.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PLAN_EFFECTIVE_UNSPECIFIED: _PlanEffective.ValueType  # 0
+    """Now if its base fees of a year are as high as the present ones or higher, else with the next
+    period: of a day × 365, of a week × 52, of a month × 12, of a quarter × 4, of a half × 2, and
+    of several of them as a part.
+    """
+    PLAN_EFFECTIVE_NOW: _PlanEffective.ValueType  # 1
+    """Now; of a subscription that has not started, at its start."""
+    PLAN_EFFECTIVE_PERIOD_END: _PlanEffective.ValueType  # 2
+    """At the end of the present period."""
+    PLAN_EFFECTIVE_AT: _PlanEffective.ValueType  # 3
+    """At a given instant, not before now."""
+
+class PlanEffective(_PlanEffective, metaclass=_PlanEffectiveEnumTypeWrapper):
+    """When another plan takes effect."""
+
+PLAN_EFFECTIVE_UNSPECIFIED: PlanEffective.ValueType  # 0
+"""Now if its base fees of a year are as high as the present ones or higher, else with the next
+period: of a day × 365, of a week × 52, of a month × 12, of a quarter × 4, of a half × 2, and
+of several of them as a part.
+"""
+PLAN_EFFECTIVE_NOW: PlanEffective.ValueType  # 1
+"""Now; of a subscription that has not started, at its start."""
+PLAN_EFFECTIVE_PERIOD_END: PlanEffective.ValueType  # 2
+"""At the end of the present period."""
+PLAN_EFFECTIVE_AT: PlanEffective.ValueType  # 3
+"""At a given instant, not before now."""
+Global___PlanEffective: _TypeAlias = PlanEffective  # noqa: Y015
+
+class _MigrationMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MigrationModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MigrationMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MIGRATION_MODE_UNSPECIFIED: _MigrationMode.ValueType  # 0
+    """MIGRATION_MODE_REPRICE."""
+    MIGRATION_MODE_REPRICE: _MigrationMode.ValueType  # 1
+    """Without a cut: the present period is priced by the new version as a whole, but for what was
+    announced as due before. Only between versions of one interval and timing of the base fee;
+    subscriptions on others are told of, and stay.
+    """
+    MIGRATION_MODE_CUT: _MigrationMode.ValueType  # 2
+    """As a change of plan."""
+
+class MigrationMode(_MigrationMode, metaclass=_MigrationModeEnumTypeWrapper):
+    """How subscriptions come to another version of their plan."""
+
+MIGRATION_MODE_UNSPECIFIED: MigrationMode.ValueType  # 0
+"""MIGRATION_MODE_REPRICE."""
+MIGRATION_MODE_REPRICE: MigrationMode.ValueType  # 1
+"""Without a cut: the present period is priced by the new version as a whole, but for what was
+announced as due before. Only between versions of one interval and timing of the base fee;
+subscriptions on others are told of, and stay.
+"""
+MIGRATION_MODE_CUT: MigrationMode.ValueType  # 2
+"""As a change of plan."""
+Global___MigrationMode: _TypeAlias = MigrationMode  # noqa: Y015
+
+class _TerminationTime:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TerminationTimeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TerminationTime.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TERMINATION_TIME_UNSPECIFIED: _TerminationTime.ValueType  # 0
+    """At `end` if there is one, else now."""
+    TERMINATION_TIME_NOW: _TerminationTime.ValueType  # 1
+    """Now: the local day is the last one billed."""
+    TERMINATION_TIME_AT: _TerminationTime.ValueType  # 2
+    """At `end`."""
+    TERMINATION_TIME_PERIOD_END: _TerminationTime.ValueType  # 3
+    """At the end of the present period."""
+
+class TerminationTime(_TerminationTime, metaclass=_TerminationTimeEnumTypeWrapper):
+    """When a subscription ends."""
+
+TERMINATION_TIME_UNSPECIFIED: TerminationTime.ValueType  # 0
+"""At `end` if there is one, else now."""
+TERMINATION_TIME_NOW: TerminationTime.ValueType  # 1
+"""Now: the local day is the last one billed."""
+TERMINATION_TIME_AT: TerminationTime.ValueType  # 2
+"""At `end`."""
+TERMINATION_TIME_PERIOD_END: TerminationTime.ValueType  # 3
+"""At the end of the present period."""
+Global___TerminationTime: _TypeAlias = TerminationTime  # noqa: Y015
+
 class _UnitsEffective:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -140,6 +302,26 @@ class Subscription(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
     SUBSCRIPTION_UID_FIELD_NUMBER: _builtins.int
     CUSTOMER_ID_FIELD_NUMBER: _builtins.int
@@ -155,6 +337,10 @@ class Subscription(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     BILLING_TIME_FIELD_NUMBER: _builtins.int
     ANCHOR_DAY_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    UNUSED_FEE_FIELD_NUMBER: _builtins.int
+    FINAL_INVOICE_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     BILLED_FROM_FIELD_NUMBER: _builtins.int
     subscription_id: _builtins.str
     """Chosen by the client, unique while pending or active; 1 to 255 bytes. Events name it."""
@@ -178,13 +364,21 @@ class Subscription(_message.Message):
     """ISO 4217 code, of its plan."""
     billing_time: Global___BillingTime.ValueType
     """Where its periods begin; unspecified on creation: with weeks and months."""
+    etag: _builtins.str
+    """Another one after every change; ignored on creation."""
+    unused_fee: Global___UnusedFee.ValueType
+    """What becomes of unused fees in advance at its end; ignored on creation."""
+    final_invoice: Global___FinalInvoice.ValueType
+    """Whether its last periods are billed; ignored on creation."""
     @_builtins.property
     def start(self) -> _timestamp_pb2.Timestamp:
         """The first instant; absent on creation: now."""
 
     @_builtins.property
     def end(self) -> _timestamp_pb2.Timestamp:
-        """The first instant after it; absent: open."""
+        """The first instant after it; absent: open. One that is set ahead acts at the first instant of
+        its local day, which is billed unless a period begins on it.
+        """
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
@@ -195,6 +389,10 @@ class Subscription(_message.Message):
         """The local day in its zone from which periods are counted; absent on creation: that of its start.
         A change of plan keeps it.
         """
+
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Texts of the client's; as SubscriptionMetadata has them."""
 
     @_builtins.property
     def billed_from(self) -> _timestamp_pb2.Timestamp:
@@ -218,17 +416,63 @@ class Subscription(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         billing_time: Global___BillingTime.ValueType = ...,
         anchor_day: _period_pb2.CivilDate | None = ...,
+        etag: _builtins.str = ...,
+        unused_fee: Global___UnusedFee.ValueType = ...,
+        final_invoice: Global___FinalInvoice.ValueType = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         billed_from: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s", "anchor_day", b"anchor_day", "billed_from", b"billed_from", "collection_delay_s", b"collection_delay_s", "created_at", b"created_at", "end", b"end", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s", "anchor_day", b"anchor_day", "billed_from", b"billed_from", "billing_time", b"billing_time", "collection_delay_s", b"collection_delay_s", "created_at", b"created_at", "currency_code", b"currency_code", "customer_id", b"customer_id", "default_for_usage", b"default_for_usage", "end", b"end", "plan_code", b"plan_code", "plan_version", b"plan_version", "start", b"start", "status", b"status", "subscription_id", b"subscription_id", "subscription_uid", b"subscription_uid", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s", "anchor_day", b"anchor_day", "billed_from", b"billed_from", "billing_time", b"billing_time", "collection_delay_s", b"collection_delay_s", "created_at", b"created_at", "currency_code", b"currency_code", "customer_id", b"customer_id", "default_for_usage", b"default_for_usage", "end", b"end", "etag", b"etag", "final_invoice", b"final_invoice", "metadata", b"metadata", "plan_code", b"plan_code", "plan_version", b"plan_version", "start", b"start", "status", b"status", "subscription_id", b"subscription_id", "subscription_uid", b"subscription_uid", "time_zone", b"time_zone", "unused_fee", b"unused_fee"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__collection_delay_s: _TypeAlias = _typing.Literal["collection_delay_s"]  # noqa: Y015
     _WhichOneofArgType__collection_delay_s: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__collection_delay_s) -> _WhichOneofReturnType__collection_delay_s | None: ...
 
 Global___Subscription: _TypeAlias = Subscription  # noqa: Y015
+
+@_typing.final
+class SubscriptionTerm(_message.Message):
+    """The time of a subscription on one plan version and in one zone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_CODE_FIELD_NUMBER: _builtins.int
+    PLAN_VERSION_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    plan_code: _builtins.str
+    """The plan."""
+    plan_version: _builtins.int
+    """Its version."""
+    time_zone: _builtins.str
+    """IANA name: days are those of this zone."""
+    @_builtins.property
+    def start(self) -> _timestamp_pb2.Timestamp:
+        """The first instant."""
+
+    @_builtins.property
+    def end(self) -> _timestamp_pb2.Timestamp:
+        """The first instant after it; absent: open."""
+
+    def __init__(
+        self,
+        *,
+        plan_code: _builtins.str = ...,
+        plan_version: _builtins.int = ...,
+        time_zone: _builtins.str = ...,
+        start: _timestamp_pb2.Timestamp | None = ...,
+        end: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "plan_code", b"plan_code", "plan_version", b"plan_version", "start", b"start", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubscriptionTerm: _TypeAlias = SubscriptionTerm  # noqa: Y015
 
 @_typing.final
 class CreateSubscriptionRequest(_message.Message):
@@ -239,11 +483,18 @@ class CreateSubscriptionRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    PHASES_FIELD_NUMBER: _builtins.int
+    OVERRIDES_FIELD_NUMBER: _builtins.int
+    HISTORICAL_USAGE_FIELD_NUMBER: _builtins.int
     BACKFILL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID made by the caller, one per intent, kept across retries."""
     validate_only: _builtins.bool
     """True: check only, store nothing."""
+    historical_usage: _builtins.str
+    """Decimal in currency units, not negative: what its id has used that is not in the suite. It counts
+    for usage thresholds. Empty: nothing.
+    """
     backfill: Global___Backfill.ValueType
     """What becomes of periods that have ended already, where the start lies back."""
     @_builtins.property
@@ -252,21 +503,66 @@ class CreateSubscriptionRequest(_message.Message):
         ignored.
         """
 
+    @_builtins.property
+    def phases(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriptionPhase]:
+        """Plans that follow, in their order, at most 100; all in one currency."""
+
+    @_builtins.property
+    def overrides(self) -> _overrides_pb2.Overrides:
+        """What it has in place of what its plan version says; absent: nothing."""
+
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         subscription: Global___Subscription | None = ...,
         validate_only: _builtins.bool = ...,
+        phases: _abc.Iterable[Global___SubscriptionPhase] | None = ...,
+        overrides: _overrides_pb2.Overrides | None = ...,
+        historical_usage: _builtins.str = ...,
         backfill: Global___Backfill.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["overrides", b"overrides", "subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backfill", b"backfill", "request_id", b"request_id", "subscription", b"subscription", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backfill", b"backfill", "historical_usage", b"historical_usage", "overrides", b"overrides", "phases", b"phases", "request_id", b"request_id", "subscription", b"subscription", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateSubscriptionRequest: _TypeAlias = CreateSubscriptionRequest  # noqa: Y015
+
+@_typing.final
+class SubscriptionPhase(_message.Message):
+    """A plan that a subscription will be on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_CODE_FIELD_NUMBER: _builtins.int
+    PLAN_VERSION_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    plan_code: _builtins.str
+    """The plan."""
+    plan_version: _builtins.int
+    """Its version; 0: the newest now."""
+    @_builtins.property
+    def start(self) -> _timestamp_pb2.Timestamp:
+        """The first instant on it: after the start of the subscription and of the phase before, and before
+        the end.
+        """
+
+    def __init__(
+        self,
+        *,
+        plan_code: _builtins.str = ...,
+        plan_version: _builtins.int = ...,
+        start: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan_code", b"plan_code", "plan_version", b"plan_version", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubscriptionPhase: _TypeAlias = SubscriptionPhase  # noqa: Y015
 
 @_typing.final
 class CreateSubscriptionResponse(_message.Message):
@@ -322,6 +618,8 @@ class GetSubscriptionResponse(_message.Message):
 
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int
     FIXED_UNITS_FIELD_NUMBER: _builtins.int
+    OWN_PRICES_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def subscription(self) -> Global___Subscription:
         """As stored."""
@@ -332,15 +630,25 @@ class GetSubscriptionResponse(_message.Message):
         the plan has them, and every change.
         """
 
+    @_builtins.property
+    def own_prices(self) -> _plan_service_pb2.PlanVersion:
+        """Its prices, if they are other ones than those of its plan version; absent: they are not."""
+
+    @_builtins.property
+    def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriptionTerm]:
+        """What it was and will be on, oldest first; between them it is paused."""
+
     def __init__(
         self,
         *,
         subscription: Global___Subscription | None = ...,
         fixed_units: _abc.Iterable[Global___FixedUnits] | None = ...,
+        own_prices: _plan_service_pb2.PlanVersion | None = ...,
+        terms: _abc.Iterable[Global___SubscriptionTerm] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["own_prices", b"own_prices", "subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixed_units", b"fixed_units", "subscription", b"subscription"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixed_units", b"fixed_units", "own_prices", b"own_prices", "subscription", b"subscription", "terms", b"terms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -443,6 +751,458 @@ class ListSubscriptionsResponse(_message.Message):
 Global___ListSubscriptionsResponse: _TypeAlias = ListSubscriptionsResponse  # noqa: Y015
 
 @_typing.final
+class ChangePlanRequest(_message.Message):
+    """Puts a subscription on another plan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    PLAN_CODE_FIELD_NUMBER: _builtins.int
+    PLAN_VERSION_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    subscription_id: _builtins.str
+    """Which one."""
+    plan_code: _builtins.str
+    """The plan, in the same currency."""
+    plan_version: _builtins.int
+    """Its version; 0: the newest."""
+    effective: Global___PlanEffective.ValueType
+    """When it takes effect."""
+    etag: _builtins.str
+    """The subscription as the caller knows it; empty: whatever it is."""
+    validate_only: _builtins.bool
+    """True: check only, store nothing."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """Of PLAN_EFFECTIVE_AT: the first instant on the new plan."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        plan_code: _builtins.str = ...,
+        plan_version: _builtins.int = ...,
+        effective: Global___PlanEffective.ValueType = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "effective", b"effective", "etag", b"etag", "plan_code", b"plan_code", "plan_version", b"plan_version", "request_id", b"request_id", "subscription_id", b"subscription_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangePlanRequest: _TypeAlias = ChangePlanRequest  # noqa: Y015
+
+@_typing.final
+class ChangePlanResponse(_message.Message):
+    """The plan was changed, or will be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> Global___Subscription:
+        """As stored."""
+
+    @_builtins.property
+    def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriptionTerm]:
+        """What it was and will be on, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        subscription: Global___Subscription | None = ...,
+        terms: _abc.Iterable[Global___SubscriptionTerm] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription", "terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangePlanResponse: _TypeAlias = ChangePlanResponse  # noqa: Y015
+
+@_typing.final
+class CancelPlanChangeRequest(_message.Message):
+    """Takes back changes of a plan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    subscription_id: _builtins.str
+    """Which subscription."""
+    etag: _builtins.str
+    """The subscription as the caller knows it; empty: whatever it is."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "request_id", b"request_id", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelPlanChangeRequest: _TypeAlias = CancelPlanChangeRequest  # noqa: Y015
+
+@_typing.final
+class CancelPlanChangeResponse(_message.Message):
+    """The subscription stays on its plan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> Global___Subscription:
+        """As stored."""
+
+    @_builtins.property
+    def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriptionTerm]:
+        """What it was and will be on, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        subscription: Global___Subscription | None = ...,
+        terms: _abc.Iterable[Global___SubscriptionTerm] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription", "terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelPlanChangeResponse: _TypeAlias = CancelPlanChangeResponse  # noqa: Y015
+
+@_typing.final
+class PauseSubscriptionRequest(_message.Message):
+    """Pauses a subscription."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    RESUME_AT_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    subscription_id: _builtins.str
+    """Which one."""
+    etag: _builtins.str
+    """The subscription as the caller knows it; empty: whatever it is."""
+    @_builtins.property
+    def resume_at(self) -> _timestamp_pb2.Timestamp:
+        """When it goes on by itself, after now; absent: when it is told to."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        resume_at: _timestamp_pb2.Timestamp | None = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resume_at", b"resume_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "request_id", b"request_id", "resume_at", b"resume_at", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseSubscriptionRequest: _TypeAlias = PauseSubscriptionRequest  # noqa: Y015
+
+@_typing.final
+class PauseSubscriptionResponse(_message.Message):
+    """The subscription is paused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> Global___Subscription:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        subscription: Global___Subscription | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseSubscriptionResponse: _TypeAlias = PauseSubscriptionResponse  # noqa: Y015
+
+@_typing.final
+class ResumeSubscriptionRequest(_message.Message):
+    """Lets a subscription go on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    subscription_id: _builtins.str
+    """Which one."""
+    etag: _builtins.str
+    """The subscription as the caller knows it; empty: whatever it is."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "request_id", b"request_id", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeSubscriptionRequest: _TypeAlias = ResumeSubscriptionRequest  # noqa: Y015
+
+@_typing.final
+class ResumeSubscriptionResponse(_message.Message):
+    """The subscription goes on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> Global___Subscription:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        subscription: Global___Subscription | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeSubscriptionResponse: _TypeAlias = ResumeSubscriptionResponse  # noqa: Y015
+
+@_typing.final
+class UpdateSubscriptionRequest(_message.Message):
+    """Changes settings of a subscription; what is absent stays."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    DEFAULT_FOR_USAGE_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    subscription_id: _builtins.str
+    """Which one."""
+    time_zone: _builtins.str
+    """IANA name of another zone; empty: it stays."""
+    default_for_usage: _builtins.bool
+    """Whether it takes the customer's events, dated from now on, that several subscriptions could take."""
+    etag: _builtins.str
+    """The subscription as the caller knows it; empty: whatever it is."""
+    @_builtins.property
+    def metadata(self) -> Global___SubscriptionMetadata:
+        """All entries in the place of those that it has; absent: they stay."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
+        default_for_usage: _builtins.bool | None = ...,
+        metadata: Global___SubscriptionMetadata | None = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_default_for_usage", b"_default_for_usage", "default_for_usage", b"default_for_usage", "metadata", b"metadata"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_default_for_usage", b"_default_for_usage", "default_for_usage", b"default_for_usage", "etag", b"etag", "metadata", b"metadata", "request_id", b"request_id", "subscription_id", b"subscription_id", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__default_for_usage: _TypeAlias = _typing.Literal["default_for_usage"]  # noqa: Y015
+    _WhichOneofArgType__default_for_usage: _TypeAlias = _typing.Literal["_default_for_usage", b"_default_for_usage"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__default_for_usage) -> _WhichOneofReturnType__default_for_usage | None: ...
+
+Global___UpdateSubscriptionRequest: _TypeAlias = UpdateSubscriptionRequest  # noqa: Y015
+
+@_typing.final
+class SubscriptionMetadata(_message.Message):
+    """Texts of the client's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class EntriesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entries(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """At most 50, of keys of 1 to 64 bytes and texts of up to 500 bytes."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubscriptionMetadata: _TypeAlias = SubscriptionMetadata  # noqa: Y015
+
+@_typing.final
+class UpdateSubscriptionResponse(_message.Message):
+    """The settings were changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> Global___Subscription:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        subscription: Global___Subscription | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateSubscriptionResponse: _TypeAlias = UpdateSubscriptionResponse  # noqa: Y015
+
+@_typing.final
+class MigrateSubscriptionsRequest(_message.Message):
+    """Puts the subscriptions of a plan on another version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_CODE_FIELD_NUMBER: _builtins.int
+    FROM_VERSION_FIELD_NUMBER: _builtins.int
+    TO_VERSION_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    plan_code: _builtins.str
+    """The plan."""
+    from_version: _builtins.int
+    """Only those on this version; 0: on any other one."""
+    to_version: _builtins.int
+    """The version; 0: the newest."""
+    effective: Global___PlanEffective.ValueType
+    """When it takes effect: PLAN_EFFECTIVE_NOW, which is the default, or PLAN_EFFECTIVE_PERIOD_END."""
+    mode: Global___MigrationMode.ValueType
+    """How."""
+    validate_only: _builtins.bool
+    """True: tell which would be migrated, store nothing. RatingService.SimulatePlan tells prices."""
+    def __init__(
+        self,
+        *,
+        plan_code: _builtins.str = ...,
+        from_version: _builtins.int = ...,
+        to_version: _builtins.int = ...,
+        effective: Global___PlanEffective.ValueType = ...,
+        mode: Global___MigrationMode.ValueType = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective", b"effective", "from_version", b"from_version", "mode", b"mode", "plan_code", b"plan_code", "to_version", b"to_version", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MigrateSubscriptionsRequest: _TypeAlias = MigrateSubscriptionsRequest  # noqa: Y015
+
+@_typing.final
+class MigrateSubscriptionsResponse(_message.Message):
+    """What became of one subscription."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    FROM_VERSION_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_AT_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    subscription_id: _builtins.str
+    """Its id."""
+    from_version: _builtins.int
+    """The version that it was on."""
+    problem: _builtins.str
+    """Why it stays on its version; empty: it does not."""
+    done: _builtins.int
+    """How many were told of so far, this one included."""
+    @_builtins.property
+    def effective_at(self) -> _timestamp_pb2.Timestamp:
+        """The first instant on the new version: with MIGRATION_MODE_REPRICE of a period."""
+
+    def __init__(
+        self,
+        *,
+        subscription_id: _builtins.str = ...,
+        from_version: _builtins.int = ...,
+        effective_at: _timestamp_pb2.Timestamp | None = ...,
+        problem: _builtins.str = ...,
+        done: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_at", b"effective_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "effective_at", b"effective_at", "from_version", b"from_version", "problem", b"problem", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MigrateSubscriptionsResponse: _TypeAlias = MigrateSubscriptionsResponse  # noqa: Y015
+
+@_typing.final
 class TerminateSubscriptionRequest(_message.Message):
     """Ends a subscription."""
 
@@ -451,13 +1211,27 @@ class TerminateSubscriptionRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
+    WHEN_FIELD_NUMBER: _builtins.int
+    FINAL_INVOICE_FIELD_NUMBER: _builtins.int
+    UNUSED_FEE_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID made by the caller, one per intent, kept across retries."""
     subscription_id: _builtins.str
     """Which one."""
+    when: Global___TerminationTime.ValueType
+    """When it ends."""
+    final_invoice: Global___FinalInvoice.ValueType
+    """Whether its last periods are billed."""
+    unused_fee: Global___UnusedFee.ValueType
+    """What becomes of unused fees in advance."""
+    etag: _builtins.str
+    """The subscription as the caller knows it; empty: whatever it is."""
     @_builtins.property
     def end(self) -> _timestamp_pb2.Timestamp:
-        """The first instant after it, not before now; absent: now. Its local day is the last one billed."""
+        """The day that it ends on, not before now: it acts at the first instant of its local day, which
+        is the last one billed unless a period begins on it. Absent: see `when`.
+        """
 
     def __init__(
         self,
@@ -465,10 +1239,14 @@ class TerminateSubscriptionRequest(_message.Message):
         request_id: _builtins.str = ...,
         subscription_id: _builtins.str = ...,
         end: _timestamp_pb2.Timestamp | None = ...,
+        when: Global___TerminationTime.ValueType = ...,
+        final_invoice: Global___FinalInvoice.ValueType = ...,
+        unused_fee: Global___UnusedFee.ValueType = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "request_id", b"request_id", "subscription_id", b"subscription_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "etag", b"etag", "final_invoice", b"final_invoice", "request_id", b"request_id", "subscription_id", b"subscription_id", "unused_fee", b"unused_fee", "when", b"when"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -509,6 +1287,7 @@ class UpdateFixedUnitsRequest(_message.Message):
     FIXED_CHARGE_CODE_FIELD_NUMBER: _builtins.int
     UNITS_FIELD_NUMBER: _builtins.int
     EFFECTIVE_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID made by the caller, one per intent, kept across retries."""
     subscription_id: _builtins.str
@@ -519,6 +1298,8 @@ class UpdateFixedUnitsRequest(_message.Message):
     """Decimal, not negative; they may cost at most 10^13 minor units."""
     effective: Global___UnitsEffective.ValueType
     """When they take effect."""
+    etag: _builtins.str
+    """The subscription as the caller knows it; empty: whatever it is."""
     def __init__(
         self,
         *,
@@ -527,10 +1308,11 @@ class UpdateFixedUnitsRequest(_message.Message):
         fixed_charge_code: _builtins.str = ...,
         units: _builtins.str = ...,
         effective: Global___UnitsEffective.ValueType = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective", b"effective", "fixed_charge_code", b"fixed_charge_code", "request_id", b"request_id", "subscription_id", b"subscription_id", "units", b"units"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective", b"effective", "etag", b"etag", "fixed_charge_code", b"fixed_charge_code", "request_id", b"request_id", "subscription_id", b"subscription_id", "units", b"units"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -559,6 +1341,66 @@ class UpdateFixedUnitsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UpdateFixedUnitsResponse: _TypeAlias = UpdateFixedUnitsResponse  # noqa: Y015
+
+@_typing.final
+class UpdateOverridesRequest(_message.Message):
+    """Gives a subscription other prices."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    OVERRIDES_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    subscription_id: _builtins.str
+    """Which subscription."""
+    etag: _builtins.str
+    """The subscription as the caller knows it; empty: whatever it is."""
+    @_builtins.property
+    def overrides(self) -> _overrides_pb2.Overrides:
+        """All that it has in place of what its plan version says; absent: nothing."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        overrides: _overrides_pb2.Overrides | None = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["overrides", b"overrides"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "overrides", b"overrides", "request_id", b"request_id", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateOverridesRequest: _TypeAlias = UpdateOverridesRequest  # noqa: Y015
+
+@_typing.final
+class UpdateOverridesResponse(_message.Message):
+    """The prices were changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRICES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def prices(self) -> _plan_service_pb2.PlanVersion:
+        """The prices that it has now."""
+
+    def __init__(
+        self,
+        *,
+        prices: _plan_service_pb2.PlanVersion | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["prices", b"prices"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["prices", b"prices"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateOverridesResponse: _TypeAlias = UpdateOverridesResponse  # noqa: Y015
 
 @_typing.final
 class ListBillingPeriodsRequest(_message.Message):

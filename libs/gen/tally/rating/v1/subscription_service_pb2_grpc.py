@@ -50,15 +50,50 @@ class SubscriptionServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ListSubscriptionsRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ListSubscriptionsResponse.FromString,
                 _registered_method=True)
+        self.ChangePlan = channel.unary_unary(
+                '/tally.rating.v1.SubscriptionService/ChangePlan',
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ChangePlanRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ChangePlanResponse.FromString,
+                _registered_method=True)
+        self.CancelPlanChange = channel.unary_unary(
+                '/tally.rating.v1.SubscriptionService/CancelPlanChange',
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.CancelPlanChangeRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.CancelPlanChangeResponse.FromString,
+                _registered_method=True)
+        self.PauseSubscription = channel.unary_unary(
+                '/tally.rating.v1.SubscriptionService/PauseSubscription',
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionResponse.FromString,
+                _registered_method=True)
+        self.ResumeSubscription = channel.unary_unary(
+                '/tally.rating.v1.SubscriptionService/ResumeSubscription',
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionResponse.FromString,
+                _registered_method=True)
+        self.UpdateSubscription = channel.unary_unary(
+                '/tally.rating.v1.SubscriptionService/UpdateSubscription',
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionResponse.FromString,
+                _registered_method=True)
         self.TerminateSubscription = channel.unary_unary(
                 '/tally.rating.v1.SubscriptionService/TerminateSubscription',
                 request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionResponse.FromString,
                 _registered_method=True)
+        self.MigrateSubscriptions = channel.unary_stream(
+                '/tally.rating.v1.SubscriptionService/MigrateSubscriptions',
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsResponse.FromString,
+                _registered_method=True)
         self.UpdateFixedUnits = channel.unary_unary(
                 '/tally.rating.v1.SubscriptionService/UpdateFixedUnits',
                 request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsResponse.FromString,
+                _registered_method=True)
+        self.UpdateOverrides = channel.unary_unary(
+                '/tally.rating.v1.SubscriptionService/UpdateOverrides',
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateOverridesRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateOverridesResponse.FromString,
                 _registered_method=True)
         self.ListBillingPeriods = channel.unary_unary(
                 '/tally.rating.v1.SubscriptionService/ListBillingPeriods',
@@ -74,8 +109,10 @@ class SubscriptionServiceServicer:
     def CreateSubscription(self, request, context):
         """Puts a customer on a plan from an instant on.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
-        NOT_FOUND/PLAN_VERSION_NOT_FOUND, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id
-        is pending or active, FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        NOT_FOUND/PLAN_VERSION_NOT_FOUND, INVALID_ARGUMENT/CURRENCY_MISMATCH for a phase in another
+        currency, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id is pending or active,
+        FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        INVALID_ARGUMENT/FIELD_INVALID, too, where overrides do not fit the plan version.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,10 +134,83 @@ class SubscriptionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def TerminateSubscription(self, request, context):
-        """Ends a subscription now or at a later instant; its last periods are billed when due.
+    def ChangePlan(self, request, context):
+        """Puts a subscription on another plan, or another version of its plan: a new term begins, whose
+        periods are counted from the same anchor day. The day of the change is the new plan's; unused
+        days of fees in advance are given back as adjustments of the periods that billed them. What
+        lay ahead, from the instant of the change on, is replaced; the plan that the subscription has
+        then anyway only takes it back.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
-        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        NOT_FOUND/PLAN_NOT_FOUND, NOT_FOUND/PLAN_VERSION_NOT_FOUND, FAILED_PRECONDITION/PLAN_ARCHIVED,
+        INVALID_ARGUMENT/CURRENCY_MISMATCH, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+        ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelPlanChange(self, request, context):
+        """Takes back all changes of a subscription's plan that lie ahead, if there are any.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseSubscription(self, request, context):
+        """Pauses a subscription from now on: its events count nowhere, days on which it is paused all day
+        cost nothing, its calendar goes on. Fees in advance are given back for them when it goes on.
+        What recurring meters hold stays. One that is paused only gets the new time to go on.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, also while a change of its plan lies ahead or it has
+        not started, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once
+        it has ended, ABORTED/ETAG_MISMATCH, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeSubscription(self, request, context):
+        """Lets a paused subscription go on, now; one that is not paused stays as it is.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateSubscription(self, request, context):
+        """Changes settings of a subscription. Another zone acts at once: the present period goes on to
+        its end in the new zone, and a day that has begun is not repeated.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended,
+        FAILED_PRECONDITION/SUBSCRIPTION_PAUSED unless its metadata alone changes, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TerminateSubscription(self, request, context):
+        """Ends a subscription now or at a later instant; its last periods are billed when due. One that
+        has not started is canceled.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MigrateSubscriptions(self, request, context):
+        """Puts the subscriptions of a plan on another version of it, each in a transaction of its own, and
+        tells of each as it is done. What is on that version already stays: a call that broke off is
+        made again. What is paused or has ended stays, too.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
+        NOT_FOUND/PLAN_VERSION_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -115,6 +225,20 @@ class SubscriptionServiceServicer:
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
         NOT_FOUND/FIXED_CHARGE_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
         ended, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateOverrides(self, request, context):
+        """Gives a subscription other prices than those of its plan version, in place of all that it was
+        given before; empty ones end them. They count for its open periods, which are priced whole by
+        them, and for later ones. What was announced as due is not changed. A change of its plan, or of
+        its plan version, ends them.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+        NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+        ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -147,15 +271,50 @@ def add_SubscriptionServiceServicer_to_server(servicer, server):
                     request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ListSubscriptionsRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ListSubscriptionsResponse.SerializeToString,
             ),
+            'ChangePlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangePlan,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ChangePlanRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ChangePlanResponse.SerializeToString,
+            ),
+            'CancelPlanChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelPlanChange,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.CancelPlanChangeRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.CancelPlanChangeResponse.SerializeToString,
+            ),
+            'PauseSubscription': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseSubscription,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionResponse.SerializeToString,
+            ),
+            'ResumeSubscription': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeSubscription,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionResponse.SerializeToString,
+            ),
+            'UpdateSubscription': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateSubscription,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionResponse.SerializeToString,
+            ),
             'TerminateSubscription': grpc.unary_unary_rpc_method_handler(
                     servicer.TerminateSubscription,
                     request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.TerminateSubscriptionResponse.SerializeToString,
             ),
+            'MigrateSubscriptions': grpc.unary_stream_rpc_method_handler(
+                    servicer.MigrateSubscriptions,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsResponse.SerializeToString,
+            ),
             'UpdateFixedUnits': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateFixedUnits,
                     request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsResponse.SerializeToString,
+            ),
+            'UpdateOverrides': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateOverrides,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateOverridesRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateOverridesResponse.SerializeToString,
             ),
             'ListBillingPeriods': grpc.unary_unary_rpc_method_handler(
                     servicer.ListBillingPeriods,
@@ -256,6 +415,141 @@ class SubscriptionService:
             _registered_method=True)
 
     @staticmethod
+    def ChangePlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.SubscriptionService/ChangePlan',
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.ChangePlanRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.ChangePlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelPlanChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.SubscriptionService/CancelPlanChange',
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.CancelPlanChangeRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.CancelPlanChangeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseSubscription(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.SubscriptionService/PauseSubscription',
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.PauseSubscriptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeSubscription(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.SubscriptionService/ResumeSubscription',
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.ResumeSubscriptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateSubscription(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.SubscriptionService/UpdateSubscription',
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateSubscriptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def TerminateSubscription(request,
             target,
             options=(),
@@ -283,6 +577,33 @@ class SubscriptionService:
             _registered_method=True)
 
     @staticmethod
+    def MigrateSubscriptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tally.rating.v1.SubscriptionService/MigrateSubscriptions',
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.MigrateSubscriptionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def UpdateFixedUnits(request,
             target,
             options=(),
@@ -299,6 +620,33 @@ class SubscriptionService:
             '/tally.rating.v1.SubscriptionService/UpdateFixedUnits',
             tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateOverrides(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.SubscriptionService/UpdateOverrides',
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateOverridesRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateOverridesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,8 +36,10 @@ class SubscriptionServiceStub:
     CreateSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.CreateSubscriptionRequest, _subscription_service_pb2.CreateSubscriptionResponse]
     """Puts a customer on a plan from an instant on.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
-    NOT_FOUND/PLAN_VERSION_NOT_FOUND, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id
-    is pending or active, FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    NOT_FOUND/PLAN_VERSION_NOT_FOUND, INVALID_ARGUMENT/CURRENCY_MISMATCH for a phase in another
+    currency, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id is pending or active,
+    FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    INVALID_ARGUMENT/FIELD_INVALID, too, where overrides do not fit the plan version.
     """
     GetSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.GetSubscriptionRequest, _subscription_service_pb2.GetSubscriptionResponse]
     """Returns a subscription: the newest life of its id.
@@ -47,10 +49,59 @@ class SubscriptionServiceStub:
     """Lists subscriptions by id.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
-    TerminateSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.TerminateSubscriptionRequest, _subscription_service_pb2.TerminateSubscriptionResponse]
-    """Ends a subscription now or at a later instant; its last periods are billed when due.
+    ChangePlan: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.ChangePlanRequest, _subscription_service_pb2.ChangePlanResponse]
+    """Puts a subscription on another plan, or another version of its plan: a new term begins, whose
+    periods are counted from the same anchor day. The day of the change is the new plan's; unused
+    days of fees in advance are given back as adjustments of the periods that billed them. What
+    lay ahead, from the instant of the change on, is replaced; the plan that the subscription has
+    then anyway only takes it back.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
-    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    NOT_FOUND/PLAN_NOT_FOUND, NOT_FOUND/PLAN_VERSION_NOT_FOUND, FAILED_PRECONDITION/PLAN_ARCHIVED,
+    INVALID_ARGUMENT/CURRENCY_MISMATCH, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+    ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    CancelPlanChange: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.CancelPlanChangeRequest, _subscription_service_pb2.CancelPlanChangeResponse]
+    """Takes back all changes of a subscription's plan that lie ahead, if there are any.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    PauseSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.PauseSubscriptionRequest, _subscription_service_pb2.PauseSubscriptionResponse]
+    """Pauses a subscription from now on: its events count nowhere, days on which it is paused all day
+    cost nothing, its calendar goes on. Fees in advance are given back for them when it goes on.
+    What recurring meters hold stays. One that is paused only gets the new time to go on.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, also while a change of its plan lies ahead or it has
+    not started, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once
+    it has ended, ABORTED/ETAG_MISMATCH, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    ResumeSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.ResumeSubscriptionRequest, _subscription_service_pb2.ResumeSubscriptionResponse]
+    """Lets a paused subscription go on, now; one that is not paused stays as it is.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    UpdateSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateSubscriptionRequest, _subscription_service_pb2.UpdateSubscriptionResponse]
+    """Changes settings of a subscription. Another zone acts at once: the present period goes on to
+    its end in the new zone, and a day that has begun is not repeated.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended,
+    FAILED_PRECONDITION/SUBSCRIPTION_PAUSED unless its metadata alone changes, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    TerminateSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.TerminateSubscriptionRequest, _subscription_service_pb2.TerminateSubscriptionResponse]
+    """Ends a subscription now or at a later instant; its last periods are billed when due. One that
+    has not started is canceled.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    MigrateSubscriptions: _grpc.UnaryStreamMultiCallable[_subscription_service_pb2.MigrateSubscriptionsRequest, _subscription_service_pb2.MigrateSubscriptionsResponse]
+    """Puts the subscriptions of a plan on another version of it, each in a transaction of its own, and
+    tells of each as it is done. What is on that version already stays: a call that broke off is
+    made again. What is paused or has ended stays, too.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
+    NOT_FOUND/PLAN_VERSION_NOT_FOUND.
     """
     UpdateFixedUnits: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateFixedUnitsRequest, _subscription_service_pb2.UpdateFixedUnitsResponse]
     """Changes how many units of a fixed charge a subscription has, from today on or from its next
@@ -61,6 +112,16 @@ class SubscriptionServiceStub:
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
     NOT_FOUND/FIXED_CHARGE_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
     ended, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    UpdateOverrides: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateOverridesRequest, _subscription_service_pb2.UpdateOverridesResponse]
+    """Gives a subscription other prices than those of its plan version, in place of all that it was
+    given before; empty ones end them. They count for its open periods, which are priced whole by
+    them, and for later ones. What was announced as due is not changed. A change of its plan, or of
+    its plan version, ends them.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+    NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+    ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     ListBillingPeriods: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.ListBillingPeriodsRequest, _subscription_service_pb2.ListBillingPeriodsResponse]
     """Lists the billing periods of a subscription, oldest first.
@@ -76,8 +137,10 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     CreateSubscription: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.CreateSubscriptionRequest, _subscription_service_pb2.CreateSubscriptionResponse]  # type: ignore[assignment]
     """Puts a customer on a plan from an instant on.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
-    NOT_FOUND/PLAN_VERSION_NOT_FOUND, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id
-    is pending or active, FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    NOT_FOUND/PLAN_VERSION_NOT_FOUND, INVALID_ARGUMENT/CURRENCY_MISMATCH for a phase in another
+    currency, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id is pending or active,
+    FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    INVALID_ARGUMENT/FIELD_INVALID, too, where overrides do not fit the plan version.
     """
     GetSubscription: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.GetSubscriptionRequest, _subscription_service_pb2.GetSubscriptionResponse]  # type: ignore[assignment]
     """Returns a subscription: the newest life of its id.
@@ -87,10 +150,59 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     """Lists subscriptions by id.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
-    TerminateSubscription: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.TerminateSubscriptionRequest, _subscription_service_pb2.TerminateSubscriptionResponse]  # type: ignore[assignment]
-    """Ends a subscription now or at a later instant; its last periods are billed when due.
+    ChangePlan: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.ChangePlanRequest, _subscription_service_pb2.ChangePlanResponse]  # type: ignore[assignment]
+    """Puts a subscription on another plan, or another version of its plan: a new term begins, whose
+    periods are counted from the same anchor day. The day of the change is the new plan's; unused
+    days of fees in advance are given back as adjustments of the periods that billed them. What
+    lay ahead, from the instant of the change on, is replaced; the plan that the subscription has
+    then anyway only takes it back.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
-    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    NOT_FOUND/PLAN_NOT_FOUND, NOT_FOUND/PLAN_VERSION_NOT_FOUND, FAILED_PRECONDITION/PLAN_ARCHIVED,
+    INVALID_ARGUMENT/CURRENCY_MISMATCH, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+    ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    CancelPlanChange: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.CancelPlanChangeRequest, _subscription_service_pb2.CancelPlanChangeResponse]  # type: ignore[assignment]
+    """Takes back all changes of a subscription's plan that lie ahead, if there are any.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    PauseSubscription: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.PauseSubscriptionRequest, _subscription_service_pb2.PauseSubscriptionResponse]  # type: ignore[assignment]
+    """Pauses a subscription from now on: its events count nowhere, days on which it is paused all day
+    cost nothing, its calendar goes on. Fees in advance are given back for them when it goes on.
+    What recurring meters hold stays. One that is paused only gets the new time to go on.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, also while a change of its plan lies ahead or it has
+    not started, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once
+    it has ended, ABORTED/ETAG_MISMATCH, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    ResumeSubscription: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.ResumeSubscriptionRequest, _subscription_service_pb2.ResumeSubscriptionResponse]  # type: ignore[assignment]
+    """Lets a paused subscription go on, now; one that is not paused stays as it is.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    UpdateSubscription: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateSubscriptionRequest, _subscription_service_pb2.UpdateSubscriptionResponse]  # type: ignore[assignment]
+    """Changes settings of a subscription. Another zone acts at once: the present period goes on to
+    its end in the new zone, and a day that has begun is not repeated.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended,
+    FAILED_PRECONDITION/SUBSCRIPTION_PAUSED unless its metadata alone changes, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    TerminateSubscription: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.TerminateSubscriptionRequest, _subscription_service_pb2.TerminateSubscriptionResponse]  # type: ignore[assignment]
+    """Ends a subscription now or at a later instant; its last periods are billed when due. One that
+    has not started is canceled.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+    FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    MigrateSubscriptions: _aio.UnaryStreamMultiCallable[_subscription_service_pb2.MigrateSubscriptionsRequest, _subscription_service_pb2.MigrateSubscriptionsResponse]  # type: ignore[assignment]
+    """Puts the subscriptions of a plan on another version of it, each in a transaction of its own, and
+    tells of each as it is done. What is on that version already stays: a call that broke off is
+    made again. What is paused or has ended stays, too.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
+    NOT_FOUND/PLAN_VERSION_NOT_FOUND.
     """
     UpdateFixedUnits: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateFixedUnitsRequest, _subscription_service_pb2.UpdateFixedUnitsResponse]  # type: ignore[assignment]
     """Changes how many units of a fixed charge a subscription has, from today on or from its next
@@ -101,6 +213,16 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
     NOT_FOUND/FIXED_CHARGE_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
     ended, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    UpdateOverrides: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateOverridesRequest, _subscription_service_pb2.UpdateOverridesResponse]  # type: ignore[assignment]
+    """Gives a subscription other prices than those of its plan version, in place of all that it was
+    given before; empty ones end them. They count for its open periods, which are priced whole by
+    them, and for later ones. What was announced as due is not changed. A change of its plan, or of
+    its plan version, ends them.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+    NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+    ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     ListBillingPeriods: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.ListBillingPeriodsRequest, _subscription_service_pb2.ListBillingPeriodsResponse]  # type: ignore[assignment]
     """Lists the billing periods of a subscription, oldest first.
@@ -119,8 +241,10 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_subscription_service_pb2.CreateSubscriptionResponse, _abc.Awaitable[_subscription_service_pb2.CreateSubscriptionResponse]]:
         """Puts a customer on a plan from an instant on.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
-        NOT_FOUND/PLAN_VERSION_NOT_FOUND, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id
-        is pending or active, FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        NOT_FOUND/PLAN_VERSION_NOT_FOUND, INVALID_ARGUMENT/CURRENCY_MISMATCH for a phase in another
+        currency, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id is pending or active,
+        FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        INVALID_ARGUMENT/FIELD_INVALID, too, where overrides do not fit the plan version.
         """
 
     @_abc_1.abstractmethod
@@ -144,14 +268,99 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ChangePlan(
+        self,
+        request: _subscription_service_pb2.ChangePlanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_service_pb2.ChangePlanResponse, _abc.Awaitable[_subscription_service_pb2.ChangePlanResponse]]:
+        """Puts a subscription on another plan, or another version of its plan: a new term begins, whose
+        periods are counted from the same anchor day. The day of the change is the new plan's; unused
+        days of fees in advance are given back as adjustments of the periods that billed them. What
+        lay ahead, from the instant of the change on, is replaced; the plan that the subscription has
+        then anyway only takes it back.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        NOT_FOUND/PLAN_NOT_FOUND, NOT_FOUND/PLAN_VERSION_NOT_FOUND, FAILED_PRECONDITION/PLAN_ARCHIVED,
+        INVALID_ARGUMENT/CURRENCY_MISMATCH, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+        ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelPlanChange(
+        self,
+        request: _subscription_service_pb2.CancelPlanChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_service_pb2.CancelPlanChangeResponse, _abc.Awaitable[_subscription_service_pb2.CancelPlanChangeResponse]]:
+        """Takes back all changes of a subscription's plan that lie ahead, if there are any.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def PauseSubscription(
+        self,
+        request: _subscription_service_pb2.PauseSubscriptionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_service_pb2.PauseSubscriptionResponse, _abc.Awaitable[_subscription_service_pb2.PauseSubscriptionResponse]]:
+        """Pauses a subscription from now on: its events count nowhere, days on which it is paused all day
+        cost nothing, its calendar goes on. Fees in advance are given back for them when it goes on.
+        What recurring meters hold stays. One that is paused only gets the new time to go on.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, also while a change of its plan lies ahead or it has
+        not started, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once
+        it has ended, ABORTED/ETAG_MISMATCH, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeSubscription(
+        self,
+        request: _subscription_service_pb2.ResumeSubscriptionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_service_pb2.ResumeSubscriptionResponse, _abc.Awaitable[_subscription_service_pb2.ResumeSubscriptionResponse]]:
+        """Lets a paused subscription go on, now; one that is not paused stays as it is.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateSubscription(
+        self,
+        request: _subscription_service_pb2.UpdateSubscriptionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_service_pb2.UpdateSubscriptionResponse, _abc.Awaitable[_subscription_service_pb2.UpdateSubscriptionResponse]]:
+        """Changes settings of a subscription. Another zone acts at once: the present period goes on to
+        its end in the new zone, and a day that has begun is not repeated.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
+        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has ended,
+        FAILED_PRECONDITION/SUBSCRIPTION_PAUSED unless its metadata alone changes, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
     def TerminateSubscription(
         self,
         request: _subscription_service_pb2.TerminateSubscriptionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_subscription_service_pb2.TerminateSubscriptionResponse, _abc.Awaitable[_subscription_service_pb2.TerminateSubscriptionResponse]]:
-        """Ends a subscription now or at a later instant; its last periods are billed when due.
+        """Ends a subscription now or at a later instant; its last periods are billed when due. One that
+        has not started is canceled.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
-        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def MigrateSubscriptions(
+        self,
+        request: _subscription_service_pb2.MigrateSubscriptionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_subscription_service_pb2.MigrateSubscriptionsResponse], _abc.AsyncIterator[_subscription_service_pb2.MigrateSubscriptionsResponse]]:
+        """Puts the subscriptions of a plan on another version of it, each in a transaction of its own, and
+        tells of each as it is done. What is on that version already stays: a call that broke off is
+        made again. What is paused or has ended stays, too.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
+        NOT_FOUND/PLAN_VERSION_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -168,6 +377,22 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND,
         NOT_FOUND/FIXED_CHARGE_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
         ended, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateOverrides(
+        self,
+        request: _subscription_service_pb2.UpdateOverridesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_service_pb2.UpdateOverridesResponse, _abc.Awaitable[_subscription_service_pb2.UpdateOverridesResponse]]:
+        """Gives a subscription other prices than those of its plan version, in place of all that it was
+        given before; empty ones end them. They count for its open periods, which are priced whole by
+        them, and for later ones. What was announced as due is not changed. A change of its plan, or of
+        its plan version, ends them.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field,
+        NOT_FOUND/SUBSCRIPTION_NOT_FOUND, FAILED_PRECONDITION/SUBSCRIPTION_TERMINATED once it has
+        ended, FAILED_PRECONDITION/SUBSCRIPTION_PAUSED, ABORTED/ETAG_MISMATCH,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
