@@ -149,8 +149,10 @@ async def create_subscription(
             uid = subscription.subscription_uid
             subscription = await store.load_subscription(conn, tenant, uid)
         else:
-            new = Unwritten(tenant, subscription, version, leg.term_id, held_codes, is_new=True)
-            await write_periods(conn, [new], now=now)
+            unwritten = Unwritten(
+                tenant, subscription, version, leg.term_id, held_codes, is_new=True
+            )
+            await write_periods(conn, [unwritten], now=now)
         await _count_from(conn, tenant, subscription, wish, version, legs=legs)
         early = await _carry_early_usage(conn, tenant, subscription, version)
         if await has_history(conn, tenant, subscription.customer_id):

@@ -95,6 +95,8 @@ async def insert_subscription(
         "anchor_day": subscription.anchor_day,
         "revision": subscription.revision,
         "changes_at": next_change(legs, subscription.created_at),
+        "unused_fee": subscription.unused_fee,
+        "final_invoice": subscription.final_invoice,
         "metadata": dict(subscription.metadata),
         "billed_from": subscription.billed_from,
     }

@@ -121,7 +121,7 @@ async def test_a_change_waits_for_a_plan_version_that_is_being_written(world: Wo
         await until(lambda: waits(world), describe=lambda: "nobody waits for the meter")
         version = PlanVersion(uuid4(), 2, MONTH, None, None, (a_charge("sizes", "1"),), JANUARY)
         plan, _ = await load_plan(conn, TENANT, "calls", 0)
-        await insert_version(conn, TENANT, plan, version)
+        await insert_version(conn, TENANT, plan.code, version)
         assert held["sizes"].aggregation is Aggregation.SUM
     with pytest.raises(MeterInUse):
         await changing
