@@ -37,8 +37,9 @@ KNOWN = """
 """
 TERMS = """
     INSERT INTO terms (tenant, term_id, subscription_uid, plan_version_id, time_zone, starts_at,
-        early)
-    SELECT tenant, gen_random_uuid(), subscription_uid, plan_version_id, time_zone, starts_at, false
+        first_day, early)
+    SELECT tenant, gen_random_uuid(), subscription_uid, plan_version_id, time_zone, starts_at,
+        (starts_at AT TIME ZONE 'UTC')::date, false
     FROM subscriptions
 """
 
