@@ -5,24 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
     ARRAY,
-    Column,
     ColumnElement,
     Date,
     Integer,
     Row,
     Select,
-    Text,
     Uuid,
     bindparam,
-    cast,
     func,
-    insert,
     literal,
     select,
     tuple_,
@@ -42,35 +37,8 @@ from services.rating.domain.period import (
 )
 from services.rating.domain.subscription import Subscription
 from services.rating.store.carried import later_periods
+from services.rating.store.period_rows import add_rows
 from services.rating.store.schema import billing_periods, plan_versions, plans
-
-
-@cache
-def _add(names: tuple[str, ...]) -> Any:
-    """Add rows of which these columns are arrays, and an array a text: one statement for all."""
-    columns = [billing_periods.c[name] for name in names]
-    given = (
-        func.unnest(
-            *(
-                bindparam(each.name, type_=ARRAY(Text if _is_array(each) else each.type))
-                for each in columns
-            )
-        )
-        .table_valued(*(each.name for each in columns), name="given")
-        .render_derived()
-    )
-    chosen = [
-        cast(func.string_to_array(given.c[each.name], ","), each.type)
-        if _is_array(each)
-        else given.c[each.name]
-        for each in columns
-    ]
-    return insert(billing_periods).from_select([each.name for each in columns], select(*chosen))
-
-
-def _is_array(column: Column[Any]) -> bool:
-    return isinstance(column.type, ARRAY)
-
 
 TermDay = tuple[int, UUID, date]  # Tenant, term and day.
 
@@ -111,15 +79,7 @@ async def insert_periods(conn: AsyncConnection, planned: Iterable[Planned]) -> N
         for each in planned
     ]
     if rows:
-        names = tuple(rows[0])
-        await conn.execute(_add(names), {name: _column(name, rows) for name in names})
-
-
-def _column(name: str, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """Return a column of `rows` as `_add` takes it."""
-    if _is_array(billing_periods.c[name]):
-        return [",".join(map(str, row[name])) for row in rows]
-    return [row[name] for row in rows]
+        await add_rows(conn, rows)
 
 
 async def load_period(
