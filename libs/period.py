@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 
@@ -42,6 +43,7 @@ class DayPeriod:
         return Period(local_midnight(self.first_day, zone), local_midnight(self.end_day, zone))
 
 
+@lru_cache(maxsize=4_096)  # The same few bounds are those of many subscriptions.
 def local_midnight(day: date, zone: ZoneInfo) -> datetime:
     """Return the first instant of `day` in `zone`, in UTC.
 

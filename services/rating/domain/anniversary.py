@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from calendar import monthrange
 from datetime import date
+from functools import lru_cache
 
 from libs.period import DayPeriod
 
@@ -21,6 +22,7 @@ def anniversary(first_day: date, months: int) -> date:
     return date(year, month + 1, min(first_day.day, last))
 
 
+@lru_cache(maxsize=4_096)  # The same few periods are those of many subscriptions.
 def anniversary_period(first_day: date, every_months: int, day: date) -> DayPeriod:
     """Return the period that holds `day`, of those that begin every so many months.
 

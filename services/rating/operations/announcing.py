@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -25,7 +24,7 @@ from services.rating.store.reattributions import find_jobs
 from services.rating.store.renewals import find_first_renewals
 from tally.rating.v1 import events_pb2
 
-GROUPS_MAX = 200  # In one transaction.
+GROUPS_MAX = 1_000  # In one transaction.
 
 spans = tracer(__name__)
 
@@ -99,8 +98,5 @@ def _billing_period_due(
         currency_code=group.currency,
         due_at=timestamp(group.due_at),
         time_zone=oldest_first[0].time_zone,
-        periods=[
-            billing_period_message(replace(period, status=PeriodStatus.DUE))
-            for period in oldest_first
-        ],
+        periods=[billing_period_message(period, PeriodStatus.DUE) for period in oldest_first],
     )

@@ -108,8 +108,10 @@ def subscription_message(subscription: Subscription) -> subscription_pb.Subscrip
     )
 
 
-def billing_period_message(period: BillingPeriod) -> period_pb.BillingPeriod:
-    """Write a billing period."""
+def billing_period_message(
+    period: BillingPeriod, status: PeriodStatus | None = None
+) -> period_pb.BillingPeriod:
+    """Write a billing period, as it stands or with the `status` that it gets."""
     days = period.fee_days
     return period_pb.BillingPeriod(
         period_id=str(period.period_id),
@@ -124,7 +126,7 @@ def billing_period_message(period: BillingPeriod) -> period_pb.BillingPeriod:
         fee_days=day_period(days.first_day, days.end_day, period.time_zone),
         usage_period=period_message(period.usage.start, period.usage.end),
         due_at=timestamp(period.due_at),
-        status=PERIOD_STATUSES[period.status],
+        status=PERIOD_STATUSES[status or period.status],
         late_version=period.late_version,
     )
 

@@ -8,19 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
-    Integer,
     Select,
-    Text,
-    and_,
     bindparam,
     func,
-    literal,
     select,
     union_all,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.schema import among
 from libs.tenant import Tenant
 from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
 from services.rating.domain.subscription import ENDED, SubscriptionStatus
@@ -28,8 +24,6 @@ from services.rating.store.alert_schema import alerts
 from services.rating.store.base import INSTANT
 from services.rating.store.periods import read_period, select_periods
 from services.rating.store.schema import billing_periods, subscriptions
-
-GROUP = ("tenant", "customer_id", "currency", "due_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +53,13 @@ async def find_due_groups(
 ) -> Sequence[DueGroup]:
     """Return up to `limit` groups that are due by `now` and not announced, oldest first."""
     columns = billing_periods.c
-    group = (columns.tenant, columns.customer_id, columns.currency, columns.due_at)
+    group = (columns.due_at, columns.tenant, columns.customer_id, columns.currency)
     is_usage = columns.kind == PeriodKind.USAGE
     query = (
         select(*group, func.max(columns.usage_end).filter(is_usage).label("usage_end"))
         .where(columns.status == PeriodStatus.OPEN, columns.due_at <= now)
         .group_by(*group)
-        .order_by(columns.due_at, columns.tenant, columns.customer_id, columns.currency)
+        .order_by(*group)
         .limit(limit)
     )
     return [
@@ -84,29 +78,25 @@ async def lock_groups(
     conn: AsyncConnection, groups: Sequence[DueGroup]
 ) -> dict[DueGroup, list[BillingPeriod]]:
     """Return the periods of `groups` that are still open, locked in the order of their ids."""
-    asked = (
-        func.unnest(
-            literal([group.tenant for group in groups], ARRAY(Integer)),
-            literal([group.customer_id for group in groups], ARRAY(Text)),
-            literal([group.currency for group in groups], ARRAY(Text)),
-            literal([group.due_at for group in groups], ARRAY(INSTANT)),
-        )
-        .table_valued(*GROUP, name="asked")
-        .render_derived()
-    )
-    same = and_(*(billing_periods.c[name] == asked.c[name] for name in GROUP))
+    columns = billing_periods.c
     query = (
         select_periods()
-        .where(billing_periods.c.status == PeriodStatus.OPEN)
-        .where(select(1).select_from(asked).where(same).exists())
-        .order_by(billing_periods.c.period_id)
+        .where(
+            columns.status == PeriodStatus.OPEN,
+            # Each by itself, so that the index of open ones is used whatever is known of them.
+            among(columns.due_at, {group.due_at for group in groups}),
+            among(columns.tenant, {group.tenant for group in groups}),
+            among(columns.customer_id, {group.customer_id for group in groups}),
+        )
+        .order_by(columns.period_id)
         .with_for_update(of=billing_periods, key_share=True)
     )
     place = {(one.tenant, one.customer_id, one.currency, one.due_at): one for one in groups}
     found: dict[DueGroup, list[BillingPeriod]] = {}
     for row in await conn.execute(query):
-        group = place[Tenant(row.tenant), row.customer_id, row.currency, row.due_at]
-        found.setdefault(group, []).append(read_period(row))
+        group = place.get((Tenant(row.tenant), row.customer_id, row.currency, row.due_at))
+        if group is not None:  # Else one that was not asked for is locked with the others.
+            found.setdefault(group, []).append(read_period(row))
     return {group: found[group] for group in groups if group in found}
 
 

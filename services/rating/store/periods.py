@@ -18,7 +18,6 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     func,
-    insert,
     literal,
     select,
     tuple_,
@@ -38,6 +37,7 @@ from services.rating.domain.period import (
 )
 from services.rating.domain.subscription import Subscription
 from services.rating.store.carried import later_periods
+from services.rating.store.period_rows import add_rows
 from services.rating.store.schema import billing_periods, plan_versions, plans
 
 TermDay = tuple[int, UUID, date]  # Tenant, term and day.
@@ -79,7 +79,7 @@ async def insert_periods(conn: AsyncConnection, planned: Iterable[Planned]) -> N
         for each in planned
     ]
     if rows:
-        await conn.execute(insert(billing_periods), rows)
+        await add_rows(conn, rows)
 
 
 async def load_period(

@@ -265,7 +265,14 @@ billing_periods = Table(
     Index("billing_periods_by_day", "tenant", "term_id", "fee_first_day"),
     Index("billing_periods_by_subscription", "tenant", "subscription_uid"),
     Index("billing_periods_by_id", "tenant", "subscription_id", "due_at", "kind", "period_id"),
-    Index("billing_periods_open", "due_at", postgresql_where=text("status = 'open'")),
+    Index(
+        "billing_periods_open",
+        "due_at",
+        "tenant",
+        "customer_id",
+        "currency",
+        postgresql_where=text("status = 'open'"),
+    ),
     Index("billing_periods_to_renew", "renews_at", postgresql_where=text("renews_at IS NOT NULL")),
     Index(
         "billing_periods_renewed_by_customer",

@@ -5,10 +5,26 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, bindparam, insert, select, tuple_, update
+from sqlalchemy import (
+    ARRAY,
+    Date,
+    Integer,
+    Row,
+    Select,
+    TextClause,
+    Uuid,
+    bindparam,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,25 +41,13 @@ from services.rating.domain.subscription import (
     SubscriptionStatus,
     UnusedFee,
 )
+from services.rating.store.base import INSTANT
 from services.rating.store.legs import insert_legs
 from services.rating.store.schema import plan_versions, subscriptions, terms
 
 BATCH_MAX = 200
+EXTEND_MAX = 1_000  # They share their statements.
 EARLIEST = datetime(1, 1, 5, tzinfo=UTC)  # The start of early terms: no event is as old.
-
-
-# All but what is written later: how far periods are written, and usage before the first one.
-_ADD = compiled_once(
-    postgresql.insert(subscriptions)
-    .values(
-        {
-            name: bindparam(name)
-            for name in subscriptions.c.keys()
-            if name not in ("extend_at", "written_day", "historical_usage")
-        }
-    )
-    .on_conflict_do_nothing()
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,13 @@ class Extent:
 
     written_day: date | None
     extend_at: datetime | None
+
+
+@cache
+def _add(names: tuple[str, ...]) -> TextClause:
+    """Add a subscription of which these columns are given, if no live one has its id."""
+    adding = postgresql.insert(subscriptions).values({name: bindparam(name) for name in names})
+    return compiled_once(adding.on_conflict_do_nothing())
 
 
 async def insert_subscription(
@@ -89,7 +100,7 @@ async def insert_subscription(
         "metadata": dict(subscription.metadata),
         "billed_from": subscription.billed_from,
     }
-    if (await conn.execute(_ADD, row)).rowcount == 0:
+    if (await conn.execute(_add(tuple(row)), row)).rowcount == 0:
         raise SubscriptionIdTaken(
             f"a pending or active subscription has the id {subscription.subscription_id}"
         )
@@ -239,24 +250,24 @@ async def save_extents(
     conn: AsyncConnection, extents: Iterable[tuple[Tenant, UUID, Extent]]
 ) -> None:
     """Write how far the billing periods of locked subscriptions are written."""
-    columns = subscriptions.c
-    rows = [
-        {
-            "of_tenant": tenant,
-            "of_uid": uid,
-            "written": extent.written_day,
-            "extend": extent.extend_at,
-        }
-        for tenant, uid, extent in extents
-    ]
+    known = list(extents)
+    found = (
+        func.unnest(
+            literal([tenant for tenant, _, _ in known], ARRAY(Integer)),
+            literal([uid for _, uid, _ in known], ARRAY(Uuid)),
+            literal([extent.written_day for _, _, extent in known], ARRAY(Date)),
+            literal([extent.extend_at for _, _, extent in known], ARRAY(INSTANT)),
+        )
+        .table_valued("tenant", "uid", "written_day", "extend_at", name="found")
+        .render_derived()
+    )
     await conn.execute(
         update(subscriptions)
         .where(
-            columns.tenant == bindparam("of_tenant"),
-            columns.subscription_uid == bindparam("of_uid"),
+            subscriptions.c.tenant == found.c.tenant,
+            subscriptions.c.subscription_uid == found.c.uid,
         )
-        .values(written_day=bindparam("written"), extend_at=bindparam("extend")),
-        rows,
+        .values(written_day=found.c.written_day, extend_at=found.c.extend_at)
     )
 
 
@@ -265,7 +276,7 @@ async def lock_to_extend(
 ) -> Sequence[tuple[Tenant, Subscription]]:
     """Return and lock subscriptions that need billing periods by `now`, of all tenants."""
     query = select_all().where(subscriptions.c.extend_at <= now)
-    return await _locked(conn, query.order_by(subscriptions.c.extend_at))
+    return await _locked(conn, query.order_by(subscriptions.c.extend_at), limit=EXTEND_MAX)
 
 
 async def lock_to_start(
@@ -354,8 +365,8 @@ def read_subscription(row: Row[Any]) -> Subscription:
 
 
 async def _locked(
-    conn: AsyncConnection, query: Select[Any]
+    conn: AsyncConnection, query: Select[Any], *, limit: int = BATCH_MAX
 ) -> Sequence[tuple[Tenant, Subscription]]:
     """Lock what no one else is at: another calendar does the rest."""
-    locking = query.limit(BATCH_MAX).with_for_update(of=subscriptions, skip_locked=True)
+    locking = query.limit(limit).with_for_update(of=subscriptions, skip_locked=True)
     return [(Tenant(row.tenant), read_subscription(row)) for row in await conn.execute(locking)]

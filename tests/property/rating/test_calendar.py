@@ -198,4 +198,6 @@ def test_months_of_long_periods_are_those_of_a_monthly_subscription(
     parts = [
         month for each in stretches(calendar, start, end) for month in months_of(each, monthly)
     ]
-    assert parts == list(stretches(monthly, start, end))
+    assert all(each.usage_end_day == each.fee_days.end_day for each in parts)
+    alone = [replace(each, usage_end_day=None) for each in parts]
+    assert alone == list(stretches(monthly, start, end))
