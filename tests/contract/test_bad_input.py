@@ -15,7 +15,8 @@ from google.protobuf.message_factory import GetMessageClass
 
 from cli.client import SuiteClient, refusal, service_descriptors
 from tally.common.v1.options_pb2 import SCOPE_INTERNAL, scope
-from tests.contract.bad_input.requests import World, good_requests, put
+from tests.contract.bad_input.putting import put
+from tests.contract.bad_input.requests import World, good_requests
 from tests.contract.bad_input.rules import Rejection
 from tests.contract.bad_input.table import TABLE, Case, all_cases
 from tests.contract.bad_input.world import Worlds, make_worlds

@@ -130,7 +130,7 @@ def _parse_model(message: pb.Price, model: str, path: str) -> ChargePrice:
             raise AssertionError(f"the contract has no model {other}")
 
 
-def _parse_package(message: models_pb.PackagePrice, path: str) -> PackagePrice:
+def _parse_package(message: pb.PackagePrice, path: str) -> PackagePrice:
     faults = Faults()
     numbers = _Numbers(message, path, faults)
     amount, free_units = numbers.needed("amount"), numbers.find("free_units") or ZERO

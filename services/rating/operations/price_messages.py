@@ -39,7 +39,7 @@ def price_message(price: ChargePrice) -> pb.Price:
             return pb.Price(standard=pb.StandardPrice(unit_amount=unit_amount))
         case PackagePrice():
             return pb.Price(
-                package=models_pb.PackagePrice(
+                package=pb.PackagePrice(
                     amount=decimal_text(price.amount),
                     package_size=decimal_text(price.package_size),
                     free_units=decimal_text(price.free_units),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.contract.bad_input.rating import VERSION
+from tests.contract.bad_input.plans import VERSION
 from tests.contract.bad_input.rules import (
     ABSENT,
     CHECK_ONLY,

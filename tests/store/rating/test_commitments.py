@@ -164,7 +164,7 @@ async def test_usage_by_the_month_counts_for_the_commitment_of_the_quarter(world
     months = (NOON, instant("2024-02-10 12:00"), instant("2024-03-10 12:00"))
     for count, at in zip((10, 20, 5), months, strict=True):
         await world.fold(*[an_event("acme", at)] * count)
-    closed = []
+    closed: list[dict[str, int]] = []
     for now in (JANUARY, FEBRUARY, MARCH, instant("2024-04-01 00:10")):
         await world.announce(now)
         if now > JANUARY:

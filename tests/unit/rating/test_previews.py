@@ -26,9 +26,7 @@ TIERS = pb.TieredPrice(
 )
 MODELS = {
     "standard": pb.Price(standard=pb.StandardPrice(unit_amount="0.3")),
-    "package": pb.Price(
-        package=models_pb.PackagePrice(amount="4", package_size="5", free_units="2")
-    ),
+    "package": pb.Price(package=pb.PackagePrice(amount="4", package_size="5", free_units="2")),
     "graduated": pb.Price(graduated=TIERS),
     "volume": pb.Price(volume=TIERS),
 }

@@ -15,11 +15,11 @@ from libs.wire import read_date
 from tally.invoicing.v1.credit_note_service_pb2 import CreditNote
 from tally.invoicing.v1.invoice_service_pb2 import Invoice, InvoiceLine, InvoiceStatus, LineKind
 from tally.rating.v1.billing_period_pb2 import BillingPeriod, PeriodKind
+from tally.rating.v1.subscription_changes_pb2 import UnusedFee
 from tally.rating.v1.subscription_service_pb2 import (
     GetSubscriptionRequest,
     GetSubscriptionResponse,
     SubscriptionStatus,
-    UnusedFee,
 )
 from tally.rating.v1.usage_service_pb2 import GetUsageRequest
 from tests.vectors.stories.world import World, instant

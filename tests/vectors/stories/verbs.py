@@ -7,12 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from libs.wire import timestamp
 from tally.ingest.v1.event_pb2 import Event, PropertyValue, Verdict
 from tally.ingest.v1.ingest_service_pb2 import RecordEventsRequest
-from tally.rating.v1.subscription_service_pb2 import (
-    ChangePlanRequest,
-    FinalInvoice,
-    TerminateSubscriptionRequest,
-    UnusedFee,
-)
+from tally.rating.v1.subscription_changes_pb2 import ChangePlanRequest, FinalInvoice, UnusedFee
+from tally.rating.v1.subscription_service_pb2 import TerminateSubscriptionRequest
 from tests.vectors.given import Given
 from tests.vectors.stories.world import World, instant, request_id
 

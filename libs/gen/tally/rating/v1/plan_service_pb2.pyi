@@ -171,19 +171,16 @@ class PlanVersion(_message.Message):
     base_timing: Global___Timing.ValueType
     """When the base fee is billed."""
     bill_usage_monthly: _builtins.bool
-    """True: usage is billed by the month, on days that billing time and anchor day give; base fee and
-    fixed charges in advance by the interval, which must be of several months: quarters, halves,
-    years or more than one month. There can be no fixed charges in arrears then.
+    """True: usage is billed by the month, all else by the interval, which must be of several months.
+    There can be no fixed charges in arrears then.
     """
     trial_days: _builtins.int
-    """For how many days the base fee costs nothing, up to 3,650; 0: none. They count from the first
-    start of the subscription's id, and end on a local day: the first one that costs. In advance
-    the rest of its period is due at that instant. All but the base fee is billed meanwhile.
+    """For how many days the base fee alone costs nothing, up to 3,650; 0: none. They count from the
+    first start of the subscription's id; in advance the rest of its period is due as they end.
     """
     minimum_commitment: _builtins.str
-    """Decimal in currency units, at most 10^15 minor units: the least that base fee, usage and fixed
-    charges of a period cost together, parts of it by days. What they lack is a fee of its USAGE
-    period, with bill_usage_monthly of the last one. Empty: none.
+    """Decimal in currency units, at most 10^15 minor units: the least that all fees of a period come
+    to, parts of it by days. What they lack is a fee of its last USAGE period. Empty: none.
     """
     @_builtins.property
     def charges(self) -> _containers.RepeatedCompositeFieldContainer[Global___Charge]:
@@ -229,12 +226,9 @@ Global___PlanVersion: _TypeAlias = PlanVersion  # noqa: Y015
 @_typing.final
 class FixedCharge(_message.Message):
     """So many units of an add-on in each billing period, whatever the usage: seats, phone numbers. A
-    subscription may have other units than its plan: UpdateFixedUnits.
-    In arrears its fee is one of the USAGE period's, priced by the units of each day. In advance it
-    is that of a FIXED period, due as an in-advance base fee is: the units with which the period
-    begins and, when they are raised within it, what that adds to the price. Less of them costs
-    nothing less before the next period, and gives nothing back; what was given up and is taken again
-    in the same period is not charged again.
+    subscription may have others: UpdateFixedUnits. In arrears its fee is of the USAGE period, by the
+    units of each day; in advance of a FIXED period, due as base fees are: by the units with which it
+    begins and what raising them adds. Less of them costs less from the next period on.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -484,7 +478,7 @@ class Price(_message.Message):
         """Units × unit_amount."""
 
     @_builtins.property
-    def package(self) -> _price_models_pb2.PackagePrice:
+    def package(self) -> Global___PackagePrice:
         """Whole packages."""
 
     @_builtins.property
@@ -515,7 +509,7 @@ class Price(_message.Message):
         self,
         *,
         standard: Global___StandardPrice | None = ...,
-        package: _price_models_pb2.PackagePrice | None = ...,
+        package: Global___PackagePrice | None = ...,
         graduated: Global___TieredPrice | None = ...,
         volume: Global___TieredPrice | None = ...,
         percentage: _price_models_pb2.PercentagePrice | None = ...,
@@ -554,6 +548,36 @@ class StandardPrice(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StandardPrice: _TypeAlias = StandardPrice  # noqa: Y015
+
+@_typing.final
+class PackagePrice(_message.Message):
+    """ceil(max(units − free_units, 0) ÷ package_size) × amount."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    PACKAGE_SIZE_FIELD_NUMBER: _builtins.int
+    FREE_UNITS_FIELD_NUMBER: _builtins.int
+    amount: _builtins.str
+    """Decimal in currency units, not negative: the price of a package."""
+    package_size: _builtins.str
+    """Decimal above 0: units in a package."""
+    free_units: _builtins.str
+    """Decimal, not negative; empty: 0."""
+    def __init__(
+        self,
+        *,
+        amount: _builtins.str = ...,
+        package_size: _builtins.str = ...,
+        free_units: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "free_units", b"free_units", "package_size", b"package_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PackagePrice: _TypeAlias = PackagePrice  # noqa: Y015
 
 @_typing.final
 class TieredPrice(_message.Message):
@@ -956,15 +980,11 @@ class PreviewPriceRequest(_message.Message):
 
     @_builtins.property
     def units(self) -> _price_models_pb2.PreviewedUnits:
-        """Units that are counted already; not together with events. The meter need not exist. Those of
-        a prorated charge are there for the whole period.
-        """
+        """Units that are counted already, for all of a period; not together with events."""
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
-        """Up to 1,000 events for the meter to count, of one period and whichever customers; those
-        without a time happen now, those without a type have the meter's. Not for a prorated charge.
-        """
+        """Up to 1,000 events of a period, by default of now and the meter's type; not if prorated."""
 
     @_builtins.property
     def meter(self) -> _meter_service_pb2.Meter:
@@ -1000,9 +1020,7 @@ class PreviewPriceResponse(_message.Message):
     """Events that did not count: of another type, or without a value."""
     @_builtins.property
     def fees(self) -> _containers.RepeatedCompositeFieldContainer[_billing_period_pb2.Fee]:
-        """One for each bucket that has usage, each with its breakdown; for a charge without any, one if
-        that costs something: the flat amount of a first tier.
-        """
+        """One for each bucket that has usage; one for a charge without any, if that costs something."""
 
     @_builtins.property
     def amount(self) -> _money_pb2.Money:

@@ -90,8 +90,7 @@ class PlanServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ArchivePlan(self, request, context):
-        """Archives a plan: it takes no new subscriptions and no new versions. Those it has go on. Its
-        code stays taken. One that is archived stays as it is.
+        """Archives a plan: it takes no new subscriptions and versions, those it has go on.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
         ALREADY_EXISTS/REQUEST_ID_REUSED.
         """

@@ -44,8 +44,7 @@ class PlanServiceStub:
     Errors: as CreatePlan, NOT_FOUND/PLAN_NOT_FOUND, FAILED_PRECONDITION/PLAN_ARCHIVED.
     """
     ArchivePlan: _grpc.UnaryUnaryMultiCallable[_plan_service_pb2.ArchivePlanRequest, _plan_service_pb2.ArchivePlanResponse]
-    """Archives a plan: it takes no new subscriptions and no new versions. Those it has go on. Its
-    code stays taken. One that is archived stays as it is.
+    """Archives a plan: it takes no new subscriptions and versions, those it has go on.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
@@ -80,8 +79,7 @@ class PlanServiceAsyncStub(PlanServiceStub):
     Errors: as CreatePlan, NOT_FOUND/PLAN_NOT_FOUND, FAILED_PRECONDITION/PLAN_ARCHIVED.
     """
     ArchivePlan: _aio.UnaryUnaryMultiCallable[_plan_service_pb2.ArchivePlanRequest, _plan_service_pb2.ArchivePlanResponse]  # type: ignore[assignment]
-    """Archives a plan: it takes no new subscriptions and no new versions. Those it has go on. Its
-    code stays taken. One that is archived stays as it is.
+    """Archives a plan: it takes no new subscriptions and versions, those it has go on.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
@@ -131,8 +129,7 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _plan_service_pb2.ArchivePlanRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_plan_service_pb2.ArchivePlanResponse, _abc.Awaitable[_plan_service_pb2.ArchivePlanResponse]]:
-        """Archives a plan: it takes no new subscriptions and no new versions. Those it has go on. Its
-        code stays taken. One that is archived stays as it is.
+        """Archives a plan: it takes no new subscriptions and versions, those it has go on.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
         ALREADY_EXISTS/REQUEST_ID_REUSED.
         """

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tally/rating/v1/price_models.proto\x12\x0ftally.rating.v1\"\x95\x01\n\x0fPercentagePrice\x12\x14\n\x0crate_percent\x18\x01 \x01(\t\x12\x14\n\x0c\x66ixed_amount\x18\x02 \x01(\t\x12\x13\n\x0b\x66ree_events\x18\x03 \x01(\x03\x12\x13\n\x0b\x66ree_amount\x18\x04 \x01(\t\x12\x15\n\revent_minimum\x18\x05 \x01(\t\x12\x15\n\revent_maximum\x18\x06 \x01(\t\"D\n\x18GraduatedPercentagePrice\x12(\n\x05tiers\x18\x01 \x03(\x0b\x32\x19.tally.rating.v1.RateTier\"D\n\x08RateTier\x12\r\n\x05up_to\x18\x01 \x01(\t\x12\x14\n\x0crate_percent\x18\x02 \x01(\t\x12\x13\n\x0b\x66lat_amount\x18\x03 \x01(\t\"\"\n\x0c\x44ynamicPrice\x12\x12\n\nmultiplier\x18\x01 \x01(\t\"!\n\x0b\x43ustomPrice\x12\x12\n\nexpression\x18\x01 \x01(\t\"H\n\x0cPackagePrice\x12\x0e\n\x06\x61mount\x18\x01 \x01(\t\x12\x14\n\x0cpackage_size\x18\x02 \x01(\t\x12\x12\n\nfree_units\x18\x03 \x01(\t\"I\n\x0ePreviewedUnits\x12\r\n\x05units\x18\x01 \x01(\t\x12\x13\n\x0b\x65vent_count\x18\x02 \x01(\x03\x12\x13\n\x0b\x66ilter_code\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tally/rating/v1/price_models.proto\x12\x0ftally.rating.v1\"\x95\x01\n\x0fPercentagePrice\x12\x14\n\x0crate_percent\x18\x01 \x01(\t\x12\x14\n\x0c\x66ixed_amount\x18\x02 \x01(\t\x12\x13\n\x0b\x66ree_events\x18\x03 \x01(\x03\x12\x13\n\x0b\x66ree_amount\x18\x04 \x01(\t\x12\x15\n\revent_minimum\x18\x05 \x01(\t\x12\x15\n\revent_maximum\x18\x06 \x01(\t\"D\n\x18GraduatedPercentagePrice\x12(\n\x05tiers\x18\x01 \x03(\x0b\x32\x19.tally.rating.v1.RateTier\"D\n\x08RateTier\x12\r\n\x05up_to\x18\x01 \x01(\t\x12\x14\n\x0crate_percent\x18\x02 \x01(\t\x12\x13\n\x0b\x66lat_amount\x18\x03 \x01(\t\"\"\n\x0c\x44ynamicPrice\x12\x12\n\nmultiplier\x18\x01 \x01(\t\"!\n\x0b\x43ustomPrice\x12\x12\n\nexpression\x18\x01 \x01(\t\"I\n\x0ePreviewedUnits\x12\r\n\x05units\x18\x01 \x01(\t\x12\x13\n\x0b\x65vent_count\x18\x02 \x01(\x03\x12\x13\n\x0b\x66ilter_code\x18\x03 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,8 +41,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DYNAMICPRICE']._serialized_end=381
   _globals['_CUSTOMPRICE']._serialized_start=383
   _globals['_CUSTOMPRICE']._serialized_end=416
-  _globals['_PACKAGEPRICE']._serialized_start=418
-  _globals['_PACKAGEPRICE']._serialized_end=490
-  _globals['_PREVIEWEDUNITS']._serialized_start=492
-  _globals['_PREVIEWEDUNITS']._serialized_end=565
+  _globals['_PREVIEWEDUNITS']._serialized_start=418
+  _globals['_PREVIEWEDUNITS']._serialized_end=491
 # @@protoc_insertion_point(module_scope)

@@ -179,36 +179,6 @@ class CustomPrice(_message.Message):
 Global___CustomPrice: _TypeAlias = CustomPrice  # noqa: Y015
 
 @_typing.final
-class PackagePrice(_message.Message):
-    """ceil(max(units − free_units, 0) ÷ package_size) × amount."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    AMOUNT_FIELD_NUMBER: _builtins.int
-    PACKAGE_SIZE_FIELD_NUMBER: _builtins.int
-    FREE_UNITS_FIELD_NUMBER: _builtins.int
-    amount: _builtins.str
-    """Decimal in currency units, not negative: the price of a package."""
-    package_size: _builtins.str
-    """Decimal above 0: units in a package."""
-    free_units: _builtins.str
-    """Decimal, not negative; empty: 0."""
-    def __init__(
-        self,
-        *,
-        amount: _builtins.str = ...,
-        package_size: _builtins.str = ...,
-        free_units: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "free_units", b"free_units", "package_size", b"package_size"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___PackagePrice: _TypeAlias = PackagePrice  # noqa: Y015
-
-@_typing.final
 class PreviewedUnits(_message.Message):
     """Usage, as if a meter had counted it."""
 
