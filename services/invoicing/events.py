@@ -67,4 +67,5 @@ def parse_changed(fact: Fact) -> ChangedUsage:
         currency=parse_currency(message.currency_code, "currency_code"),
         late_version=message.late_version,
         closed=message.closed,
+        commanded=message.commanded,
     )

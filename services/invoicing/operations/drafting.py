@@ -50,13 +50,17 @@ class DuePeriods:
 
 @dataclass(frozen=True, slots=True)
 class ChangedUsage:
-    """A period whose usage changed after it became due, `closed` if its fees were frozen."""
+    """A period whose usage changed after it became due, `closed` if its fees were frozen.
+
+    `commanded`: not its usage, but the subscription was changed.
+    """
 
     period_id: UUID
     customer_id: str
     currency: str
     late_version: int
     closed: bool
+    commanded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +157,15 @@ async def note_changed_usage(
     if open_ids:
         await invoices.mark_stale(conn, tenant, open_ids)
     newest: dict[UUID, LateUsage] = {}
+    commanded = {one.period_id for one in changed if one.commanded}
     for one in sorted(changed, key=lambda one: one.late_version):
         if one.closed:
             newest[one.period_id] = LateUsage(
-                one.period_id, one.customer_id, one.currency, one.late_version
+                one.period_id,
+                one.customer_id,
+                one.currency,
+                one.late_version,
+                at_once=one.period_id in commanded,
             )
     await late.note_late_usage(conn, tenant, newest.values(), now=now)
 

@@ -42,12 +42,16 @@ class Adjustment:
 
 @dataclass(frozen=True, slots=True)
 class LateUsage:
-    """A closed period whose usage changed; the versions of a period only grow."""
+    """A closed period whose usage changed; the versions of a period only grow.
+
+    `at_once`: nothing more is awaited.
+    """
 
     period_id: UUID
     customer_id: str
     currency: str
     late_version: int
+    at_once: bool = False
 
 
 async def note_late_usage(
@@ -55,7 +59,8 @@ async def note_late_usage(
 ) -> None:
     """Remember that closed periods' usage changed; an older version changes nothing.
 
-    What they now cost is asked for in ten minutes, and at most once a day for a customer.
+    What they now cost is asked for in ten minutes, and at most once a day for a customer, if more
+    may follow.
     """
     if not changed:
         return
@@ -63,7 +68,7 @@ async def note_late_usage(
     row = insert(late_periods)
     known = func.greatest(late_periods.c.late_version, late_periods.c.adjusted_version)
     news = row.excluded.late_version > known
-    due_at = func.coalesce(late_periods.c.due_at, row.excluded.due_at)
+    due_at = func.least(late_periods.c.due_at, row.excluded.due_at)
     await conn.execute(
         row.on_conflict_do_update(
             index_elements=["tenant", "period_id"],
@@ -81,7 +86,9 @@ async def note_late_usage(
                 "customer_id": one.customer_id,
                 "currency": one.currency,
                 "late_version": one.late_version,
-                "due_at": gathering_at(gathered.get((one.customer_id, one.currency)), now),
+                "due_at": now
+                if one.at_once
+                else gathering_at(gathered.get((one.customer_id, one.currency)), now),
             }
             for one in sorted(changed, key=lambda one: one.period_id)
         ],

@@ -288,11 +288,15 @@ def _gets(days: Iterable[tuple[int, UUID, date]], tenant: Tenant, period: Billin
 
 
 async def announce_late(
-    conn: AsyncConnection, periods: Iterable[tuple[Tenant, BillingPeriod]]
+    conn: AsyncConnection,
+    periods: Iterable[tuple[Tenant, BillingPeriod]],
+    *,
+    commanded: bool = False,
 ) -> None:
     """Tell that the usage of locked `periods` changes, where they were announced already.
 
-    And so does what lacks of a minimum commitment, if another period has billed that.
+    Or, if `commanded`, that their subscription was changed. And so does what lacks of a minimum
+    commitment, if another period has billed that.
     """
     late = [one for one in periods if one[1].status is not PeriodStatus.OPEN]
     committed = await lock_committed(conn, late) if late else []
@@ -305,6 +309,7 @@ async def announce_late(
             currency_code=period.currency,
             late_version=late_version,
             closed=period.status is PeriodStatus.CLOSED,
+            commanded=commanded,
         )
         await outbox.append(conn, tenant, changed)
 

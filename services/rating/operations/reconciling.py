@@ -86,7 +86,7 @@ async def reconcile(
     life = await _load_life(conn, tenant, subscription, legs)
     planned = plan_life(life, now, held_codes=held_codes)
     found = await reconcile_periods(conn, tenant, subscription, planned.periods)
-    await announce_late(conn, [(tenant, period) for period in found.late])
+    await announce_late(conn, [(tenant, period) for period in found.late], commanded=True)
     if subscription.end is not None and subscription.end <= now and not subscription.final_invoice:
         await skip_last(conn, tenant, subscription)
     extent = _extent(planned, subscription)

@@ -85,6 +85,8 @@ def plan_of(given: Given) -> tuple[Plan, PlanVersion]:
     )
     if given.has("fixed_charges"):
         version.fixed_charges.extend(fixed_charge_of(one) for one in given.each("fixed_charges"))
+    if given.has("bill_charges_monthly"):
+        version.bill_usage_monthly = bool(given.value("bill_charges_monthly"))
     if given.has("trial_days"):
         version.trial_days = int(given.value("trial_days"))
     if given.has("minimum_commitment_cents"):

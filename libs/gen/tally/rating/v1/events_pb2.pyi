@@ -157,6 +157,7 @@ class PeriodUsageChanged(_message.Message):
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     LATE_VERSION_FIELD_NUMBER: _builtins.int
     CLOSED_FIELD_NUMBER: _builtins.int
+    COMMANDED_FIELD_NUMBER: _builtins.int
     period_id: _builtins.str
     """UUID."""
     customer_id: _builtins.str
@@ -167,6 +168,8 @@ class PeriodUsageChanged(_message.Message):
     """The period's late_version; greater ones replace smaller ones."""
     closed: _builtins.bool
     """True when the period's fees were frozen already."""
+    commanded: _builtins.bool
+    """True: a command has changed the subscription, such as its plan; more is not awaited."""
     def __init__(
         self,
         *,
@@ -175,10 +178,11 @@ class PeriodUsageChanged(_message.Message):
         currency_code: _builtins.str = ...,
         late_version: _builtins.int = ...,
         closed: _builtins.bool = ...,
+        commanded: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "currency_code", b"currency_code", "customer_id", b"customer_id", "late_version", b"late_version", "period_id", b"period_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "commanded", b"commanded", "currency_code", b"currency_code", "customer_id", b"customer_id", "late_version", b"late_version", "period_id", b"period_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
