@@ -20,7 +20,7 @@ class ExceptionInvalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Excepted:
-    """All cases of `topic` whose given values fit: path and pattern, as for names of files.
+    """All cases of `topic` whose given values, or steps, fit: path and pattern, as for files.
 
     A path has a dot before each key; `*` in it stands for every place of a list.
     """
@@ -31,8 +31,9 @@ class Excepted:
 
     def fits(self, case: Case) -> bool:
         """Tell whether `case` is excepted."""
+        known = {**case.given, "steps": case.whole.get("steps", ())}
         return fnmatchcase(case.topic, self.topic) and all(
-            any(fnmatchcase(_text(value), pattern) for value in _values(case.given, path))
+            any(fnmatchcase(_text(value), pattern) for value in _values(known, path))
             for path, pattern in self.given.items()
         )
 

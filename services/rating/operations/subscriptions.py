@@ -17,7 +17,7 @@ from libs.db import begin
 from libs.period import local_day
 from libs.requests import Request
 from libs.tenant import Tenant
-from libs.wire import Page, page_token, parse_page_token
+from libs.wire import Page, page_token, parse_page_token, timestamp
 from services.rating.domain.calendar import BillingTime
 from services.rating.domain.life import Leg, ended_legs, first_leg
 from services.rating.domain.overrides import NOTHING_OTHER, Overrides
@@ -47,6 +47,7 @@ from services.rating.operations.plan_changes import load_legs_of, load_terms
 from services.rating.operations.reattributing import reattribute_from
 from services.rating.operations.reconciling import reconcile, store_change
 from services.rating.operations.schedule import Unwritten, write_periods
+from services.rating.operations.trials import load_trials
 from services.rating.store import periods as period_store
 from services.rating.store import plans as plan_store
 from services.rating.store import subscriptions as store
@@ -214,17 +215,20 @@ async def terminate_subscription(
 async def get_subscription(
     engine: AsyncEngine, tenant: Tenant, subscription_id: str
 ) -> pb.GetSubscriptionResponse:
-    """Return the newest life of an id, the units of its fixed charges, and prices of its own."""
+    """Return the newest life of an id, and what a list of many leaves out."""
     async with begin(engine, tenant) as conn:
         found = await store.load_newest(conn, tenant, subscription_id)
         units = await load_history(conn, tenant, found)
         own = await plan_store.find_own_prices(conn, tenant, found.plan_version_id)
         terms = await load_terms(conn, tenant, found)
+        version = await plan_store.load_version(conn, tenant, found.plan_version_id)
+        trial = (await load_trials(conn, [(tenant, found, version)])).get(found.subscription_uid)
     return pb.GetSubscriptionResponse(
         subscription=subscription_message(found),
         fixed_units=units,
         own_prices=None if own is None else version_message(own),
         terms=terms,
+        trial_end=None if trial is None else timestamp(trial.end),
     )
 
 

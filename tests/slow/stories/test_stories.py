@@ -9,7 +9,13 @@ from tests.vectors.cases import load
 from tests.vectors.running import run
 from tests.vectors.stories.playing import play
 
-DONE = ["period_sequences", "proration"]
+DONE = [
+    "minimum_commitment",
+    "proration",
+    "termination",
+    "trial",
+    "upgrade_downgrade",
+]
 
 
 async def test_every_story_comes_out_as_stated(suite: Suite) -> None:

@@ -72,11 +72,15 @@ class Step:
         return await self.world.client.subscriptions.GetSubscription(asked)
 
     async def period_of(self, place: int, kind: PeriodKind.ValueType) -> BillingPeriod:
-        """Return the period of a plan that is due by now, the newest one."""
+        """Return the period of a plan that is due by now, the newest one.
+
+        Where no charge makes one of usage, that of the base fee shows when it would be.
+        """
         periods = await self.world.list_periods(self.subscription_id)
-        code = self.plan(place)
-        due = [one for one in periods if one.kind == kind and _instant(one.due_at) <= self.at]
-        return [one for one in due if one.plan_code == code][-1]
+        of_plan = [one for one in periods if one.plan_code == self.plan(place)]
+        due = [one for one in of_plan if _instant(one.due_at) <= self.at]
+        wanted = [one for one in due if one.kind == kind]
+        return (wanted or [one for one in due if one.kind == BASE])[-1]
 
     async def due(self, kind: PeriodKind.ValueType) -> list[BillingPeriod]:
         """Return the billing periods that became due on its local day, up to it."""
@@ -88,6 +92,19 @@ class Step:
             and _instant(one.due_at) <= self.at
             and self.world.day(_instant(one.due_at)) == day
         ]
+
+    async def ended(self) -> list[BillingPeriod]:
+        """Return the periods whose usage is billed on its day.
+
+        A plan without charges has none: there the base fee's show when they would be.
+        """
+        usage = await self.due(USAGE)
+        if usage:
+            return usage
+        periods = await self.world.list_periods(self.subscription_id)
+        day = self.world.day(self.at)
+        ends = [one for one in periods if self.world.day(_instant(one.usage_period.end)) == day]
+        return [one for one in ends if one.kind == BASE]
 
 
 Look = Callable[[Step], Awaitable[Any]]
@@ -142,13 +159,22 @@ async def _to(step: Step) -> str | None:
     return _text(_end(base[-1]) - SECOND) if base else None
 
 
+async def _in_trial(step: Step) -> bool:
+    found = await step.subscription()
+    return found.HasField("trial_end") and step.at < _instant(found.trial_end)
+
+
+async def _trial_end(step: Step) -> str:
+    return _text(_instant((await step.subscription()).trial_end))
+
+
 async def _charges_from(step: Step) -> str | None:
-    usage = await step.due(USAGE)
+    usage = await step.ended()
     return _text(_instant(usage[-1].usage_period.start)) if usage else None
 
 
 async def _charges_to(step: Step) -> str | None:
-    usage = await step.due(USAGE)
+    usage = await step.ended()
     return _text(_instant(usage[-1].usage_period.end) - SECOND) if usage else None
 
 
@@ -317,6 +343,8 @@ LOOKS: Mapping[str, Look] = {
     "subscription_fee_cents": sum_of(LineKind.LINE_KIND_BASE),
     "charge_fee_cents": sum_of(LineKind.LINE_KIND_USAGE),
     "commitment_fee_cents": sum_of(LineKind.LINE_KIND_COMMITMENT),
+    "in_trial": _in_trial,
+    "trial_ended_at": _trial_end,
     "from": _from,
     "to": _to,
     "charges_from": _charges_from,

@@ -365,15 +365,14 @@ class GetSubscriptionResponse(_message.Message):
     FIXED_UNITS_FIELD_NUMBER: _builtins.int
     OWN_PRICES_FIELD_NUMBER: _builtins.int
     TERMS_FIELD_NUMBER: _builtins.int
+    TRIAL_END_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def subscription(self) -> Global___Subscription:
         """As stored."""
 
     @_builtins.property
     def fixed_units(self) -> _containers.RepeatedCompositeFieldContainer[Global___FixedUnits]:
-        """The units of the fixed charges that it has, in the order of its plan version, then by day: as
-        the plan has them, and every change.
-        """
+        """The units of its fixed charges, as the plan has them and every change, by charge and day."""
 
     @_builtins.property
     def own_prices(self) -> _plan_service_pb2.PlanVersion:
@@ -383,6 +382,10 @@ class GetSubscriptionResponse(_message.Message):
     def terms(self) -> _containers.RepeatedCompositeFieldContainer[_subscription_changes_pb2.SubscriptionTerm]:
         """What it was and will be on, oldest first; between them it is paused."""
 
+    @_builtins.property
+    def trial_end(self) -> _timestamp_pb2.Timestamp:
+        """When its trial ends, or has ended; absent: its plan has none."""
+
     def __init__(
         self,
         *,
@@ -390,10 +393,11 @@ class GetSubscriptionResponse(_message.Message):
         fixed_units: _abc.Iterable[Global___FixedUnits] | None = ...,
         own_prices: _plan_service_pb2.PlanVersion | None = ...,
         terms: _abc.Iterable[_subscription_changes_pb2.SubscriptionTerm] | None = ...,
+        trial_end: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["own_prices", b"own_prices", "subscription", b"subscription"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["own_prices", b"own_prices", "subscription", b"subscription", "trial_end", b"trial_end"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixed_units", b"fixed_units", "own_prices", b"own_prices", "subscription", b"subscription", "terms", b"terms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixed_units", b"fixed_units", "own_prices", b"own_prices", "subscription", b"subscription", "terms", b"terms", "trial_end", b"trial_end"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
