@@ -12,7 +12,7 @@ CACHES := .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup runtime demo up down status test test-slow test-kill test-scale mutants bench \
-	test-faults test-stories bench-ingest fuzz vectors sdk test-sdk deploy-check lint format proto \
+	test-demo test-faults test-stories bench-ingest fuzz vectors sdk test-sdk deploy-check lint format proto \
 	lock released clean
 
 help: ## list the targets
@@ -39,7 +39,10 @@ status: runtime ## show what runs
 test: setup ## run every test but the slow ones, against a real PostgreSQL and NATS
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/slow $(ARGS)
 
-test-slow: test-kill test-scale test-faults test-stories test-sdk deploy-check ## all slow tests: kills, faults, stories, SDKs, …
+test-slow: test-demo test-kill test-scale test-faults test-stories test-sdk deploy-check ## all slow tests: demo, kills, faults, stories, SDKs, …
+
+test-demo: setup ## run the demo and compare every line with the oracle
+	@$(BIN)/python -m pytest -q tests/slow/demo $(ARGS)
 
 test-kill: setup ## kill each process under load and compare: ROUNDS=3 of each, SEED=random
 	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),3) $(if $(SEED),--seed $(SEED))

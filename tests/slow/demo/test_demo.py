@@ -14,7 +14,7 @@ import pytest
 
 from tests.demo import oracle
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 DATA = ROOT / "demo" / "data"
 FILES = (
     "ai_text.json",
