@@ -12,8 +12,8 @@ CACHES := .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup runtime demo up down status test test-slow test-kill test-scale mutants bench \
-	test-demo test-faults test-stories bench-ingest fuzz vectors sdk test-sdk deploy-check lint format proto \
-	lock released clean
+	test-demo test-faults test-stories bench-ingest fuzz vectors sdk test-sdk deploy-check lint format \
+	proto lock released clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -150,13 +150,31 @@ async def _subscription_status(step: Step) -> str:
 
 
 async def _from(step: Step) -> str | None:
-    base = await step.due(BASE)
-    return _text(_first(base[-1])) if base else None
+    window = await _fee_window(step)
+    return None if window is None else _text(window[0])
 
 
 async def _to(step: Step) -> str | None:
+    window = await _fee_window(step)
+    return None if window is None else _text(window[1])
+
+
+async def _fee_window(step: Step) -> tuple[datetime, datetime] | None:
+    """Return the days of the base fee that is due, to their last second.
+
+    Where usage alone is due, within a longer period, that is none of its days: they end as it
+    begins.
+    """
     base = await step.due(BASE)
-    return _text(_end(base[-1]) - SECOND) if base else None
+    if base:
+        return _first(base[-1]), _end(base[-1]) - SECOND
+    if not await step.due(USAGE):
+        return None
+    for one in await step.world.list_periods(step.subscription_id):
+        start, end = _instant(one.usage_period.start), _instant(one.usage_period.end)
+        if one.kind == BASE and start <= step.at < end:
+            return _first(one), start
+    return None
 
 
 async def _in_trial(step: Step) -> bool:
