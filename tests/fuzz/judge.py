@@ -19,6 +19,7 @@ ANSWERS = {
     "NOT_FOUND",
     "ALREADY_EXISTS",
     "FAILED_PRECONDITION",
+    "ABORTED",  # What the caller knows of the thing is out of date.
     "UNAVAILABLE",  # While something else is under way; with our reason, so not a lost process.
     "RESOURCE_EXHAUSTED",
 }

@@ -48,8 +48,8 @@ def paused_legs(
 
 
 def resumed_legs(legs: Sequence[Leg], at: datetime, end: datetime | None) -> list[Leg]:
-    """Return the legs of a paused life that goes on at `at`."""
-    kept = [leg for leg in legs if leg.start < at]
+    """Return the legs of a paused life that goes on at `at`, as it starts at the earliest."""
+    kept = [leg for leg in legs if leg.start < at] or [legs[0]]
     last = kept[-1]
     if last.end == at:  # It was not away.
         return [*kept[:-1], replace(last, end=end)]

@@ -114,6 +114,11 @@ def test_days_that_are_paused_all_day_are_not_billed() -> None:
     ]
 
 
+def test_a_pause_of_no_time_as_it_starts_leaves_a_life_as_it_was() -> None:
+    before, start = started("2024-03-05T12:00"), instant("2024-03-05T12:00")
+    assert resumed_legs(paused_legs(before, start, None, None), start, None) == before
+
+
 def test_fees_in_advance_count_a_pause_once_it_is_over() -> None:
     legs = paused_legs(started("2024-03-05T12:00"), instant("2024-03-10T14:00"), None, None)
     legs = resumed_legs(legs, instant("2024-04-20T09:00"), None)
