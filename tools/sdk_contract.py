@@ -183,6 +183,8 @@ def _reasons(file: FileDescriptorProto) -> Iterator[Reason]:
     for index, value in enumerate(enum.value):
         if value.number:
             code, _, doc = docs[ENUM, place, ENUM_VALUE, index].partition(": ")
+            if not re.fullmatch("[A-Z_]+", code):
+                raise ValueError(f"the comment of {value.name} must begin with a code of gRPC")
             yield Reason(value.name.removeprefix("ERROR_REASON_"), code, doc)
 
 

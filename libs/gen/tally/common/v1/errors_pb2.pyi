@@ -149,15 +149,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_LINE_NOT_FOUND: _ErrorReason.ValueType  # 133
     """NOT_FOUND: the invoice has no such line."""
     ERROR_REASON_CREDIT_NOTE_NOT_FOUND: _ErrorReason.ValueType  # 170
-    """The tenant has no such credit note."""
+    """NOT_FOUND: the tenant has no such credit note."""
     ERROR_REASON_CREDIT_EXCEEDS_LINE: _ErrorReason.ValueType  # 171
-    """A line has less left than is to be given back of it."""
+    """FAILED_PRECONDITION: a line has less left than is to be given back of it."""
     ERROR_REASON_CREDIT_EXCEEDS_INVOICE: _ErrorReason.ValueType  # 172
-    """An invoice has less left than is to be given back of its lines together."""
+    """FAILED_PRECONDITION: an invoice has less left than is to be given back of its lines together."""
     ERROR_REASON_CREDIT_NOTE_USED: _ErrorReason.ValueType  # 173
-    """Some of the credit note has paid an invoice."""
+    """FAILED_PRECONDITION: some of the credit note has paid an invoice."""
     ERROR_REASON_INVOICE_NOT_FINALIZED: _ErrorReason.ValueType  # 174
-    """The invoice is a draft still, or was skipped: only numbered ones are credited."""
+    """FAILED_PRECONDITION: the invoice is a draft or was skipped; only numbered ones are credited."""
     ERROR_REASON_INSTANT_FEE_NOT_FOUND: _ErrorReason.ValueType  # 123
     """NOT_FOUND: no such instant fee."""
     ERROR_REASON_INSTANT_FEE_INVOICED: _ErrorReason.ValueType  # 121
@@ -323,15 +323,15 @@ ERROR_REASON_EVENT_TOO_OLD: ErrorReason.ValueType  # 141
 ERROR_REASON_LINE_NOT_FOUND: ErrorReason.ValueType  # 133
 """NOT_FOUND: the invoice has no such line."""
 ERROR_REASON_CREDIT_NOTE_NOT_FOUND: ErrorReason.ValueType  # 170
-"""The tenant has no such credit note."""
+"""NOT_FOUND: the tenant has no such credit note."""
 ERROR_REASON_CREDIT_EXCEEDS_LINE: ErrorReason.ValueType  # 171
-"""A line has less left than is to be given back of it."""
+"""FAILED_PRECONDITION: a line has less left than is to be given back of it."""
 ERROR_REASON_CREDIT_EXCEEDS_INVOICE: ErrorReason.ValueType  # 172
-"""An invoice has less left than is to be given back of its lines together."""
+"""FAILED_PRECONDITION: an invoice has less left than is to be given back of its lines together."""
 ERROR_REASON_CREDIT_NOTE_USED: ErrorReason.ValueType  # 173
-"""Some of the credit note has paid an invoice."""
+"""FAILED_PRECONDITION: some of the credit note has paid an invoice."""
 ERROR_REASON_INVOICE_NOT_FINALIZED: ErrorReason.ValueType  # 174
-"""The invoice is a draft still, or was skipped: only numbered ones are credited."""
+"""FAILED_PRECONDITION: the invoice is a draft or was skipped; only numbered ones are credited."""
 ERROR_REASON_INSTANT_FEE_NOT_FOUND: ErrorReason.ValueType  # 123
 """NOT_FOUND: no such instant fee."""
 ERROR_REASON_INSTANT_FEE_INVOICED: ErrorReason.ValueType  # 121
