@@ -8,13 +8,14 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, update
+from sqlalchemy import ColumnElement, delete, not_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.tenant import Tenant
 from services.rating.domain.life_periods import LifePeriod
 from services.rating.domain.period import BillingPeriod, PeriodKind, PeriodStatus
 from services.rating.domain.subscription import Subscription, UnusedFee
+from services.rating.store.instant_schema import instant_bills, instant_fees, instant_states
 from services.rating.store.periods import (
     Planned,
     insert_periods,
@@ -113,7 +114,10 @@ async def _change_open(
 ) -> None:
     key = {"tenant": tenant, "period_id": period.period_id}
     if one is None:
-        await conn.execute(delete(billing_periods).filter_by(**key))
+        gone = await conn.execute(delete(billing_periods).filter_by(**key).where(_has_no_fees()))
+        if not gone.rowcount:  # Its close gives back what instant fees have billed.
+            empty = _nothing(period, _stored(period)) | {"renews_at": None}
+            await conn.execute(update(billing_periods).filter_by(**key).values(empty))
         return
     wanted = _columns(one)
     if wanted != _stored(period) | {"due_at": period.due_at}:
@@ -137,6 +141,18 @@ async def _change_announced(
     if period.kind is PeriodKind.USAGE:
         priced |= {"usage_end_day", "usage_start", "usage_end", "time_zone"}
     return any(wanted[name] != stored[name] for name in priced)
+
+
+def _has_no_fees() -> ColumnElement[bool]:
+    """Return that no event of a period was priced as it came."""
+    own = (billing_periods.c.tenant, billing_periods.c.period_id)
+    kept = [
+        select(1).where(table.c.tenant == own[0], table.c.period_id == own[1]).exists()
+        for table in (instant_states, instant_fees)
+    ]
+    billed = instant_bills.c.usage_period_id == own[1]
+    kept.append(select(1).where(instant_bills.c.tenant == own[0], billed).exists())
+    return not_(or_(*kept))
 
 
 def _columns(one: LifePeriod) -> dict[str, Any]:
