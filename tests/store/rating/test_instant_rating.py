@@ -20,15 +20,27 @@ from services.rating.domain.event import Correction, ShardHead, UsageEvent, micr
 from services.rating.domain.instant_charge import InstantTerms, Settle
 from services.rating.domain.meter import Aggregation
 from services.rating.domain.plan import Charge
+from services.rating.domain.plan_changing import Change, PlanEffective
 from services.rating.domain.price import GraduatedPrice, Tier
 from services.rating.loops.instant_rater import InstantRater
 from services.rating.operations.instant_rating import price_slice
+from services.rating.operations.plan_changes import Named, WantedPlan, change_plan
+from services.rating.operations.reattributing import reattribute_next
 from services.rating.operations.subscriptions import terminate_subscription
 from services.rating.operations.usage import get_usage
 from services.rating.operations.verifying_fees import verify_fees
 from services.rating.store.applied import Lane
 from services.rating.store.instant_slices import Unpriced, find_unpriced, note_unpriced
-from tests.store.rating.conftest import JANUARY, LANE, TENANT, World, a_request, an_event, instant
+from tests.store.rating.conftest import (
+    JANUARY,
+    LANE,
+    TENANT,
+    World,
+    a_charge,
+    a_request,
+    an_event,
+    instant,
+)
 
 FEBRUARY = instant("2024-02-01 00:10")
 DAY_3, DAY_5, DAY_9 = (instant(f"2024-01-{day} 12:00") for day in ("03", "05", "09"))
@@ -315,3 +327,26 @@ async def test_the_loop_prices_what_is_noted_in_the_order_of_the_log(world: Worl
     await world.fold(data(DAY_5, 1))
     with pytest.raises(Unavailable, match="slice 4"):
         await rater.step()
+
+
+async def test_a_period_whose_fees_were_billed_outlives_its_term_and_gives_them_back(
+    world: World,
+) -> None:
+    log = await opened(world, Settle.EVENT)
+    await world.create_plan("flat", [a_charge("data", "0.5")])
+    await log.fold(data(JANUARY, 8))
+    await log.rate(JANUARY)
+    wanted = WantedPlan(Named("acme"), "flat", 0, Change(PlanEffective.NOW))
+    await change_plan(
+        world.app, TENANT, a_request(), wanted, now=JANUARY, validate_only=False
+    )  # As it starts: the first term is as if it never was.
+    while await reattribute_next(world.worker, log):
+        pass
+    await log.rate(FEBRUARY)
+    await world.announce(FEBRUARY)
+    [(kept,)] = await world.fetch(
+        "SELECT period_id FROM billing_periods JOIN plan_versions USING (tenant, plan_version_id)"
+        " WHERE kind = 'usage' AND plan_code = 'data'"
+    )
+    assert (await world.close(kept, FEBRUARY)).amount.amount_minor == 0
+    assert (await world.adjust(kept, 1)).amount.amount_minor == -80
