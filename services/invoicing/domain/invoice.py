@@ -26,13 +26,25 @@ class InvoiceNotFound(NotFound):
     reason = "INVOICE_NOT_FOUND"
 
 
+class Kind(StrEnum):
+    """Why an invoice came about."""
+
+    SUBSCRIPTION = "subscription"  # Periods became due.
+    INSTANT = "instant"  # Fees that are billed at once.
+    PROGRESSIVE = "progressive"  # Usage of a period that has not ended reached a threshold.
+    ONE_OFF = "one_off"  # Somebody made it by hand.
+    CREDIT_PURCHASE = "credit_purchase"  # Somebody buys prepaid credits.
+
+
 class Status(StrEnum):
-    """Where an invoice stands; only ever further down this list, and never from the last two."""
+    """Where an invoice stands: draft, finalizing, (open,) then finalized or skipped; or voided."""
 
     DRAFT = "draft"
     FINALIZING = "finalizing"
+    OPEN = "open"  # Waits for its payment, without a number.
     FINALIZED = "finalized"
     SKIPPED = "skipped"
+    VOIDED = "voided"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,7 @@ class Group:
     currency: str
     day: date
     alone: UUID | None = None
+    kind: Kind = Kind.SUBSCRIPTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +120,7 @@ class Invoice:
     revision: int = 0
     refreshed_revision: int = 0
     trace_headers: dict[str, str]
+    kind: Kind = Kind.SUBSCRIPTION
     seller: Party
     buyer: Party
     lines: tuple[Line, ...] = ()

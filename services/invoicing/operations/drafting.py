@@ -13,7 +13,7 @@ from libs import outbox
 from libs.db import begin
 from libs.period import Period
 from libs.tenant import Tenant
-from services.invoicing.domain.invoice import Group, Invoice, Status, compose, group_of
+from services.invoicing.domain.invoice import Group, Invoice, Kind, Status, compose, group_of
 from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.domain.tax import Tax
 from services.invoicing.operations.messages import invoice_message
@@ -45,7 +45,8 @@ class DuePeriods:
             yield group, replace(self, periods=together)
         for one in self.periods:
             if one[0] in self.alone:
-                yield replace(group, alone=one[0]), replace(self, periods=(one,))
+                own = replace(group, alone=one[0], kind=Kind.INSTANT)
+                yield own, replace(self, periods=(one,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def draft_of(
 
     One of instant fees has no grace: what it bills does not change any more.
     """
-    grace = timedelta(days=0 if group.alone else grace_days)
+    grace = timedelta(days=grace_days if group.kind is Kind.SUBSCRIPTION else 0)
     spans = [period for due in dues for _, period in due.periods]
     return invoices.Draft(
         invoice_id=invoice_id,

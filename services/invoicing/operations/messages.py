@@ -11,7 +11,7 @@ from libs.quantity import decimal_text
 from libs.wire import civil_date, day_period, period_message, timestamp
 from services.invoicing.domain.credit_note import CreditNote, NoteAmounts, NoteItem, NoteStatus
 from services.invoicing.domain.folded_lines import shown_lines
-from services.invoicing.domain.invoice import Invoice, Status
+from services.invoicing.domain.invoice import Invoice, Kind, Status
 from services.invoicing.domain.line import BreakdownRow, FeeKind, Line
 from services.invoicing.domain.party import (
     ENTITY_CODE,
@@ -31,11 +31,20 @@ from tally.invoicing.v1 import (
     tenant_service_pb2,
 )
 
+KIND = {
+    Kind.SUBSCRIPTION: invoice_service_pb2.INVOICE_KIND_SUBSCRIPTION,
+    Kind.INSTANT: invoice_service_pb2.INVOICE_KIND_INSTANT,
+    Kind.PROGRESSIVE: invoice_service_pb2.INVOICE_KIND_PROGRESSIVE,
+    Kind.ONE_OFF: invoice_service_pb2.INVOICE_KIND_ONE_OFF,
+    Kind.CREDIT_PURCHASE: invoice_service_pb2.INVOICE_KIND_CREDIT_PURCHASE,
+}
 STATUS = {
     Status.DRAFT: invoice_service_pb2.INVOICE_STATUS_DRAFT,
     Status.FINALIZING: invoice_service_pb2.INVOICE_STATUS_FINALIZING,
+    Status.OPEN: invoice_service_pb2.INVOICE_STATUS_OPEN,
     Status.FINALIZED: invoice_service_pb2.INVOICE_STATUS_FINALIZED,
     Status.SKIPPED: invoice_service_pb2.INVOICE_STATUS_SKIPPED,
+    Status.VOIDED: invoice_service_pb2.INVOICE_STATUS_VOIDED,
 }
 NOTE_STATUS = {
     NoteStatus.AVAILABLE: credit_note_service_pb2.CREDIT_NOTE_STATUS_AVAILABLE,
@@ -66,7 +75,7 @@ def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
     return invoice_service_pb2.Invoice(
         invoice_id=str(invoice.invoice_id),
         number=invoice.number,
-        kind=invoice_service_pb2.INVOICE_KIND_SUBSCRIPTION,
+        kind=KIND[invoice.kind],
         status=STATUS[invoice.status],
         customer_id=invoice.customer_id,
         customer_name=invoice.buyer.name,

@@ -19,6 +19,7 @@ from services.invoicing.domain.invoice import (
     Group,
     Invoice,
     InvoiceNotFound,
+    Kind,
     SettledPeriod,
     Status,
 )
@@ -62,6 +63,7 @@ async def find_drafts(
             columns.currency,
             columns.group_day,
             columns.alone,
+            columns.kind,
         )
         .filter_by(tenant=tenant, status=Status.DRAFT)
         .where(
@@ -71,7 +73,9 @@ async def find_drafts(
         .order_by(columns.invoice_id)
     )
     found = {
-        Group(row.customer_id, row.currency, row.group_day, row.alone): row.invoice_id
+        Group(
+            row.customer_id, row.currency, row.group_day, row.alone, Kind(row.kind)
+        ): row.invoice_id
         for row in await conn.execute(query.with_for_update())
     }
     return {group: found[group] for group in groups if group in found}
@@ -93,6 +97,7 @@ async def create_drafts(
                     "currency": draft.group.currency,
                     "group_day": draft.group.day,
                     "alone": draft.group.alone,
+                    "kind": draft.group.kind,
                     "time_zone": draft.time_zone,
                     "period_start": draft.period.start,
                     "period_end": draft.period.end,
@@ -309,6 +314,7 @@ def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
     """Return the invoice in a row of `with_customer`; a draft's parties are those of today."""
     return Invoice(
         invoice_id=row.invoice_id,
+        kind=Kind(row.kind),
         status=Status(row.status),
         customer_id=row.customer_id,
         currency=row.currency,

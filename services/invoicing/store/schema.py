@@ -104,6 +104,7 @@ invoices = Table(
     Column("tenant", Integer),
     Column("invoice_id", Uuid),
     Column("ordinal", BigInteger, Identity(), nullable=False),  # Order of creation; has gaps.
+    required("kind", Text),
     required("status", Text),
     required("customer_id", Text),
     required("currency", Text),
@@ -138,7 +139,12 @@ invoices = Table(
     UniqueConstraint("tenant", "customer_id", "customer_sequence"),
     ForeignKeyConstraint(["tenant", "customer_id"], ["customers.tenant", "customers.customer_id"]),
     CheckConstraint(
-        "status IN ('draft', 'finalizing', 'finalized', 'skipped')", name="status_known"
+        "status IN ('draft', 'finalizing', 'open', 'finalized', 'skipped', 'voided')",
+        name="status_known",
+    ),
+    CheckConstraint(
+        "kind IN ('subscription', 'instant', 'progressive', 'one_off', 'credit_purchase')",
+        name="kind_known",
     ),
     CheckConstraint(
         "total_minor = subtotal_minor + tax_minor - credit_notes_minor - credits_minor",
@@ -150,13 +156,13 @@ invoices = Table(
         name="amounts_not_negative",
     ),
     CheckConstraint(
-        "(status = 'finalized') = (number IS NOT NULL)"
+        "(status IN ('finalized', 'voided')) = (number IS NOT NULL)"
         " AND (number IS NULL) = (entity_sequence IS NULL)"
         " AND (number IS NULL) = (customer_sequence IS NULL)",
         name="numbered_when_finalized",
     ),
     CheckConstraint(
-        "(finalized_at IS NOT NULL) = (status IN ('finalized', 'skipped'))"
+        "(finalized_at IS NOT NULL) = (status IN ('finalized', 'skipped', 'voided'))"
         " AND (finalized_at IS NULL) = (issue_date IS NULL)"
         " AND (finalized_at IS NULL) = (due_date IS NULL)",
         name="dated_when_closed",
@@ -174,6 +180,7 @@ invoices = Table(
         "currency",
         "group_day",
         "alone",
+        "kind",
         unique=True,
         postgresql_nulls_not_distinct=True,
         postgresql_where=text("status = 'draft'"),

@@ -3,8 +3,11 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
+from tally.common.v1 import period_pb2 as _period_pb2
 from tally.invoicing.v1 import credit_note_service_pb2 as _credit_note_service_pb2
 from tally.invoicing.v1 import invoice_service_pb2 as _invoice_service_pb2
 import builtins as _builtins
@@ -113,3 +116,85 @@ class CreditNoteVoided(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreditNoteVoided: _TypeAlias = CreditNoteVoided  # noqa: Y015
+
+@_typing.final
+class UnbilledAmountChanged(_message.Message):
+    """What the usage of a period that is not invoiced yet comes to has changed. Only told of customers
+    with a wallet, which reserves it: many changes within 250 ms are told at once.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    PERIOD_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """The customer."""
+    currency_code: _builtins.str
+    """ISO 4217 code of all amounts."""
+    period_id: _builtins.str
+    """UUID of the usage period."""
+    subscription_id: _builtins.str
+    """The client's id of the subscription."""
+    revision: _builtins.int
+    """Grows by period: a greater one replaces all that smaller ones told of it."""
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnbilledLine]:
+        """All that is unbilled, not what was added. None: nothing is, as the period is invoiced."""
+
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        currency_code: _builtins.str = ...,
+        period_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        lines: _abc.Iterable[Global___UnbilledLine] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "customer_id", b"customer_id", "lines", b"lines", "period_id", b"period_id", "revision", b"revision", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnbilledAmountChanged: _TypeAlias = UnbilledAmountChanged  # noqa: Y015
+
+@_typing.final
+class UnbilledLine(_message.Message):
+    """What usage of one meter comes to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEE_KIND_FIELD_NUMBER: _builtins.int
+    METER_CODE_FIELD_NUMBER: _builtins.int
+    GROSS_MINOR_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    fee_kind: _builtins.str
+    """"usage", as in the lines that wallets pay."""
+    meter_code: _builtins.str
+    """The meter."""
+    gross_minor: _builtins.int
+    """Minor units above 0, its tax included, less what invoices billed of it before."""
+    @_builtins.property
+    def period(self) -> _period_pb2.Period:
+        """When it was used."""
+
+    def __init__(
+        self,
+        *,
+        fee_kind: _builtins.str = ...,
+        meter_code: _builtins.str = ...,
+        gross_minor: _builtins.int = ...,
+        period: _period_pb2.Period | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fee_kind", b"fee_kind", "gross_minor", b"gross_minor", "meter_code", b"meter_code", "period", b"period"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnbilledLine: _TypeAlias = UnbilledLine  # noqa: Y015

@@ -32,6 +32,14 @@ class _InvoiceKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InvoiceKi
     """Never answered."""
     INVOICE_KIND_SUBSCRIPTION: _InvoiceKind.ValueType  # 1
     """Billing periods became due."""
+    INVOICE_KIND_PROGRESSIVE: _InvoiceKind.ValueType  # 2
+    """Usage of a period that has not ended reached a threshold."""
+    INVOICE_KIND_ONE_OFF: _InvoiceKind.ValueType  # 3
+    """Somebody made it by hand."""
+    INVOICE_KIND_CREDIT_PURCHASE: _InvoiceKind.ValueType  # 4
+    """Somebody buys prepaid credits."""
+    INVOICE_KIND_INSTANT: _InvoiceKind.ValueType  # 5
+    """Fees that are billed at once."""
 
 class InvoiceKind(_InvoiceKind, metaclass=_InvoiceKindEnumTypeWrapper):
     """Why an invoice came about."""
@@ -40,6 +48,14 @@ INVOICE_KIND_UNSPECIFIED: InvoiceKind.ValueType  # 0
 """Never answered."""
 INVOICE_KIND_SUBSCRIPTION: InvoiceKind.ValueType  # 1
 """Billing periods became due."""
+INVOICE_KIND_PROGRESSIVE: InvoiceKind.ValueType  # 2
+"""Usage of a period that has not ended reached a threshold."""
+INVOICE_KIND_ONE_OFF: InvoiceKind.ValueType  # 3
+"""Somebody made it by hand."""
+INVOICE_KIND_CREDIT_PURCHASE: InvoiceKind.ValueType  # 4
+"""Somebody buys prepaid credits."""
+INVOICE_KIND_INSTANT: InvoiceKind.ValueType  # 5
+"""Fees that are billed at once."""
 Global___InvoiceKind: _TypeAlias = InvoiceKind  # noqa: Y015
 
 class _InvoiceStatus:
@@ -58,6 +74,10 @@ class _InvoiceStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Invoice
     """Numbered; never changes again."""
     INVOICE_STATUS_SKIPPED: _InvoiceStatus.ValueType  # 4
     """Nothing to bill, and the billing entity wants no such invoice."""
+    INVOICE_STATUS_VOIDED: _InvoiceStatus.ValueType  # 5
+    """Was finalized, and does not count any more."""
+    INVOICE_STATUS_OPEN: _InvoiceStatus.ValueType  # 6
+    """Frozen, and waits for its payment before it gets a number."""
 
 class InvoiceStatus(_InvoiceStatus, metaclass=_InvoiceStatusEnumTypeWrapper):
     """Where an invoice stands."""
@@ -72,6 +92,10 @@ INVOICE_STATUS_FINALIZED: InvoiceStatus.ValueType  # 3
 """Numbered; never changes again."""
 INVOICE_STATUS_SKIPPED: InvoiceStatus.ValueType  # 4
 """Nothing to bill, and the billing entity wants no such invoice."""
+INVOICE_STATUS_VOIDED: InvoiceStatus.ValueType  # 5
+"""Was finalized, and does not count any more."""
+INVOICE_STATUS_OPEN: InvoiceStatus.ValueType  # 6
+"""Frozen, and waits for its payment before it gets a number."""
 Global___InvoiceStatus: _TypeAlias = InvoiceStatus  # noqa: Y015
 
 class _LineKind:
