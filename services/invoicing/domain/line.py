@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -59,6 +59,7 @@ class Fee:
     amount_minor: int
     breakdown: tuple[BreakdownRow, ...]
     group_values: tuple[tuple[str, str], ...] = ()  # Key and value of what its usage has in common.
+    tax_codes: tuple[str, ...] = ()  # Of its charge or its plan; none: those of the customer.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,15 +107,27 @@ class Line:
     end_day: date
     time_zone: str
     trace_id: str
+    coupons_minor: int = 0
+    tax_codes: tuple[str, ...] = ()  # What it bears.
     tax_share_minor: int = 0
     credit_notes_minor: int = 0
     credits_minor: int = 0
     folded_lines: int = 0  # How many lines this one stands for; 0: for itself, as all stored ones.
 
     @property
+    def charged_minor(self) -> int:
+        """What coupons may be taken off of."""
+        return self.fee.amount_minor
+
+    @property
+    def net_minor(self) -> int:
+        """What is to pay for the line, before tax."""
+        return self.charged_minor - self.coupons_minor
+
+    @property
     def gross_minor(self) -> int:
         """What is to pay for the line, its tax included."""
-        return self.fee.amount_minor + self.tax_share_minor
+        return self.net_minor + self.tax_share_minor
 
     @property
     def payable_minor(self) -> int:
@@ -160,12 +173,4 @@ def line_of(invoice_id: UUID, rated: RatedPeriod, fee: Fee) -> Line:
         end_day=rated.end_day,
         time_zone=rated.time_zone,
         trace_id=rated.trace_id,
-    )
-
-
-def with_taxes(lines: Sequence[Line], shares_minor: Sequence[int]) -> tuple[Line, ...]:
-    """Return `lines` with their shares of the invoice's taxes."""
-    return tuple(
-        replace(line, tax_share_minor=share)
-        for line, share in zip(lines, shares_minor, strict=True)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -15,9 +15,9 @@ from libs.period import Period
 from libs.tenant import Tenant
 from services.invoicing.domain.invoice import Group, Invoice, Kind, Status, compose, group_of
 from services.invoicing.domain.line import RatedPeriod
-from services.invoicing.domain.tax import Tax
+from services.invoicing.operations.composing import take_coupons, take_taxes
 from services.invoicing.operations.messages import invoice_message
-from services.invoicing.store import invoices, late, parties, parts, taxes
+from services.invoicing.store import invoices, late, parties, parts
 from services.invoicing.store.late import LateUsage
 from tally.invoicing.v1.events_pb2 import InvoiceDrafted
 
@@ -188,21 +188,8 @@ async def refresh_draft(
         invoice = (await invoices.lock_invoices(conn, tenant, [invoice_id]))[invoice_id]
         if invoice.status is not Status.DRAFT or invoice.revision != work.invoice.revision:
             return False
-        applying = await load_taxes(conn, tenant, [invoice])
-        content = compose(invoice_id, rated, applying[invoice.customer_id])
-        await parts.replace_contents(conn, tenant, [(invoice, content)])
+        drafts, composed = {invoice_id: invoice}, {invoice_id: compose(invoice_id, rated)}
+        composed = await take_coupons(conn, tenant, drafts, composed)
+        composed = await take_taxes(conn, tenant, drafts, composed)
+        await parts.replace_contents(conn, tenant, [(invoice, composed[invoice_id])])
     return True
-
-
-async def load_taxes(
-    conn: AsyncConnection, tenant: Tenant, billed: Collection[Invoice]
-) -> dict[str, list[Tax]]:
-    """Return the taxes that apply to invoices today, by customer."""
-    customers = await parties.find_customers(conn, tenant, {one.customer_id for one in billed})
-    entity = await parties.load_entity(conn, tenant)
-    codes = {customer_id: one.tax_codes(entity) for customer_id, one in customers.items()}
-    known = await taxes.load_taxes(conn, tenant, {code for each in codes.values() for code in each})
-    return {
-        customer_id: [known[code] for code in of_customer]
-        for customer_id, of_customer in codes.items()
-    }

@@ -19,6 +19,8 @@ from services.invoicing.domain.invoice import Content, Credit, Invoice, Status
 from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, Line
 from services.invoicing.domain.numbering import Sequence as NumberSequence
 from services.invoicing.domain.tax import Tax, TaxAmount
+from services.invoicing.store.coupon_schema import invoice_coupons
+from services.invoicing.store.coupon_uses import columns_of_use, load_used
 from services.invoicing.store.encoding import from_json, to_json
 from services.invoicing.store.note_applications import load_applied
 from services.invoicing.store.schema import (
@@ -43,7 +45,7 @@ class Closed:
 async def with_parts(
     conn: AsyncConnection, tenant: Tenant, bare: Collection[Invoice]
 ) -> list[Invoice]:
-    """Return invoices with their lines, taxes and the credit notes that paid some of them."""
+    """Return invoices with their lines, coupons, taxes and the credit notes that paid some."""
     invoice_ids = [invoice.invoice_id for invoice in bare]
     lines: dict[UUID, list[Line]] = {invoice_id: [] for invoice_id in invoice_ids}
     for row in await conn.execute(_parts_of(invoice_lines, tenant, invoice_ids)):
@@ -51,12 +53,15 @@ async def with_parts(
     taxes: dict[UUID, list[TaxAmount]] = {invoice_id: [] for invoice_id in invoice_ids}
     for row in await conn.execute(_parts_of(invoice_taxes, tenant, invoice_ids)):
         taxes[row.invoice_id].append(tax_of(row))
+    couponed = [one.invoice_id for one in bare if one.coupons_minor]
+    coupons = await load_used(conn, tenant, couponed) if couponed else {}
     noted = [one.invoice_id for one in bare if one.credit_notes_minor]
     notes = await load_applied(conn, tenant, noted) if noted else {}
     return [
         replace(
             one,
             lines=tuple(lines[one.invoice_id]),
+            coupons=tuple(coupons.get(one.invoice_id, ())),
             taxes=tuple(taxes[one.invoice_id]),
             notes=tuple(notes.get(one.invoice_id, ())),
         )
@@ -69,23 +74,32 @@ async def replace_contents(
 ) -> None:
     """Put contents on locked drafts, as of their revisions, in place of what they showed before."""
     invoice_ids = [invoice.invoice_id for invoice, _ in contents]
-    for table in (invoice_lines, invoice_taxes):
+    for table in (invoice_lines, invoice_coupons, invoice_taxes):
         which = among(table.c.invoice_id, invoice_ids)
         await conn.execute(delete(table).filter_by(tenant=tenant).where(which))
     lines: list[dict[str, Any]] = []
+    coupons: list[dict[str, Any]] = []
     taxes: list[dict[str, Any]] = []
     for invoice, content in contents:
         key = {"tenant": tenant, "invoice_id": invoice.invoice_id}
         for place, line in enumerate(content.lines):
             lines.append({**key, "position": place, **columns_of(line)})
+        for place, use in enumerate(content.coupons):
+            coupons.append({**key, "position": place, **columns_of_use(use)})
         for place, tax in enumerate(content.taxes):
             taxes.append({**key, "position": place, **columns_of_tax(tax)})
-    for table, rows in ((invoice_lines, lines), (invoice_taxes, taxes)):
+    for table, rows in (
+        (invoice_lines, lines),
+        (invoice_coupons, coupons),
+        (invoice_taxes, taxes),
+    ):
         if rows:
             await conn.execute(insert(table), rows)
     await conn.execute(
         _update_each(tenant).values(
+            coupons_minor=bindparam("coupons"),
             subtotal_minor=bindparam("subtotal"),
+            default_tax_codes=bindparam("default_taxes"),
             tax_minor=bindparam("tax"),
             credit_notes_minor=bindparam("noted"),
             total_minor=bindparam("left"),
@@ -94,7 +108,9 @@ async def replace_contents(
         [
             {
                 "of_invoice": invoice.invoice_id,
+                "coupons": content.coupons_minor,
                 "subtotal": content.subtotal_minor,
+                "default_taxes": codes_or_null(content.default_tax_codes),
                 "tax": content.tax_minor,
                 "noted": content.credit_notes_minor,
                 "left": content.gross_minor - content.credit_notes_minor,
@@ -200,6 +216,10 @@ def _parts_of(table: Table, tenant: Tenant, invoice_ids: Collection[UUID]) -> Se
     return query.where(among(table.c.invoice_id, invoice_ids)).order_by(table.c.position)
 
 
+def codes_or_null(codes: Collection[str] | None) -> list[str] | None:
+    return None if codes is None else list(codes)
+
+
 def to_row(credit: Credit) -> dict[str, Any]:
     return {
         "line_id": credit.line_id,
@@ -234,6 +254,8 @@ def columns_of(line: Line) -> dict[str, Any]:
         "event_count": fee.event_count,
         "exact_amount": fee.exact_amount,
         "amount_minor": fee.amount_minor,
+        "coupons_minor": line.coupons_minor,
+        "tax_codes": list(line.tax_codes),
         "tax_share_minor": line.tax_share_minor,
         "credit_notes_minor": line.credit_notes_minor,
         "credits_minor": line.credits_minor,
@@ -279,6 +301,8 @@ def line_of(row: Row[Any]) -> Line:
         end_day=row.end_day,
         time_zone=row.time_zone,
         trace_id=row.trace_id,
+        coupons_minor=row.coupons_minor,
+        tax_codes=tuple(row.tax_codes),
         tax_share_minor=row.tax_share_minor,
         credit_notes_minor=row.credit_notes_minor,
         credits_minor=row.credits_minor,

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from libs.schema import TENANT_TABLES, required, shared_tables
-from services.invoicing.store import note_schema, schema_base
+from services.invoicing.store import coupon_schema, note_schema, schema_base
 from services.invoicing.store.schema_base import of_invoice
 
 metadata = schema_base.metadata
@@ -49,6 +49,7 @@ billing_entities = Table(
     required("grace_days", Integer),
     required("net_terms_days", Integer),
     required("zero_invoices", Text),
+    required("coupon_order", Text),
     PrimaryKeyConstraint("tenant", "code"),
     CheckConstraint("number_prefix ~ '^[A-Z0-9]{1,12}$'", name="prefix_is_short"),
     CheckConstraint("grace_days BETWEEN 0 AND 60", name="grace_within_bounds"),
@@ -67,6 +68,8 @@ customers = Table(
     required("tax_id", Text),
     Column("tax_codes", ARRAY(Text), nullable=False),
     required("tax_exempt", Boolean),
+    required("tax_exempt_reason", Text),
+    required("reverse_charge", Boolean),
     required("time_zone", Text),
     required("metadata", JSONB),
     required("stub", Boolean),
@@ -113,6 +116,7 @@ invoices = Table(
     required("time_zone", Text),
     Column("finalize_at", DateTime(timezone=True), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
+    required("coupons_minor", BigInteger, default="0"),
     required("subtotal_minor", BigInteger, default="0"),
     required("tax_minor", BigInteger, default="0"),
     required("credit_notes_minor", BigInteger, default="0"),
@@ -125,6 +129,7 @@ invoices = Table(
     required("trace_headers", JSONB),
     required("trace_id", Text, default=""),
     Column("content_hash", LargeBinary),
+    Column("default_tax_codes", ARRAY(Text)),  # Of lines that name none; null: it bears no tax.
     Column("seller", JSONB),  # Seller and buyer are frozen with the lines.
     Column("buyer", JSONB),
     Column("number", Text),
@@ -151,7 +156,7 @@ invoices = Table(
         name="total_adds_up",
     ),
     CheckConstraint(
-        "subtotal_minor >= 0 AND tax_minor >= 0 AND credit_notes_minor >= 0"
+        "coupons_minor >= 0 AND subtotal_minor >= 0 AND tax_minor >= 0 AND credit_notes_minor >= 0"
         " AND credits_minor >= 0 AND total_minor >= 0",
         name="amounts_not_negative",
     ),
@@ -208,6 +213,8 @@ invoice_lines = of_invoice(
     required("event_count", BigInteger),
     required("exact_amount", Numeric),
     required("amount_minor", BigInteger),
+    required("coupons_minor", BigInteger),
+    Column("tax_codes", ARRAY(Text), nullable=False),  # What the line bears.
     required("tax_share_minor", BigInteger),
     required("credit_notes_minor", BigInteger),
     required("credits_minor", BigInteger),
@@ -231,8 +238,12 @@ invoice_lines = of_invoice(
     ),
     CheckConstraint(
         "credit_notes_minor >= 0 AND credits_minor >= 0 AND (credit_notes_minor + credits_minor = 0"
-        " OR credit_notes_minor + credits_minor <= amount_minor + tax_share_minor)",
+        " OR credit_notes_minor + credits_minor"
+        " <= amount_minor - coupons_minor + tax_share_minor)",
         name="credits_within_line",
+    ),
+    CheckConstraint(
+        "coupons_minor BETWEEN 0 AND greatest(amount_minor, 0)", name="coupons_within_line"
     ),
 )
 
@@ -245,7 +256,10 @@ invoice_taxes = of_invoice(
     required("base_minor", BigInteger),
     required("amount_minor", BigInteger),
     PrimaryKeyConstraint("tenant", "invoice_id", "position"),
-    CheckConstraint("amount_minor BETWEEN 0 AND base_minor", name="tax_within_base"),
+    CheckConstraint(
+        "amount_minor BETWEEN least(0, base_minor) AND greatest(0, base_minor)",
+        name="tax_within_base",
+    ),
 )
 
 # What wallets answered: each row is a part of a line that one grant paid.
@@ -342,7 +356,8 @@ adjustments = Table(
     ),
 )
 
-assert note_schema.credit_notes.metadata is metadata  # Its tables are among these.
+# Their tables are among these.
+assert note_schema.credit_notes.metadata is coupon_schema.coupons.metadata is metadata
 own_tables = tuple(metadata.tables)
 shared_tables(metadata)
 TENANT_TABLE_NAMES = (*own_tables, *TENANT_TABLES)
