@@ -146,7 +146,14 @@ def servicers(parts: loops.Parts) -> list[Servicer]:
         Servicer(tax_service_pb2_grpc.add_TaxServiceServicer_to_server, TaxServicer(engine, clock)),
         Servicer(
             invoice_service_pb2_grpc.add_InvoiceServiceServicer_to_server,
-            InvoiceServicer(engine, parts.worker, parts.rating, parts.wallet),
+            InvoiceServicer(
+                engine,
+                parts.worker,
+                rating=parts.rating,
+                wallet=parts.wallet,
+                clock=clock,
+                committed=committed,
+            ),
         ),
         Servicer(
             credit_note_service_pb2_grpc.add_CreditNoteServiceServicer_to_server,

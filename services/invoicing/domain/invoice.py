@@ -35,6 +35,16 @@ class Kind(StrEnum):
     ONE_OFF = "one_off"  # Somebody made it by hand.
     CREDIT_PURCHASE = "credit_purchase"  # Somebody buys prepaid credits.
 
+    @property
+    def without_period(self) -> bool:
+        """Tell whether it bills add-ons only, and no late usage of periods either."""
+        return self in (Kind.ONE_OFF, Kind.CREDIT_PURCHASE)
+
+    @property
+    def bare(self) -> bool:
+        """Tell whether nothing comes to what it bills: no tax, credit note or prepaid credit."""
+        return self is Kind.CREDIT_PURCHASE
+
 
 class Status(StrEnum):
     """Where an invoice stands: draft, finalizing, (open,) then finalized or skipped; or voided."""
@@ -51,7 +61,8 @@ class Status(StrEnum):
 class Group:
     """What goes on one invoice: periods of one customer and currency, due on one local day.
 
-    `alone` is the one period that has an invoice to itself, if it is such.
+    `alone` is the one period that has an invoice to itself, if it is such; without any period, the
+    invoice.
     """
 
     customer_id: str
@@ -95,6 +106,7 @@ class Invoice:
 
     `seller` and `buyer` are those of today while it is a draft, then frozen. `revision` grows
     with every reason to rate a draft again, `refreshed_revision` is the one that its lines show.
+    One that `requires_payment` is open, without a number, until it is paid.
     """
 
     invoice_id: UUID
@@ -119,6 +131,7 @@ class Invoice:
     content_hash: bytes = b""
     revision: int = 0
     refreshed_revision: int = 0
+    requires_payment: bool = False
     trace_headers: dict[str, str]
     kind: Kind = Kind.SUBSCRIPTION
     seller: Party

@@ -22,6 +22,7 @@ class FeeKind(StrEnum):
     FIXED = "fixed"  # Units of an add-on, whatever the usage.
     CORRECTION = "correction"  # What usage costs, less instant fees that were billed before.
     COMMITMENT = "commitment"  # What all fees of a period lack of the plan's minimum commitment.
+    ADD_ON = "add_on"  # Given by hand, without a period.
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ LINE_KIND = {
     FeeKind.FIXED: invoice_service_pb2.LINE_KIND_FIXED,
     FeeKind.CORRECTION: invoice_service_pb2.LINE_KIND_CORRECTION,
     FeeKind.COMMITMENT: invoice_service_pb2.LINE_KIND_COMMITMENT,
+    FeeKind.ADD_ON: invoice_service_pb2.LINE_KIND_ADD_ON,
 }
 NUMBERING = {
     Numbering.PER_ENTITY: tenant_service_pb2.NUMBERING_PER_ENTITY,
@@ -109,6 +110,7 @@ def line_message(line: Line) -> invoice_service_pb2.InvoiceLine:
     """Write a line."""
     fee = line.fee
     adjusts = line.adjustment_sequence > 0
+    timed = fee.kind is not FeeKind.ADD_ON
     return invoice_service_pb2.InvoiceLine(
         line_id=str(line.line_id),
         kind=invoice_service_pb2.LINE_KIND_ADJUSTMENT if adjusts else LINE_KIND[fee.kind],
@@ -123,8 +125,8 @@ def line_message(line: Line) -> invoice_service_pb2.InvoiceLine:
         tax_share_minor=line.tax_share_minor,
         credit_notes_minor=line.credit_notes_minor,
         credits_minor=line.credits_minor,
-        period_id=str(line.period_id),
-        period=period_message(line.period.start, line.period.end),
+        period_id=str(line.period_id) if timed else "",
+        period=period_message(line.period.start, line.period.end) if timed else None,
         subscription_id=line.subscription_id,
         plan_code=line.plan_code,
         plan_version=line.plan_version,
@@ -135,7 +137,7 @@ def line_message(line: Line) -> invoice_service_pb2.InvoiceLine:
         ],
         trace_id=line.trace_id,
         adjustment_sequence=line.adjustment_sequence,
-        days=day_period(line.first_day, line.end_day, line.time_zone),
+        days=day_period(line.first_day, line.end_day, line.time_zone) if timed else None,
         folded_lines=line.folded_lines,
     )
 

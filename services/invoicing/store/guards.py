@@ -1,12 +1,19 @@
 """Triggers: what no CHECK can see, because it is about two rows or two moments.
 
 - A finalized or skipped invoice, with its lines, taxes and credits, is never changed or deleted.
-- A status only moves on: draft, finalizing, then finalized or skipped.
+- A status only moves on: draft, finalizing, open if it waits for its payment, then finalized or
+  skipped.
 - From the freeze on, lines, taxes and what credit notes pay stand, and add up to the invoice; at
   the end credits do too.
 """
 
-PARTS = ("invoice_lines", "invoice_taxes", "invoice_credits", "credit_note_applications")
+PARTS = (
+    "invoice_lines",
+    "invoice_taxes",
+    "invoice_credits",
+    "credit_note_applications",
+    "add_ons",
+)
 
 INVOICE_GUARD = """
 CREATE FUNCTION guard_invoice() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -19,7 +26,8 @@ BEGIN
     RETURN OLD;
   END IF;
   IF OLD.status = 'finalizing' AND NEW.status = 'draft'
-     OR OLD.status = 'draft' AND NEW.status IN ('finalized', 'skipped') THEN
+     OR OLD.status = 'draft' AND NEW.status NOT IN ('draft', 'finalizing')
+     OR OLD.status = 'open' AND NEW.status NOT IN ('open', 'finalized') THEN
     RAISE EXCEPTION 'invoice % cannot go from % to %', OLD.invoice_id, OLD.status, NEW.status
       USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'status_moves_on';
   END IF;

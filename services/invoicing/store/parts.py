@@ -157,10 +157,25 @@ async def save_credits(
     )
 
 
+async def leave_open(conn: AsyncConnection, tenant: Tenant, credited: Mapping[UUID, int]) -> None:
+    """Set frozen invoices open, of which wallets paid so much: they wait for the rest."""
+    if credited:
+        await conn.execute(
+            _update_each(tenant).values(
+                status=Status.OPEN,
+                credits_minor=bindparam("paid"),
+                total_minor=invoices.c.total_minor - bindparam("paid"),
+            ),
+            [{"of_invoice": one, "paid": paid} for one, paid in credited.items()],
+        )
+
+
 async def close(
     conn: AsyncConnection, tenant: Tenant, closed: Mapping[UUID, Closed], *, finalized_at: datetime
 ) -> None:
-    """Set frozen invoices finalized, with their numbers, or skipped, without one."""
+    """Set frozen or open invoices finalized, with their numbers, or skipped, without one."""
+    if not closed:
+        return
     await conn.execute(
         _update_each(tenant).values(
             status=bindparam("new_status"),
@@ -168,7 +183,7 @@ async def close(
             entity_sequence=bindparam("of_entity"),
             customer_sequence=bindparam("of_customer"),
             credits_minor=bindparam("paid"),
-            total_minor=invoices.c.total_minor - bindparam("paid"),
+            total_minor=invoices.c.total_minor + invoices.c.credits_minor - bindparam("paid"),
             issue_date=bindparam("issued"),
             due_date=bindparam("due"),
             finalized_at=finalized_at,

@@ -109,7 +109,7 @@ invoices = Table(
     required("customer_id", Text),
     required("currency", Text),
     required("group_day", Date),
-    Column("alone", Uuid),  # The one period that it bills, where that has an invoice to itself.
+    Column("alone", Uuid),  # Its one period, that has an invoice to itself; or itself, without any.
     required("time_zone", Text),
     Column("finalize_at", DateTime(timezone=True), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
@@ -122,6 +122,7 @@ invoices = Table(
     Column("period_end", DateTime(timezone=True)),
     required("revision", BigInteger, default="1"),
     required("refreshed_revision", BigInteger, default="0"),
+    required("requires_payment", Boolean, default="false"),
     required("trace_headers", JSONB),
     required("trace_id", Text, default=""),
     Column("content_hash", LargeBinary),
@@ -234,6 +235,19 @@ invoice_lines = of_invoice(
         " OR credit_notes_minor + credits_minor <= amount_minor + tax_share_minor)",
         name="credits_within_line",
     ),
+)
+
+# What an invoice bills by hand, without a period.
+add_ons = of_invoice(
+    "add_ons",
+    Column("position", Integer),
+    required("code", Text),
+    required("name", Text),
+    required("units", Numeric),
+    required("unit_amount", Numeric),
+    PrimaryKeyConstraint("tenant", "invoice_id", "position"),
+    UniqueConstraint("tenant", "invoice_id", "code"),
+    CheckConstraint("units > 0 AND unit_amount >= 0", name="add_on_not_negative"),
 )
 
 invoice_taxes = of_invoice(

@@ -289,6 +289,15 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
             "line_id": world["line"],
         },
         "invoicing.v1.InvoiceService.RenderInvoice": {"invoice_id": world["invoice"]},
+        "invoicing.v1.InvoiceService.CreateOneOffInvoice": {
+            **command,
+            "customer_id": world["customer"],
+            "currency_code": "USD",
+            "add_ons": [
+                {"code": "setup", "name": "Setup", "units": "1", "unit_amount": "1"},
+                {"name": "Hours", "units": "2.5", "unit_amount": "80"},
+            ],
+        },
         "invoicing.v1.CreditNoteService.GetCreditNote": {"credit_note_id": world["credit_note"]},
         "invoicing.v1.CreditNoteService.ListCreditNotes": {},
         "invoicing.v1.CreditNoteService.CreateCreditNote": {

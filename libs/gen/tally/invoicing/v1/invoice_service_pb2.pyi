@@ -120,6 +120,8 @@ class _LineKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LineKind.Val
     """What usage costs, less the instant fees that were billed before its period ended."""
     LINE_KIND_COMMITMENT: _LineKind.ValueType  # 7
     """What all fees of a period lack of the plan's minimum commitment."""
+    LINE_KIND_ADD_ON: _LineKind.ValueType  # 8
+    """An add-on, without a billing period."""
 
 class LineKind(_LineKind, metaclass=_LineKindEnumTypeWrapper):
     """What a line shows."""
@@ -140,6 +142,8 @@ LINE_KIND_CORRECTION: LineKind.ValueType  # 6
 """What usage costs, less the instant fees that were billed before its period ended."""
 LINE_KIND_COMMITMENT: LineKind.ValueType  # 7
 """What all fees of a period lack of the plan's minimum commitment."""
+LINE_KIND_ADD_ON: LineKind.ValueType  # 8
+"""An add-on, without a billing period."""
 Global___LineKind: _TypeAlias = LineKind  # noqa: Y015
 
 @_typing.final
@@ -349,7 +353,7 @@ class InvoiceLine(_message.Message):
     credits_minor: _builtins.int
     """Paid from wallets."""
     period_id: _builtins.str
-    """UUID of the billing period; in an adjustment, the original one."""
+    """UUID of the billing period; in an adjustment, the original one. Empty for add-ons."""
     subscription_id: _builtins.str
     """The subscription."""
     plan_code: _builtins.str
@@ -759,6 +763,102 @@ class RenderInvoiceResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RenderInvoiceResponse: _TypeAlias = RenderInvoiceResponse  # noqa: Y015
+
+@_typing.final
+class AddOn(_message.Message):
+    """Units of something at a price."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    UNIT_AMOUNT_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """Tells it from the others of the invoice: a code, "add-on-1" for the first one and so on if it
+    is empty. It is the charge_code of the line.
+    """
+    name: _builtins.str
+    """As it stands on the document."""
+    units: _builtins.str
+    """Decimal above zero."""
+    unit_amount: _builtins.str
+    """Decimal, not negative: what a unit costs, in currency units."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        name: _builtins.str = ...,
+        units: _builtins.str = ...,
+        unit_amount: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "name", b"name", "unit_amount", b"unit_amount", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddOn: _TypeAlias = AddOn  # noqa: Y015
+
+@_typing.final
+class CreateOneOffInvoiceRequest(_message.Message):
+    """Bills add-ons."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    ADD_ONS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID chosen by the client; a repeat answers the same."""
+    customer_id: _builtins.str
+    """The customer."""
+    currency_code: _builtins.str
+    """ISO 4217 code of all amounts."""
+    @_builtins.property
+    def add_ons(self) -> _containers.RepeatedCompositeFieldContainer[Global___AddOn]:
+        """1 to 1,000, in the order of the lines."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+        currency_code: _builtins.str = ...,
+        add_ons: _abc.Iterable[Global___AddOn] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_ons", b"add_ons", "currency_code", b"currency_code", "customer_id", b"customer_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateOneOffInvoiceRequest: _TypeAlias = CreateOneOffInvoiceRequest  # noqa: Y015
+
+@_typing.final
+class CreateOneOffInvoiceResponse(_message.Message):
+    """What is billed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOICE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def invoice(self) -> Global___Invoice:
+        """The draft, with its lines."""
+
+    def __init__(
+        self,
+        *,
+        invoice: Global___Invoice | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateOneOffInvoiceResponse: _TypeAlias = CreateOneOffInvoiceResponse  # noqa: Y015
 
 @_typing.final
 class VerifyInvoicesRequest(_message.Message):
