@@ -8,7 +8,7 @@ from decimal import Decimal
 from libs.wire import Faults, parse_code, parse_currency, parse_decimal, parse_text
 from services.invoicing.domain.add_on import AddOn, fee_of
 from services.invoicing.operations.one_off import OneOff
-from tally.invoicing.v1 import invoice_service_pb2 as pb
+from tally.invoicing.v1 import billing_service_pb2 as pb
 
 ADD_ONS_MAX = 1_000
 AMOUNT_MINOR_MAX = 10**15  # A thousand of them, with taxes, are far below int8's end.

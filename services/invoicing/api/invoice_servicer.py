@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import grpc
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.auth import caller, tenant
-from libs.clock import Clock
 from libs.db import Snapshots
 from libs.errors import FieldInvalid
 from libs.verification import Counts, answers
@@ -20,17 +19,14 @@ from libs.wire import (
     page_token,
     parse_enum,
     parse_page,
-    parse_request,
     parse_text,
     parse_uuid,
 )
-from services.invoicing.api.add_ons import parse_one_off
 from services.invoicing.api.parsing import parse_before
 from services.invoicing.document.render import render_invoice
 from services.invoicing.domain.invoice import Invoice, Status
 from services.invoicing.operations import reading
 from services.invoicing.operations.messages import invoice_message
-from services.invoicing.operations.one_off import create_one_off
 from services.invoicing.operations.peers import Rating, Wallet
 from services.invoicing.operations.verifying import verify_credits, verify_invoices
 from tally.invoicing.v1 import invoice_service_pb2 as pb
@@ -43,21 +39,12 @@ class InvoiceServicer(InvoiceServiceServicer):
     """Serves invoices, as messages and as documents."""
 
     def __init__(
-        self,
-        engine: AsyncEngine,
-        worker: AsyncEngine,
-        *,
-        rating: Rating,
-        wallet: Wallet,
-        clock: Clock,
-        committed: Callable[[], None],
+        self, engine: AsyncEngine, worker: AsyncEngine, rating: Rating, wallet: Wallet
     ) -> None:
         self._engine = engine
         self._worker = worker
         self._rating = rating
         self._wallet = wallet
-        self._clock = clock
-        self._committed = committed  # Called after each commit that may have announced facts.
 
     async def GetInvoice(
         self, request: pb.GetInvoiceRequest, context: Context
@@ -113,16 +100,6 @@ class InvoiceServicer(InvoiceServiceServicer):
         return pb.RenderInvoiceResponse(
             document=document, media_type="application/pdf", file_name=file_name(invoice)
         )
-
-    async def CreateOneOffInvoice(
-        self, request: pb.CreateOneOffInvoiceRequest, context: Context
-    ) -> pb.CreateOneOffInvoiceResponse:
-        command = parse_request(request, request.request_id)
-        order = parse_one_off(request)
-        now = self._clock.now()
-        answer = await create_one_off(self._engine, tenant(), command, order, now=now)
-        self._committed()
-        return answer
 
     def VerifyInvoices(
         self, request: pb.VerifyInvoicesRequest, context: Context

@@ -25,7 +25,7 @@ from services.invoicing.operations.drafting import (
 from services.invoicing.operations.messages import invoice_message
 from services.invoicing.store import add_ons, invoices, parties, parts
 from services.invoicing.store.invoices import Draft
-from tally.invoicing.v1 import invoice_service_pb2 as pb
+from tally.invoicing.v1 import billing_service_pb2 as pb
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

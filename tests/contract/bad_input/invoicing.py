@@ -8,11 +8,9 @@ from tests.contract.bad_input.rules import (
     ABSENT,
     CHECK_ONLY,
     CODE,
-    CURRENCY,
     FAILED,
     LONG,
     NOT_FOUND,
-    OPTIONAL_CODE,
     OPTIONAL_TEXT,
     OUTPUT,
     PAGE,
@@ -29,8 +27,6 @@ from tests.contract.bad_input.rules import (
     named,
     uuid_of,
 )
-
-ADD_ON = {"name": "Setup", "units": "1", "unit_amount": "1"}
 
 INVOICING: Mapping[str, Fields] = {
     "tally.invoicing.v1.TenantService.UpdateBillingEntity": {
@@ -119,19 +115,6 @@ INVOICING: Mapping[str, Fields] = {
     },
     "tally.invoicing.v1.InvoiceService.RenderInvoice": {
         "invoice_id": uuid_of("invoice", "INVOICE_NOT_FOUND"),
-    },
-    "tally.invoicing.v1.InvoiceService.CreateOneOffInvoice": {
-        "request_id": UUID,
-        "customer_id": named(TEXT, "customer", "CUSTOMER_NOT_FOUND"),
-        "currency_code": CURRENCY,
-        "add_ons": {"absent": Refusal([]), "oversized": Refusal([ADD_ON] * 1_001, field="*")},
-        "add_ons[0].code": {
-            **OPTIONAL_CODE,
-            "twice": Refusal("add-on-2", field="add_ons[1].code"),
-        },
-        "add_ons[0].name": TEXT,
-        "add_ons[0].units": {**PRICE, "zero": "0", "too much": "1" + "0" * 16},
-        "add_ons[0].unit_amount": PRICE,
     },
     "tally.invoicing.v1.CreditNoteService.GetCreditNote": {
         "credit_note_id": uuid_of("credit_note", "CREDIT_NOTE_NOT_FOUND"),

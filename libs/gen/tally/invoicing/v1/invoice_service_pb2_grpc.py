@@ -55,11 +55,6 @@ class InvoiceServiceStub:
                 request_serializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.RenderInvoiceRequest.SerializeToString,
                 response_deserializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.RenderInvoiceResponse.FromString,
                 _registered_method=True)
-        self.CreateOneOffInvoice = channel.unary_unary(
-                '/tally.invoicing.v1.InvoiceService/CreateOneOffInvoice',
-                request_serializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.CreateOneOffInvoiceRequest.SerializeToString,
-                response_deserializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.CreateOneOffInvoiceResponse.FromString,
-                _registered_method=True)
         self.VerifyInvoices = channel.unary_stream(
                 '/tally.invoicing.v1.InvoiceService/VerifyInvoices',
                 request_serializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.VerifyInvoicesRequest.SerializeToString,
@@ -112,16 +107,6 @@ class InvoiceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def CreateOneOffInvoice(self, request, context):
-        """Bills add-ons at once, without a billing period and without grace. The answer is the draft: it is
-        finalized like any other, taxes, credit notes and prepaid credits included.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
-        ALREADY_EXISTS/REQUEST_ID_REUSED.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
     def VerifyInvoices(self, request, context):
         """Composes each frozen invoice again from what rating has frozen, and compares: lines, taxes,
         sums, content hash, numbers without gap or double, every closed period on one invoice.
@@ -164,11 +149,6 @@ def add_InvoiceServiceServicer_to_server(servicer, server):
                     servicer.RenderInvoice,
                     request_deserializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.RenderInvoiceRequest.FromString,
                     response_serializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.RenderInvoiceResponse.SerializeToString,
-            ),
-            'CreateOneOffInvoice': grpc.unary_unary_rpc_method_handler(
-                    servicer.CreateOneOffInvoice,
-                    request_deserializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.CreateOneOffInvoiceRequest.FromString,
-                    response_serializer=tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.CreateOneOffInvoiceResponse.SerializeToString,
             ),
             'VerifyInvoices': grpc.unary_stream_rpc_method_handler(
                     servicer.VerifyInvoices,
@@ -290,33 +270,6 @@ class InvoiceService:
             '/tally.invoicing.v1.InvoiceService/RenderInvoice',
             tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.RenderInvoiceRequest.SerializeToString,
             tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.RenderInvoiceResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def CreateOneOffInvoice(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/tally.invoicing.v1.InvoiceService/CreateOneOffInvoice',
-            tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.CreateOneOffInvoiceRequest.SerializeToString,
-            tally_dot_invoicing_dot_v1_dot_invoice__service__pb2.CreateOneOffInvoiceResponse.FromString,
             options,
             channel_credentials,
             insecure,

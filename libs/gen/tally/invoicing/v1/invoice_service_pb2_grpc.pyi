@@ -53,12 +53,6 @@ class InvoiceServiceStub:
     """Renders an invoice as a document. The same finalized invoice gives the same bytes.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND.
     """
-    CreateOneOffInvoice: _grpc.UnaryUnaryMultiCallable[_invoice_service_pb2.CreateOneOffInvoiceRequest, _invoice_service_pb2.CreateOneOffInvoiceResponse]
-    """Bills add-ons at once, without a billing period and without grace. The answer is the draft: it is
-    finalized like any other, taxes, credit notes and prepaid credits included.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
-    ALREADY_EXISTS/REQUEST_ID_REUSED.
-    """
     VerifyInvoices: _grpc.UnaryStreamMultiCallable[_invoice_service_pb2.VerifyInvoicesRequest, _invoice_service_pb2.VerifyInvoicesResponse]
     """Composes each frozen invoice again from what rating has frozen, and compares: lines, taxes,
     sums, content hash, numbers without gap or double, every closed period on one invoice.
@@ -96,12 +90,6 @@ class InvoiceServiceAsyncStub(InvoiceServiceStub):
     RenderInvoice: _aio.UnaryUnaryMultiCallable[_invoice_service_pb2.RenderInvoiceRequest, _invoice_service_pb2.RenderInvoiceResponse]  # type: ignore[assignment]
     """Renders an invoice as a document. The same finalized invoice gives the same bytes.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND.
-    """
-    CreateOneOffInvoice: _aio.UnaryUnaryMultiCallable[_invoice_service_pb2.CreateOneOffInvoiceRequest, _invoice_service_pb2.CreateOneOffInvoiceResponse]  # type: ignore[assignment]
-    """Bills add-ons at once, without a billing period and without grace. The answer is the draft: it is
-    finalized like any other, taxes, credit notes and prepaid credits included.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
-    ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     VerifyInvoices: _aio.UnaryStreamMultiCallable[_invoice_service_pb2.VerifyInvoicesRequest, _invoice_service_pb2.VerifyInvoicesResponse]  # type: ignore[assignment]
     """Composes each frozen invoice again from what rating has frozen, and compares: lines, taxes,
@@ -161,18 +149,6 @@ class InvoiceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_invoice_service_pb2.RenderInvoiceResponse, _abc.Awaitable[_invoice_service_pb2.RenderInvoiceResponse]]:
         """Renders an invoice as a document. The same finalized invoice gives the same bytes.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND.
-        """
-
-    @_abc_1.abstractmethod
-    def CreateOneOffInvoice(
-        self,
-        request: _invoice_service_pb2.CreateOneOffInvoiceRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_invoice_service_pb2.CreateOneOffInvoiceResponse, _abc.Awaitable[_invoice_service_pb2.CreateOneOffInvoiceResponse]]:
-        """Bills add-ons at once, without a billing period and without grace. The answer is the draft: it is
-        finalized like any other, taxes, credit notes and prepaid credits included.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
-        ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
