@@ -71,12 +71,14 @@ class Group:
 class Content:
     """What an invoice bills: its lines with their tax shares, and its taxes, in minor units.
 
-    `notes` are the credit notes that pay some of it, and of each line its share.
+    `notes` are the credit notes that pay some of it, and of each line its share; `early` the
+    progressive invoices that billed some of it before.
     """
 
     lines: tuple[Line, ...]
     taxes: tuple[TaxAmount, ...]
     notes: tuple[NoteApplication, ...] = ()
+    early: tuple[ProgressiveCredit, ...] = ()
 
     @property
     def progressive_credit_minor(self) -> int:
@@ -136,7 +138,17 @@ class Invoice:
     buyer: Party
     lines: tuple[Line, ...] = ()
     taxes: tuple[TaxAmount, ...] = ()
+    early: tuple[ProgressiveCredit, ...] = ()
     notes: tuple[AppliedNote, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressiveCredit:
+    """What an invoice takes off its lines as a progressive one billed it before."""
+
+    invoice_id: UUID
+    amount_minor: int
+    number: str = ""  # As documents show it; not part of what is billed.
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.invoicing.domain.creditable import creditable_of
 from services.invoicing.domain.credit_note import NoteAmounts, NoteItem, price_note
+from services.invoicing.domain.creditable import creditable_of
 from services.invoicing.domain.invoice import Content, compose
 from services.invoicing.domain.line import Fee, FeeKind, lines_of
 from services.invoicing.domain.progressive import EarlyInvoice, credit_early, early_line
