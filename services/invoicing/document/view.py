@@ -281,6 +281,8 @@ def tier_name(below: str, up_to: str) -> str:
 def sums_of(invoice: Invoice) -> Iterator[tuple[str, str]]:
     """Yield what stands above the total, by name."""
     currency = invoice.currency
+    for one in invoice.early:
+        yield f"Billed before on {one.number}", formats.money(-one.amount_minor, currency)
     yield "Subtotal", formats.money(invoice.subtotal_minor, currency)
     for tax in invoice.taxes:
         rate = decimal_text(tax.tax.rate_percent)

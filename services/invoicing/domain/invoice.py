@@ -5,7 +5,7 @@ It is frozen before it is paid.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -14,7 +14,13 @@ from zoneinfo import ZoneInfo
 
 from libs.errors import NotFound
 from libs.period import Period, local_day
-from services.invoicing.domain.line import Line, RatedPeriod, lines_of, with_taxes
+from services.invoicing.domain.line import (
+    Line,
+    RatedPeriod,
+    lines_of,
+    with_credits,
+    with_taxes,
+)
 from services.invoicing.domain.note_use import NoteApplication, spread_notes
 from services.invoicing.domain.party import Party
 from services.invoicing.domain.tax import Tax, TaxAmount, tax_lines
@@ -76,16 +82,22 @@ class Group:
 class Content:
     """What an invoice bills: its lines with their tax shares, and its taxes, in minor units.
 
-    `notes` are the credit notes that pay some of it, and of each line its share.
+    `notes` are the credit notes that pay some of it, and of each line its share; `early` the
+    progressive invoices that billed some of it before.
     """
 
     lines: tuple[Line, ...]
     taxes: tuple[TaxAmount, ...]
     notes: tuple[NoteApplication, ...] = ()
+    early: tuple[ProgressiveCredit, ...] = ()
+
+    @property
+    def progressive_credit_minor(self) -> int:
+        return sum(line.progressive_credit_minor for line in self.lines)
 
     @property
     def subtotal_minor(self) -> int:
-        return sum(line.fee.amount_minor for line in self.lines)
+        return sum(line.net_minor for line in self.lines)
 
     @property
     def tax_minor(self) -> int:
@@ -118,6 +130,7 @@ class Invoice:
     finalize_at: datetime
     created_at: datetime
     number: str = ""
+    progressive_credit_minor: int = 0
     subtotal_minor: int = 0
     tax_minor: int = 0
     credit_notes_minor: int = 0
@@ -138,7 +151,17 @@ class Invoice:
     buyer: Party
     lines: tuple[Line, ...] = ()
     taxes: tuple[TaxAmount, ...] = ()
+    early: tuple[ProgressiveCredit, ...] = ()
     notes: tuple[AppliedNote, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressiveCredit:
+    """What an invoice takes off its lines as a progressive one billed it before."""
+
+    invoice_id: UUID
+    amount_minor: int
+    number: str = ""  # As documents show it; not part of what is billed.
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +198,18 @@ def group_of(customer_id: str, currency: str, *, due_at: datetime, zone: str) ->
     return Group(customer_id, currency, local_day(due_at, ZoneInfo(zone)))
 
 
-def compose(invoice_id: UUID, rated: Iterable[RatedPeriod], taxes: Sequence[Tax]) -> Content:
-    """Return what an invoice of these periods bills. Their sum is not negative."""
-    lines = lines_of(invoice_id, rated)
-    taxation = tax_lines([line.fee.amount_minor for line in lines], taxes)
+def compose(
+    invoice_id: UUID,
+    rated: Iterable[RatedPeriod],
+    taxes: Sequence[Tax],
+    early_minor: Mapping[UUID, int] | None = None,
+) -> Content:
+    """Return what an invoice of these periods bills. Their sum is not negative.
+
+    `early_minor` is what progressive invoices billed before, by line.
+    """
+    lines = with_credits(lines_of(invoice_id, rated), early_minor or {})
+    taxation = tax_lines([line.net_minor for line in lines], taxes)
     return Content(with_taxes(lines, taxation.shares_minor), taxation.taxes)
 
 

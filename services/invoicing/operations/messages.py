@@ -85,6 +85,13 @@ def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
         due_date=optional_date(invoice.due_date),
         period=None if period is None else period_message(period.start, period.end),
         lines=[line_message(line) for line in shown_lines(invoice.invoice_id, invoice.lines)],
+        progressive_credit_minor=invoice.progressive_credit_minor,
+        progressive_credits=[
+            invoice_service_pb2.ProgressiveCredit(
+                invoice_id=str(one.invoice_id), number=one.number, amount_minor=one.amount_minor
+            )
+            for one in invoice.early
+        ],
         subtotal_minor=invoice.subtotal_minor,
         taxes=[tax_amount_message(tax) for tax in invoice.taxes],
         tax_minor=invoice.tax_minor,
@@ -122,6 +129,7 @@ def line_message(line: Line) -> invoice_service_pb2.InvoiceLine:
         event_count=fee.event_count,
         exact_amount=decimal_text(fee.exact_amount),
         amount_minor=fee.amount_minor,
+        progressive_credit_minor=line.progressive_credit_minor,
         tax_share_minor=line.tax_share_minor,
         credit_notes_minor=line.credit_notes_minor,
         credits_minor=line.credits_minor,

@@ -326,6 +326,7 @@ def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
         finalize_at=row.finalize_at.astimezone(UTC),
         created_at=row.created_at.astimezone(UTC),
         number=row.number or "",
+        progressive_credit_minor=row.progressive_credit_minor,
         subtotal_minor=row.subtotal_minor,
         tax_minor=row.tax_minor,
         credit_notes_minor=row.credit_notes_minor,
