@@ -57,6 +57,7 @@ def line_form(line: Line) -> dict[str, str | int | list[str]]:
         "amount_minor": fee.amount_minor,
         "coupons_minor": line.coupons_minor,
         "taxes": list(line.tax_codes),
+        "progressive_credit_minor": line.progressive_credit_minor,
         "tax_minor": line.tax_share_minor,
         "credit_notes_minor": line.credit_notes_minor,
         "period_id": str(line.period_id),

@@ -5,7 +5,7 @@ The subtotal is that of its lines, less coupons. It is frozen before it is paid.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from libs.errors import NotFound
 from libs.period import Period, local_day
 from services.invoicing.domain.coupon import CouponUse, exact_shares
-from services.invoicing.domain.line import Line, RatedPeriod, lines_of
+from services.invoicing.domain.line import Line, RatedPeriod, lines_of, with_credits
 from services.invoicing.domain.note_use import NoteApplication, spread_notes
 from services.invoicing.domain.party import Party
 from services.invoicing.domain.tax import TaxAmount, TaxTerms, share_out, tax_lines
@@ -36,6 +36,16 @@ class Kind(StrEnum):
     ONE_OFF = "one_off"  # Somebody made it by hand.
     CREDIT_PURCHASE = "credit_purchase"  # Somebody buys prepaid credits.
 
+    @property
+    def without_period(self) -> bool:
+        """Tell whether it bills add-ons only, and no late usage of periods either."""
+        return self in (Kind.ONE_OFF, Kind.CREDIT_PURCHASE)
+
+    @property
+    def bare(self) -> bool:
+        """Tell whether nothing comes to what it bills: no tax, credit note or prepaid credit."""
+        return self is Kind.CREDIT_PURCHASE
+
 
 class Status(StrEnum):
     """Where an invoice stands: draft, finalizing, (open,) then finalized or skipped; or voided."""
@@ -52,7 +62,8 @@ class Status(StrEnum):
 class Group:
     """What goes on one invoice: periods of one customer and currency, due on one local day.
 
-    `alone` is the one period that has an invoice to itself, if it is such.
+    `alone` is the one period that has an invoice to itself, if it is such; without any period, the
+    invoice.
     """
 
     customer_id: str
@@ -68,7 +79,8 @@ class Content:
 
     It is put together step by step, in this order: `compose`, `with_coupons`, `with_taxes`,
     `with_notes`. `default_tax_codes` are those of lines that name none, None: it bears no tax.
-    `notes` are the credit notes that pay some of it.
+    `notes` are the credit notes that pay some of it; `early` the progressive invoices that billed
+    some of it before.
     """
 
     lines: tuple[Line, ...]
@@ -76,6 +88,11 @@ class Content:
     default_tax_codes: tuple[str, ...] | None = ()
     taxes: tuple[TaxAmount, ...] = ()
     notes: tuple[NoteApplication, ...] = ()
+    early: tuple[ProgressiveCredit, ...] = ()
+
+    @property
+    def progressive_credit_minor(self) -> int:
+        return sum(line.progressive_credit_minor for line in self.lines)
 
     @property
     def coupons_minor(self) -> int:
@@ -104,6 +121,7 @@ class Invoice:
 
     `seller` and `buyer` are those of today while it is a draft, then frozen. `revision` grows
     with every reason to rate a draft again, `refreshed_revision` is the one that its lines show.
+    One that `requires_payment` is open, without a number, until it is paid.
     """
 
     invoice_id: UUID
@@ -115,6 +133,7 @@ class Invoice:
     finalize_at: datetime
     created_at: datetime
     number: str = ""
+    progressive_credit_minor: int = 0
     coupons_minor: int = 0
     subtotal_minor: int = 0
     tax_minor: int = 0
@@ -129,6 +148,7 @@ class Invoice:
     content_hash: bytes = b""
     revision: int = 0
     refreshed_revision: int = 0
+    requires_payment: bool = False
     trace_headers: dict[str, str]
     kind: Kind = Kind.SUBSCRIPTION
     seller: Party
@@ -136,7 +156,17 @@ class Invoice:
     lines: tuple[Line, ...] = ()
     coupons: tuple[CouponUse, ...] = ()
     taxes: tuple[TaxAmount, ...] = ()
+    early: tuple[ProgressiveCredit, ...] = ()
     notes: tuple[AppliedNote, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressiveCredit:
+    """What an invoice takes off its lines as a progressive one billed it before."""
+
+    invoice_id: UUID
+    amount_minor: int
+    number: str = ""  # As documents show it; not part of what is billed.
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +203,16 @@ def group_of(customer_id: str, currency: str, *, due_at: datetime, zone: str) ->
     return Group(customer_id, currency, local_day(due_at, ZoneInfo(zone)))
 
 
-def compose(invoice_id: UUID, rated: Iterable[RatedPeriod]) -> Content:
-    """Return the lines of an invoice of these periods. Their sum is not negative."""
-    return Content(tuple(lines_of(invoice_id, rated)))
+def compose(
+    invoice_id: UUID,
+    rated: Iterable[RatedPeriod],
+    early_minor: Mapping[UUID, int] | None = None,
+) -> Content:
+    """Return the lines of an invoice of these periods. Their sum is not negative.
+
+    `early_minor` is what progressive invoices billed before, by line.
+    """
+    return Content(tuple(with_credits(lines_of(invoice_id, rated), early_minor or {})))
 
 
 def with_coupons(content: Content, used: Sequence[CouponUse]) -> Content:

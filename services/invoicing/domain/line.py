@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -22,6 +22,7 @@ class FeeKind(StrEnum):
     FIXED = "fixed"  # Units of an add-on, whatever the usage.
     CORRECTION = "correction"  # What usage costs, less instant fees that were billed before.
     COMMITMENT = "commitment"  # What all fees of a period lack of the plan's minimum commitment.
+    ADD_ON = "add_on"  # Given by hand, without a period.
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ class Line:
     end_day: date
     time_zone: str
     trace_id: str
+    progressive_credit_minor: int = 0  # What progressive invoices billed of it before.
     coupons_minor: int = 0
     tax_codes: tuple[str, ...] = ()  # What it bears.
     tax_share_minor: int = 0
@@ -116,8 +118,8 @@ class Line:
 
     @property
     def charged_minor(self) -> int:
-        """What coupons may be taken off of."""
-        return self.fee.amount_minor
+        """What the line bills that was not billed before; coupons may be taken off of it."""
+        return self.fee.amount_minor - self.progressive_credit_minor
 
     @property
     def net_minor(self) -> int:
@@ -174,3 +176,10 @@ def line_of(invoice_id: UUID, rated: RatedPeriod, fee: Fee) -> Line:
         time_zone=rated.time_zone,
         trace_id=rated.trace_id,
     )
+
+
+def with_credits(lines: Sequence[Line], shares_minor: Mapping[UUID, int]) -> list[Line]:
+    """Return `lines` less what progressive invoices billed of them, given by their ids."""
+    return [
+        replace(line, progressive_credit_minor=shares_minor.get(line.line_id, 0)) for line in lines
+    ]

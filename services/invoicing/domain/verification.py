@@ -14,6 +14,7 @@ from services.invoicing.domain.coupon import CouponUse, use_coupons
 from services.invoicing.domain.invoice import (
     Content,
     Credit,
+    Kind,
     Status,
     compose,
     with_coupons,
@@ -37,6 +38,7 @@ class FrozenInvoice:
 
     tenant: int
     invoice_id: UUID
+    kind: Kind
     status: Status
     customer_id: str
     currency: str
@@ -57,6 +59,7 @@ class FrozenInvoice:
     credits: tuple[Credit, ...]
     closed: tuple[UUID, ...]
     adjusted: tuple[tuple[UUID, int], ...]
+    by_hand: tuple[RatedPeriod, ...] = ()  # What it bills without a period.
 
     @property
     def names(self) -> Names:
@@ -83,7 +86,7 @@ def invoice_differences(invoice: FrozenInvoice, rated: Sequence[RatedPeriod]) ->
         for one in invoice.closes
         if one not in billed
     ]
-    content = composed_again(invoice, rated)
+    content = composed_again(invoice, [*rated, *invoice.by_hand])
     digest = content_hash(
         invoice.invoice_id,
         content,

@@ -35,9 +35,8 @@ async def take_coupons(
     used: dict[UUID, AppliedCoupon] = {}
     for invoice_id, content in composed.items():
         draft = drafts[invoice_id]
-        standing = [
-            used.get(one.applied_coupon_id, one) for one in active.get(draft.customer_id, ())
-        ]
+        of_customer = [] if draft.kind.bare else active.get(draft.customer_id, [])
+        standing = (used.get(one.applied_coupon_id, one) for one in of_customer)
         coupons = {
             one.applied_coupon_id: one for one in standing if one.status is CouponStatus.ACTIVE
         }
@@ -71,7 +70,9 @@ async def take_taxes(
     for content in composed.values():
         codes.update(code for line in content.lines for code in line.fee.tax_codes)
     known = await taxes.load_taxes(conn, tenant, codes)
-    return {
-        invoice_id: with_taxes(content, TaxTerms(default[drafts[invoice_id].customer_id], known))
-        for invoice_id, content in composed.items()
-    }
+    taxed: dict[UUID, Content] = {}
+    for invoice_id, content in composed.items():
+        draft = drafts[invoice_id]
+        default_codes = None if draft.kind.bare else default[draft.customer_id]
+        taxed[invoice_id] = with_taxes(content, TaxTerms(default_codes, known))
+    return taxed

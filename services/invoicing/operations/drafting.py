@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -13,11 +13,12 @@ from libs import outbox
 from libs.db import begin
 from libs.period import Period
 from libs.tenant import Tenant
+from services.invoicing.domain.add_on import given
 from services.invoicing.domain.invoice import Group, Invoice, Kind, Status, compose, group_of
 from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.operations.composing import take_coupons, take_taxes
 from services.invoicing.operations.messages import invoice_message
-from services.invoicing.store import invoices, late, parties, parts
+from services.invoicing.store import add_ons, invoices, late, parties, parts
 from services.invoicing.store.late import LateUsage
 from tally.invoicing.v1.events_pb2 import InvoiceDrafted
 
@@ -188,8 +189,27 @@ async def refresh_draft(
         invoice = (await invoices.lock_invoices(conn, tenant, [invoice_id]))[invoice_id]
         if invoice.status is not Status.DRAFT or invoice.revision != work.invoice.revision:
             return False
-        drafts, composed = {invoice_id: invoice}, {invoice_id: compose(invoice_id, rated)}
+        by_hand = await load_given(conn, tenant, [invoice])
+        drafts = {invoice_id: invoice}
+        composed = {invoice_id: compose(invoice_id, [*rated, *by_hand[invoice_id]])}
         composed = await take_coupons(conn, tenant, drafts, composed)
         composed = await take_taxes(conn, tenant, drafts, composed)
         await parts.replace_contents(conn, tenant, [(invoice, composed[invoice_id])])
     return True
+
+
+async def load_given(
+    conn: AsyncConnection, tenant: Tenant, billed: Collection[Invoice]
+) -> dict[UUID, list[RatedPeriod]]:
+    """Return what invoices bill without a period, by invoice."""
+    found = await add_ons.load_add_ons(conn, tenant, [one.invoice_id for one in billed])
+    return {
+        one.invoice_id: given(
+            one.invoice_id,
+            one.currency,
+            found[one.invoice_id],
+            at=one.created_at,
+            zone=one.time_zone,
+        )
+        for one in billed
+    }

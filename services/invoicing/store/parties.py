@@ -27,7 +27,7 @@ from services.invoicing.domain.party import (
 )
 from services.invoicing.store import series
 from services.invoicing.store.encoding import from_json, to_json
-from services.invoicing.store.schema import billing_entities, customers
+from services.invoicing.store.party_schema import billing_entities, customers
 
 OF_BUYER = (
     "name",
