@@ -104,13 +104,8 @@ def place(book: Book, hold: Hold) -> Hold:
     """
     check_currency(book.wallet, hold.amount)
     now, asked = hold.created_at, hold.amount.amount_minor
+    check_covered(book, asked, now)
     uses = draw([g for g in book.in_burn_order() if g.in_force(now)], asked)
-    available = book.balance(now).available_minor
-    if sum(use.amount_minor for use in uses) < asked:
-        raise InsufficientBalance(
-            f"{available} minor units of {book.wallet.currency} are available, {asked} were asked",
-            metadata={"available_minor": str(available), "asked_minor": str(asked)},
-        )
     book.post(Reason.HOLD, hold.hold_id, now, Movement(Account.AVAILABLE, Account.HELD, uses))
     return replace(hold, parts=uses)
 
@@ -174,6 +169,20 @@ def check_open(hold: Hold) -> None:
         case HoldStatus.EXPIRED:
             raise HoldExpired(f"hold {hold.hold_id} expired at {hold.expires_at.isoformat()}")
     assert_never(hold.status)
+
+
+def check_covered(book: Book, asked: int, now: datetime) -> None:
+    """Refuse to hold `asked` minor units that are not there, or that unbilled usage needs.
+
+    Raises:
+        InsufficientBalance: with what can be held.
+    """
+    available = book.balance(now).spendable_minor
+    if available < asked:
+        raise InsufficientBalance(
+            f"{available} minor units of {book.wallet.currency} are available, {asked} were asked",
+            metadata={"available_minor": str(available), "asked_minor": str(asked)},
+        )
 
 
 def split(parts: tuple[Use, ...], amount_minor: int) -> tuple[tuple[Use, ...], tuple[Use, ...]]:

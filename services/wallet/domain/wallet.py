@@ -66,10 +66,16 @@ class Balance:
     available_minor: int
     held_minor: int
     captured_minor: int
+    reserved_minor: int = 0  # Unbilled usage: no movement of money, but not to be spent.
 
     @property
     def posted_minor(self) -> int:
         return self.available_minor + self.held_minor + self.captured_minor
+
+    @property
+    def spendable_minor(self) -> int:
+        """What can be held now; below zero when usage ran ahead of it."""
+        return self.available_minor - self.reserved_minor
 
 
 def check_currency(wallet: Wallet, money: Money) -> None:

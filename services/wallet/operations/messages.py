@@ -55,6 +55,8 @@ def balance_message(balance: Balance) -> wallet_service_pb2.Balance:
         held=money_message(minor(balance.held_minor)),
         captured=money_message(minor(balance.captured_minor)),
         available=money_message(minor(balance.available_minor)),
+        reserved=money_message(minor(balance.reserved_minor)),
+        spendable=money_message(minor(balance.spendable_minor)),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -231,6 +232,35 @@ lots = Table(
     ForeignKeyConstraint(["tenant", "grant_id"], OF_GRANT),
     CheckConstraint("left_minor >= 0", name="lot_not_below_zero"),
     Index("lots_left", "tenant", "wallet_id", postgresql_where=text("left_minor > 0")),
+)
+
+# Periods with usage that is not invoiced yet, as invoicing told of them.
+unbilled_periods = Table(
+    "unbilled_periods",
+    metadata,
+    Column("tenant", Integer),
+    Column("period_id", Uuid),
+    Column("revision", BigInteger, nullable=False),
+    Column("settled", Boolean, nullable=False),  # By an invoice, for good.
+    PrimaryKeyConstraint("tenant", "period_id"),
+)
+
+# What wallets are to pay of such a period.
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("tenant", Integer),
+    Column("period_id", Uuid),
+    Column("wallet_id", Uuid),
+    Column("subscription_id", Text, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant", "period_id", "wallet_id"),
+    ForeignKeyConstraint(
+        ["tenant", "period_id"], ["unbilled_periods.tenant", "unbilled_periods.period_id"]
+    ),
+    ForeignKeyConstraint(["tenant", "wallet_id"], OF_WALLET),
+    CheckConstraint("amount_minor > 0", name="reservation_above_zero"),
+    Index("reservations_of_wallet", "tenant", "wallet_id"),
 )
 
 # Invoices that were paid from wallets, or asked to be: the answer to every repeat.

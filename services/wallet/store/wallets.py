@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.tenant import Tenant
 from services.wallet.domain.wallet import Balance, Scope, Wallet, WalletNotFound
 from services.wallet.store.keyset import behind
+from services.wallet.store.reservations import load_reserved
 from services.wallet.store.schema import grants, wallets
 
 DrawKey = tuple[str, int, int]  # Customer, priority, number.
@@ -84,6 +85,7 @@ async def load_wallet(
         available_minor=row.available_minor - row.ahead_minor,
         held_minor=row.held_minor,
         captured_minor=row.captured_minor,
+        reserved_minor=(await load_reserved(conn, tenant, [wallet_id]))[wallet_id].amount_minor,
     )
     return wallet_of(row), balance
 

@@ -136,6 +136,8 @@ class Balance(_message.Message):
     HELD_FIELD_NUMBER: _builtins.int
     CAPTURED_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
+    RESERVED_FIELD_NUMBER: _builtins.int
+    SPENDABLE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def posted(self) -> _money_pb2.Money:
         """All that was granted, is in force, and is neither spent nor expired."""
@@ -150,7 +152,17 @@ class Balance(_message.Message):
 
     @_builtins.property
     def available(self) -> _money_pb2.Money:
-        """What can be held or spent now."""
+        """What is neither held nor captured: it pays what is invoiced."""
+
+    @_builtins.property
+    def reserved(self) -> _money_pb2.Money:
+        """Usage that is not invoiced yet and that the wallet will pay, its tax included, less what was
+        captured for the same subscriptions.
+        """
+
+    @_builtins.property
+    def spendable(self) -> _money_pb2.Money:
+        """What can be held now: available − reserved. Below zero when usage ran ahead of the wallet."""
 
     def __init__(
         self,
@@ -159,10 +171,12 @@ class Balance(_message.Message):
         held: _money_pb2.Money | None = ...,
         captured: _money_pb2.Money | None = ...,
         available: _money_pb2.Money | None = ...,
+        reserved: _money_pb2.Money | None = ...,
+        spendable: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "captured", b"captured", "held", b"held", "posted", b"posted"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "captured", b"captured", "held", b"held", "posted", b"posted", "reserved", b"reserved", "spendable", b"spendable"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "captured", b"captured", "held", b"held", "posted", b"posted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "captured", b"captured", "held", b"held", "posted", b"posted", "reserved", b"reserved", "spendable", b"spendable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
