@@ -33,6 +33,7 @@ class FrozenInvoice:
     currency: str
     number: str
     sequences: tuple[int | None, int | None]  # Among its entity's, and among its customer's.
+    progressive_credit_minor: int
     subtotal_minor: int
     tax_minor: int
     credit_notes_minor: int
@@ -46,6 +47,7 @@ class FrozenInvoice:
     closed: tuple[UUID, ...]
     adjusted: tuple[tuple[UUID, int], ...]
     by_hand: tuple[RatedPeriod, ...] = ()  # What it bills without a period.
+    crossing_id: UUID | None = None  # Of a progressive one: what rating froze for it.
 
     @property
     def names(self) -> Names:
@@ -62,8 +64,8 @@ class FrozenInvoice:
 def invoice_differences(invoice: FrozenInvoice, rated: Sequence[RatedPeriod]) -> list[Difference]:
     """Return how `invoice` differs from what it makes of `rated`, what it bills as it was frozen.
 
-    Its taxes are taken again at the rates that were frozen with it, and credit notes pay what they
-    paid.
+    Its taxes are taken again at the rates that were frozen with it, credit notes pay what they
+    paid, and progressive invoices have billed what its lines say.
     """
     tenant, named = invoice.tenant, invoice.names
     billed = {(one.period_id, one.sequence) for one in rated}
@@ -73,14 +75,15 @@ def invoice_differences(invoice: FrozenInvoice, rated: Sequence[RatedPeriod]) ->
         if one not in billed
     ]
     every = [*rated, *invoice.by_hand]
-    composed = compose(invoice.invoice_id, every, [tax.tax for tax in invoice.taxes])
+    early = {line.line_id: line.progressive_credit_minor for line in invoice.lines}
+    composed = compose(invoice.invoice_id, every, [tax.tax for tax in invoice.taxes], early)
     content = with_notes(composed, invoice.notes)
     digest = content_hash(
         invoice.invoice_id,
         content,
         customer_id=invoice.customer_id,
         currency=invoice.currency,
-        period_ids=invoice.closed,
+        period_ids=invoice.closed if invoice.crossing_id is None else [*{one for one, _ in billed}],
     )
     credits_minor = sum(credit.amount_minor for credit in invoice.credits)
     left_minor = content.gross_minor - content.credit_notes_minor
@@ -88,6 +91,10 @@ def invoice_differences(invoice: FrozenInvoice, rated: Sequence[RatedPeriod]) ->
         tenant,
         "invoice",
         named,
+        progressive_credit_minor=(
+            invoice.progressive_credit_minor,
+            content.progressive_credit_minor,
+        ),
         subtotal_minor=(invoice.subtotal_minor, content.subtotal_minor),
         tax_minor=(invoice.tax_minor, content.tax_minor),
         credit_notes_minor=(invoice.credit_notes_minor, content.credit_notes_minor),

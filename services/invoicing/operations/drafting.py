@@ -14,9 +14,18 @@ from libs.db import begin
 from libs.period import Period
 from libs.tenant import Tenant
 from services.invoicing.domain.add_on import given
-from services.invoicing.domain.invoice import Group, Invoice, Kind, Status, compose, group_of
+from services.invoicing.domain.invoice import (
+    Group,
+    Invoice,
+    Kind,
+    Status,
+    compose,
+    group_of,
+    with_early,
+)
 from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.domain.tax import Tax
+from services.invoicing.operations.early import show_early
 from services.invoicing.operations.messages import invoice_message
 from services.invoicing.store import add_ons, invoices, late, parties, parts, taxes
 from services.invoicing.store.late import LateUsage
@@ -192,7 +201,9 @@ async def refresh_draft(
         applying = await load_taxes(conn, tenant, [invoice])
         by_hand = await load_given(conn, tenant, [invoice])
         billed = [*rated, *by_hand[invoice_id]]
-        content = compose(invoice_id, billed, taxes_of(invoice, applying))
+        early = await show_early(conn, tenant, invoice_id, rated)
+        composed = compose(invoice_id, billed, taxes_of(invoice, applying), early.shares_minor)
+        content = with_early(composed, early.credits)
         await parts.replace_contents(conn, tenant, [(invoice, content)])
     return True
 
