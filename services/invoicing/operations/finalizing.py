@@ -37,8 +37,9 @@ from services.invoicing.domain.numbering import Sequence as NumberSequence
 from services.invoicing.domain.numbering import invoice_number
 from services.invoicing.domain.party import BillingEntity, ZeroInvoices
 from services.invoicing.domain.progressive import Early
+from services.invoicing.operations.composing import take_coupons, take_taxes
 from services.invoicing.operations.crediting import issue_notes
-from services.invoicing.operations.drafting import load_given, load_taxes, taxes_of
+from services.invoicing.operations.drafting import load_given
 from services.invoicing.operations.early import Billing, lock_early
 from services.invoicing.operations.gathering import decide_adjustments
 from services.invoicing.operations.messages import invoice_message
@@ -123,7 +124,6 @@ async def freeze(
             if locked[one.invoice_id].status is Status.DRAFT
             and bills(one, period_ids[one.invoice_id], claimed[one.invoice_id])
         ]
-        taxes = await load_taxes(conn, tenant, [locked[one.invoice_id] for one in unchanged])
         early, notes = await lock_early(conn, tenant, [billing_of(one) for one in unchanged])
         taken = await take_adjustments(conn, tenant, unchanged, early, now=now)
         await issue_notes(conn, tenant, notes, now=now)
@@ -132,7 +132,6 @@ async def freeze(
             one.invoice_id: compose(
                 one.invoice_id,
                 [*one.closed, *taken[one.invoice_id], *by_hand[one.invoice_id]],
-                taxes_of(locked[one.invoice_id], taxes),
                 early[one.invoice_id].shares_minor,
             )
             for one in unchanged
@@ -141,6 +140,8 @@ async def freeze(
             invoice_id: with_early(content, early[invoice_id].credits)
             for invoice_id, content in composed.items()
         }
+        composed = await take_coupons(conn, tenant, locked, composed, consume=True)
+        composed = await take_taxes(conn, tenant, locked, composed)
         noted = await take_notes(conn, tenant, locked, composed)
         contents = [
             (
@@ -236,6 +237,8 @@ def frozen_invoice(invoice: Invoice, content: Content, priced: Priced) -> Invoic
         status=Status.FINALIZING,
         lines=content.lines,
         taxes=content.taxes,
+        coupons=content.coupons,
+        coupons_minor=content.coupons_minor,
         subtotal_minor=content.subtotal_minor,
         progressive_credit_minor=content.progressive_credit_minor,
         early=content.early,
@@ -370,6 +373,6 @@ async def announce_finalized(
 
 def is_skipped(invoice: Invoice, entity: BillingEntity) -> bool:
     """Tell whether an invoice bills nothing and nobody wants to see it."""
-    nothing = invoice.subtotal_minor + invoice.tax_minor == 0
+    nothing = invoice.coupons_minor + invoice.subtotal_minor + invoice.tax_minor == 0
     unwanted = entity.zero_invoices is ZeroInvoices.SKIP or invoice.kind is Kind.PROGRESSIVE
     return nothing and unwanted

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from services.invoicing.domain.credit_note import Creditable, NoteAmounts, NoteItem, price_note
 from services.invoicing.domain.creditable import creditable_of
-from services.invoicing.domain.invoice import Content, compose
+from services.invoicing.domain.invoice import Content
 from services.invoicing.domain.line import Fee, FeeKind, lines_of
 from services.invoicing.domain.progressive import EarlyInvoice, credit_early, early_invoice
-from tests.unit.invoicing.samples import GST, amount_fee, rated
+from tests.unit.invoicing.samples import GST, amount_fee, composed, rated
 
 CHARGES = ("calls", "calls", "storage", "tokens")  # Two groups of the first one.
 
@@ -44,7 +44,7 @@ class Bills:
     def left(self, invoice_id: UUID) -> Creditable:
         """What an invoice has left for notes."""
         content, notes = self.contents[invoice_id], self.notes[invoice_id]
-        return creditable_of(content.lines, content.taxes, content.tax_minor, notes)
+        return creditable_of(content.lines, content.taxes, content.coupons, notes)
 
     def bill(self, fees: list[Fee]) -> None:
         """Make the next invoice, and the notes on what it does not credit."""
@@ -53,7 +53,7 @@ class Bills:
         credit = credit_early(lines_of(invoice_id, [period]), self.early())
         for noted, items in credit.given_back.items():
             self.note(noted, items)
-        content = compose(invoice_id, [period], [GST], credit.shares_minor)
+        content = composed(invoice_id, [period], [GST], credit.shares_minor)
         assert all(0 <= line.progressive_credit_minor for line in content.lines)
         assert content.subtotal_minor >= 0
         assert content.progressive_credit_minor == credit.amount_minor
