@@ -25,6 +25,8 @@ class Account(StrEnum):
     GRANTED = "granted"  # Where given credit comes from: its sum is never above zero.
     REVENUE = "revenue"
     EXPIRED = "expired"
+    VOIDED = "voided"
+    TRANSFERRED = "transferred"  # On its way to another wallet: its sum is always zero.
 
 
 WALLET_ACCOUNTS = (Account.AVAILABLE, Account.HELD, Account.CAPTURED)
@@ -42,6 +44,8 @@ class Reason(StrEnum):
     APPLY = "APPLY"
     RETURN = "RETURN"  # Captured money that the closed period did not need.
     REVERSAL = "REVERSAL"  # What an invoice had taken, given back.
+    VOID = "VOID"
+    TRANSFER = "TRANSFER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,7 @@ class Book:
     postings: list[Posting] = field(default_factory=list)
     due_at: datetime | None = None  # When its next hold or grant lapses; None: none will.
     reserved: Reserved = field(default_factory=Reserved)
+    rescheduled: bool = False  # The deadline of one of its holds was moved.
 
     def post(self, reason: Reason, reference: str, at: datetime, *movements: Movement) -> None:
         """Move money at `at`; movements of nothing are left out, and with them the posting."""
@@ -127,6 +132,10 @@ class Book:
         """Return the grants in the order in which they burn."""
         return sorted(self.grants.values(), key=lambda grant: grant.burn_key)
 
+    def in_force(self, now: datetime) -> list[Grant]:
+        """Return the grants that can be held or spent at `now`, in the order in which they burn."""
+        return [grant for grant in self.in_burn_order() if grant.in_force(now)]
+
     def balance(self, now: datetime) -> Balance:
         """Return where the money stands at `now`; grants not in force yet do not count."""
         grants = self.grants.values()
@@ -136,6 +145,7 @@ class Book:
             held_minor=sum(grant.held_minor for grant in grants),
             captured_minor=sum(grant.captured_minor for grant in grants),
             reserved_minor=self.reserved.amount_minor,
+            rate=self.wallet.rate,
         )
 
     def changes(self) -> dict[Account, int]:

@@ -37,6 +37,7 @@ async def reserve_unbilled(
             book
             for book in locked
             if (book.wallet.customer_id, book.wallet.currency) == (one.customer_id, one.currency)
+            and book.wallet.terminated_at is None
         ]
         amounts = reserve([_purse(book, one, now) for book in mine], one.lines)
         await store.save_reservations(conn, tenant, one, amounts)

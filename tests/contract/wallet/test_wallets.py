@@ -30,6 +30,7 @@ async def test_a_wallet_is_stored_as_it_was_asked_for(client: Client, wallet: Wa
         priority=7,
         scope=pb.WalletScope(fee_kinds=["usage"], meter_codes=["a", "b"]),
         created_at=timestamp(wallet.now),
+        rate="1",
     )
     assert figures(shown.balance) == (0, 0, 0, 0)
 

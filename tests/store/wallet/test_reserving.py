@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from libs.db import begin
-from services.wallet.domain.hold import InsufficientBalance
+from services.wallet.domain.burn_down import InsufficientBalance
 from services.wallet.domain.reservation import Unbilled, UnbilledLine
 from services.wallet.operations import wallets
 from services.wallet.operations.paying import apply_credits

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
 
 from services.wallet.domain import hold as holding
-from services.wallet.domain.hold import InsufficientBalance
+from services.wallet.domain.burn_down import InsufficientBalance
 from services.wallet.domain.reservation import Purse, Reserved, UnbilledLine, reserve
 from services.wallet.domain.wallet import Scope
 from tests.unit.wallet.books import a_book, a_grant, a_hold, a_wallet, an_id, day
@@ -73,3 +74,16 @@ def test_unbilled_usage_takes_the_place_of_holds_though_it_may_go_below_zero() -
     book.reserved.unbilled["s"] = 170
     assert book.balance(NOW).spendable_minor == -100
     assert book.balance(NOW).available_minor == 70
+
+
+def test_a_soft_limit_lets_holds_be_placed_below_zero_on_money_that_is_there() -> None:
+    book = a_book(a_grant(1, 100), wallet=replace(a_wallet(), soft_minor=50))
+    book.reserved.unbilled["s"] = 110
+    with pytest.raises(InsufficientBalance) as refused:
+        holding.place(book, a_hold(41))
+    assert refused.value.metadata["available_minor"] == "40"
+    holding.place(book, a_hold(40))
+    assert book.balance(NOW).spendable_minor == -50
+    book.reserved.unbilled["s"] = 0
+    with pytest.raises(InsufficientBalance):
+        holding.place(book, a_hold(61))  # There are no more than 60.
