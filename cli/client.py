@@ -30,12 +30,14 @@ from tally.invoicing.v1 import (
     credit_note_service_pb2,
     customer_service_pb2,
     invoice_service_pb2,
+    payment_service_pb2,
     tax_service_pb2,
     tenant_service_pb2,
 )
 from tally.invoicing.v1.credit_note_service_pb2_grpc import CreditNoteServiceStub
 from tally.invoicing.v1.customer_service_pb2_grpc import CustomerServiceStub
 from tally.invoicing.v1.invoice_service_pb2_grpc import InvoiceServiceStub
+from tally.invoicing.v1.payment_service_pb2_grpc import PaymentServiceStub
 from tally.invoicing.v1.tax_service_pb2_grpc import TaxServiceStub
 from tally.invoicing.v1.tenant_service_pb2_grpc import TenantServiceStub
 from tally.rating.v1 import (
@@ -72,6 +74,7 @@ FILES = (
     credit_note_service_pb2,
     customer_service_pb2,
     invoice_service_pb2,
+    payment_service_pb2,
     tax_service_pb2,
     tenant_service_pb2,
     hold_service_pb2,
@@ -134,6 +137,7 @@ class SuiteClient:
         self.taxes = TaxServiceStub(invoicing)
         self.invoices = InvoiceServiceStub(invoicing)
         self.credit_notes = CreditNoteServiceStub(invoicing)
+        self.payments = PaymentServiceStub(invoicing)
         self.wallets = WalletServiceStub(wallet)
         self.holds = HoldServiceStub(wallet)
         self.ledger = LedgerServiceStub(wallet)

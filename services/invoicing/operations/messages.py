@@ -21,6 +21,7 @@ from services.invoicing.domain.party import (
     Numbering,
     ZeroInvoices,
 )
+from services.invoicing.domain.payment import InvoicePaymentStatus
 from services.invoicing.domain.tax import KnownTax, TaxAmount
 from tally.common.v1.period_pb2 import CivilDate
 from tally.invoicing.v1 import (
@@ -45,6 +46,14 @@ STATUS = {
     Status.FINALIZED: invoice_service_pb2.INVOICE_STATUS_FINALIZED,
     Status.SKIPPED: invoice_service_pb2.INVOICE_STATUS_SKIPPED,
     Status.VOIDED: invoice_service_pb2.INVOICE_STATUS_VOIDED,
+}
+PAYMENT_STATUS = {
+    InvoicePaymentStatus.NONE: invoice_service_pb2.INVOICE_PAYMENT_STATUS_NONE,
+    InvoicePaymentStatus.PENDING: invoice_service_pb2.INVOICE_PAYMENT_STATUS_PENDING,
+    InvoicePaymentStatus.PROCESSING: invoice_service_pb2.INVOICE_PAYMENT_STATUS_PROCESSING,
+    InvoicePaymentStatus.PARTIALLY_PAID: invoice_service_pb2.INVOICE_PAYMENT_STATUS_PARTIALLY_PAID,
+    InvoicePaymentStatus.SUCCEEDED: invoice_service_pb2.INVOICE_PAYMENT_STATUS_SUCCEEDED,
+    InvoicePaymentStatus.FAILED: invoice_service_pb2.INVOICE_PAYMENT_STATUS_FAILED,
 }
 NOTE_STATUS = {
     NoteStatus.AVAILABLE: credit_note_service_pb2.CREDIT_NOTE_STATUS_AVAILABLE,
@@ -102,6 +111,11 @@ def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
         trace_id=invoice.trace_id,
         created_at=timestamp(invoice.created_at),
         time_zone=invoice.time_zone,
+        payment_status=PAYMENT_STATUS[invoice.payment_status],
+        paid_minor=invoice.receivable.paid_minor if invoice.receivable else 0,
+        due_minor=invoice.due_minor,
+        overdue=invoice.receivable is not None and invoice.receivable.overdue_now,
+        disputed=invoice.receivable is not None and invoice.receivable.disputed,
     )
 
 

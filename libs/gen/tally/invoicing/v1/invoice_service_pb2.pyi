@@ -98,6 +98,46 @@ INVOICE_STATUS_OPEN: InvoiceStatus.ValueType  # 6
 """Frozen, and waits for its payment before it gets a number."""
 Global___InvoiceStatus: _TypeAlias = InvoiceStatus  # noqa: Y015
 
+class _InvoicePaymentStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _InvoicePaymentStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InvoicePaymentStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INVOICE_PAYMENT_STATUS_UNSPECIFIED: _InvoicePaymentStatus.ValueType  # 0
+    """Does not filter."""
+    INVOICE_PAYMENT_STATUS_NONE: _InvoicePaymentStatus.ValueType  # 1
+    """Nothing is asked for yet: it is neither finalized nor open."""
+    INVOICE_PAYMENT_STATUS_PENDING: _InvoicePaymentStatus.ValueType  # 2
+    """Nothing was paid."""
+    INVOICE_PAYMENT_STATUS_PROCESSING: _InvoicePaymentStatus.ValueType  # 3
+    """A payment provider was asked, and has not said yet."""
+    INVOICE_PAYMENT_STATUS_PARTIALLY_PAID: _InvoicePaymentStatus.ValueType  # 4
+    """Some of it was paid."""
+    INVOICE_PAYMENT_STATUS_SUCCEEDED: _InvoicePaymentStatus.ValueType  # 5
+    """Nothing is due any more."""
+    INVOICE_PAYMENT_STATUS_FAILED: _InvoicePaymentStatus.ValueType  # 6
+    """The last attempt to charge it failed; it may be tried again."""
+
+class InvoicePaymentStatus(_InvoicePaymentStatus, metaclass=_InvoicePaymentStatusEnumTypeWrapper):
+    """What came of an invoice's payment, apart from its status."""
+
+INVOICE_PAYMENT_STATUS_UNSPECIFIED: InvoicePaymentStatus.ValueType  # 0
+"""Does not filter."""
+INVOICE_PAYMENT_STATUS_NONE: InvoicePaymentStatus.ValueType  # 1
+"""Nothing is asked for yet: it is neither finalized nor open."""
+INVOICE_PAYMENT_STATUS_PENDING: InvoicePaymentStatus.ValueType  # 2
+"""Nothing was paid."""
+INVOICE_PAYMENT_STATUS_PROCESSING: InvoicePaymentStatus.ValueType  # 3
+"""A payment provider was asked, and has not said yet."""
+INVOICE_PAYMENT_STATUS_PARTIALLY_PAID: InvoicePaymentStatus.ValueType  # 4
+"""Some of it was paid."""
+INVOICE_PAYMENT_STATUS_SUCCEEDED: InvoicePaymentStatus.ValueType  # 5
+"""Nothing is due any more."""
+INVOICE_PAYMENT_STATUS_FAILED: InvoicePaymentStatus.ValueType  # 6
+"""The last attempt to charge it failed; it may be tried again."""
+Global___InvoicePaymentStatus: _TypeAlias = InvoicePaymentStatus  # noqa: Y015
+
 class _LineKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -170,6 +210,11 @@ class Invoice(_message.Message):
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     CREDIT_NOTES_MINOR_FIELD_NUMBER: _builtins.int
     CREDIT_NOTES_FIELD_NUMBER: _builtins.int
+    PAYMENT_STATUS_FIELD_NUMBER: _builtins.int
+    PAID_MINOR_FIELD_NUMBER: _builtins.int
+    DUE_MINOR_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
+    DISPUTED_FIELD_NUMBER: _builtins.int
     invoice_id: _builtins.str
     """UUID."""
     number: _builtins.str
@@ -198,6 +243,16 @@ class Invoice(_message.Message):
     """IANA name of the customer's zone when it was created."""
     credit_notes_minor: _builtins.int
     """Paid by credit notes on earlier invoices, as a positive number."""
+    payment_status: Global___InvoicePaymentStatus.ValueType
+    """What came of its payment. This and what follows is no part of the document, which stands."""
+    paid_minor: _builtins.int
+    """What payments brought so far."""
+    due_minor: _builtins.int
+    """What is to be paid: total − paid − what was set off against it, never below zero."""
+    overdue: _builtins.bool
+    """Something is due, and the due date has passed in the customer's zone."""
+    disputed: _builtins.bool
+    """The payer took money back, or says that it was not to be taken."""
     @_builtins.property
     def issue_date(self) -> _period_pb2.CivilDate:
         """The day it is dated, in the customer's zone."""
@@ -255,10 +310,15 @@ class Invoice(_message.Message):
         time_zone: _builtins.str = ...,
         credit_notes_minor: _builtins.int = ...,
         credit_notes: _abc.Iterable[Global___AppliedCreditNote] | None = ...,
+        payment_status: Global___InvoicePaymentStatus.ValueType = ...,
+        paid_minor: _builtins.int = ...,
+        due_minor: _builtins.int = ...,
+        overdue: _builtins.bool = ...,
+        disputed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "due_date", b"due_date", "finalized_at", b"finalized_at", "issue_date", b"issue_date", "period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "credit_notes", b"credit_notes", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "due_date", b"due_date", "finalized_at", b"finalized_at", "invoice_id", b"invoice_id", "issue_date", b"issue_date", "kind", b"kind", "lines", b"lines", "number", b"number", "period", b"period", "status", b"status", "subtotal_minor", b"subtotal_minor", "tax_minor", b"tax_minor", "taxes", b"taxes", "time_zone", b"time_zone", "total_minor", b"total_minor", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "credit_notes", b"credit_notes", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "disputed", b"disputed", "due_date", b"due_date", "due_minor", b"due_minor", "finalized_at", b"finalized_at", "invoice_id", b"invoice_id", "issue_date", b"issue_date", "kind", b"kind", "lines", b"lines", "number", b"number", "overdue", b"overdue", "paid_minor", b"paid_minor", "payment_status", b"payment_status", "period", b"period", "status", b"status", "subtotal_minor", b"subtotal_minor", "tax_minor", b"tax_minor", "taxes", b"taxes", "time_zone", b"time_zone", "total_minor", b"total_minor", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -594,6 +654,8 @@ class ListInvoicesRequest(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    PAYMENT_STATUS_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """Only this customer's."""
     status: Global___InvoiceStatus.ValueType
@@ -602,6 +664,10 @@ class ListInvoicesRequest(_message.Message):
     """At most this many, up to 1,000; 0: 100."""
     page_token: _builtins.str
     """From the answer before; empty: the first page."""
+    payment_status: Global___InvoicePaymentStatus.ValueType
+    """Only of this payment status."""
+    overdue: _builtins.bool
+    """Only those that are overdue."""
     def __init__(
         self,
         *,
@@ -609,10 +675,12 @@ class ListInvoicesRequest(_message.Message):
         status: Global___InvoiceStatus.ValueType = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        payment_status: Global___InvoicePaymentStatus.ValueType = ...,
+        overdue: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "page_size", b"page_size", "page_token", b"page_token", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "overdue", b"overdue", "page_size", b"page_size", "page_token", b"page_token", "payment_status", b"payment_status", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
