@@ -10,7 +10,7 @@ from uuid import UUID
 from services.invoicing.domain.invoice import Content
 from services.invoicing.domain.line import Line
 
-VERSION = 2  # Of the canonical form; part of it.
+VERSION = 3  # Of the canonical form; part of it.
 
 
 def content_hash(
@@ -52,6 +52,7 @@ def line_form(line: Line) -> dict[str, str | int]:
         "units": str(fee.units),
         "exact": str(fee.exact_amount),
         "amount_minor": fee.amount_minor,
+        "progressive_credit_minor": line.progressive_credit_minor,
         "tax_minor": line.tax_share_minor,
         "credit_notes_minor": line.credit_notes_minor,
         "period_id": str(line.period_id),

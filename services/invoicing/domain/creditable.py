@@ -18,5 +18,5 @@ def creditable_of(
 ) -> Creditable:
     """Return what an invoice of `lines` has left after `notes`: all lines bear all its taxes."""
     percent = sum((Fraction(tax.tax.rate_percent) for tax in taxes), Fraction(0))
-    billed = (CreditableLine(one.line_id, one.fee.amount_minor, percent / 100) for one in lines)
+    billed = (CreditableLine(one.line_id, one.net_minor, percent / 100) for one in lines)
     return Creditable(tuple(billed), tax_minor, tuple(notes))

@@ -5,7 +5,7 @@ It is frozen before it is paid.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -14,7 +14,13 @@ from zoneinfo import ZoneInfo
 
 from libs.errors import NotFound
 from libs.period import Period, local_day
-from services.invoicing.domain.line import Line, RatedPeriod, lines_of, with_taxes
+from services.invoicing.domain.line import (
+    Line,
+    RatedPeriod,
+    lines_of,
+    with_credits,
+    with_taxes,
+)
 from services.invoicing.domain.note_use import NoteApplication, spread_notes
 from services.invoicing.domain.party import Party
 from services.invoicing.domain.payment import InvoicePaymentStatus, Receivable, overdue_at
@@ -36,6 +42,16 @@ class Kind(StrEnum):
     ONE_OFF = "one_off"  # Somebody made it by hand.
     CREDIT_PURCHASE = "credit_purchase"  # Somebody buys prepaid credits.
 
+    @property
+    def without_period(self) -> bool:
+        """Tell whether it bills add-ons only, and no late usage of periods either."""
+        return self in (Kind.ONE_OFF, Kind.CREDIT_PURCHASE)
+
+    @property
+    def bare(self) -> bool:
+        """Tell whether nothing comes to what it bills: no tax, credit note or prepaid credit."""
+        return self is Kind.CREDIT_PURCHASE
+
 
 class Status(StrEnum):
     """Where an invoice stands: draft, finalizing, (open,) then finalized or skipped; or voided."""
@@ -52,7 +68,8 @@ class Status(StrEnum):
 class Group:
     """What goes on one invoice: periods of one customer and currency, due on one local day.
 
-    `alone` is the one period that has an invoice to itself, if it is such.
+    `alone` is the one period that has an invoice to itself, if it is such; without any period, the
+    invoice.
     """
 
     customer_id: str
@@ -66,16 +83,22 @@ class Group:
 class Content:
     """What an invoice bills: its lines with their tax shares, and its taxes, in minor units.
 
-    `notes` are the credit notes that pay some of it, and of each line its share.
+    `notes` are the credit notes that pay some of it, and of each line its share; `early` the
+    progressive invoices that billed some of it before.
     """
 
     lines: tuple[Line, ...]
     taxes: tuple[TaxAmount, ...]
     notes: tuple[NoteApplication, ...] = ()
+    early: tuple[ProgressiveCredit, ...] = ()
+
+    @property
+    def progressive_credit_minor(self) -> int:
+        return sum(line.progressive_credit_minor for line in self.lines)
 
     @property
     def subtotal_minor(self) -> int:
-        return sum(line.fee.amount_minor for line in self.lines)
+        return sum(line.net_minor for line in self.lines)
 
     @property
     def tax_minor(self) -> int:
@@ -96,6 +119,7 @@ class Invoice:
 
     `seller` and `buyer` are those of today while it is a draft, then frozen. `revision` grows
     with every reason to rate a draft again, `refreshed_revision` is the one that its lines show.
+    One that `requires_payment` is open, without a number, until it is paid.
     """
 
     invoice_id: UUID
@@ -107,6 +131,7 @@ class Invoice:
     finalize_at: datetime
     created_at: datetime
     number: str = ""
+    progressive_credit_minor: int = 0
     subtotal_minor: int = 0
     tax_minor: int = 0
     credit_notes_minor: int = 0
@@ -120,12 +145,14 @@ class Invoice:
     content_hash: bytes = b""
     revision: int = 0
     refreshed_revision: int = 0
+    requires_payment: bool = False
     trace_headers: dict[str, str]
     kind: Kind = Kind.SUBSCRIPTION
     seller: Party
     buyer: Party
     lines: tuple[Line, ...] = ()
     taxes: tuple[TaxAmount, ...] = ()
+    early: tuple[ProgressiveCredit, ...] = ()
     notes: tuple[AppliedNote, ...] = ()
     receivable: Receivable | None = None  # Once it asks for something; no part of the document.
 
@@ -147,6 +174,15 @@ class Invoice:
     def due_minor(self) -> int:
         """What is to be paid of it."""
         return self.receivable.due_minor if self.receivable else 0
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressiveCredit:
+    """What an invoice takes off its lines as a progressive one billed it before."""
+
+    invoice_id: UUID
+    amount_minor: int
+    number: str = ""  # As documents show it; not part of what is billed.
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +219,18 @@ def group_of(customer_id: str, currency: str, *, due_at: datetime, zone: str) ->
     return Group(customer_id, currency, local_day(due_at, ZoneInfo(zone)))
 
 
-def compose(invoice_id: UUID, rated: Iterable[RatedPeriod], taxes: Sequence[Tax]) -> Content:
-    """Return what an invoice of these periods bills. Their sum is not negative."""
-    lines = lines_of(invoice_id, rated)
-    taxation = tax_lines([line.fee.amount_minor for line in lines], taxes)
+def compose(
+    invoice_id: UUID,
+    rated: Iterable[RatedPeriod],
+    taxes: Sequence[Tax],
+    early_minor: Mapping[UUID, int] | None = None,
+) -> Content:
+    """Return what an invoice of these periods bills. Their sum is not negative.
+
+    `early_minor` is what progressive invoices billed before, by line.
+    """
+    lines = with_credits(lines_of(invoice_id, rated), early_minor or {})
+    taxation = tax_lines([line.net_minor for line in lines], taxes)
     return Content(with_taxes(lines, taxation.shares_minor), taxation.taxes)
 
 

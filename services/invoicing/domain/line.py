@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -22,6 +22,7 @@ class FeeKind(StrEnum):
     FIXED = "fixed"  # Units of an add-on, whatever the usage.
     CORRECTION = "correction"  # What usage costs, less instant fees that were billed before.
     COMMITMENT = "commitment"  # What all fees of a period lack of the plan's minimum commitment.
+    ADD_ON = "add_on"  # Given by hand, without a period.
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +107,21 @@ class Line:
     end_day: date
     time_zone: str
     trace_id: str
+    progressive_credit_minor: int = 0  # What progressive invoices billed of it before.
     tax_share_minor: int = 0
     credit_notes_minor: int = 0
     credits_minor: int = 0
     folded_lines: int = 0  # How many lines this one stands for; 0: for itself, as all stored ones.
 
     @property
+    def net_minor(self) -> int:
+        """What the line bills that was not billed before."""
+        return self.fee.amount_minor - self.progressive_credit_minor
+
+    @property
     def gross_minor(self) -> int:
         """What is to pay for the line, its tax included."""
-        return self.fee.amount_minor + self.tax_share_minor
+        return self.net_minor + self.tax_share_minor
 
     @property
     def payable_minor(self) -> int:
@@ -161,6 +168,13 @@ def line_of(invoice_id: UUID, rated: RatedPeriod, fee: Fee) -> Line:
         time_zone=rated.time_zone,
         trace_id=rated.trace_id,
     )
+
+
+def with_credits(lines: Sequence[Line], shares_minor: Mapping[UUID, int]) -> list[Line]:
+    """Return `lines` less what progressive invoices billed of them, given by their ids."""
+    return [
+        replace(line, progressive_credit_minor=shares_minor.get(line.line_id, 0)) for line in lines
+    ]
 
 
 def with_taxes(lines: Sequence[Line], shares_minor: Sequence[int]) -> tuple[Line, ...]:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from libs.difference import Difference, Names, compared
 from services.invoicing.domain.content_hash import content_hash
-from services.invoicing.domain.invoice import Content, Credit, Status, compose, with_notes
+from services.invoicing.domain.invoice import Content, Credit, Kind, Status, compose, with_notes
 from services.invoicing.domain.line import Line, RatedPeriod
 from services.invoicing.domain.note_use import NoteApplication
 from services.invoicing.domain.tax import TaxAmount
@@ -27,6 +27,7 @@ class FrozenInvoice:
 
     tenant: int
     invoice_id: UUID
+    kind: Kind
     status: Status
     customer_id: str
     currency: str
@@ -44,6 +45,7 @@ class FrozenInvoice:
     credits: tuple[Credit, ...]
     closed: tuple[UUID, ...]
     adjusted: tuple[tuple[UUID, int], ...]
+    by_hand: tuple[RatedPeriod, ...] = ()  # What it bills without a period.
 
     @property
     def names(self) -> Names:
@@ -70,7 +72,8 @@ def invoice_differences(invoice: FrozenInvoice, rated: Sequence[RatedPeriod]) ->
         for one in invoice.closes
         if one not in billed
     ]
-    composed = compose(invoice.invoice_id, rated, [tax.tax for tax in invoice.taxes])
+    every = [*rated, *invoice.by_hand]
+    composed = compose(invoice.invoice_id, every, [tax.tax for tax in invoice.taxes])
     content = with_notes(composed, invoice.notes)
     digest = content_hash(
         invoice.invoice_id,

@@ -13,11 +13,12 @@ from libs import outbox
 from libs.db import begin
 from libs.period import Period
 from libs.tenant import Tenant
+from services.invoicing.domain.add_on import given
 from services.invoicing.domain.invoice import Group, Invoice, Kind, Status, compose, group_of
 from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.domain.tax import Tax
 from services.invoicing.operations.messages import invoice_message
-from services.invoicing.store import invoices, late, parties, parts, taxes
+from services.invoicing.store import add_ons, invoices, late, parties, parts, taxes
 from services.invoicing.store.late import LateUsage
 from tally.invoicing.v1.events_pb2 import InvoiceDrafted
 
@@ -189,9 +190,33 @@ async def refresh_draft(
         if invoice.status is not Status.DRAFT or invoice.revision != work.invoice.revision:
             return False
         applying = await load_taxes(conn, tenant, [invoice])
-        content = compose(invoice_id, rated, applying[invoice.customer_id])
+        by_hand = await load_given(conn, tenant, [invoice])
+        billed = [*rated, *by_hand[invoice_id]]
+        content = compose(invoice_id, billed, taxes_of(invoice, applying))
         await parts.replace_contents(conn, tenant, [(invoice, content)])
     return True
+
+
+async def load_given(
+    conn: AsyncConnection, tenant: Tenant, billed: Collection[Invoice]
+) -> dict[UUID, list[RatedPeriod]]:
+    """Return what invoices bill without a period, by invoice."""
+    found = await add_ons.load_add_ons(conn, tenant, [one.invoice_id for one in billed])
+    return {
+        one.invoice_id: given(
+            one.invoice_id,
+            one.currency,
+            found[one.invoice_id],
+            at=one.created_at,
+            zone=one.time_zone,
+        )
+        for one in billed
+    }
+
+
+def taxes_of(invoice: Invoice, of_customers: Mapping[str, list[Tax]]) -> list[Tax]:
+    """Return the taxes of an invoice, of those that apply to customers."""
+    return [] if invoice.kind.bare else of_customers[invoice.customer_id]
 
 
 async def load_taxes(

@@ -29,6 +29,7 @@ from services.invoicing.domain.payment import (
     Receivable,
     pay,
 )
+from services.invoicing.operations.finalizing import close_paid
 from services.invoicing.operations.messages import invoice_message
 from services.invoicing.operations.payment_messages import payment_message
 from services.invoicing.store import invoices, parts
@@ -116,6 +117,8 @@ async def take_payment(
     """
     await store.save_payment(conn, tenant, payment)
     await store.save_receivables(conn, tenant, [after])
+    if after.due_minor == 0:
+        await close_paid(conn, tenant, [payment.invoice_id], now=now)
     return await announce_payment(conn, tenant, payment, PaymentSucceeded)
 
 

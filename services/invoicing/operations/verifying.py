@@ -177,6 +177,8 @@ def _credit_findings(invoice: FrozenInvoice, paid: Application | None) -> Iterat
     if invoice.status is Status.FINALIZING:
         yield Unverified(tenant, "invoice", named, "it is being finalized")
         return
+    if invoice.kind.bare and paid is None:
+        return
     if paid is None:
         yield Difference(tenant, "invoice", named, "application", "", "none in the ledger")
         return

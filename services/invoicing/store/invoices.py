@@ -42,15 +42,17 @@ def adjustment_purpose(sequence: int) -> str:
 class Draft:
     """An invoice that is to bill what becomes due for its group.
 
-    `period` spans what it bills so far; `headers` hold the trace that its finalization continues.
+    `period` spans what it bills so far, None without billing periods; `headers` hold the trace that
+    its finalization continues.
     """
 
     invoice_id: UUID
     group: Group
     time_zone: str
-    period: Period
+    period: Period | None
     finalize_at: datetime
     headers: Mapping[str, str]
+    requires_payment: bool = False
 
 
 async def find_drafts(
@@ -101,8 +103,9 @@ async def create_drafts(
                     "alone": draft.group.alone,
                     "kind": draft.group.kind,
                     "time_zone": draft.time_zone,
-                    "period_start": draft.period.start,
-                    "period_end": draft.period.end,
+                    "period_start": draft.period and draft.period.start,
+                    "period_end": draft.period and draft.period.end,
+                    "requires_payment": draft.requires_payment,
                     "finalize_at": draft.finalize_at,
                     "created_at": created_at,
                     "trace_headers": dict(draft.headers),
@@ -130,8 +133,8 @@ async def extend_drafts(conn: AsyncConnection, tenant: Tenant, drafts: Sequence[
             [
                 {
                     "of_invoice": draft.invoice_id,
-                    "start": draft.period.start,
-                    "end": draft.period.end,
+                    "start": draft.period and draft.period.start,
+                    "end": draft.period and draft.period.end,
                     "until": draft.finalize_at,
                 }
                 for draft in drafts
@@ -338,6 +341,7 @@ def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
         finalize_at=row.finalize_at.astimezone(UTC),
         created_at=row.created_at.astimezone(UTC),
         number=row.number or "",
+        progressive_credit_minor=row.progressive_credit_minor,
         subtotal_minor=row.subtotal_minor,
         tax_minor=row.tax_minor,
         credit_notes_minor=row.credit_notes_minor,
@@ -351,6 +355,7 @@ def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
         content_hash=row.content_hash or b"",
         revision=row.revision,
         refreshed_revision=row.refreshed_revision,
+        requires_payment=row.requires_payment,
         trace_headers=row.trace_headers,
         seller=from_json(row.seller, Party) if row.seller else seller_today,
         buyer=from_json(row.buyer, Party) if row.buyer else buyer_today(row),

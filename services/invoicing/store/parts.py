@@ -21,11 +21,13 @@ from services.invoicing.domain.numbering import Sequence as NumberSequence
 from services.invoicing.domain.tax import Tax, TaxAmount
 from services.invoicing.store.encoding import from_json, to_json
 from services.invoicing.store.note_applications import load_applied
+from services.invoicing.store.progressive_credits import load_shown
 from services.invoicing.store.schema import (
     invoice_credits,
     invoice_lines,
     invoice_taxes,
     invoices,
+    progressive_credits,
 )
 
 
@@ -51,6 +53,9 @@ async def with_parts(
     taxes: dict[UUID, list[TaxAmount]] = {invoice_id: [] for invoice_id in invoice_ids}
     for row in await conn.execute(_parts_of(invoice_taxes, tenant, invoice_ids)):
         taxes[row.invoice_id].append(tax_of(row))
+    early = await load_shown(
+        conn, tenant, [one.invoice_id for one in bare if one.progressive_credit_minor]
+    )
     noted = [one.invoice_id for one in bare if one.credit_notes_minor]
     notes = await load_applied(conn, tenant, noted) if noted else {}
     return [
@@ -58,6 +63,7 @@ async def with_parts(
             one,
             lines=tuple(lines[one.invoice_id]),
             taxes=tuple(taxes[one.invoice_id]),
+            early=tuple(early.get(one.invoice_id, ())),
             notes=tuple(notes.get(one.invoice_id, ())),
         )
         for one in bare
@@ -69,22 +75,28 @@ async def replace_contents(
 ) -> None:
     """Put contents on locked drafts, as of their revisions, in place of what they showed before."""
     invoice_ids = [invoice.invoice_id for invoice, _ in contents]
-    for table in (invoice_lines, invoice_taxes):
+    for table in (invoice_lines, invoice_taxes, progressive_credits):
         which = among(table.c.invoice_id, invoice_ids)
         await conn.execute(delete(table).filter_by(tenant=tenant).where(which))
     lines: list[dict[str, Any]] = []
     taxes: list[dict[str, Any]] = []
+    early: list[dict[str, Any]] = []
     for invoice, content in contents:
         key = {"tenant": tenant, "invoice_id": invoice.invoice_id}
         for place, line in enumerate(content.lines):
             lines.append({**key, "position": place, **columns_of(line)})
         for place, tax in enumerate(content.taxes):
             taxes.append({**key, "position": place, **columns_of_tax(tax)})
-    for table, rows in ((invoice_lines, lines), (invoice_taxes, taxes)):
+        for place, credit in enumerate(content.early):
+            row = {"credited_invoice_id": credit.invoice_id, "amount_minor": credit.amount_minor}
+            early.append({**key, "position": place, **row})
+    written = ((invoice_lines, lines), (invoice_taxes, taxes), (progressive_credits, early))
+    for table, rows in written:
         if rows:
             await conn.execute(insert(table), rows)
     await conn.execute(
         _update_each(tenant).values(
+            progressive_credit_minor=bindparam("early"),
             subtotal_minor=bindparam("subtotal"),
             tax_minor=bindparam("tax"),
             credit_notes_minor=bindparam("noted"),
@@ -94,6 +106,7 @@ async def replace_contents(
         [
             {
                 "of_invoice": invoice.invoice_id,
+                "early": content.progressive_credit_minor,
                 "subtotal": content.subtotal_minor,
                 "tax": content.tax_minor,
                 "noted": content.credit_notes_minor,
@@ -157,10 +170,25 @@ async def save_credits(
     )
 
 
+async def leave_open(conn: AsyncConnection, tenant: Tenant, credited: Mapping[UUID, int]) -> None:
+    """Set frozen invoices open, of which wallets paid so much: they wait for the rest."""
+    if credited:
+        await conn.execute(
+            _update_each(tenant).values(
+                status=Status.OPEN,
+                credits_minor=bindparam("paid"),
+                total_minor=invoices.c.total_minor - bindparam("paid"),
+            ),
+            [{"of_invoice": one, "paid": paid} for one, paid in credited.items()],
+        )
+
+
 async def close(
     conn: AsyncConnection, tenant: Tenant, closed: Mapping[UUID, Closed], *, finalized_at: datetime
 ) -> None:
-    """Set frozen invoices finalized, with their numbers, or skipped, without one."""
+    """Set frozen or open invoices finalized, with their numbers, or skipped, without one."""
+    if not closed:
+        return
     await conn.execute(
         _update_each(tenant).values(
             status=bindparam("new_status"),
@@ -168,7 +196,7 @@ async def close(
             entity_sequence=bindparam("of_entity"),
             customer_sequence=bindparam("of_customer"),
             credits_minor=bindparam("paid"),
-            total_minor=invoices.c.total_minor - bindparam("paid"),
+            total_minor=invoices.c.total_minor + invoices.c.credits_minor - bindparam("paid"),
             issue_date=bindparam("issued"),
             due_date=bindparam("due"),
             finalized_at=finalized_at,
@@ -234,6 +262,7 @@ def columns_of(line: Line) -> dict[str, Any]:
         "event_count": fee.event_count,
         "exact_amount": fee.exact_amount,
         "amount_minor": fee.amount_minor,
+        "progressive_credit_minor": line.progressive_credit_minor,
         "tax_share_minor": line.tax_share_minor,
         "credit_notes_minor": line.credit_notes_minor,
         "credits_minor": line.credits_minor,
@@ -279,6 +308,7 @@ def line_of(row: Row[Any]) -> Line:
         end_day=row.end_day,
         time_zone=row.time_zone,
         trace_id=row.trace_id,
+        progressive_credit_minor=row.progressive_credit_minor,
         tax_share_minor=row.tax_share_minor,
         credit_notes_minor=row.credit_notes_minor,
         credits_minor=row.credits_minor,

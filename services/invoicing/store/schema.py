@@ -109,10 +109,11 @@ invoices = Table(
     required("customer_id", Text),
     required("currency", Text),
     required("group_day", Date),
-    Column("alone", Uuid),  # The one period that it bills, where that has an invoice to itself.
+    Column("alone", Uuid),  # Its one period, that has an invoice to itself; or itself, without any.
     required("time_zone", Text),
     Column("finalize_at", DateTime(timezone=True), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
+    required("progressive_credit_minor", BigInteger, default="0"),
     required("subtotal_minor", BigInteger, default="0"),
     required("tax_minor", BigInteger, default="0"),
     required("credit_notes_minor", BigInteger, default="0"),
@@ -122,6 +123,7 @@ invoices = Table(
     Column("period_end", DateTime(timezone=True)),
     required("revision", BigInteger, default="1"),
     required("refreshed_revision", BigInteger, default="0"),
+    required("requires_payment", Boolean, default="false"),
     required("trace_headers", JSONB),
     required("trace_id", Text, default=""),
     Column("content_hash", LargeBinary),
@@ -151,8 +153,8 @@ invoices = Table(
         name="total_adds_up",
     ),
     CheckConstraint(
-        "subtotal_minor >= 0 AND tax_minor >= 0 AND credit_notes_minor >= 0"
-        " AND credits_minor >= 0 AND total_minor >= 0",
+        "progressive_credit_minor >= 0 AND subtotal_minor >= 0 AND tax_minor >= 0"
+        " AND credit_notes_minor >= 0 AND credits_minor >= 0 AND total_minor >= 0",
         name="amounts_not_negative",
     ),
     CheckConstraint(
@@ -186,6 +188,12 @@ invoices = Table(
         postgresql_where=text("status = 'draft'"),
     ),
     Index("invoices_newest", "tenant", "ordinal"),
+    Index(
+        "invoices_progressive_unfinished",
+        "tenant",
+        "invoice_id",
+        postgresql_where=text("kind = 'progressive' AND status IN ('draft', 'finalizing')"),
+    ),
     Index("invoices_newest_of_customer", "tenant", "customer_id", "ordinal"),
     Index(
         "invoices_unfinished",
@@ -208,6 +216,7 @@ invoice_lines = of_invoice(
     required("event_count", BigInteger),
     required("exact_amount", Numeric),
     required("amount_minor", BigInteger),
+    required("progressive_credit_minor", BigInteger),
     required("tax_share_minor", BigInteger),
     required("credit_notes_minor", BigInteger),
     required("credits_minor", BigInteger),
@@ -231,9 +240,27 @@ invoice_lines = of_invoice(
     ),
     CheckConstraint(
         "credit_notes_minor >= 0 AND credits_minor >= 0 AND (credit_notes_minor + credits_minor = 0"
-        " OR credit_notes_minor + credits_minor <= amount_minor + tax_share_minor)",
+        " OR credit_notes_minor + credits_minor"
+        " <= amount_minor - progressive_credit_minor + tax_share_minor)",
         name="credits_within_line",
     ),
+    CheckConstraint(
+        "progressive_credit_minor BETWEEN 0 AND greatest(amount_minor, 0)",
+        name="progressive_credit_within_line",
+    ),
+)
+
+# What an invoice bills by hand, without a period.
+add_ons = of_invoice(
+    "add_ons",
+    Column("position", Integer),
+    required("code", Text),
+    required("name", Text),
+    required("units", Numeric),
+    required("unit_amount", Numeric),
+    PrimaryKeyConstraint("tenant", "invoice_id", "position"),
+    UniqueConstraint("tenant", "invoice_id", "code"),
+    CheckConstraint("units > 0 AND unit_amount >= 0", name="add_on_not_negative"),
 )
 
 invoice_taxes = of_invoice(
@@ -265,7 +292,22 @@ invoice_credits = of_invoice(
     CheckConstraint("amount_minor > 0", name="credit_above_zero"),
 )
 
-# purpose is "close", or "adjustment N": what of a period the invoice bills.
+# Progressive invoices whose amounts an invoice takes off its lines, as it bills the same usage.
+progressive_credits = of_invoice(
+    "progressive_credits",
+    Column("position", Integer),
+    required("credited_invoice_id", Uuid),
+    required("amount_minor", BigInteger),
+    PrimaryKeyConstraint("tenant", "invoice_id", "position"),
+    UniqueConstraint("tenant", "invoice_id", "credited_invoice_id"),
+    ForeignKeyConstraint(
+        ["tenant", "credited_invoice_id"], ["invoices.tenant", "invoices.invoice_id"]
+    ),
+    CheckConstraint("credited_invoice_id <> invoice_id", name="credits_another_invoice"),
+    CheckConstraint("amount_minor > 0", name="progressive_credit_above_zero"),
+)
+
+# purpose is "close", "progressive N" or "adjustment N": what of a period the invoice bills.
 invoice_periods = of_invoice(
     "invoice_periods",
     Column("period_id", Uuid),

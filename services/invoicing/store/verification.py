@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 from uuid import UUID
 
@@ -15,12 +16,14 @@ from sqlalchemy import Row, Table, func, literal, select, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.difference import Difference, compared
+from services.invoicing.domain.add_on import given
 from services.invoicing.domain.credit_note import NoteItem
-from services.invoicing.domain.invoice import Credit, Status
+from services.invoicing.domain.invoice import Credit, Kind, Status
 from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.domain.note_use import NoteApplication
 from services.invoicing.domain.note_verification import UsedNote
 from services.invoicing.domain.verification import FrozenInvoice
+from services.invoicing.store.add_ons import add_on_of
 from services.invoicing.store.credit_notes import note_of
 from services.invoicing.store.encoding import from_json
 from services.invoicing.store.invoices import CLOSE, adjustment_purpose
@@ -32,6 +35,7 @@ from services.invoicing.store.note_schema import (
 )
 from services.invoicing.store.parts import line_of, tax_of
 from services.invoicing.store.schema import (
+    add_ons,
     adjustments,
     customers,
     invoice_credits,
@@ -77,7 +81,7 @@ async def load_frozen(
         query = query.where(key > after)
     found = (await conn.execute(query.order_by(*key.clauses).limit(limit))).all()
     keys = [(row.tenant, row.invoice_id) for row in found]
-    lines, taxes, credits, billed, notes = [
+    lines, taxes, credits, billed, notes, given_by_hand = [
         await _load_parts(conn, table, keys, order)
         for table, order in (
             (invoice_lines, invoice_lines.c.position),
@@ -85,6 +89,7 @@ async def load_frozen(
             (invoice_credits, invoice_credits.c.position),
             (invoice_periods, invoice_periods.c.period_id),
             (credit_note_applications, credit_note_applications.c.position),
+            (add_ons, add_ons.c.position),
         )
     ]
     return [
@@ -95,6 +100,7 @@ async def load_frozen(
             credits=credits.get(of, []),
             billed=billed.get(of, []),
             notes=notes.get(of, []),
+            by_hand=given_by_hand.get(of, []),
         )
         for of, row in zip(keys, found, strict=True)
     ]
@@ -235,10 +241,12 @@ def _frozen_of(
     credits: Sequence[Row[Any]],
     billed: Sequence[Row[Any]],
     notes: Sequence[Row[Any]],
+    by_hand: Sequence[Row[Any]],
 ) -> FrozenInvoice:
     return FrozenInvoice(
         tenant=row.tenant,
         invoice_id=row.invoice_id,
+        kind=Kind(row.kind),
         status=Status(row.status),
         customer_id=row.customer_id,
         currency=row.currency,
@@ -259,6 +267,15 @@ def _frozen_of(
             (one.period_id, int(one.purpose.rpartition(" ")[2]))
             for one in billed
             if one.purpose != CLOSE
+        ),
+        by_hand=tuple(
+            given(
+                row.invoice_id,
+                row.currency,
+                [add_on_of(one) for one in by_hand],
+                at=row.created_at.astimezone(UTC),
+                zone=row.time_zone,
+            )
         ),
     )
 

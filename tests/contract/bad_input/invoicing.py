@@ -106,6 +106,8 @@ INVOICING: Mapping[str, Fields] = {
     "tally.invoicing.v1.InvoiceService.ListInvoices": {
         "customer_id": {"oversized": LONG},
         "status": {"malformed": 99},
+        "payment_status": {"malformed": 99},
+        "overdue": AnyValue("yes or no"),
         **PAGE,
     },
     "tally.invoicing.v1.InvoiceService.ListFoldedLines": {

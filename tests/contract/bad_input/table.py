@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tests.contract.bad_input.billing import BILLING
 from tests.contract.bad_input.changing import CHANGING
 from tests.contract.bad_input.columns import COLUMNS
 from tests.contract.bad_input.entitling import ENTITLING
 from tests.contract.bad_input.ingest import INGEST
 from tests.contract.bad_input.invoicing import INVOICING
+from tests.contract.bad_input.paying import PAYING
 from tests.contract.bad_input.rating import RATING
 from tests.contract.bad_input.rules import AnyValue, Fields, Refusal, Rejection
 from tests.contract.bad_input.subscriptions import SUBSCRIPTIONS
@@ -25,6 +27,8 @@ TABLE: Mapping[str, Fields] = {
     **ENTITLING,
     **TRYING,
     **INVOICING,
+    **PAYING,
+    **BILLING,
     **WALLET,
 }
 

@@ -12,7 +12,7 @@ import pytest
 
 from libs.difference import Difference
 from services.invoicing.domain.content_hash import content_hash
-from services.invoicing.domain.invoice import Content, Credit, Status, compose, with_notes
+from services.invoicing.domain.invoice import Content, Credit, Kind, Status, compose, with_notes
 from services.invoicing.domain.line import Line
 from services.invoicing.domain.note_use import NoteApplication
 from services.invoicing.domain.verification import (
@@ -46,6 +46,7 @@ def frozen() -> FrozenInvoice:
     return FrozenInvoice(
         tenant=1,
         invoice_id=INVOICE_ID,
+        kind=Kind.SUBSCRIPTION,
         status=Status.FINALIZED,
         customer_id="yarra",
         currency="AUD",
