@@ -10,7 +10,7 @@ from libs.tenant import Tenant
 from services.invoicing.batches import Batches
 from services.invoicing.loops import Parts
 from services.invoicing.operations.paying import mark_overdue
-from services.invoicing.store.payments import find_overdue
+from services.invoicing.store.receivables import find_overdue
 
 
 class Overdue:

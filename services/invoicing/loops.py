@@ -29,7 +29,7 @@ from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.operations import drafting, finalizing
 from services.invoicing.operations.finalizing import Claim, Priced
 from services.invoicing.operations.peers import Rating, Wallet
-from services.invoicing.store import gathering, payments, work
+from services.invoicing.store import gathering, receivables, work
 
 tracer = telemetry.tracer(__name__)
 
@@ -198,7 +198,7 @@ async def idle(worker: AsyncEngine, clock: Clock, facts: FactConsumer) -> Idle:
     async with begin_worker(worker) as conn:
         load = await work.load_workload(conn, now=clock.now())
         late, late_due_at = await gathering.count_late(conn, now=clock.now())
-        overdue, overdue_at = await payments.count_overdue(conn, now=clock.now())
+        overdue, overdue_at = await receivables.count_overdue(conn, now=clock.now())
         head = await outbox.load_head(conn)
     reasons = {
         "facts of rating wait": behind,

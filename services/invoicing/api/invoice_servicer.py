@@ -31,6 +31,7 @@ from services.invoicing.operations.messages import invoice_message
 from services.invoicing.operations.peers import Rating, Wallet
 from services.invoicing.operations.verifying import verify_credits, verify_invoices
 from tally.invoicing.v1 import invoice_service_pb2 as pb
+from tally.invoicing.v1 import payment_service_pb2 as payment_pb
 from tally.invoicing.v1.invoice_service_pb2_grpc import InvoiceServiceServicer
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -137,8 +138,8 @@ def parse_status(value: int) -> Status | None:
 
 def parse_payment_status(value: int) -> InvoicePaymentStatus | None:
     """Read a filter by payment status; UNSPECIFIED does not filter."""
-    if value == pb.INVOICE_PAYMENT_STATUS_UNSPECIFIED:
+    if value == payment_pb.INVOICE_PAYMENT_STATUS_UNSPECIFIED:
         return None
     prefix = "INVOICE_PAYMENT_STATUS_"
-    name = parse_enum(value, pb.InvoicePaymentStatus, "payment_status", prefix=prefix)
+    name = parse_enum(value, payment_pb.InvoicePaymentStatus, "payment_status", prefix=prefix)
     return InvoicePaymentStatus(name)

@@ -44,7 +44,7 @@ from services.invoicing.store import (
     note_applications,
     parties,
     parts,
-    payments,
+    receivables,
     series,
 )
 from services.invoicing.store.late import Adjustment
@@ -340,7 +340,7 @@ async def announce_finalized(
     """Announce closed invoices, and ask for their payment from here on."""
     closed = await invoices.load_invoices(conn, tenant, invoice_ids)
     asking = [replace(one, receivable=one.asks_for) for one in closed.values()]
-    await payments.save_receivables(conn, tenant, [one.asks_for for one in asking])
+    await receivables.save_receivables(conn, tenant, [one.asks_for for one in asking])
     whole = await parts.with_parts(conn, tenant, asking)
     finalized = {
         one.invoice_id: (tenant, InvoiceFinalized(invoice=invoice_message(one)), one.trace_headers)

@@ -28,6 +28,7 @@ from tally.invoicing.v1 import (
     credit_note_service_pb2,
     customer_service_pb2,
     invoice_service_pb2,
+    payment_service_pb2,
     tax_service_pb2,
     tenant_service_pb2,
 )
@@ -48,12 +49,12 @@ STATUS = {
     Status.VOIDED: invoice_service_pb2.INVOICE_STATUS_VOIDED,
 }
 PAYMENT_STATUS = {
-    InvoicePaymentStatus.NONE: invoice_service_pb2.INVOICE_PAYMENT_STATUS_NONE,
-    InvoicePaymentStatus.PENDING: invoice_service_pb2.INVOICE_PAYMENT_STATUS_PENDING,
-    InvoicePaymentStatus.PROCESSING: invoice_service_pb2.INVOICE_PAYMENT_STATUS_PROCESSING,
-    InvoicePaymentStatus.PARTIALLY_PAID: invoice_service_pb2.INVOICE_PAYMENT_STATUS_PARTIALLY_PAID,
-    InvoicePaymentStatus.SUCCEEDED: invoice_service_pb2.INVOICE_PAYMENT_STATUS_SUCCEEDED,
-    InvoicePaymentStatus.FAILED: invoice_service_pb2.INVOICE_PAYMENT_STATUS_FAILED,
+    InvoicePaymentStatus.NONE: payment_service_pb2.INVOICE_PAYMENT_STATUS_NONE,
+    InvoicePaymentStatus.PENDING: payment_service_pb2.INVOICE_PAYMENT_STATUS_PENDING,
+    InvoicePaymentStatus.PROCESSING: payment_service_pb2.INVOICE_PAYMENT_STATUS_PROCESSING,
+    InvoicePaymentStatus.PARTIALLY_PAID: payment_service_pb2.INVOICE_PAYMENT_STATUS_PARTIALLY_PAID,
+    InvoicePaymentStatus.SUCCEEDED: payment_service_pb2.INVOICE_PAYMENT_STATUS_SUCCEEDED,
+    InvoicePaymentStatus.FAILED: payment_service_pb2.INVOICE_PAYMENT_STATUS_FAILED,
 }
 NOTE_STATUS = {
     NoteStatus.AVAILABLE: credit_note_service_pb2.CREDIT_NOTE_STATUS_AVAILABLE,

@@ -32,7 +32,7 @@ from services.invoicing.domain.payment import (
 from services.invoicing.operations.finalizing import close_paid
 from services.invoicing.operations.messages import invoice_message
 from services.invoicing.operations.payment_messages import payment_message
-from services.invoicing.store import invoices, parts
+from services.invoicing.store import invoices, parts, receivables
 from services.invoicing.store import payments as store
 from tally.invoicing.v1 import payment_service_pb2 as pb
 from tally.invoicing.v1.events_pb2 import InvoiceOverdue, InvoicePaid, PaymentSucceeded
@@ -116,7 +116,7 @@ async def take_payment(
     The last of it closes an invoice that waited for it. Returns the payment as it is then.
     """
     await store.save_payment(conn, tenant, payment)
-    await store.save_receivables(conn, tenant, [after])
+    await receivables.save_receivables(conn, tenant, [after])
     if after.due_minor == 0:
         await close_paid(conn, tenant, [payment.invoice_id], now=now)
     return await announce_payment(conn, tenant, payment, PaymentSucceeded)
@@ -152,7 +152,7 @@ async def mark_overdue(
             standing = invoice.status is Status.FINALIZED
             if one and standing and one.falls_overdue(now):
                 fallen.append(replace(one, overdue=True))
-        await store.save_receivables(conn, tenant, fallen)
+        await receivables.save_receivables(conn, tenant, fallen)
         facts: list[tuple[Tenant, Message, dict[str, str]]] = [
             (
                 tenant,

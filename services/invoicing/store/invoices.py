@@ -24,10 +24,16 @@ from services.invoicing.domain.invoice import (
     Status,
 )
 from services.invoicing.domain.party import Address, Customer, Party, buyer_of, seller_of
-from services.invoicing.domain.payment import InvoicePaymentStatus, Receivable
+from services.invoicing.domain.payment import InvoicePaymentStatus
 from services.invoicing.store import parties
 from services.invoicing.store.encoding import from_json
 from services.invoicing.store.payment_schema import receivables
+from services.invoicing.store.receivables import (
+    OF_INVOICE,
+    RECEIVABLE,
+    asking_for,
+    receivable_of,
+)
 from services.invoicing.store.schema import customers, invoice_periods, invoices
 
 CLOSE = "close"  # The purpose of a period that an invoice bills for the first time.
@@ -295,12 +301,7 @@ async def list_invoices(
         query = query.where(invoices.c.customer_id == customer_id)
     if status is not None:
         query = query.where(invoices.c.status == status)
-    if payment_status is InvoicePaymentStatus.NONE:
-        query = query.where(receivables.c.invoice_id.is_(None))
-    elif payment_status is not None:
-        query = query.where(receivables.c.status == payment_status)
-    if overdue:
-        query = query.where(receivables.c.overdue, receivables.c.due_minor > 0)
+    query = query.where(*asking_for(payment_status, overdue=overdue))
     if before is not None:
         query = query.where(invoices.c.ordinal < before)
     rows: Sequence[Row[Any]] = (await conn.execute(query)).all()
@@ -319,13 +320,10 @@ def with_customer(tenant: Tenant) -> Select[Any]:
         customers,
         (customers.c.tenant == invoices.c.tenant)
         & (customers.c.customer_id == invoices.c.customer_id),
-    ).outerjoin(
-        receivables,
-        (receivables.c.tenant == invoices.c.tenant)
-        & (receivables.c.invoice_id == invoices.c.invoice_id),
+    ).outerjoin(receivables, OF_INVOICE)
+    return (
+        select(invoices, *buyer, *RECEIVABLE).select_from(joined).where(invoices.c.tenant == tenant)
     )
-    paid = [column.label(f"receivable_{column.name}") for column in receivables.c]
-    return select(invoices, *buyer, *paid).select_from(joined).where(invoices.c.tenant == tenant)
 
 
 def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
@@ -359,22 +357,7 @@ def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
         trace_headers=row.trace_headers,
         seller=from_json(row.seller, Party) if row.seller else seller_today,
         buyer=from_json(row.buyer, Party) if row.buyer else buyer_today(row),
-        receivable=receivable_of(row) if row.receivable_invoice_id else None,
-    )
-
-
-def receivable_of(row: Row[Any]) -> Receivable:
-    """Return what the invoice of a row asks for."""
-    return Receivable(
-        invoice_id=row.receivable_invoice_id,
-        total_minor=row.receivable_total_minor,
-        paid_minor=row.receivable_paid_minor,
-        offset_minor=row.receivable_offset_minor,
-        charging_minor=row.receivable_charging_minor,
-        last_failed=row.receivable_last_failed,
-        overdue_at=row.receivable_overdue_at and row.receivable_overdue_at.astimezone(UTC),
-        overdue=row.receivable_overdue,
-        disputed=row.receivable_disputed,
+        receivable=receivable_of(row),
     )
 
 

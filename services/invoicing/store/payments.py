@@ -2,46 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Row, Select, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.money import Money
 from libs.tenant import Tenant
-from services.invoicing.domain.invoice import Status
 from services.invoicing.domain.payment import (
     Payment,
     PaymentNotFound,
     PaymentStatus,
-    Receivable,
 )
-from services.invoicing.store.payment_schema import payments, receivables
+from services.invoicing.store.payment_schema import payments
 from services.invoicing.store.schema import invoices
-from services.invoicing.store.work import Reference
-
-
-async def save_receivables(
-    conn: AsyncConnection, tenant: Tenant, changed: Collection[Receivable]
-) -> None:
-    """Store what locked invoices ask for, in place of what was known of it."""
-    if not changed:
-        return
-    row = insert(receivables)
-    fresh = {
-        column.name: row.excluded[column.name]
-        for column in receivables.c
-        if not column.primary_key and column.computed is None
-    }
-    await conn.execute(
-        row.on_conflict_do_update(index_elements=["tenant", "invoice_id"], set_=fresh),
-        [{"tenant": tenant, "status": one.status, **asdict(one)} for one in changed],
-    )
 
 
 async def save_payment(conn: AsyncConnection, tenant: Tenant, payment: Payment) -> None:
@@ -127,45 +104,3 @@ def payment_of(row: Row[Any]) -> Payment:
         failure_code=row.failure_code,
         created_at=row.created_at.astimezone(UTC),
     )
-
-
-FALLING = (~receivables.c.overdue) & (receivables.c.due_minor > 0)
-
-
-async def find_overdue(conn: AsyncConnection, *, now: datetime, limit: int) -> list[Reference]:
-    """Return invoices whose due date has passed and that are not known as overdue, oldest first.
-
-    Over all tenants: `conn` is the worker's.
-    """
-    query = (
-        _falling(receivables.c.tenant, receivables.c.invoice_id)
-        .where(receivables.c.overdue_at <= now)
-        .order_by(receivables.c.overdue_at, receivables.c.invoice_id)
-        .limit(limit)
-    )
-    return [(Tenant(row.tenant), row.invoice_id) for row in await conn.execute(query)]
-
-
-async def count_overdue(conn: AsyncConnection, *, now: datetime) -> tuple[int, datetime | None]:
-    """Return how many invoices `find_overdue` would find at `now`, and when the next one falls."""
-    at = receivables.c.overdue_at
-    row = (
-        await conn.execute(
-            _falling(
-                func.count().filter(at <= now).label("fallen"),
-                func.min(at).filter(at > now).label("next_at"),
-            )
-        )
-    ).one()
-    return row.fallen, row.next_at and row.next_at.astimezone(UTC)
-
-
-def _falling(*columns: Any) -> Select[Any]:
-    """Select of invoices that may fall overdue; one that is voided is owed no more."""
-    joined = receivables.join(
-        invoices,
-        (invoices.c.tenant == receivables.c.tenant)
-        & (invoices.c.invoice_id == receivables.c.invoice_id),
-    )
-    standing = invoices.c.status == Status.FINALIZED
-    return select(*columns).select_from(joined).where(FALLING, standing)

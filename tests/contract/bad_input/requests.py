@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from tests.contract.bad_input.billing import billing_requests
 from tests.contract.bad_input.columns import good_columns
+from tests.contract.bad_input.invoicing import credit_note_requests
 from tests.contract.bad_input.paying import payment_requests
 
 World = dict[str, str]  # Ids and codes of one tenant's things, by what they are.
@@ -293,17 +294,7 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "invoicing.v1.InvoiceService.RenderInvoice": {"invoice_id": world["invoice"]},
         **billing_requests(world, command),
         **payment_requests(world, command),
-        "invoicing.v1.CreditNoteService.GetCreditNote": {"credit_note_id": world["credit_note"]},
-        "invoicing.v1.CreditNoteService.ListCreditNotes": {},
-        "invoicing.v1.CreditNoteService.CreateCreditNote": {
-            **command,
-            "invoice_id": world["invoice"],
-            "items": [{"line_id": world["line"], "amount_minor": 1}],
-        },
-        "invoicing.v1.CreditNoteService.VoidCreditNote": {
-            **command,
-            "credit_note_id": world["credit_note"],
-        },
+        **credit_note_requests(world, command),
         "wallet.v1.WalletService.CreateWallet": {**command, "wallet": wallet},
         "wallet.v1.WalletService.GetWallet": of_wallet,
         "wallet.v1.WalletService.ListWallets": {},

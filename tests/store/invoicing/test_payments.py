@@ -24,7 +24,7 @@ from services.invoicing.domain.payment import (
 )
 from services.invoicing.operations import paying, reading
 from services.invoicing.operations.paying import Received
-from services.invoicing.store.payments import count_overdue, find_overdue
+from services.invoicing.store.receivables import count_overdue, find_overdue
 from tally.invoicing.v1.payment_service_pb2 import RecordPaymentResponse
 from tests.store.invoicing.steps import NOW, announce, finalized, newest
 from tests.store.invoicing.test_one_off import bill, purchase

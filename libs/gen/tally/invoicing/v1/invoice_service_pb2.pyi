@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tally.common.v1 import period_pb2 as _period_pb2
 from tally.common.v1 import verification_pb2 as _verification_pb2
+from tally.invoicing.v1 import payment_service_pb2 as _payment_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -97,46 +98,6 @@ INVOICE_STATUS_VOIDED: InvoiceStatus.ValueType  # 5
 INVOICE_STATUS_OPEN: InvoiceStatus.ValueType  # 6
 """Frozen, and waits for its payment before it gets a number."""
 Global___InvoiceStatus: _TypeAlias = InvoiceStatus  # noqa: Y015
-
-class _InvoicePaymentStatus:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _InvoicePaymentStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InvoicePaymentStatus.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    INVOICE_PAYMENT_STATUS_UNSPECIFIED: _InvoicePaymentStatus.ValueType  # 0
-    """Does not filter."""
-    INVOICE_PAYMENT_STATUS_NONE: _InvoicePaymentStatus.ValueType  # 1
-    """Nothing is asked for yet: it is neither finalized nor open."""
-    INVOICE_PAYMENT_STATUS_PENDING: _InvoicePaymentStatus.ValueType  # 2
-    """Nothing was paid."""
-    INVOICE_PAYMENT_STATUS_PROCESSING: _InvoicePaymentStatus.ValueType  # 3
-    """A payment provider was asked, and has not said yet."""
-    INVOICE_PAYMENT_STATUS_PARTIALLY_PAID: _InvoicePaymentStatus.ValueType  # 4
-    """Some of it was paid."""
-    INVOICE_PAYMENT_STATUS_SUCCEEDED: _InvoicePaymentStatus.ValueType  # 5
-    """Nothing is due any more."""
-    INVOICE_PAYMENT_STATUS_FAILED: _InvoicePaymentStatus.ValueType  # 6
-    """The last attempt to charge it failed; it may be tried again."""
-
-class InvoicePaymentStatus(_InvoicePaymentStatus, metaclass=_InvoicePaymentStatusEnumTypeWrapper):
-    """What came of an invoice's payment, apart from its status."""
-
-INVOICE_PAYMENT_STATUS_UNSPECIFIED: InvoicePaymentStatus.ValueType  # 0
-"""Does not filter."""
-INVOICE_PAYMENT_STATUS_NONE: InvoicePaymentStatus.ValueType  # 1
-"""Nothing is asked for yet: it is neither finalized nor open."""
-INVOICE_PAYMENT_STATUS_PENDING: InvoicePaymentStatus.ValueType  # 2
-"""Nothing was paid."""
-INVOICE_PAYMENT_STATUS_PROCESSING: InvoicePaymentStatus.ValueType  # 3
-"""A payment provider was asked, and has not said yet."""
-INVOICE_PAYMENT_STATUS_PARTIALLY_PAID: InvoicePaymentStatus.ValueType  # 4
-"""Some of it was paid."""
-INVOICE_PAYMENT_STATUS_SUCCEEDED: InvoicePaymentStatus.ValueType  # 5
-"""Nothing is due any more."""
-INVOICE_PAYMENT_STATUS_FAILED: InvoicePaymentStatus.ValueType  # 6
-"""The last attempt to charge it failed; it may be tried again."""
-Global___InvoicePaymentStatus: _TypeAlias = InvoicePaymentStatus  # noqa: Y015
 
 class _LineKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -251,7 +212,7 @@ class Invoice(_message.Message):
     """Paid by credit notes on earlier invoices, as a positive number."""
     progressive_credit_minor: _builtins.int
     """Billed by progressive invoices before, as a positive number."""
-    payment_status: Global___InvoicePaymentStatus.ValueType
+    payment_status: _payment_service_pb2.InvoicePaymentStatus.ValueType
     """What came of its payment. This and what follows is no part of the document, which stands."""
     paid_minor: _builtins.int
     """What payments brought so far."""
@@ -324,7 +285,7 @@ class Invoice(_message.Message):
         credit_notes: _abc.Iterable[Global___AppliedCreditNote] | None = ...,
         progressive_credit_minor: _builtins.int = ...,
         progressive_credits: _abc.Iterable[Global___ProgressiveCredit] | None = ...,
-        payment_status: Global___InvoicePaymentStatus.ValueType = ...,
+        payment_status: _payment_service_pb2.InvoicePaymentStatus.ValueType = ...,
         paid_minor: _builtins.int = ...,
         due_minor: _builtins.int = ...,
         overdue: _builtins.bool = ...,
@@ -712,7 +673,7 @@ class ListInvoicesRequest(_message.Message):
     """At most this many, up to 1,000; 0: 100."""
     page_token: _builtins.str
     """From the answer before; empty: the first page."""
-    payment_status: Global___InvoicePaymentStatus.ValueType
+    payment_status: _payment_service_pb2.InvoicePaymentStatus.ValueType
     """Only of this payment status."""
     overdue: _builtins.bool
     """Only those that are overdue."""
@@ -723,7 +684,7 @@ class ListInvoicesRequest(_message.Message):
         status: Global___InvoiceStatus.ValueType = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
-        payment_status: Global___InvoicePaymentStatus.ValueType = ...,
+        payment_status: _payment_service_pb2.InvoicePaymentStatus.ValueType = ...,
         overdue: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015

@@ -21,6 +21,46 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _InvoicePaymentStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _InvoicePaymentStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InvoicePaymentStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INVOICE_PAYMENT_STATUS_UNSPECIFIED: _InvoicePaymentStatus.ValueType  # 0
+    """Does not filter."""
+    INVOICE_PAYMENT_STATUS_NONE: _InvoicePaymentStatus.ValueType  # 1
+    """Nothing is asked for yet: it is neither finalized nor open."""
+    INVOICE_PAYMENT_STATUS_PENDING: _InvoicePaymentStatus.ValueType  # 2
+    """Nothing was paid."""
+    INVOICE_PAYMENT_STATUS_PROCESSING: _InvoicePaymentStatus.ValueType  # 3
+    """A payment provider was asked, and has not said yet."""
+    INVOICE_PAYMENT_STATUS_PARTIALLY_PAID: _InvoicePaymentStatus.ValueType  # 4
+    """Some of it was paid."""
+    INVOICE_PAYMENT_STATUS_SUCCEEDED: _InvoicePaymentStatus.ValueType  # 5
+    """Nothing is due any more."""
+    INVOICE_PAYMENT_STATUS_FAILED: _InvoicePaymentStatus.ValueType  # 6
+    """The last attempt to charge it failed; it may be tried again."""
+
+class InvoicePaymentStatus(_InvoicePaymentStatus, metaclass=_InvoicePaymentStatusEnumTypeWrapper):
+    """What came of an invoice's payment, apart from its status."""
+
+INVOICE_PAYMENT_STATUS_UNSPECIFIED: InvoicePaymentStatus.ValueType  # 0
+"""Does not filter."""
+INVOICE_PAYMENT_STATUS_NONE: InvoicePaymentStatus.ValueType  # 1
+"""Nothing is asked for yet: it is neither finalized nor open."""
+INVOICE_PAYMENT_STATUS_PENDING: InvoicePaymentStatus.ValueType  # 2
+"""Nothing was paid."""
+INVOICE_PAYMENT_STATUS_PROCESSING: InvoicePaymentStatus.ValueType  # 3
+"""A payment provider was asked, and has not said yet."""
+INVOICE_PAYMENT_STATUS_PARTIALLY_PAID: InvoicePaymentStatus.ValueType  # 4
+"""Some of it was paid."""
+INVOICE_PAYMENT_STATUS_SUCCEEDED: InvoicePaymentStatus.ValueType  # 5
+"""Nothing is due any more."""
+INVOICE_PAYMENT_STATUS_FAILED: InvoicePaymentStatus.ValueType  # 6
+"""The last attempt to charge it failed; it may be tried again."""
+Global___InvoicePaymentStatus: _TypeAlias = InvoicePaymentStatus  # noqa: Y015
+
 class _PaymentStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
