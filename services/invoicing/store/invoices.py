@@ -23,17 +23,19 @@ from services.invoicing.domain.invoice import (
     SettledPeriod,
     Status,
 )
-from services.invoicing.domain.party import Address, Customer, Party, buyer_of, seller_of
+from services.invoicing.domain.party import Party, seller_of
 from services.invoicing.store import parties
 from services.invoicing.store.encoding import from_json
-from services.invoicing.store.schema import customers, invoice_periods, invoices
+from services.invoicing.store.party_schema import customers
+from services.invoicing.store.schema import invoice_periods, invoices
 
-CLOSE = "close"  # The purpose of a period that an invoice bills for the first time.
+CLOSE = "close"  # The purpose of a period that an invoice bills as it ended.
+ADJUSTMENT = "adjustment "
 
 
 def adjustment_purpose(sequence: int) -> str:
     """Return the purpose of a period whose adjustment an invoice bills."""
-    return f"adjustment {sequence}"
+    return f"{ADJUSTMENT}{sequence}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +170,9 @@ async def bill_periods(
 async def load_period_ids(
     conn: AsyncConnection, tenant: Tenant, invoice_ids: Collection[UUID]
 ) -> dict[UUID, list[UUID]]:
-    """Return the periods that invoices bill for the first time, in id order, by invoice."""
+    """Return the periods that invoices bill, not adjust, in id order, by invoice."""
     found: dict[UUID, list[UUID]] = {invoice_id: [] for invoice_id in invoice_ids}
-    for row in await conn.execute(_first_billed(tenant, invoice_ids)):
+    for row in await conn.execute(_billed(tenant, invoice_ids)):
         found[row.invoice_id].append(row.period_id)
     return found
 
@@ -212,7 +214,7 @@ async def load_settled(
 ) -> dict[UUID, list[SettledPeriod]]:
     """Return the periods that frozen invoices settle, in id order, by invoice."""
     found: dict[UUID, list[SettledPeriod]] = {invoice_id: [] for invoice_id in invoice_ids}
-    settling = _first_billed(tenant, invoice_ids).where(invoice_periods.c.period_start.is_not(None))
+    settling = _billed(tenant, invoice_ids).where(invoice_periods.c.period_start.is_not(None))
     for row in await conn.execute(settling):
         period = Period(row.period_start.astimezone(UTC), row.period_end.astimezone(UTC))
         found[row.invoice_id].append(SettledPeriod(row.period_id, row.subscription_id, period))
@@ -300,17 +302,16 @@ async def list_invoices(
 
 def with_customer(tenant: Tenant) -> Select[Any]:
     """Return the query of invoices with the present state of their customers."""
-    buyer = [
-        column.label(f"customer_{column.name}")
-        for column in customers.c
-        if column.name in ("name", "email", "address", "tax_id")
-    ]
     joined = invoices.join(
         customers,
         (customers.c.tenant == invoices.c.tenant)
         & (customers.c.customer_id == invoices.c.customer_id),
     )
-    return select(invoices, *buyer).select_from(joined).where(invoices.c.tenant == tenant)
+    return (
+        select(invoices, *parties.buyer_columns())
+        .select_from(joined)
+        .where(invoices.c.tenant == tenant)
+    )
 
 
 def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
@@ -318,6 +319,7 @@ def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
     return Invoice(
         invoice_id=row.invoice_id,
         kind=Kind(row.kind),
+        alone=row.alone,
         status=Status(row.status),
         customer_id=row.customer_id,
         currency=row.currency,
@@ -326,6 +328,7 @@ def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
         finalize_at=row.finalize_at.astimezone(UTC),
         created_at=row.created_at.astimezone(UTC),
         number=row.number or "",
+        coupons_minor=row.coupons_minor,
         progressive_credit_minor=row.progressive_credit_minor,
         subtotal_minor=row.subtotal_minor,
         tax_minor=row.tax_minor,
@@ -343,19 +346,8 @@ def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
         requires_payment=row.requires_payment,
         trace_headers=row.trace_headers,
         seller=from_json(row.seller, Party) if row.seller else seller_today,
-        buyer=from_json(row.buyer, Party) if row.buyer else buyer_today(row),
+        buyer=from_json(row.buyer, Party) if row.buyer else parties.buyer_today(row),
     )
-
-
-def buyer_today(row: Row[Any]) -> Party:
-    profile = Customer(
-        customer_id=row.customer_id,
-        name=row.customer_name,
-        email=row.customer_email,
-        address=from_json(row.customer_address, Address),
-        tax_id=row.customer_tax_id,
-    )
-    return buyer_of(profile)
 
 
 def period_of(start: datetime | None, end: datetime | None) -> Period | None:
@@ -364,11 +356,14 @@ def period_of(start: datetime | None, end: datetime | None) -> Period | None:
     return Period(start.astimezone(UTC), end.astimezone(UTC))
 
 
-def _first_billed(tenant: Tenant, invoice_ids: Collection[UUID]) -> Select[Any]:
+def _billed(tenant: Tenant, invoice_ids: Collection[UUID]) -> Select[Any]:
     return (
         select(invoice_periods)
-        .filter_by(tenant=tenant, purpose=CLOSE)
-        .where(among(invoice_periods.c.invoice_id, invoice_ids))
+        .filter_by(tenant=tenant)
+        .where(
+            among(invoice_periods.c.invoice_id, invoice_ids),
+            ~invoice_periods.c.purpose.startswith(ADJUSTMENT),
+        )
         .order_by(invoice_periods.c.period_id)
     )
 
