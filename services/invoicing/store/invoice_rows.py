@@ -35,6 +35,7 @@ def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
     return Invoice(
         invoice_id=row.invoice_id,
         kind=Kind(row.kind),
+        alone=row.alone,
         status=Status(row.status),
         customer_id=row.customer_id,
         currency=row.currency,
