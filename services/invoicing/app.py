@@ -29,6 +29,7 @@ from services.invoicing.events import handlers
 from services.invoicing.gatherer import Gatherer
 from services.invoicing.loops import Drafter, Finalizer
 from services.invoicing.operations.peers import Rating, Wallet
+from services.invoicing.returner import Returner
 from services.invoicing.settings import Settings
 from tally.internal.v1 import fact_service_pb2_grpc
 from tally.invoicing.v1 import (
@@ -52,6 +53,7 @@ class Kicks:
         self.drafts: Loop
         self.finalizer: Loop
         self.gatherer: Loop
+        self.returner: Loop
         self.relay: Relay
 
     def committed(self) -> None:
@@ -59,6 +61,7 @@ class Kicks:
         self.drafts.kick()
         self.finalizer.kick()
         self.gatherer.kick()
+        self.returner.kick()
         self.relay.kick()
 
 
@@ -89,6 +92,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         kicks.drafts = Loop("drafts", Drafter(parts).step)
         kicks.finalizer = Loop("finalizer", Finalizer(parts).step)
         kicks.gatherer = Loop("gatherer", Gatherer(parts).step)
+        kicks.returner = Loop("returner", Returner(parts).step)
         facts = FactConsumer(
             nats,
             engine,
@@ -101,7 +105,14 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await serve_grpc(
             settings.service,
             servicers=servicers(parts),
-            loops=[facts, kicks.drafts, kicks.finalizer, kicks.gatherer, kicks.relay],
+            loops=[
+                facts,
+                kicks.drafts,
+                kicks.finalizer,
+                kicks.gatherer,
+                kicks.returner,
+                kicks.relay,
+            ],
             clock=clock,
             idle=partial(loops.idle, worker, clock, facts),
             engine=worker,
@@ -152,7 +163,7 @@ def servicers(parts: loops.Parts) -> list[Servicer]:
         ),
         Servicer(
             billing_service_pb2_grpc.add_BillingServiceServicer_to_server,
-            BillingServicer(engine, clock, committed),
+            BillingServicer(parts),
         ),
         Servicer(
             credit_note_service_pb2_grpc.add_CreditNoteServiceServicer_to_server,

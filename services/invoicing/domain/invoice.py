@@ -24,6 +24,7 @@ from services.invoicing.domain.line import (
 from services.invoicing.domain.note_use import NoteApplication, spread_notes
 from services.invoicing.domain.party import Party
 from services.invoicing.domain.tax import Tax, TaxAmount, tax_lines
+from services.invoicing.domain.voiding import Voiding
 
 
 class InvoiceNotFound(NotFound):
@@ -153,6 +154,8 @@ class Invoice:
     taxes: tuple[TaxAmount, ...] = ()
     early: tuple[ProgressiveCredit, ...] = ()
     notes: tuple[AppliedNote, ...] = ()
+    voiding: Voiding | None = None
+    reissue_of: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

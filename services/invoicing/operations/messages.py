@@ -22,6 +22,7 @@ from services.invoicing.domain.party import (
     ZeroInvoices,
 )
 from services.invoicing.domain.tax import KnownTax, TaxAmount
+from services.invoicing.domain.voiding import Voiding
 from tally.common.v1.period_pb2 import CivilDate
 from tally.invoicing.v1 import (
     credit_note_service_pb2,
@@ -29,6 +30,7 @@ from tally.invoicing.v1 import (
     invoice_service_pb2,
     tax_service_pb2,
     tenant_service_pb2,
+    voiding_pb2,
 )
 
 KIND = {
@@ -110,6 +112,18 @@ def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
         trace_id=invoice.trace_id,
         created_at=timestamp(invoice.created_at),
         time_zone=invoice.time_zone,
+        voiding=None if invoice.voiding is None else voiding_message(invoice.voiding),
+        reissue_of="" if invoice.reissue_of is None else str(invoice.reissue_of),
+    )
+
+
+def voiding_message(voiding: Voiding) -> voiding_pb2.Voiding:
+    """Write how an invoice was voided."""
+    again = voiding.reissued_as
+    return voiding_pb2.Voiding(
+        reason=voiding.reason,
+        voided_at=timestamp(voiding.voided_at),
+        reissued_as="" if again is None else str(again),
     )
 
 

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from libs.schema import TENANT_TABLES, required, shared_tables
-from services.invoicing.store import note_schema, schema_base
+from services.invoicing.store import note_schema, schema_base, void_schema
 from services.invoicing.store.schema_base import of_invoice
 
 metadata = schema_base.metadata
@@ -384,7 +384,8 @@ adjustments = Table(
     ),
 )
 
-assert note_schema.credit_notes.metadata is metadata  # Its tables are among these.
+for others in (note_schema.credit_notes, void_schema.voidings):
+    assert others.metadata is metadata  # Their tables are among these.
 own_tables = tuple(metadata.tables)
 shared_tables(metadata)
 TENANT_TABLE_NAMES = (*own_tables, *TENANT_TABLES)

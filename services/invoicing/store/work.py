@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.tenant import Tenant
 from services.invoicing.domain.invoice import Status
 from services.invoicing.store.schema import invoices, late_periods
+from services.invoicing.store.voidings import count_unreturned
 
 Reference = tuple[Tenant, UUID]
 
@@ -33,6 +34,7 @@ class Workload:
     late_versions: int  # A mark, and so is the next one.
     adjusted_versions: int
     next_due_at: datetime | None
+    unreturned: int = 0  # Voided, and wallets have to take back what they paid.
 
 
 async def find_finalizable(conn: AsyncConnection, *, now: datetime, limit: int) -> list[Reference]:
@@ -79,4 +81,5 @@ async def load_workload(conn: AsyncConnection, *, now: datetime) -> Workload:
         late_versions=int(versions.changed),
         adjusted_versions=int(versions.adjusted),
         next_due_at=row.next_due_at and row.next_due_at.astimezone(UTC),
+        unreturned=await count_unreturned(conn),
     )

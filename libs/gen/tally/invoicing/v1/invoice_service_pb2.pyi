@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tally.common.v1 import period_pb2 as _period_pb2
 from tally.common.v1 import verification_pb2 as _verification_pb2
+from tally.invoicing.v1 import voiding_pb2 as _voiding_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -176,6 +177,8 @@ class Invoice(_message.Message):
     CREDIT_NOTES_FIELD_NUMBER: _builtins.int
     PROGRESSIVE_CREDIT_MINOR_FIELD_NUMBER: _builtins.int
     PROGRESSIVE_CREDITS_FIELD_NUMBER: _builtins.int
+    VOIDING_FIELD_NUMBER: _builtins.int
+    REISSUE_OF_FIELD_NUMBER: _builtins.int
     invoice_id: _builtins.str
     """UUID."""
     number: _builtins.str
@@ -206,6 +209,8 @@ class Invoice(_message.Message):
     """Paid by credit notes on earlier invoices, as a positive number."""
     progressive_credit_minor: _builtins.int
     """Billed by progressive invoices before, as a positive number."""
+    reissue_of: _builtins.str
+    """UUID of the voided invoice that it bills again; empty: none. Left out in lists."""
     @_builtins.property
     def issue_date(self) -> _period_pb2.CivilDate:
         """The day it is dated, in the customer's zone."""
@@ -242,6 +247,10 @@ class Invoice(_message.Message):
     def progressive_credits(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProgressiveCredit]:
         """The progressive invoices that it credits: the newest of each period; left out in lists."""
 
+    @_builtins.property
+    def voiding(self) -> _voiding_pb2.Voiding:
+        """Present if it was voided."""
+
     def __init__(
         self,
         *,
@@ -269,10 +278,12 @@ class Invoice(_message.Message):
         credit_notes: _abc.Iterable[Global___AppliedCreditNote] | None = ...,
         progressive_credit_minor: _builtins.int = ...,
         progressive_credits: _abc.Iterable[Global___ProgressiveCredit] | None = ...,
+        voiding: _voiding_pb2.Voiding | None = ...,
+        reissue_of: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "due_date", b"due_date", "finalized_at", b"finalized_at", "issue_date", b"issue_date", "period", b"period"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "due_date", b"due_date", "finalized_at", b"finalized_at", "issue_date", b"issue_date", "period", b"period", "voiding", b"voiding"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "credit_notes", b"credit_notes", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "due_date", b"due_date", "finalized_at", b"finalized_at", "invoice_id", b"invoice_id", "issue_date", b"issue_date", "kind", b"kind", "lines", b"lines", "number", b"number", "period", b"period", "progressive_credit_minor", b"progressive_credit_minor", "progressive_credits", b"progressive_credits", "status", b"status", "subtotal_minor", b"subtotal_minor", "tax_minor", b"tax_minor", "taxes", b"taxes", "time_zone", b"time_zone", "total_minor", b"total_minor", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "credit_notes", b"credit_notes", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "due_date", b"due_date", "finalized_at", b"finalized_at", "invoice_id", b"invoice_id", "issue_date", b"issue_date", "kind", b"kind", "lines", b"lines", "number", b"number", "period", b"period", "progressive_credit_minor", b"progressive_credit_minor", "progressive_credits", b"progressive_credits", "reissue_of", b"reissue_of", "status", b"status", "subtotal_minor", b"subtotal_minor", "tax_minor", b"tax_minor", "taxes", b"taxes", "time_zone", b"time_zone", "total_minor", b"total_minor", "trace_id", b"trace_id", "voiding", b"voiding"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
