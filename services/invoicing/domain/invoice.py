@@ -1,6 +1,6 @@
 """The invoice: total = subtotal + tax - credit notes - credits, never below zero.
 
-It is frozen before it is paid.
+The subtotal is that of its lines, less coupons. It is frozen before it is paid.
 """
 
 from __future__ import annotations
@@ -14,16 +14,11 @@ from zoneinfo import ZoneInfo
 
 from libs.errors import NotFound
 from libs.period import Period, local_day
-from services.invoicing.domain.line import (
-    Line,
-    RatedPeriod,
-    lines_of,
-    with_credits,
-    with_taxes,
-)
+from services.invoicing.domain.coupon import CouponUse, exact_shares
+from services.invoicing.domain.line import Line, RatedPeriod, lines_of, with_credits
 from services.invoicing.domain.note_use import NoteApplication, spread_notes
 from services.invoicing.domain.party import Party
-from services.invoicing.domain.tax import Tax, TaxAmount, tax_lines
+from services.invoicing.domain.tax import TaxAmount, TaxTerms, share_out, tax_lines
 from services.invoicing.domain.voiding import Voiding
 
 
@@ -81,20 +76,28 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What an invoice bills: its lines with their tax shares, and its taxes, in minor units.
+    """What an invoice bills: its lines with their shares of all else, in minor units.
 
-    `notes` are the credit notes that pay some of it, and of each line its share; `early` the
-    progressive invoices that billed some of it before.
+    It is put together step by step, in this order: `compose`, `with_coupons`, `with_taxes`,
+    `with_notes`. `default_tax_codes` are those of lines that name none, None: it bears no tax.
+    `notes` are the credit notes that pay some of it; `early` the progressive invoices that billed
+    some of it before.
     """
 
     lines: tuple[Line, ...]
-    taxes: tuple[TaxAmount, ...]
+    coupons: tuple[CouponUse, ...] = ()
+    default_tax_codes: tuple[str, ...] | None = ()
+    taxes: tuple[TaxAmount, ...] = ()
     notes: tuple[NoteApplication, ...] = ()
     early: tuple[ProgressiveCredit, ...] = ()
 
     @property
     def progressive_credit_minor(self) -> int:
         return sum(line.progressive_credit_minor for line in self.lines)
+
+    @property
+    def coupons_minor(self) -> int:
+        return sum(one.amount_minor for one in self.coupons)
 
     @property
     def subtotal_minor(self) -> int:
@@ -132,6 +135,7 @@ class Invoice:
     created_at: datetime
     number: str = ""
     progressive_credit_minor: int = 0
+    coupons_minor: int = 0
     subtotal_minor: int = 0
     tax_minor: int = 0
     credit_notes_minor: int = 0
@@ -151,6 +155,7 @@ class Invoice:
     seller: Party
     buyer: Party
     lines: tuple[Line, ...] = ()
+    coupons: tuple[CouponUse, ...] = ()
     taxes: tuple[TaxAmount, ...] = ()
     early: tuple[ProgressiveCredit, ...] = ()
     notes: tuple[AppliedNote, ...] = ()
@@ -204,16 +209,41 @@ def group_of(customer_id: str, currency: str, *, due_at: datetime, zone: str) ->
 def compose(
     invoice_id: UUID,
     rated: Iterable[RatedPeriod],
-    taxes: Sequence[Tax],
     early_minor: Mapping[UUID, int] | None = None,
 ) -> Content:
-    """Return what an invoice of these periods bills. Their sum is not negative.
+    """Return the lines of an invoice of these periods. Their sum is not negative.
 
     `early_minor` is what progressive invoices billed before, by line.
     """
-    lines = with_credits(lines_of(invoice_id, rated), early_minor or {})
-    taxation = tax_lines([line.net_minor for line in lines], taxes)
-    return Content(with_taxes(lines, taxation.shares_minor), taxation.taxes)
+    return Content(tuple(with_credits(lines_of(invoice_id, rated), early_minor or {})))
+
+
+def with_coupons(content: Content, used: Sequence[CouponUse]) -> Content:
+    """Return `content` less coupons: before tax."""
+    shares = share_out(exact_shares(content.lines, used))
+    lines = (
+        replace(line, coupons_minor=share)
+        for line, share in zip(content.lines, shares, strict=True)
+    )
+    return replace(content, lines=tuple(lines), coupons=tuple(used))
+
+
+def with_taxes(content: Content, terms: TaxTerms) -> Content:
+    """Return `content` with its taxes, on what coupons leave of each line exactly."""
+    coupons = exact_shares(content.lines, content.coupons)
+    net = [line.charged_minor - part for line, part in zip(content.lines, coupons, strict=True)]
+    borne = [terms.borne(line.fee.tax_codes) for line in content.lines]
+    taxation = tax_lines(net, borne)
+    lines = (
+        replace(line, tax_codes=tuple(tax.code for tax in of_line), tax_share_minor=share)
+        for line, of_line, share in zip(content.lines, borne, taxation.shares_minor, strict=True)
+    )
+    return replace(
+        content,
+        lines=tuple(lines),
+        default_tax_codes=terms.default_codes,
+        taxes=taxation.taxes,
+    )
 
 
 def with_notes(content: Content, notes: Sequence[NoteApplication]) -> Content:

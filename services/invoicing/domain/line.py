@@ -60,6 +60,7 @@ class Fee:
     amount_minor: int
     breakdown: tuple[BreakdownRow, ...]
     group_values: tuple[tuple[str, str], ...] = ()  # Key and value of what its usage has in common.
+    tax_codes: tuple[str, ...] = ()  # Of its charge or its plan; none: those of the customer.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,15 +109,22 @@ class Line:
     time_zone: str
     trace_id: str
     progressive_credit_minor: int = 0  # What progressive invoices billed of it before.
+    coupons_minor: int = 0
+    tax_codes: tuple[str, ...] = ()  # What it bears.
     tax_share_minor: int = 0
     credit_notes_minor: int = 0
     credits_minor: int = 0
     folded_lines: int = 0  # How many lines this one stands for; 0: for itself, as all stored ones.
 
     @property
-    def net_minor(self) -> int:
-        """What the line bills that was not billed before."""
+    def charged_minor(self) -> int:
+        """What the line bills that was not billed before; coupons may be taken off of it."""
         return self.fee.amount_minor - self.progressive_credit_minor
+
+    @property
+    def net_minor(self) -> int:
+        """What is to pay for the line, before tax."""
+        return self.charged_minor - self.coupons_minor
 
     @property
     def gross_minor(self) -> int:
@@ -175,11 +183,3 @@ def with_credits(lines: Sequence[Line], shares_minor: Mapping[UUID, int]) -> lis
     return [
         replace(line, progressive_credit_minor=shares_minor.get(line.line_id, 0)) for line in lines
     ]
-
-
-def with_taxes(lines: Sequence[Line], shares_minor: Sequence[int]) -> tuple[Line, ...]:
-    """Return `lines` with their shares of the invoice's taxes."""
-    return tuple(
-        replace(line, tax_share_minor=share)
-        for line, share in zip(lines, shares_minor, strict=True)
-    )

@@ -58,7 +58,7 @@ NO_CREDIT = EarlyCredit({}, {})
 
 def early_line(line: Line, noted_minor: int) -> EarlyLine:
     """Return what a line of a progressive invoice billed, less `noted_minor` given back of it."""
-    return EarlyLine(line.line_id, fee_key(line.fee), line.net_minor - noted_minor)
+    return EarlyLine(line.line_id, fee_key(line.fee), line.charged_minor - noted_minor)
 
 
 def credit_early(lines: Sequence[Line], early: Sequence[EarlyInvoice]) -> EarlyCredit:

@@ -16,9 +16,9 @@ from libs.tenant import Tenant
 from services.invoicing.domain.add_on import given
 from services.invoicing.domain.invoice import Group, Invoice, Kind, Status, compose, group_of
 from services.invoicing.domain.line import RatedPeriod
-from services.invoicing.domain.tax import Tax
+from services.invoicing.operations.composing import take_coupons, take_taxes
 from services.invoicing.operations.messages import invoice_message
-from services.invoicing.store import add_ons, invoices, late, parties, parts, taxes
+from services.invoicing.store import add_ons, invoices, late, parties, parts
 from services.invoicing.store.late import LateUsage
 from tally.invoicing.v1.events_pb2 import InvoiceDrafted
 
@@ -189,11 +189,12 @@ async def refresh_draft(
         invoice = (await invoices.lock_invoices(conn, tenant, [invoice_id]))[invoice_id]
         if invoice.status is not Status.DRAFT or invoice.revision != work.invoice.revision:
             return False
-        applying = await load_taxes(conn, tenant, [invoice])
         by_hand = await load_given(conn, tenant, [invoice])
-        billed = [*rated, *by_hand[invoice_id]]
-        content = compose(invoice_id, billed, taxes_of(invoice, applying))
-        await parts.replace_contents(conn, tenant, [(invoice, content)])
+        drafts = {invoice_id: invoice}
+        composed = {invoice_id: compose(invoice_id, [*rated, *by_hand[invoice_id]])}
+        composed = await take_coupons(conn, tenant, drafts, composed)
+        composed = await take_taxes(conn, tenant, drafts, composed)
+        await parts.replace_contents(conn, tenant, [(invoice, composed[invoice_id])])
     return True
 
 
@@ -211,23 +212,4 @@ async def load_given(
             zone=one.time_zone,
         )
         for one in billed
-    }
-
-
-def taxes_of(invoice: Invoice, of_customers: Mapping[str, list[Tax]]) -> list[Tax]:
-    """Return the taxes of an invoice, of those that apply to customers."""
-    return [] if invoice.kind.bare else of_customers[invoice.customer_id]
-
-
-async def load_taxes(
-    conn: AsyncConnection, tenant: Tenant, billed: Collection[Invoice]
-) -> dict[str, list[Tax]]:
-    """Return the taxes that apply to invoices today, by customer."""
-    customers = await parties.find_customers(conn, tenant, {one.customer_id for one in billed})
-    entity = await parties.load_entity(conn, tenant)
-    codes = {customer_id: one.tax_codes(entity) for customer_id, one in customers.items()}
-    known = await taxes.load_taxes(conn, tenant, {code for each in codes.values() for code in each})
-    return {
-        customer_id: [known[code] for code in of_customer]
-        for customer_id, of_customer in codes.items()
     }

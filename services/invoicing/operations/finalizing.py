@@ -34,7 +34,8 @@ from services.invoicing.domain.note_use import apply_notes, left_of
 from services.invoicing.domain.numbering import Sequence as NumberSequence
 from services.invoicing.domain.numbering import invoice_number
 from services.invoicing.domain.party import BillingEntity, ZeroInvoices
-from services.invoicing.operations.drafting import load_given, load_taxes, taxes_of
+from services.invoicing.operations.composing import take_coupons, take_taxes
+from services.invoicing.operations.drafting import load_given
 from services.invoicing.operations.gathering import decide_adjustments
 from services.invoicing.operations.messages import invoice_message
 from services.invoicing.store import (
@@ -119,17 +120,17 @@ async def freeze(
             if locked[one.invoice_id].status is Status.DRAFT
             and bills(one, period_ids[one.invoice_id], claimed[one.invoice_id])
         ]
-        taxes = await load_taxes(conn, tenant, [locked[one.invoice_id] for one in unchanged])
         taken = await take_adjustments(conn, tenant, unchanged, now=now)
         by_hand = await load_given(conn, tenant, [locked[one.invoice_id] for one in unchanged])
         composed = {
             one.invoice_id: compose(
                 one.invoice_id,
                 [*one.closed, *taken[one.invoice_id], *by_hand[one.invoice_id]],
-                taxes_of(locked[one.invoice_id], taxes),
             )
             for one in unchanged
         }
+        composed = await take_coupons(conn, tenant, locked, composed, consume=True)
+        composed = await take_taxes(conn, tenant, locked, composed)
         noted = await take_notes(conn, tenant, locked, composed)
         contents = [
             (
@@ -215,6 +216,8 @@ def frozen_invoice(invoice: Invoice, content: Content, priced: Priced) -> Invoic
         status=Status.FINALIZING,
         lines=content.lines,
         taxes=content.taxes,
+        coupons=content.coupons,
+        coupons_minor=content.coupons_minor,
         subtotal_minor=content.subtotal_minor,
         tax_minor=content.tax_minor,
         credit_notes_minor=content.credit_notes_minor,
@@ -347,5 +350,5 @@ async def announce_finalized(
 
 def is_skipped(invoice: Invoice, entity: BillingEntity) -> bool:
     """Tell whether an invoice bills nothing and nobody wants to see it."""
-    nothing = invoice.subtotal_minor + invoice.tax_minor == 0
+    nothing = invoice.coupons_minor + invoice.subtotal_minor + invoice.tax_minor == 0
     return nothing and entity.zero_invoices is ZeroInvoices.SKIP

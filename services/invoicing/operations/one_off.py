@@ -16,12 +16,8 @@ from libs.requests import Request
 from libs.tenant import Tenant
 from services.invoicing.domain.add_on import AddOn
 from services.invoicing.domain.invoice import Group, Invoice, Kind, compose
-from services.invoicing.operations.drafting import (
-    announce_drafts,
-    load_given,
-    load_taxes,
-    taxes_of,
-)
+from services.invoicing.operations.composing import take_coupons, take_taxes
+from services.invoicing.operations.drafting import announce_drafts, load_given
 from services.invoicing.operations.messages import invoice_message
 from services.invoicing.store import add_ons, invoices, parties, parts
 from services.invoicing.store.invoices import Draft
@@ -48,7 +44,7 @@ async def create_one_off(
     """Draft what is ordered, for the finalizer to go on with at once.
 
     Raises:
-        CustomerNotFound: there is none.
+        CustomerNotFound, TaxNotFound: there is none.
     """
     async with begin(engine, tenant) as conn:
         earlier = await requests.claim(conn, tenant, request, pb.CreateOneOffInvoiceResponse)
@@ -90,10 +86,11 @@ async def draft_one_off(
     await invoices.create_drafts(conn, tenant, [draft], created_at=now)
     await add_ons.save_add_ons(conn, tenant, new_id, order.add_ons)
     stored = (await invoices.load_invoices(conn, tenant, [new_id]))[new_id]
-    taxes = await load_taxes(conn, tenant, [stored])
     by_hand = await load_given(conn, tenant, [stored])
-    content = compose(new_id, by_hand[new_id], taxes_of(stored, taxes))
-    await parts.replace_contents(conn, tenant, [(stored, content)])
+    drafts, composed = {new_id: stored}, {new_id: compose(new_id, by_hand[new_id])}
+    composed = await take_coupons(conn, tenant, drafts, composed)
+    composed = await take_taxes(conn, tenant, drafts, composed)
+    await parts.replace_contents(conn, tenant, [(stored, composed[new_id])])
     await announce_drafts(conn, tenant, [new_id])
     shown = await invoices.load_invoices(conn, tenant, [new_id])
     [whole] = await parts.with_parts(conn, tenant, shown.values())

@@ -28,7 +28,15 @@ from services.invoicing.domain.voiding import (
 )
 from services.invoicing.operations.drafting import announce_drafts
 from services.invoicing.operations.messages import credit_note_message, invoice_message
-from services.invoicing.store import add_ons, credit_notes, gathering, invoices, parts, voidings
+from services.invoicing.store import (
+    add_ons,
+    coupon_uses,
+    credit_notes,
+    gathering,
+    invoices,
+    parts,
+    voidings,
+)
 from services.invoicing.store.invoices import Draft
 from tally.invoicing.v1 import billing_service_pb2 as pb
 from tally.invoicing.v1 import events_pb2
@@ -59,6 +67,7 @@ async def void_invoice(
             raise InvoiceVoided(f"the invoice {invoice.number} is voided already")
         if invoice.status is not Status.FINALIZED:
             raise InvoiceNotFinalized(f"the invoice {invoice_id} is {invoice.status}")
+        await coupon_uses.give_back(conn, tenant, [invoice_id], now=now)
         notes = await voidings.lock_notes(conn, tenant, invoice_id)
         for note_id in notes_to_void(notes, paid_minor=0):
             await credit_notes.void(conn, tenant, note_id, now=now)

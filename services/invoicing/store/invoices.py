@@ -23,10 +23,11 @@ from services.invoicing.domain.invoice import (
     SettledPeriod,
     Status,
 )
-from services.invoicing.domain.party import Address, Customer, Party, buyer_of, seller_of
+from services.invoicing.domain.party import Party, seller_of
 from services.invoicing.store import parties
 from services.invoicing.store.encoding import from_json
-from services.invoicing.store.schema import customers, invoice_periods, invoices
+from services.invoicing.store.party_schema import customers
+from services.invoicing.store.schema import invoice_periods, invoices
 
 CLOSE = "close"  # The purpose of a period that an invoice bills for the first time.
 
@@ -300,17 +301,16 @@ async def list_invoices(
 
 def with_customer(tenant: Tenant) -> Select[Any]:
     """Return the query of invoices with the present state of their customers."""
-    buyer = [
-        column.label(f"customer_{column.name}")
-        for column in customers.c
-        if column.name in ("name", "email", "address", "tax_id")
-    ]
     joined = invoices.join(
         customers,
         (customers.c.tenant == invoices.c.tenant)
         & (customers.c.customer_id == invoices.c.customer_id),
     )
-    return select(invoices, *buyer).select_from(joined).where(invoices.c.tenant == tenant)
+    return (
+        select(invoices, *parties.buyer_columns())
+        .select_from(joined)
+        .where(invoices.c.tenant == tenant)
+    )
 
 
 def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
@@ -326,6 +326,7 @@ def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
         finalize_at=row.finalize_at.astimezone(UTC),
         created_at=row.created_at.astimezone(UTC),
         number=row.number or "",
+        coupons_minor=row.coupons_minor,
         progressive_credit_minor=row.progressive_credit_minor,
         subtotal_minor=row.subtotal_minor,
         tax_minor=row.tax_minor,
@@ -343,19 +344,8 @@ def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
         requires_payment=row.requires_payment,
         trace_headers=row.trace_headers,
         seller=from_json(row.seller, Party) if row.seller else seller_today,
-        buyer=from_json(row.buyer, Party) if row.buyer else buyer_today(row),
+        buyer=from_json(row.buyer, Party) if row.buyer else parties.buyer_today(row),
     )
-
-
-def buyer_today(row: Row[Any]) -> Party:
-    profile = Customer(
-        customer_id=row.customer_id,
-        name=row.customer_name,
-        email=row.customer_email,
-        address=from_json(row.customer_address, Address),
-        tax_id=row.customer_tax_id,
-    )
-    return buyer_of(profile)
 
 
 def period_of(start: datetime | None, end: datetime | None) -> Period | None:

@@ -19,6 +19,8 @@ from services.invoicing.domain.invoice import Content, Credit, Invoice, Status
 from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, Line
 from services.invoicing.domain.numbering import Sequence as NumberSequence
 from services.invoicing.domain.tax import Tax, TaxAmount
+from services.invoicing.store.coupon_schema import invoice_coupons
+from services.invoicing.store.coupon_uses import columns_of_use, load_used
 from services.invoicing.store.encoding import from_json, to_json
 from services.invoicing.store.note_applications import load_applied
 from services.invoicing.store.progressive_credits import load_shown
@@ -46,7 +48,7 @@ class Closed:
 async def with_parts(
     conn: AsyncConnection, tenant: Tenant, bare: Collection[Invoice]
 ) -> list[Invoice]:
-    """Return invoices with their lines, taxes and the credit notes that paid some of them."""
+    """Return invoices with their lines, coupons, taxes and the credit notes that paid some."""
     invoice_ids = [invoice.invoice_id for invoice in bare]
     lines: dict[UUID, list[Line]] = {invoice_id: [] for invoice_id in invoice_ids}
     for row in await conn.execute(_parts_of(invoice_lines, tenant, invoice_ids)):
@@ -54,6 +56,8 @@ async def with_parts(
     taxes: dict[UUID, list[TaxAmount]] = {invoice_id: [] for invoice_id in invoice_ids}
     for row in await conn.execute(_parts_of(invoice_taxes, tenant, invoice_ids)):
         taxes[row.invoice_id].append(tax_of(row))
+    couponed = [one.invoice_id for one in bare if one.coupons_minor]
+    coupons = await load_used(conn, tenant, couponed) if couponed else {}
     early = await load_shown(
         conn, tenant, [one.invoice_id for one in bare if one.progressive_credit_minor]
     )
@@ -65,6 +69,7 @@ async def with_parts(
         replace(
             one,
             lines=tuple(lines[one.invoice_id]),
+            coupons=tuple(coupons.get(one.invoice_id, ())),
             taxes=tuple(taxes[one.invoice_id]),
             early=tuple(early.get(one.invoice_id, ())),
             notes=tuple(notes.get(one.invoice_id, ())),
@@ -80,29 +85,39 @@ async def replace_contents(
 ) -> None:
     """Put contents on locked drafts, as of their revisions, in place of what they showed before."""
     invoice_ids = [invoice.invoice_id for invoice, _ in contents]
-    for table in (invoice_lines, invoice_taxes, progressive_credits):
+    for table in (invoice_lines, invoice_coupons, invoice_taxes, progressive_credits):
         which = among(table.c.invoice_id, invoice_ids)
         await conn.execute(delete(table).filter_by(tenant=tenant).where(which))
     lines: list[dict[str, Any]] = []
+    coupons: list[dict[str, Any]] = []
     taxes: list[dict[str, Any]] = []
     early: list[dict[str, Any]] = []
     for invoice, content in contents:
         key = {"tenant": tenant, "invoice_id": invoice.invoice_id}
         for place, line in enumerate(content.lines):
             lines.append({**key, "position": place, **columns_of(line)})
+        for place, use in enumerate(content.coupons):
+            coupons.append({**key, "position": place, **columns_of_use(use)})
         for place, tax in enumerate(content.taxes):
             taxes.append({**key, "position": place, **columns_of_tax(tax)})
         for place, credit in enumerate(content.early):
             row = {"credited_invoice_id": credit.invoice_id, "amount_minor": credit.amount_minor}
             early.append({**key, "position": place, **row})
-    written = ((invoice_lines, lines), (invoice_taxes, taxes), (progressive_credits, early))
+    written = (
+        (invoice_lines, lines),
+        (invoice_coupons, coupons),
+        (invoice_taxes, taxes),
+        (progressive_credits, early),
+    )
     for table, rows in written:
         if rows:
             await conn.execute(insert(table), rows)
     await conn.execute(
         _update_each(tenant).values(
+            coupons_minor=bindparam("coupons"),
             progressive_credit_minor=bindparam("early"),
             subtotal_minor=bindparam("subtotal"),
+            default_tax_codes=bindparam("default_taxes"),
             tax_minor=bindparam("tax"),
             credit_notes_minor=bindparam("noted"),
             total_minor=bindparam("left"),
@@ -111,8 +126,10 @@ async def replace_contents(
         [
             {
                 "of_invoice": invoice.invoice_id,
+                "coupons": content.coupons_minor,
                 "early": content.progressive_credit_minor,
                 "subtotal": content.subtotal_minor,
+                "default_taxes": codes_or_null(content.default_tax_codes),
                 "tax": content.tax_minor,
                 "noted": content.credit_notes_minor,
                 "left": content.gross_minor - content.credit_notes_minor,
@@ -233,6 +250,10 @@ def _parts_of(table: Table, tenant: Tenant, invoice_ids: Collection[UUID]) -> Se
     return query.where(among(table.c.invoice_id, invoice_ids)).order_by(table.c.position)
 
 
+def codes_or_null(codes: Collection[str] | None) -> list[str] | None:
+    return None if codes is None else list(codes)
+
+
 def to_row(credit: Credit) -> dict[str, Any]:
     return {
         "line_id": credit.line_id,
@@ -267,6 +288,8 @@ def columns_of(line: Line) -> dict[str, Any]:
         "event_count": fee.event_count,
         "exact_amount": fee.exact_amount,
         "amount_minor": fee.amount_minor,
+        "coupons_minor": line.coupons_minor,
+        "tax_codes": list(line.tax_codes),
         "progressive_credit_minor": line.progressive_credit_minor,
         "tax_share_minor": line.tax_share_minor,
         "credit_notes_minor": line.credit_notes_minor,
@@ -313,6 +336,8 @@ def line_of(row: Row[Any]) -> Line:
         end_day=row.end_day,
         time_zone=row.time_zone,
         trace_id=row.trace_id,
+        coupons_minor=row.coupons_minor,
+        tax_codes=tuple(row.tax_codes),
         progressive_credit_minor=row.progressive_credit_minor,
         tax_share_minor=row.tax_share_minor,
         credit_notes_minor=row.credit_notes_minor,

@@ -29,63 +29,16 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from libs.schema import TENANT_TABLES, required, shared_tables
-from services.invoicing.store import note_schema, schema_base, void_schema
+from services.invoicing.store import (
+    coupon_schema,
+    note_schema,
+    party_schema,
+    schema_base,
+    void_schema,
+)
 from services.invoicing.store.schema_base import of_invoice
 
 metadata = schema_base.metadata
-
-billing_entities = Table(
-    "billing_entities",
-    metadata,
-    Column("tenant", Integer),
-    Column("code", Text),
-    required("name", Text),
-    required("address", JSONB),
-    required("tax_id", Text),
-    required("number_prefix", Text),
-    required("numbering", Text),
-    required("time_zone", Text),
-    Column("default_tax_codes", ARRAY(Text), nullable=False),
-    required("grace_days", Integer),
-    required("net_terms_days", Integer),
-    required("zero_invoices", Text),
-    PrimaryKeyConstraint("tenant", "code"),
-    CheckConstraint("number_prefix ~ '^[A-Z0-9]{1,12}$'", name="prefix_is_short"),
-    CheckConstraint("grace_days BETWEEN 0 AND 60", name="grace_within_bounds"),
-    CheckConstraint("net_terms_days BETWEEN 0 AND 365", name="terms_within_bounds"),
-)
-
-customers = Table(
-    "customers",
-    metadata,
-    Column("tenant", Integer),
-    Column("customer_id", Text),
-    required("number", BigInteger),
-    required("name", Text),
-    required("email", Text),
-    required("address", JSONB),
-    required("tax_id", Text),
-    Column("tax_codes", ARRAY(Text), nullable=False),
-    required("tax_exempt", Boolean),
-    required("time_zone", Text),
-    required("metadata", JSONB),
-    required("stub", Boolean),
-    Column("created_at", DateTime(timezone=True), nullable=False),
-    PrimaryKeyConstraint("tenant", "customer_id"),
-    UniqueConstraint("tenant", "number"),
-)
-
-taxes = Table(
-    "taxes",
-    metadata,
-    Column("tenant", Integer),
-    Column("code", Text),
-    required("name", Text),
-    required("rate_percent", Numeric),
-    Column("created_at", DateTime(timezone=True), nullable=False),
-    PrimaryKeyConstraint("tenant", "code"),
-    CheckConstraint("rate_percent BETWEEN 0 AND 100", name="rate_within_bounds"),
-)
 
 # Counters without gaps: a number is taken and used in one transaction, as its last step.
 number_series = Table(
@@ -113,6 +66,7 @@ invoices = Table(
     required("time_zone", Text),
     Column("finalize_at", DateTime(timezone=True), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
+    required("coupons_minor", BigInteger, default="0"),
     required("progressive_credit_minor", BigInteger, default="0"),
     required("subtotal_minor", BigInteger, default="0"),
     required("tax_minor", BigInteger, default="0"),
@@ -127,6 +81,7 @@ invoices = Table(
     required("trace_headers", JSONB),
     required("trace_id", Text, default=""),
     Column("content_hash", LargeBinary),
+    Column("default_tax_codes", ARRAY(Text)),  # Of lines that name none; null: it bears no tax.
     Column("seller", JSONB),  # Seller and buyer are frozen with the lines.
     Column("buyer", JSONB),
     Column("number", Text),
@@ -153,7 +108,8 @@ invoices = Table(
         name="total_adds_up",
     ),
     CheckConstraint(
-        "progressive_credit_minor >= 0 AND subtotal_minor >= 0 AND tax_minor >= 0"
+        "progressive_credit_minor >= 0 AND coupons_minor >= 0 AND subtotal_minor >= 0"
+        " AND tax_minor >= 0"
         " AND credit_notes_minor >= 0 AND credits_minor >= 0 AND total_minor >= 0",
         name="amounts_not_negative",
     ),
@@ -216,6 +172,8 @@ invoice_lines = of_invoice(
     required("event_count", BigInteger),
     required("exact_amount", Numeric),
     required("amount_minor", BigInteger),
+    required("coupons_minor", BigInteger),
+    Column("tax_codes", ARRAY(Text), nullable=False),  # What the line bears.
     required("progressive_credit_minor", BigInteger),
     required("tax_share_minor", BigInteger),
     required("credit_notes_minor", BigInteger),
@@ -241,12 +199,13 @@ invoice_lines = of_invoice(
     CheckConstraint(
         "credit_notes_minor >= 0 AND credits_minor >= 0 AND (credit_notes_minor + credits_minor = 0"
         " OR credit_notes_minor + credits_minor"
-        " <= amount_minor - progressive_credit_minor + tax_share_minor)",
+        " <= amount_minor - progressive_credit_minor - coupons_minor + tax_share_minor)",
         name="credits_within_line",
     ),
     CheckConstraint(
-        "progressive_credit_minor BETWEEN 0 AND greatest(amount_minor, 0)",
-        name="progressive_credit_within_line",
+        "progressive_credit_minor >= 0 AND coupons_minor >= 0"
+        " AND progressive_credit_minor + coupons_minor <= greatest(amount_minor, 0)",
+        name="taken_off_within_line",
     ),
 )
 
@@ -258,6 +217,7 @@ add_ons = of_invoice(
     required("name", Text),
     required("units", Numeric),
     required("unit_amount", Numeric),
+    Column("tax_codes", ARRAY(Text), nullable=False),
     PrimaryKeyConstraint("tenant", "invoice_id", "position"),
     UniqueConstraint("tenant", "invoice_id", "code"),
     CheckConstraint("units > 0 AND unit_amount >= 0", name="add_on_not_negative"),
@@ -272,7 +232,10 @@ invoice_taxes = of_invoice(
     required("base_minor", BigInteger),
     required("amount_minor", BigInteger),
     PrimaryKeyConstraint("tenant", "invoice_id", "position"),
-    CheckConstraint("amount_minor BETWEEN 0 AND base_minor", name="tax_within_base"),
+    CheckConstraint(
+        "amount_minor BETWEEN least(0, base_minor) AND greatest(0, base_minor)",
+        name="tax_within_base",
+    ),
 )
 
 # What wallets answered: each row is a part of a line that one grant paid.
@@ -384,8 +347,10 @@ adjustments = Table(
     ),
 )
 
-for others in (note_schema.credit_notes, void_schema.voidings):
-    assert others.metadata is metadata  # Their tables are among these.
+# Their tables are among these.
+assert coupon_schema.coupons.metadata is party_schema.customers.metadata is metadata
+assert note_schema.credit_notes.metadata is metadata
+assert void_schema.voidings.metadata is metadata
 own_tables = tuple(metadata.tables)
 shared_tables(metadata)
 TENANT_TABLE_NAMES = (*own_tables, *TENANT_TABLES)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from services.invoicing.domain.credit_note import NoteAmounts, NoteItem, price_note
 from services.invoicing.domain.creditable import creditable_of
-from services.invoicing.domain.invoice import Content, compose
+from services.invoicing.domain.invoice import Content
 from services.invoicing.domain.line import Fee, FeeKind, lines_of
 from services.invoicing.domain.progressive import EarlyInvoice, credit_early, early_line
-from tests.unit.invoicing.samples import GST, amount_fee, rated
+from tests.unit.invoicing.samples import GST, amount_fee, composed, rated
 
 CHARGES = ("calls", "calls", "storage", "tokens")  # Two groups of the first one.
 
@@ -53,7 +53,7 @@ class Bills:
         credit = credit_early(lines_of(invoice_id, [period]), self.early())
         for noted, items in credit.given_back.items():
             self.note(noted, items)
-        content = compose(invoice_id, [period], [GST], credit.shares_minor)
+        content = composed(invoice_id, [period], [GST], credit.shares_minor)
         assert all(0 <= line.progressive_credit_minor for line in content.lines)
         assert content.subtotal_minor >= 0
         assert content.progressive_credit_minor == credit.amount_minor
@@ -62,9 +62,7 @@ class Bills:
     def note(self, invoice_id: UUID, items: tuple[NoteItem, ...]) -> None:
         """Give back lines of an invoice, which refuses more than is left."""
         content = self.contents[invoice_id]
-        left = creditable_of(
-            content.lines, content.taxes, content.tax_minor, self.notes[invoice_id]
-        )
+        left = creditable_of(content.lines, content.taxes, content.coupons, self.notes[invoice_id])
         self.notes[invoice_id].append(price_note(left, items))
 
     def note_by_hand(self, place: int, at_most: int) -> None:

@@ -7,7 +7,6 @@ from uuid import UUID
 import pytest
 
 from services.invoicing.domain.credit_note import CreditExceedsInvoice
-from services.invoicing.domain.invoice import compose
 from services.invoicing.domain.line import Fee, lines_of
 from services.invoicing.domain.progressive import (
     EarlyCredit,
@@ -16,7 +15,7 @@ from services.invoicing.domain.progressive import (
     early_line,
     items_of,
 )
-from tests.unit.invoicing.samples import GST, amount_fee, rated
+from tests.unit.invoicing.samples import GST, amount_fee, composed, rated
 
 CLOSE, FIRST, SECOND = (UUID(int=n) for n in (9, 1, 2))
 
@@ -35,7 +34,7 @@ def credited(fees: list[Fee], billed: list[EarlyInvoice]) -> EarlyCredit:
 def test_usage_billed_early_is_credited_and_the_rest_is_taxed() -> None:
     fees = [amount_fee(43_100)]
     credit = credited(fees, [early(FIRST, [amount_fee(20_000)])])
-    content = compose(CLOSE, [rated(fees)], [GST], credit.shares_minor)
+    content = composed(CLOSE, [rated(fees)], [GST], credit.shares_minor)
     assert (content.progressive_credit_minor, content.subtotal_minor) == (20_000, 23_100)
     assert (content.tax_minor, content.gross_minor) == (2_310, 25_410)
 

@@ -59,7 +59,7 @@ class BillingServiceServicer:
     def CreateOneOffInvoice(self, request, context):
         """Bills add-ons at once, without a billing period and without grace. The answer is the draft: it is
         finalized like any other, taxes, credit notes and prepaid credits included.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND, NOT_FOUND/TAX_NOT_FOUND,
         ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

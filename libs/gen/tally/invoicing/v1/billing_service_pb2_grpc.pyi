@@ -36,7 +36,7 @@ class BillingServiceStub:
     CreateOneOffInvoice: _grpc.UnaryUnaryMultiCallable[_billing_service_pb2.CreateOneOffInvoiceRequest, _billing_service_pb2.CreateOneOffInvoiceResponse]
     """Bills add-ons at once, without a billing period and without grace. The answer is the draft: it is
     finalized like any other, taxes, credit notes and prepaid credits included.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND, NOT_FOUND/TAX_NOT_FOUND,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     VoidInvoice: _grpc.UnaryUnaryMultiCallable[_billing_service_pb2.VoidInvoiceRequest, _billing_service_pb2.VoidInvoiceResponse]
@@ -65,7 +65,7 @@ class BillingServiceAsyncStub(BillingServiceStub):
     CreateOneOffInvoice: _aio.UnaryUnaryMultiCallable[_billing_service_pb2.CreateOneOffInvoiceRequest, _billing_service_pb2.CreateOneOffInvoiceResponse]  # type: ignore[assignment]
     """Bills add-ons at once, without a billing period and without grace. The answer is the draft: it is
     finalized like any other, taxes, credit notes and prepaid credits included.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND, NOT_FOUND/TAX_NOT_FOUND,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     VoidInvoice: _aio.UnaryUnaryMultiCallable[_billing_service_pb2.VoidInvoiceRequest, _billing_service_pb2.VoidInvoiceResponse]  # type: ignore[assignment]
@@ -97,7 +97,7 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_billing_service_pb2.CreateOneOffInvoiceResponse, _abc.Awaitable[_billing_service_pb2.CreateOneOffInvoiceResponse]]:
         """Bills add-ons at once, without a billing period and without grace. The answer is the draft: it is
         finalized like any other, taxes, credit notes and prepaid credits included.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND, NOT_FOUND/TAX_NOT_FOUND,
         ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
