@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -97,6 +97,12 @@ class Rating:
         )
         answer = await call(self._stub.CloseAdjustment, request, tenant=tenant)
         return read_rated(answer.adjustment, sequence=sequence)
+
+    async def crossing(self, tenant: Tenant, crossing_id: UUID) -> RatedPeriod:
+        """Return what usage of a period cost when it crossed thresholds: always the same."""
+        request = rating_service_pb2.GetThresholdCrossingRequest(crossing_id=str(crossing_id))
+        answer = await call(self._stub.GetThresholdCrossing, request, tenant=tenant)
+        return replace(read_rated(answer.crossing.rated), settles=False)
 
     async def closes(
         self, tenant: Tenant | None, period_ids: Sequence[UUID]
