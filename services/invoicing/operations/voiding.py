@@ -57,6 +57,7 @@ async def void_invoice(
         InvoiceNotFound: there is none.
         InvoiceNotFinalized: it has no number; or InvoiceVoided: it was voided before.
         CreditExceedsInvoice: notes on it gave back more than was paid of it.
+        Unavailable: a payment of it is under way.
     """
     async with begin(engine, tenant) as conn:
         earlier = await requests.claim(conn, tenant, request, pb.VoidInvoiceResponse)
@@ -67,9 +68,12 @@ async def void_invoice(
             raise InvoiceVoided(f"the invoice {invoice.number} is voided already")
         if invoice.status is not Status.FINALIZED:
             raise InvoiceNotFinalized(f"the invoice {invoice_id} is {invoice.status}")
+        receivable = invoice.asks_for
+        if receivable.charging_minor:
+            raise Unavailable(f"a payment of {receivable.charging_minor} is under way: try again")
         await coupon_uses.give_back(conn, tenant, [invoice_id], now=now)
         notes = await voidings.lock_notes(conn, tenant, invoice_id)
-        for note_id in notes_to_void(notes, paid_minor=0):
+        for note_id in notes_to_void(notes, receivable.paid_minor):
             await credit_notes.void(conn, tenant, note_id, now=now)
             note = await credit_notes.load_note(conn, tenant, note_id)
             fact = events_pb2.CreditNoteVoided(credit_note=credit_note_message(note))

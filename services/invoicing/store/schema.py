@@ -33,6 +33,7 @@ from services.invoicing.store import (
     coupon_schema,
     note_schema,
     party_schema,
+    payment_schema,
     schema_base,
     void_schema,
 )
@@ -351,6 +352,7 @@ adjustments = Table(
 assert coupon_schema.coupons.metadata is party_schema.customers.metadata is metadata
 assert note_schema.credit_notes.metadata is metadata
 assert void_schema.voidings.metadata is metadata
+assert payment_schema.payments.metadata is metadata
 own_tables = tuple(metadata.tables)
 shared_tables(metadata)
 TENANT_TABLE_NAMES = (*own_tables, *TENANT_TABLES)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from sqlalchemy import and_, exists, func, insert, not_, select, tuple_, update
+from sqlalchemy import and_, exists, insert, not_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.schema import among
@@ -110,12 +110,6 @@ async def find_unreturned(conn: AsyncConnection, *, limit: int) -> list[Referenc
     query = select(voidings.c.tenant, voidings.c.invoice_id).filter_by(credits_returned_at=None)
     ordered = query.order_by(voidings.c.voided_at, voidings.c.invoice_id).limit(limit)
     return [(Tenant(row.tenant), row.invoice_id) for row in await conn.execute(ordered)]
-
-
-async def count_unreturned(conn: AsyncConnection) -> int:
-    """Return how many of them there are."""
-    query = select(func.count()).select_from(voidings).filter_by(credits_returned_at=None)
-    return int((await conn.execute(query)).scalar_one())
 
 
 async def mark_returned(

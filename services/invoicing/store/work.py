@@ -13,7 +13,7 @@ from libs.tenant import Tenant
 from services.invoicing.domain.invoice import Status
 from services.invoicing.store.progressive import is_waiting
 from services.invoicing.store.schema import invoices, late_periods
-from services.invoicing.store.voidings import count_unreturned
+from services.invoicing.store.void_schema import voidings
 
 Reference = tuple[Tenant, UUID]
 
@@ -75,6 +75,7 @@ async def load_workload(conn: AsyncConnection, *, now: datetime) -> Workload:
         func.coalesce(func.sum(late_periods.c.adjusted_version), 0).label("adjusted"),
     )
     versions = (await conn.execute(late)).one()
+    unreturned = select(func.count()).select_from(voidings).filter_by(credits_returned_at=None)
     return Workload(
         due=row.due,
         finalizing=row.finalizing,
@@ -85,5 +86,5 @@ async def load_workload(conn: AsyncConnection, *, now: datetime) -> Workload:
         late_versions=int(versions.changed),
         adjusted_versions=int(versions.adjusted),
         next_due_at=row.next_due_at and row.next_due_at.astimezone(UTC),
-        unreturned=await count_unreturned(conn),
+        unreturned=int((await conn.execute(unreturned)).scalar_one()),
     )

@@ -73,6 +73,7 @@ class BillingServiceServicer:
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
         FAILED_PRECONDITION/INVOICE_NOT_FINALIZED, FAILED_PRECONDITION/INVOICE_VOIDED,
         FAILED_PRECONDITION/CREDIT_EXCEEDS_INVOICE when more of credit notes on it is used than was paid,
+        UNAVAILABLE/UNAVAILABLE while a payment of it is under way,
         ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -46,6 +46,7 @@ class BillingServiceStub:
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
     FAILED_PRECONDITION/INVOICE_NOT_FINALIZED, FAILED_PRECONDITION/INVOICE_VOIDED,
     FAILED_PRECONDITION/CREDIT_EXCEEDS_INVOICE when more of credit notes on it is used than was paid,
+    UNAVAILABLE/UNAVAILABLE while a payment of it is under way,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     ReissueInvoice: _grpc.UnaryUnaryMultiCallable[_billing_service_pb2.ReissueInvoiceRequest, _billing_service_pb2.ReissueInvoiceResponse]
@@ -75,6 +76,7 @@ class BillingServiceAsyncStub(BillingServiceStub):
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
     FAILED_PRECONDITION/INVOICE_NOT_FINALIZED, FAILED_PRECONDITION/INVOICE_VOIDED,
     FAILED_PRECONDITION/CREDIT_EXCEEDS_INVOICE when more of credit notes on it is used than was paid,
+    UNAVAILABLE/UNAVAILABLE while a payment of it is under way,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     ReissueInvoice: _aio.UnaryUnaryMultiCallable[_billing_service_pb2.ReissueInvoiceRequest, _billing_service_pb2.ReissueInvoiceResponse]  # type: ignore[assignment]
@@ -113,6 +115,7 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
         FAILED_PRECONDITION/INVOICE_NOT_FINALIZED, FAILED_PRECONDITION/INVOICE_VOIDED,
         FAILED_PRECONDITION/CREDIT_EXCEEDS_INVOICE when more of credit notes on it is used than was paid,
+        UNAVAILABLE/UNAVAILABLE while a payment of it is under way,
         ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
