@@ -20,19 +20,21 @@ from libs.serve import Servicer
 from libs.serve import serve as serve_grpc
 from libs.settings import ServiceSettings
 from libs.worker import Loop
-from services.invoicing import loops
+from services.invoicing import collector, loops
 from services.invoicing.api.billing_servicer import BillingServicer
 from services.invoicing.api.credit_note_servicer import CreditNoteServicer
 from services.invoicing.api.invoice_servicer import InvoiceServicer
 from services.invoicing.api.party_servicers import CustomerServicer, TaxServicer, TenantServicer
 from services.invoicing.api.payment_servicer import PaymentServicer
-from services.invoicing.collector import Overdue
+from services.invoicing.collector import Charger, Overdue
 from services.invoicing.events import handlers
 from services.invoicing.gatherer import Gatherer
 from services.invoicing.loops import Drafter, Finalizer
 from services.invoicing.operations.peers import Rating, Wallet
+from services.invoicing.operations.stripe_provider import Stripe
+from services.invoicing.provider_events import ProviderEvents, listen
 from services.invoicing.returner import Returner
-from services.invoicing.settings import Settings
+from services.invoicing.settings import Settings, StripeSettings
 from tally.internal.v1 import fact_service_pb2_grpc
 from tally.invoicing.v1 import (
     billing_service_pb2_grpc,
@@ -57,6 +59,7 @@ class Kicks:
         self.finalizer: Loop
         self.gatherer: Loop
         self.overdue: Loop
+        self.charger: Loop | None = None  # Without a payment provider.
         self.returner: Loop
         self.relay: Relay
 
@@ -100,6 +103,12 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         kicks.gatherer = Loop("gatherer", Gatherer(parts).step)
         kicks.overdue = Loop("overdue", Overdue(parts).step)
         kicks.returner = Loop("returner", Returner(parts).step)
+        provider = connect_provider(settings.stripe)
+        if provider and settings.stripe:
+            charger = Charger(parts, provider, settings.retry_days)
+            kicks.charger = Loop("charger", charger.step)
+            told = ProviderEvents(parts, provider, settings.retry_days)
+            stack.push_async_callback(listen(settings.stripe.events_address, told.take))
         facts = FactConsumer(
             nats,
             engine,
@@ -118,7 +127,13 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 kicks.relay,
             ],
             clock=clock,
-            idle=partial(loops.idle, worker, clock, facts),
+            idle=partial(
+                collector.idle,
+                worker,
+                clock,
+                partial(loops.idle, worker, clock, facts),
+                charging=provider is not None,
+            ),
             engine=worker,
             stopping=stopping,
         )
@@ -146,6 +161,13 @@ def connect_peer(stack: AsyncExitStack, address: str, token: InternalToken) -> g
     channel = peer.channel(address, token)
     stack.push_async_callback(channel.close)
     return channel
+
+
+def connect_provider(settings: StripeSettings | None) -> Stripe | None:
+    """Return the payment provider that is to be asked, if any."""
+    if settings is None:
+        return None
+    return Stripe(settings.api_key, settings.webhook_secret, base_url=settings.base_url)
 
 
 def servicers(parts: loops.Parts) -> list[Servicer]:

@@ -37,6 +37,7 @@ from services.invoicing.domain.numbering import Sequence as NumberSequence
 from services.invoicing.domain.numbering import invoice_number
 from services.invoicing.domain.party import BillingEntity, ZeroInvoices
 from services.invoicing.domain.progressive import Early
+from services.invoicing.operations.asking import ask_for_payment
 from services.invoicing.operations.composing import take_coupons, take_taxes
 from services.invoicing.operations.crediting import issue_notes
 from services.invoicing.operations.drafting import load_given
@@ -49,7 +50,6 @@ from services.invoicing.store import (
     note_applications,
     parties,
     parts,
-    receivables,
     series,
 )
 from services.invoicing.store.late import Adjustment
@@ -295,6 +295,8 @@ async def complete(
             if one.requires_payment and one.total_minor > credited[one.invoice_id]
         ]
         await parts.leave_open(conn, tenant, {one: credited[one] for one in waiting})
+        left_open = await invoices.load_invoices(conn, tenant, waiting)
+        await ask_for_payment(conn, tenant, list(left_open.values()), now=now)
         closing = [one for one in frozen if one.invoice_id not in waiting]
         return await close(conn, tenant, closing, credited, now=now)
 
@@ -332,7 +334,7 @@ async def close(
             number=number,
         )
     await parts.close(conn, tenant, closed, finalized_at=now)
-    await announce_finalized(conn, tenant, list(numbers))
+    await announce_finalized(conn, tenant, list(numbers), now=now)
     return {invoice_id: number for invoice_id, (_, number) in numbers.items()}
 
 
@@ -361,12 +363,11 @@ async def take_numbers(
 
 
 async def announce_finalized(
-    conn: AsyncConnection, tenant: Tenant, invoice_ids: Sequence[UUID]
+    conn: AsyncConnection, tenant: Tenant, invoice_ids: Sequence[UUID], *, now: datetime
 ) -> None:
     """Announce closed invoices, and ask for their payment from here on."""
     closed = await invoices.load_invoices(conn, tenant, invoice_ids)
-    asking = [replace(one, receivable=one.asks_for) for one in closed.values()]
-    await receivables.save_receivables(conn, tenant, [one.asks_for for one in asking])
+    asking = await ask_for_payment(conn, tenant, list(closed.values()), now=now)
     whole = await parts.with_parts(conn, tenant, asking)
     finalized = {
         one.invoice_id: (tenant, InvoiceFinalized(invoice=invoice_message(one)), one.trace_headers)
