@@ -67,8 +67,9 @@ class Stripe:
         except PASSING as error:
             raise Unavailable(f"Stripe cannot be asked: {error.user_message}") from error
         except stripe.CardError as error:
-            intent_id = error.error.payment_intent.id if error.error else ""
-            return Outcome(PaymentStatus.FAILED, intent_id, decline_code(error))
+            declined = error.error.payment_intent if error.error else None
+            reference = declined.id if declined else ""
+            return Outcome(PaymentStatus.FAILED, reference, decline_code(error))
         except stripe.InvalidRequestError as error:
             return Outcome(PaymentStatus.FAILED, "", error.code or "invalid_request")
         except stripe.StripeError as error:
