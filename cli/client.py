@@ -30,6 +30,7 @@ from tally.invoicing.v1 import (
     billing_service_pb2,
     credit_note_service_pb2,
     customer_service_pb2,
+    dunning_service_pb2,
     invoice_service_pb2,
     payment_service_pb2,
     tax_service_pb2,
@@ -38,6 +39,7 @@ from tally.invoicing.v1 import (
 from tally.invoicing.v1.billing_service_pb2_grpc import BillingServiceStub
 from tally.invoicing.v1.credit_note_service_pb2_grpc import CreditNoteServiceStub
 from tally.invoicing.v1.customer_service_pb2_grpc import CustomerServiceStub
+from tally.invoicing.v1.dunning_service_pb2_grpc import DunningServiceStub
 from tally.invoicing.v1.invoice_service_pb2_grpc import InvoiceServiceStub
 from tally.invoicing.v1.payment_service_pb2_grpc import PaymentServiceStub
 from tally.invoicing.v1.tax_service_pb2_grpc import TaxServiceStub
@@ -76,6 +78,7 @@ FILES = (
     billing_service_pb2,
     credit_note_service_pb2,
     customer_service_pb2,
+    dunning_service_pb2,
     invoice_service_pb2,
     payment_service_pb2,
     tax_service_pb2,
@@ -142,6 +145,7 @@ class SuiteClient:
         self.billing = BillingServiceStub(invoicing)
         self.credit_notes = CreditNoteServiceStub(invoicing)
         self.payments = PaymentServiceStub(invoicing)
+        self.dunning = DunningServiceStub(invoicing)
         self.wallets = WalletServiceStub(wallet)
         self.holds = HoldServiceStub(wallet)
         self.ledger = LedgerServiceStub(wallet)

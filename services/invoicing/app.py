@@ -23,10 +23,11 @@ from libs.worker import Loop
 from services.invoicing import collector, loops
 from services.invoicing.api.billing_servicer import BillingServicer
 from services.invoicing.api.credit_note_servicer import CreditNoteServicer
+from services.invoicing.api.dunning_servicer import DunningServicer
 from services.invoicing.api.invoice_servicer import InvoiceServicer
 from services.invoicing.api.party_servicers import CustomerServicer, TaxServicer, TenantServicer
 from services.invoicing.api.payment_servicer import PaymentServicer
-from services.invoicing.collector import Charger, Overdue
+from services.invoicing.collector import Charger, Dunner, Overdue
 from services.invoicing.events import handlers
 from services.invoicing.gatherer import Gatherer
 from services.invoicing.loops import Drafter, Finalizer
@@ -40,6 +41,7 @@ from tally.invoicing.v1 import (
     billing_service_pb2_grpc,
     credit_note_service_pb2_grpc,
     customer_service_pb2_grpc,
+    dunning_service_pb2_grpc,
     invoice_service_pb2_grpc,
     payment_service_pb2_grpc,
     tax_service_pb2_grpc,
@@ -59,13 +61,16 @@ class Kicks:
         self.finalizer: Loop
         self.gatherer: Loop
         self.overdue: Loop
-        self.charger: Loop | None = None  # Without a payment provider.
+        self.dunner: Loop
         self.returner: Loop
+        self.charger: Loop | None = None  # Without a payment provider.
         self.relay: Relay
 
     def loops(self) -> list[Loop]:
         """Return all loops."""
-        return [self.drafts, self.finalizer, self.gatherer, self.overdue, self.returner]
+        every = [self.drafts, self.finalizer, self.gatherer, self.returner]
+        every += [self.overdue, self.dunner]
+        return [*every, self.charger] if self.charger else every
 
     def committed(self) -> None:
         """Wake all: they look for themselves."""
@@ -102,6 +107,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         kicks.finalizer = Loop("finalizer", Finalizer(parts).step)
         kicks.gatherer = Loop("gatherer", Gatherer(parts).step)
         kicks.overdue = Loop("overdue", Overdue(parts).step)
+        kicks.dunner = Loop("dunner", Dunner(parts).step)
         kicks.returner = Loop("returner", Returner(parts).step)
         provider = connect_provider(settings.stripe)
         if provider and settings.stripe:
@@ -121,11 +127,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await serve_grpc(
             settings.service,
             servicers=servicers(parts),
-            loops=[
-                facts,
-                *kicks.loops(),
-                kicks.relay,
-            ],
+            loops=[facts, *kicks.loops(), kicks.relay],
             clock=clock,
             idle=partial(
                 collector.idle,
@@ -198,6 +200,10 @@ def servicers(parts: loops.Parts) -> list[Servicer]:
         Servicer(
             payment_service_pb2_grpc.add_PaymentServiceServicer_to_server,
             PaymentServicer(engine, clock, committed),
+        ),
+        Servicer(
+            dunning_service_pb2_grpc.add_DunningServiceServicer_to_server,
+            DunningServicer(engine, clock, committed),
         ),
         Servicer(
             fact_service_pb2_grpc.add_FactServiceServicer_to_server, FactServicer(parts.worker)
