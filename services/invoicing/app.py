@@ -59,13 +59,14 @@ class Kicks:
         self.finalizer: Loop
         self.gatherer: Loop
         self.overdue: Loop
-        self.charger: Loop | None = None  # Without a payment provider.
         self.returner: Loop
+        self.charger: Loop | None = None  # Without a payment provider.
         self.relay: Relay
 
     def loops(self) -> list[Loop]:
         """Return all loops."""
-        return [self.drafts, self.finalizer, self.gatherer, self.overdue, self.returner]
+        every = [self.drafts, self.finalizer, self.gatherer, self.overdue, self.returner]
+        return [*every, self.charger] if self.charger else every
 
     def committed(self) -> None:
         """Wake all: they look for themselves."""
@@ -121,11 +122,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await serve_grpc(
             settings.service,
             servicers=servicers(parts),
-            loops=[
-                facts,
-                *kicks.loops(),
-                kicks.relay,
-            ],
+            loops=[facts, *kicks.loops(), kicks.relay],
             clock=clock,
             idle=partial(
                 collector.idle,

@@ -28,7 +28,7 @@ from tests.fake_stripe import SECRET, FakeStripe, fake_stripe, message, send, si
 from tests.scenario.builders import invoices, sell, subscribe
 from tests.suite import Suite
 
-JAN_1, FEB_1, MAR_1 = (datetime(2026, n, 1, tzinfo=UTC) for n in range(1, 4))
+JAN_1, FEB_1, MAR_1 = (datetime(2026, n, 1, 5, tzinfo=UTC) for n in range(1, 4))  # In New York.
 DAY = timedelta(days=1)
 ZONE = "America/New_York"
 
@@ -62,7 +62,7 @@ def stripe(suite: Suite) -> Iterator[Stripe]:
 
 
 async def bill(suite: Suite, client: SuiteClient, at: datetime) -> Invoice:
-    """Bill a base fee of $100 in advance to "acme" in New York, due within 14 days."""
+    """Bill a month of $100 in advance to "acme" in New York, due within 14 days."""
     entity = BillingEntity(name="Seller", net_terms_days=14)
     await client.tenants.UpdateBillingEntity(
         UpdateBillingEntityRequest(request_id=str(uuid4()), billing_entity=entity)
@@ -102,8 +102,8 @@ async def test_parts_are_paid_by_hand_and_what_is_left_falls_overdue_until_it_is
         await pay(client, invoice, 4_000)
         assert await state(client, invoice) == ("partially_paid", 6_000, False)
 
-        # Issued on Dec 31 in New York, due on Jan 14: overdue when that ends there.
-        ends = datetime(2026, 1, 15, 5, tzinfo=UTC)
+        # Issued on Jan 1 in New York, due on Jan 15: overdue when that ends there.
+        ends = datetime(2026, 1, 16, 5, tzinfo=UTC)
         await suite.advance(ends - timedelta(seconds=1))
         assert await state(client, invoice) == ("partially_paid", 6_000, False)
         await suite.advance(ends)
