@@ -19,6 +19,7 @@ from services.wallet.api.ledger_servicer import LedgerServicer
 from services.wallet.api.wallet_servicer import WalletServicer
 from services.wallet.loops import Expiry, idle
 from services.wallet.operations.clerk import Clerk
+from services.wallet.operations.watching import Watches
 from services.wallet.settings import Settings
 from tally.internal.v1 import fact_service_pb2_grpc
 from tally.wallet.v1 import (
@@ -54,9 +55,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         relay = Relay(worker, Stream(nats, STREAM, ["tally.wallet.v1.>"]))
         expiry = Loop("expiry", Expiry(engine, worker, clock, relay.kick).step)
         clerk = Clerk(engine, clock, relay.kick)
-        wallets = WalletServicer(engine, clock, clerk, relay.kick)
+        wallets = WalletServicer(engine, clock, clerk, Watches(stopping), relay.kick)
         holds = HoldServicer(engine, clock, clerk)
-        ledger = LedgerServicer(engine, worker)
+        ledger = LedgerServicer(engine, worker, clock)
         facts = FactServicer(worker)
         await serve_grpc(
             common,

@@ -10,7 +10,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from libs.money import Money
-from services.wallet.domain.grant import Grant
+from services.wallet.domain.grant import Grant, GrantKind
 from services.wallet.domain.wallet import Balance, Wallet
 
 
@@ -102,6 +102,33 @@ class Entry:
     reason: str
     reference: str
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GrantUse:
+    """A stored part that a grant has in a transaction.
+
+    The transaction's `number` grows with age within a wallet; `place` counts in the transaction.
+    """
+
+    number: int
+    transaction_id: UUID
+    place: int
+    grant_id: UUID
+    wallet_id: UUID
+    kind: GrantKind
+    reason: str
+    reference: str
+    line_id: UUID | None
+    source: Account
+    target: Account
+    amount: Money
+    created_at: datetime
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Sorts the oldest first."""
+        return (self.number, self.place)
 
 
 @dataclass(slots=True)

@@ -77,6 +77,10 @@ class Wallet:
     expires_at: datetime | None = None  # All its grants lapse by then.
     terminated_at: datetime | None = None
 
+    def accepts(self, fee_kind: str, meter_code: str, target: str) -> bool:
+        """Tell whether it may pay a line; one that names a wallet (`target`) is only that one's."""
+        return self.code == target if target else self.scope.covers(fee_kind, meter_code)
+
     @property
     def draw_key(self) -> tuple[int, int]:
         """Sorts a customer's wallets into the order in which they pay."""

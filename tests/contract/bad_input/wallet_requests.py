@@ -54,6 +54,7 @@ def wallet_requests(world: Mapping[str, str], command: dict[str, str]) -> dict[s
         "wallet.v1.HoldService.Capture": {**command, "hold_id": world["hold"], "amount": USD},
         "wallet.v1.HoldService.Release": {**command, "hold_id": world["released"]},
         "wallet.v1.HoldService.GetHold": {"hold_id": world["hold"]},
+        "wallet.v1.LedgerService.ListGrantUses": {"reference": world["hold"]},
         "wallet.v1.LedgerService.ListApplications": {"invoice_ids": [world["invoice"]]},
     }
 
