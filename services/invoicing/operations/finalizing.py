@@ -9,35 +9,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs import outbox
 from libs.db import begin
+from libs.period import local_day
 from libs.tenant import Tenant
 from services.invoicing.domain.content_hash import content_hash
 from services.invoicing.domain.invoice import (
     Content,
     Credit,
     Invoice,
+    Kind,
     SettledPeriod,
     Status,
     choose_adjustments,
     compose,
-    dates,
+    issue_date,
     with_notes,
 )
 from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.domain.note_use import apply_notes, left_of
 from services.invoicing.domain.numbering import Sequence as NumberSequence
-from services.invoicing.domain.numbering import invoice_number
-from services.invoicing.domain.party import BillingEntity, ZeroInvoices
+from services.invoicing.domain.numbering import invoice_number, place_of
+from services.invoicing.domain.party import (
+    BillingEntity,
+    Entities,
+    KnownCustomer,
+    ZeroInvoices,
+)
 from services.invoicing.operations.drafting import load_taxes
 from services.invoicing.operations.gathering import decide_adjustments
 from services.invoicing.operations.messages import invoice_message
 from services.invoicing.store import (
+    entities,
     gathering,
     invoices,
     late,
@@ -124,7 +133,7 @@ async def freeze(
             one.invoice_id: compose(
                 one.invoice_id,
                 [*one.closed, *taken[one.invoice_id]],
-                taxes[locked[one.invoice_id].customer_id],
+                taxes[one.invoice_id],
             )
             for one in unchanged
         }
@@ -197,7 +206,13 @@ async def take_notes(
     for invoice_id, content in composed.items():
         draft = drafts[invoice_id]
         notes = open_notes.get(draft.customer_id, [])
-        applied = apply_notes(invoice_id, draft.currency, content.gross_minor, notes)
+        applied = apply_notes(
+            invoice_id,
+            draft.currency,
+            content.gross_minor,
+            notes,
+            entity_code=draft.entity_code,
+        )
         open_notes[draft.customer_id] = left_of(notes, applied)
         paid[invoice_id] = with_notes(content, applied)
     applications = {invoice_id: content.notes for invoice_id, content in paid.items()}
@@ -254,16 +269,17 @@ async def complete(
         await parts.save_credits(
             conn, tenant, {one.invoice_id: paid[one.invoice_id] for one in frozen}
         )
-        entity = await parties.load_entity(conn, tenant)
-        numbered = [one for one in frozen if not is_skipped(one, entity)]
-        numbers = await take_numbers(conn, tenant, numbered, entity, now)
+        sellers = await entities.load_entities(conn, tenant)
+        buyers = await parties.find_customers(conn, tenant, {one.customer_id for one in frozen})
+        numbered = [one for one in frozen if not is_skipped(one, sellers.named(one.entity_code))]
+        numbers = await take_numbers(conn, tenant, numbered, sellers, buyers, now=now)
         closed: dict[UUID, parts.Closed] = {}
         for invoice in frozen:
             sequence, number = numbers.get(invoice.invoice_id, (None, None))
             closed[invoice.invoice_id] = parts.Closed(
                 status=Status.FINALIZED if number else Status.SKIPPED,
                 credits_minor=sum(credit.amount_minor for credit in paid[invoice.invoice_id]),
-                dates=dates(now, invoice.time_zone, entity.net_terms_days),
+                dates=dates(invoice, sellers, buyers[invoice.customer_id], now=now),
                 sequence=sequence,
                 number=number,
             )
@@ -276,24 +292,39 @@ async def take_numbers(
     conn: AsyncConnection,
     tenant: Tenant,
     numbered: Sequence[Invoice],
-    entity: BillingEntity,
+    sellers: Entities,
+    buyers: Mapping[str, KnownCustomer],
+    *,
     now: datetime,
 ) -> dict[UUID, tuple[NumberSequence, str]]:
     """Return the places and numbers of invoices, which they take in their order."""
-    customers = await parties.find_customers(conn, tenant, {one.customer_id for one in numbered})
-    places = await series.take_sequences(conn, tenant, [one.customer_id for one in numbered])
+    places = [place_of(one.entity_code, buyers[one.customer_id]) for one in numbered]
+    sequences = await series.take_sequences(conn, tenant, places)
     return {
         invoice.invoice_id: (
-            place,
+            sequence,
             invoice_number(
-                entity,
-                sequence=place,
-                customer_number=customers[invoice.customer_id].number,
+                sellers.named(invoice.entity_code),
+                sequence=sequence,
+                customer_number=buyers[invoice.customer_id].number,
                 finalized_at=now,
             ),
         )
-        for invoice, place in zip(numbered, places, strict=True)
+        for invoice, sequence in zip(numbered, sequences, strict=True)
     }
+
+
+def dates(
+    invoice: Invoice, sellers: Entities, buyer: KnownCustomer, *, now: datetime
+) -> tuple[date, date]:
+    """Return the issue date of an invoice that is finalized now, and the day payment is due."""
+    seller = sellers.named(invoice.entity_code)
+    finalized_day = local_day(now, ZoneInfo(invoice.time_zone))
+    issued = finalized_day
+    if invoice.kind is Kind.SUBSCRIPTION:
+        anchor, adjustment = buyer.issue_anchor(seller), buyer.issue_adjustment(seller)
+        issued = issue_date(invoice.group_day, finalized_day, anchor, adjustment)
+    return issued, issued + timedelta(days=buyer.net_terms_days(seller))
 
 
 async def announce_finalized(

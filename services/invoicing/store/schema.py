@@ -26,54 +26,13 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import JSONB
 
 from libs.schema import TENANT_TABLES, required, shared_tables
-from services.invoicing.store import note_schema, schema_base
+from services.invoicing.store import note_schema, party_schema, schema_base
 from services.invoicing.store.schema_base import of_invoice
 
 metadata = schema_base.metadata
-
-billing_entities = Table(
-    "billing_entities",
-    metadata,
-    Column("tenant", Integer),
-    Column("code", Text),
-    required("name", Text),
-    required("address", JSONB),
-    required("tax_id", Text),
-    required("number_prefix", Text),
-    required("numbering", Text),
-    required("time_zone", Text),
-    Column("default_tax_codes", ARRAY(Text), nullable=False),
-    required("grace_days", Integer),
-    required("net_terms_days", Integer),
-    required("zero_invoices", Text),
-    PrimaryKeyConstraint("tenant", "code"),
-    CheckConstraint("number_prefix ~ '^[A-Z0-9]{1,12}$'", name="prefix_is_short"),
-    CheckConstraint("grace_days BETWEEN 0 AND 60", name="grace_within_bounds"),
-    CheckConstraint("net_terms_days BETWEEN 0 AND 365", name="terms_within_bounds"),
-)
-
-customers = Table(
-    "customers",
-    metadata,
-    Column("tenant", Integer),
-    Column("customer_id", Text),
-    required("number", BigInteger),
-    required("name", Text),
-    required("email", Text),
-    required("address", JSONB),
-    required("tax_id", Text),
-    Column("tax_codes", ARRAY(Text), nullable=False),
-    required("tax_exempt", Boolean),
-    required("time_zone", Text),
-    required("metadata", JSONB),
-    required("stub", Boolean),
-    Column("created_at", DateTime(timezone=True), nullable=False),
-    PrimaryKeyConstraint("tenant", "customer_id"),
-    UniqueConstraint("tenant", "number"),
-)
 
 taxes = Table(
     "taxes",
@@ -87,17 +46,6 @@ taxes = Table(
     CheckConstraint("rate_percent BETWEEN 0 AND 100", name="rate_within_bounds"),
 )
 
-# Counters without gaps: a number is taken and used in one transaction, as its last step.
-number_series = Table(
-    "number_series",
-    metadata,
-    Column("tenant", Integer),
-    Column("kind", Text),  # customers, invoices, credit_notes, or customer_… of the last two.
-    Column("key", Text),  # The customer, for customer_….
-    required("last", BigInteger),
-    PrimaryKeyConstraint("tenant", "kind", "key"),
-)
-
 invoices = Table(
     "invoices",
     metadata,
@@ -108,6 +56,7 @@ invoices = Table(
     required("status", Text),
     required("customer_id", Text),
     required("currency", Text),
+    required("entity_code", Text),
     required("group_day", Date),
     Column("alone", Uuid),  # The one period that it bills, where that has an invoice to itself.
     required("time_zone", Text),
@@ -135,8 +84,8 @@ invoices = Table(
     Column("finalized_at", DateTime(timezone=True)),
     PrimaryKeyConstraint("tenant", "invoice_id"),
     UniqueConstraint("tenant", "number"),
-    UniqueConstraint("tenant", "entity_sequence"),
-    UniqueConstraint("tenant", "customer_id", "customer_sequence"),
+    UniqueConstraint("tenant", "entity_code", "entity_sequence"),
+    UniqueConstraint("tenant", "entity_code", "customer_id", "customer_sequence"),
     ForeignKeyConstraint(["tenant", "customer_id"], ["customers.tenant", "customers.customer_id"]),
     CheckConstraint(
         "status IN ('draft', 'finalizing', 'open', 'finalized', 'skipped', 'voided')",
@@ -157,7 +106,7 @@ invoices = Table(
     ),
     CheckConstraint(
         "(status IN ('finalized', 'voided')) = (number IS NOT NULL)"
-        " AND (number IS NULL) = (entity_sequence IS NULL)"
+        " AND (number IS NOT NULL OR entity_sequence IS NULL)"
         " AND (number IS NULL) = (customer_sequence IS NULL)",
         name="numbered_when_finalized",
     ),
@@ -178,6 +127,7 @@ invoices = Table(
         "tenant",
         "customer_id",
         "currency",
+        "entity_code",
         "group_day",
         "alone",
         "kind",
@@ -297,6 +247,7 @@ late_periods = Table(
     Column("period_id", Uuid),
     required("customer_id", Text),
     required("currency", Text),
+    required("entity_code", Text),  # Who billed it; empty: nobody did.
     required("late_version", BigInteger),
     required("adjusted_version", BigInteger, default="0"),
     required("last_sequence", Integer, default="0"),
@@ -342,7 +293,8 @@ adjustments = Table(
     ),
 )
 
-assert note_schema.credit_notes.metadata is metadata  # Its tables are among these.
+assert note_schema.credit_notes.metadata is metadata  # Its tables are among these,
+assert party_schema.customers.metadata is metadata  # and so are its.
 own_tables = tuple(metadata.tables)
 shared_tables(metadata)
 TENANT_TABLE_NAMES = (*own_tables, *TENANT_TABLES)

@@ -170,6 +170,7 @@ class Invoice(_message.Message):
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     CREDIT_NOTES_MINOR_FIELD_NUMBER: _builtins.int
     CREDIT_NOTES_FIELD_NUMBER: _builtins.int
+    BILLING_ENTITY_CODE_FIELD_NUMBER: _builtins.int
     invoice_id: _builtins.str
     """UUID."""
     number: _builtins.str
@@ -198,6 +199,8 @@ class Invoice(_message.Message):
     """IANA name of the customer's zone when it was created."""
     credit_notes_minor: _builtins.int
     """Paid by credit notes on earlier invoices, as a positive number."""
+    billing_entity_code: _builtins.str
+    """Code of the billing entity that sells."""
     @_builtins.property
     def issue_date(self) -> _period_pb2.CivilDate:
         """The day it is dated, in the customer's zone."""
@@ -255,10 +258,11 @@ class Invoice(_message.Message):
         time_zone: _builtins.str = ...,
         credit_notes_minor: _builtins.int = ...,
         credit_notes: _abc.Iterable[Global___AppliedCreditNote] | None = ...,
+        billing_entity_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "due_date", b"due_date", "finalized_at", b"finalized_at", "issue_date", b"issue_date", "period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "credit_notes", b"credit_notes", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "due_date", b"due_date", "finalized_at", b"finalized_at", "invoice_id", b"invoice_id", "issue_date", b"issue_date", "kind", b"kind", "lines", b"lines", "number", b"number", "period", b"period", "status", b"status", "subtotal_minor", b"subtotal_minor", "tax_minor", b"tax_minor", "taxes", b"taxes", "time_zone", b"time_zone", "total_minor", b"total_minor", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["billing_entity_code", b"billing_entity_code", "created_at", b"created_at", "credit_notes", b"credit_notes", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "due_date", b"due_date", "finalized_at", b"finalized_at", "invoice_id", b"invoice_id", "issue_date", b"issue_date", "kind", b"kind", "lines", b"lines", "number", b"number", "period", b"period", "status", b"status", "subtotal_minor", b"subtotal_minor", "tax_minor", b"tax_minor", "taxes", b"taxes", "time_zone", b"time_zone", "total_minor", b"total_minor", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
