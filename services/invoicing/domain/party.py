@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from libs.errors import AlreadyExists, NotFound
+from services.invoicing.domain.coupon import CouponOrder
 
 ENTITY_CODE = "default"  # The billing entity of a tenant that has made no other its default.
 
@@ -94,6 +95,7 @@ class BillingEntity:
     issue_adjustment: IssueAdjustment = IssueAdjustment.ALIGN_WITH_FINALIZATION
     payment_details: str = ""
     footer: str = ""
+    coupon_order: CouponOrder = CouponOrder.SCOPE_THEN_AGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +109,8 @@ class Customer:
     tax_id: str = ""
     tax_codes: tuple[str, ...] = ()
     tax_exempt: bool = False
+    tax_exempt_reason: str = ""
+    reverse_charge: bool = False  # The customer owes the tax: documents say so, and have none.
     time_zone: str = ""  # Empty: the entity's.
     metadata: dict[str, str] = field(default_factory=dict)
     stub: bool = False  # Nothing is known but what the fact said in which it was met first.
@@ -116,6 +120,14 @@ class Customer:
     issue_anchor: IssueAnchor | None = None
     issue_adjustment: IssueAdjustment | None = None
     self_billed: bool = False  # It writes its invoices itself: they keep to its own series.
+
+    @property
+    def tax_note(self) -> str:
+        """Why documents have no tax; empty if they may have."""
+        title = "Reverse charge" if self.reverse_charge else "Exempt from tax"
+        if not (self.tax_exempt or self.reverse_charge):
+            return ""
+        return f"{title}: {self.tax_exempt_reason}" if self.tax_exempt_reason else title
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +160,13 @@ class KnownCustomer:
         """Return whether their date waits with them."""
         return self.profile.issue_adjustment or entity.issue_adjustment
 
-    def tax_codes(self, entity: BillingEntity) -> tuple[str, ...]:
-        """Return the taxes that apply: one level wins whole, the customer's before the entity's."""
-        if self.profile.tax_exempt:
-            return ()
+    def tax_codes(self, entity: BillingEntity) -> tuple[str, ...] | None:
+        """Return the taxes of what names none: the customer's before the entity's; None: no tax.
+
+        One level wins whole.
+        """
+        if self.profile.tax_note:
+            return None
         return self.profile.tax_codes or entity.default_tax_codes
 
 
@@ -196,6 +211,7 @@ class Party:
     email: str = ""
     payment_details: str = ""
     footer: str = ""
+    tax_note: str = ""  # Of a buyer: why it bears no tax.
 
 
 def seller_of(entity: BillingEntity) -> Party:
@@ -216,4 +232,5 @@ def buyer_of(customer: Customer) -> Party:
         address=customer.address,
         tax_id=customer.tax_id,
         email=customer.email,
+        tax_note=customer.tax_note,
     )

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.tenant import Tenant
+from services.invoicing.domain.coupon import CouponOrder
 from services.invoicing.domain.party import (
     ENTITY_CODE,
     Address,
@@ -48,6 +49,7 @@ def entity_of(row: Row[Any]) -> BillingEntity:
         grace_days=row.grace_days,
         net_terms_days=row.net_terms_days,
         zero_invoices=ZeroInvoices(row.zero_invoices),
+        coupon_order=CouponOrder(row.coupon_order),
         issue_anchor=IssueAnchor(row.issue_anchor),
         issue_adjustment=IssueAdjustment(row.issue_adjustment),
         payment_details=row.payment_details,
@@ -134,6 +136,7 @@ def _columns_of_entity(entity: BillingEntity) -> dict[str, Any]:
         "grace_days": entity.grace_days,
         "net_terms_days": entity.net_terms_days,
         "zero_invoices": entity.zero_invoices,
+        "coupon_order": entity.coupon_order,
         "issue_anchor": entity.issue_anchor,
         "issue_adjustment": entity.issue_adjustment,
         "payment_details": entity.payment_details,

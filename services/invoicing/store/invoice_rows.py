@@ -10,14 +10,8 @@ from sqlalchemy import Row, Select, select
 from libs.period import Period
 from libs.tenant import Tenant
 from services.invoicing.domain.invoice import Invoice, Kind, Status
-from services.invoicing.domain.party import (
-    Address,
-    Customer,
-    Entities,
-    Party,
-    buyer_of,
-    seller_of,
-)
+from services.invoicing.domain.party import Entities, Party, seller_of
+from services.invoicing.store import parties
 from services.invoicing.store.encoding import from_json
 from services.invoicing.store.party_schema import customers
 from services.invoicing.store.schema import invoices
@@ -25,17 +19,16 @@ from services.invoicing.store.schema import invoices
 
 def with_customer(tenant: Tenant) -> Select[Any]:
     """Return the query of invoices with the present state of their customers."""
-    buyer = [
-        column.label(f"customer_{column.name}")
-        for column in customers.c
-        if column.name in ("name", "email", "address", "tax_id")
-    ]
     joined = invoices.join(
         customers,
         (customers.c.tenant == invoices.c.tenant)
         & (customers.c.customer_id == invoices.c.customer_id),
     )
-    return select(invoices, *buyer).select_from(joined).where(invoices.c.tenant == tenant)
+    return (
+        select(invoices, *parties.buyer_columns())
+        .select_from(joined)
+        .where(invoices.c.tenant == tenant)
+    )
 
 
 def read_invoice(row: Row[Any], entities: Entities) -> Invoice:
@@ -52,6 +45,8 @@ def read_invoice(row: Row[Any], entities: Entities) -> Invoice:
         finalize_at=row.finalize_at.astimezone(UTC),
         created_at=row.created_at.astimezone(UTC),
         number=row.number or "",
+        coupons_minor=row.coupons_minor,
+        progressive_credit_minor=row.progressive_credit_minor,
         subtotal_minor=row.subtotal_minor,
         tax_minor=row.tax_minor,
         credit_notes_minor=row.credit_notes_minor,
@@ -65,25 +60,15 @@ def read_invoice(row: Row[Any], entities: Entities) -> Invoice:
         content_hash=row.content_hash or b"",
         revision=row.revision,
         refreshed_revision=row.refreshed_revision,
+        requires_payment=row.requires_payment,
         trace_headers=row.trace_headers,
         seller=(
             from_json(row.seller, Party)
             if row.seller
             else seller_of(entities.named(row.entity_code))
         ),
-        buyer=from_json(row.buyer, Party) if row.buyer else buyer_today(row),
+        buyer=from_json(row.buyer, Party) if row.buyer else parties.buyer_today(row),
     )
-
-
-def buyer_today(row: Row[Any]) -> Party:
-    profile = Customer(
-        customer_id=row.customer_id,
-        name=row.customer_name,
-        email=row.customer_email,
-        address=from_json(row.customer_address, Address),
-        tax_id=row.customer_tax_id,
-    )
-    return buyer_of(profile)
 
 
 def period_of(start: datetime | None, end: datetime | None) -> Period | None:

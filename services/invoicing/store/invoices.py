@@ -40,15 +40,17 @@ def adjustment_purpose(sequence: int) -> str:
 class Draft:
     """An invoice that is to bill what becomes due for its group.
 
-    `period` spans what it bills so far; `headers` hold the trace that its finalization continues.
+    `period` spans what it bills so far, None without billing periods; `headers` hold the trace that
+    its finalization continues.
     """
 
     invoice_id: UUID
     group: Group
     time_zone: str
-    period: Period
+    period: Period | None
     finalize_at: datetime
     headers: Mapping[str, str]
+    requires_payment: bool = False
 
 
 async def find_drafts(
@@ -106,8 +108,9 @@ async def create_drafts(
                     "kind": draft.group.kind,
                     "entity_code": draft.group.entity_code,
                     "time_zone": draft.time_zone,
-                    "period_start": draft.period.start,
-                    "period_end": draft.period.end,
+                    "period_start": draft.period and draft.period.start,
+                    "period_end": draft.period and draft.period.end,
+                    "requires_payment": draft.requires_payment,
                     "finalize_at": draft.finalize_at,
                     "created_at": created_at,
                     "trace_headers": dict(draft.headers),
@@ -135,8 +138,8 @@ async def extend_drafts(conn: AsyncConnection, tenant: Tenant, drafts: Sequence[
             [
                 {
                     "of_invoice": draft.invoice_id,
-                    "start": draft.period.start,
-                    "end": draft.period.end,
+                    "start": draft.period and draft.period.start,
+                    "end": draft.period and draft.period.end,
                     "until": draft.finalize_at,
                 }
                 for draft in drafts

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import ColumnElement, Row, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,10 +19,22 @@ from services.invoicing.domain.party import (
     IssueAdjustment,
     IssueAnchor,
     KnownCustomer,
+    Party,
+    buyer_of,
 )
 from services.invoicing.store import series
 from services.invoicing.store.encoding import from_json, to_json
 from services.invoicing.store.party_schema import customers
+
+OF_BUYER = (
+    "name",
+    "email",
+    "address",
+    "tax_id",
+    "tax_exempt",
+    "tax_exempt_reason",
+    "reverse_charge",
+)
 
 
 async def find_customers(
@@ -122,6 +134,8 @@ def columns_of(profile: Customer) -> dict[str, Any]:
         "tax_id": profile.tax_id,
         "tax_codes": list(profile.tax_codes),
         "tax_exempt": profile.tax_exempt,
+        "tax_exempt_reason": profile.tax_exempt_reason,
+        "reverse_charge": profile.reverse_charge,
         "time_zone": profile.time_zone,
         "metadata": profile.metadata,
         "stub": profile.stub,
@@ -134,6 +148,18 @@ def columns_of(profile: Customer) -> dict[str, Any]:
     }
 
 
+def buyer_columns() -> list[ColumnElement[Any]]:
+    """Return what of customers stands on documents, for `buyer_today`."""
+    return [customers.c[name].label(f"customer_{name}") for name in OF_BUYER]
+
+
+def buyer_today(row: Row[Any]) -> Party:
+    """Return the buyer as of today, from a row with `buyer_columns`."""
+    found = {name: row._mapping[f"customer_{name}"] for name in OF_BUYER}
+    address = from_json(found.pop("address"), Address)
+    return buyer_of(Customer(customer_id=row.customer_id, address=address, **found))
+
+
 def customer_of(row: Row[Any]) -> KnownCustomer:
     profile = Customer(
         customer_id=row.customer_id,
@@ -143,6 +169,8 @@ def customer_of(row: Row[Any]) -> KnownCustomer:
         tax_id=row.tax_id,
         tax_codes=tuple(row.tax_codes),
         tax_exempt=row.tax_exempt,
+        tax_exempt_reason=row.tax_exempt_reason,
+        reverse_charge=row.reverse_charge,
         time_zone=row.time_zone,
         metadata=row.metadata,
         stub=row.stub,

@@ -1,4 +1,4 @@
-"""Tables of billing entities, customers, and the series that number what goes between them."""
+"""Tables of who sells and who buys, of the taxes between them, and of series of numbers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    Numeric,
     PrimaryKeyConstraint,
     Table,
     Text,
@@ -37,6 +38,7 @@ billing_entities = Table(
     required("grace_days", Integer),
     required("net_terms_days", Integer),
     required("zero_invoices", Text),
+    required("coupon_order", Text),
     required("issue_anchor", Text),
     required("issue_adjustment", Text),
     required("payment_details", Text),
@@ -79,6 +81,8 @@ customers = Table(
     required("tax_id", Text),
     Column("tax_codes", ARRAY(Text), nullable=False),
     required("tax_exempt", Boolean),
+    required("tax_exempt_reason", Text),
+    required("reverse_charge", Boolean),
     required("time_zone", Text),
     required("metadata", JSONB),
     required("stub", Boolean),
@@ -93,6 +97,18 @@ customers = Table(
     UniqueConstraint("tenant", "number"),
     CheckConstraint("grace_days BETWEEN 0 AND 60", name="grace_within_bounds"),
     CheckConstraint("net_terms_days BETWEEN 0 AND 365", name="terms_within_bounds"),
+)
+
+taxes = Table(
+    "taxes",
+    metadata,
+    Column("tenant", Integer),
+    Column("code", Text),
+    required("name", Text),
+    required("rate_percent", Numeric),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("tenant", "code"),
+    CheckConstraint("rate_percent BETWEEN 0 AND 100", name="rate_within_bounds"),
 )
 
 # Counters without gaps: a number is taken and used in one transaction, as its last step.

@@ -26,25 +26,13 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from libs.schema import TENANT_TABLES, required, shared_tables
-from services.invoicing.store import note_schema, party_schema, schema_base
+from services.invoicing.store import coupon_schema, note_schema, party_schema, schema_base
 from services.invoicing.store.schema_base import of_invoice
 
 metadata = schema_base.metadata
-
-taxes = Table(
-    "taxes",
-    metadata,
-    Column("tenant", Integer),
-    Column("code", Text),
-    required("name", Text),
-    required("rate_percent", Numeric),
-    Column("created_at", DateTime(timezone=True), nullable=False),
-    PrimaryKeyConstraint("tenant", "code"),
-    CheckConstraint("rate_percent BETWEEN 0 AND 100", name="rate_within_bounds"),
-)
 
 invoices = Table(
     "invoices",
@@ -58,10 +46,12 @@ invoices = Table(
     required("currency", Text),
     required("entity_code", Text),
     required("group_day", Date),
-    Column("alone", Uuid),  # The one period that it bills, where that has an invoice to itself.
+    Column("alone", Uuid),  # Its one period, that has an invoice to itself; or itself, without any.
     required("time_zone", Text),
     Column("finalize_at", DateTime(timezone=True), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
+    required("coupons_minor", BigInteger, default="0"),
+    required("progressive_credit_minor", BigInteger, default="0"),
     required("subtotal_minor", BigInteger, default="0"),
     required("tax_minor", BigInteger, default="0"),
     required("credit_notes_minor", BigInteger, default="0"),
@@ -71,9 +61,11 @@ invoices = Table(
     Column("period_end", DateTime(timezone=True)),
     required("revision", BigInteger, default="1"),
     required("refreshed_revision", BigInteger, default="0"),
+    required("requires_payment", Boolean, default="false"),
     required("trace_headers", JSONB),
     required("trace_id", Text, default=""),
     Column("content_hash", LargeBinary),
+    Column("default_tax_codes", ARRAY(Text)),  # Of lines that name none; null: it bears no tax.
     Column("seller", JSONB),  # Seller and buyer are frozen with the lines.
     Column("buyer", JSONB),
     Column("number", Text),
@@ -100,8 +92,9 @@ invoices = Table(
         name="total_adds_up",
     ),
     CheckConstraint(
-        "subtotal_minor >= 0 AND tax_minor >= 0 AND credit_notes_minor >= 0"
-        " AND credits_minor >= 0 AND total_minor >= 0",
+        "progressive_credit_minor >= 0 AND coupons_minor >= 0 AND subtotal_minor >= 0"
+        " AND tax_minor >= 0"
+        " AND credit_notes_minor >= 0 AND credits_minor >= 0 AND total_minor >= 0",
         name="amounts_not_negative",
     ),
     CheckConstraint(
@@ -136,6 +129,12 @@ invoices = Table(
         postgresql_where=text("status = 'draft'"),
     ),
     Index("invoices_newest", "tenant", "ordinal"),
+    Index(
+        "invoices_progressive_unfinished",
+        "tenant",
+        "invoice_id",
+        postgresql_where=text("kind = 'progressive' AND status IN ('draft', 'finalizing')"),
+    ),
     Index("invoices_newest_of_customer", "tenant", "customer_id", "ordinal"),
     Index(
         "invoices_unfinished",
@@ -158,6 +157,9 @@ invoice_lines = of_invoice(
     required("event_count", BigInteger),
     required("exact_amount", Numeric),
     required("amount_minor", BigInteger),
+    required("coupons_minor", BigInteger),
+    Column("tax_codes", ARRAY(Text), nullable=False),  # What the line bears.
+    required("progressive_credit_minor", BigInteger),
     required("tax_share_minor", BigInteger),
     required("credit_notes_minor", BigInteger),
     required("credits_minor", BigInteger),
@@ -181,9 +183,28 @@ invoice_lines = of_invoice(
     ),
     CheckConstraint(
         "credit_notes_minor >= 0 AND credits_minor >= 0 AND (credit_notes_minor + credits_minor = 0"
-        " OR credit_notes_minor + credits_minor <= amount_minor + tax_share_minor)",
+        " OR credit_notes_minor + credits_minor"
+        " <= amount_minor - progressive_credit_minor - coupons_minor + tax_share_minor)",
         name="credits_within_line",
     ),
+    CheckConstraint(
+        "progressive_credit_minor >= 0 AND coupons_minor >= 0"
+        " AND progressive_credit_minor + coupons_minor <= greatest(amount_minor, 0)",
+        name="taken_off_within_line",
+    ),
+)
+
+# What an invoice bills by hand, without a period.
+add_ons = of_invoice(
+    "add_ons",
+    Column("position", Integer),
+    required("code", Text),
+    required("name", Text),
+    required("units", Numeric),
+    required("unit_amount", Numeric),
+    PrimaryKeyConstraint("tenant", "invoice_id", "position"),
+    UniqueConstraint("tenant", "invoice_id", "code"),
+    CheckConstraint("units > 0 AND unit_amount >= 0", name="add_on_not_negative"),
 )
 
 invoice_taxes = of_invoice(
@@ -195,7 +216,10 @@ invoice_taxes = of_invoice(
     required("base_minor", BigInteger),
     required("amount_minor", BigInteger),
     PrimaryKeyConstraint("tenant", "invoice_id", "position"),
-    CheckConstraint("amount_minor BETWEEN 0 AND base_minor", name="tax_within_base"),
+    CheckConstraint(
+        "amount_minor BETWEEN least(0, base_minor) AND greatest(0, base_minor)",
+        name="tax_within_base",
+    ),
 )
 
 # What wallets answered: each row is a part of a line that one grant paid.
@@ -215,7 +239,22 @@ invoice_credits = of_invoice(
     CheckConstraint("amount_minor > 0", name="credit_above_zero"),
 )
 
-# purpose is "close", or "adjustment N": what of a period the invoice bills.
+# Progressive invoices whose amounts an invoice takes off its lines, as it bills the same usage.
+progressive_credits = of_invoice(
+    "progressive_credits",
+    Column("position", Integer),
+    required("credited_invoice_id", Uuid),
+    required("amount_minor", BigInteger),
+    PrimaryKeyConstraint("tenant", "invoice_id", "position"),
+    UniqueConstraint("tenant", "invoice_id", "credited_invoice_id"),
+    ForeignKeyConstraint(
+        ["tenant", "credited_invoice_id"], ["invoices.tenant", "invoices.invoice_id"]
+    ),
+    CheckConstraint("credited_invoice_id <> invoice_id", name="credits_another_invoice"),
+    CheckConstraint("amount_minor > 0", name="progressive_credit_above_zero"),
+)
+
+# purpose is "close", "progressive N" or "adjustment N": what of a period the invoice bills.
 invoice_periods = of_invoice(
     "invoice_periods",
     Column("period_id", Uuid),
@@ -293,8 +332,9 @@ adjustments = Table(
     ),
 )
 
-assert note_schema.credit_notes.metadata is metadata  # Its tables are among these,
-assert party_schema.customers.metadata is metadata  # and so are its.
+# Their tables are among these.
+assert coupon_schema.coupons.metadata is party_schema.customers.metadata is metadata
+assert note_schema.credit_notes.metadata is metadata
 own_tables = tuple(metadata.tables)
 shared_tables(metadata)
 TENANT_TABLE_NAMES = (*own_tables, *TENANT_TABLES)

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.contract.bad_input.columns import good_columns
+from tests.contract.bad_input.invoicing_requests import invoicing
 
 World = dict[str, str]  # Ids and codes of one tenant's things, by what they are.
 
@@ -118,7 +119,6 @@ OVERRIDES: dict[str, Any] = {
     ],
     "fixed_charges": [{"code": "seats", "units": "4"}],
 }
-ADDRESS = {"lines": ["1 Main St"], "city": "Melbourne", "country_code": "AU"}
 USD = {"currency_code": "USD", "amount_minor": 100}
 
 
@@ -147,8 +147,12 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "plan_code": world["plan"],
         "anchor_day": {"year": 2024, "month": 1, "day": 31},
     }
-    customer = {"customer_id": fresh, "address": ADDRESS}
-    wallet = {"customer_id": "new", "currency_code": "USD", "scope": {"fee_kinds": ["usage"]}}
+    wallet = {
+        "customer_id": "new",
+        "currency_code": "USD",
+        "scope": {"fee_kinds": ["usage"]},
+        "low_balance": USD,
+    }
     grant = {"wallet_id": world["wallet"], "kind": "GRANT_KIND_GRANTED", "amount": USD}
     hold = {"wallet_id": world["wallet"], "amount": USD, "subscription_id": "s"}
     of_wallet = {"wallet_id": world["wallet"]}
@@ -269,46 +273,31 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
             "payment_status": "PAYMENT_STATUS_FAILED",
         },
         "rating.v1.RatingService.ListCloses": {"period_ids": [world["period"]]},
-        "invoicing.v1.TenantService.CreateBillingEntity": {
-            **command,
-            "billing_entity": {"code": fresh, "number_prefix": fresh[4:12].upper()},
-        },
-        "invoicing.v1.TenantService.ListBillingEntities": {},
-        "invoicing.v1.TenantService.GetBillingEntity": {},
-        "invoicing.v1.TenantService.UpdateBillingEntity": {
-            **command,
-            "billing_entity": {"name": "Seller", "address": ADDRESS},
-        },
-        "invoicing.v1.CustomerService.UpsertCustomer": {**command, "customer": customer},
-        "invoicing.v1.CustomerService.GetCustomer": {"customer_id": world["customer"]},
-        "invoicing.v1.CustomerService.ListCustomers": {},
-        "invoicing.v1.TaxService.CreateTax": {
-            **command,
-            "tax": {"code": fresh, "name": "Tax", "rate_percent": "10"},
-        },
-        "invoicing.v1.TaxService.ListTaxes": {},
-        "invoicing.v1.InvoiceService.GetInvoice": {"invoice_id": world["invoice"]},
-        "invoicing.v1.InvoiceService.ListInvoices": {},
-        "invoicing.v1.InvoiceService.ListFoldedLines": {
-            "invoice_id": world["invoice"],
-            "line_id": world["line"],
-        },
-        "invoicing.v1.InvoiceService.RenderInvoice": {"invoice_id": world["invoice"]},
-        "invoicing.v1.CreditNoteService.GetCreditNote": {"credit_note_id": world["credit_note"]},
-        "invoicing.v1.CreditNoteService.ListCreditNotes": {},
-        "invoicing.v1.CreditNoteService.CreateCreditNote": {
-            **command,
-            "invoice_id": world["invoice"],
-            "items": [{"line_id": world["line"], "amount_minor": 1}],
-        },
-        "invoicing.v1.CreditNoteService.VoidCreditNote": {
-            **command,
-            "credit_note_id": world["credit_note"],
-        },
+        **invoicing(world, fresh, command),
         "wallet.v1.WalletService.CreateWallet": {**command, "wallet": wallet},
         "wallet.v1.WalletService.GetWallet": of_wallet,
         "wallet.v1.WalletService.ListWallets": {},
         "wallet.v1.WalletService.GrantCredits": {**command, "grant": grant},
+        "wallet.v1.WalletService.UpdateWallet": {
+            **command,
+            "wallet": {
+                "wallet_id": world["wallet"],
+                "scope": {"fee_kinds": ["usage"]},
+                "low_balance": USD,
+            },
+        },
+        "wallet.v1.WalletService.TerminateWallet": {
+            **command,
+            "wallet_id": world["spare_wallet"],
+            "leftover": "LEFTOVER_VOID",
+        },
+        "wallet.v1.WalletService.VoidCredits": {**command, **of_wallet, "amount": USD},
+        "wallet.v1.WalletService.TransferCredits": {
+            **command,
+            "source_wallet_id": world["wallet"],
+            "target_wallet_id": world["other_wallet"],
+            "amount": USD,
+        },
         "wallet.v1.WalletService.GetBalance": of_wallet,
         "wallet.v1.WalletService.ListGrants": of_wallet,
         "wallet.v1.WalletService.ListEntries": of_wallet,
