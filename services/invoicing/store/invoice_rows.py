@@ -14,21 +14,20 @@ from services.invoicing.domain.party import Entities, Party, seller_of
 from services.invoicing.store import parties
 from services.invoicing.store.encoding import from_json
 from services.invoicing.store.party_schema import customers
+from services.invoicing.store.payment_schema import receivables
+from services.invoicing.store.receivables import OF_INVOICE, RECEIVABLE, receivable_of
 from services.invoicing.store.schema import invoices
 
 
 def with_customer(tenant: Tenant) -> Select[Any]:
-    """Return the query of invoices with the present state of their customers."""
+    """Return the query of invoices with the present state of their customers and payments."""
     joined = invoices.join(
         customers,
         (customers.c.tenant == invoices.c.tenant)
         & (customers.c.customer_id == invoices.c.customer_id),
-    )
-    return (
-        select(invoices, *parties.buyer_columns())
-        .select_from(joined)
-        .where(invoices.c.tenant == tenant)
-    )
+    ).outerjoin(receivables, OF_INVOICE)
+    query = select(invoices, *parties.buyer_columns(), *RECEIVABLE).select_from(joined)
+    return query.where(invoices.c.tenant == tenant)
 
 
 def read_invoice(row: Row[Any], entities: Entities) -> Invoice:
@@ -36,6 +35,7 @@ def read_invoice(row: Row[Any], entities: Entities) -> Invoice:
     return Invoice(
         invoice_id=row.invoice_id,
         kind=Kind(row.kind),
+        alone=row.alone,
         status=Status(row.status),
         customer_id=row.customer_id,
         currency=row.currency,
@@ -68,6 +68,7 @@ def read_invoice(row: Row[Any], entities: Entities) -> Invoice:
             else seller_of(entities.named(row.entity_code))
         ),
         buyer=from_json(row.buyer, Party) if row.buyer else parties.buyer_today(row),
+        receivable=receivable_of(row),
     )
 
 

@@ -24,16 +24,19 @@ from services.invoicing.domain.invoice import (
     Status,
 )
 from services.invoicing.domain.party import BillingEntity, Entities
+from services.invoicing.domain.payment import InvoicePaymentStatus
 from services.invoicing.store import entities as stored
 from services.invoicing.store.invoice_rows import read_invoice, with_customer
+from services.invoicing.store.receivables import asking_for
 from services.invoicing.store.schema import invoice_periods, invoices
 
-CLOSE = "close"  # The purpose of a period that an invoice bills for the first time.
+CLOSE = "close"  # The purpose of a period that an invoice bills as it ended.
+ADJUSTMENT = "adjustment "
 
 
 def adjustment_purpose(sequence: int) -> str:
     """Return the purpose of a period whose adjustment an invoice bills."""
-    return f"adjustment {sequence}"
+    return f"{ADJUSTMENT}{sequence}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +178,9 @@ async def bill_periods(
 async def load_period_ids(
     conn: AsyncConnection, tenant: Tenant, invoice_ids: Collection[UUID]
 ) -> dict[UUID, list[UUID]]:
-    """Return the periods that invoices bill for the first time, in id order, by invoice."""
+    """Return the periods that invoices bill, not adjust, in id order, by invoice."""
     found: dict[UUID, list[UUID]] = {invoice_id: [] for invoice_id in invoice_ids}
-    for row in await conn.execute(_first_billed(tenant, invoice_ids)):
+    for row in await conn.execute(_billed(tenant, invoice_ids)):
         found[row.invoice_id].append(row.period_id)
     return found
 
@@ -219,7 +222,7 @@ async def load_settled(
 ) -> dict[UUID, list[SettledPeriod]]:
     """Return the periods that frozen invoices settle, in id order, by invoice."""
     found: dict[UUID, list[SettledPeriod]] = {invoice_id: [] for invoice_id in invoice_ids}
-    settling = _first_billed(tenant, invoice_ids).where(invoice_periods.c.period_start.is_not(None))
+    settling = _billed(tenant, invoice_ids).where(invoice_periods.c.period_start.is_not(None))
     for row in await conn.execute(settling):
         period = Period(row.period_start.astimezone(UTC), row.period_end.astimezone(UTC))
         found[row.invoice_id].append(SettledPeriod(row.period_id, row.subscription_id, period))
@@ -291,6 +294,8 @@ async def list_invoices(
     status: Status | None,
     before: int | None,
     limit: int,
+    payment_status: InvoicePaymentStatus | None = None,
+    overdue: bool = False,
 ) -> list[tuple[int, Invoice]]:
     """Return invoices older than the ordinal `before`, newest first, each with its ordinal."""
     query = with_customer(tenant).order_by(invoices.c.ordinal.desc()).limit(limit)
@@ -298,6 +303,7 @@ async def list_invoices(
         query = query.where(invoices.c.customer_id == customer_id)
     if status is not None:
         query = query.where(invoices.c.status == status)
+    query = query.where(*asking_for(payment_status, overdue=overdue))
     if before is not None:
         query = query.where(invoices.c.ordinal < before)
     rows: Sequence[Row[Any]] = (await conn.execute(query)).all()
@@ -305,11 +311,14 @@ async def list_invoices(
     return [(row.ordinal, read_invoice(row, entities)) for row in rows]
 
 
-def _first_billed(tenant: Tenant, invoice_ids: Collection[UUID]) -> Select[Any]:
+def _billed(tenant: Tenant, invoice_ids: Collection[UUID]) -> Select[Any]:
     return (
         select(invoice_periods)
-        .filter_by(tenant=tenant, purpose=CLOSE)
-        .where(among(invoice_periods.c.invoice_id, invoice_ids))
+        .filter_by(tenant=tenant)
+        .where(
+            among(invoice_periods.c.invoice_id, invoice_ids),
+            ~invoice_periods.c.purpose.startswith(ADJUSTMENT),
+        )
         .order_by(invoice_periods.c.period_id)
     )
 

@@ -186,6 +186,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ALREADY_EXISTS: the tenant has a billing entity of that code."""
     ERROR_REASON_NUMBER_PREFIX_TAKEN: _ErrorReason.ValueType  # 242
     """ALREADY_EXISTS: another billing entity has, or had, that prefix of numbers."""
+    ERROR_REASON_PAYMENT_NOT_FOUND: _ErrorReason.ValueType  # 290
+    """NOT_FOUND: no such payment."""
+    ERROR_REASON_INVOICE_NOT_PAYABLE: _ErrorReason.ValueType  # 291
+    """FAILED_PRECONDITION: an invoice is neither finalized nor open, so nothing of it is due."""
+    ERROR_REASON_PAYMENT_EXCEEDS_DUE: _ErrorReason.ValueType  # 292
+    """FAILED_PRECONDITION: less of an invoice is due than is to be paid."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 100
     """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
     ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 104
@@ -376,6 +382,12 @@ ERROR_REASON_BILLING_ENTITY_CODE_TAKEN: ErrorReason.ValueType  # 241
 """ALREADY_EXISTS: the tenant has a billing entity of that code."""
 ERROR_REASON_NUMBER_PREFIX_TAKEN: ErrorReason.ValueType  # 242
 """ALREADY_EXISTS: another billing entity has, or had, that prefix of numbers."""
+ERROR_REASON_PAYMENT_NOT_FOUND: ErrorReason.ValueType  # 290
+"""NOT_FOUND: no such payment."""
+ERROR_REASON_INVOICE_NOT_PAYABLE: ErrorReason.ValueType  # 291
+"""FAILED_PRECONDITION: an invoice is neither finalized nor open, so nothing of it is due."""
+ERROR_REASON_PAYMENT_EXCEEDS_DUE: ErrorReason.ValueType  # 292
+"""FAILED_PRECONDITION: less of an invoice is due than is to be paid."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 100
 """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
 ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 104
