@@ -20,6 +20,7 @@ from services.invoicing.domain.note_use import NoteApplication, spread_notes
 from services.invoicing.domain.party import ENTITY_CODE, IssueAdjustment, IssueAnchor, Party
 from services.invoicing.domain.payment import InvoicePaymentStatus, Receivable, overdue_at
 from services.invoicing.domain.tax import TaxAmount, TaxTerms, share_out, tax_lines
+from services.invoicing.domain.voiding import Voiding
 
 
 class InvoiceNotFound(NotFound):
@@ -162,6 +163,8 @@ class Invoice:
     taxes: tuple[TaxAmount, ...] = ()
     early: tuple[ProgressiveCredit, ...] = ()
     notes: tuple[AppliedNote, ...] = ()
+    voiding: Voiding | None = None
+    reissue_of: UUID | None = None
     receivable: Receivable | None = None  # Once it asks for something; no part of the document.
 
     @property

@@ -24,14 +24,17 @@ from services.invoicing.domain.party import (
 )
 from services.invoicing.domain.payment import InvoicePaymentStatus
 from services.invoicing.domain.tax import KnownTax, TaxAmount
+from services.invoicing.domain.voiding import Voiding
 from tally.common.v1.period_pb2 import CivilDate
 from tally.invoicing.v1 import (
     credit_note_service_pb2,
     customer_service_pb2,
     invoice_service_pb2,
     payment_service_pb2,
+    progressive_credit_pb2,
     tax_service_pb2,
     tenant_service_pb2,
+    voiding_pb2,
 )
 
 KIND = {
@@ -110,7 +113,7 @@ def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
         lines=[line_message(line) for line in shown_lines(invoice.invoice_id, invoice.lines)],
         progressive_credit_minor=invoice.progressive_credit_minor,
         progressive_credits=[
-            invoice_service_pb2.ProgressiveCredit(
+            progressive_credit_pb2.ProgressiveCredit(
                 invoice_id=str(one.invoice_id), number=one.number, amount_minor=one.amount_minor
             )
             for one in invoice.early
@@ -139,6 +142,18 @@ def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
         due_minor=invoice.due_minor,
         overdue=invoice.receivable is not None and invoice.receivable.overdue_now,
         disputed=invoice.receivable is not None and invoice.receivable.disputed,
+        voiding=None if invoice.voiding is None else voiding_message(invoice.voiding),
+        reissue_of="" if invoice.reissue_of is None else str(invoice.reissue_of),
+    )
+
+
+def voiding_message(voiding: Voiding) -> voiding_pb2.Voiding:
+    """Write how an invoice was voided."""
+    again = voiding.reissued_as
+    return voiding_pb2.Voiding(
+        reason=voiding.reason,
+        voided_at=timestamp(voiding.voided_at),
+        reissued_as="" if again is None else str(again),
     )
 
 

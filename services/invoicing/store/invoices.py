@@ -153,8 +153,8 @@ async def extend_drafts(conn: AsyncConnection, tenant: Tenant, drafts: Sequence[
 async def find_billed(
     conn: AsyncConnection, tenant: Tenant, period_ids: Collection[UUID]
 ) -> set[UUID]:
-    """Return those of `period_ids` that a live invoice bills already."""
-    query = select(invoice_periods.c.period_id).filter_by(tenant=tenant, purpose=CLOSE, live=True)
+    """Return those of `period_ids` that an invoice bills already, or did before it was voided."""
+    query = select(invoice_periods.c.period_id).filter_by(tenant=tenant, purpose=CLOSE)
     billed = query.where(among(invoice_periods.c.period_id, period_ids))
     return set((await conn.execute(billed)).scalars())
 

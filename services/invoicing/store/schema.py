@@ -35,6 +35,7 @@ from services.invoicing.store import (
     party_schema,
     payment_schema,
     schema_base,
+    void_schema,
 )
 from services.invoicing.store.schema_base import of_invoice
 
@@ -208,6 +209,7 @@ add_ons = of_invoice(
     required("name", Text),
     required("units", Numeric),
     required("unit_amount", Numeric),
+    Column("tax_codes", ARRAY(Text), nullable=False),
     PrimaryKeyConstraint("tenant", "invoice_id", "position"),
     UniqueConstraint("tenant", "invoice_id", "code"),
     CheckConstraint("units > 0 AND unit_amount >= 0", name="add_on_not_negative"),
@@ -341,6 +343,7 @@ adjustments = Table(
 # Their tables are among these.
 assert coupon_schema.coupons.metadata is party_schema.customers.metadata is metadata
 assert note_schema.credit_notes.metadata is metadata
+assert void_schema.voidings.metadata is metadata
 assert payment_schema.payments.metadata is metadata
 own_tables = tuple(metadata.tables)
 shared_tables(metadata)

@@ -11,6 +11,7 @@ from tally.ingest.v1.ingest_service_pb2 import ListRejectedEventsRequest, Record
 from tally.invoicing.v1.credit_note_service_pb2 import CreateCreditNoteRequest
 from tally.invoicing.v1.customer_service_pb2 import UpsertCustomerRequest
 from tally.invoicing.v1.invoice_service_pb2 import (
+    INVOICE_KIND_SUBSCRIPTION,
     GetInvoiceRequest,
     Invoice,
     InvoiceStatus,
@@ -34,6 +35,7 @@ from tally.rating.v1.subscription_service_pb2 import (
 )
 from tally.wallet.v1.hold_service_pb2 import AuthorizeRequest
 from tally.wallet.v1.wallet_service_pb2 import CreateWalletRequest, GrantCreditsRequest
+from tests.contract.bad_input.billing import billed_by_hand
 from tests.contract.bad_input.requests import USD, World, good_requests
 from tests.suite import Suite
 from tests.wait import until
@@ -75,6 +77,8 @@ async def _fill(client: SuiteClient, name: str) -> World:
             "hold",
             "released",
             "invoice",
+            "to_void",
+            "voided",
             "line",
             "payment",
             "credit_note",
@@ -122,6 +126,7 @@ async def _fill(client: SuiteClient, name: str) -> World:
     world["instant_fee"] = await _instant_fee(client)
     world |= await _entitle(client, world)
     world["threshold_crossing"] = await _threshold_crossing(client)
+    world |= await billed_by_hand(client, world)
     return world | await _wallet(client, world) | await _billed(client, world)
 
 
@@ -215,7 +220,8 @@ async def _billed(client: SuiteClient, world: World) -> World:
     async def finalized() -> Invoice | None:
         asked = ListInvoicesRequest(status=InvoiceStatus.INVOICE_STATUS_FINALIZED)
         found = (await client.invoices.ListInvoices(asked)).invoices
-        return found[0] if found else None
+        of_periods = [one for one in found if one.kind == INVOICE_KIND_SUBSCRIPTION]
+        return of_periods[0] if of_periods else None
 
     invoice = await until(finalized, describe=lambda: "no invoice was finalized")
     assert invoice is not None

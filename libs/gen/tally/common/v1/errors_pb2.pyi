@@ -168,6 +168,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: some of the credit note has paid an invoice."""
     ERROR_REASON_INVOICE_NOT_FINALIZED: _ErrorReason.ValueType  # 174
     """FAILED_PRECONDITION: the invoice is a draft or was skipped; only numbered ones are credited."""
+    ERROR_REASON_INVOICE_VOIDED: _ErrorReason.ValueType  # 300
+    """FAILED_PRECONDITION: the invoice was voided before."""
+    ERROR_REASON_INVOICE_NOT_VOIDED: _ErrorReason.ValueType  # 301
+    """FAILED_PRECONDITION: the invoice was not voided; only what was is billed again."""
+    ERROR_REASON_INVOICE_REISSUED: _ErrorReason.ValueType  # 302
+    """FAILED_PRECONDITION: another invoice bills the voided one again."""
     ERROR_REASON_INSTANT_FEE_NOT_FOUND: _ErrorReason.ValueType  # 123
     """NOT_FOUND: no such instant fee."""
     ERROR_REASON_INSTANT_FEE_INVOICED: _ErrorReason.ValueType  # 121
@@ -364,6 +370,12 @@ ERROR_REASON_CREDIT_NOTE_USED: ErrorReason.ValueType  # 173
 """FAILED_PRECONDITION: some of the credit note has paid an invoice."""
 ERROR_REASON_INVOICE_NOT_FINALIZED: ErrorReason.ValueType  # 174
 """FAILED_PRECONDITION: the invoice is a draft or was skipped; only numbered ones are credited."""
+ERROR_REASON_INVOICE_VOIDED: ErrorReason.ValueType  # 300
+"""FAILED_PRECONDITION: the invoice was voided before."""
+ERROR_REASON_INVOICE_NOT_VOIDED: ErrorReason.ValueType  # 301
+"""FAILED_PRECONDITION: the invoice was not voided; only what was is billed again."""
+ERROR_REASON_INVOICE_REISSUED: ErrorReason.ValueType  # 302
+"""FAILED_PRECONDITION: another invoice bills the voided one again."""
 ERROR_REASON_INSTANT_FEE_NOT_FOUND: ErrorReason.ValueType  # 123
 """NOT_FOUND: no such instant fee."""
 ERROR_REASON_INSTANT_FEE_INVOICED: ErrorReason.ValueType  # 121
