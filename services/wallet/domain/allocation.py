@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.wallet.domain.apply_credits import Pool
-from services.wallet.domain.wallet import Wallet
+from services.wallet.domain.wallet import Pool, Wallet
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +23,15 @@ class Taker:
 
 
 @dataclass(frozen=True, slots=True)
-class Unbilled:
+class Demand:
     """An amount that is not billed yet, tax included; below zero: billed too early."""
 
     pool: Pool
     amount_minor: int
 
 
-def allocate(takers: Sequence[Taker], unbilled: Sequence[Unbilled]) -> dict[UUID, int]:
-    """Return how much of `unbilled` goes to each wallet, in minor units; all wallets are named.
+def allocate(takers: Sequence[Taker], demands: Sequence[Demand]) -> dict[UUID, int]:
+    """Return how much of `demands` goes to each wallet, in minor units; all wallets are named.
 
     Amounts are pooled, the largest pool is placed first; what a pool has below zero is taken off
     the others. Accepting wallets take by priority, then age, each up to its balance. What is left
@@ -42,7 +41,7 @@ def allocate(takers: Sequence[Taker], unbilled: Sequence[Unbilled]) -> dict[UUID
     80 for wallets of 50 and 150: 50 and 30. If the first one absorbs: 80 and 0.
     """
     pools: Counter[Pool] = Counter()
-    for one in unbilled:
+    for one in demands:
         pools[one.pool] += one.amount_minor
     in_order = sorted(takers, key=lambda taker: taker.wallet.draw_key)
     room = {taker.wallet.wallet_id: taker.balance_minor for taker in in_order}

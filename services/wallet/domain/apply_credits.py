@@ -13,10 +13,9 @@ from services.wallet.domain.expiry import lapse_freed
 from services.wallet.domain.grant import Grant
 from services.wallet.domain.hold import Lot
 from services.wallet.domain.ledger import Account, Book, Movement, Reason, Use
+from services.wallet.domain.wallet import Pool
 
 USAGE, BASE = "usage", "base"  # Kinds of fees.
-
-Pool = tuple[str, str, str]  # Kind of fee, meter and target.
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +59,7 @@ class Invoice:
     currency: str
     lines: Sequence[CreditLine]
     settled: Sequence[SettledPeriod]
+    settled_ids: frozenset[UUID] = frozenset()  # Of these periods: nothing is reserved for them.
 
     @property
     def subscription_ids(self) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.wallet.domain.allocation import Taker, Unbilled, allocate
+from services.wallet.domain.allocation import Demand, Taker, allocate
 from services.wallet.domain.wallet import Scope
 from tests.unit.wallet.books import a_wallet, an_id
 
@@ -26,11 +26,11 @@ def test_what_was_billed_too_early_is_taken_off_the_others() -> None:
 def test_a_wallet_that_is_named_takes_all_and_nobody_else_does() -> None:
     takers = [_taker(1, 50), _taker(2, 30)]
     takers[1] = replace(takers[1], wallet=replace(takers[1].wallet, code="main"))
-    assert allocate(takers, [Unbilled(("usage", "calls", "main"), 100)]) == {
+    assert allocate(takers, [Demand(("usage", "calls", "main"), 100)]) == {
         an_id(1): 0,
         an_id(2): 100,
     }
-    assert allocate(takers, [Unbilled(("usage", "calls", "gone"), 100)]) == {
+    assert allocate(takers, [Demand(("usage", "calls", "gone"), 100)]) == {
         an_id(1): 0,
         an_id(2): 0,
     }
@@ -47,5 +47,5 @@ def _taker(number: int, balance_minor: int, *, absorbs: bool = False) -> Taker:
 
 
 def _allocated(takers: list[Taker], meters: dict[str, int]) -> dict[int, int]:
-    unbilled = [Unbilled(("usage", meter, ""), amount) for meter, amount in meters.items()]
-    return {key.int: amount for key, amount in allocate(takers, unbilled).items()}
+    demands = [Demand(("usage", meter, ""), amount) for meter, amount in meters.items()]
+    return {key.int: amount for key, amount in allocate(takers, demands).items()}
