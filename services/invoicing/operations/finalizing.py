@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs import outbox
 from libs.db import begin
 from libs.tenant import Tenant
+from services.invoicing.domain.adjusted_fee import adjust
 from services.invoicing.domain.content_hash import content_hash
 from services.invoicing.domain.invoice import (
     Content,
@@ -44,6 +45,7 @@ from services.invoicing.operations.early import Billing, lock_early
 from services.invoicing.operations.gathering import decide_adjustments
 from services.invoicing.operations.messages import invoice_message
 from services.invoicing.store import (
+    adjusted_fees,
     invoices,
     late,
     note_applications,
@@ -125,6 +127,7 @@ async def freeze(
             if locked[one.invoice_id].status is Status.DRAFT
             and bills(one, period_ids[one.invoice_id], claimed[one.invoice_id])
         ]
+        unchanged = await adjust_priced(conn, tenant, unchanged, locked)
         early, notes = await lock_early(conn, tenant, [billing_of(one) for one in unchanged])
         taken = await take_adjustments(conn, tenant, unchanged, early, now=now)
         await issue_notes(conn, tenant, notes, now=now)
@@ -157,6 +160,28 @@ async def freeze(
             await parts.replace_contents(conn, tenant, contents)
             await parts.freeze(conn, tenant, [invoice for invoice, _ in contents])
     return [Claim(invoice, [], [], settled[invoice.invoice_id]) for invoice, _ in contents]
+
+
+async def adjust_priced(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    priced: Sequence[Priced],
+    drafts: Mapping[UUID, Invoice],
+) -> list[Priced]:
+    """Return what rating answered with the fees that were set by hand on the drafts."""
+    fees = await adjusted_fees.load_adjusted(conn, tenant, [one.invoice_id for one in priced])
+    return [
+        replace(
+            one,
+            closed=adjust(
+                one.invoice_id,
+                drafts[one.invoice_id].currency,
+                one.closed,
+                fees[one.invoice_id],
+            ),
+        )
+        for one in priced
+    ]
 
 
 def billing_of(priced: Priced) -> Billing:
