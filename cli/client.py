@@ -35,6 +35,7 @@ from tally.invoicing.v1 import (
     tenant_service_pb2,
 )
 from tally.invoicing.v1.billing_service_pb2_grpc import BillingServiceStub
+from tally.invoicing.v1.coupon_service_pb2_grpc import CouponServiceStub
 from tally.invoicing.v1.credit_note_service_pb2_grpc import CreditNoteServiceStub
 from tally.invoicing.v1.customer_service_pb2_grpc import CustomerServiceStub
 from tally.invoicing.v1.invoice_service_pb2_grpc import InvoiceServiceStub
@@ -137,6 +138,7 @@ class SuiteClient:
         self.taxes = TaxServiceStub(invoicing)
         self.invoices = InvoiceServiceStub(invoicing)
         self.billing = BillingServiceStub(invoicing)
+        self.coupons = CouponServiceStub(invoicing)
         self.credit_notes = CreditNoteServiceStub(invoicing)
         self.wallets = WalletServiceStub(wallet)
         self.holds = HoldServiceStub(wallet)

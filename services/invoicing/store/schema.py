@@ -211,6 +211,7 @@ add_ons = of_invoice(
     required("name", Text),
     required("units", Numeric),
     required("unit_amount", Numeric),
+    required("tax_codes", ARRAY(Text)),
     PrimaryKeyConstraint("tenant", "invoice_id", "position"),
     UniqueConstraint("tenant", "invoice_id", "code"),
     CheckConstraint("units > 0 AND unit_amount >= 0", name="add_on_not_negative"),

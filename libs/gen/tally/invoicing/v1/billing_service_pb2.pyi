@@ -29,6 +29,7 @@ class AddOn(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     UNITS_FIELD_NUMBER: _builtins.int
     UNIT_AMOUNT_FIELD_NUMBER: _builtins.int
+    TAX_CODES_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Tells it from the others of the invoice: a code, "add-on-1" for the first one and so on if it
     is empty. It is the charge_code of the line.
@@ -39,6 +40,10 @@ class AddOn(_message.Message):
     """Decimal above zero."""
     unit_amount: _builtins.str
     """Decimal, not negative: what a unit costs, in currency units."""
+    @_builtins.property
+    def tax_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Taxes, at most 10; empty: those of the customer or the billing entity."""
+
     def __init__(
         self,
         *,
@@ -46,10 +51,11 @@ class AddOn(_message.Message):
         name: _builtins.str = ...,
         units: _builtins.str = ...,
         unit_amount: _builtins.str = ...,
+        tax_codes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "name", b"name", "unit_amount", b"unit_amount", "units", b"units"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "name", b"name", "tax_codes", b"tax_codes", "unit_amount", b"unit_amount", "units", b"units"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -50,7 +50,7 @@ class BillingServiceServicer:
         """Bills add-ons at once, without a billing period and without grace. The answer is the draft: it is
         finalized like any other, taxes, credit notes and prepaid credits included.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
-        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        NOT_FOUND/TAX_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,7 +37,7 @@ class BillingServiceStub:
     """Bills add-ons at once, without a billing period and without grace. The answer is the draft: it is
     finalized like any other, taxes, credit notes and prepaid credits included.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
-    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    NOT_FOUND/TAX_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
 
 @_typing.type_check_only
@@ -49,7 +49,7 @@ class BillingServiceAsyncStub(BillingServiceStub):
     """Bills add-ons at once, without a billing period and without grace. The answer is the draft: it is
     finalized like any other, taxes, credit notes and prepaid credits included.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
-    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    NOT_FOUND/TAX_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
 
 class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -64,7 +64,7 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Bills add-ons at once, without a billing period and without grace. The answer is the draft: it is
         finalized like any other, taxes, credit notes and prepaid credits included.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
-        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        NOT_FOUND/TAX_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
 def add_BillingServiceServicer_to_server(servicer: BillingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -57,6 +57,8 @@ class Customer(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     STUB_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    TAX_EXEMPT_REASON_FIELD_NUMBER: _builtins.int
+    REVERSE_CHARGE_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """Chosen by the client, unique in the tenant, 1 to 255 bytes. Events and subscriptions name it."""
     name: _builtins.str
@@ -66,18 +68,22 @@ class Customer(_message.Message):
     tax_id: _builtins.str
     """As it stands on documents."""
     tax_exempt: _builtins.bool
-    """True: no tax at all."""
+    """True: no tax at all, whatever charges and plans name."""
     time_zone: _builtins.str
     """IANA name; empty: the entity's."""
     stub: _builtins.bool
     """True while nothing is known but the id, met first in a fact."""
+    tax_exempt_reason: _builtins.str
+    """Why it bears no tax, as documents say it: "Diplomatic mission". Only of one that bears none."""
+    reverse_charge: _builtins.bool
+    """True: the customer owes the tax itself. Documents say so, and have none."""
     @_builtins.property
     def address(self) -> _tenant_service_pb2.Address:
         """As it stands on documents."""
 
     @_builtins.property
     def tax_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Taxes; empty: the entity's defaults, unless tax_exempt."""
+        """Taxes of what names none itself; empty: the entity's defaults."""
 
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -101,10 +107,12 @@ class Customer(_message.Message):
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         stub: _builtins.bool = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        tax_exempt_reason: _builtins.str = ...,
+        reverse_charge: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "created_at", b"created_at", "customer_id", b"customer_id", "email", b"email", "metadata", b"metadata", "name", b"name", "stub", b"stub", "tax_codes", b"tax_codes", "tax_exempt", b"tax_exempt", "tax_id", b"tax_id", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "created_at", b"created_at", "customer_id", b"customer_id", "email", b"email", "metadata", b"metadata", "name", b"name", "reverse_charge", b"reverse_charge", "stub", b"stub", "tax_codes", b"tax_codes", "tax_exempt", b"tax_exempt", "tax_exempt_reason", b"tax_exempt_reason", "tax_id", b"tax_id", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

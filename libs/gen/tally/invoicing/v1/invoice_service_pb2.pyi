@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tally.common.v1 import period_pb2 as _period_pb2
 from tally.common.v1 import verification_pb2 as _verification_pb2
+from tally.invoicing.v1 import coupon_service_pb2 as _coupon_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -176,6 +177,9 @@ class Invoice(_message.Message):
     CREDIT_NOTES_FIELD_NUMBER: _builtins.int
     PROGRESSIVE_CREDIT_MINOR_FIELD_NUMBER: _builtins.int
     PROGRESSIVE_CREDITS_FIELD_NUMBER: _builtins.int
+    COUPONS_MINOR_FIELD_NUMBER: _builtins.int
+    COUPONS_FIELD_NUMBER: _builtins.int
+    TAX_NOTE_FIELD_NUMBER: _builtins.int
     invoice_id: _builtins.str
     """UUID."""
     number: _builtins.str
@@ -191,7 +195,7 @@ class Invoice(_message.Message):
     currency_code: _builtins.str
     """ISO 4217 code of all amounts."""
     subtotal_minor: _builtins.int
-    """Sum of the lines, less what progressive invoices billed of them before."""
+    """Sum of the lines, less what progressive invoices billed of them before, less coupons."""
     tax_minor: _builtins.int
     """Sum of the taxes."""
     credits_minor: _builtins.int
@@ -206,6 +210,10 @@ class Invoice(_message.Message):
     """Paid by credit notes on earlier invoices, as a positive number."""
     progressive_credit_minor: _builtins.int
     """Billed by progressive invoices before, as a positive number."""
+    coupons_minor: _builtins.int
+    """Taken off by coupons, before tax, as a positive number."""
+    tax_note: _builtins.str
+    """Why it bears no tax: "Reverse charge", "Exempt from tax: …"; empty if it may."""
     @_builtins.property
     def issue_date(self) -> _period_pb2.CivilDate:
         """The day it is dated, in the customer's zone."""
@@ -242,6 +250,10 @@ class Invoice(_message.Message):
     def progressive_credits(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProgressiveCredit]:
         """The progressive invoices that it credits: the newest of each period; left out in lists."""
 
+    @_builtins.property
+    def coupons(self) -> _containers.RepeatedCompositeFieldContainer[_coupon_service_pb2.InvoiceCoupon]:
+        """The coupons that it was taken off by, in their order; left out in lists."""
+
     def __init__(
         self,
         *,
@@ -269,10 +281,13 @@ class Invoice(_message.Message):
         credit_notes: _abc.Iterable[Global___AppliedCreditNote] | None = ...,
         progressive_credit_minor: _builtins.int = ...,
         progressive_credits: _abc.Iterable[Global___ProgressiveCredit] | None = ...,
+        coupons_minor: _builtins.int = ...,
+        coupons: _abc.Iterable[_coupon_service_pb2.InvoiceCoupon] | None = ...,
+        tax_note: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "due_date", b"due_date", "finalized_at", b"finalized_at", "issue_date", b"issue_date", "period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "credit_notes", b"credit_notes", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "due_date", b"due_date", "finalized_at", b"finalized_at", "invoice_id", b"invoice_id", "issue_date", b"issue_date", "kind", b"kind", "lines", b"lines", "number", b"number", "period", b"period", "progressive_credit_minor", b"progressive_credit_minor", "progressive_credits", b"progressive_credits", "status", b"status", "subtotal_minor", b"subtotal_minor", "tax_minor", b"tax_minor", "taxes", b"taxes", "time_zone", b"time_zone", "total_minor", b"total_minor", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coupons", b"coupons", "coupons_minor", b"coupons_minor", "created_at", b"created_at", "credit_notes", b"credit_notes", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "due_date", b"due_date", "finalized_at", b"finalized_at", "invoice_id", b"invoice_id", "issue_date", b"issue_date", "kind", b"kind", "lines", b"lines", "number", b"number", "period", b"period", "progressive_credit_minor", b"progressive_credit_minor", "progressive_credits", b"progressive_credits", "status", b"status", "subtotal_minor", b"subtotal_minor", "tax_minor", b"tax_minor", "tax_note", b"tax_note", "taxes", b"taxes", "time_zone", b"time_zone", "total_minor", b"total_minor", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -369,6 +384,8 @@ class InvoiceLine(_message.Message):
     FOLDED_LINES_FIELD_NUMBER: _builtins.int
     CREDIT_NOTES_MINOR_FIELD_NUMBER: _builtins.int
     PROGRESSIVE_CREDIT_MINOR_FIELD_NUMBER: _builtins.int
+    COUPONS_MINOR_FIELD_NUMBER: _builtins.int
+    TAX_CODES_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """UUID."""
     kind: Global___LineKind.ValueType
@@ -415,6 +432,8 @@ class InvoiceLine(_message.Message):
     """The line's share of what credit notes paid; shares add up to credit_notes_minor of the invoice."""
     progressive_credit_minor: _builtins.int
     """What progressive invoices billed of it before, at most its amount. Taxes are of the rest."""
+    coupons_minor: _builtins.int
+    """The line's share of what coupons took off; shares add up to coupons_minor of the invoice."""
     @_builtins.property
     def period(self) -> _period_pb2.Period:
         """The instants that the line bills; in an adjustment, those of the original period."""
@@ -430,6 +449,10 @@ class InvoiceLine(_message.Message):
     @_builtins.property
     def group_values(self) -> _containers.RepeatedCompositeFieldContainer[Global___LineGroupValue]:
         """What its usage has in common, where the charge groups by dimensions."""
+
+    @_builtins.property
+    def tax_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The taxes that it bears: those of its add-on or charge, its plan, the customer, or the entity."""
 
     def __init__(
         self,
@@ -459,10 +482,12 @@ class InvoiceLine(_message.Message):
         folded_lines: _builtins.int = ...,
         credit_notes_minor: _builtins.int = ...,
         progressive_credit_minor: _builtins.int = ...,
+        coupons_minor: _builtins.int = ...,
+        tax_codes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjustment_sequence", b"adjustment_sequence", "amount_minor", b"amount_minor", "breakdown", b"breakdown", "charge_code", b"charge_code", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "days", b"days", "description", b"description", "event_count", b"event_count", "exact_amount", b"exact_amount", "filter_code", b"filter_code", "folded_lines", b"folded_lines", "group_values", b"group_values", "kind", b"kind", "line_id", b"line_id", "meter_code", b"meter_code", "period", b"period", "period_id", b"period_id", "plan_code", b"plan_code", "plan_version", b"plan_version", "progressive_credit_minor", b"progressive_credit_minor", "subscription_id", b"subscription_id", "tax_share_minor", b"tax_share_minor", "trace_id", b"trace_id", "units", b"units"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjustment_sequence", b"adjustment_sequence", "amount_minor", b"amount_minor", "breakdown", b"breakdown", "charge_code", b"charge_code", "coupons_minor", b"coupons_minor", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "days", b"days", "description", b"description", "event_count", b"event_count", "exact_amount", b"exact_amount", "filter_code", b"filter_code", "folded_lines", b"folded_lines", "group_values", b"group_values", "kind", b"kind", "line_id", b"line_id", "meter_code", b"meter_code", "period", b"period", "period_id", b"period_id", "plan_code", b"plan_code", "plan_version", b"plan_version", "progressive_credit_minor", b"progressive_credit_minor", "subscription_id", b"subscription_id", "tax_codes", b"tax_codes", "tax_share_minor", b"tax_share_minor", "trace_id", b"trace_id", "units", b"units"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -67,6 +67,32 @@ ZERO_INVOICES_SKIP: ZeroInvoices.ValueType  # 2
 """It is kept as skipped, without a number."""
 Global___ZeroInvoices: _TypeAlias = ZeroInvoices  # noqa: Y015
 
+class _CouponOrder:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CouponOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CouponOrder.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COUPON_ORDER_UNSPECIFIED: _CouponOrder.ValueType  # 0
+    """Taken as SCOPE_THEN_AGE."""
+    COUPON_ORDER_SCOPE_THEN_AGE: _CouponOrder.ValueType  # 1
+    """Those limited to meters, those limited to plans, then the others."""
+    COUPON_ORDER_PERCENTAGES_FIRST: _CouponOrder.ValueType  # 2
+    """Percentages before amounts, each in the order above."""
+
+class CouponOrder(_CouponOrder, metaclass=_CouponOrderEnumTypeWrapper):
+    """In which order a customer's coupons are taken off of an invoice; each acts on what those before
+    it left, and of equal ones the older comes first.
+    """
+
+COUPON_ORDER_UNSPECIFIED: CouponOrder.ValueType  # 0
+"""Taken as SCOPE_THEN_AGE."""
+COUPON_ORDER_SCOPE_THEN_AGE: CouponOrder.ValueType  # 1
+"""Those limited to meters, those limited to plans, then the others."""
+COUPON_ORDER_PERCENTAGES_FIRST: CouponOrder.ValueType  # 2
+"""Percentages before amounts, each in the order above."""
+Global___CouponOrder: _TypeAlias = CouponOrder  # noqa: Y015
+
 @_typing.final
 class Address(_message.Message):
     """A postal address."""
@@ -124,6 +150,7 @@ class BillingEntity(_message.Message):
     GRACE_DAYS_FIELD_NUMBER: _builtins.int
     NET_TERMS_DAYS_FIELD_NUMBER: _builtins.int
     ZERO_INVOICES_FIELD_NUMBER: _builtins.int
+    COUPON_ORDER_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Chosen by the client; "default" for now."""
     name: _builtins.str
@@ -142,6 +169,8 @@ class BillingEntity(_message.Message):
     """Days until payment is due, 0 to 365."""
     zero_invoices: Global___ZeroInvoices.ValueType
     """What happens to an invoice of nothing."""
+    coupon_order: Global___CouponOrder.ValueType
+    """In which order coupons are taken off."""
     @_builtins.property
     def address(self) -> Global___Address:
         """As it stands on documents."""
@@ -164,10 +193,11 @@ class BillingEntity(_message.Message):
         grace_days: _builtins.int = ...,
         net_terms_days: _builtins.int = ...,
         zero_invoices: Global___ZeroInvoices.ValueType = ...,
+        coupon_order: Global___CouponOrder.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "code", b"code", "default_tax_codes", b"default_tax_codes", "grace_days", b"grace_days", "name", b"name", "net_terms_days", b"net_terms_days", "number_prefix", b"number_prefix", "numbering", b"numbering", "tax_id", b"tax_id", "time_zone", b"time_zone", "zero_invoices", b"zero_invoices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "code", b"code", "coupon_order", b"coupon_order", "default_tax_codes", b"default_tax_codes", "grace_days", b"grace_days", "name", b"name", "net_terms_days", b"net_terms_days", "number_prefix", b"number_prefix", "numbering", b"numbering", "tax_id", b"tax_id", "time_zone", b"time_zone", "zero_invoices", b"zero_invoices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
