@@ -24,7 +24,7 @@ from libs.db import begin_worker
 from libs.idle import Idle
 from libs.tenant import Tenant
 from services.invoicing.batches import Batches
-from services.invoicing.domain.invoice import Credit, Status
+from services.invoicing.domain.invoice import Credit, Kind, Status
 from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.operations import drafting, finalizing
 from services.invoicing.operations.finalizing import Claim, Priced
@@ -108,7 +108,8 @@ class Finalizer:
     ) -> list[Claim]:
         # A trace of its own, that those of its invoices link to.
         with tracer.start_as_current_span("invoicing close periods", context=Context()) as closing:
-            period_ids = [period_id for draft in drafts for period_id in draft.period_ids]
+            ended = [one for one in drafts if one.invoice.kind is not Kind.PROGRESSIVE]
+            period_ids = [period_id for draft in ended for period_id in draft.period_ids]
             closed = await self._parts.rating.close(tenant, period_ids)
         priced: list[Priced] = []
         for draft in drafts:
@@ -124,7 +125,11 @@ class Finalizer:
     ) -> Priced:
         """Return what rating answers for a draft; the present trace is its invoice's."""
         trace_id = telemetry.trace_id()
-        mine = [replace(closed[one], trace_id=trace_id) for one in draft.period_ids]
+        if draft.invoice.kind is Kind.PROGRESSIVE:
+            assert draft.invoice.alone is not None, "it is for a crossing of thresholds"
+            mine = [await self._parts.rating.crossing(tenant, draft.invoice.alone)]
+        else:
+            mine = [replace(closed[one], trace_id=trace_id) for one in draft.period_ids]
         adjusted = [
             one.rated or await self._parts.rating.adjust(tenant, one.period_id, one.sequence)
             for one in draft.adjustments

@@ -37,9 +37,9 @@ class Kind(StrEnum):
     CREDIT_PURCHASE = "credit_purchase"  # Somebody buys prepaid credits.
 
     @property
-    def without_period(self) -> bool:
-        """Tell whether it bills add-ons only, and no late usage of periods either."""
-        return self in (Kind.ONE_OFF, Kind.CREDIT_PURCHASE)
+    def takes_late_usage(self) -> bool:
+        """Tell whether it bills what changed in earlier periods, too."""
+        return self in (Kind.SUBSCRIPTION, Kind.INSTANT)
 
     @property
     def bare(self) -> bool:
@@ -151,6 +151,7 @@ class Invoice:
     requires_payment: bool = False
     trace_headers: dict[str, str]
     kind: Kind = Kind.SUBSCRIPTION
+    alone: UUID | None = None  # The period, or crossing of thresholds, that it is for alone.
     seller: Party
     buyer: Party
     lines: tuple[Line, ...] = ()
@@ -241,6 +242,11 @@ def with_taxes(content: Content, terms: TaxTerms) -> Content:
         default_tax_codes=terms.default_codes,
         taxes=taxation.taxes,
     )
+
+
+def with_early(content: Content, credits: Sequence[ProgressiveCredit]) -> Content:
+    """Return `content` with the progressive invoices that its lines were billed on before."""
+    return replace(content, early=tuple(credits))
 
 
 def with_notes(content: Content, notes: Sequence[NoteApplication]) -> Content:

@@ -29,12 +29,13 @@ from services.invoicing.store.encoding import from_json
 from services.invoicing.store.party_schema import customers
 from services.invoicing.store.schema import invoice_periods, invoices
 
-CLOSE = "close"  # The purpose of a period that an invoice bills for the first time.
+CLOSE = "close"  # The purpose of a period that an invoice bills as it ended.
+ADJUSTMENT = "adjustment "
 
 
 def adjustment_purpose(sequence: int) -> str:
     """Return the purpose of a period whose adjustment an invoice bills."""
-    return f"adjustment {sequence}"
+    return f"{ADJUSTMENT}{sequence}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +170,9 @@ async def bill_periods(
 async def load_period_ids(
     conn: AsyncConnection, tenant: Tenant, invoice_ids: Collection[UUID]
 ) -> dict[UUID, list[UUID]]:
-    """Return the periods that invoices bill for the first time, in id order, by invoice."""
+    """Return the periods that invoices bill, not adjust, in id order, by invoice."""
     found: dict[UUID, list[UUID]] = {invoice_id: [] for invoice_id in invoice_ids}
-    for row in await conn.execute(_first_billed(tenant, invoice_ids)):
+    for row in await conn.execute(_billed(tenant, invoice_ids)):
         found[row.invoice_id].append(row.period_id)
     return found
 
@@ -213,7 +214,7 @@ async def load_settled(
 ) -> dict[UUID, list[SettledPeriod]]:
     """Return the periods that frozen invoices settle, in id order, by invoice."""
     found: dict[UUID, list[SettledPeriod]] = {invoice_id: [] for invoice_id in invoice_ids}
-    settling = _first_billed(tenant, invoice_ids).where(invoice_periods.c.period_start.is_not(None))
+    settling = _billed(tenant, invoice_ids).where(invoice_periods.c.period_start.is_not(None))
     for row in await conn.execute(settling):
         period = Period(row.period_start.astimezone(UTC), row.period_end.astimezone(UTC))
         found[row.invoice_id].append(SettledPeriod(row.period_id, row.subscription_id, period))
@@ -318,6 +319,7 @@ def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
     return Invoice(
         invoice_id=row.invoice_id,
         kind=Kind(row.kind),
+        alone=row.alone,
         status=Status(row.status),
         customer_id=row.customer_id,
         currency=row.currency,
@@ -354,11 +356,14 @@ def period_of(start: datetime | None, end: datetime | None) -> Period | None:
     return Period(start.astimezone(UTC), end.astimezone(UTC))
 
 
-def _first_billed(tenant: Tenant, invoice_ids: Collection[UUID]) -> Select[Any]:
+def _billed(tenant: Tenant, invoice_ids: Collection[UUID]) -> Select[Any]:
     return (
         select(invoice_periods)
-        .filter_by(tenant=tenant, purpose=CLOSE)
-        .where(among(invoice_periods.c.invoice_id, invoice_ids))
+        .filter_by(tenant=tenant)
+        .where(
+            among(invoice_periods.c.invoice_id, invoice_ids),
+            ~invoice_periods.c.purpose.startswith(ADJUSTMENT),
+        )
         .order_by(invoice_periods.c.period_id)
     )
 

@@ -24,6 +24,8 @@ class Account(StrEnum):
     GRANTED = "granted"  # Where given credit comes from: its sum is never above zero.
     REVENUE = "revenue"
     EXPIRED = "expired"
+    VOIDED = "voided"
+    TRANSFERRED = "transferred"  # On its way to another wallet: its sum is always zero.
 
 
 WALLET_ACCOUNTS = (Account.AVAILABLE, Account.HELD, Account.CAPTURED)
@@ -41,6 +43,8 @@ class Reason(StrEnum):
     APPLY = "APPLY"
     RETURN = "RETURN"  # Captured money that the closed period did not need.
     REVERSAL = "REVERSAL"  # What an invoice had taken, given back.
+    VOID = "VOID"
+    TRANSFER = "TRANSFER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,10 @@ class Book:
         """Return the grants in the order in which they burn."""
         return sorted(self.grants.values(), key=lambda grant: grant.burn_key)
 
+    def in_force(self, now: datetime) -> list[Grant]:
+        """Return the grants that can be held or spent at `now`, in the order in which they burn."""
+        return [grant for grant in self.in_burn_order() if grant.in_force(now)]
+
     def balance(self, now: datetime) -> Balance:
         """Return where the money stands at `now`; grants not in force yet do not count."""
         grants = self.grants.values()
@@ -133,6 +141,7 @@ class Book:
             available_minor=sum(g.available_minor for g in grants if g.effective_at <= now),
             held_minor=sum(grant.held_minor for grant in grants),
             captured_minor=sum(grant.captured_minor for grant in grants),
+            rate=self.wallet.rate,
         )
 
     def changes(self) -> dict[Account, int]:

@@ -10,7 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tally.common.v1 import money_pb2 as _money_pb2
-from tally.common.v1 import period_pb2 as _period_pb2
+from tally.wallet.v1 import wallet_changes_pb2 as _wallet_changes_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -89,6 +89,11 @@ class Wallet(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    RATE_FIELD_NUMBER: _builtins.int
+    LOW_BALANCE_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    TERMINATED_AT_FIELD_NUMBER: _builtins.int
     wallet_id: _builtins.str
     """UUID."""
     customer_id: _builtins.str
@@ -99,6 +104,14 @@ class Wallet(_message.Message):
     """For people."""
     priority: _builtins.int
     """1 is drawn first; 0 on creation: 50. At most 100."""
+    code: _builtins.str
+    """A code by which lines of invoices name it, of its own among the customer's wallets that were
+    not ended; fixed on creation. Empty: none.
+    """
+    rate: _builtins.str
+    """Decimal above 0: how much of the currency, in whole units, a credit is worth. Fixed on creation;
+    empty then: 1. The wallet counts money: credits = money / rate, cut to 5 places.
+    """
     @_builtins.property
     def scope(self) -> Global___WalletScope:
         """What it may pay for; absent: everything."""
@@ -106,6 +119,20 @@ class Wallet(_message.Message):
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was opened."""
+
+    @_builtins.property
+    def low_balance(self) -> _money_pb2.Money:
+        """In its currency, above 0: BalanceLow is announced when what is available falls below it.
+        Absent: never.
+        """
+
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """Its grants lapse at this instant at the latest; fixed on creation. Absent: never."""
+
+    @_builtins.property
+    def terminated_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was ended; absent: it was not. Ignored in requests."""
 
     def __init__(
         self,
@@ -117,10 +144,15 @@ class Wallet(_message.Message):
         priority: _builtins.int = ...,
         scope: Global___WalletScope | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        code: _builtins.str = ...,
+        rate: _builtins.str = ...,
+        low_balance: _money_pb2.Money | None = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        terminated_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "scope", b"scope"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "low_balance", b"low_balance", "scope", b"scope", "terminated_at", b"terminated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "currency_code", b"currency_code", "customer_id", b"customer_id", "name", b"name", "priority", b"priority", "scope", b"scope", "wallet_id", b"wallet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "created_at", b"created_at", "currency_code", b"currency_code", "customer_id", b"customer_id", "expires_at", b"expires_at", "low_balance", b"low_balance", "name", b"name", "priority", b"priority", "rate", b"rate", "scope", b"scope", "terminated_at", b"terminated_at", "wallet_id", b"wallet_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -136,6 +168,9 @@ class Balance(_message.Message):
     HELD_FIELD_NUMBER: _builtins.int
     CAPTURED_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
+    AVAILABLE_CREDITS_FIELD_NUMBER: _builtins.int
+    available_credits: _builtins.str
+    """The same in credits: decimal of at most 5 places."""
     @_builtins.property
     def posted(self) -> _money_pb2.Money:
         """All that was granted, is in force, and is neither spent nor expired."""
@@ -159,10 +194,11 @@ class Balance(_message.Message):
         held: _money_pb2.Money | None = ...,
         captured: _money_pb2.Money | None = ...,
         available: _money_pb2.Money | None = ...,
+        available_credits: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "captured", b"captured", "held", b"held", "posted", b"posted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "captured", b"captured", "held", b"held", "posted", b"posted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "available_credits", b"available_credits", "captured", b"captured", "held", b"held", "posted", b"posted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -180,7 +216,7 @@ class CreateWalletRequest(_message.Message):
     """UUID made by the caller, one per intent, kept across retries."""
     @_builtins.property
     def wallet(self) -> Global___Wallet:
-        """The wallet; wallet_id and created_at are ignored."""
+        """The wallet; wallet_id, created_at and terminated_at are ignored."""
 
     def __init__(
         self,
@@ -346,6 +382,8 @@ class Grant(_message.Message):
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     REFERENCE_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    CREDITS_FIELD_NUMBER: _builtins.int
+    REMAINING_CREDITS_FIELD_NUMBER: _builtins.int
     grant_id: _builtins.str
     """UUID."""
     wallet_id: _builtins.str
@@ -356,9 +394,16 @@ class Grant(_message.Message):
     """1 burns first; 0 on creation: 50. At most 100."""
     reference: _builtins.str
     """The client's own reference: an order or a receipt."""
+    credits: _builtins.str
+    """The amount in credits, a decimal above 0 of at most 5 places. On creation it may be given, with
+    any number of places, instead of the amount: that is credits × rate, rounded to a minor unit
+    half away from zero. Credits that are worth nothing are refused.
+    """
+    remaining_credits: _builtins.str
+    """What is left of it in credits. Ignored on creation."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
-        """Above zero, in the wallet's currency."""
+        """Above zero, in the wallet's currency; on creation this or credits."""
 
     @_builtins.property
     def remaining(self) -> _money_pb2.Money:
@@ -389,10 +434,12 @@ class Grant(_message.Message):
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         reference: _builtins.str = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        credits: _builtins.str = ...,
+        remaining_credits: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "created_at", b"created_at", "effective_at", b"effective_at", "expires_at", b"expires_at", "remaining", b"remaining"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "created_at", b"created_at", "effective_at", b"effective_at", "expires_at", b"expires_at", "grant_id", b"grant_id", "kind", b"kind", "priority", b"priority", "reference", b"reference", "remaining", b"remaining", "wallet_id", b"wallet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "created_at", b"created_at", "credits", b"credits", "effective_at", b"effective_at", "expires_at", b"expires_at", "grant_id", b"grant_id", "kind", b"kind", "priority", b"priority", "reference", b"reference", "remaining", b"remaining", "remaining_credits", b"remaining_credits", "wallet_id", b"wallet_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -410,7 +457,7 @@ class GrantCreditsRequest(_message.Message):
     """UUID made by the caller, one per intent, kept across retries."""
     @_builtins.property
     def grant(self) -> Global___Grant:
-        """The grant; grant_id, remaining and created_at are ignored."""
+        """The grant; grant_id, remaining, remaining_credits and created_at are ignored."""
 
     def __init__(
         self,
@@ -667,253 +714,165 @@ class ListEntriesResponse(_message.Message):
 Global___ListEntriesResponse: _TypeAlias = ListEntriesResponse  # noqa: Y015
 
 @_typing.final
-class ApplyCreditsRequest(_message.Message):
-    """What an invoice asks the wallets to pay."""
+class UpdateWalletRequest(_message.Message):
+    """Changes a wallet."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    INVOICE_ID_FIELD_NUMBER: _builtins.int
-    CONTENT_HASH_FIELD_NUMBER: _builtins.int
-    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
-    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
-    LINES_FIELD_NUMBER: _builtins.int
-    SETTLED_PERIODS_FIELD_NUMBER: _builtins.int
-    AS_OF_FIELD_NUMBER: _builtins.int
-    invoice_id: _builtins.str
-    """UUID of the invoice."""
-    content_hash: _builtins.bytes
-    """SHA-256 of the frozen invoice: the same invoice_id with another hash is refused."""
-    customer_id: _builtins.str
-    """The customer."""
-    currency_code: _builtins.str
-    """ISO 4217 code; wallets of other currencies are left alone."""
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    WALLET_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
     @_builtins.property
-    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreditLine]:
-        """What can be paid."""
-
-    @_builtins.property
-    def settled_periods(self) -> _containers.RepeatedCompositeFieldContainer[Global___SettledPeriod]:
-        """The billing periods that the invoice settles for good, with lines or without."""
-
-    @_builtins.property
-    def as_of(self) -> _timestamp_pb2.Timestamp:
-        """When it is finalized, in business time: what lapses by then pays nothing. Absent: now."""
-
-    def __init__(
-        self,
-        *,
-        invoice_id: _builtins.str = ...,
-        content_hash: _builtins.bytes = ...,
-        customer_id: _builtins.str = ...,
-        currency_code: _builtins.str = ...,
-        lines: _abc.Iterable[Global___CreditLine] | None = ...,
-        settled_periods: _abc.Iterable[Global___SettledPeriod] | None = ...,
-        as_of: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "content_hash", b"content_hash", "currency_code", b"currency_code", "customer_id", b"customer_id", "invoice_id", b"invoice_id", "lines", b"lines", "settled_periods", b"settled_periods"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ApplyCreditsRequest: _TypeAlias = ApplyCreditsRequest  # noqa: Y015
-
-@_typing.final
-class SettledPeriod(_message.Message):
-    """A billing period that no further invoice bills: what was captured for its time and is not
-    needed goes back.
-    """
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PERIOD_ID_FIELD_NUMBER: _builtins.int
-    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
-    PERIOD_FIELD_NUMBER: _builtins.int
-    period_id: _builtins.str
-    """UUID."""
-    subscription_id: _builtins.str
-    """The client's id of the subscription."""
-    @_builtins.property
-    def period(self) -> _period_pb2.Period:
-        """The instants that it bills; a base fee paid in advance, which ends later, returns nothing."""
-
-    def __init__(
-        self,
-        *,
-        period_id: _builtins.str = ...,
-        subscription_id: _builtins.str = ...,
-        period: _period_pb2.Period | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["period", b"period", "period_id", b"period_id", "subscription_id", b"subscription_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___SettledPeriod: _TypeAlias = SettledPeriod  # noqa: Y015
-
-@_typing.final
-class CreditLine(_message.Message):
-    """A line of an invoice, tax and discounts included."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    LINE_ID_FIELD_NUMBER: _builtins.int
-    FEE_KIND_FIELD_NUMBER: _builtins.int
-    METER_CODE_FIELD_NUMBER: _builtins.int
-    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
-    PERIOD_FIELD_NUMBER: _builtins.int
-    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
-    line_id: _builtins.str
-    """UUID."""
-    fee_kind: _builtins.str
-    """"usage", "base", …"""
-    meter_code: _builtins.str
-    """The meter; empty for fees without one."""
-    amount_minor: _builtins.int
-    """What is to pay, in minor units. A negative line lowers what its pool may take."""
-    subscription_id: _builtins.str
-    """The client's id of the subscription billed: its captured money is taken first."""
-    @_builtins.property
-    def period(self) -> _period_pb2.Period:
-        """When it was used: a grant may pay if it was in force at any instant of this."""
-
-    def __init__(
-        self,
-        *,
-        line_id: _builtins.str = ...,
-        fee_kind: _builtins.str = ...,
-        meter_code: _builtins.str = ...,
-        amount_minor: _builtins.int = ...,
-        period: _period_pb2.Period | None = ...,
-        subscription_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "fee_kind", b"fee_kind", "line_id", b"line_id", "meter_code", b"meter_code", "period", b"period", "subscription_id", b"subscription_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___CreditLine: _TypeAlias = CreditLine  # noqa: Y015
-
-@_typing.final
-class ApplyCreditsResponse(_message.Message):
-    """What was paid."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CREDITS_FIELD_NUMBER: _builtins.int
-    TOTAL_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def credits(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppliedCredit]:
-        """The parts, in the order in which they were taken."""
-
-    @_builtins.property
-    def total(self) -> _money_pb2.Money:
-        """Their sum."""
-
-    def __init__(
-        self,
-        *,
-        credits: _abc.Iterable[Global___AppliedCredit] | None = ...,
-        total: _money_pb2.Money | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["total", b"total"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credits", b"credits", "total", b"total"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ApplyCreditsResponse: _TypeAlias = ApplyCreditsResponse  # noqa: Y015
-
-@_typing.final
-class AppliedCredit(_message.Message):
-    """A part of a line that a wallet paid."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    LINE_ID_FIELD_NUMBER: _builtins.int
-    WALLET_ID_FIELD_NUMBER: _builtins.int
-    GRANT_ID_FIELD_NUMBER: _builtins.int
-    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
-    CAPTURED_FIELD_NUMBER: _builtins.int
-    line_id: _builtins.str
-    """UUID."""
-    wallet_id: _builtins.str
-    """UUID."""
-    grant_id: _builtins.str
-    """UUID of the grant that was drawn."""
-    amount_minor: _builtins.int
-    """Above zero."""
-    captured: _builtins.bool
-    """True when the money had been captured before."""
-    def __init__(
-        self,
-        *,
-        line_id: _builtins.str = ...,
-        wallet_id: _builtins.str = ...,
-        grant_id: _builtins.str = ...,
-        amount_minor: _builtins.int = ...,
-        captured: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "captured", b"captured", "grant_id", b"grant_id", "line_id", b"line_id", "wallet_id", b"wallet_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___AppliedCredit: _TypeAlias = AppliedCredit  # noqa: Y015
-
-@_typing.final
-class ReturnCreditsRequest(_message.Message):
-    """Names an invoice that was voided."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    INVOICE_ID_FIELD_NUMBER: _builtins.int
-    AS_OF_FIELD_NUMBER: _builtins.int
-    invoice_id: _builtins.str
-    """UUID of the invoice."""
-    @_builtins.property
-    def as_of(self) -> _timestamp_pb2.Timestamp:
-        """When it was voided, in business time: what comes back to grants that lapse by then lapses too.
-        Absent: now.
+    def wallet(self) -> Global___Wallet:
+        """The wallet named by wallet_id, with name, priority, scope and low_balance as they shall be: what
+        is left out is taken away. All else is ignored.
         """
 
     def __init__(
         self,
         *,
-        invoice_id: _builtins.str = ...,
-        as_of: _timestamp_pb2.Timestamp | None = ...,
+        request_id: _builtins.str = ...,
+        wallet: Global___Wallet | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["wallet", b"wallet"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "invoice_id", b"invoice_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "wallet", b"wallet"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ReturnCreditsRequest: _TypeAlias = ReturnCreditsRequest  # noqa: Y015
+Global___UpdateWalletRequest: _TypeAlias = UpdateWalletRequest  # noqa: Y015
 
 @_typing.final
-class ReturnCreditsResponse(_message.Message):
-    """What was given back."""
+class UpdateWalletResponse(_message.Message):
+    """The wallet was changed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    CREDITS_FIELD_NUMBER: _builtins.int
+    WALLET_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def credits(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppliedCredit]:
-        """What had been paid, by line and grant."""
+    def wallet(self) -> Global___Wallet:
+        """As stored."""
 
     def __init__(
         self,
         *,
-        credits: _abc.Iterable[Global___AppliedCredit] | None = ...,
+        wallet: Global___Wallet | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["wallet", b"wallet"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credits", b"credits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["wallet", b"wallet"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ReturnCreditsResponse: _TypeAlias = ReturnCreditsResponse  # noqa: Y015
+Global___UpdateWalletResponse: _TypeAlias = UpdateWalletResponse  # noqa: Y015
+
+@_typing.final
+class TerminateWalletResponse(_message.Message):
+    """The wallet was ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WALLET_FIELD_NUMBER: _builtins.int
+    VOIDED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def wallet(self) -> Global___Wallet:
+        """As stored."""
+
+    @_builtins.property
+    def voided(self) -> _money_pb2.Money:
+        """What is void now."""
+
+    def __init__(
+        self,
+        *,
+        wallet: Global___Wallet | None = ...,
+        voided: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["voided", b"voided", "wallet", b"wallet"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["voided", b"voided", "wallet", b"wallet"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TerminateWalletResponse: _TypeAlias = TerminateWalletResponse  # noqa: Y015
+
+@_typing.final
+class VoidCreditsResponse(_message.Message):
+    """The credit was taken away."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOID_ID_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    BALANCE_FIELD_NUMBER: _builtins.int
+    void_id: _builtins.str
+    """UUID of what was done: the reference of its entries."""
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[_wallet_changes_pb2.GrantPart]:
+        """What grants gave, in burn order."""
+
+    @_builtins.property
+    def total(self) -> _money_pb2.Money:
+        """Their sum."""
+
+    @_builtins.property
+    def balance(self) -> Global___Balance:
+        """The wallet after it."""
+
+    def __init__(
+        self,
+        *,
+        void_id: _builtins.str = ...,
+        parts: _abc.Iterable[_wallet_changes_pb2.GrantPart] | None = ...,
+        total: _money_pb2.Money | None = ...,
+        balance: Global___Balance | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "parts", b"parts", "total", b"total", "void_id", b"void_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoidCreditsResponse: _TypeAlias = VoidCreditsResponse  # noqa: Y015
+
+@_typing.final
+class TransferCreditsResponse(_message.Message):
+    """The credit was moved."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSFER_ID_FIELD_NUMBER: _builtins.int
+    GRANTS_FIELD_NUMBER: _builtins.int
+    SOURCE_BALANCE_FIELD_NUMBER: _builtins.int
+    TARGET_BALANCE_FIELD_NUMBER: _builtins.int
+    transfer_id: _builtins.str
+    """UUID of what was done: the reference of its entries in both wallets."""
+    @_builtins.property
+    def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Grant]:
+        """What it is in the target, in the order in which it burnt in the source."""
+
+    @_builtins.property
+    def source_balance(self) -> Global___Balance:
+        """The wallet that gave, after it."""
+
+    @_builtins.property
+    def target_balance(self) -> Global___Balance:
+        """The wallet that got, after it."""
+
+    def __init__(
+        self,
+        *,
+        transfer_id: _builtins.str = ...,
+        grants: _abc.Iterable[Global___Grant] | None = ...,
+        source_balance: Global___Balance | None = ...,
+        target_balance: Global___Balance | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["source_balance", b"source_balance", "target_balance", b"target_balance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grants", b"grants", "source_balance", b"source_balance", "target_balance", b"target_balance", "transfer_id", b"transfer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TransferCreditsResponse: _TypeAlias = TransferCreditsResponse  # noqa: Y015

@@ -3,6 +3,8 @@
 import grpc
 import warnings
 
+from tally.wallet.v1 import invoice_credits_pb2 as tally_dot_wallet_dot_v1_dot_invoice__credits__pb2
+from tally.wallet.v1 import wallet_changes_pb2 as tally_dot_wallet_dot_v1_dot_wallet__changes__pb2
 from tally.wallet.v1 import wallet_service_pb2 as tally_dot_wallet_dot_v1_dot_wallet__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -55,6 +57,26 @@ class WalletServiceStub:
                 request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.GrantCreditsRequest.SerializeToString,
                 response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.GrantCreditsResponse.FromString,
                 _registered_method=True)
+        self.UpdateWallet = channel.unary_unary(
+                '/tally.wallet.v1.WalletService/UpdateWallet',
+                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.UpdateWalletRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.UpdateWalletResponse.FromString,
+                _registered_method=True)
+        self.TerminateWallet = channel.unary_unary(
+                '/tally.wallet.v1.WalletService/TerminateWallet',
+                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__changes__pb2.TerminateWalletRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TerminateWalletResponse.FromString,
+                _registered_method=True)
+        self.VoidCredits = channel.unary_unary(
+                '/tally.wallet.v1.WalletService/VoidCredits',
+                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__changes__pb2.VoidCreditsRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.VoidCreditsResponse.FromString,
+                _registered_method=True)
+        self.TransferCredits = channel.unary_unary(
+                '/tally.wallet.v1.WalletService/TransferCredits',
+                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__changes__pb2.TransferCreditsRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TransferCreditsResponse.FromString,
+                _registered_method=True)
         self.GetBalance = channel.unary_unary(
                 '/tally.wallet.v1.WalletService/GetBalance',
                 request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.GetBalanceRequest.SerializeToString,
@@ -72,13 +94,13 @@ class WalletServiceStub:
                 _registered_method=True)
         self.ApplyCredits = channel.unary_unary(
                 '/tally.wallet.v1.WalletService/ApplyCredits',
-                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsRequest.SerializeToString,
-                response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsResponse.FromString,
+                request_serializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ApplyCreditsRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ApplyCreditsResponse.FromString,
                 _registered_method=True)
         self.ReturnCredits = channel.unary_unary(
                 '/tally.wallet.v1.WalletService/ReturnCredits',
-                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsRequest.SerializeToString,
-                response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsResponse.FromString,
+                request_serializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ReturnCreditsRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ReturnCreditsResponse.FromString,
                 _registered_method=True)
 
 
@@ -88,7 +110,8 @@ class WalletServiceServicer:
 
     def CreateWallet(self, request, context):
         """Opens a wallet for a customer.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED,
+        INVALID_ARGUMENT/CURRENCY_MISMATCH, ALREADY_EXISTS/WALLET_CODE_TAKEN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -113,7 +136,51 @@ class WalletServiceServicer:
     def GrantCredits(self, request, context):
         """Puts credit into a wallet.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
-        NOT_FOUND/WALLET_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateWallet(self, request, context):
+        """Changes a wallet's name, priority, scope and low balance.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+        NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TerminateWallet(self, request, context):
+        """Ends a wallet for good: nothing comes in or goes out any more. What is available is void, or
+        makes it refuse, as the request says. What is held or captured always does: resolve its holds
+        and bill its subscriptions first.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
+        FAILED_PRECONDITION/WALLET_TERMINATED, FAILED_PRECONDITION/WALLET_NOT_EMPTY,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VoidCredits(self, request, context):
+        """Takes credit out of a wallet for nothing in return: all that was asked, or nothing.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+        NOT_FOUND/WALLET_NOT_FOUND, NOT_FOUND/GRANT_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+        FAILED_PRECONDITION/INSUFFICIENT_BALANCE, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TransferCredits(self, request, context):
+        """Moves credit from one wallet of a customer to another one of the same currency, in burn order:
+        what each grant gives becomes a grant of the same kind, priority, start and expiry.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+        NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+        FAILED_PRECONDITION/INSUFFICIENT_BALANCE, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -189,6 +256,26 @@ def add_WalletServiceServicer_to_server(servicer, server):
                     request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.GrantCreditsRequest.FromString,
                     response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.GrantCreditsResponse.SerializeToString,
             ),
+            'UpdateWallet': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateWallet,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.UpdateWalletRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.UpdateWalletResponse.SerializeToString,
+            ),
+            'TerminateWallet': grpc.unary_unary_rpc_method_handler(
+                    servicer.TerminateWallet,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__changes__pb2.TerminateWalletRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TerminateWalletResponse.SerializeToString,
+            ),
+            'VoidCredits': grpc.unary_unary_rpc_method_handler(
+                    servicer.VoidCredits,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__changes__pb2.VoidCreditsRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.VoidCreditsResponse.SerializeToString,
+            ),
+            'TransferCredits': grpc.unary_unary_rpc_method_handler(
+                    servicer.TransferCredits,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__changes__pb2.TransferCreditsRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TransferCreditsResponse.SerializeToString,
+            ),
             'GetBalance': grpc.unary_unary_rpc_method_handler(
                     servicer.GetBalance,
                     request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.GetBalanceRequest.FromString,
@@ -206,13 +293,13 @@ def add_WalletServiceServicer_to_server(servicer, server):
             ),
             'ApplyCredits': grpc.unary_unary_rpc_method_handler(
                     servicer.ApplyCredits,
-                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsRequest.FromString,
-                    response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsResponse.SerializeToString,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ApplyCreditsRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ApplyCreditsResponse.SerializeToString,
             ),
             'ReturnCredits': grpc.unary_unary_rpc_method_handler(
                     servicer.ReturnCredits,
-                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsRequest.FromString,
-                    response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsResponse.SerializeToString,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ReturnCreditsRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ReturnCreditsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -335,6 +422,114 @@ class WalletService:
             _registered_method=True)
 
     @staticmethod
+    def UpdateWallet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.wallet.v1.WalletService/UpdateWallet',
+            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.UpdateWalletRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.UpdateWalletResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TerminateWallet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.wallet.v1.WalletService/TerminateWallet',
+            tally_dot_wallet_dot_v1_dot_wallet__changes__pb2.TerminateWalletRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TerminateWalletResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VoidCredits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.wallet.v1.WalletService/VoidCredits',
+            tally_dot_wallet_dot_v1_dot_wallet__changes__pb2.VoidCreditsRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.VoidCreditsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TransferCredits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.wallet.v1.WalletService/TransferCredits',
+            tally_dot_wallet_dot_v1_dot_wallet__changes__pb2.TransferCreditsRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TransferCreditsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetBalance(request,
             target,
             options=(),
@@ -430,8 +625,8 @@ class WalletService:
             request,
             target,
             '/tally.wallet.v1.WalletService/ApplyCredits',
-            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsRequest.SerializeToString,
-            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsResponse.FromString,
+            tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ApplyCreditsRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ApplyCreditsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -457,8 +652,8 @@ class WalletService:
             request,
             target,
             '/tally.wallet.v1.WalletService/ReturnCredits',
-            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsRequest.SerializeToString,
-            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsResponse.FromString,
+            tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ReturnCreditsRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ReturnCreditsResponse.FromString,
             options,
             channel_credentials,
             insecure,

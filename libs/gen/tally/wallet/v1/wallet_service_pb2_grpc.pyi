@@ -5,6 +5,8 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from tally.wallet.v1 import invoice_credits_pb2 as _invoice_credits_pb2
+from tally.wallet.v1 import wallet_changes_pb2 as _wallet_changes_pb2
 from tally.wallet.v1 import wallet_service_pb2 as _wallet_service_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -35,7 +37,8 @@ class WalletServiceStub:
     def __new__(cls, channel: _aio.Channel) -> WalletServiceAsyncStub: ...
     CreateWallet: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.CreateWalletRequest, _wallet_service_pb2.CreateWalletResponse]
     """Opens a wallet for a customer.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED,
+    INVALID_ARGUMENT/CURRENCY_MISMATCH, ALREADY_EXISTS/WALLET_CODE_TAKEN.
     """
     GetWallet: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.GetWalletRequest, _wallet_service_pb2.GetWalletResponse]
     """Returns a wallet with its balance.
@@ -48,7 +51,35 @@ class WalletServiceStub:
     GrantCredits: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.GrantCreditsRequest, _wallet_service_pb2.GrantCreditsResponse]
     """Puts credit into a wallet.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
-    NOT_FOUND/WALLET_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    UpdateWallet: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.UpdateWalletRequest, _wallet_service_pb2.UpdateWalletResponse]
+    """Changes a wallet's name, priority, scope and low balance.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+    NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    TerminateWallet: _grpc.UnaryUnaryMultiCallable[_wallet_changes_pb2.TerminateWalletRequest, _wallet_service_pb2.TerminateWalletResponse]
+    """Ends a wallet for good: nothing comes in or goes out any more. What is available is void, or
+    makes it refuse, as the request says. What is held or captured always does: resolve its holds
+    and bill its subscriptions first.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
+    FAILED_PRECONDITION/WALLET_TERMINATED, FAILED_PRECONDITION/WALLET_NOT_EMPTY,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    VoidCredits: _grpc.UnaryUnaryMultiCallable[_wallet_changes_pb2.VoidCreditsRequest, _wallet_service_pb2.VoidCreditsResponse]
+    """Takes credit out of a wallet for nothing in return: all that was asked, or nothing.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+    NOT_FOUND/WALLET_NOT_FOUND, NOT_FOUND/GRANT_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+    FAILED_PRECONDITION/INSUFFICIENT_BALANCE, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    TransferCredits: _grpc.UnaryUnaryMultiCallable[_wallet_changes_pb2.TransferCreditsRequest, _wallet_service_pb2.TransferCreditsResponse]
+    """Moves credit from one wallet of a customer to another one of the same currency, in burn order:
+    what each grant gives becomes a grant of the same kind, priority, start and expiry.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+    NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+    FAILED_PRECONDITION/INSUFFICIENT_BALANCE, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     GetBalance: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.GetBalanceRequest, _wallet_service_pb2.GetBalanceResponse]
     """Returns what a wallet holds and what of it can be spent.
@@ -64,13 +95,13 @@ class WalletServiceStub:
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
     INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
-    ApplyCredits: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.ApplyCreditsRequest, _wallet_service_pb2.ApplyCreditsResponse]
+    ApplyCredits: _grpc.UnaryUnaryMultiCallable[_invoice_credits_pb2.ApplyCreditsRequest, _invoice_credits_pb2.ApplyCreditsResponse]
     """Pays the lines of an invoice from the customer's wallets, once: the invoice makes the request
     idempotent, and the first answer is that to every repeat.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/INVOICE_CONTENT_CHANGED when the
     invoice came before with other content.
     """
-    ReturnCredits: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.ReturnCreditsRequest, _wallet_service_pb2.ReturnCreditsResponse]
+    ReturnCredits: _grpc.UnaryUnaryMultiCallable[_invoice_credits_pb2.ReturnCreditsRequest, _invoice_credits_pb2.ReturnCreditsResponse]
     """Gives back all that wallets paid of an invoice, once: to the same grants, which keep their kind
     and expiry; what comes back to one that has lapsed lapses again at once. What had been captured
     is available again. The invoice makes the request idempotent: every repeat gets the same answer.
@@ -85,7 +116,8 @@ class WalletServiceAsyncStub(WalletServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateWallet: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.CreateWalletRequest, _wallet_service_pb2.CreateWalletResponse]  # type: ignore[assignment]
     """Opens a wallet for a customer.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED,
+    INVALID_ARGUMENT/CURRENCY_MISMATCH, ALREADY_EXISTS/WALLET_CODE_TAKEN.
     """
     GetWallet: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.GetWalletRequest, _wallet_service_pb2.GetWalletResponse]  # type: ignore[assignment]
     """Returns a wallet with its balance.
@@ -98,7 +130,35 @@ class WalletServiceAsyncStub(WalletServiceStub):
     GrantCredits: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.GrantCreditsRequest, _wallet_service_pb2.GrantCreditsResponse]  # type: ignore[assignment]
     """Puts credit into a wallet.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
-    NOT_FOUND/WALLET_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    UpdateWallet: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.UpdateWalletRequest, _wallet_service_pb2.UpdateWalletResponse]  # type: ignore[assignment]
+    """Changes a wallet's name, priority, scope and low balance.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+    NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    TerminateWallet: _aio.UnaryUnaryMultiCallable[_wallet_changes_pb2.TerminateWalletRequest, _wallet_service_pb2.TerminateWalletResponse]  # type: ignore[assignment]
+    """Ends a wallet for good: nothing comes in or goes out any more. What is available is void, or
+    makes it refuse, as the request says. What is held or captured always does: resolve its holds
+    and bill its subscriptions first.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
+    FAILED_PRECONDITION/WALLET_TERMINATED, FAILED_PRECONDITION/WALLET_NOT_EMPTY,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    VoidCredits: _aio.UnaryUnaryMultiCallable[_wallet_changes_pb2.VoidCreditsRequest, _wallet_service_pb2.VoidCreditsResponse]  # type: ignore[assignment]
+    """Takes credit out of a wallet for nothing in return: all that was asked, or nothing.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+    NOT_FOUND/WALLET_NOT_FOUND, NOT_FOUND/GRANT_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+    FAILED_PRECONDITION/INSUFFICIENT_BALANCE, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    TransferCredits: _aio.UnaryUnaryMultiCallable[_wallet_changes_pb2.TransferCreditsRequest, _wallet_service_pb2.TransferCreditsResponse]  # type: ignore[assignment]
+    """Moves credit from one wallet of a customer to another one of the same currency, in burn order:
+    what each grant gives becomes a grant of the same kind, priority, start and expiry.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+    NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+    FAILED_PRECONDITION/INSUFFICIENT_BALANCE, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     GetBalance: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.GetBalanceRequest, _wallet_service_pb2.GetBalanceResponse]  # type: ignore[assignment]
     """Returns what a wallet holds and what of it can be spent.
@@ -114,13 +174,13 @@ class WalletServiceAsyncStub(WalletServiceStub):
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
     INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
-    ApplyCredits: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.ApplyCreditsRequest, _wallet_service_pb2.ApplyCreditsResponse]  # type: ignore[assignment]
+    ApplyCredits: _aio.UnaryUnaryMultiCallable[_invoice_credits_pb2.ApplyCreditsRequest, _invoice_credits_pb2.ApplyCreditsResponse]  # type: ignore[assignment]
     """Pays the lines of an invoice from the customer's wallets, once: the invoice makes the request
     idempotent, and the first answer is that to every repeat.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/INVOICE_CONTENT_CHANGED when the
     invoice came before with other content.
     """
-    ReturnCredits: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.ReturnCreditsRequest, _wallet_service_pb2.ReturnCreditsResponse]  # type: ignore[assignment]
+    ReturnCredits: _aio.UnaryUnaryMultiCallable[_invoice_credits_pb2.ReturnCreditsRequest, _invoice_credits_pb2.ReturnCreditsResponse]  # type: ignore[assignment]
     """Gives back all that wallets paid of an invoice, once: to the same grants, which keep their kind
     and expiry; what comes back to one that has lapsed lapses again at once. What had been captured
     is available again. The invoice makes the request idempotent: every repeat gets the same answer.
@@ -138,7 +198,8 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_service_pb2.CreateWalletResponse, _abc.Awaitable[_wallet_service_pb2.CreateWalletResponse]]:
         """Opens a wallet for a customer.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED,
+        INVALID_ARGUMENT/CURRENCY_MISMATCH, ALREADY_EXISTS/WALLET_CODE_TAKEN.
         """
 
     @_abc_1.abstractmethod
@@ -169,7 +230,59 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_wallet_service_pb2.GrantCreditsResponse, _abc.Awaitable[_wallet_service_pb2.GrantCreditsResponse]]:
         """Puts credit into a wallet.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
-        NOT_FOUND/WALLET_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateWallet(
+        self,
+        request: _wallet_service_pb2.UpdateWalletRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_service_pb2.UpdateWalletResponse, _abc.Awaitable[_wallet_service_pb2.UpdateWalletResponse]]:
+        """Changes a wallet's name, priority, scope and low balance.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+        NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def TerminateWallet(
+        self,
+        request: _wallet_changes_pb2.TerminateWalletRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_service_pb2.TerminateWalletResponse, _abc.Awaitable[_wallet_service_pb2.TerminateWalletResponse]]:
+        """Ends a wallet for good: nothing comes in or goes out any more. What is available is void, or
+        makes it refuse, as the request says. What is held or captured always does: resolve its holds
+        and bill its subscriptions first.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
+        FAILED_PRECONDITION/WALLET_TERMINATED, FAILED_PRECONDITION/WALLET_NOT_EMPTY,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def VoidCredits(
+        self,
+        request: _wallet_changes_pb2.VoidCreditsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_service_pb2.VoidCreditsResponse, _abc.Awaitable[_wallet_service_pb2.VoidCreditsResponse]]:
+        """Takes credit out of a wallet for nothing in return: all that was asked, or nothing.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+        NOT_FOUND/WALLET_NOT_FOUND, NOT_FOUND/GRANT_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+        FAILED_PRECONDITION/INSUFFICIENT_BALANCE, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def TransferCredits(
+        self,
+        request: _wallet_changes_pb2.TransferCreditsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_service_pb2.TransferCreditsResponse, _abc.Awaitable[_wallet_service_pb2.TransferCreditsResponse]]:
+        """Moves credit from one wallet of a customer to another one of the same currency, in burn order:
+        what each grant gives becomes a grant of the same kind, priority, start and expiry.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+        NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+        FAILED_PRECONDITION/INSUFFICIENT_BALANCE, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -207,9 +320,9 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ApplyCredits(
         self,
-        request: _wallet_service_pb2.ApplyCreditsRequest,
+        request: _invoice_credits_pb2.ApplyCreditsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_wallet_service_pb2.ApplyCreditsResponse, _abc.Awaitable[_wallet_service_pb2.ApplyCreditsResponse]]:
+    ) -> _typing.Union[_invoice_credits_pb2.ApplyCreditsResponse, _abc.Awaitable[_invoice_credits_pb2.ApplyCreditsResponse]]:
         """Pays the lines of an invoice from the customer's wallets, once: the invoice makes the request
         idempotent, and the first answer is that to every repeat.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/INVOICE_CONTENT_CHANGED when the
@@ -219,9 +332,9 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ReturnCredits(
         self,
-        request: _wallet_service_pb2.ReturnCreditsRequest,
+        request: _invoice_credits_pb2.ReturnCreditsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_wallet_service_pb2.ReturnCreditsResponse, _abc.Awaitable[_wallet_service_pb2.ReturnCreditsResponse]]:
+    ) -> _typing.Union[_invoice_credits_pb2.ReturnCreditsResponse, _abc.Awaitable[_invoice_credits_pb2.ReturnCreditsResponse]]:
         """Gives back all that wallets paid of an invoice, once: to the same grants, which keep their kind
         and expiry; what comes back to one that has lapsed lapses again at once. What had been captured
         is available again. The invoice makes the request idempotent: every repeat gets the same answer.
