@@ -28,6 +28,7 @@ from tally.internal.v1.fact_service_pb2_grpc import FactServiceStub
 from tally.internal.v1.test_clock_service_pb2_grpc import TestClockServiceStub
 from tally.invoicing.v1 import (
     billing_service_pb2,
+    coupon_service_pb2,
     credit_note_service_pb2,
     customer_service_pb2,
     invoice_service_pb2,
@@ -73,6 +74,7 @@ FILES = (
     subscription_service_pb2,
     usage_service_pb2,
     billing_service_pb2,
+    coupon_service_pb2,
     credit_note_service_pb2,
     customer_service_pb2,
     invoice_service_pb2,

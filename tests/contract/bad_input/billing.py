@@ -7,11 +7,13 @@ from typing import Any
 
 from tests.contract.bad_input.rules import (
     CURRENCY,
+    NOT_FOUND,
     OPTIONAL_CODE,
     PRICE,
     TEXT,
     UUID,
     Fields,
+    Foreign,
     Refusal,
     named,
 )
@@ -31,6 +33,10 @@ BILLING: Mapping[str, Fields] = {
         "add_ons[0].name": TEXT,
         "add_ons[0].units": {**PRICE, "zero": "0", "too much": "1" + "0" * 16},
         "add_ons[0].unit_amount": PRICE,
+        "add_ons[0].tax_codes": {
+            "twice": ["a", "a"],
+            "foreign": Refusal([Foreign("tax")], NOT_FOUND, "TAX_NOT_FOUND", ""),
+        },
     },
 }
 

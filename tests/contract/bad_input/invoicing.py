@@ -54,6 +54,7 @@ INVOICING: Mapping[str, Fields] = {
         "billing_entity.grace_days": {"negative": -1, "oversized": 61},
         "billing_entity.net_terms_days": {"negative": -1, "oversized": 366},
         "billing_entity.zero_invoices": {"malformed": 99},
+        "billing_entity.coupon_order": {"malformed": 99},
     },
     "tally.invoicing.v1.CustomerService.UpsertCustomer": {
         "request_id": UUID,
@@ -75,6 +76,8 @@ INVOICING: Mapping[str, Fields] = {
             "foreign": Refusal([Foreign("tax")], NOT_FOUND, "TAX_NOT_FOUND", ""),
         },
         "customer.tax_exempt": AnyValue("yes or no"),
+        "customer.tax_exempt_reason": {**OPTIONAL_TEXT, "without need": "Charity"},
+        "customer.reverse_charge": AnyValue("yes or no"),
         "customer.time_zone": ZONE,
         "customer.metadata": {
             "oversized": Refusal({f"k{n}": "v" for n in range(51)}, field="*"),

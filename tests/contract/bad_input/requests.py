@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from tests.contract.bad_input.billing import billing_requests
 from tests.contract.bad_input.columns import good_columns
+from tests.contract.bad_input.coupons import coupon_requests
 from tests.contract.bad_input.wallet_requests import USD as USD
 from tests.contract.bad_input.wallet_requests import wallet_requests
 
@@ -288,6 +289,7 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         },
         "invoicing.v1.InvoiceService.RenderInvoice": {"invoice_id": world["invoice"]},
         **billing_requests(world, command),
+        **coupon_requests(world, command, fresh),
         "invoicing.v1.CreditNoteService.GetCreditNote": {"credit_note_id": world["credit_note"]},
         "invoicing.v1.CreditNoteService.ListCreditNotes": {},
         "invoicing.v1.CreditNoteService.CreateCreditNote": {
