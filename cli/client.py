@@ -32,6 +32,7 @@ from tally.invoicing.v1 import (
     credit_note_service_pb2,
     customer_service_pb2,
     invoice_service_pb2,
+    payment_service_pb2,
     tax_service_pb2,
     tenant_service_pb2,
 )
@@ -40,6 +41,7 @@ from tally.invoicing.v1.coupon_service_pb2_grpc import CouponServiceStub
 from tally.invoicing.v1.credit_note_service_pb2_grpc import CreditNoteServiceStub
 from tally.invoicing.v1.customer_service_pb2_grpc import CustomerServiceStub
 from tally.invoicing.v1.invoice_service_pb2_grpc import InvoiceServiceStub
+from tally.invoicing.v1.payment_service_pb2_grpc import PaymentServiceStub
 from tally.invoicing.v1.tax_service_pb2_grpc import TaxServiceStub
 from tally.invoicing.v1.tenant_service_pb2_grpc import TenantServiceStub
 from tally.rating.v1 import (
@@ -78,6 +80,7 @@ FILES = (
     credit_note_service_pb2,
     customer_service_pb2,
     invoice_service_pb2,
+    payment_service_pb2,
     tax_service_pb2,
     tenant_service_pb2,
     hold_service_pb2,
@@ -142,6 +145,7 @@ class SuiteClient:
         self.billing = BillingServiceStub(invoicing)
         self.coupons = CouponServiceStub(invoicing)
         self.credit_notes = CreditNoteServiceStub(invoicing)
+        self.payments = PaymentServiceStub(invoicing)
         self.wallets = WalletServiceStub(wallet)
         self.holds = HoldServiceStub(wallet)
         self.ledger = LedgerServiceStub(wallet)

@@ -18,7 +18,9 @@ from services.invoicing.domain.coupon import CouponUse, exact_shares
 from services.invoicing.domain.line import Line, RatedPeriod, lines_of, with_credits
 from services.invoicing.domain.note_use import NoteApplication, spread_notes
 from services.invoicing.domain.party import Party
+from services.invoicing.domain.payment import InvoicePaymentStatus, Receivable, overdue_at
 from services.invoicing.domain.tax import TaxAmount, TaxTerms, share_out, tax_lines
+from services.invoicing.domain.voiding import Voiding
 
 
 class InvoiceNotFound(NotFound):
@@ -159,6 +161,28 @@ class Invoice:
     taxes: tuple[TaxAmount, ...] = ()
     early: tuple[ProgressiveCredit, ...] = ()
     notes: tuple[AppliedNote, ...] = ()
+    voiding: Voiding | None = None
+    reissue_of: UUID | None = None
+    receivable: Receivable | None = None  # Once it asks for something; no part of the document.
+
+    @property
+    def payment_status(self) -> InvoicePaymentStatus:
+        return self.receivable.status if self.receivable else InvoicePaymentStatus.NONE
+
+    @property
+    def asks_for(self) -> Receivable:
+        """What it asks for, once it is frozen and paid for from wallets."""
+        asked = self.receivable or Receivable(
+            invoice_id=self.invoice_id, total_minor=self.total_minor
+        )
+        if self.due_date is None:
+            return asked
+        return replace(asked, overdue_at=overdue_at(self.due_date, self.time_zone))
+
+    @property
+    def due_minor(self) -> int:
+        """What is to be paid of it."""
+        return self.receivable.due_minor if self.receivable else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ from services.invoicing.store import (
     note_applications,
     parties,
     parts,
+    receivables,
     series,
 )
 from services.invoicing.store.late import Adjustment
@@ -362,8 +363,11 @@ async def take_numbers(
 async def announce_finalized(
     conn: AsyncConnection, tenant: Tenant, invoice_ids: Sequence[UUID]
 ) -> None:
+    """Announce closed invoices, and ask for their payment from here on."""
     closed = await invoices.load_invoices(conn, tenant, invoice_ids)
-    whole = await parts.with_parts(conn, tenant, closed.values())
+    asking = [replace(one, receivable=one.asks_for) for one in closed.values()]
+    await receivables.save_receivables(conn, tenant, [one.asks_for for one in asking])
+    whole = await parts.with_parts(conn, tenant, asking)
     finalized = {
         one.invoice_id: (tenant, InvoiceFinalized(invoice=invoice_message(one)), one.trace_headers)
         for one in whole

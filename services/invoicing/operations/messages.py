@@ -20,15 +20,20 @@ from services.invoicing.domain.party import (
     Numbering,
     ZeroInvoices,
 )
+from services.invoicing.domain.payment import InvoicePaymentStatus
 from services.invoicing.domain.tax import KnownTax, TaxAmount
+from services.invoicing.domain.voiding import Voiding
 from services.invoicing.operations.coupon_messages import use_message
 from tally.common.v1.period_pb2 import CivilDate
 from tally.invoicing.v1 import (
     credit_note_service_pb2,
     customer_service_pb2,
     invoice_service_pb2,
+    payment_service_pb2,
+    progressive_credit_pb2,
     tax_service_pb2,
     tenant_service_pb2,
+    voiding_pb2,
 )
 
 KIND = {
@@ -45,6 +50,14 @@ STATUS = {
     Status.FINALIZED: invoice_service_pb2.INVOICE_STATUS_FINALIZED,
     Status.SKIPPED: invoice_service_pb2.INVOICE_STATUS_SKIPPED,
     Status.VOIDED: invoice_service_pb2.INVOICE_STATUS_VOIDED,
+}
+PAYMENT_STATUS = {
+    InvoicePaymentStatus.NONE: payment_service_pb2.INVOICE_PAYMENT_STATUS_NONE,
+    InvoicePaymentStatus.PENDING: payment_service_pb2.INVOICE_PAYMENT_STATUS_PENDING,
+    InvoicePaymentStatus.PROCESSING: payment_service_pb2.INVOICE_PAYMENT_STATUS_PROCESSING,
+    InvoicePaymentStatus.PARTIALLY_PAID: payment_service_pb2.INVOICE_PAYMENT_STATUS_PARTIALLY_PAID,
+    InvoicePaymentStatus.SUCCEEDED: payment_service_pb2.INVOICE_PAYMENT_STATUS_SUCCEEDED,
+    InvoicePaymentStatus.FAILED: payment_service_pb2.INVOICE_PAYMENT_STATUS_FAILED,
 }
 NOTE_STATUS = {
     NoteStatus.AVAILABLE: credit_note_service_pb2.CREDIT_NOTE_STATUS_AVAILABLE,
@@ -92,7 +105,7 @@ def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
         lines=[line_message(line) for line in shown_lines(invoice.invoice_id, invoice.lines)],
         progressive_credit_minor=invoice.progressive_credit_minor,
         progressive_credits=[
-            invoice_service_pb2.ProgressiveCredit(
+            progressive_credit_pb2.ProgressiveCredit(
                 invoice_id=str(one.invoice_id), number=one.number, amount_minor=one.amount_minor
             )
             for one in invoice.early
@@ -118,6 +131,23 @@ def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
         created_at=timestamp(invoice.created_at),
         time_zone=invoice.time_zone,
         tax_note=invoice.buyer.tax_note,
+        payment_status=PAYMENT_STATUS[invoice.payment_status],
+        paid_minor=invoice.receivable.paid_minor if invoice.receivable else 0,
+        due_minor=invoice.due_minor,
+        overdue=invoice.receivable is not None and invoice.receivable.overdue_now,
+        disputed=invoice.receivable is not None and invoice.receivable.disputed,
+        voiding=None if invoice.voiding is None else voiding_message(invoice.voiding),
+        reissue_of="" if invoice.reissue_of is None else str(invoice.reissue_of),
+    )
+
+
+def voiding_message(voiding: Voiding) -> voiding_pb2.Voiding:
+    """Write how an invoice was voided."""
+    again = voiding.reissued_as
+    return voiding_pb2.Voiding(
+        reason=voiding.reason,
+        voided_at=timestamp(voiding.voided_at),
+        reissued_as="" if again is None else str(again),
     )
 
 
@@ -173,9 +203,9 @@ def row_message(row: BreakdownRow) -> invoice_service_pb2.LineBreakdownRow:
     )
 
 
-def tax_amount_message(tax: TaxAmount) -> invoice_service_pb2.InvoiceTax:
+def tax_amount_message(tax: TaxAmount) -> tax_service_pb2.InvoiceTax:
     """Write one tax of an invoice."""
-    return invoice_service_pb2.InvoiceTax(
+    return tax_service_pb2.InvoiceTax(
         tax_code=tax.tax.code,
         name=tax.tax.name,
         rate_percent=decimal_text(tax.tax.rate_percent),

@@ -44,7 +44,7 @@ async def create_one_off(
     """Draft what is ordered, for the finalizer to go on with at once.
 
     Raises:
-        CustomerNotFound: there is none.
+        CustomerNotFound, TaxNotFound: there is none.
     """
     async with begin(engine, tenant) as conn:
         earlier = await requests.claim(conn, tenant, request, pb.CreateOneOffInvoiceResponse)

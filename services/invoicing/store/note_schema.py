@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Date,
@@ -114,6 +115,7 @@ credit_note_applications = of_invoice(
     required("credit_note_id", Uuid),
     required("note_invoice_id", Uuid),
     required("amount_minor", BigInteger),
+    required("returned", Boolean, default="false"),  # The invoice was voided.
     PrimaryKeyConstraint("tenant", "invoice_id", "position"),
     UniqueConstraint("tenant", "credit_note_id", "invoice_id"),
     ForeignKeyConstraint(

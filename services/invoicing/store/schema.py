@@ -29,7 +29,14 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from libs.schema import TENANT_TABLES, required, shared_tables
-from services.invoicing.store import coupon_schema, note_schema, party_schema, schema_base
+from services.invoicing.store import (
+    coupon_schema,
+    note_schema,
+    party_schema,
+    payment_schema,
+    schema_base,
+    void_schema,
+)
 from services.invoicing.store.schema_base import of_invoice
 
 metadata = schema_base.metadata
@@ -211,7 +218,7 @@ add_ons = of_invoice(
     required("name", Text),
     required("units", Numeric),
     required("unit_amount", Numeric),
-    required("tax_codes", ARRAY(Text)),
+    Column("tax_codes", ARRAY(Text), nullable=False),
     PrimaryKeyConstraint("tenant", "invoice_id", "position"),
     UniqueConstraint("tenant", "invoice_id", "code"),
     CheckConstraint("units > 0 AND unit_amount >= 0", name="add_on_not_negative"),
@@ -344,6 +351,8 @@ adjustments = Table(
 # Their tables are among these.
 assert coupon_schema.coupons.metadata is party_schema.customers.metadata is metadata
 assert note_schema.credit_notes.metadata is metadata
+assert void_schema.voidings.metadata is metadata
+assert payment_schema.payments.metadata is metadata
 own_tables = tuple(metadata.tables)
 shared_tables(metadata)
 TENANT_TABLE_NAMES = (*own_tables, *TENANT_TABLES)

@@ -71,6 +71,7 @@ class Billed:
     waits: bool
     waiting: RatedPeriod | None
     given_back_minor: int | None = None
+    voided: bool = False  # An invoice billed it, and was voided.
 
 
 async def load_frozen(
@@ -122,11 +123,14 @@ async def load_billed(
 ) -> dict[tuple[int, UUID, int], Billed]:
     """Return where closes, given by tenant, period and sequence, are billed."""
     period_ids = {period_id for _, period_id, _ in closes}
-    live = select(invoice_periods).filter_by(live=True)
-    counted = Counter(
-        (row.tenant, row.period_id, row.purpose)
-        for row in await conn.execute(live.where(invoice_periods.c.period_id.in_(period_ids)))
-    )
+    on_invoices = select(invoice_periods).where(invoice_periods.c.period_id.in_(period_ids))
+    counted: Counter[tuple[int, UUID, str]] = Counter()
+    voided: set[tuple[int, UUID, str]] = set()
+    for billing in await conn.execute(on_invoices):
+        key = (billing.tenant, billing.period_id, billing.purpose)
+        counted[key] += billing.live
+        if not billing.live:
+            voided.add(key)
     asked = select(adjustments).where(adjustments.c.period_id.in_(period_ids))
     waiting = {(row.tenant, row.period_id, row.sequence): row for row in await conn.execute(asked)}
     given_back = await _load_given_back(conn, period_ids)
@@ -144,6 +148,7 @@ async def load_billed(
             waits=row is not None,
             waiting=None if rated is None else from_json(rated, RatedPeriod),
             given_back_minor=given,
+            voided=(tenant, period_id, purpose) in voided,
         )
     return found
 
@@ -296,7 +301,7 @@ def _credit_of(row: Row[Any]) -> Credit:
 
 def _taken_numbers() -> Any:
     """Select every number that was taken from a series."""
-    finalized = invoices.c.status == Status.FINALIZED
+    finalized = invoices.c.status.in_([Status.FINALIZED, Status.VOIDED])
     return union_all(
         select(
             invoices.c.tenant,

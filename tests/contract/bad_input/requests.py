@@ -8,6 +8,8 @@ from uuid import uuid4
 from tests.contract.bad_input.billing import billing_requests
 from tests.contract.bad_input.columns import good_columns
 from tests.contract.bad_input.coupons import coupon_requests
+from tests.contract.bad_input.invoicing import credit_note_requests
+from tests.contract.bad_input.paying import payment_requests
 from tests.contract.bad_input.wallet_requests import USD as USD
 from tests.contract.bad_input.wallet_requests import wallet_requests
 
@@ -290,17 +292,8 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "invoicing.v1.InvoiceService.RenderInvoice": {"invoice_id": world["invoice"]},
         **billing_requests(world, command),
         **coupon_requests(world, command, fresh),
-        "invoicing.v1.CreditNoteService.GetCreditNote": {"credit_note_id": world["credit_note"]},
-        "invoicing.v1.CreditNoteService.ListCreditNotes": {},
-        "invoicing.v1.CreditNoteService.CreateCreditNote": {
-            **command,
-            "invoice_id": world["invoice"],
-            "items": [{"line_id": world["line"], "amount_minor": 1}],
-        },
-        "invoicing.v1.CreditNoteService.VoidCreditNote": {
-            **command,
-            "credit_note_id": world["credit_note"],
-        },
+        **payment_requests(world, command),
+        **credit_note_requests(world, command),
         **wallet_requests(world, command),
     }
 

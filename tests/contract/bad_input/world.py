@@ -12,11 +12,13 @@ from tally.invoicing.v1.coupon_service_pb2 import ApplyCouponRequest, CreateCoup
 from tally.invoicing.v1.credit_note_service_pb2 import CreateCreditNoteRequest
 from tally.invoicing.v1.customer_service_pb2 import UpsertCustomerRequest
 from tally.invoicing.v1.invoice_service_pb2 import (
+    INVOICE_KIND_SUBSCRIPTION,
     GetInvoiceRequest,
     Invoice,
     InvoiceStatus,
     ListInvoicesRequest,
 )
+from tally.invoicing.v1.payment_service_pb2 import RecordPaymentRequest
 from tally.invoicing.v1.tax_service_pb2 import CreateTaxRequest
 from tally.invoicing.v1.tenant_service_pb2 import UpdateBillingEntityRequest
 from tally.rating.v1.alert_service_pb2 import CreateAlertRequest
@@ -31,6 +33,7 @@ from tally.rating.v1.subscription_service_pb2 import (
 )
 from tally.wallet.v1.hold_service_pb2 import AuthorizeRequest
 from tally.wallet.v1.wallet_service_pb2 import CreateWalletRequest, GrantCreditsRequest
+from tests.contract.bad_input.billing import billed_by_hand
 from tests.contract.bad_input.requests import USD, World, good_requests
 from tests.suite import Suite
 from tests.wait import until
@@ -72,7 +75,10 @@ async def _fill(client: SuiteClient, name: str) -> World:
             "hold",
             "released",
             "invoice",
+            "to_void",
+            "voided",
             "line",
+            "payment",
             "credit_note",
             "applied_coupon",
             "period",
@@ -116,6 +122,7 @@ async def _fill(client: SuiteClient, name: str) -> World:
     world["instant_fee"] = await _instant_fee(client)
     world |= await _entitle(client, world)
     world["threshold_crossing"] = await _threshold_crossing(client)
+    world |= await billed_by_hand(client, world)
     world["applied_coupon"] = await _coupons(client, world)
     return world | await _wallet(client, world) | await _billed(client, world)
 
@@ -221,7 +228,8 @@ async def _billed(client: SuiteClient, world: World) -> World:
     async def finalized() -> Invoice | None:
         asked = ListInvoicesRequest(status=InvoiceStatus.INVOICE_STATUS_FINALIZED)
         found = (await client.invoices.ListInvoices(asked)).invoices
-        return found[0] if found else None
+        of_periods = [one for one in found if one.kind == INVOICE_KIND_SUBSCRIPTION]
+        return of_periods[0] if of_periods else None
 
     invoice = await until(finalized, describe=lambda: "no invoice was finalized")
     assert invoice is not None
@@ -233,7 +241,10 @@ async def _billed(client: SuiteClient, world: World) -> World:
     world = {**world, "invoice": invoice.invoice_id, "line": line.line_id}
     fields = good_requests(world)["invoicing.v1.CreditNoteService.CreateCreditNote"]
     made = await client.credit_notes.CreateCreditNote(CreateCreditNoteRequest(**fields))
+    money = good_requests(world)["invoicing.v1.PaymentService.RecordPayment"]
+    paid = await client.payments.RecordPayment(RecordPaymentRequest(**money))
     return {
+        "payment": paid.payment.payment_id,
         "invoice": invoice.invoice_id,
         "line": line.line_id,
         "invoice_number": invoice.number,
