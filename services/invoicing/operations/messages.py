@@ -13,9 +13,10 @@ from services.invoicing.domain.folded_lines import shown_lines
 from services.invoicing.domain.invoice import Invoice, Kind, Status
 from services.invoicing.domain.line import BreakdownRow, FeeKind, Line
 from services.invoicing.domain.party import (
-    ENTITY_CODE,
     Address,
     BillingEntity,
+    IssueAdjustment,
+    IssueAnchor,
     KnownCustomer,
     Numbering,
     ZeroInvoices,
@@ -81,6 +82,18 @@ ZERO_INVOICES = {
     ZeroInvoices.FINALIZE: tenant_service_pb2.ZERO_INVOICES_FINALIZE,
     ZeroInvoices.SKIP: tenant_service_pb2.ZERO_INVOICES_SKIP,
 }
+ISSUE_ANCHOR = {
+    None: tenant_service_pb2.ISSUE_ANCHOR_UNSPECIFIED,
+    IssueAnchor.NEXT_PERIOD_START: tenant_service_pb2.ISSUE_ANCHOR_NEXT_PERIOD_START,
+    IssueAnchor.CURRENT_PERIOD_END: tenant_service_pb2.ISSUE_ANCHOR_CURRENT_PERIOD_END,
+}
+ISSUE_ADJUSTMENT = {
+    None: tenant_service_pb2.ISSUE_ADJUSTMENT_UNSPECIFIED,
+    IssueAdjustment.ALIGN_WITH_FINALIZATION: (
+        tenant_service_pb2.ISSUE_ADJUSTMENT_ALIGN_WITH_FINALIZATION
+    ),
+    IssueAdjustment.KEEP_ANCHOR: tenant_service_pb2.ISSUE_ADJUSTMENT_KEEP_ANCHOR,
+}
 
 COUPON_ORDER = {
     CouponOrder.SCOPE_THEN_AGE: tenant_service_pb2.COUPON_ORDER_SCOPE_THEN_AGE,
@@ -131,6 +144,7 @@ def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
         created_at=timestamp(invoice.created_at),
         time_zone=invoice.time_zone,
         tax_note=invoice.buyer.tax_note,
+        billing_entity_code=invoice.entity_code,
         payment_status=PAYMENT_STATUS[invoice.payment_status],
         paid_minor=invoice.receivable.paid_minor if invoice.receivable else 0,
         due_minor=invoice.due_minor,
@@ -284,13 +298,19 @@ def customer_message(customer: KnownCustomer) -> customer_service_pb2.Customer:
         metadata=profile.metadata,
         stub=profile.stub,
         created_at=timestamp(customer.created_at),
+        billing_entity_code=profile.entity_code,
+        grace_days=profile.grace_days,
+        net_terms_days=profile.net_terms_days,
+        issue_anchor=ISSUE_ANCHOR[profile.issue_anchor],
+        issue_adjustment=ISSUE_ADJUSTMENT[profile.issue_adjustment],
+        self_billed=profile.self_billed,
     )
 
 
-def entity_message(entity: BillingEntity) -> tenant_service_pb2.BillingEntity:
-    """Write the billing entity."""
+def entity_message(entity: BillingEntity, *, is_default: bool) -> tenant_service_pb2.BillingEntity:
+    """Write a billing entity."""
     return tenant_service_pb2.BillingEntity(
-        code=ENTITY_CODE,
+        code=entity.code,
         name=entity.name,
         address=address_message(entity.address),
         tax_id=entity.tax_id,
@@ -302,6 +322,11 @@ def entity_message(entity: BillingEntity) -> tenant_service_pb2.BillingEntity:
         net_terms_days=entity.net_terms_days,
         zero_invoices=ZERO_INVOICES[entity.zero_invoices],
         coupon_order=COUPON_ORDER[entity.coupon_order],
+        issue_anchor=ISSUE_ANCHOR[entity.issue_anchor],
+        issue_adjustment=ISSUE_ADJUSTMENT[entity.issue_adjustment],
+        is_default=is_default,
+        payment_details=entity.payment_details,
+        footer=entity.footer,
     )
 
 

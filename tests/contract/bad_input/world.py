@@ -20,7 +20,10 @@ from tally.invoicing.v1.invoice_service_pb2 import (
 )
 from tally.invoicing.v1.payment_service_pb2 import RecordPaymentRequest
 from tally.invoicing.v1.tax_service_pb2 import CreateTaxRequest
-from tally.invoicing.v1.tenant_service_pb2 import UpdateBillingEntityRequest
+from tally.invoicing.v1.tenant_service_pb2 import (
+    CreateBillingEntityRequest,
+    UpdateBillingEntityRequest,
+)
 from tally.rating.v1.alert_service_pb2 import CreateAlertRequest
 from tally.rating.v1.entitlement_service_pb2 import CreateFeatureRequest
 from tally.rating.v1.instant_fee_pb2 import PaymentStatus
@@ -64,7 +67,7 @@ def make_worlds(suite: Suite) -> Worlds:
 async def _fill(client: SuiteClient, name: str) -> World:
     named = ["meter", "plan", "subscription", "customer", "event", "retracted"]
     named += ["idle_meter", "idle_plan", "idle_feature"]  # To archive.
-    named += ["feature", "coupon", "idle_coupon"]
+    named += ["feature", "coupon", "idle_coupon", "billing_entity"]
     world = {key: f"{name}-{key}" for key in named}
     world |= dict.fromkeys(
         (
@@ -105,6 +108,9 @@ async def _fill(client: SuiteClient, name: str) -> World:
     seller = good["invoicing.v1.TenantService.UpdateBillingEntity"]
     seller["billing_entity"] |= {"number_prefix": name.upper()}  # Numbers of its own.
     await client.tenants.UpdateBillingEntity(UpdateBillingEntityRequest(**seller))
+    second = good["invoicing.v1.TenantService.CreateBillingEntity"]
+    second["billing_entity"] |= {"code": world["billing_entity"], "number_prefix": "TAKEN"}
+    await client.tenants.CreateBillingEntity(CreateBillingEntityRequest(**second))
     for key in ("subscription", "ending"):
         world[key] = await _subscribe(client, world, f"{name}-{key}")
     world["tax"] = await _tax(client, world, name)

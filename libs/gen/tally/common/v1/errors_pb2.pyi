@@ -198,6 +198,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ABORTED: what the caller went by has changed; metadata: etag, the present one."""
     ERROR_REASON_SUBSCRIPTION_PAUSED: _ErrorReason.ValueType  # 181
     """FAILED_PRECONDITION: the subscription is paused."""
+    ERROR_REASON_BILLING_ENTITY_NOT_FOUND: _ErrorReason.ValueType  # 240
+    """NOT_FOUND: no such billing entity."""
+    ERROR_REASON_BILLING_ENTITY_CODE_TAKEN: _ErrorReason.ValueType  # 241
+    """ALREADY_EXISTS: the tenant has a billing entity of that code."""
+    ERROR_REASON_NUMBER_PREFIX_TAKEN: _ErrorReason.ValueType  # 242
+    """ALREADY_EXISTS: another billing entity has, or had, that prefix of numbers."""
     ERROR_REASON_PAYMENT_NOT_FOUND: _ErrorReason.ValueType  # 290
     """NOT_FOUND: no such payment."""
     ERROR_REASON_INVOICE_NOT_PAYABLE: _ErrorReason.ValueType  # 291
@@ -406,6 +412,12 @@ ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 180
 """ABORTED: what the caller went by has changed; metadata: etag, the present one."""
 ERROR_REASON_SUBSCRIPTION_PAUSED: ErrorReason.ValueType  # 181
 """FAILED_PRECONDITION: the subscription is paused."""
+ERROR_REASON_BILLING_ENTITY_NOT_FOUND: ErrorReason.ValueType  # 240
+"""NOT_FOUND: no such billing entity."""
+ERROR_REASON_BILLING_ENTITY_CODE_TAKEN: ErrorReason.ValueType  # 241
+"""ALREADY_EXISTS: the tenant has a billing entity of that code."""
+ERROR_REASON_NUMBER_PREFIX_TAKEN: ErrorReason.ValueType  # 242
+"""ALREADY_EXISTS: another billing entity has, or had, that prefix of numbers."""
 ERROR_REASON_PAYMENT_NOT_FOUND: ErrorReason.ValueType  # 290
 """NOT_FOUND: no such payment."""
 ERROR_REASON_INVOICE_NOT_PAYABLE: ErrorReason.ValueType  # 291

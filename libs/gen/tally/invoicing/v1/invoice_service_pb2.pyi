@@ -189,6 +189,7 @@ class Invoice(_message.Message):
     DUE_MINOR_FIELD_NUMBER: _builtins.int
     OVERDUE_FIELD_NUMBER: _builtins.int
     DISPUTED_FIELD_NUMBER: _builtins.int
+    BILLING_ENTITY_CODE_FIELD_NUMBER: _builtins.int
     VOIDING_FIELD_NUMBER: _builtins.int
     REISSUE_OF_FIELD_NUMBER: _builtins.int
     invoice_id: _builtins.str
@@ -235,6 +236,8 @@ class Invoice(_message.Message):
     """Something is due, and the due date has passed in the customer's zone."""
     disputed: _builtins.bool
     """The payer took money back, or says that it was not to be taken."""
+    billing_entity_code: _builtins.str
+    """Code of the billing entity that sells."""
     reissue_of: _builtins.str
     """UUID of the voided invoice that it bills again; empty: none. Left out in lists."""
     @_builtins.property
@@ -316,12 +319,13 @@ class Invoice(_message.Message):
         due_minor: _builtins.int = ...,
         overdue: _builtins.bool = ...,
         disputed: _builtins.bool = ...,
+        billing_entity_code: _builtins.str = ...,
         voiding: _voiding_pb2.Voiding | None = ...,
         reissue_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "due_date", b"due_date", "finalized_at", b"finalized_at", "issue_date", b"issue_date", "period", b"period", "voiding", b"voiding"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["coupons", b"coupons", "coupons_minor", b"coupons_minor", "created_at", b"created_at", "credit_notes", b"credit_notes", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "disputed", b"disputed", "due_date", b"due_date", "due_minor", b"due_minor", "finalized_at", b"finalized_at", "invoice_id", b"invoice_id", "issue_date", b"issue_date", "kind", b"kind", "lines", b"lines", "number", b"number", "overdue", b"overdue", "paid_minor", b"paid_minor", "payment_status", b"payment_status", "period", b"period", "progressive_credit_minor", b"progressive_credit_minor", "progressive_credits", b"progressive_credits", "reissue_of", b"reissue_of", "status", b"status", "subtotal_minor", b"subtotal_minor", "tax_minor", b"tax_minor", "tax_note", b"tax_note", "taxes", b"taxes", "time_zone", b"time_zone", "total_minor", b"total_minor", "trace_id", b"trace_id", "voiding", b"voiding"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["billing_entity_code", b"billing_entity_code", "coupons", b"coupons", "coupons_minor", b"coupons_minor", "created_at", b"created_at", "credit_notes", b"credit_notes", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "disputed", b"disputed", "due_date", b"due_date", "due_minor", b"due_minor", "finalized_at", b"finalized_at", "invoice_id", b"invoice_id", "issue_date", b"issue_date", "kind", b"kind", "lines", b"lines", "number", b"number", "overdue", b"overdue", "paid_minor", b"paid_minor", "payment_status", b"payment_status", "period", b"period", "progressive_credit_minor", b"progressive_credit_minor", "progressive_credits", b"progressive_credits", "reissue_of", b"reissue_of", "status", b"status", "subtotal_minor", b"subtotal_minor", "tax_minor", b"tax_minor", "tax_note", b"tax_note", "taxes", b"taxes", "time_zone", b"time_zone", "total_minor", b"total_minor", "trace_id", b"trace_id", "voiding", b"voiding"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
