@@ -25,10 +25,13 @@ from services.invoicing.api.billing_servicer import BillingServicer
 from services.invoicing.api.credit_note_servicer import CreditNoteServicer
 from services.invoicing.api.invoice_servicer import InvoiceServicer
 from services.invoicing.api.party_servicers import CustomerServicer, TaxServicer, TenantServicer
+from services.invoicing.api.payment_servicer import PaymentServicer
+from services.invoicing.collector import Overdue
 from services.invoicing.events import handlers
 from services.invoicing.gatherer import Gatherer
 from services.invoicing.loops import Drafter, Finalizer
 from services.invoicing.operations.peers import Rating, Wallet
+from services.invoicing.returner import Returner
 from services.invoicing.settings import Settings
 from tally.internal.v1 import fact_service_pb2_grpc
 from tally.invoicing.v1 import (
@@ -36,6 +39,7 @@ from tally.invoicing.v1 import (
     credit_note_service_pb2_grpc,
     customer_service_pb2_grpc,
     invoice_service_pb2_grpc,
+    payment_service_pb2_grpc,
     tax_service_pb2_grpc,
     tenant_service_pb2_grpc,
 )
@@ -52,13 +56,18 @@ class Kicks:
         self.drafts: Loop
         self.finalizer: Loop
         self.gatherer: Loop
+        self.overdue: Loop
+        self.returner: Loop
         self.relay: Relay
+
+    def loops(self) -> list[Loop]:
+        """Return all loops."""
+        return [self.drafts, self.finalizer, self.gatherer, self.overdue, self.returner]
 
     def committed(self) -> None:
         """Wake all: they look for themselves."""
-        self.drafts.kick()
-        self.finalizer.kick()
-        self.gatherer.kick()
+        for loop in self.loops():
+            loop.kick()
         self.relay.kick()
 
 
@@ -89,6 +98,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         kicks.drafts = Loop("drafts", Drafter(parts).step)
         kicks.finalizer = Loop("finalizer", Finalizer(parts).step)
         kicks.gatherer = Loop("gatherer", Gatherer(parts).step)
+        kicks.overdue = Loop("overdue", Overdue(parts).step)
+        kicks.returner = Loop("returner", Returner(parts).step)
         facts = FactConsumer(
             nats,
             engine,
@@ -101,7 +112,11 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await serve_grpc(
             settings.service,
             servicers=servicers(parts),
-            loops=[facts, kicks.drafts, kicks.finalizer, kicks.gatherer, kicks.relay],
+            loops=[
+                facts,
+                *kicks.loops(),
+                kicks.relay,
+            ],
             clock=clock,
             idle=partial(loops.idle, worker, clock, facts),
             engine=worker,
@@ -152,11 +167,15 @@ def servicers(parts: loops.Parts) -> list[Servicer]:
         ),
         Servicer(
             billing_service_pb2_grpc.add_BillingServiceServicer_to_server,
-            BillingServicer(engine, clock, committed),
+            BillingServicer(parts),
         ),
         Servicer(
             credit_note_service_pb2_grpc.add_CreditNoteServiceServicer_to_server,
             CreditNoteServicer(engine, clock, committed),
+        ),
+        Servicer(
+            payment_service_pb2_grpc.add_PaymentServiceServicer_to_server,
+            PaymentServicer(engine, clock, committed),
         ),
         Servicer(
             fact_service_pb2_grpc.add_FactServiceServicer_to_server, FactServicer(parts.worker)

@@ -19,7 +19,7 @@ from services.invoicing.domain.invoice import Credit, Invoice, SettledPeriod
 from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, RatedPeriod
 from tally.rating.v1 import billing_period_pb2, rating_service_pb2
 from tally.rating.v1.rating_service_pb2_grpc import RatingServiceStub
-from tally.wallet.v1 import ledger_service_pb2, wallet_service_pb2
+from tally.wallet.v1 import invoice_credits_pb2, ledger_service_pb2
 from tally.wallet.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from tally.wallet.v1.wallet_service_pb2_grpc import WalletServiceStub
 
@@ -64,6 +64,7 @@ class Application:
     invoice_id: UUID
     content_hash: bytes
     credits: tuple[Credit, ...]
+    returned: bool = False  # All of it went back.
 
 
 class Rating:
@@ -140,13 +141,13 @@ class Wallet:
 
         What was captured for the `settled` periods and is not needed goes back.
         """
-        request = wallet_service_pb2.ApplyCreditsRequest(
+        request = invoice_credits_pb2.ApplyCreditsRequest(
             invoice_id=str(invoice.invoice_id),
             content_hash=invoice.content_hash,
             customer_id=invoice.customer_id,
             currency_code=invoice.currency,
             lines=[
-                wallet_service_pb2.CreditLine(
+                invoice_credits_pb2.CreditLine(
                     line_id=str(line.line_id),
                     fee_kind=PAID_AS[line.fee.kind],
                     meter_code=line.fee.meter_code,
@@ -157,7 +158,7 @@ class Wallet:
                 for line in invoice.lines
             ],
             settled_periods=[
-                wallet_service_pb2.SettledPeriod(
+                invoice_credits_pb2.SettledPeriod(
                     period_id=str(one.period_id),
                     subscription_id=one.subscription_id,
                     period=period_message(one.period.start, one.period.end),
@@ -168,6 +169,15 @@ class Wallet:
         )
         answer = await call(self._stub.ApplyCredits, request, tenant=tenant)
         return [read_credit(credit) for credit in answer.credits]
+
+    async def return_credits(
+        self, tenant: Tenant, invoice_id: UUID, *, voided_at: datetime
+    ) -> None:
+        """Have wallets take back what they paid of an invoice; a repeat does nothing."""
+        request = invoice_credits_pb2.ReturnCreditsRequest(
+            invoice_id=str(invoice_id), as_of=timestamp(voided_at)
+        )
+        await call(self._stub.ReturnCredits, request, tenant=tenant)
 
     async def applications(
         self, tenant: Tenant | None, invoice_ids: Sequence[UUID]
@@ -188,6 +198,7 @@ class Wallet:
                         invoice_id=parse_uuid(one.invoice_id, "invoice_id"),
                         content_hash=one.content_hash,
                         credits=tuple(read_credit(credit) for credit in one.credits),
+                        returned=one.returned,
                     )
                 if not answer.next_page_token:
                     break
@@ -261,7 +272,7 @@ def read_row(message: billing_period_pb2.BreakdownRow) -> BreakdownRow:
     )
 
 
-def read_credit(message: wallet_service_pb2.AppliedCredit) -> Credit:
+def read_credit(message: invoice_credits_pb2.AppliedCredit) -> Credit:
     """Read a part of a line that a wallet paid."""
     return Credit(
         line_id=parse_uuid(message.line_id, "line_id"),

@@ -23,10 +23,11 @@ from services.invoicing.domain.invoice import (
     SettledPeriod,
     Status,
 )
-from services.invoicing.domain.party import Party, seller_of
-from services.invoicing.store import parties
-from services.invoicing.store.encoding import from_json
-from services.invoicing.store.party_schema import customers
+from services.invoicing.domain.party import BillingEntity, Entities
+from services.invoicing.domain.payment import InvoicePaymentStatus
+from services.invoicing.store import entities as stored
+from services.invoicing.store.invoice_rows import read_invoice, with_customer
+from services.invoicing.store.receivables import asking_for
 from services.invoicing.store.schema import invoice_periods, invoices
 
 CLOSE = "close"  # The purpose of a period that an invoice bills as it ended.
@@ -68,6 +69,7 @@ async def find_drafts(
             columns.group_day,
             columns.alone,
             columns.kind,
+            columns.entity_code,
         )
         .filter_by(tenant=tenant, status=Status.DRAFT)
         .where(
@@ -78,7 +80,12 @@ async def find_drafts(
     )
     found = {
         Group(
-            row.customer_id, row.currency, row.group_day, row.alone, Kind(row.kind)
+            row.customer_id,
+            row.currency,
+            row.group_day,
+            row.alone,
+            Kind(row.kind),
+            row.entity_code,
         ): row.invoice_id
         for row in await conn.execute(query.with_for_update())
     }
@@ -102,6 +109,7 @@ async def create_drafts(
                     "group_day": draft.group.day,
                     "alone": draft.group.alone,
                     "kind": draft.group.kind,
+                    "entity_code": draft.group.entity_code,
                     "time_zone": draft.time_zone,
                     "period_start": draft.period and draft.period.start,
                     "period_end": draft.period and draft.period.end,
@@ -145,8 +153,8 @@ async def extend_drafts(conn: AsyncConnection, tenant: Tenant, drafts: Sequence[
 async def find_billed(
     conn: AsyncConnection, tenant: Tenant, period_ids: Collection[UUID]
 ) -> set[UUID]:
-    """Return those of `period_ids` that a live invoice bills already."""
-    query = select(invoice_periods.c.period_id).filter_by(tenant=tenant, purpose=CLOSE, live=True)
+    """Return those of `period_ids` that an invoice bills already, or did before it was voided."""
+    query = select(invoice_periods.c.period_id).filter_by(tenant=tenant, purpose=CLOSE)
     billed = query.where(among(invoice_periods.c.period_id, period_ids))
     return set((await conn.execute(billed)).scalars())
 
@@ -259,10 +267,10 @@ async def load_invoices(
     for invoice_id in invoice_ids:
         if invoice_id not in rows:
             raise InvoiceNotFound(f"no invoice {invoice_id}")
-    seller = Party(name="")
+    entities = Entities({}, BillingEntity())
     if not all(row.seller for row in rows.values()):
-        seller = seller_of(await parties.load_entity(conn, tenant))
-    return {invoice_id: read_invoice(row, seller) for invoice_id, row in rows.items()}
+        entities = await stored.load_entities(conn, tenant)
+    return {invoice_id: read_invoice(row, entities) for invoice_id, row in rows.items()}
 
 
 async def find_invoice_id(conn: AsyncConnection, tenant: Tenant, number: str) -> UUID:
@@ -286,6 +294,8 @@ async def list_invoices(
     status: Status | None,
     before: int | None,
     limit: int,
+    payment_status: InvoicePaymentStatus | None = None,
+    overdue: bool = False,
 ) -> list[tuple[int, Invoice]]:
     """Return invoices older than the ordinal `before`, newest first, each with its ordinal."""
     query = with_customer(tenant).order_by(invoices.c.ordinal.desc()).limit(limit)
@@ -293,67 +303,12 @@ async def list_invoices(
         query = query.where(invoices.c.customer_id == customer_id)
     if status is not None:
         query = query.where(invoices.c.status == status)
+    query = query.where(*asking_for(payment_status, overdue=overdue))
     if before is not None:
         query = query.where(invoices.c.ordinal < before)
     rows: Sequence[Row[Any]] = (await conn.execute(query)).all()
-    seller = seller_of(await parties.load_entity(conn, tenant))
-    return [(row.ordinal, read_invoice(row, seller)) for row in rows]
-
-
-def with_customer(tenant: Tenant) -> Select[Any]:
-    """Return the query of invoices with the present state of their customers."""
-    joined = invoices.join(
-        customers,
-        (customers.c.tenant == invoices.c.tenant)
-        & (customers.c.customer_id == invoices.c.customer_id),
-    )
-    return (
-        select(invoices, *parties.buyer_columns())
-        .select_from(joined)
-        .where(invoices.c.tenant == tenant)
-    )
-
-
-def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
-    """Return the invoice in a row of `with_customer`; a draft's parties are those of today."""
-    return Invoice(
-        invoice_id=row.invoice_id,
-        kind=Kind(row.kind),
-        alone=row.alone,
-        status=Status(row.status),
-        customer_id=row.customer_id,
-        currency=row.currency,
-        group_day=row.group_day,
-        time_zone=row.time_zone,
-        finalize_at=row.finalize_at.astimezone(UTC),
-        created_at=row.created_at.astimezone(UTC),
-        number=row.number or "",
-        coupons_minor=row.coupons_minor,
-        progressive_credit_minor=row.progressive_credit_minor,
-        subtotal_minor=row.subtotal_minor,
-        tax_minor=row.tax_minor,
-        credit_notes_minor=row.credit_notes_minor,
-        credits_minor=row.credits_minor,
-        total_minor=row.total_minor,
-        period=period_of(row.period_start, row.period_end),
-        issue_date=row.issue_date,
-        due_date=row.due_date,
-        finalized_at=row.finalized_at and row.finalized_at.astimezone(UTC),
-        trace_id=row.trace_id,
-        content_hash=row.content_hash or b"",
-        revision=row.revision,
-        refreshed_revision=row.refreshed_revision,
-        requires_payment=row.requires_payment,
-        trace_headers=row.trace_headers,
-        seller=from_json(row.seller, Party) if row.seller else seller_today,
-        buyer=from_json(row.buyer, Party) if row.buyer else parties.buyer_today(row),
-    )
-
-
-def period_of(start: datetime | None, end: datetime | None) -> Period | None:
-    if start is None or end is None:
-        return None
-    return Period(start.astimezone(UTC), end.astimezone(UTC))
+    entities = await stored.load_entities(conn, tenant)
+    return [(row.ordinal, read_invoice(row, entities)) for row in rows]
 
 
 def _billed(tenant: Tenant, invoice_ids: Collection[UUID]) -> Select[Any]:

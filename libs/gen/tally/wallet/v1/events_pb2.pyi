@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from tally.common.v1 import money_pb2 as _money_pb2
 from tally.wallet.v1 import hold_service_pb2 as _hold_service_pb2
+from tally.wallet.v1 import wallet_changes_pb2 as _wallet_changes_pb2
 from tally.wallet.v1 import wallet_service_pb2 as _wallet_service_pb2
 import builtins as _builtins
 import sys
@@ -132,6 +133,30 @@ class HoldPlaced(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HoldPlaced: _TypeAlias = HoldPlaced  # noqa: Y015
+
+@_typing.final
+class HoldExtended(_message.Message):
+    """More was reserved for a hold, or for longer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hold(self) -> _hold_service_pb2.Hold:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        hold: _hold_service_pb2.Hold | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldExtended: _TypeAlias = HoldExtended  # noqa: Y015
 
 @_typing.final
 class HoldCaptured(_message.Message):
@@ -283,7 +308,7 @@ class CreditsVoided(_message.Message):
     void_id: _builtins.str
     """UUID of what was done."""
     @_builtins.property
-    def parts(self) -> _containers.RepeatedCompositeFieldContainer[_wallet_service_pb2.GrantPart]:
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[_wallet_changes_pb2.GrantPart]:
         """What grants gave."""
 
     @_builtins.property
@@ -296,7 +321,7 @@ class CreditsVoided(_message.Message):
         customer_id: _builtins.str = ...,
         wallet_id: _builtins.str = ...,
         void_id: _builtins.str = ...,
-        parts: _abc.Iterable[_wallet_service_pb2.GrantPart] | None = ...,
+        parts: _abc.Iterable[_wallet_changes_pb2.GrantPart] | None = ...,
         amount: _money_pb2.Money | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
