@@ -259,6 +259,7 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "rating.v1.UsageService.ListAmbiguous": {},
         "rating.v1.UsageService.ExplainEvent": {"id": world["event"]},
         **entitling(world, fresh),
+        "rating.v1.RatingService.FollowUsage": {"customer_id": "followed"},
         "rating.v1.RatingService.RatePeriod": {"period_id": world["period"]},
         "rating.v1.RatingService.ClosePeriod": {"period_id": world["period"]},
         "rating.v1.RatingService.ClosePeriods": {"period_ids": [world["period"]]},
