@@ -6,10 +6,12 @@ import asyncio
 from contextlib import AsyncExitStack
 from functools import partial
 
-from libs import db
+from libs import db, peer
+from libs.auth import InternalToken
 from libs.bus import Bus, Stream
 from libs.clock import open_clock
-from libs.facts import FactServicer
+from libs.consumer import FactConsumer
+from libs.facts import FactClient, FactServicer
 from libs.relay import Relay
 from libs.serve import Servicer
 from libs.serve import serve as serve_grpc
@@ -17,6 +19,7 @@ from libs.worker import Loop
 from services.wallet.api.hold_servicer import HoldServicer
 from services.wallet.api.ledger_servicer import LedgerServicer
 from services.wallet.api.wallet_servicer import WalletServicer
+from services.wallet.events import handlers
 from services.wallet.loops import Expiry, idle
 from services.wallet.operations.clerk import Clerk
 from services.wallet.settings import Settings
@@ -53,6 +56,18 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         clock = await open_clock(worker, test=common.test_clock)
         relay = Relay(worker, Stream(nats, STREAM, ["tally.wallet.v1.>"]))
         expiry = Loop("expiry", Expiry(engine, worker, clock, relay.kick).step)
+        token = InternalToken(common.internal_token_file)
+        invoicing = peer.channel(settings.invoicing_address, token)
+        stack.push_async_callback(invoicing.close)
+        consumer = FactConsumer(
+            nats,
+            engine,
+            worker,
+            source="INVOICING",
+            upstream=FactClient(invoicing, source="INVOICING"),
+            handlers=handlers(clock),
+            committed=relay.kick,
+        )
         clerk = Clerk(engine, clock, relay.kick)
         wallets = WalletServicer(engine, clock, clerk, relay.kick)
         holds = HoldServicer(engine, clock, clerk)
@@ -66,9 +81,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 Servicer(ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server, ledger),
                 Servicer(fact_service_pb2_grpc.add_FactServiceServicer_to_server, facts),
             ],
-            loops=[expiry, relay],
+            loops=[consumer, expiry, relay],
             clock=clock,
-            idle=partial(idle, worker, clock, clerk),
+            idle=partial(idle, worker, clock, clerk, consumer),
             engine=worker,
             stopping=stopping,
         )

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs import outbox
 from libs.clock import Clock
+from libs.consumer import FactConsumer
 from libs.db import begin_worker
 from libs.idle import Idle
 from services.wallet.operations.clerk import Clerk
@@ -56,14 +57,19 @@ class Expiry:
         return bool(due)
 
 
-async def idle(worker: AsyncEngine, clock: Clock, clerk: Clerk) -> Idle:
+async def idle(worker: AsyncEngine, clock: Clock, clerk: Clerk, *sources: FactConsumer) -> Idle:
     """Tell what is left to do at this instant of business time."""
+    behind = sum([await source.lag() for source in sources])
     serving = clerk.busy  # Before looking: what it commits meanwhile is seen there.
     async with begin_worker(worker) as conn:
         due = await wallet_store.load_due(conn, clock.now())
         head = await outbox.load_head(conn)
-    reasons = {"wallets are due": due.count, "facts are unpublished": head.waiting}
-    busy = [f"{count} {what}" for what, count in reasons.items() if count]
+    reasons = {
+        "facts of others wait": behind,
+        "wallets are due": due.count,
+        "facts are unpublished": head.waiting,
+    }
+    busy = [f"{count} {what}" for what, count in reasons.items() if count > 0]
     return Idle(
         busy=[*busy, *(["orders are being done"] if serving else [])],
         marks={"outbox": head.seq},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -12,9 +12,10 @@ from libs import requests
 from libs.db import begin
 from libs.requests import Request
 from libs.tenant import Tenant
-from services.invoicing.domain.adjusted_fee import AdjustedFee, InvoiceNotDraft
+from services.invoicing.domain.adjusted_fee import AdjustedFee, InvoiceNotDraft, adjust
 from services.invoicing.domain.folded_lines import LineNotFound
 from services.invoicing.domain.invoice import Invoice, Status
+from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.store import adjusted_fees, invoices, parts
 from tally.invoicing.v1 import billing_service_pb2 as pb
 
@@ -72,6 +73,20 @@ async def make_due(
             await _lock_draft(conn, tenant, invoice_id)
             await invoices.make_due(conn, tenant, invoice_id, now=now)
             await requests.save_answer(conn, tenant, request, pb.FinalizeInvoiceResponse())
+
+
+async def adjust_closed(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    drafts: Mapping[UUID, Invoice],
+    closed: Mapping[UUID, Sequence[RatedPeriod]],
+) -> dict[UUID, list[RatedPeriod]]:
+    """Return what rating answered for drafts, with the fees that were set on them."""
+    fees = await adjusted_fees.load_adjusted(conn, tenant, closed.keys())
+    return {
+        invoice_id: adjust(invoice_id, drafts[invoice_id].currency, rated, fees[invoice_id])
+        for invoice_id, rated in closed.items()
+    }
 
 
 async def _lock_draft(conn: AsyncConnection, tenant: Tenant, invoice_id: UUID) -> Invoice:

@@ -37,7 +37,7 @@ from services.invoicing.store.note_schema import (
     credit_notes,
 )
 from services.invoicing.store.parts import line_of, tax_of
-from services.invoicing.store.party_schema import customers
+from services.invoicing.store.party_schema import customers, number_series
 from services.invoicing.store.schema import (
     add_ons,
     adjusted_fees,
@@ -47,7 +47,6 @@ from services.invoicing.store.schema import (
     invoice_periods,
     invoice_taxes,
     invoices,
-    number_series,
 )
 from services.invoicing.store.series import (
     CREDIT_NOTES,
@@ -312,30 +311,32 @@ def _taken_numbers() -> Any:
         select(
             invoices.c.tenant,
             literal(INVOICES).label("kind"),
-            literal("").label("key"),
+            invoices.c.entity_code.label("key"),
             invoices.c.entity_sequence.label("number"),
-        ).where(finalized),
+        ).where(finalized, invoices.c.entity_sequence.is_not(None)),
         select(
             invoices.c.tenant,
             literal(CUSTOMER_INVOICES),
-            invoices.c.customer_id,
+            invoices.c.entity_code + "/" + invoices.c.customer_id,
             invoices.c.customer_sequence,
         ).where(finalized),
         select(customers.c.tenant, literal(CUSTOMERS), literal(""), customers.c.number),
         select(
             credit_notes.c.tenant,
             literal(CREDIT_NOTES),
-            literal(""),
+            credit_notes.c.entity_code,
             credit_notes.c.entity_sequence,
-        ),
+        ).where(credit_notes.c.entity_sequence.is_not(None)),
         select(
             credit_notes.c.tenant,
             literal(CUSTOMER_CREDIT_NOTES),
-            credit_notes.c.customer_id,
+            credit_notes.c.entity_code + "/" + credit_notes.c.customer_id,
             credit_notes.c.customer_sequence,
         ),
     ).subquery("taken")
 
 
 def _series_names(row: Row[Any]) -> dict[str, str]:
-    return {"series": row.kind, **({"customer_id": row.key} if row.key else {})}
+    entity_code, _, customer_id = row.key.partition("/")
+    named = {"series": row.kind, "billing_entity": entity_code, "customer_id": customer_id}
+    return {key: value for key, value in named.items() if value}

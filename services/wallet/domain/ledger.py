@@ -11,6 +11,7 @@ from uuid import UUID
 
 from libs.money import Money
 from services.wallet.domain.grant import Grant
+from services.wallet.domain.reservation import Reserved
 from services.wallet.domain.wallet import Balance, Wallet
 
 
@@ -115,6 +116,8 @@ class Book:
     grants: dict[UUID, Grant]
     postings: list[Posting] = field(default_factory=list)
     due_at: datetime | None = None  # When its next hold or grant lapses; None: none will.
+    reserved: Reserved = field(default_factory=Reserved)
+    rescheduled: bool = False  # The deadline of one of its holds was moved.
 
     def post(self, reason: Reason, reference: str, at: datetime, *movements: Movement) -> None:
         """Move money at `at`; movements of nothing are left out, and with them the posting."""
@@ -141,6 +144,7 @@ class Book:
             available_minor=sum(g.available_minor for g in grants if g.effective_at <= now),
             held_minor=sum(grant.held_minor for grant in grants),
             captured_minor=sum(grant.captured_minor for grant in grants),
+            reserved_minor=self.reserved.amount_minor,
             rate=self.wallet.rate,
         )
 

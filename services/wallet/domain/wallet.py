@@ -74,6 +74,7 @@ class Wallet:
     code: str = ""  # By which lines name it; "": by none.
     rate: Decimal = RATE_DEFAULT  # Above zero, in currency units.
     low_minor: int = 0  # It is low below this; 0: never.
+    soft_minor: int = 0  # How far below zero unbilled usage may take what holds are placed on.
     expires_at: datetime | None = None  # All its grants lapse by then.
     terminated_at: datetime | None = None
 
@@ -92,10 +93,16 @@ class Balance:
     held_minor: int
     captured_minor: int
     rate: Decimal = RATE_DEFAULT  # That of the wallet.
+    reserved_minor: int = 0  # Unbilled usage: no movement of money, but not to be spent.
 
     @property
     def posted_minor(self) -> int:
         return self.available_minor + self.held_minor + self.captured_minor
+
+    @property
+    def spendable_minor(self) -> int:
+        """What can be held now; below zero when usage ran ahead of it."""
+        return self.available_minor - self.reserved_minor
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +113,23 @@ class Changes:
     priority: int
     scope: Scope
     low: Money | None  # Below this the wallet is low; None: never.
+    soft: Money | None = None  # How far below zero holds are still placed; None: not at all.
 
     def of(self, wallet: Wallet) -> Wallet:
         """Return `wallet` with the changes made.
 
         Raises:
-            CurrencyMismatch: `low` is in another currency than the wallet's.
+            CurrencyMismatch: `low` or `soft` is in another currency than the wallet's.
         """
-        if self.low is not None:
-            check_currency(wallet, self.low)
+        for amount in filter(None, (self.low, self.soft)):
+            check_currency(wallet, amount)
         return replace(
             wallet,
             name=self.name,
             priority=self.priority,
             scope=self.scope,
             low_minor=self.low.amount_minor if self.low else 0,
+            soft_minor=self.soft.amount_minor if self.soft else 0,
         )
 
 

@@ -37,6 +37,9 @@ def wallet_message(wallet: Wallet) -> wallet_service_pb2.Wallet:
         low_balance=money_message(Money(wallet.currency, wallet.low_minor))
         if wallet.low_minor
         else None,
+        soft_limit=money_message(Money(wallet.currency, wallet.soft_minor))
+        if wallet.soft_minor
+        else None,
         expires_at=timestamp(wallet.expires_at) if wallet.expires_at else None,
         terminated_at=timestamp(wallet.terminated_at) if wallet.terminated_at else None,
     )
@@ -63,6 +66,8 @@ def balance_message(balance: Balance) -> wallet_service_pb2.Balance:
         captured=money_message(minor(balance.captured_minor)),
         available=money_message(minor(balance.available_minor)),
         available_credits=f"{credits_of(minor(balance.available_minor), balance.rate):f}",
+        reserved=money_message(minor(balance.reserved_minor)),
+        spendable=money_message(minor(balance.spendable_minor)),
     )
 
 

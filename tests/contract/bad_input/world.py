@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from cli.client import SuiteClient
 from tally.ingest.v1.event_pb2 import Event
 from tally.ingest.v1.ingest_service_pb2 import ListRejectedEventsRequest, RecordEventsRequest
+from tally.invoicing.v1.coupon_service_pb2 import ApplyCouponRequest, CreateCouponRequest
 from tally.invoicing.v1.credit_note_service_pb2 import CreateCreditNoteRequest
 from tally.invoicing.v1.customer_service_pb2 import UpsertCustomerRequest
 from tally.invoicing.v1.invoice_service_pb2 import (
@@ -19,7 +20,10 @@ from tally.invoicing.v1.invoice_service_pb2 import (
 )
 from tally.invoicing.v1.payment_service_pb2 import RecordPaymentRequest
 from tally.invoicing.v1.tax_service_pb2 import CreateTaxRequest
-from tally.invoicing.v1.tenant_service_pb2 import UpdateBillingEntityRequest
+from tally.invoicing.v1.tenant_service_pb2 import (
+    CreateBillingEntityRequest,
+    UpdateBillingEntityRequest,
+)
 from tally.rating.v1.alert_service_pb2 import CreateAlertRequest
 from tally.rating.v1.entitlement_service_pb2 import CreateFeatureRequest
 from tally.rating.v1.instant_fee_pb2 import PaymentStatus
@@ -63,7 +67,7 @@ def make_worlds(suite: Suite) -> Worlds:
 async def _fill(client: SuiteClient, name: str) -> World:
     named = ["meter", "plan", "subscription", "customer", "event", "retracted"]
     named += ["idle_meter", "idle_plan", "idle_feature"]  # To archive.
-    named += ["feature"]
+    named += ["feature", "coupon", "idle_coupon", "billing_entity"]
     world = {key: f"{name}-{key}" for key in named}
     world |= dict.fromkeys(
         (
@@ -83,6 +87,7 @@ async def _fill(client: SuiteClient, name: str) -> World:
             "line",
             "payment",
             "credit_note",
+            "applied_coupon",
             "period",
             "ending",
             "instant_fee",
@@ -107,6 +112,9 @@ async def _fill(client: SuiteClient, name: str) -> World:
     seller = good["invoicing.v1.TenantService.UpdateBillingEntity"]
     seller["billing_entity"] |= {"number_prefix": name.upper()}  # Numbers of its own.
     await client.tenants.UpdateBillingEntity(UpdateBillingEntityRequest(**seller))
+    second = good["invoicing.v1.TenantService.CreateBillingEntity"]
+    second["billing_entity"] |= {"code": world["billing_entity"], "number_prefix": "TAKEN"}
+    await client.tenants.CreateBillingEntity(CreateBillingEntityRequest(**second))
     for key in ("subscription", "ending"):
         world[key] = await _subscribe(client, world, f"{name}-{key}")
     world["tax"] = await _tax(client, world, name)
@@ -125,6 +133,7 @@ async def _fill(client: SuiteClient, name: str) -> World:
     world |= await _entitle(client, world)
     world["threshold_crossing"] = await _threshold_crossing(client)
     world |= await billed_by_hand(client, world)
+    world["applied_coupon"] = await _coupons(client, world)
     world |= await _wallet(client, world) | await _billed(client, world)
     return world | await drafted(client, world, name)
 
@@ -193,6 +202,17 @@ async def _tax(client: SuiteClient, world: World, name: str) -> str:
     fields["tax"]["code"] = f"{name}-tax"
     await client.taxes.CreateTax(CreateTaxRequest(**fields))
     return f"{name}-tax"
+
+
+async def _coupons(client: SuiteClient, world: World) -> str:
+    """Create coupons, and give the customer one; return its id."""
+    for key in ("coupon", "idle_coupon"):
+        made = good_requests(world)["invoicing.v1.CouponService.CreateCoupon"]
+        made["coupon"]["code"] = world[key]
+        await client.coupons.CreateCoupon(CreateCouponRequest(**made))
+    given = good_requests(world)["invoicing.v1.CouponService.ApplyCoupon"]
+    answer = await client.coupons.ApplyCoupon(ApplyCouponRequest(**given))
+    return answer.applied_coupon.applied_coupon_id
 
 
 async def _wallet(client: SuiteClient, world: World) -> World:

@@ -17,10 +17,13 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
 
 from deploy.embedded.ports import choose_port
+from libs.db import connect
+from libs.facts import FactServicer
 from libs.wire import timestamp
 from services.wallet.app import serve
 from services.wallet.settings import Settings
 from tally.common.v1.money_pb2 import Money
+from tally.internal.v1.fact_service_pb2_grpc import add_FactServiceServicer_to_server
 from tally.internal.v1.test_clock_service_pb2 import GetIdleRequest, SetTimeRequest
 from tally.internal.v1.test_clock_service_pb2_grpc import TestClockServiceStub
 from tally.wallet.v1 import hold_service_pb2 as holds
@@ -160,7 +163,15 @@ async def running(
     """A fresh wallet service on a database of its own."""
     keys, mine = Keys(tmp_path_factory.mktemp("keys")), database("wallet")
     address = f"127.0.0.1:{choose_port()}"
+    invoicing = connect(database("invoicing").worker_url, connections_max=1)
+    peer = grpc.aio.server()  # An invoicing that has nothing to tell.
+    add_FactServiceServicer_to_server(FactServicer(invoicing), peer)
+    peer_address = f"127.0.0.1:{peer.add_insecure_port('127.0.0.1:0')}"
+    await peer.start()
     env = {
+        "WALLET_INGEST_ADDRESS": peer_address,
+        "WALLET_RATING_ADDRESS": peer_address,
+        "WALLET_INVOICING_ADDRESS": peer_address,
         "WALLET_DATABASE_URL": mine.app_url,
         "WALLET_WORKER_DATABASE_URL": mine.worker_url,
         "WALLET_LISTEN_ADDRESS": address,
@@ -181,6 +192,8 @@ async def running(
         yield service
     stopping.set()
     await serving
+    await peer.stop(0)
+    await invoicing.dispose()
 
 
 @pytest.fixture

@@ -144,7 +144,7 @@ class WalletServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateWallet(self, request, context):
-        """Changes a wallet's name, priority, scope and low balance.
+        """Changes a wallet's name, priority, scope, low balance and soft limit.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
         NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
         ALREADY_EXISTS/REQUEST_ID_REUSED.

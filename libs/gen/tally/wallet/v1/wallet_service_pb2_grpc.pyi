@@ -55,7 +55,7 @@ class WalletServiceStub:
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     UpdateWallet: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.UpdateWalletRequest, _wallet_service_pb2.UpdateWalletResponse]
-    """Changes a wallet's name, priority, scope and low balance.
+    """Changes a wallet's name, priority, scope, low balance and soft limit.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
     NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
@@ -134,7 +134,7 @@ class WalletServiceAsyncStub(WalletServiceStub):
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     UpdateWallet: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.UpdateWalletRequest, _wallet_service_pb2.UpdateWalletResponse]  # type: ignore[assignment]
-    """Changes a wallet's name, priority, scope and low balance.
+    """Changes a wallet's name, priority, scope, low balance and soft limit.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
     NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
@@ -240,7 +240,7 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _wallet_service_pb2.UpdateWalletRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_service_pb2.UpdateWalletResponse, _abc.Awaitable[_wallet_service_pb2.UpdateWalletResponse]]:
-        """Changes a wallet's name, priority, scope and low balance.
+        """Changes a wallet's name, priority, scope, low balance and soft limit.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
         NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
         ALREADY_EXISTS/REQUEST_ID_REUSED.
