@@ -17,7 +17,7 @@ from libs.tenant import Tenant
 from libs.wire import parse_timestamp, parse_uuid, period_message, read_date, timestamp
 from services.invoicing.domain.invoice import Credit, Invoice, SettledPeriod
 from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, RatedPeriod
-from tally.rating.v1 import billing_period_pb2, rating_service_pb2
+from tally.rating.v1 import billing_period_pb2, following_pb2, rating_service_pb2
 from tally.rating.v1.rating_service_pb2_grpc import RatingServiceStub
 from tally.wallet.v1 import invoice_credits_pb2, ledger_service_pb2
 from tally.wallet.v1.ledger_service_pb2_grpc import LedgerServiceStub
@@ -78,6 +78,11 @@ class Rating:
         request = rating_service_pb2.RatePeriodRequest(period_id=str(period_id))
         answer = await call(self._stub.RatePeriod, request, tenant=tenant)
         return read_rated(answer.rated)
+
+    async def follow(self, tenant: Tenant, customer_id: str) -> None:
+        """Have changes of a customer's usage announced from now on; a repeat changes nothing."""
+        request = following_pb2.FollowUsageRequest(customer_id=customer_id)
+        await call(self._stub.FollowUsage, request, tenant=tenant)
 
     async def close(self, tenant: Tenant, period_ids: Sequence[UUID]) -> dict[UUID, RatedPeriod]:
         """Freeze the fees of due periods and return them, by id; a repeat returns the same."""
