@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from tests.contract.bad_input.billing import billing_requests
 from tests.contract.bad_input.columns import good_columns
+from tests.contract.bad_input.coupons import coupon_requests
 from tests.contract.bad_input.invoicing import credit_note_requests
 from tests.contract.bad_input.paying import payment_requests
 from tests.contract.bad_input.wallet_requests import USD as USD
@@ -296,6 +297,7 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         },
         "invoicing.v1.InvoiceService.RenderInvoice": {"invoice_id": world["invoice"]},
         **billing_requests(world, command),
+        **coupon_requests(world, command, fresh),
         **payment_requests(world, command),
         **credit_note_requests(world, command),
         **wallet_requests(world, command),
