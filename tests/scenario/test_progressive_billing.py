@@ -133,7 +133,7 @@ async def test_a_week_is_billed_in_parts_and_its_invoice_credits_them(suite: Sui
         await retract(client, more)
         await suite.advance(MONDAY + timedelta(days=8))
         listed = await client.credit_notes.ListCreditNotes(ListCreditNotesRequest())
-        notes = {one.invoice_number: one.total.amount_minor for one in listed.credit_notes}
+        notes = {one.invoice_number: one.total_minor for one in listed.credit_notes}
         assert notes == {week.number: 22_00, early[1].number: 77_00}, "what each billed of it"
         verified = client.invoices.VerifyInvoices(VerifyInvoicesRequest())
         found = [one.difference async for one in verified if one.HasField("difference")]
