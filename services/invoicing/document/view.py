@@ -10,8 +10,8 @@ from libs.period import local_day
 from libs.quantity import decimal_text
 from services.invoicing.document import formats
 from services.invoicing.document.rows import GroupView, groups_of
-from services.invoicing.domain.coupon import CouponUse
-from services.invoicing.domain.discounts import PercentOff
+from services.invoicing.domain.coupon import OpenCoupon
+from services.invoicing.domain.discounts import AmountOff, PercentOff
 from services.invoicing.domain.folded_lines import shown_lines
 from services.invoicing.domain.invoice import Invoice, Status
 from services.invoicing.domain.party import Party
@@ -151,7 +151,7 @@ def sums_of(invoice: Invoice) -> Iterator[tuple[str, str]]:
     for one in invoice.early:
         yield f"Billed before on {one.number}", formats.money(-one.amount_minor, currency)
     for use in invoice.coupons:
-        yield coupon_name(use), formats.money(-use.amount_minor, currency)
+        yield coupon_name(use.coupon), formats.money(-use.amount_minor, currency)
     yield "Subtotal", formats.money(invoice.subtotal_minor, currency)
     for tax in invoice.taxes:
         yield tax_name(tax, currency), formats.money(tax.amount_minor, currency)
@@ -161,13 +161,13 @@ def sums_of(invoice: Invoice) -> Iterator[tuple[str, str]]:
         yield "Paid from prepaid credits", formats.money(-invoice.credits_minor, currency)
 
 
-def coupon_name(use: CouponUse) -> str:
-    """Return what a coupon is called: "Coupon Welcome, 20%"."""
-    named = f"Coupon {use.coupon.name or use.coupon.code}"
-    discount = use.coupon.discount
-    if isinstance(discount, PercentOff):
-        return f"{named}, {formats.quantity(discount.percent)}%"
-    return named
+def coupon_name(coupon: OpenCoupon) -> str:
+    """Return what documents call a coupon: "Coupon Spring", with the rate of a percentage."""
+    match coupon.discount:
+        case PercentOff(percent):
+            return f"Coupon {coupon.name} {decimal_text(percent)}%"
+        case AmountOff():
+            return f"Coupon {coupon.name}"
 
 
 def tax_name(tax: TaxAmount, currency: str) -> str:

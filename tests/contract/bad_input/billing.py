@@ -44,6 +44,7 @@ BILLING: Mapping[str, Fields] = {
         "add_ons[0].unit_amount": PRICE,
         "add_ons[0].tax_codes": {
             "malformed": Refusal(["a b"], field="*"),
+            "twice": ["a", "a"],
             "foreign": Refusal([Foreign("tax")], NOT_FOUND, "TAX_NOT_FOUND", ""),
         },
     },
