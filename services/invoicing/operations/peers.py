@@ -20,6 +20,7 @@ from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, RatedPeri
 from services.invoicing.domain.upcoming import Upcoming
 from tally.rating.v1 import (
     billing_period_pb2,
+    following_pb2,
     meter_service_pb2,
     plan_service_pb2,
     rating_service_pb2,
@@ -122,6 +123,11 @@ class Rating:
                     break
                 request.page_token = page.next_page_token
         return found
+
+    async def follow(self, tenant: Tenant, customer_id: str) -> None:
+        """Have changes of a customer's usage announced from now on; a repeat changes nothing."""
+        request = following_pb2.FollowUsageRequest(customer_id=customer_id)
+        await call(self._stub.FollowUsage, request, tenant=tenant)
 
     async def close(self, tenant: Tenant, period_ids: Sequence[UUID]) -> dict[UUID, RatedPeriod]:
         """Freeze the fees of due periods and return them, by id; a repeat returns the same."""

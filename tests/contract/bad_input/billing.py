@@ -84,7 +84,7 @@ BILLING: Mapping[str, Fields] = {
         "invoice_id": uuid_of("due_draft", "INVOICE_NOT_FOUND"),
     },
     "tally.invoicing.v1.BillingService.PreviewInvoice": {
-        "customer_id": {"absent": Refusal("", field="customer_id"), "oversized": LONG},
+        "customer_id": {"oversized": LONG},
         "subscription_id": {
             "oversized": LONG,
             **missing("subscription", "SUBSCRIPTION_NOT_FOUND"),
@@ -136,7 +136,9 @@ def billing_requests(
             "invoice_id": world["draft"],
             "adjusted_fee": fee | {"line_id": world["draft_line"]},
         },
-        "invoicing.v1.BillingService.PreviewInvoice": {"customer_id": world["customer"]},
+        "invoicing.v1.BillingService.PreviewInvoice": {
+            "subscription_id": world["subscription"],
+        },
         "invoicing.v1.BillingService.FinalizeInvoice": {
             **command,
             "invoice_id": world["due_draft"],
