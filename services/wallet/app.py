@@ -22,6 +22,7 @@ from services.wallet.api.wallet_servicer import WalletServicer
 from services.wallet.events import handlers
 from services.wallet.loops import Expiry, idle
 from services.wallet.operations.clerk import Clerk
+from services.wallet.operations.watching import Watches
 from services.wallet.settings import Settings
 from tally.internal.v1 import fact_service_pb2_grpc
 from tally.wallet.v1 import (
@@ -69,9 +70,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             committed=relay.kick,
         )
         clerk = Clerk(engine, clock, relay.kick)
-        wallets = WalletServicer(engine, clock, clerk, relay.kick)
+        wallets = WalletServicer(engine, clock, clerk, Watches(stopping), relay.kick)
         holds = HoldServicer(engine, clock, clerk)
-        ledger = LedgerServicer(engine, worker)
+        ledger = LedgerServicer(engine, worker, clock)
         facts = FactServicer(worker)
         await serve_grpc(
             common,

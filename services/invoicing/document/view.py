@@ -25,6 +25,7 @@ BREAKS = ("held", "unbilled")  # What follows is another price.
 COUNTED = (FeeKind.USAGE, FeeKind.FIXED, FeeKind.ADD_ON)  # What has units to show.
 SHARE_PLACES = 6
 LABELS = {
+    "adjusted": "Set by hand",
     "base_fee": "Base fee",
     "billed": "Billed before",
     "cap": "Above the cap",

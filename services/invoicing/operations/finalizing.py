@@ -42,6 +42,7 @@ from services.invoicing.domain.party import (
     ZeroInvoices,
 )
 from services.invoicing.domain.progressive import Early
+from services.invoicing.operations.changing import adjust_closed
 from services.invoicing.operations.composing import take_coupons, take_notes, take_taxes
 from services.invoicing.operations.crediting import issue_notes
 from services.invoicing.operations.drafting import load_given
@@ -130,6 +131,9 @@ async def freeze(
             if locked[one.invoice_id].status is Status.DRAFT
             and bills(one, period_ids[one.invoice_id], claimed[one.invoice_id])
         ]
+        closed = {one.invoice_id: one.closed for one in unchanged}
+        shown = await adjust_closed(conn, tenant, locked, closed)
+        unchanged = [replace(one, closed=shown[one.invoice_id]) for one in unchanged]
         early, notes = await lock_early(conn, tenant, [billing_of(one) for one in unchanged])
         taken = await take_adjustments(conn, tenant, unchanged, early, now=now)
         await issue_notes(conn, tenant, notes, now=now)

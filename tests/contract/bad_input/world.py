@@ -36,7 +36,7 @@ from tally.rating.v1.subscription_service_pb2 import (
 )
 from tally.wallet.v1.hold_service_pb2 import AuthorizeRequest
 from tally.wallet.v1.wallet_service_pb2 import CreateWalletRequest, GrantCreditsRequest
-from tests.contract.bad_input.billing import billed_by_hand
+from tests.contract.bad_input.billing import billed_by_hand, drafted
 from tests.contract.bad_input.requests import USD, World, good_requests
 from tests.suite import Suite
 from tests.wait import until
@@ -80,6 +80,10 @@ async def _fill(client: SuiteClient, name: str) -> World:
             "invoice",
             "to_void",
             "voided",
+            "voided_line",
+            "draft",
+            "due_draft",
+            "draft_line",
             "line",
             "payment",
             "credit_note",
@@ -130,7 +134,8 @@ async def _fill(client: SuiteClient, name: str) -> World:
     world["threshold_crossing"] = await _threshold_crossing(client)
     world |= await billed_by_hand(client, world)
     world["applied_coupon"] = await _coupons(client, world)
-    return world | await _wallet(client, world) | await _billed(client, world)
+    world |= await _wallet(client, world) | await _billed(client, world)
+    return world | await drafted(client, world, name)
 
 
 async def _idle(client: SuiteClient, world: World) -> None:

@@ -168,6 +168,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: some of the credit note has paid an invoice."""
     ERROR_REASON_INVOICE_NOT_FINALIZED: _ErrorReason.ValueType  # 174
     """FAILED_PRECONDITION: the invoice is a draft or was skipped; only numbered ones are credited."""
+    ERROR_REASON_INVOICE_NOT_DRAFT: _ErrorReason.ValueType  # 303
+    """FAILED_PRECONDITION: the invoice is no draft; only drafts are changed."""
     ERROR_REASON_INVOICE_VOIDED: _ErrorReason.ValueType  # 300
     """FAILED_PRECONDITION: the invoice was voided before."""
     ERROR_REASON_INVOICE_NOT_VOIDED: _ErrorReason.ValueType  # 301
@@ -382,6 +384,8 @@ ERROR_REASON_CREDIT_NOTE_USED: ErrorReason.ValueType  # 173
 """FAILED_PRECONDITION: some of the credit note has paid an invoice."""
 ERROR_REASON_INVOICE_NOT_FINALIZED: ErrorReason.ValueType  # 174
 """FAILED_PRECONDITION: the invoice is a draft or was skipped; only numbered ones are credited."""
+ERROR_REASON_INVOICE_NOT_DRAFT: ErrorReason.ValueType  # 303
+"""FAILED_PRECONDITION: the invoice is no draft; only drafts are changed."""
 ERROR_REASON_INVOICE_VOIDED: ErrorReason.ValueType  # 300
 """FAILED_PRECONDITION: the invoice was voided before."""
 ERROR_REASON_INVOICE_NOT_VOIDED: ErrorReason.ValueType  # 301
