@@ -19,7 +19,7 @@ from services.invoicing.domain.coupon import (
     in_order,
     use_coupons,
 )
-from services.invoicing.domain.credit_note import NoteItem, price_note
+from services.invoicing.domain.credit_note import NoteAmounts, NoteItem, price_note
 from services.invoicing.domain.creditable import creditable_of
 from services.invoicing.domain.discounts import AmountOff, PercentOff
 from services.invoicing.domain.invoice import Content, compose, with_coupons, with_taxes
@@ -143,7 +143,7 @@ def test_notes_of_all_lines_give_back_what_was_billed_and_no_coupon(
 ) -> None:
     positive = [(abs(amount), meter, codes) for amount, meter, codes in fees]
     content = content_of(positive, opened(wanted), CouponOrder.SCOPE_THEN_AGE)
-    notes = []
+    notes: list[NoteAmounts] = []
     for part in range(parts):
         invoice = creditable_of(content.lines, content.taxes, content.coupons, notes)
         items = [
