@@ -14,6 +14,7 @@ from tests.vectors.adapters import (
     plan_changes,
     proration,
     scenarios,
+    top_ups,
     units,
     usage,
 )
@@ -57,4 +58,5 @@ ADAPTERS: dict[str, Adapter] = {
     "prorated_graduated": proration.graduated_price,
     "prorated_sum": proration.sum_usage,
     "prorated_unique_count": proration.unique_usage,
+    "wallet_topup_rules": top_ups.top_up,
 }

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from libs.period import local_day
-from services.rating.domain.anniversary import anniversary_period
+from libs.anniversary import anniversary_period
 from tests.vectors.adapters.recorded import UTC_ZONE, instant
 from tests.vectors.given import Given
 

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 
 from libs.period import DayPeriod
-from services.rating.domain.anniversary import anniversary, anniversary_period
+from libs.anniversary import anniversary, anniversary_period
 
 
 @pytest.mark.parametrize(
