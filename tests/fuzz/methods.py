@@ -54,7 +54,7 @@ class Method:
         """Whether it may store something."""
         fields = self.descriptor.input_type.fields_by_name
         others = {"RecordColumns", "RecordEvents", "StreamEvents", "ResubmitRejected"}
-        others |= {"ApplyCredits"}
+        others |= {"ApplyCredits", "ReturnCredits"}
         return "request_id" in fields or self.descriptor.name in others
 
     @property

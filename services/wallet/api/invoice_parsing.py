@@ -41,8 +41,10 @@ def parse_invoice(message: wallet_service_pb2.ApplyCreditsRequest) -> Invoice:
     return invoice
 
 
-def parse_as_of(message: wallet_service_pb2.ApplyCreditsRequest) -> datetime | None:
-    """Read when the invoice is finalized; None: now."""
+def parse_as_of(
+    message: wallet_service_pb2.ApplyCreditsRequest | wallet_service_pb2.ReturnCreditsRequest,
+) -> datetime | None:
+    """Read when the invoice is finalized or voided; None: now."""
     return parse_timestamp(message.as_of, "as_of") if message.HasField("as_of") else None
 
 

@@ -150,6 +150,16 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
         self.committed()
         return answer
 
+    async def ReturnCredits(
+        self, request: pb.ReturnCreditsRequest, context: Context
+    ) -> pb.ReturnCreditsResponse:
+        """Give back what an invoice was paid, once."""
+        answer = await paying.return_credits(
+            self._desk(), parse_uuid(request.invoice_id, "invoice_id"), as_of=parse_as_of(request)
+        )
+        self.committed()
+        return answer
+
     def _desk(self) -> Desk:
         return Desk(self.engine, self.clock, auth.tenant())
 

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     GRANT_EXPIRY = "GRANT_EXPIRY"
     APPLY = "APPLY"
     RETURN = "RETURN"  # Captured money that the closed period did not need.
+    REVERSAL = "REVERSAL"  # What an invoice had taken, given back.
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
-"""Paying invoices from wallets, each once."""
+"""Paying invoices from wallets, each once, and giving back what was paid."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
 from libs.money import Money
 from libs.wire import money_message
 from services.wallet.domain import apply_credits as applying
+from services.wallet.domain import return_credits as returning
 from services.wallet.domain.apply_credits import AppliedCredit, Invoice
 from services.wallet.operations.desk import Desk
 from services.wallet.operations.lapsing import lapse, save
@@ -14,7 +16,7 @@ from services.wallet.store import applications
 from services.wallet.store import books as book_store
 from services.wallet.store import holds as hold_store
 from tally.wallet.v1 import wallet_service_pb2
-from tally.wallet.v1.wallet_service_pb2 import ApplyCreditsResponse
+from tally.wallet.v1.wallet_service_pb2 import ApplyCreditsResponse, ReturnCreditsResponse
 
 
 async def apply_credits(
@@ -55,6 +57,33 @@ async def apply_credits(
             conn, desk.tenant, invoice.invoice_id, answer.SerializeToString()
         )
     return answer
+
+
+async def return_credits(
+    desk: Desk, invoice_id: UUID, *, as_of: datetime | None = None
+) -> ReturnCreditsResponse:
+    """Give back all that an invoice was paid, once; every repeat gets the same answer.
+
+    `as_of` is the instant at which it was voided, as in `apply_credits`. An invoice that was
+    never paid cannot be paid any more.
+    """
+    async with desk.begin() as conn:
+        mine = await applications.claim_return(conn, desk.tenant, invoice_id, desk.now())
+        key = (desk.tenant, invoice_id)
+        paid = (await applications.load_paid(conn, [key]))[key]
+        if mine and paid:
+            books = await book_store.lock_books(
+                conn, desk.tenant, wallet_ids=sorted({credit.wallet_id for credit in paid})
+            )
+            await book_store.add_grants(
+                conn, desk.tenant, books, {credit.grant_id for credit in paid}
+            )
+            now = max(desk.now(), as_of or desk.now())
+            await lapse(conn, desk.tenant, books, now)
+            for book in books:
+                returning.return_credits(book, paid, str(invoice_id), now)
+            await save(conn, desk.tenant, books)
+    return ReturnCreditsResponse(credits=[credit_message(credit) for credit in paid])
 
 
 def answer_of(invoice: Invoice, credits: tuple[AppliedCredit, ...]) -> ApplyCreditsResponse:

@@ -96,6 +96,7 @@ async def list_applications(
                 invoice_id=str(one.invoice_id),
                 content_hash=one.content_hash,
                 credits=[credit_message(each) for each in paid[one.tenant, one.invoice_id]],
+                returned=one.returned,
             )
             for one in shown
         ],

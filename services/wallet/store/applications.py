@@ -34,6 +34,7 @@ class StoredApplication:
     invoice_id: UUID
     content_hash: bytes
     answer: bytes
+    returned: bool  # What was paid was given back.
 
 
 async def claim(
@@ -68,6 +69,23 @@ async def save_answer(
     )
 
 
+async def claim_return(
+    conn: AsyncConnection, tenant: Tenant, invoice_id: UUID, now: datetime
+) -> bool:
+    """Take what an invoice was paid for the caller's transaction; False: it was given back before.
+
+    An invoice that never asked is noted as given back: it cannot be paid any more.
+    """
+    key = {"tenant": tenant, "invoice_id": invoice_id}
+    noting = insert(applications).values(
+        **key, content_hash=b"", answer=b"", created_at=now, returned_at=now
+    )
+    if (await conn.execute(noting.on_conflict_do_nothing())).rowcount == 1:
+        return True
+    taking = update(applications).filter_by(**key).where(applications.c.returned_at.is_(None))
+    return (await conn.execute(taking.values(returned_at=now))).rowcount == 1
+
+
 async def list_applications(
     conn: AsyncConnection, *, invoice_ids: Collection[UUID], after: Key | None, limit: int
 ) -> list[StoredApplication]:
@@ -80,7 +98,13 @@ async def list_applications(
         query = query.where(key > after)
     rows = await conn.execute(query.order_by(*key.clauses).limit(limit))
     return [
-        StoredApplication(row.tenant, row.invoice_id, row.content_hash, row.answer or b"")
+        StoredApplication(
+            row.tenant,
+            row.invoice_id,
+            row.content_hash,
+            row.answer or b"",
+            row.returned_at is not None,
+        )
         for row in rows
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -94,6 +94,17 @@ async def lock_books_of_customer(
         wallets.c.currency == currency,
     )
     return await _lock_books(conn, tenant, wanted, {})
+
+
+async def add_grants(
+    conn: AsyncConnection, tenant: Tenant, books: Sequence[Book], grant_ids: Collection[UUID]
+) -> None:
+    """Read more grants of `books`, locked by `conn`: those that have nothing left."""
+    mine = {book.wallet.wallet_id: book.grants for book in books}
+    query = select(grants).where(grants.c.tenant == tenant, grants.c.grant_id.in_(grant_ids))
+    for row in await conn.execute(query):
+        if row.wallet_id in mine:
+            mine[row.wallet_id].setdefault(row.grant_id, grant_of(row))
 
 
 async def save_books(conn: AsyncConnection, tenant: Tenant, books: Sequence[Book]) -> None:

@@ -242,6 +242,7 @@ applications = Table(
     Column("content_hash", LargeBinary, nullable=False),
     Column("answer", LargeBinary),  # A proto; null only inside the transaction that claims.
     Column("created_at", AT, nullable=False),
+    Column("returned_at", AT),  # When all that was paid was given back; null: it was not.
     PrimaryKeyConstraint("tenant", "invoice_id"),
 )
 

@@ -47,6 +47,26 @@ def captures_of_holds() -> Any:
     )
 
 
+def parts_of_invoices(reason: Reason) -> Any:
+    """Select what transactions of a reason moved for lines of invoices, by line and grant."""
+    of_transaction = (grant_uses.c.tenant == transactions.c.tenant) & (
+        grant_uses.c.transaction_id == transactions.c.transaction_id
+    )
+    key = (
+        transactions.c.tenant,
+        transactions.c.reference,
+        grant_uses.c.grant_id,
+        grant_uses.c.line_id,
+    )
+    return (
+        select(*key, func.sum(grant_uses.c.amount_minor).label("amount_minor"))
+        .select_from(transactions.join(grant_uses, of_transaction))
+        .where(transactions.c.reason == reason.value, grant_uses.c.line_id.is_not(None))
+        .group_by(*key)
+        .subquery(reason.value.lower())
+    )
+
+
 def sums_of(rows: Any, key: str, sums: Mapping[str, ColumnElement[Any]]) -> Any:
     """Add up `rows` by tenant and `key`."""
     group = (rows.c.tenant, rows.c[key])

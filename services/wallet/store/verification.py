@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from sqlalchemy import Text, cast, func, literal, or_, select
+from sqlalchemy import Text, case, cast, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.difference import Difference, compared
@@ -29,6 +29,7 @@ from services.wallet.store.sums import (
     captures_of_holds,
     compare_sums,
     moves_of_grants,
+    parts_of_invoices,
     sums_of,
 )
 
@@ -247,6 +248,53 @@ async def payments_have_an_application(conn: AsyncConnection) -> list[Difference
     ]
 
 
+async def returns_are_what_was_paid(conn: AsyncConnection) -> list[Difference]:
+    """Compare what was given back of invoices with what they were paid: all of it, or nothing."""
+    paid, given_back = parts_of_invoices(Reason.APPLY), parts_of_invoices(Reason.REVERSAL)
+    same = (
+        (paid.c.tenant == given_back.c.tenant)
+        & (paid.c.reference == given_back.c.reference)
+        & (paid.c.grant_id == given_back.c.grant_id)
+        & (paid.c.line_id == given_back.c.line_id)
+    )
+    invoice = func.coalesce(paid.c.reference, given_back.c.reference)
+    tenant = func.coalesce(paid.c.tenant, given_back.c.tenant)
+    returned = applications.c.returned_at.is_not(None)
+    of_invoice = (applications.c.tenant == tenant) & (
+        cast(applications.c.invoice_id, Text) == invoice
+    )
+    expected = case((returned, func.coalesce(paid.c.amount_minor, 0)), else_=0)
+    found = func.coalesce(given_back.c.amount_minor, 0)
+    query = (
+        select(
+            tenant.label("tenant"),
+            invoice.label("invoice_id"),
+            func.coalesce(paid.c.grant_id, given_back.c.grant_id).label("grant_id"),
+            func.coalesce(paid.c.line_id, given_back.c.line_id).label("line_id"),
+            found.label("found"),
+            expected.label("expected"),
+        )
+        .select_from(
+            paid.join(given_back, same, full=True).join(applications, of_invoice, isouter=True)
+        )
+        .where(found != expected)
+    )
+    return [
+        one
+        for row in await broken_rows(conn, query)
+        for one in compared(
+            row.tenant,
+            "application",
+            {
+                "invoice_id": row.invoice_id,
+                "line_id": str(row.line_id),
+                "grant_id": str(row.grant_id),
+            },
+            returned_minor=(row.found, row.expected),
+        )
+    ]
+
+
 CHECKS: tuple[Check, ...] = (
     transactions_sum_to_zero,
     entries_are_in_the_wallets_currency,
@@ -259,4 +307,5 @@ CHECKS: tuple[Check, ...] = (
     holds_are_what_is_left_and_captured,
     wallets_know_what_lapses_next,
     payments_have_an_application,
+    returns_are_what_was_paid,
 )

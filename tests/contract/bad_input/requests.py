@@ -308,6 +308,7 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "wallet.v1.WalletService.ListGrants": of_wallet,
         "wallet.v1.WalletService.ListEntries": of_wallet,
         "wallet.v1.WalletService.ApplyCredits": paying(),
+        "wallet.v1.WalletService.ReturnCredits": {"invoice_id": str(uuid4())},
         "wallet.v1.HoldService.Authorize": {**command, **hold},
         "wallet.v1.HoldService.Capture": {**command, "hold_id": world["hold"], "amount": USD},
         "wallet.v1.HoldService.Release": {**command, "hold_id": world["released"]},

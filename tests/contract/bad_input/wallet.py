@@ -96,6 +96,7 @@ WALLET: Mapping[str, Fields] = {
         "settled_periods[0].period": {"absent": Refusal(None, field="*")},
         "as_of": INSTANT,
     },
+    "tally.wallet.v1.WalletService.ReturnCredits": {"invoice_id": UUID, "as_of": INSTANT},
     "tally.wallet.v1.HoldService.Authorize": {
         "request_id": UUID,
         "wallet_id": uuid_of("wallet", "WALLET_NOT_FOUND"),

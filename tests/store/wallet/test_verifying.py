@@ -78,6 +78,11 @@ CORRUPTIONS = [
         "DELETE FROM applications",
         {("transaction", "invoice_id")},
     ),
+    (
+        "applications",
+        "UPDATE applications SET returned_at = now()",
+        {("application", "returned_minor")},
+    ),
 ]
 
 
@@ -91,16 +96,16 @@ async def test_a_corrupted_row_is_found(
 ) -> None:
     await _a_busy_wallet(counter)
     await corrupt(wallet_database.owner_url, counter.desk.tenant, table, change)
-    found, _ = await _checked(counter)
+    found, _ = await checked(counter)
     assert expected <= {(one.kind, one.field) for one in found}
     assert {one.tenant for one in found} == {counter.desk.tenant}
-    untouched, _ = await _checked(counter.of_tenant(2**31 - 1))
+    untouched, _ = await checked(counter.of_tenant(2**31 - 1))
     assert untouched == []
 
 
 async def test_books_that_were_only_posted_to_agree(counter: Counter) -> None:
     await _a_busy_wallet(counter)
-    found, counts = await _checked(counter)
+    found, counts = await checked(counter)
     assert found == []
     assert counts == {
         "wallets": 1,
@@ -158,7 +163,7 @@ def _invoice(counter: Counter, amount_minor: int) -> Invoice:
     return Invoice(uuid4(), counter.customer_id, "USD", [line], [settled])
 
 
-async def _checked(counter: Counter) -> tuple[list[Difference], Counting[str]]:
+async def checked(counter: Counter) -> tuple[list[Difference], Counting[str]]:
     counts: Counting[str] = Counting()
     snapshots = Snapshots(counter.desk.engine, counter.worker, counter.desk.tenant)
     return [one async for one in check_invariants(snapshots, counts)], counts

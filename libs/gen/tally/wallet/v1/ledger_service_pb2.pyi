@@ -139,12 +139,15 @@ class Application(_message.Message):
     INVOICE_ID_FIELD_NUMBER: _builtins.int
     CONTENT_HASH_FIELD_NUMBER: _builtins.int
     CREDITS_FIELD_NUMBER: _builtins.int
+    RETURNED_FIELD_NUMBER: _builtins.int
     tenant: _builtins.int
     """Whose it is."""
     invoice_id: _builtins.str
     """UUID."""
     content_hash: _builtins.bytes
     """The hash it came with."""
+    returned: _builtins.bool
+    """True: all of it was given back."""
     @_builtins.property
     def credits(self) -> _containers.RepeatedCompositeFieldContainer[_wallet_service_pb2.AppliedCredit]:
         """What the ledger's transactions paid of it, by line and grant; empty: nothing."""
@@ -156,10 +159,11 @@ class Application(_message.Message):
         invoice_id: _builtins.str = ...,
         content_hash: _builtins.bytes = ...,
         credits: _abc.Iterable[_wallet_service_pb2.AppliedCredit] | None = ...,
+        returned: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_hash", b"content_hash", "credits", b"credits", "invoice_id", b"invoice_id", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_hash", b"content_hash", "credits", b"credits", "invoice_id", b"invoice_id", "returned", b"returned", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

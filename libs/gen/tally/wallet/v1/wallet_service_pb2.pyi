@@ -607,7 +607,9 @@ class Entry(_message.Message):
     account: _builtins.str
     """"available", "held" or "captured"."""
     reason: _builtins.str
-    """Why: "GRANT", "HOLD", "CAPTURE", "RELEASE", "HOLD_EXPIRY", "GRANT_EXPIRY", "APPLY", …"""
+    """Why: "GRANT", "HOLD", "CAPTURE", "RELEASE", "HOLD_EXPIRY", "GRANT_EXPIRY", "APPLY",
+    "RETURN", "REVERSAL", …
+    """
     reference: _builtins.str
     """What caused it: id of the grant, hold or invoice."""
     @_builtins.property
@@ -861,3 +863,57 @@ class AppliedCredit(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AppliedCredit: _TypeAlias = AppliedCredit  # noqa: Y015
+
+@_typing.final
+class ReturnCreditsRequest(_message.Message):
+    """Names an invoice that was voided."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOICE_ID_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    invoice_id: _builtins.str
+    """UUID of the invoice."""
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """When it was voided, in business time: what comes back to grants that lapse by then lapses too.
+        Absent: now.
+        """
+
+    def __init__(
+        self,
+        *,
+        invoice_id: _builtins.str = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "invoice_id", b"invoice_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReturnCreditsRequest: _TypeAlias = ReturnCreditsRequest  # noqa: Y015
+
+@_typing.final
+class ReturnCreditsResponse(_message.Message):
+    """What was given back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREDITS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def credits(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppliedCredit]:
+        """What had been paid, by line and grant."""
+
+    def __init__(
+        self,
+        *,
+        credits: _abc.Iterable[Global___AppliedCredit] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credits", b"credits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReturnCreditsResponse: _TypeAlias = ReturnCreditsResponse  # noqa: Y015

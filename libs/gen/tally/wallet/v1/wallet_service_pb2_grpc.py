@@ -75,6 +75,11 @@ class WalletServiceStub:
                 request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsRequest.SerializeToString,
                 response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsResponse.FromString,
                 _registered_method=True)
+        self.ReturnCredits = channel.unary_unary(
+                '/tally.wallet.v1.WalletService/ReturnCredits',
+                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsResponse.FromString,
+                _registered_method=True)
 
 
 class WalletServiceServicer:
@@ -150,6 +155,17 @@ class WalletServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReturnCredits(self, request, context):
+        """Gives back all that wallets paid of an invoice, once: to the same grants, which keep their kind
+        and expiry; what comes back to one that has lapsed lapses again at once. What had been captured
+        is available again. The invoice makes the request idempotent: every repeat gets the same answer.
+        An invoice that never asked to be paid is answered with nothing, and cannot be paid any more.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WalletServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -192,6 +208,11 @@ def add_WalletServiceServicer_to_server(servicer, server):
                     servicer.ApplyCredits,
                     request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsRequest.FromString,
                     response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsResponse.SerializeToString,
+            ),
+            'ReturnCredits': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReturnCredits,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -411,6 +432,33 @@ class WalletService:
             '/tally.wallet.v1.WalletService/ApplyCredits',
             tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsRequest.SerializeToString,
             tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReturnCredits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.wallet.v1.WalletService/ReturnCredits',
+            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -70,6 +70,13 @@ class WalletServiceStub:
     Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/INVOICE_CONTENT_CHANGED when the
     invoice came before with other content.
     """
+    ReturnCredits: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.ReturnCreditsRequest, _wallet_service_pb2.ReturnCreditsResponse]
+    """Gives back all that wallets paid of an invoice, once: to the same grants, which keep their kind
+    and expiry; what comes back to one that has lapsed lapses again at once. What had been captured
+    is available again. The invoice makes the request idempotent: every repeat gets the same answer.
+    An invoice that never asked to be paid is answered with nothing, and cannot be paid any more.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID.
+    """
 
 @_typing.type_check_only
 class WalletServiceAsyncStub(WalletServiceStub):
@@ -112,6 +119,13 @@ class WalletServiceAsyncStub(WalletServiceStub):
     idempotent, and the first answer is that to every repeat.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/INVOICE_CONTENT_CHANGED when the
     invoice came before with other content.
+    """
+    ReturnCredits: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.ReturnCreditsRequest, _wallet_service_pb2.ReturnCreditsResponse]  # type: ignore[assignment]
+    """Gives back all that wallets paid of an invoice, once: to the same grants, which keep their kind
+    and expiry; what comes back to one that has lapsed lapses again at once. What had been captured
+    is available again. The invoice makes the request idempotent: every repeat gets the same answer.
+    An invoice that never asked to be paid is answered with nothing, and cannot be paid any more.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID.
     """
 
 class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -200,6 +214,19 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         idempotent, and the first answer is that to every repeat.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/INVOICE_CONTENT_CHANGED when the
         invoice came before with other content.
+        """
+
+    @_abc_1.abstractmethod
+    def ReturnCredits(
+        self,
+        request: _wallet_service_pb2.ReturnCreditsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_service_pb2.ReturnCreditsResponse, _abc.Awaitable[_wallet_service_pb2.ReturnCreditsResponse]]:
+        """Gives back all that wallets paid of an invoice, once: to the same grants, which keep their kind
+        and expiry; what comes back to one that has lapsed lapses again at once. What had been captured
+        is available again. The invoice makes the request idempotent: every repeat gets the same answer.
+        An invoice that never asked to be paid is answered with nothing, and cannot be paid any more.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID.
         """
 
 def add_WalletServiceServicer_to_server(servicer: WalletServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
