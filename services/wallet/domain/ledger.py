@@ -111,6 +111,7 @@ class Book:
     grants: dict[UUID, Grant]
     postings: list[Posting] = field(default_factory=list)
     due_at: datetime | None = None  # When its next hold or grant lapses; None: none will.
+    watched_minor: int | None = None  # At which ongoing balance rules top it up; None: at none.
 
     def post(self, reason: Reason, reference: str, at: datetime, *movements: Movement) -> None:
         """Move money at `at`; movements of nothing are left out, and with them the posting."""
@@ -134,6 +135,19 @@ class Book:
             held_minor=sum(grant.held_minor for grant in grants),
             captured_minor=sum(grant.captured_minor for grant in grants),
         )
+
+    def ongoing_minor(self, now: datetime) -> int:
+        """Return what is not spent at `now`: a hold may be given back, so it is not yet."""
+        balance = self.balance(now)
+        return balance.available_minor + balance.held_minor
+
+    @property
+    def fell_low(self) -> datetime | None:
+        """Return when what was posted left no more than is watched for; None: there is more."""
+        if self.watched_minor is None or not self.postings:
+            return None
+        at = max(posting.at for posting in self.postings)
+        return at if self.ongoing_minor(at) <= self.watched_minor else None
 
     def changes(self) -> dict[Account, int]:
         """Return what the postings add to each account."""

@@ -104,12 +104,22 @@ class TopUpRule:
     monthly_cap_minor: int | None = None  # The most that it buys in a month.
     expires_at: datetime | None = None
     archived_at: datetime | None = None
-    fired: int = 0  # How often it topped up.
+    fired: int = 0  # How often it topped up,
+    fired_at: datetime | None = None  # and when it last did.
     number: int = 0  # Grows with age; 0 until stored.
 
     def is_due(self, now: datetime) -> bool:
         """Tell whether it is to be looked at."""
         return self.archived_at is None and self.look_at is not None and self.look_at <= now
+
+    def check_live(self) -> None:
+        """Refuse to change what has ended.
+
+        Raises:
+            TopUpRuleNotFound: it is archived.
+        """
+        if self.archived_at is not None:
+            raise TopUpRuleNotFound(f"top-up rule {self.rule_id} is archived")
 
     def over(self, instant: datetime) -> bool:
         """Tell whether it has expired at `instant`."""

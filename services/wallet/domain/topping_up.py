@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from services.wallet.domain.top_up import Amounts, Limits
+from services.wallet.domain.top_up import Amounts, Limits, TopUp, TopUpStatus
 from services.wallet.domain.top_up_rule import DAY, Below, Every, Fixed, TopUpRule, UpTo
 
 BACK_OFF = timedelta(hours=1)  # After a declined payment.
@@ -24,7 +25,6 @@ class Situation:
     limits: Limits = Limits()
     pending_minor: int = 0  # Bought for the wallet, not paid yet.
     outstanding: bool = False  # Whether some of that is the rule's.
-    fired_at: datetime | None = None  # When the rule last topped up.
     bought_minor: int = 0  # By the rule, in this month.
     declined_at: datetime | None = None  # When a top-up that rules of the wallet made last failed.
     settled_at: datetime | None = None  # When one that was bought for the wallet was last paid.
@@ -36,6 +36,35 @@ class Situation:
             return None
         mended = self.settled_at is not None and self.settled_at >= self.declined_at
         return None if mended else _ahead(self.declined_at + BACK_OFF, self.now)
+
+
+def situation_of(
+    rule: TopUpRule, recent: Iterable[TopUp], *, now: datetime, ongoing_minor: int, limits: Limits
+) -> Situation:
+    """Return what a rule looks at; `recent` are the wallet's top-ups of this month and pending."""
+    month_start, _ = rule.month_of(now)
+    top_ups = list(recent)
+    mine = [one for one in top_ups if one.rule_id == rule.rule_id]
+    pending = [one for one in top_ups if one.status is TopUpStatus.PENDING]
+    counted = (TopUpStatus.PENDING, TopUpStatus.SETTLED)
+    return Situation(
+        now=now,
+        ongoing_minor=ongoing_minor,
+        limits=limits,
+        pending_minor=sum(one.amounts.paid_minor for one in pending),
+        outstanding=any(one.rule_id == rule.rule_id for one in pending),
+        bought_minor=sum(
+            one.amounts.paid_minor
+            for one in mine
+            if one.created_at >= month_start and one.status in counted
+        ),
+        declined_at=_newest(
+            one for one in top_ups if one.rule_id and one.status is TopUpStatus.FAILED
+        ),
+        settled_at=_newest(
+            one for one in top_ups if one.amounts.paid_minor and one.status is TopUpStatus.SETTLED
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +121,7 @@ def _look_below(rule: TopUpRule, below: Below, at: Situation) -> Look:
         return rests
     if until := _waits_until(rule, below, at, amounts):
         return Look(replace(rule, look_at=until))
-    fired = replace(rule, look_at=None, fired=rule.fired + 1)
+    fired = replace(rule, look_at=None, fired=rule.fired + 1, fired_at=at.now)
     return Look(fired, amounts, f"{fired.fired}")
 
 
@@ -110,7 +139,8 @@ def _look_on_day(rule: TopUpRule, every: Every, at: Situation) -> Look:
         return Look(done)
     if amounts.paid_minor and at.backs_off_until:
         return Look(replace(rule, look_at=at.backs_off_until))
-    return Look(replace(done, fired=rule.fired + 1), amounts, day.isoformat())
+    fired = replace(done, fired=rule.fired + 1, fired_at=at.now)
+    return Look(fired, amounts, day.isoformat())
 
 
 def _packs(rule: TopUpRule, at: Situation, paid_minor: int, granted_minor: int) -> int:
@@ -125,7 +155,7 @@ def _waits_until(
     rule: TopUpRule, below: Below, at: Situation, amounts: Amounts
 ) -> datetime | None:
     """Return until when the rule may not top up, though it would; None: it may."""
-    cool = _ahead(at.fired_at + below.cool_down, at.now) if at.fired_at else None
+    cool = _ahead(rule.fired_at + below.cool_down, at.now) if rule.fired_at else None
     backed_off = at.backs_off_until if amounts.paid_minor else None
     _, next_month = rule.month_of(at.now)
     capped = next_month if _above_cap(rule, at, amounts) else None
@@ -139,6 +169,10 @@ def _above_cap(rule: TopUpRule, at: Situation, amounts: Amounts) -> bool:
 
 def _raised(bought_minor: int, limits: Limits) -> int:
     return max(bought_minor, limits.minimum_minor or 0) if bought_minor else 0
+
+
+def _newest(top_ups: Iterable[TopUp]) -> datetime | None:
+    return max((one.closed_at for one in top_ups if one.closed_at), default=None)
 
 
 def _ahead(instant: datetime, now: datetime) -> datetime | None:

@@ -22,6 +22,7 @@ from services.wallet.operations.desk import Desk
 from services.wallet.operations.messages import hold_message
 from services.wallet.store import books as book_store
 from services.wallet.store import holds as hold_store
+from services.wallet.store import top_up_rules as rule_store
 from services.wallet.store import wallets as wallet_store
 from tally.wallet.v1 import events_pb2
 
@@ -62,9 +63,13 @@ async def lapse(
 async def save(conn: AsyncConnection, tenant: Tenant, books: Sequence[Book]) -> None:
     """Write what was posted to locked books, and announce the credit that expired.
 
-    Save holds before it, so that it sees which of them is due next.
+    Rules that top up are to look at those that fell low. Save holds before it, so that it sees
+    which of them is due next.
     """
     await book_store.save_books(conn, tenant, books)
+    low = {book.wallet.wallet_id: at for book in books if (at := book.fell_low)}
+    if low:
+        await rule_store.wake(conn, tenant, list(low), max(low.values()))
     headers = telemetry.headers()
     facts = [(tenant, fact, headers) for book in books for fact in credits_expired(book)]
     await outbox.append_all(conn, facts)

@@ -24,28 +24,35 @@ _sym_db = _symbol_database.Default()
 
 from tally.common.v1 import money_pb2 as tally_dot_common_dot_v1_dot_money__pb2
 from tally.wallet.v1 import hold_service_pb2 as tally_dot_wallet_dot_v1_dot_hold__service__pb2
+from tally.wallet.v1 import top_up_pb2 as tally_dot_wallet_dot_v1_dot_top__up__pb2
 from tally.wallet.v1 import wallet_service_pb2 as tally_dot_wallet_dot_v1_dot_wallet__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctally/wallet/v1/events.proto\x12\x0ftally.wallet.v1\x1a\x1btally/common/v1/money.proto\x1a\"tally/wallet/v1/hold_service.proto\x1a$tally/wallet/v1/wallet_service.proto\"7\n\x0cWalletOpened\x12\'\n\x06wallet\x18\x01 \x01(\x0b\x32\x17.tally.wallet.v1.Wallet\"L\n\x0e\x43reditsGranted\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12%\n\x05grant\x18\x02 \x01(\x0b\x32\x16.tally.wallet.v1.Grant\"r\n\x0e\x43reditsExpired\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x11\n\twallet_id\x18\x02 \x01(\t\x12\x10\n\x08grant_id\x18\x03 \x01(\t\x12&\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x16.tally.common.v1.Money\"1\n\nHoldPlaced\x12#\n\x04hold\x18\x01 \x01(\x0b\x32\x15.tally.wallet.v1.Hold\"[\n\x0cHoldCaptured\x12#\n\x04hold\x18\x01 \x01(\x0b\x32\x15.tally.wallet.v1.Hold\x12&\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x16.tally.common.v1.Money\"3\n\x0cHoldReleased\x12#\n\x04hold\x18\x01 \x01(\x0b\x32\x15.tally.wallet.v1.Hold\"2\n\x0bHoldExpired\x12#\n\x04hold\x18\x01 \x01(\x0b\x32\x15.tally.wallet.v1.Holdb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctally/wallet/v1/events.proto\x12\x0ftally.wallet.v1\x1a\x1btally/common/v1/money.proto\x1a\"tally/wallet/v1/hold_service.proto\x1a\x1ctally/wallet/v1/top_up.proto\x1a$tally/wallet/v1/wallet_service.proto\"7\n\x0cWalletOpened\x12\'\n\x06wallet\x18\x01 \x01(\x0b\x32\x17.tally.wallet.v1.Wallet\"L\n\x0e\x43reditsGranted\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12%\n\x05grant\x18\x02 \x01(\x0b\x32\x16.tally.wallet.v1.Grant\"r\n\x0e\x43reditsExpired\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x11\n\twallet_id\x18\x02 \x01(\t\x12\x10\n\x08grant_id\x18\x03 \x01(\t\x12&\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x16.tally.common.v1.Money\"1\n\nHoldPlaced\x12#\n\x04hold\x18\x01 \x01(\x0b\x32\x15.tally.wallet.v1.Hold\"[\n\x0cHoldCaptured\x12#\n\x04hold\x18\x01 \x01(\x0b\x32\x15.tally.wallet.v1.Hold\x12&\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x16.tally.common.v1.Money\"3\n\x0cHoldReleased\x12#\n\x04hold\x18\x01 \x01(\x0b\x32\x15.tally.wallet.v1.Hold\"2\n\x0bHoldExpired\x12#\n\x04hold\x18\x01 \x01(\x0b\x32\x15.tally.wallet.v1.Hold\"b\n\x0eTopUpRequested\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12&\n\x06top_up\x18\x02 \x01(\x0b\x32\x16.tally.wallet.v1.TopUp\x12\x13\n\x0bwallet_name\x18\x03 \x01(\t\"K\n\x0cTopUpSettled\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12&\n\x06top_up\x18\x02 \x01(\x0b\x32\x16.tally.wallet.v1.TopUp\"J\n\x0bTopUpFailed\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12&\n\x06top_up\x18\x02 \x01(\x0b\x32\x16.tally.wallet.v1.TopUpb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tally.wallet.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WALLETOPENED']._serialized_start=152
-  _globals['_WALLETOPENED']._serialized_end=207
-  _globals['_CREDITSGRANTED']._serialized_start=209
-  _globals['_CREDITSGRANTED']._serialized_end=285
-  _globals['_CREDITSEXPIRED']._serialized_start=287
-  _globals['_CREDITSEXPIRED']._serialized_end=401
-  _globals['_HOLDPLACED']._serialized_start=403
-  _globals['_HOLDPLACED']._serialized_end=452
-  _globals['_HOLDCAPTURED']._serialized_start=454
-  _globals['_HOLDCAPTURED']._serialized_end=545
-  _globals['_HOLDRELEASED']._serialized_start=547
-  _globals['_HOLDRELEASED']._serialized_end=598
-  _globals['_HOLDEXPIRED']._serialized_start=600
-  _globals['_HOLDEXPIRED']._serialized_end=650
+  _globals['_WALLETOPENED']._serialized_start=182
+  _globals['_WALLETOPENED']._serialized_end=237
+  _globals['_CREDITSGRANTED']._serialized_start=239
+  _globals['_CREDITSGRANTED']._serialized_end=315
+  _globals['_CREDITSEXPIRED']._serialized_start=317
+  _globals['_CREDITSEXPIRED']._serialized_end=431
+  _globals['_HOLDPLACED']._serialized_start=433
+  _globals['_HOLDPLACED']._serialized_end=482
+  _globals['_HOLDCAPTURED']._serialized_start=484
+  _globals['_HOLDCAPTURED']._serialized_end=575
+  _globals['_HOLDRELEASED']._serialized_start=577
+  _globals['_HOLDRELEASED']._serialized_end=628
+  _globals['_HOLDEXPIRED']._serialized_start=630
+  _globals['_HOLDEXPIRED']._serialized_end=680
+  _globals['_TOPUPREQUESTED']._serialized_start=682
+  _globals['_TOPUPREQUESTED']._serialized_end=780
+  _globals['_TOPUPSETTLED']._serialized_start=782
+  _globals['_TOPUPSETTLED']._serialized_end=857
+  _globals['_TOPUPFAILED']._serialized_start=859
+  _globals['_TOPUPFAILED']._serialized_end=933
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from tally.wallet.v1 import top_up_pb2 as _top_up_pb2
 from tally.wallet.v1 import wallet_service_pb2 as _wallet_service_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -49,6 +50,19 @@ class WalletServiceStub:
     """Puts credit into a wallet.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
     NOT_FOUND/WALLET_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    TopUp: _grpc.UnaryUnaryMultiCallable[_top_up_pb2.TopUpRequest, _top_up_pb2.TopUpResponse]
+    """Tops a wallet up. What is given is there at once; what is bought is billed by an invoice of its
+    own, and there when that is fully paid.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+    NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/TOP_UP_BELOW_MINIMUM,
+    FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM with what is bought and what the wallet takes,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    ListTopUps: _grpc.UnaryUnaryMultiCallable[_top_up_pb2.ListTopUpsRequest, _top_up_pb2.ListTopUpsResponse]
+    """Lists the top-ups of a wallet, newest first.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
+    INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
     GetBalance: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.GetBalanceRequest, _wallet_service_pb2.GetBalanceResponse]
     """Returns what a wallet holds and what of it can be spent.
@@ -99,6 +113,19 @@ class WalletServiceAsyncStub(WalletServiceStub):
     """Puts credit into a wallet.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
     NOT_FOUND/WALLET_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    TopUp: _aio.UnaryUnaryMultiCallable[_top_up_pb2.TopUpRequest, _top_up_pb2.TopUpResponse]  # type: ignore[assignment]
+    """Tops a wallet up. What is given is there at once; what is bought is billed by an invoice of its
+    own, and there when that is fully paid.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+    NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/TOP_UP_BELOW_MINIMUM,
+    FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM with what is bought and what the wallet takes,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    ListTopUps: _aio.UnaryUnaryMultiCallable[_top_up_pb2.ListTopUpsRequest, _top_up_pb2.ListTopUpsResponse]  # type: ignore[assignment]
+    """Lists the top-ups of a wallet, newest first.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
+    INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
     GetBalance: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.GetBalanceRequest, _wallet_service_pb2.GetBalanceResponse]  # type: ignore[assignment]
     """Returns what a wallet holds and what of it can be spent.
@@ -170,6 +197,31 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         """Puts credit into a wallet.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
         NOT_FOUND/WALLET_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def TopUp(
+        self,
+        request: _top_up_pb2.TopUpRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_top_up_pb2.TopUpResponse, _abc.Awaitable[_top_up_pb2.TopUpResponse]]:
+        """Tops a wallet up. What is given is there at once; what is bought is billed by an invoice of its
+        own, and there when that is fully paid.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+        NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/TOP_UP_BELOW_MINIMUM,
+        FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM with what is bought and what the wallet takes,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def ListTopUps(
+        self,
+        request: _top_up_pb2.ListTopUpsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_top_up_pb2.ListTopUpsResponse, _abc.Awaitable[_top_up_pb2.ListTopUpsResponse]]:
+        """Lists the top-ups of a wallet, newest first.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
+        INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
         """
 
     @_abc_1.abstractmethod
