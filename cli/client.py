@@ -27,12 +27,14 @@ from tally.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
 from tally.internal.v1.fact_service_pb2_grpc import FactServiceStub
 from tally.internal.v1.test_clock_service_pb2_grpc import TestClockServiceStub
 from tally.invoicing.v1 import (
+    billing_service_pb2,
     credit_note_service_pb2,
     customer_service_pb2,
     invoice_service_pb2,
     tax_service_pb2,
     tenant_service_pb2,
 )
+from tally.invoicing.v1.billing_service_pb2_grpc import BillingServiceStub
 from tally.invoicing.v1.credit_note_service_pb2_grpc import CreditNoteServiceStub
 from tally.invoicing.v1.customer_service_pb2_grpc import CustomerServiceStub
 from tally.invoicing.v1.invoice_service_pb2_grpc import InvoiceServiceStub
@@ -69,6 +71,7 @@ FILES = (
     rating_service_pb2,
     subscription_service_pb2,
     usage_service_pb2,
+    billing_service_pb2,
     credit_note_service_pb2,
     customer_service_pb2,
     invoice_service_pb2,
@@ -133,6 +136,7 @@ class SuiteClient:
         self.customers = CustomerServiceStub(invoicing)
         self.taxes = TaxServiceStub(invoicing)
         self.invoices = InvoiceServiceStub(invoicing)
+        self.billing = BillingServiceStub(invoicing)
         self.credit_notes = CreditNoteServiceStub(invoicing)
         self.wallets = WalletServiceStub(wallet)
         self.holds = HoldServiceStub(wallet)

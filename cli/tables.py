@@ -80,7 +80,7 @@ def invoices_table(invoices: Iterable[Invoice]) -> Table:
         table.add_row(
             invoice.number or "-",
             escape(invoice.customer_name or invoice.customer_id),
-            period_text(invoice.period, invoice.time_zone),
+            _billed(invoice),
             status_text(invoice),
             money_text(invoice.currency_code, invoice.total_minor),
         )
@@ -114,10 +114,16 @@ def invoice_view(invoice: Invoice) -> RenderableType:
     for name, minor in _totals(invoice):
         table.add_row(name, "", "", amount_text(currency, minor), style="bold")
     customer = invoice.customer_name or invoice.customer_id
-    period = period_text(invoice.period, invoice.time_zone)
     title = f"Invoice {invoice.number or invoice.invoice_id} ({status_text(invoice)})"
-    about = f"{title} for {customer}, {period} in {invoice.time_zone}"
+    about = f"{title} for {customer}, {_billed(invoice)} in {invoice.time_zone}"
     return Group(Text(about), table, Text(f"Trace {invoice.trace_id or '-'}", style="dim"))
+
+
+def _billed(invoice: Invoice) -> str:
+    """Return the days that an invoice bills; of add-ons, the day it is dated."""
+    if invoice.HasField("period"):
+        return period_text(invoice.period, invoice.time_zone)
+    return str(local_day(invoice.created_at.ToDatetime(tzinfo=UTC), ZoneInfo(invoice.time_zone)))
 
 
 def step_text(row: LineBreakdownRow | BreakdownRow, floor: str = "") -> str:

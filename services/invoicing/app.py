@@ -21,6 +21,7 @@ from libs.serve import serve as serve_grpc
 from libs.settings import ServiceSettings
 from libs.worker import Loop
 from services.invoicing import loops
+from services.invoicing.api.billing_servicer import BillingServicer
 from services.invoicing.api.credit_note_servicer import CreditNoteServicer
 from services.invoicing.api.invoice_servicer import InvoiceServicer
 from services.invoicing.api.party_servicers import CustomerServicer, TaxServicer, TenantServicer
@@ -31,6 +32,7 @@ from services.invoicing.operations.peers import Rating, Wallet
 from services.invoicing.settings import Settings
 from tally.internal.v1 import fact_service_pb2_grpc
 from tally.invoicing.v1 import (
+    billing_service_pb2_grpc,
     credit_note_service_pb2_grpc,
     customer_service_pb2_grpc,
     invoice_service_pb2_grpc,
@@ -147,6 +149,10 @@ def servicers(parts: loops.Parts) -> list[Servicer]:
         Servicer(
             invoice_service_pb2_grpc.add_InvoiceServiceServicer_to_server,
             InvoiceServicer(engine, parts.worker, parts.rating, parts.wallet),
+        ),
+        Servicer(
+            billing_service_pb2_grpc.add_BillingServiceServicer_to_server,
+            BillingServicer(engine, clock, committed),
         ),
         Servicer(
             credit_note_service_pb2_grpc.add_CreditNoteServiceServicer_to_server,

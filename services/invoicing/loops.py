@@ -156,6 +156,8 @@ class Finalizer:
                 raise answer
 
     async def _pay(self, tenant: Tenant, claim: Claim, span: Span) -> list[Credit]:
+        if claim.invoice.kind.bare:
+            return []
         now = self._parts.clock.now()
         async with self._paying:
             with trace.use_span(span):

@@ -91,13 +91,11 @@ async def _fill(database: Database, subscriptions: int) -> None:
 
 async def _turn(world: World, now: datetime) -> int:
     """Do what is due by `now`, as the calendar's loop does; return how many groups it was."""
-    extended = True
-    while extended:
-        async with begin_worker(world.worker) as conn:
-            extended = bool(await transitions.extend_due(conn, now))
+    while await transitions.extend_many(world.worker, now):
+        pass
     announced = 0
     while groups := await announcing.load_due_groups(world.worker, now):
-        announced += await announcing.announce(world.worker, groups, now)
+        announced += await announcing.announce_many(world.worker, groups, now)
     return announced
 
 

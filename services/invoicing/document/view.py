@@ -20,7 +20,7 @@ from services.invoicing.domain.party import Party
 TIER = "tier"
 SHARES = ("proration", "unbilled")  # Of days; they need not end.
 BREAKS = ("held", "unbilled")  # What follows is another price.
-COUNTED = (FeeKind.USAGE, FeeKind.FIXED)  # What has units to show.
+COUNTED = (FeeKind.USAGE, FeeKind.FIXED, FeeKind.ADD_ON)  # What has units to show.
 SHARE_PLACES = 6
 LABELS = {
     "base_fee": "Base fee",
@@ -148,6 +148,10 @@ def groups_of(lines: Sequence[Line], currency: str) -> Iterator[GroupView]:
     """Yield the lines by subscription and days, in their order; adjustments name their origin."""
     key = group_key
     for (adjusts, subscription, plan, first_day, end_day), members in groupby(lines, key):
+        if first_day == end_day and not subscription:  # Without a period.
+            rows = tuple(row_of(line, currency) for line in members)
+            yield GroupView(title="", days="", rows=rows)
+            continue
         title = f"Adjustment of {subscription}" if adjusts else subscription
         yield GroupView(
             title=f"{title} \N{MIDDLE DOT} {plan}" if plan else title,
@@ -277,6 +281,8 @@ def tier_name(below: str, up_to: str) -> str:
 def sums_of(invoice: Invoice) -> Iterator[tuple[str, str]]:
     """Yield what stands above the total, by name."""
     currency = invoice.currency
+    for one in invoice.early:
+        yield f"Billed before on {one.number}", formats.money(-one.amount_minor, currency)
     yield "Subtotal", formats.money(invoice.subtotal_minor, currency)
     for tax in invoice.taxes:
         rate = decimal_text(tax.tax.rate_percent)

@@ -10,7 +10,7 @@ from uuid import UUID
 from services.invoicing.domain.invoice import Content
 from services.invoicing.domain.line import Line
 
-VERSION = 2  # Of the canonical form; part of it.
+VERSION = 3  # Of the canonical form; part of it.
 
 
 def content_hash(
@@ -29,6 +29,9 @@ def content_hash(
         "currency": currency,
         "period_ids": sorted(map(str, period_ids)),
         "lines": [line_form(line) for line in content.lines],
+        "coupons": [
+            [str(one.coupon.applied_coupon_id), one.amount_minor] for one in content.coupons
+        ],
         "taxes": [
             [tax.tax.code, str(tax.tax.rate_percent), tax.base_minor, tax.amount_minor]
             for tax in content.taxes
@@ -39,7 +42,7 @@ def content_hash(
     return hashlib.sha256(text.encode()).digest()
 
 
-def line_form(line: Line) -> dict[str, str | int]:
+def line_form(line: Line) -> dict[str, str | int | list[str]]:
     """Return what a line bills; how it came about and which trace rated it do not matter."""
     fee = line.fee
     return {
@@ -52,6 +55,9 @@ def line_form(line: Line) -> dict[str, str | int]:
         "units": str(fee.units),
         "exact": str(fee.exact_amount),
         "amount_minor": fee.amount_minor,
+        "coupons_minor": line.coupons_minor,
+        "taxes": list(line.tax_codes),
+        "progressive_credit_minor": line.progressive_credit_minor,
         "tax_minor": line.tax_share_minor,
         "credit_notes_minor": line.credit_notes_minor,
         "period_id": str(line.period_id),

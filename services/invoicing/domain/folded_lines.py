@@ -86,6 +86,8 @@ def _folded(line_id: UUID, lines: Sequence[Line]) -> Line:
         lines[0],
         line_id=line_id,
         fee=fee,
+        coupons_minor=sum(line.coupons_minor for line in lines),
+        progressive_credit_minor=sum(line.progressive_credit_minor for line in lines),
         tax_share_minor=sum(line.tax_share_minor for line in lines),
         credit_notes_minor=sum(line.credit_notes_minor for line in lines),
         credits_minor=sum(line.credits_minor for line in lines),

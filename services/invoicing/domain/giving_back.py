@@ -88,3 +88,8 @@ def give_back(
 def fee_key(fee: Fee) -> FeeKey:
     """Return what a fee and its later differences have in common."""
     return fee.kind, fee.charge_code, fee.filter_code, fee.group_values
+
+
+def charge_of(key: FeeKey) -> str:
+    """Return the charge of a fee."""
+    return key[1]

@@ -1,11 +1,11 @@
 """The invoice: total = subtotal + tax - credit notes - credits, never below zero.
 
-It is frozen before it is paid.
+The subtotal is that of its lines, less coupons. It is frozen before it is paid.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -14,10 +14,11 @@ from zoneinfo import ZoneInfo
 
 from libs.errors import NotFound
 from libs.period import Period, local_day
-from services.invoicing.domain.line import Line, RatedPeriod, lines_of, with_taxes
+from services.invoicing.domain.coupon import CouponUse, exact_shares
+from services.invoicing.domain.line import Line, RatedPeriod, lines_of, with_credits
 from services.invoicing.domain.note_use import NoteApplication, spread_notes
 from services.invoicing.domain.party import Party
-from services.invoicing.domain.tax import Tax, TaxAmount, tax_lines
+from services.invoicing.domain.tax import TaxAmount, TaxTerms, share_out, tax_lines
 
 
 class InvoiceNotFound(NotFound):
@@ -35,6 +36,16 @@ class Kind(StrEnum):
     ONE_OFF = "one_off"  # Somebody made it by hand.
     CREDIT_PURCHASE = "credit_purchase"  # Somebody buys prepaid credits.
 
+    @property
+    def without_period(self) -> bool:
+        """Tell whether it bills add-ons only, and no late usage of periods either."""
+        return self in (Kind.ONE_OFF, Kind.CREDIT_PURCHASE)
+
+    @property
+    def bare(self) -> bool:
+        """Tell whether nothing comes to what it bills: no tax, credit note or prepaid credit."""
+        return self is Kind.CREDIT_PURCHASE
+
 
 class Status(StrEnum):
     """Where an invoice stands: draft, finalizing, (open,) then finalized or skipped; or voided."""
@@ -51,7 +62,8 @@ class Status(StrEnum):
 class Group:
     """What goes on one invoice: periods of one customer and currency, due on one local day.
 
-    `alone` is the one period that has an invoice to itself, if it is such.
+    `alone` is the one period that has an invoice to itself, if it is such; without any period, the
+    invoice.
     """
 
     customer_id: str
@@ -63,18 +75,32 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What an invoice bills: its lines with their tax shares, and its taxes, in minor units.
+    """What an invoice bills: its lines with their shares of all else, in minor units.
 
-    `notes` are the credit notes that pay some of it, and of each line its share.
+    It is put together step by step, in this order: `compose`, `with_coupons`, `with_taxes`,
+    `with_notes`. `default_tax_codes` are those of lines that name none, None: it bears no tax.
+    `notes` are the credit notes that pay some of it; `early` the progressive invoices that billed
+    some of it before.
     """
 
     lines: tuple[Line, ...]
-    taxes: tuple[TaxAmount, ...]
+    coupons: tuple[CouponUse, ...] = ()
+    default_tax_codes: tuple[str, ...] | None = ()
+    taxes: tuple[TaxAmount, ...] = ()
     notes: tuple[NoteApplication, ...] = ()
+    early: tuple[ProgressiveCredit, ...] = ()
+
+    @property
+    def progressive_credit_minor(self) -> int:
+        return sum(line.progressive_credit_minor for line in self.lines)
+
+    @property
+    def coupons_minor(self) -> int:
+        return sum(one.amount_minor for one in self.coupons)
 
     @property
     def subtotal_minor(self) -> int:
-        return sum(line.fee.amount_minor for line in self.lines)
+        return sum(line.net_minor for line in self.lines)
 
     @property
     def tax_minor(self) -> int:
@@ -95,6 +121,7 @@ class Invoice:
 
     `seller` and `buyer` are those of today while it is a draft, then frozen. `revision` grows
     with every reason to rate a draft again, `refreshed_revision` is the one that its lines show.
+    One that `requires_payment` is open, without a number, until it is paid.
     """
 
     invoice_id: UUID
@@ -106,6 +133,8 @@ class Invoice:
     finalize_at: datetime
     created_at: datetime
     number: str = ""
+    progressive_credit_minor: int = 0
+    coupons_minor: int = 0
     subtotal_minor: int = 0
     tax_minor: int = 0
     credit_notes_minor: int = 0
@@ -119,13 +148,25 @@ class Invoice:
     content_hash: bytes = b""
     revision: int = 0
     refreshed_revision: int = 0
+    requires_payment: bool = False
     trace_headers: dict[str, str]
     kind: Kind = Kind.SUBSCRIPTION
     seller: Party
     buyer: Party
     lines: tuple[Line, ...] = ()
+    coupons: tuple[CouponUse, ...] = ()
     taxes: tuple[TaxAmount, ...] = ()
+    early: tuple[ProgressiveCredit, ...] = ()
     notes: tuple[AppliedNote, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressiveCredit:
+    """What an invoice takes off its lines as a progressive one billed it before."""
+
+    invoice_id: UUID
+    amount_minor: int
+    number: str = ""  # As documents show it; not part of what is billed.
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +203,44 @@ def group_of(customer_id: str, currency: str, *, due_at: datetime, zone: str) ->
     return Group(customer_id, currency, local_day(due_at, ZoneInfo(zone)))
 
 
-def compose(invoice_id: UUID, rated: Iterable[RatedPeriod], taxes: Sequence[Tax]) -> Content:
-    """Return what an invoice of these periods bills. Their sum is not negative."""
-    lines = lines_of(invoice_id, rated)
-    taxation = tax_lines([line.fee.amount_minor for line in lines], taxes)
-    return Content(with_taxes(lines, taxation.shares_minor), taxation.taxes)
+def compose(
+    invoice_id: UUID,
+    rated: Iterable[RatedPeriod],
+    early_minor: Mapping[UUID, int] | None = None,
+) -> Content:
+    """Return the lines of an invoice of these periods. Their sum is not negative.
+
+    `early_minor` is what progressive invoices billed before, by line.
+    """
+    return Content(tuple(with_credits(lines_of(invoice_id, rated), early_minor or {})))
+
+
+def with_coupons(content: Content, used: Sequence[CouponUse]) -> Content:
+    """Return `content` less coupons: before tax."""
+    shares = share_out(exact_shares(content.lines, used))
+    lines = (
+        replace(line, coupons_minor=share)
+        for line, share in zip(content.lines, shares, strict=True)
+    )
+    return replace(content, lines=tuple(lines), coupons=tuple(used))
+
+
+def with_taxes(content: Content, terms: TaxTerms) -> Content:
+    """Return `content` with its taxes, on what coupons leave of each line exactly."""
+    coupons = exact_shares(content.lines, content.coupons)
+    net = [line.charged_minor - part for line, part in zip(content.lines, coupons, strict=True)]
+    borne = [terms.borne(line.fee.tax_codes) for line in content.lines]
+    taxation = tax_lines(net, borne)
+    lines = (
+        replace(line, tax_codes=tuple(tax.code for tax in of_line), tax_share_minor=share)
+        for line, of_line, share in zip(content.lines, borne, taxation.shares_minor, strict=True)
+    )
+    return replace(
+        content,
+        lines=tuple(lines),
+        default_tax_codes=terms.default_codes,
+        taxes=taxation.taxes,
+    )
 
 
 def with_notes(content: Content, notes: Sequence[NoteApplication]) -> Content:

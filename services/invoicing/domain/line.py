@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -22,6 +22,7 @@ class FeeKind(StrEnum):
     FIXED = "fixed"  # Units of an add-on, whatever the usage.
     CORRECTION = "correction"  # What usage costs, less instant fees that were billed before.
     COMMITMENT = "commitment"  # What all fees of a period lack of the plan's minimum commitment.
+    ADD_ON = "add_on"  # Given by hand, without a period.
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Fee:
     amount_minor: int
     breakdown: tuple[BreakdownRow, ...]
     group_values: tuple[tuple[str, str], ...] = ()  # Key and value of what its usage has in common.
+    tax_codes: tuple[str, ...] = ()  # Of its charge or its plan; none: those of the customer.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,15 +108,28 @@ class Line:
     end_day: date
     time_zone: str
     trace_id: str
+    progressive_credit_minor: int = 0  # What progressive invoices billed of it before.
+    coupons_minor: int = 0
+    tax_codes: tuple[str, ...] = ()  # What it bears.
     tax_share_minor: int = 0
     credit_notes_minor: int = 0
     credits_minor: int = 0
     folded_lines: int = 0  # How many lines this one stands for; 0: for itself, as all stored ones.
 
     @property
+    def charged_minor(self) -> int:
+        """What the line bills that was not billed before; coupons may be taken off of it."""
+        return self.fee.amount_minor - self.progressive_credit_minor
+
+    @property
+    def net_minor(self) -> int:
+        """What is to pay for the line, before tax."""
+        return self.charged_minor - self.coupons_minor
+
+    @property
     def gross_minor(self) -> int:
         """What is to pay for the line, its tax included."""
-        return self.fee.amount_minor + self.tax_share_minor
+        return self.net_minor + self.tax_share_minor
 
     @property
     def payable_minor(self) -> int:
@@ -163,9 +178,8 @@ def line_of(invoice_id: UUID, rated: RatedPeriod, fee: Fee) -> Line:
     )
 
 
-def with_taxes(lines: Sequence[Line], shares_minor: Sequence[int]) -> tuple[Line, ...]:
-    """Return `lines` with their shares of the invoice's taxes."""
-    return tuple(
-        replace(line, tax_share_minor=share)
-        for line, share in zip(lines, shares_minor, strict=True)
-    )
+def with_credits(lines: Sequence[Line], shares_minor: Mapping[UUID, int]) -> list[Line]:
+    """Return `lines` less what progressive invoices billed of them, given by their ids."""
+    return [
+        replace(line, progressive_credit_minor=shares_minor.get(line.line_id, 0)) for line in lines
+    ]

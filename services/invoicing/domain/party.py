@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from libs.errors import NotFound
+from services.invoicing.domain.coupon import CouponOrder
 
 ENTITY_CODE = "default"  # The one billing entity that a tenant has for now.
 
@@ -56,6 +57,7 @@ class BillingEntity:
     grace_days: int = 0
     net_terms_days: int = 0
     zero_invoices: ZeroInvoices = ZeroInvoices.FINALIZE
+    coupon_order: CouponOrder = CouponOrder.SCOPE_THEN_AGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +71,19 @@ class Customer:
     tax_id: str = ""
     tax_codes: tuple[str, ...] = ()
     tax_exempt: bool = False
+    tax_exempt_reason: str = ""
+    reverse_charge: bool = False  # The customer owes the tax: documents say so, and have none.
     time_zone: str = ""  # Empty: the entity's.
     metadata: dict[str, str] = field(default_factory=dict)
     stub: bool = False  # Nothing is known but what the fact said in which it was met first.
+
+    @property
+    def tax_note(self) -> str:
+        """Why documents have no tax; empty if they may have."""
+        title = "Reverse charge" if self.reverse_charge else "Exempt from tax"
+        if not (self.tax_exempt or self.reverse_charge):
+            return ""
+        return f"{title}: {self.tax_exempt_reason}" if self.tax_exempt_reason else title
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +98,13 @@ class KnownCustomer:
         """Return the IANA name of the customer's zone."""
         return self.profile.time_zone or entity.time_zone
 
-    def tax_codes(self, entity: BillingEntity) -> tuple[str, ...]:
-        """Return the taxes that apply: one level wins whole, the customer's before the entity's."""
-        if self.profile.tax_exempt:
-            return ()
+    def tax_codes(self, entity: BillingEntity) -> tuple[str, ...] | None:
+        """Return the taxes of what names none: the customer's before the entity's; None: no tax.
+
+        One level wins whole.
+        """
+        if self.profile.tax_note:
+            return None
         return self.profile.tax_codes or entity.default_tax_codes
 
 
@@ -101,6 +116,7 @@ class Party:
     address: Address = field(default_factory=Address)
     tax_id: str = ""
     email: str = ""
+    tax_note: str = ""  # Of a buyer: why it bears no tax.
 
 
 def seller_of(entity: BillingEntity) -> Party:
@@ -115,4 +131,5 @@ def buyer_of(customer: Customer) -> Party:
         address=customer.address,
         tax_id=customer.tax_id,
         email=customer.email,
+        tax_note=customer.tax_note,
     )

@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from uuid import UUID
 
 from libs.difference import Difference, Names, compared
 from services.invoicing.domain.content_hash import content_hash
-from services.invoicing.domain.invoice import Content, Credit, Status, compose, with_notes
+from services.invoicing.domain.coupon import CouponUse, use_coupons
+from services.invoicing.domain.invoice import (
+    Content,
+    Credit,
+    Kind,
+    Status,
+    compose,
+    with_coupons,
+    with_notes,
+    with_taxes,
+)
 from services.invoicing.domain.line import Line, RatedPeriod
 from services.invoicing.domain.note_use import NoteApplication
-from services.invoicing.domain.tax import TaxAmount
+from services.invoicing.domain.tax import Tax, TaxAmount, TaxTerms
 
 Part = tuple[UUID, UUID, UUID, bool]  # Of a credit: line, wallet, grant, captured.
 
@@ -27,11 +38,13 @@ class FrozenInvoice:
 
     tenant: int
     invoice_id: UUID
+    kind: Kind
     status: Status
     customer_id: str
     currency: str
     number: str
     sequences: tuple[int | None, int | None]  # Among its entity's, and among its customer's.
+    coupons_minor: int
     subtotal_minor: int
     tax_minor: int
     credit_notes_minor: int
@@ -39,11 +52,14 @@ class FrozenInvoice:
     total_minor: int
     content_hash: bytes
     lines: tuple[Line, ...]
+    coupons: tuple[CouponUse, ...]
+    default_tax_codes: tuple[str, ...] | None
     taxes: tuple[TaxAmount, ...]
     notes: tuple[NoteApplication, ...]  # What paid it; not the notes on it.
     credits: tuple[Credit, ...]
     closed: tuple[UUID, ...]
     adjusted: tuple[tuple[UUID, int], ...]
+    by_hand: tuple[RatedPeriod, ...] = ()  # What it bills without a period.
 
     @property
     def names(self) -> Names:
@@ -60,8 +76,8 @@ class FrozenInvoice:
 def invoice_differences(invoice: FrozenInvoice, rated: Sequence[RatedPeriod]) -> list[Difference]:
     """Return how `invoice` differs from what it makes of `rated`, what it bills as it was frozen.
 
-    Its taxes are taken again at the rates that were frozen with it, and credit notes pay what they
-    paid.
+    Its coupons are taken off again as they were then, taxes are taken at the rates that were frozen
+    with it, and credit notes pay what they paid.
     """
     tenant, named = invoice.tenant, invoice.names
     billed = {(one.period_id, one.sequence) for one in rated}
@@ -70,8 +86,7 @@ def invoice_differences(invoice: FrozenInvoice, rated: Sequence[RatedPeriod]) ->
         for one in invoice.closes
         if one not in billed
     ]
-    composed = compose(invoice.invoice_id, rated, [tax.tax for tax in invoice.taxes])
-    content = with_notes(composed, invoice.notes)
+    content = composed_again(invoice, [*rated, *invoice.by_hand])
     digest = content_hash(
         invoice.invoice_id,
         content,
@@ -85,6 +100,7 @@ def invoice_differences(invoice: FrozenInvoice, rated: Sequence[RatedPeriod]) ->
         tenant,
         "invoice",
         named,
+        coupons_minor=(invoice.coupons_minor, content.coupons_minor),
         subtotal_minor=(invoice.subtotal_minor, content.subtotal_minor),
         tax_minor=(invoice.tax_minor, content.tax_minor),
         credit_notes_minor=(invoice.credit_notes_minor, content.credit_notes_minor),
@@ -93,6 +109,7 @@ def invoice_differences(invoice: FrozenInvoice, rated: Sequence[RatedPeriod]) ->
         content_hash=(invoice.content_hash, digest),
     )
     found += line_differences(invoice, content)
+    found += coupon_differences(invoice, content)
     found += tax_differences(invoice, content)
     return found + number_differences(invoice)
 
@@ -118,19 +135,49 @@ def line_differences(invoice: FrozenInvoice, content: Content) -> list[Differenc
     return found
 
 
-def tax_differences(invoice: FrozenInvoice, content: Content) -> list[Difference]:
-    """Return how the taxes differ from those of `content`, which has the same in the same order."""
+def composed_again(invoice: FrozenInvoice, rated: Sequence[RatedPeriod]) -> Content:
+    """Return the content of an invoice of `rated`; a tax that it did not bear then is nothing."""
+    content = compose(invoice.invoice_id, rated)
+    coupons = [one.coupon for one in invoice.coupons]
+    used = use_coupons(content.lines, invoice.currency, coupons)
+    content = with_coupons(content, used)
+    taxes = {one.tax.code: one.tax for one in invoice.taxes}
+    for code in (code for line in content.lines for code in line.fee.tax_codes):
+        taxes.setdefault(code, Tax(code, "", Decimal(0)))
+    content = with_taxes(content, TaxTerms(invoice.default_tax_codes, taxes))
+    return with_notes(content, invoice.notes)
+
+
+def coupon_differences(invoice: FrozenInvoice, content: Content) -> list[Difference]:
+    """Return how much more or less the coupons take off of `content`."""
+    again = {one.coupon.applied_coupon_id: one.amount_minor for one in content.coupons}
     return [
         one
-        for was, is_ in zip(invoice.taxes, content.taxes, strict=True)
+        for use in invoice.coupons
         for one in compared(
             invoice.tenant,
-            "tax",
-            {**invoice.names, "tax_code": was.tax.code},
-            base_minor=(was.base_minor, is_.base_minor),
-            amount_minor=(was.amount_minor, is_.amount_minor),
+            "coupon",
+            {**invoice.names, "coupon_code": use.coupon.code},
+            amount_minor=(use.amount_minor, again.get(use.coupon.applied_coupon_id, 0)),
         )
     ]
+
+
+def tax_differences(invoice: FrozenInvoice, content: Content) -> list[Difference]:
+    """Return how the taxes differ from those of `content`."""
+    stored = {one.tax.code: one for one in invoice.taxes}
+    again = {one.tax.code: one for one in content.taxes}
+    found: list[Difference] = []
+    for code in dict.fromkeys([*stored, *again]):
+        was, is_ = stored.get(code), again.get(code)
+        found += compared(
+            invoice.tenant,
+            "tax",
+            {**invoice.names, "tax_code": code},
+            base_minor=(was and was.base_minor, is_ and is_.base_minor),
+            amount_minor=(was and was.amount_minor, is_ and is_.amount_minor),
+        )
+    return found
 
 
 def number_differences(invoice: FrozenInvoice) -> list[Difference]:
@@ -182,6 +229,8 @@ def _fields(place: int, line: Line) -> dict[str, object]:
         "exact_amount": fee.exact_amount,
         "amount_minor": fee.amount_minor,
         "breakdown": fee.breakdown,
+        "coupons_minor": line.coupons_minor,
+        "tax_codes": line.tax_codes,
         "tax_share_minor": line.tax_share_minor,
         "credit_notes_minor": line.credit_notes_minor,
         "subscription_id": line.subscription_id,

@@ -13,11 +13,12 @@ from libs import outbox
 from libs.db import begin
 from libs.period import Period
 from libs.tenant import Tenant
+from services.invoicing.domain.add_on import given
 from services.invoicing.domain.invoice import Group, Invoice, Kind, Status, compose, group_of
 from services.invoicing.domain.line import RatedPeriod
-from services.invoicing.domain.tax import Tax
+from services.invoicing.operations.composing import take_coupons, take_taxes
 from services.invoicing.operations.messages import invoice_message
-from services.invoicing.store import invoices, late, parties, parts, taxes
+from services.invoicing.store import add_ons, invoices, late, parties, parts
 from services.invoicing.store.late import LateUsage
 from tally.invoicing.v1.events_pb2 import InvoiceDrafted
 
@@ -188,21 +189,27 @@ async def refresh_draft(
         invoice = (await invoices.lock_invoices(conn, tenant, [invoice_id]))[invoice_id]
         if invoice.status is not Status.DRAFT or invoice.revision != work.invoice.revision:
             return False
-        applying = await load_taxes(conn, tenant, [invoice])
-        content = compose(invoice_id, rated, applying[invoice.customer_id])
-        await parts.replace_contents(conn, tenant, [(invoice, content)])
+        by_hand = await load_given(conn, tenant, [invoice])
+        drafts = {invoice_id: invoice}
+        composed = {invoice_id: compose(invoice_id, [*rated, *by_hand[invoice_id]])}
+        composed = await take_coupons(conn, tenant, drafts, composed)
+        composed = await take_taxes(conn, tenant, drafts, composed)
+        await parts.replace_contents(conn, tenant, [(invoice, composed[invoice_id])])
     return True
 
 
-async def load_taxes(
+async def load_given(
     conn: AsyncConnection, tenant: Tenant, billed: Collection[Invoice]
-) -> dict[str, list[Tax]]:
-    """Return the taxes that apply to invoices today, by customer."""
-    customers = await parties.find_customers(conn, tenant, {one.customer_id for one in billed})
-    entity = await parties.load_entity(conn, tenant)
-    codes = {customer_id: one.tax_codes(entity) for customer_id, one in customers.items()}
-    known = await taxes.load_taxes(conn, tenant, {code for each in codes.values() for code in each})
+) -> dict[UUID, list[RatedPeriod]]:
+    """Return what invoices bill without a period, by invoice."""
+    found = await add_ons.load_add_ons(conn, tenant, [one.invoice_id for one in billed])
     return {
-        customer_id: [known[code] for code in of_customer]
-        for customer_id, of_customer in codes.items()
+        one.invoice_id: given(
+            one.invoice_id,
+            one.currency,
+            found[one.invoice_id],
+            at=one.created_at,
+            zone=one.time_zone,
+        )
+        for one in billed
     }

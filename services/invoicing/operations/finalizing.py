@@ -34,7 +34,8 @@ from services.invoicing.domain.note_use import apply_notes, left_of
 from services.invoicing.domain.numbering import Sequence as NumberSequence
 from services.invoicing.domain.numbering import invoice_number
 from services.invoicing.domain.party import BillingEntity, ZeroInvoices
-from services.invoicing.operations.drafting import load_taxes
+from services.invoicing.operations.composing import take_coupons, take_taxes
+from services.invoicing.operations.drafting import load_given
 from services.invoicing.operations.gathering import decide_adjustments
 from services.invoicing.operations.messages import invoice_message
 from services.invoicing.store import (
@@ -85,7 +86,8 @@ async def claim(engine: AsyncEngine, tenant: Tenant, invoice_ids: Sequence[UUID]
         frozen = [one for one in locked.values() if one.status is Status.FINALIZING]
         draft_ids = [draft.invoice_id for draft in drafts]
         period_ids = await invoices.load_period_ids(conn, tenant, draft_ids)
-        adjustments = await late.claim_adjustments(conn, tenant, drafts)
+        of_periods = [draft for draft in drafts if not draft.kind.without_period]
+        adjustments = await late.claim_adjustments(conn, tenant, of_periods)
         settled = await invoices.load_settled(conn, tenant, [one.invoice_id for one in frozen])
         whole = await parts.with_parts(conn, tenant, frozen)
     claims = {
@@ -118,16 +120,17 @@ async def freeze(
             if locked[one.invoice_id].status is Status.DRAFT
             and bills(one, period_ids[one.invoice_id], claimed[one.invoice_id])
         ]
-        taxes = await load_taxes(conn, tenant, [locked[one.invoice_id] for one in unchanged])
         taken = await take_adjustments(conn, tenant, unchanged, now=now)
+        by_hand = await load_given(conn, tenant, [locked[one.invoice_id] for one in unchanged])
         composed = {
             one.invoice_id: compose(
                 one.invoice_id,
-                [*one.closed, *taken[one.invoice_id]],
-                taxes[locked[one.invoice_id].customer_id],
+                [*one.closed, *taken[one.invoice_id], *by_hand[one.invoice_id]],
             )
             for one in unchanged
         }
+        composed = await take_coupons(conn, tenant, locked, composed, consume=True)
+        composed = await take_taxes(conn, tenant, locked, composed)
         noted = await take_notes(conn, tenant, locked, composed)
         contents = [
             (
@@ -197,7 +200,8 @@ async def take_notes(
     for invoice_id, content in composed.items():
         draft = drafts[invoice_id]
         notes = open_notes.get(draft.customer_id, [])
-        applied = apply_notes(invoice_id, draft.currency, content.gross_minor, notes)
+        usable = [] if draft.kind.bare else notes
+        applied = apply_notes(invoice_id, draft.currency, content.gross_minor, usable)
         open_notes[draft.customer_id] = left_of(notes, applied)
         paid[invoice_id] = with_notes(content, applied)
     applications = {invoice_id: content.notes for invoice_id, content in paid.items()}
@@ -212,6 +216,8 @@ def frozen_invoice(invoice: Invoice, content: Content, priced: Priced) -> Invoic
         status=Status.FINALIZING,
         lines=content.lines,
         taxes=content.taxes,
+        coupons=content.coupons,
+        coupons_minor=content.coupons_minor,
         subtotal_minor=content.subtotal_minor,
         tax_minor=content.tax_minor,
         credit_notes_minor=content.credit_notes_minor,
@@ -244,7 +250,8 @@ async def complete(
     """Close frozen invoices with what wallets paid, and announce them; return their numbers.
 
     The numbers are taken last, in this order. An invoice of nothing is skipped without a number
-    where the billing entity wants that. What is closed already stays as it is.
+    where the billing entity wants that, and one that requires its payment is open until then. What
+    is closed already stays as it is.
     """
     async with begin(engine, tenant) as conn:
         locked = await invoices.lock_invoices(conn, tenant, paid.keys())
@@ -254,21 +261,54 @@ async def complete(
         await parts.save_credits(
             conn, tenant, {one.invoice_id: paid[one.invoice_id] for one in frozen}
         )
-        entity = await parties.load_entity(conn, tenant)
-        numbered = [one for one in frozen if not is_skipped(one, entity)]
-        numbers = await take_numbers(conn, tenant, numbered, entity, now)
-        closed: dict[UUID, parts.Closed] = {}
-        for invoice in frozen:
-            sequence, number = numbers.get(invoice.invoice_id, (None, None))
-            closed[invoice.invoice_id] = parts.Closed(
-                status=Status.FINALIZED if number else Status.SKIPPED,
-                credits_minor=sum(credit.amount_minor for credit in paid[invoice.invoice_id]),
-                dates=dates(now, invoice.time_zone, entity.net_terms_days),
-                sequence=sequence,
-                number=number,
-            )
-        await parts.close(conn, tenant, closed, finalized_at=now)
-        await announce_finalized(conn, tenant, list(numbers))
+        credited = {
+            one.invoice_id: sum(credit.amount_minor for credit in paid[one.invoice_id])
+            for one in frozen
+        }
+        waiting = [
+            one.invoice_id
+            for one in frozen
+            if one.requires_payment and one.total_minor > credited[one.invoice_id]
+        ]
+        await parts.leave_open(conn, tenant, {one: credited[one] for one in waiting})
+        closing = [one for one in frozen if one.invoice_id not in waiting]
+        return await close(conn, tenant, closing, credited, now=now)
+
+
+async def close_paid(
+    conn: AsyncConnection, tenant: Tenant, invoice_ids: Sequence[UUID], *, now: datetime
+) -> dict[UUID, str]:
+    """Close those of the invoices that are open, as they are paid, and return their numbers."""
+    locked = await invoices.lock_invoices(conn, tenant, invoice_ids)
+    paid = [locked[one] for one in invoice_ids if locked[one].status is Status.OPEN]
+    credited = {one.invoice_id: one.credits_minor for one in paid}
+    return await close(conn, tenant, paid, credited, now=now)
+
+
+async def close(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    closing: Sequence[Invoice],
+    credited: Mapping[UUID, int],
+    *,
+    now: datetime,
+) -> dict[UUID, str]:
+    """Close locked invoices of which so much was credited, announce them, return their numbers."""
+    entity = await parties.load_entity(conn, tenant)
+    numbered = [one for one in closing if not is_skipped(one, entity)]
+    numbers = await take_numbers(conn, tenant, numbered, entity, now)
+    closed: dict[UUID, parts.Closed] = {}
+    for invoice in closing:
+        sequence, number = numbers.get(invoice.invoice_id, (None, None))
+        closed[invoice.invoice_id] = parts.Closed(
+            status=Status.FINALIZED if number else Status.SKIPPED,
+            credits_minor=credited[invoice.invoice_id],
+            dates=dates(now, invoice.time_zone, entity.net_terms_days),
+            sequence=sequence,
+            number=number,
+        )
+    await parts.close(conn, tenant, closed, finalized_at=now)
+    await announce_finalized(conn, tenant, list(numbers))
     return {invoice_id: number for invoice_id, (_, number) in numbers.items()}
 
 
@@ -310,5 +350,5 @@ async def announce_finalized(
 
 def is_skipped(invoice: Invoice, entity: BillingEntity) -> bool:
     """Tell whether an invoice bills nothing and nobody wants to see it."""
-    nothing = invoice.subtotal_minor + invoice.tax_minor == 0
+    nothing = invoice.coupons_minor + invoice.subtotal_minor + invoice.tax_minor == 0
     return nothing and entity.zero_invoices is ZeroInvoices.SKIP

@@ -58,6 +58,7 @@ LINE_KIND = {
     FeeKind.FIXED: invoice_service_pb2.LINE_KIND_FIXED,
     FeeKind.CORRECTION: invoice_service_pb2.LINE_KIND_CORRECTION,
     FeeKind.COMMITMENT: invoice_service_pb2.LINE_KIND_COMMITMENT,
+    FeeKind.ADD_ON: invoice_service_pb2.LINE_KIND_ADD_ON,
 }
 NUMBERING = {
     Numbering.PER_ENTITY: tenant_service_pb2.NUMBERING_PER_ENTITY,
@@ -84,6 +85,13 @@ def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
         due_date=optional_date(invoice.due_date),
         period=None if period is None else period_message(period.start, period.end),
         lines=[line_message(line) for line in shown_lines(invoice.invoice_id, invoice.lines)],
+        progressive_credit_minor=invoice.progressive_credit_minor,
+        progressive_credits=[
+            invoice_service_pb2.ProgressiveCredit(
+                invoice_id=str(one.invoice_id), number=one.number, amount_minor=one.amount_minor
+            )
+            for one in invoice.early
+        ],
         subtotal_minor=invoice.subtotal_minor,
         taxes=[tax_amount_message(tax) for tax in invoice.taxes],
         tax_minor=invoice.tax_minor,
@@ -109,6 +117,7 @@ def line_message(line: Line) -> invoice_service_pb2.InvoiceLine:
     """Write a line."""
     fee = line.fee
     adjusts = line.adjustment_sequence > 0
+    timed = fee.kind is not FeeKind.ADD_ON
     return invoice_service_pb2.InvoiceLine(
         line_id=str(line.line_id),
         kind=invoice_service_pb2.LINE_KIND_ADJUSTMENT if adjusts else LINE_KIND[fee.kind],
@@ -120,11 +129,12 @@ def line_message(line: Line) -> invoice_service_pb2.InvoiceLine:
         event_count=fee.event_count,
         exact_amount=decimal_text(fee.exact_amount),
         amount_minor=fee.amount_minor,
+        progressive_credit_minor=line.progressive_credit_minor,
         tax_share_minor=line.tax_share_minor,
         credit_notes_minor=line.credit_notes_minor,
         credits_minor=line.credits_minor,
-        period_id=str(line.period_id),
-        period=period_message(line.period.start, line.period.end),
+        period_id=str(line.period_id) if timed else "",
+        period=period_message(line.period.start, line.period.end) if timed else None,
         subscription_id=line.subscription_id,
         plan_code=line.plan_code,
         plan_version=line.plan_version,
@@ -135,7 +145,7 @@ def line_message(line: Line) -> invoice_service_pb2.InvoiceLine:
         ],
         trace_id=line.trace_id,
         adjustment_sequence=line.adjustment_sequence,
-        days=day_period(line.first_day, line.end_day, line.time_zone),
+        days=day_period(line.first_day, line.end_day, line.time_zone) if timed else None,
         folded_lines=line.folded_lines,
     )
 

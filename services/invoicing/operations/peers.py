@@ -40,6 +40,7 @@ PAID_AS = {
     FeeKind.FIXED: FeeKind.BASE,
     FeeKind.CORRECTION: FeeKind.USAGE,
     FeeKind.COMMITMENT: FeeKind.BASE,
+    FeeKind.ADD_ON: FeeKind.BASE,
 }
 
 

@@ -53,7 +53,7 @@ async def verify_invoices(
             counts["lines"] += len(invoice.lines)
             on_it = notes.get((invoice.tenant, invoice.invoice_id), [])
             counts["credit notes"] += len(on_it)
-            whole = creditable_of(invoice.lines, invoice.taxes, invoice.tax_minor)
+            whole = creditable_of(invoice.lines, invoice.taxes, invoice.coupons)
             for difference in note_differences(invoice.tenant, whole, on_it):
                 yield difference
             keys = [(invoice.tenant, *close) for close in invoice.closes]
@@ -176,6 +176,8 @@ def _credit_findings(invoice: FrozenInvoice, paid: Application | None) -> Iterat
     tenant, named = invoice.tenant, invoice.names
     if invoice.status is Status.FINALIZING:
         yield Unverified(tenant, "invoice", named, "it is being finalized")
+        return
+    if invoice.kind.bare and paid is None:
         return
     if paid is None:
         yield Difference(tenant, "invoice", named, "application", "", "none in the ledger")

@@ -38,7 +38,7 @@ async def load_creditable(
     notes = await _load_notes_on(conn, tenant, invoice_ids)
     return {
         invoice.invoice_id: creditable_of(
-            invoice.lines, invoice.taxes, invoice.tax_minor, notes.get(invoice.invoice_id, [])
+            invoice.lines, invoice.taxes, invoice.coupons, notes.get(invoice.invoice_id, [])
         )
         for invoice in billed
     }

@@ -1,12 +1,22 @@
 """Triggers: what no CHECK can see, because it is about two rows or two moments.
 
-- A finalized or skipped invoice, with its lines, taxes and credits, is never changed or deleted.
-- A status only moves on: draft, finalizing, then finalized or skipped.
-- From the freeze on, lines, taxes and what credit notes pay stand, and add up to the invoice; at
-  the end credits do too.
+- A finalized or skipped invoice, with its lines, coupons, taxes and credits, is never changed or
+  deleted.
+- A status only moves on: draft, finalizing, open if it waits for its payment, then finalized or
+  skipped.
+- From the freeze on, lines, coupons, taxes and what credit notes pay stand, and add up to the
+  invoice; at the end credits do too.
 """
 
-PARTS = ("invoice_lines", "invoice_taxes", "invoice_credits", "credit_note_applications")
+PARTS = (
+    "invoice_lines",
+    "invoice_coupons",
+    "invoice_taxes",
+    "invoice_credits",
+    "credit_note_applications",
+    "add_ons",
+    "progressive_credits",
+)
 
 INVOICE_GUARD = """
 CREATE FUNCTION guard_invoice() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -19,7 +29,8 @@ BEGIN
     RETURN OLD;
   END IF;
   IF OLD.status = 'finalizing' AND NEW.status = 'draft'
-     OR OLD.status = 'draft' AND NEW.status IN ('finalized', 'skipped') THEN
+     OR OLD.status = 'draft' AND NEW.status NOT IN ('draft', 'finalizing')
+     OR OLD.status = 'open' AND NEW.status NOT IN ('open', 'finalized') THEN
     RAISE EXCEPTION 'invoice % cannot go from % to %', OLD.invoice_id, OLD.status, NEW.status
       USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'status_moves_on';
   END IF;
@@ -34,30 +45,41 @@ SUMS = """
 CREATE FUNCTION check_invoice_sums(invoice invoices) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   lines record;
+  taken bigint;
+  early bigint;
   taxed bigint;
   noted bigint;
   credited bigint;
 BEGIN
-  SELECT coalesce(sum(amount_minor), 0) AS amount, coalesce(sum(tax_share_minor), 0) AS tax,
+  SELECT coalesce(sum(amount_minor - progressive_credit_minor - coupons_minor), 0) AS amount,
+         coalesce(sum(progressive_credit_minor), 0) AS early,
+         coalesce(sum(coupons_minor), 0) AS coupons,
+         coalesce(sum(tax_share_minor), 0) AS tax,
          coalesce(sum(credit_notes_minor), 0) AS notes,
          coalesce(sum(credits_minor), 0) AS credits
     INTO lines FROM invoice_lines l
     WHERE l.tenant = invoice.tenant AND l.invoice_id = invoice.invoice_id;
+  SELECT coalesce(sum(amount_minor), 0) INTO taken FROM invoice_coupons u
+    WHERE u.tenant = invoice.tenant AND u.invoice_id = invoice.invoice_id;
+  SELECT coalesce(sum(amount_minor), 0) INTO early FROM progressive_credits p
+    WHERE p.tenant = invoice.tenant AND p.invoice_id = invoice.invoice_id;
   SELECT coalesce(sum(amount_minor), 0) INTO taxed FROM invoice_taxes t
     WHERE t.tenant = invoice.tenant AND t.invoice_id = invoice.invoice_id;
   SELECT coalesce(sum(amount_minor), 0) INTO noted FROM credit_note_applications n
     WHERE n.tenant = invoice.tenant AND n.invoice_id = invoice.invoice_id;
   SELECT coalesce(sum(amount_minor), 0) INTO credited FROM invoice_credits c
     WHERE c.tenant = invoice.tenant AND c.invoice_id = invoice.invoice_id;
-  IF (lines.amount, lines.tax, lines.notes, lines.credits, taxed, noted, credited)
+  IF (lines.amount, lines.early, lines.coupons, lines.tax, lines.notes, lines.credits,
+      early, taken, taxed, noted, credited)
      IS DISTINCT FROM
-     (invoice.subtotal_minor, invoice.tax_minor, invoice.credit_notes_minor,
-      invoice.credits_minor, invoice.tax_minor, invoice.credit_notes_minor,
-      invoice.credits_minor) THEN
-    RAISE EXCEPTION 'invoice %: lines sum to %, tax shares to %, taxes to %, notes to % and %,'
-      ' credits to % and %',
-      invoice.invoice_id, lines.amount, lines.tax, taxed, lines.notes, noted, lines.credits,
-      credited
+     (invoice.subtotal_minor, invoice.progressive_credit_minor, invoice.coupons_minor,
+      invoice.tax_minor, invoice.credit_notes_minor, invoice.credits_minor,
+      invoice.progressive_credit_minor, invoice.coupons_minor, invoice.tax_minor,
+      invoice.credit_notes_minor, invoice.credits_minor) THEN
+    RAISE EXCEPTION 'invoice %: lines sum to %, what was billed before to % and %, coupons to %'
+      ' and %, tax shares to %, taxes to %, notes to % and %, credits to % and %',
+      invoice.invoice_id, lines.amount, lines.early, early, lines.coupons, taken, lines.tax,
+      taxed, lines.notes, noted, lines.credits, credited
       USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'parts_sum_to_invoice';
   END IF;
 END $$

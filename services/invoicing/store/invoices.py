@@ -23,10 +23,11 @@ from services.invoicing.domain.invoice import (
     SettledPeriod,
     Status,
 )
-from services.invoicing.domain.party import Address, Customer, Party, buyer_of, seller_of
+from services.invoicing.domain.party import Party, seller_of
 from services.invoicing.store import parties
 from services.invoicing.store.encoding import from_json
-from services.invoicing.store.schema import customers, invoice_periods, invoices
+from services.invoicing.store.party_schema import customers
+from services.invoicing.store.schema import invoice_periods, invoices
 
 CLOSE = "close"  # The purpose of a period that an invoice bills for the first time.
 
@@ -40,15 +41,17 @@ def adjustment_purpose(sequence: int) -> str:
 class Draft:
     """An invoice that is to bill what becomes due for its group.
 
-    `period` spans what it bills so far; `headers` hold the trace that its finalization continues.
+    `period` spans what it bills so far, None without billing periods; `headers` hold the trace that
+    its finalization continues.
     """
 
     invoice_id: UUID
     group: Group
     time_zone: str
-    period: Period
+    period: Period | None
     finalize_at: datetime
     headers: Mapping[str, str]
+    requires_payment: bool = False
 
 
 async def find_drafts(
@@ -99,8 +102,9 @@ async def create_drafts(
                     "alone": draft.group.alone,
                     "kind": draft.group.kind,
                     "time_zone": draft.time_zone,
-                    "period_start": draft.period.start,
-                    "period_end": draft.period.end,
+                    "period_start": draft.period and draft.period.start,
+                    "period_end": draft.period and draft.period.end,
+                    "requires_payment": draft.requires_payment,
                     "finalize_at": draft.finalize_at,
                     "created_at": created_at,
                     "trace_headers": dict(draft.headers),
@@ -128,8 +132,8 @@ async def extend_drafts(conn: AsyncConnection, tenant: Tenant, drafts: Sequence[
             [
                 {
                     "of_invoice": draft.invoice_id,
-                    "start": draft.period.start,
-                    "end": draft.period.end,
+                    "start": draft.period and draft.period.start,
+                    "end": draft.period and draft.period.end,
                     "until": draft.finalize_at,
                 }
                 for draft in drafts
@@ -297,17 +301,16 @@ async def list_invoices(
 
 def with_customer(tenant: Tenant) -> Select[Any]:
     """Return the query of invoices with the present state of their customers."""
-    buyer = [
-        column.label(f"customer_{column.name}")
-        for column in customers.c
-        if column.name in ("name", "email", "address", "tax_id")
-    ]
     joined = invoices.join(
         customers,
         (customers.c.tenant == invoices.c.tenant)
         & (customers.c.customer_id == invoices.c.customer_id),
     )
-    return select(invoices, *buyer).select_from(joined).where(invoices.c.tenant == tenant)
+    return (
+        select(invoices, *parties.buyer_columns())
+        .select_from(joined)
+        .where(invoices.c.tenant == tenant)
+    )
 
 
 def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
@@ -323,6 +326,8 @@ def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
         finalize_at=row.finalize_at.astimezone(UTC),
         created_at=row.created_at.astimezone(UTC),
         number=row.number or "",
+        coupons_minor=row.coupons_minor,
+        progressive_credit_minor=row.progressive_credit_minor,
         subtotal_minor=row.subtotal_minor,
         tax_minor=row.tax_minor,
         credit_notes_minor=row.credit_notes_minor,
@@ -336,21 +341,11 @@ def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
         content_hash=row.content_hash or b"",
         revision=row.revision,
         refreshed_revision=row.refreshed_revision,
+        requires_payment=row.requires_payment,
         trace_headers=row.trace_headers,
         seller=from_json(row.seller, Party) if row.seller else seller_today,
-        buyer=from_json(row.buyer, Party) if row.buyer else buyer_today(row),
+        buyer=from_json(row.buyer, Party) if row.buyer else parties.buyer_today(row),
     )
-
-
-def buyer_today(row: Row[Any]) -> Party:
-    profile = Customer(
-        customer_id=row.customer_id,
-        name=row.customer_name,
-        email=row.customer_email,
-        address=from_json(row.customer_address, Address),
-        tax_id=row.customer_tax_id,
-    )
-    return buyer_of(profile)
 
 
 def period_of(start: datetime | None, end: datetime | None) -> Period | None:

@@ -37,6 +37,7 @@ credit_notes = Table(
     required("reason", Text),
     Column("period_id", Uuid),  # The adjustment that it gives back, if it does.
     required("adjustment_sequence", Integer),
+    Column("crediting_invoice_id", Uuid),  # It had no room for this part of a progressive one.
     required("items_minor", BigInteger),
     required("subtotal_minor", BigInteger),
     required("tax_minor", BigInteger),
@@ -55,7 +56,11 @@ credit_notes = Table(
     UniqueConstraint("tenant", "entity_sequence"),
     UniqueConstraint("tenant", "customer_id", "customer_sequence"),
     UniqueConstraint("tenant", "period_id", "adjustment_sequence", "invoice_id"),
+    UniqueConstraint("tenant", "crediting_invoice_id", "invoice_id"),
     ForeignKeyConstraint(["tenant", "invoice_id"], ["invoices.tenant", "invoices.invoice_id"]),
+    ForeignKeyConstraint(
+        ["tenant", "crediting_invoice_id"], ["invoices.tenant", "invoices.invoice_id"]
+    ),
     CheckConstraint("status IN ('available', 'consumed', 'voided')", name="note_status_known"),
     CheckConstraint("(period_id IS NULL) = (adjustment_sequence = 0)", name="adjustment_named"),
     CheckConstraint(

@@ -6,12 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import ColumnElement, Row, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.schema import among
 from libs.tenant import Tenant
+from services.invoicing.domain.coupon import CouponOrder
 from services.invoicing.domain.party import (
     ENTITY_CODE,
     Address,
@@ -20,11 +21,23 @@ from services.invoicing.domain.party import (
     CustomerNotFound,
     KnownCustomer,
     Numbering,
+    Party,
     ZeroInvoices,
+    buyer_of,
 )
 from services.invoicing.store import series
 from services.invoicing.store.encoding import from_json, to_json
-from services.invoicing.store.schema import billing_entities, customers
+from services.invoicing.store.party_schema import billing_entities, customers
+
+OF_BUYER = (
+    "name",
+    "email",
+    "address",
+    "tax_id",
+    "tax_exempt",
+    "tax_exempt_reason",
+    "reverse_charge",
+)
 
 
 async def load_entity(conn: AsyncConnection, tenant: Tenant) -> BillingEntity:
@@ -44,6 +57,7 @@ async def load_entity(conn: AsyncConnection, tenant: Tenant) -> BillingEntity:
         grace_days=row.grace_days,
         net_terms_days=row.net_terms_days,
         zero_invoices=ZeroInvoices(row.zero_invoices),
+        coupon_order=CouponOrder(row.coupon_order),
     )
 
 
@@ -60,6 +74,7 @@ async def save_entity(conn: AsyncConnection, tenant: Tenant, entity: BillingEnti
         "grace_days": entity.grace_days,
         "net_terms_days": entity.net_terms_days,
         "zero_invoices": entity.zero_invoices,
+        "coupon_order": entity.coupon_order,
     }
     row = insert(billing_entities).values(tenant=tenant, code=ENTITY_CODE, **values)
     await conn.execute(row.on_conflict_do_update(index_elements=["tenant", "code"], set_=values))
@@ -162,10 +177,24 @@ def columns_of(profile: Customer) -> dict[str, Any]:
         "tax_id": profile.tax_id,
         "tax_codes": list(profile.tax_codes),
         "tax_exempt": profile.tax_exempt,
+        "tax_exempt_reason": profile.tax_exempt_reason,
+        "reverse_charge": profile.reverse_charge,
         "time_zone": profile.time_zone,
         "metadata": profile.metadata,
         "stub": profile.stub,
     }
+
+
+def buyer_columns() -> list[ColumnElement[Any]]:
+    """Return what of customers stands on documents, for `buyer_today`."""
+    return [customers.c[name].label(f"customer_{name}") for name in OF_BUYER]
+
+
+def buyer_today(row: Row[Any]) -> Party:
+    """Return the buyer as of today, from a row with `buyer_columns`."""
+    found = {name: row._mapping[f"customer_{name}"] for name in OF_BUYER}
+    address = from_json(found.pop("address"), Address)
+    return buyer_of(Customer(customer_id=row.customer_id, address=address, **found))
 
 
 def customer_of(row: Row[Any]) -> KnownCustomer:
@@ -177,6 +206,8 @@ def customer_of(row: Row[Any]) -> KnownCustomer:
         tax_id=row.tax_id,
         tax_codes=tuple(row.tax_codes),
         tax_exempt=row.tax_exempt,
+        tax_exempt_reason=row.tax_exempt_reason,
+        reverse_charge=row.reverse_charge,
         time_zone=row.time_zone,
         metadata=row.metadata,
         stub=row.stub,

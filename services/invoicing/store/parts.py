@@ -19,13 +19,17 @@ from services.invoicing.domain.invoice import Content, Credit, Invoice, Status
 from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, Line
 from services.invoicing.domain.numbering import Sequence as NumberSequence
 from services.invoicing.domain.tax import Tax, TaxAmount
+from services.invoicing.store.coupon_schema import invoice_coupons
+from services.invoicing.store.coupon_uses import columns_of_use, load_used
 from services.invoicing.store.encoding import from_json, to_json
 from services.invoicing.store.note_applications import load_applied
+from services.invoicing.store.progressive_credits import load_shown
 from services.invoicing.store.schema import (
     invoice_credits,
     invoice_lines,
     invoice_taxes,
     invoices,
+    progressive_credits,
 )
 
 
@@ -43,7 +47,7 @@ class Closed:
 async def with_parts(
     conn: AsyncConnection, tenant: Tenant, bare: Collection[Invoice]
 ) -> list[Invoice]:
-    """Return invoices with their lines, taxes and the credit notes that paid some of them."""
+    """Return invoices with their lines, coupons, taxes and the credit notes that paid some."""
     invoice_ids = [invoice.invoice_id for invoice in bare]
     lines: dict[UUID, list[Line]] = {invoice_id: [] for invoice_id in invoice_ids}
     for row in await conn.execute(_parts_of(invoice_lines, tenant, invoice_ids)):
@@ -51,13 +55,20 @@ async def with_parts(
     taxes: dict[UUID, list[TaxAmount]] = {invoice_id: [] for invoice_id in invoice_ids}
     for row in await conn.execute(_parts_of(invoice_taxes, tenant, invoice_ids)):
         taxes[row.invoice_id].append(tax_of(row))
+    couponed = [one.invoice_id for one in bare if one.coupons_minor]
+    coupons = await load_used(conn, tenant, couponed) if couponed else {}
+    early = await load_shown(
+        conn, tenant, [one.invoice_id for one in bare if one.progressive_credit_minor]
+    )
     noted = [one.invoice_id for one in bare if one.credit_notes_minor]
     notes = await load_applied(conn, tenant, noted) if noted else {}
     return [
         replace(
             one,
             lines=tuple(lines[one.invoice_id]),
+            coupons=tuple(coupons.get(one.invoice_id, ())),
             taxes=tuple(taxes[one.invoice_id]),
+            early=tuple(early.get(one.invoice_id, ())),
             notes=tuple(notes.get(one.invoice_id, ())),
         )
         for one in bare
@@ -69,23 +80,39 @@ async def replace_contents(
 ) -> None:
     """Put contents on locked drafts, as of their revisions, in place of what they showed before."""
     invoice_ids = [invoice.invoice_id for invoice, _ in contents]
-    for table in (invoice_lines, invoice_taxes):
+    for table in (invoice_lines, invoice_coupons, invoice_taxes, progressive_credits):
         which = among(table.c.invoice_id, invoice_ids)
         await conn.execute(delete(table).filter_by(tenant=tenant).where(which))
     lines: list[dict[str, Any]] = []
+    coupons: list[dict[str, Any]] = []
     taxes: list[dict[str, Any]] = []
+    early: list[dict[str, Any]] = []
     for invoice, content in contents:
         key = {"tenant": tenant, "invoice_id": invoice.invoice_id}
         for place, line in enumerate(content.lines):
             lines.append({**key, "position": place, **columns_of(line)})
+        for place, use in enumerate(content.coupons):
+            coupons.append({**key, "position": place, **columns_of_use(use)})
         for place, tax in enumerate(content.taxes):
             taxes.append({**key, "position": place, **columns_of_tax(tax)})
-    for table, rows in ((invoice_lines, lines), (invoice_taxes, taxes)):
+        for place, credit in enumerate(content.early):
+            row = {"credited_invoice_id": credit.invoice_id, "amount_minor": credit.amount_minor}
+            early.append({**key, "position": place, **row})
+    written = (
+        (invoice_lines, lines),
+        (invoice_coupons, coupons),
+        (invoice_taxes, taxes),
+        (progressive_credits, early),
+    )
+    for table, rows in written:
         if rows:
             await conn.execute(insert(table), rows)
     await conn.execute(
         _update_each(tenant).values(
+            coupons_minor=bindparam("coupons"),
+            progressive_credit_minor=bindparam("early"),
             subtotal_minor=bindparam("subtotal"),
+            default_tax_codes=bindparam("default_taxes"),
             tax_minor=bindparam("tax"),
             credit_notes_minor=bindparam("noted"),
             total_minor=bindparam("left"),
@@ -94,7 +121,10 @@ async def replace_contents(
         [
             {
                 "of_invoice": invoice.invoice_id,
+                "coupons": content.coupons_minor,
+                "early": content.progressive_credit_minor,
                 "subtotal": content.subtotal_minor,
+                "default_taxes": codes_or_null(content.default_tax_codes),
                 "tax": content.tax_minor,
                 "noted": content.credit_notes_minor,
                 "left": content.gross_minor - content.credit_notes_minor,
@@ -157,10 +187,25 @@ async def save_credits(
     )
 
 
+async def leave_open(conn: AsyncConnection, tenant: Tenant, credited: Mapping[UUID, int]) -> None:
+    """Set frozen invoices open, of which wallets paid so much: they wait for the rest."""
+    if credited:
+        await conn.execute(
+            _update_each(tenant).values(
+                status=Status.OPEN,
+                credits_minor=bindparam("paid"),
+                total_minor=invoices.c.total_minor - bindparam("paid"),
+            ),
+            [{"of_invoice": one, "paid": paid} for one, paid in credited.items()],
+        )
+
+
 async def close(
     conn: AsyncConnection, tenant: Tenant, closed: Mapping[UUID, Closed], *, finalized_at: datetime
 ) -> None:
-    """Set frozen invoices finalized, with their numbers, or skipped, without one."""
+    """Set frozen or open invoices finalized, with their numbers, or skipped, without one."""
+    if not closed:
+        return
     await conn.execute(
         _update_each(tenant).values(
             status=bindparam("new_status"),
@@ -168,7 +213,7 @@ async def close(
             entity_sequence=bindparam("of_entity"),
             customer_sequence=bindparam("of_customer"),
             credits_minor=bindparam("paid"),
-            total_minor=invoices.c.total_minor - bindparam("paid"),
+            total_minor=invoices.c.total_minor + invoices.c.credits_minor - bindparam("paid"),
             issue_date=bindparam("issued"),
             due_date=bindparam("due"),
             finalized_at=finalized_at,
@@ -198,6 +243,10 @@ def _update_each(tenant: Tenant) -> Update:
 def _parts_of(table: Table, tenant: Tenant, invoice_ids: Collection[UUID]) -> Select[Any]:
     query = select(table).filter_by(tenant=tenant)
     return query.where(among(table.c.invoice_id, invoice_ids)).order_by(table.c.position)
+
+
+def codes_or_null(codes: Collection[str] | None) -> list[str] | None:
+    return None if codes is None else list(codes)
 
 
 def to_row(credit: Credit) -> dict[str, Any]:
@@ -234,6 +283,9 @@ def columns_of(line: Line) -> dict[str, Any]:
         "event_count": fee.event_count,
         "exact_amount": fee.exact_amount,
         "amount_minor": fee.amount_minor,
+        "coupons_minor": line.coupons_minor,
+        "tax_codes": list(line.tax_codes),
+        "progressive_credit_minor": line.progressive_credit_minor,
         "tax_share_minor": line.tax_share_minor,
         "credit_notes_minor": line.credit_notes_minor,
         "credits_minor": line.credits_minor,
@@ -279,6 +331,9 @@ def line_of(row: Row[Any]) -> Line:
         end_day=row.end_day,
         time_zone=row.time_zone,
         trace_id=row.trace_id,
+        coupons_minor=row.coupons_minor,
+        tax_codes=tuple(row.tax_codes),
+        progressive_credit_minor=row.progressive_credit_minor,
         tax_share_minor=row.tax_share_minor,
         credit_notes_minor=row.credit_notes_minor,
         credits_minor=row.credits_minor,

@@ -29,63 +29,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from libs.schema import TENANT_TABLES, required, shared_tables
-from services.invoicing.store import note_schema, schema_base
+from services.invoicing.store import coupon_schema, note_schema, party_schema, schema_base
 from services.invoicing.store.schema_base import of_invoice
 
 metadata = schema_base.metadata
-
-billing_entities = Table(
-    "billing_entities",
-    metadata,
-    Column("tenant", Integer),
-    Column("code", Text),
-    required("name", Text),
-    required("address", JSONB),
-    required("tax_id", Text),
-    required("number_prefix", Text),
-    required("numbering", Text),
-    required("time_zone", Text),
-    Column("default_tax_codes", ARRAY(Text), nullable=False),
-    required("grace_days", Integer),
-    required("net_terms_days", Integer),
-    required("zero_invoices", Text),
-    PrimaryKeyConstraint("tenant", "code"),
-    CheckConstraint("number_prefix ~ '^[A-Z0-9]{1,12}$'", name="prefix_is_short"),
-    CheckConstraint("grace_days BETWEEN 0 AND 60", name="grace_within_bounds"),
-    CheckConstraint("net_terms_days BETWEEN 0 AND 365", name="terms_within_bounds"),
-)
-
-customers = Table(
-    "customers",
-    metadata,
-    Column("tenant", Integer),
-    Column("customer_id", Text),
-    required("number", BigInteger),
-    required("name", Text),
-    required("email", Text),
-    required("address", JSONB),
-    required("tax_id", Text),
-    Column("tax_codes", ARRAY(Text), nullable=False),
-    required("tax_exempt", Boolean),
-    required("time_zone", Text),
-    required("metadata", JSONB),
-    required("stub", Boolean),
-    Column("created_at", DateTime(timezone=True), nullable=False),
-    PrimaryKeyConstraint("tenant", "customer_id"),
-    UniqueConstraint("tenant", "number"),
-)
-
-taxes = Table(
-    "taxes",
-    metadata,
-    Column("tenant", Integer),
-    Column("code", Text),
-    required("name", Text),
-    required("rate_percent", Numeric),
-    Column("created_at", DateTime(timezone=True), nullable=False),
-    PrimaryKeyConstraint("tenant", "code"),
-    CheckConstraint("rate_percent BETWEEN 0 AND 100", name="rate_within_bounds"),
-)
 
 # Counters without gaps: a number is taken and used in one transaction, as its last step.
 number_series = Table(
@@ -109,10 +56,12 @@ invoices = Table(
     required("customer_id", Text),
     required("currency", Text),
     required("group_day", Date),
-    Column("alone", Uuid),  # The one period that it bills, where that has an invoice to itself.
+    Column("alone", Uuid),  # Its one period, that has an invoice to itself; or itself, without any.
     required("time_zone", Text),
     Column("finalize_at", DateTime(timezone=True), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
+    required("coupons_minor", BigInteger, default="0"),
+    required("progressive_credit_minor", BigInteger, default="0"),
     required("subtotal_minor", BigInteger, default="0"),
     required("tax_minor", BigInteger, default="0"),
     required("credit_notes_minor", BigInteger, default="0"),
@@ -122,9 +71,11 @@ invoices = Table(
     Column("period_end", DateTime(timezone=True)),
     required("revision", BigInteger, default="1"),
     required("refreshed_revision", BigInteger, default="0"),
+    required("requires_payment", Boolean, default="false"),
     required("trace_headers", JSONB),
     required("trace_id", Text, default=""),
     Column("content_hash", LargeBinary),
+    Column("default_tax_codes", ARRAY(Text)),  # Of lines that name none; null: it bears no tax.
     Column("seller", JSONB),  # Seller and buyer are frozen with the lines.
     Column("buyer", JSONB),
     Column("number", Text),
@@ -151,8 +102,9 @@ invoices = Table(
         name="total_adds_up",
     ),
     CheckConstraint(
-        "subtotal_minor >= 0 AND tax_minor >= 0 AND credit_notes_minor >= 0"
-        " AND credits_minor >= 0 AND total_minor >= 0",
+        "progressive_credit_minor >= 0 AND coupons_minor >= 0 AND subtotal_minor >= 0"
+        " AND tax_minor >= 0"
+        " AND credit_notes_minor >= 0 AND credits_minor >= 0 AND total_minor >= 0",
         name="amounts_not_negative",
     ),
     CheckConstraint(
@@ -186,6 +138,12 @@ invoices = Table(
         postgresql_where=text("status = 'draft'"),
     ),
     Index("invoices_newest", "tenant", "ordinal"),
+    Index(
+        "invoices_progressive_unfinished",
+        "tenant",
+        "invoice_id",
+        postgresql_where=text("kind = 'progressive' AND status IN ('draft', 'finalizing')"),
+    ),
     Index("invoices_newest_of_customer", "tenant", "customer_id", "ordinal"),
     Index(
         "invoices_unfinished",
@@ -208,6 +166,9 @@ invoice_lines = of_invoice(
     required("event_count", BigInteger),
     required("exact_amount", Numeric),
     required("amount_minor", BigInteger),
+    required("coupons_minor", BigInteger),
+    Column("tax_codes", ARRAY(Text), nullable=False),  # What the line bears.
+    required("progressive_credit_minor", BigInteger),
     required("tax_share_minor", BigInteger),
     required("credit_notes_minor", BigInteger),
     required("credits_minor", BigInteger),
@@ -231,9 +192,28 @@ invoice_lines = of_invoice(
     ),
     CheckConstraint(
         "credit_notes_minor >= 0 AND credits_minor >= 0 AND (credit_notes_minor + credits_minor = 0"
-        " OR credit_notes_minor + credits_minor <= amount_minor + tax_share_minor)",
+        " OR credit_notes_minor + credits_minor"
+        " <= amount_minor - progressive_credit_minor - coupons_minor + tax_share_minor)",
         name="credits_within_line",
     ),
+    CheckConstraint(
+        "progressive_credit_minor >= 0 AND coupons_minor >= 0"
+        " AND progressive_credit_minor + coupons_minor <= greatest(amount_minor, 0)",
+        name="taken_off_within_line",
+    ),
+)
+
+# What an invoice bills by hand, without a period.
+add_ons = of_invoice(
+    "add_ons",
+    Column("position", Integer),
+    required("code", Text),
+    required("name", Text),
+    required("units", Numeric),
+    required("unit_amount", Numeric),
+    PrimaryKeyConstraint("tenant", "invoice_id", "position"),
+    UniqueConstraint("tenant", "invoice_id", "code"),
+    CheckConstraint("units > 0 AND unit_amount >= 0", name="add_on_not_negative"),
 )
 
 invoice_taxes = of_invoice(
@@ -245,7 +225,10 @@ invoice_taxes = of_invoice(
     required("base_minor", BigInteger),
     required("amount_minor", BigInteger),
     PrimaryKeyConstraint("tenant", "invoice_id", "position"),
-    CheckConstraint("amount_minor BETWEEN 0 AND base_minor", name="tax_within_base"),
+    CheckConstraint(
+        "amount_minor BETWEEN least(0, base_minor) AND greatest(0, base_minor)",
+        name="tax_within_base",
+    ),
 )
 
 # What wallets answered: each row is a part of a line that one grant paid.
@@ -265,7 +248,22 @@ invoice_credits = of_invoice(
     CheckConstraint("amount_minor > 0", name="credit_above_zero"),
 )
 
-# purpose is "close", or "adjustment N": what of a period the invoice bills.
+# Progressive invoices whose amounts an invoice takes off its lines, as it bills the same usage.
+progressive_credits = of_invoice(
+    "progressive_credits",
+    Column("position", Integer),
+    required("credited_invoice_id", Uuid),
+    required("amount_minor", BigInteger),
+    PrimaryKeyConstraint("tenant", "invoice_id", "position"),
+    UniqueConstraint("tenant", "invoice_id", "credited_invoice_id"),
+    ForeignKeyConstraint(
+        ["tenant", "credited_invoice_id"], ["invoices.tenant", "invoices.invoice_id"]
+    ),
+    CheckConstraint("credited_invoice_id <> invoice_id", name="credits_another_invoice"),
+    CheckConstraint("amount_minor > 0", name="progressive_credit_above_zero"),
+)
+
+# purpose is "close", "progressive N" or "adjustment N": what of a period the invoice bills.
 invoice_periods = of_invoice(
     "invoice_periods",
     Column("period_id", Uuid),
@@ -342,7 +340,9 @@ adjustments = Table(
     ),
 )
 
-assert note_schema.credit_notes.metadata is metadata  # Its tables are among these.
+# Their tables are among these.
+assert coupon_schema.coupons.metadata is party_schema.customers.metadata is metadata
+assert note_schema.credit_notes.metadata is metadata
 own_tables = tuple(metadata.tables)
 shared_tables(metadata)
 TENANT_TABLE_NAMES = (*own_tables, *TENANT_TABLES)

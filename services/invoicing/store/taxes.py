@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.schema import among
 from libs.tenant import Tenant
 from services.invoicing.domain.tax import KnownTax, Tax, TaxCodeTaken, TaxNotFound
-from services.invoicing.store.schema import taxes
+from services.invoicing.store.party_schema import taxes
 
 
 async def create_tax(conn: AsyncConnection, tenant: Tenant, tax: Tax, *, now: datetime) -> None:

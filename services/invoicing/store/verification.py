@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 from uuid import UUID
 
@@ -15,12 +16,16 @@ from sqlalchemy import Row, Table, func, literal, select, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.difference import Difference, compared
+from services.invoicing.domain.add_on import given
+from services.invoicing.domain.coupon import CouponUse
 from services.invoicing.domain.credit_note import NoteItem
-from services.invoicing.domain.invoice import Credit, Status
+from services.invoicing.domain.invoice import Credit, Kind, Status
 from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.domain.note_use import NoteApplication
 from services.invoicing.domain.note_verification import UsedNote
 from services.invoicing.domain.verification import FrozenInvoice
+from services.invoicing.store.add_ons import add_on_of
+from services.invoicing.store.coupon_uses import load_uses
 from services.invoicing.store.credit_notes import note_of
 from services.invoicing.store.encoding import from_json
 from services.invoicing.store.invoices import CLOSE, adjustment_purpose
@@ -31,9 +36,10 @@ from services.invoicing.store.note_schema import (
     credit_notes,
 )
 from services.invoicing.store.parts import line_of, tax_of
+from services.invoicing.store.party_schema import customers
 from services.invoicing.store.schema import (
+    add_ons,
     adjustments,
-    customers,
     invoice_credits,
     invoice_lines,
     invoice_periods,
@@ -77,7 +83,8 @@ async def load_frozen(
         query = query.where(key > after)
     found = (await conn.execute(query.order_by(*key.clauses).limit(limit))).all()
     keys = [(row.tenant, row.invoice_id) for row in found]
-    lines, taxes, credits, billed, notes = [
+    coupons = await load_uses(conn, keys)
+    lines, taxes, credits, billed, notes, given_by_hand = [
         await _load_parts(conn, table, keys, order)
         for table, order in (
             (invoice_lines, invoice_lines.c.position),
@@ -85,16 +92,19 @@ async def load_frozen(
             (invoice_credits, invoice_credits.c.position),
             (invoice_periods, invoice_periods.c.period_id),
             (credit_note_applications, credit_note_applications.c.position),
+            (add_ons, add_ons.c.position),
         )
     ]
     return [
         _frozen_of(
             row,
             lines=lines.get(of, []),
+            coupons=coupons.get(of, []),
             taxes=taxes.get(of, []),
             credits=credits.get(of, []),
             billed=billed.get(of, []),
             notes=notes.get(of, []),
+            by_hand=given_by_hand.get(of, []),
         )
         for of, row in zip(keys, found, strict=True)
     ]
@@ -231,19 +241,23 @@ def _frozen_of(
     row: Row[Any],
     *,
     lines: Sequence[Row[Any]],
+    coupons: Sequence[CouponUse],
     taxes: Sequence[Row[Any]],
     credits: Sequence[Row[Any]],
     billed: Sequence[Row[Any]],
     notes: Sequence[Row[Any]],
+    by_hand: Sequence[Row[Any]],
 ) -> FrozenInvoice:
     return FrozenInvoice(
         tenant=row.tenant,
         invoice_id=row.invoice_id,
+        kind=Kind(row.kind),
         status=Status(row.status),
         customer_id=row.customer_id,
         currency=row.currency,
         number=row.number or "",
         sequences=(row.entity_sequence, row.customer_sequence),
+        coupons_minor=row.coupons_minor,
         subtotal_minor=row.subtotal_minor,
         tax_minor=row.tax_minor,
         credit_notes_minor=row.credit_notes_minor,
@@ -251,6 +265,8 @@ def _frozen_of(
         total_minor=row.total_minor,
         content_hash=row.content_hash,
         lines=tuple(line_of(line) for line in lines),
+        coupons=tuple(coupons),
+        default_tax_codes=None if row.default_tax_codes is None else tuple(row.default_tax_codes),
         taxes=tuple(tax_of(tax) for tax in taxes),
         notes=tuple(NoteApplication(one.credit_note_id, one.amount_minor) for one in notes),
         credits=tuple(_credit_of(credit) for credit in credits),
@@ -259,6 +275,15 @@ def _frozen_of(
             (one.period_id, int(one.purpose.rpartition(" ")[2]))
             for one in billed
             if one.purpose != CLOSE
+        ),
+        by_hand=tuple(
+            given(
+                row.invoice_id,
+                row.currency,
+                [add_on_of(one) for one in by_hand],
+                at=row.created_at.astimezone(UTC),
+                zone=row.time_zone,
+            )
         ),
     )
 

@@ -9,18 +9,11 @@ from prometheus_client import Counter, Gauge
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.clock import Clock
-from libs.db import begin_worker
 from libs.worker import Loop, wait
 from services.rating.operations import announcing, transitions
 from services.rating.operations.log import Log, Watermark
 from services.rating.store.due import DueGroup
 
-TRANSITIONS = (
-    transitions.extend_due,
-    transitions.start_due,
-    transitions.change_due,
-    transitions.end_due,
-)
 POLL_SECONDS = 1.0  # The time on the wall kicks no one.
 BLOCKED_SECONDS = 0.05
 
@@ -54,11 +47,7 @@ class Calendar:
     async def step(self) -> bool:
         """Do what is due now; True if there was anything, or something waits for its usage."""
         now = self._clock.now()
-        changed = 0
-        for change in TRANSITIONS:
-            async with begin_worker(self._worker) as conn:
-                changed += await change(conn, now)
-        if changed:
+        if await transitions.apply_due(self._worker, now):
             self._committed()
             return True  # There may be more; announcing waits until all periods are written.
         groups = await announcing.load_due_groups(self._worker, now)
@@ -77,11 +66,11 @@ class Calendar:
         usage = [group for group in groups if group.usage_end is not None]
         announced = 0
         if base:
-            announced += await announcing.announce(self._worker, base, None)
+            announced += await announcing.announce_many(self._worker, base, None)
         if usage:
             ends = (group.usage_end for group in usage if group.usage_end is not None)
             watermark = await self._watermark.load(max(ends))
-            announced += await announcing.announce(self._worker, usage, watermark)
+            announced += await announcing.announce_many(self._worker, usage, watermark)
         if announced:
             ANNOUNCED.inc(announced)
             self._committed()

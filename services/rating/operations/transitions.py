@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs import outbox
+from libs.db import begin_worker
 from libs.tenant import Tenant
 from services.rating.domain.life import Leg, life_status, next_change
 from services.rating.domain.plan_changing import present_leg
@@ -69,6 +71,28 @@ async def change_due(conn: AsyncConnection, now: datetime) -> int:
         stored = await store.load_subscription(conn, tenant, subscription.subscription_uid)
         await announce_changed(conn, tenant, stored)
     return len(due)
+
+
+async def apply_due(worker: AsyncEngine, now: datetime) -> int:
+    """Do what the time demands of subscriptions by `now`; return of how many. There may be more."""
+    changed = await extend_many(worker, now)
+    for change in (start_due, change_due, end_due):
+        async with begin_worker(worker) as conn:
+            changed += await change(conn, now)
+    return changed
+
+
+async def extend_many(worker: AsyncEngine, now: datetime) -> int:
+    """Write the next billing periods of some subscriptions that need them; return of how many.
+
+    In two transactions at once: Python plans the periods of one while PostgreSQL writes the other.
+    """
+
+    async def extend() -> int:
+        async with begin_worker(worker) as conn:
+            return await extend_due(conn, now)
+
+    return sum(await asyncio.gather(extend(), extend()))
 
 
 async def extend_due(conn: AsyncConnection, now: datetime) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
+from tests.contract.bad_input.billing import billing_requests
 from tests.contract.bad_input.columns import good_columns
 
 World = dict[str, str]  # Ids and codes of one tenant's things, by what they are.
@@ -289,6 +290,7 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
             "line_id": world["line"],
         },
         "invoicing.v1.InvoiceService.RenderInvoice": {"invoice_id": world["invoice"]},
+        **billing_requests(world, command),
         "invoicing.v1.CreditNoteService.GetCreditNote": {"credit_note_id": world["credit_note"]},
         "invoicing.v1.CreditNoteService.ListCreditNotes": {},
         "invoicing.v1.CreditNoteService.CreateCreditNote": {

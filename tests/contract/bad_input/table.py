@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tests.contract.bad_input.billing import BILLING
 from tests.contract.bad_input.changing import CHANGING
 from tests.contract.bad_input.columns import COLUMNS
 from tests.contract.bad_input.entitling import ENTITLING
@@ -25,6 +26,7 @@ TABLE: Mapping[str, Fields] = {
     **ENTITLING,
     **TRYING,
     **INVOICING,
+    **BILLING,
     **WALLET,
 }
 

@@ -33,7 +33,7 @@ def test_notes_never_exceed_the_invoice_and_the_last_one_empties_it(
     billed: list[int], rates: list[Decimal], wanted: list[tuple[int, int]]
 ) -> None:
     taxes = [Tax(str(place), "", rate) for place, rate in enumerate(rates)]
-    tax_minor = tax_lines(billed, taxes).amount_minor
+    tax_minor = tax_lines(billed, [taxes] * len(billed)).amount_minor
     rate = sum((Fraction(tax.rate_percent) for tax in taxes), Fraction(0)) / 100
     lines = tuple(CreditableLine(UUID(int=n), one, rate) for n, one in enumerate(billed))
     invoice = Creditable(lines, tax_minor)

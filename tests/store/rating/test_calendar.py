@@ -11,9 +11,9 @@ from libs.db import begin_worker
 from libs.errors import FieldInvalid
 from services.rating.domain.plan import IntervalUnit, Timing
 from services.rating.domain.subscription import SubscriptionIdTaken, SubscriptionTerminated
-from services.rating.loops.calendar import TRANSITIONS
 from services.rating.operations import announcing
 from services.rating.operations.subscriptions import terminate_subscription
+from services.rating.operations.transitions import apply_due
 from services.rating.store.due import count_waiting, find_next_due
 from tally.rating.v1 import events_pb2
 from tally.rating.v1 import subscription_service_pb2 as pb
@@ -37,9 +37,7 @@ async def periods(world: World, subscription_id: str) -> list[tuple[Any, ...]]:
 
 
 async def tick(world: World, now: datetime) -> None:
-    for change in TRANSITIONS:
-        async with begin_worker(world.worker) as conn:
-            await change(conn, now)
+    await apply_due(world.worker, now)
 
 
 async def terminate(

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from libs.db import begin_worker
 from libs.errors import FieldInvalid
 from services.rating.domain.meter import Aggregation
 from services.rating.domain.plan import FixedCharge, IntervalUnit, Timing
@@ -17,7 +16,6 @@ from services.rating.domain.plan_changing import Change, PlanEffective
 from services.rating.domain.price import StandardPrice
 from services.rating.domain.simulation import CurrencyMismatch
 from services.rating.domain.subscription import EtagMismatch, SubscriptionTerminated, UnusedFee
-from services.rating.loops.calendar import TRANSITIONS
 from services.rating.operations.plan_changes import (
     Named,
     WantedPlan,
@@ -31,6 +29,7 @@ from services.rating.operations.subscriptions import (
     get_subscription,
     terminate_subscription,
 )
+from services.rating.operations.transitions import apply_due
 from tally.rating.v1 import subscription_service_pb2 as pb
 from tests.store.rating.conftest import (
     TENANT,
@@ -69,10 +68,8 @@ async def end(world: World, at: str, *, on: str = "", **how: Any) -> pb.Subscrip
 async def run(world: World, at: str) -> None:
     """Do all that is due by `at`, and close or adjust each period that was announced."""
     now = instant(at)
-    for transition in TRANSITIONS:
-        async with begin_worker(world.worker) as conn:
-            while await transition(conn, now):
-                pass
+    while await apply_due(world.worker, now):
+        pass
     while await world.announce(now):
         pass
     for (period_id,) in await world.fetch(

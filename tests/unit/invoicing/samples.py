@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -11,10 +11,18 @@ from zoneinfo import ZoneInfo
 
 from libs.money import round_minor
 from libs.period import DayPeriod
-from services.invoicing.domain.invoice import Invoice, Status, compose
+from services.invoicing.domain.coupon import OpenCoupon, use_coupons
+from services.invoicing.domain.invoice import (
+    Content,
+    Invoice,
+    Status,
+    compose,
+    with_coupons,
+    with_taxes,
+)
 from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, RatedPeriod
 from services.invoicing.domain.party import Address, Party
-from services.invoicing.domain.tax import Tax
+from services.invoicing.domain.tax import Tax, TaxTerms
 
 ZONE = "Australia/Melbourne"
 INVOICE_ID = UUID("0193d1a0-0000-7000-8000-000000000001")
@@ -153,9 +161,25 @@ def draft(currency: str = "AUD") -> Invoice:
     )
 
 
+def composed(
+    invoice_id: UUID,
+    periods: Iterable[RatedPeriod],
+    taxes: Sequence[Tax] = (),
+    early_minor: Mapping[UUID, int] | None = None,
+    *,
+    coupons: Sequence[OpenCoupon] = (),
+    currency: str = "AUD",
+) -> Content:
+    """What an invoice of these periods bills, where fees that name no tax bear `taxes`."""
+    content = compose(invoice_id, periods, early_minor)
+    content = with_coupons(content, use_coupons(content.lines, currency, coupons))
+    codes = tuple(tax.code for tax in taxes)
+    return with_taxes(content, TaxTerms(codes, {tax.code: tax for tax in taxes}))
+
+
 def billed(periods: Sequence[RatedPeriod], *, taxes: Sequence[Tax] = (GST,)) -> Invoice:
     """A draft that bills `periods`."""
-    content = compose(INVOICE_ID, periods, taxes)
+    content = composed(INVOICE_ID, periods, taxes)
     return replace(
         draft(),
         lines=content.lines,

@@ -16,7 +16,6 @@ from services.invoicing.domain.credit_note import (
     price_note,
 )
 from services.invoicing.domain.giving_back import BilledInvoice, give_back
-from services.invoicing.domain.invoice import compose
 from services.invoicing.domain.line import Fee
 from services.invoicing.domain.note_use import (
     NoteApplication,
@@ -28,7 +27,7 @@ from services.invoicing.domain.note_use import (
     spread_notes,
 )
 from services.invoicing.domain.voiding import void_notes
-from tests.unit.invoicing.samples import amount_fee, rated
+from tests.unit.invoicing.samples import amount_fee, composed, rated
 
 FIRST, SECOND, OWN = UUID(int=1), UUID(int=2), UUID(int=3)
 TENTH = Fraction(1, 10)
@@ -121,7 +120,7 @@ def billed(
 ) -> BilledInvoice:
     """The invoice of that number, which bills period 1."""
     invoice_id = UUID(int=number)
-    content = compose(invoice_id, [rated(fees, sequence=sequence)], [])
+    content = composed(invoice_id, [rated(fees, sequence=sequence)], [])
     lines = (
         CreditableLine(one.line_id, one.fee.amount_minor, Fraction(0)) for one in content.lines
     )

@@ -12,7 +12,7 @@ import pytest
 
 from libs.difference import Difference
 from services.invoicing.domain.content_hash import content_hash
-from services.invoicing.domain.invoice import Content, Credit, Status, compose, with_notes
+from services.invoicing.domain.invoice import Content, Credit, Kind, Status, with_notes
 from services.invoicing.domain.line import Line
 from services.invoicing.domain.note_use import NoteApplication
 from services.invoicing.domain.verification import (
@@ -20,7 +20,7 @@ from services.invoicing.domain.verification import (
     credit_differences,
     invoice_differences,
 )
-from tests.unit.invoicing.samples import GST, INVOICE_ID, base_fee, rated, row, usage_fee
+from tests.unit.invoicing.samples import GST, INVOICE_ID, base_fee, composed, rated, row, usage_fee
 
 USAGE = usage_fee("kwh", [row("100", "0.25")], description="Energy")
 ADJUSTED = usage_fee("kwh", [row("10", "0.25")], description="Energy")
@@ -39,18 +39,20 @@ def frozen() -> FrozenInvoice:
 
     A credit note paid two dollars.
     """
-    content = with_notes(compose(INVOICE_ID, BILLED, [GST]), [NoteApplication(NOTE, 200)])
+    content = with_notes(composed(INVOICE_ID, BILLED, [GST]), [NoteApplication(NOTE, 200)])
     periods = [one.period_id for one in BILLED if not one.sequence]
     first, *others = content.lines
     credit = Credit(first.line_id, WALLET, GRANT, 100, False)
     return FrozenInvoice(
         tenant=1,
         invoice_id=INVOICE_ID,
+        kind=Kind.SUBSCRIPTION,
         status=Status.FINALIZED,
         customer_id="yarra",
         currency="AUD",
         number="INV-201402-007",
         sequences=(7, 3),
+        coupons_minor=content.coupons_minor,
         subtotal_minor=content.subtotal_minor,
         tax_minor=content.tax_minor,
         credit_notes_minor=200,
@@ -58,6 +60,8 @@ def frozen() -> FrozenInvoice:
         total_minor=content.gross_minor - 300,
         content_hash=hash_of(content, periods),
         lines=(replace(first, credits_minor=100), *others),
+        coupons=content.coupons,
+        default_tax_codes=content.default_tax_codes,
         taxes=content.taxes,
         notes=content.notes,
         credits=(credit,),

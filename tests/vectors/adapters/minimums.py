@@ -28,4 +28,4 @@ def true_up(given: Given) -> dict[str, Any]:
 
 
 def _tax(amount_minor: int, rate_percent: Decimal) -> int:
-    return tax_lines([amount_minor], [Tax("t", "t", rate_percent)]).amount_minor
+    return tax_lines([amount_minor], [[Tax("t", "t", rate_percent)]]).amount_minor

@@ -145,7 +145,7 @@ def _shown(
     return {
         "units": total_of([_units(meter, usage, window) for usage in usages]),
         "amount_cents": sum(fees),
-        "total_amount_cents": sum(fee + tax_lines([fee], [tax]).amount_minor for fee in fees),
+        "total_amount_cents": sum(fee + tax_lines([fee], [[tax]]).amount_minor for fee in fees),
         "events_count": len(cells),
         "total_aggregated_units": merged(cells).total,
     }

@@ -120,6 +120,8 @@ class _LineKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LineKind.Val
     """What usage costs, less the instant fees that were billed before its period ended."""
     LINE_KIND_COMMITMENT: _LineKind.ValueType  # 7
     """What all fees of a period lack of the plan's minimum commitment."""
+    LINE_KIND_ADD_ON: _LineKind.ValueType  # 8
+    """An add-on, without a billing period."""
 
 class LineKind(_LineKind, metaclass=_LineKindEnumTypeWrapper):
     """What a line shows."""
@@ -140,6 +142,8 @@ LINE_KIND_CORRECTION: LineKind.ValueType  # 6
 """What usage costs, less the instant fees that were billed before its period ended."""
 LINE_KIND_COMMITMENT: LineKind.ValueType  # 7
 """What all fees of a period lack of the plan's minimum commitment."""
+LINE_KIND_ADD_ON: LineKind.ValueType  # 8
+"""An add-on, without a billing period."""
 Global___LineKind: _TypeAlias = LineKind  # noqa: Y015
 
 @_typing.final
@@ -170,6 +174,8 @@ class Invoice(_message.Message):
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     CREDIT_NOTES_MINOR_FIELD_NUMBER: _builtins.int
     CREDIT_NOTES_FIELD_NUMBER: _builtins.int
+    PROGRESSIVE_CREDIT_MINOR_FIELD_NUMBER: _builtins.int
+    PROGRESSIVE_CREDITS_FIELD_NUMBER: _builtins.int
     invoice_id: _builtins.str
     """UUID."""
     number: _builtins.str
@@ -185,7 +191,7 @@ class Invoice(_message.Message):
     currency_code: _builtins.str
     """ISO 4217 code of all amounts."""
     subtotal_minor: _builtins.int
-    """Sum of the lines."""
+    """Sum of the lines, less what progressive invoices billed of them before."""
     tax_minor: _builtins.int
     """Sum of the taxes."""
     credits_minor: _builtins.int
@@ -198,6 +204,8 @@ class Invoice(_message.Message):
     """IANA name of the customer's zone when it was created."""
     credit_notes_minor: _builtins.int
     """Paid by credit notes on earlier invoices, as a positive number."""
+    progressive_credit_minor: _builtins.int
+    """Billed by progressive invoices before, as a positive number."""
     @_builtins.property
     def issue_date(self) -> _period_pb2.CivilDate:
         """The day it is dated, in the customer's zone."""
@@ -230,6 +238,10 @@ class Invoice(_message.Message):
     def credit_notes(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppliedCreditNote]:
         """The credit notes that paid it, in their order; left out in lists."""
 
+    @_builtins.property
+    def progressive_credits(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProgressiveCredit]:
+        """The progressive invoices that it credits: the newest of each period; left out in lists."""
+
     def __init__(
         self,
         *,
@@ -255,14 +267,46 @@ class Invoice(_message.Message):
         time_zone: _builtins.str = ...,
         credit_notes_minor: _builtins.int = ...,
         credit_notes: _abc.Iterable[Global___AppliedCreditNote] | None = ...,
+        progressive_credit_minor: _builtins.int = ...,
+        progressive_credits: _abc.Iterable[Global___ProgressiveCredit] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "due_date", b"due_date", "finalized_at", b"finalized_at", "issue_date", b"issue_date", "period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "credit_notes", b"credit_notes", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "due_date", b"due_date", "finalized_at", b"finalized_at", "invoice_id", b"invoice_id", "issue_date", b"issue_date", "kind", b"kind", "lines", b"lines", "number", b"number", "period", b"period", "status", b"status", "subtotal_minor", b"subtotal_minor", "tax_minor", b"tax_minor", "taxes", b"taxes", "time_zone", b"time_zone", "total_minor", b"total_minor", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "credit_notes", b"credit_notes", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "due_date", b"due_date", "finalized_at", b"finalized_at", "invoice_id", b"invoice_id", "issue_date", b"issue_date", "kind", b"kind", "lines", b"lines", "number", b"number", "period", b"period", "progressive_credit_minor", b"progressive_credit_minor", "progressive_credits", b"progressive_credits", "status", b"status", "subtotal_minor", b"subtotal_minor", "tax_minor", b"tax_minor", "taxes", b"taxes", "time_zone", b"time_zone", "total_minor", b"total_minor", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Invoice: _TypeAlias = Invoice  # noqa: Y015
+
+@_typing.final
+class ProgressiveCredit(_message.Message):
+    """What an invoice takes off its lines, as a progressive one billed it before."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOICE_ID_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
+    invoice_id: _builtins.str
+    """UUID of the progressive invoice."""
+    number: _builtins.str
+    """Its number."""
+    amount_minor: _builtins.int
+    """How much, with what that one credited of others itself."""
+    def __init__(
+        self,
+        *,
+        invoice_id: _builtins.str = ...,
+        number: _builtins.str = ...,
+        amount_minor: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "invoice_id", b"invoice_id", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProgressiveCredit: _TypeAlias = ProgressiveCredit  # noqa: Y015
 
 @_typing.final
 class AppliedCreditNote(_message.Message):
@@ -324,6 +368,7 @@ class InvoiceLine(_message.Message):
     GROUP_VALUES_FIELD_NUMBER: _builtins.int
     FOLDED_LINES_FIELD_NUMBER: _builtins.int
     CREDIT_NOTES_MINOR_FIELD_NUMBER: _builtins.int
+    PROGRESSIVE_CREDIT_MINOR_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """UUID."""
     kind: Global___LineKind.ValueType
@@ -349,7 +394,7 @@ class InvoiceLine(_message.Message):
     credits_minor: _builtins.int
     """Paid from wallets."""
     period_id: _builtins.str
-    """UUID of the billing period; in an adjustment, the original one."""
+    """UUID of the billing period; in an adjustment, the original one. Empty for add-ons."""
     subscription_id: _builtins.str
     """The subscription."""
     plan_code: _builtins.str
@@ -368,6 +413,8 @@ class InvoiceLine(_message.Message):
     """
     credit_notes_minor: _builtins.int
     """The line's share of what credit notes paid; shares add up to credit_notes_minor of the invoice."""
+    progressive_credit_minor: _builtins.int
+    """What progressive invoices billed of it before, at most its amount. Taxes are of the rest."""
     @_builtins.property
     def period(self) -> _period_pb2.Period:
         """The instants that the line bills; in an adjustment, those of the original period."""
@@ -411,10 +458,11 @@ class InvoiceLine(_message.Message):
         group_values: _abc.Iterable[Global___LineGroupValue] | None = ...,
         folded_lines: _builtins.int = ...,
         credit_notes_minor: _builtins.int = ...,
+        progressive_credit_minor: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjustment_sequence", b"adjustment_sequence", "amount_minor", b"amount_minor", "breakdown", b"breakdown", "charge_code", b"charge_code", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "days", b"days", "description", b"description", "event_count", b"event_count", "exact_amount", b"exact_amount", "filter_code", b"filter_code", "folded_lines", b"folded_lines", "group_values", b"group_values", "kind", b"kind", "line_id", b"line_id", "meter_code", b"meter_code", "period", b"period", "period_id", b"period_id", "plan_code", b"plan_code", "plan_version", b"plan_version", "subscription_id", b"subscription_id", "tax_share_minor", b"tax_share_minor", "trace_id", b"trace_id", "units", b"units"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjustment_sequence", b"adjustment_sequence", "amount_minor", b"amount_minor", "breakdown", b"breakdown", "charge_code", b"charge_code", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "days", b"days", "description", b"description", "event_count", b"event_count", "exact_amount", b"exact_amount", "filter_code", b"filter_code", "folded_lines", b"folded_lines", "group_values", b"group_values", "kind", b"kind", "line_id", b"line_id", "meter_code", b"meter_code", "period", b"period", "period_id", b"period_id", "plan_code", b"plan_code", "plan_version", b"plan_version", "progressive_credit_minor", b"progressive_credit_minor", "subscription_id", b"subscription_id", "tax_share_minor", b"tax_share_minor", "trace_id", b"trace_id", "units", b"units"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

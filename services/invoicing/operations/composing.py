@@ -1,0 +1,78 @@
+"""Composing invoices: what coupons take off of their lines, and which taxes these bear."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.tenant import Tenant
+from services.invoicing.domain.applied_coupon import AppliedCoupon, CouponStatus
+from services.invoicing.domain.coupon import in_order, use_coupons
+from services.invoicing.domain.invoice import Content, Invoice, with_coupons, with_taxes
+from services.invoicing.domain.tax import TaxTerms
+from services.invoicing.store import coupon_uses, parties, taxes
+
+
+async def take_coupons(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    drafts: Mapping[UUID, Invoice],
+    composed: Mapping[UUID, Content],
+    *,
+    consume: bool = False,
+) -> dict[UUID, Content]:
+    """Take the coupons of the drafts' customers off of them, in the order of `composed`.
+
+    With `consume` what is taken is used for good, and locked to the end of the transaction; without
+    it shows what would be.
+    """
+    customers = {drafts[invoice_id].customer_id for invoice_id in composed}
+    active = await coupon_uses.find_active(conn, tenant, customers, lock=consume)
+    order = (await parties.load_entity(conn, tenant)).coupon_order
+    taken: dict[UUID, Content] = {}
+    used: dict[UUID, AppliedCoupon] = {}
+    for invoice_id, content in composed.items():
+        draft = drafts[invoice_id]
+        of_customer = [] if draft.kind.bare else active.get(draft.customer_id, [])
+        standing = (used.get(one.applied_coupon_id, one) for one in of_customer)
+        coupons = {
+            one.applied_coupon_id: one for one in standing if one.status is CouponStatus.ACTIVE
+        }
+        ordered = in_order((one.opened() for one in coupons.values()), order)
+        uses = use_coupons(content.lines, draft.currency, ordered)
+        taken[invoice_id] = with_coupons(content, uses)
+        for use in uses:
+            coupon_id = use.coupon.applied_coupon_id
+            used[coupon_id] = coupons[coupon_id].used(use.amount_minor)
+    if consume:
+        await coupon_uses.save_used(conn, tenant, list(used.values()))
+    return taken
+
+
+async def take_taxes(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    drafts: Mapping[UUID, Invoice],
+    composed: Mapping[UUID, Content],
+) -> dict[UUID, Content]:
+    """Tax drafts by what their fees name, or else by what their customers or the entity name.
+
+    Raises:
+        TaxNotFound: a fee names a tax that does not exist (yet).
+    """
+    named = {drafts[invoice_id].customer_id for invoice_id in composed}
+    customers = await parties.find_customers(conn, tenant, named)
+    entity = await parties.load_entity(conn, tenant)
+    default = {customer_id: one.tax_codes(entity) for customer_id, one in customers.items()}
+    codes = {code for of_customer in default.values() for code in of_customer or ()}
+    for content in composed.values():
+        codes.update(code for line in content.lines for code in line.fee.tax_codes)
+    known = await taxes.load_taxes(conn, tenant, codes)
+    taxed: dict[UUID, Content] = {}
+    for invoice_id, content in composed.items():
+        draft = drafts[invoice_id]
+        default_codes = None if draft.kind.bare else default[draft.customer_id]
+        taxed[invoice_id] = with_taxes(content, TaxTerms(default_codes, known))
+    return taxed
