@@ -59,9 +59,7 @@ def parse_status(value: int) -> TopUpStatus | None:
     """Read which top-ups are asked for; unspecified: all."""
     if not value:
         return None
-    return TopUpStatus(
-        parse_enum(value, top_up_pb2.TopUpStatus, "status", prefix="TOP_UP_STATUS_")
-    )
+    return TopUpStatus(parse_enum(value, top_up_pb2.TopUpStatus, "status", prefix="TOP_UP_STATUS_"))
 
 
 def parse_rule(message: pb.TopUpRule) -> AskedRule:
@@ -107,7 +105,7 @@ def _cool_down(message: pb.ThresholdTrigger) -> timedelta:
     if nanos or not 0 <= seconds <= COOL_DOWN_MAX.total_seconds():
         raise FieldInvalid(
             "rule.threshold.cool_down",
-            f"is {seconds} s and {nanos} ns, must be whole seconds, up to {COOL_DOWN_MAX.days} days",
+            f"is {seconds} s and {nanos} ns, must be whole seconds, at most 366 days",
         )
     return timedelta(seconds=seconds)
 

@@ -25,7 +25,8 @@ from libs.wire import (
 )
 from services.wallet.api.invoice_parsing import parse_as_of, parse_invoice
 from services.wallet.api.parsing import parse_grant, parse_wallet
-from services.wallet.operations import paying, wallets
+from services.wallet.api.top_up_parsing import parse_status, parse_top_up
+from services.wallet.operations import paying, topping_up, wallets
 from services.wallet.operations.clerk import Clerk
 from services.wallet.operations.desk import Desk
 from services.wallet.operations.messages import (
@@ -35,8 +36,9 @@ from services.wallet.operations.messages import (
     wallet_message,
 )
 from services.wallet.operations.orders import GrantCredits
+from services.wallet.operations.top_up_messages import top_up_message
+from tally.wallet.v1 import top_up_pb2, wallet_service_pb2_grpc
 from tally.wallet.v1 import wallet_service_pb2 as pb
-from tally.wallet.v1 import wallet_service_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -100,6 +102,37 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
             raise FieldInvalid("grant", "is missing")
         order = parse_grant(request.grant)
         return await self.clerk.do(auth.tenant(), identity, GrantCredits(order=order))
+
+    async def TopUp(
+        self, request: top_up_pb2.TopUpRequest, context: Context
+    ) -> top_up_pb2.TopUpResponse:
+        """Buy credit, give it, or both."""
+        identity = parse_request(request, request.request_id)
+        if not request.HasField("top_up"):
+            raise FieldInvalid("top_up", "is missing")
+        order = parse_top_up(request.top_up)
+        answer = await topping_up.top_wallet_up(self._desk(), identity, order)
+        self.committed()
+        return answer
+
+    async def ListTopUps(
+        self, request: top_up_pb2.ListTopUpsRequest, context: Context
+    ) -> top_up_pb2.ListTopUpsResponse:
+        """List the top-ups of a wallet, newest first."""
+        wallet_id = parse_uuid(request.wallet_id, "wallet_id")
+        page = parse_page(request.page_size, request.page_token)
+        keys: Any = parse_page_token(page.token, int)
+        found = await topping_up.list_top_ups(
+            self._desk(),
+            wallet_id,
+            status=parse_status(request.status),
+            before=keys[0] if keys else None,
+            limit=page.size + 1,
+        )
+        return top_up_pb2.ListTopUpsResponse(
+            top_ups=[top_up_message(top_up) for top_up in found[: page.size]],
+            next_page_token=_token(found, page, lambda top_up: (top_up.number,)),
+        )
 
     async def GetBalance(
         self, request: pb.GetBalanceRequest, context: Context

@@ -151,9 +151,7 @@ def _packs(rule: TopUpRule, at: Situation, paid_minor: int, granted_minor: int) 
     return paid_minor * max(gap // paid_minor + 1, 1)
 
 
-def _waits_until(
-    rule: TopUpRule, below: Below, at: Situation, amounts: Amounts
-) -> datetime | None:
+def _waits_until(rule: TopUpRule, below: Below, at: Situation, amounts: Amounts) -> datetime | None:
     """Return until when the rule may not top up, though it would; None: it may."""
     cool = _ahead(rule.fired_at + below.cool_down, at.now) if rule.fired_at else None
     backed_off = at.backs_off_until if amounts.paid_minor else None

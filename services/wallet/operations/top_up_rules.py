@@ -157,9 +157,7 @@ async def get_rule(desk: Desk, rule_id: UUID) -> TopUpRule:
         return await store.load_rule(conn, desk.tenant, rule_id)
 
 
-async def list_rules(
-    desk: Desk, wallet_id: UUID, *, after: int, limit: int
-) -> Sequence[TopUpRule]:
+async def list_rules(desk: Desk, wallet_id: UUID, *, after: int, limit: int) -> Sequence[TopUpRule]:
     """Return a wallet's rules, oldest first, from behind the number `after`.
 
     Raises:

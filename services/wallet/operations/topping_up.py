@@ -174,9 +174,7 @@ async def list_top_ups(
         )
 
 
-async def _begin(
-    conn: AsyncConnection, tenant: Tenant, book: Book, made: Sequence[TopUp]
-) -> None:
+async def _begin(conn: AsyncConnection, tenant: Tenant, book: Book, made: Sequence[TopUp]) -> None:
     """Store new top-ups of a locked wallet, put in what they give, and have the rest billed."""
     customer_id = book.wallet.customer_id
     await store.insert_top_ups(conn, tenant, made)

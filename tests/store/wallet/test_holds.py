@@ -16,11 +16,17 @@ from services.wallet.domain.hold import (
     InsufficientBalance,
 )
 from services.wallet.domain.wallet import WalletNotFound
-from services.wallet.loops import Expiry, idle
+from services.wallet.loops import DueWallets, idle
 from services.wallet.operations.clerk import Clerk
 from services.wallet.operations.holds import get_hold
+from services.wallet.operations.lapsing import settle
+from services.wallet.store.wallets import find_due
 from tests.store.wallet.conftest import START, Counter, a_request
 from tests.wait import until
+
+
+async def nothing_behind() -> int:
+    return 0
 
 
 async def test_captures_and_releases_that_race_resolve_a_hold_once(counter: Counter) -> None:
@@ -107,13 +113,22 @@ async def test_the_loop_expires_what_nobody_touches(counter: Counter) -> None:
     await counter.grant(wallet_id, 100, expires_at=START.replace(day=2))
     await counter.hold(wallet_id, 60, minutes=10)
     kicks: list[int] = []
-    loop = Expiry(counter.desk.engine, counter.worker, counter.clock, lambda: kicks.append(1))
-    before = await idle(counter.worker, counter.clock, counter.clerk)
+    loop = DueWallets(
+        counter.desk.engine,
+        counter.worker,
+        counter.clock,
+        lambda: kicks.append(1),
+        find=find_due,
+        do=settle,
+    )
+    before = await idle(counter.worker, counter.clock, counter.clerk, nothing_behind)
     assert before.next_due_at is not None and before.next_due_at <= START.replace(minute=10)
     counter.clock.move(days=1)
     assert any(
         "due" in reason
-        for reason in (await idle(counter.worker, counter.clock, counter.clerk)).busy
+        for reason in (
+            await idle(counter.worker, counter.clock, counter.clerk, nothing_behind)
+        ).busy
     )
 
     async def settled() -> bool:
