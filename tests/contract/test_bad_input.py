@@ -16,7 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 from cli.client import SuiteClient, refusal, service_descriptors
 from tally.common.v1.options_pb2 import SCOPE_INTERNAL, scope
 from tests.contract.bad_input.putting import put
-from tests.contract.bad_input.requests import World, good_requests
+from tests.contract.bad_input.requests import USD, World, good_requests
 from tests.contract.bad_input.rules import Rejection
 from tests.contract.bad_input.table import TABLE, Case, all_cases
 from tests.contract.bad_input.world import Worlds, make_worlds
@@ -129,8 +129,12 @@ def _differ(name: str, fields: dict[str, Any]) -> None:
             fields["billing_entity"] = {"name": "Another"}
         case "CreatePlanVersion":
             fields["version"] = {**fields["version"], "base_amount": "98"}
-        case "CreateWallet":
+        case "CreateWallet" | "UpdateWallet":
             fields["wallet"] = {**fields["wallet"], "name": "another"}
+        case "TerminateWallet":
+            fields["leftover"] = "LEFTOVER_REFUSE"
+        case "VoidCredits" | "TransferCredits":
+            fields["amount"] = {**USD, "amount_minor": 99}
         case "GrantCredits":
             fields["grant"] = {**fields["grant"], "reference": "another"}
         case "Authorize":
@@ -184,7 +188,12 @@ async def _spendable(client: SuiteClient, mine: World) -> World:
     )
     ending = made.subscription.subscription_id
     alert: Any = await _call(client, METHODS["rating.v1.AlertService.CreateAlert"], mine)
-    spendable = {"released": hold.hold.hold_id, "ending": ending}
+    wallet: Any = await _call(client, METHODS["wallet.v1.WalletService.CreateWallet"], mine)
+    spendable = {
+        "released": hold.hold.hold_id,
+        "ending": ending,
+        "spare_wallet": wallet.wallet.wallet_id,
+    }
     return {**mine, **spendable, "deleted_alert": alert.alert.alert_id}
 
 

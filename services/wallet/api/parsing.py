@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Literal
 from uuid import UUID, uuid4
 
@@ -15,6 +16,7 @@ from libs.wire import (
     Faults,
     parse_code,
     parse_currency,
+    parse_decimal,
     parse_enum,
     parse_money,
     parse_text,
@@ -22,14 +24,23 @@ from libs.wire import (
     parse_uuid,
 )
 from services.wallet.domain.apply_credits import BASE, USAGE
-from services.wallet.domain.grant import GrantKind, GrantOrder
+from services.wallet.domain.grant import MINOR_MAX, GrantKind, GrantOrder
 from services.wallet.domain.hold import STANDALONE, SUBSCRIPTION, TTL_DEFAULT, TTL_MAX, TTL_MIN
-from services.wallet.domain.wallet import PRIORITY_DEFAULT, PRIORITY_MAX, Scope, Wallet
+from services.wallet.domain.wallet import (
+    PRIORITY_DEFAULT,
+    PRIORITY_MAX,
+    RATE_DEFAULT,
+    Changes,
+    Credits,
+    Scope,
+    Wallet,
+)
+from tally.common.v1.money_pb2 import Money as MoneyMessage
 from tally.wallet.v1 import hold_service_pb2, wallet_service_pb2
 
 FEE_KINDS = (USAGE, BASE)  # What a scope may name.
 SCOPE_VALUES_MAX = 100
-GRANT_MINOR_MAX = 10**15  # Far beyond any use, and far from what 64 bits hold.
+RATE_MAX = Decimal(10**9)
 
 
 def parse_wallet(message: wallet_service_pb2.Wallet, now: datetime) -> Wallet:
@@ -37,23 +48,118 @@ def parse_wallet(message: wallet_service_pb2.Wallet, now: datetime) -> Wallet:
 
     Raises:
         FieldInvalid, FieldsInvalid: every field that cannot be read.
+        CurrencyMismatch: its low balance is in another currency.
     """
     check_each(
         lambda: parse_text(message.customer_id, "wallet.customer_id"),
         lambda: parse_currency(message.currency_code, "wallet.currency_code"),
-        lambda: parse_text(message.name, "wallet.name", required=False),
-        lambda: parse_priority(message.priority, "wallet.priority"),
-        lambda: parse_scope(message.scope, "wallet.scope"),
+        lambda: parse_optional_code(message.code, "wallet.code"),
+        lambda: parse_rate(message.rate, "wallet.rate"),
+        lambda: parse_wallet_expiry(message, now),
+        lambda: parse_changes(message),
     )
-    return Wallet(
+    wallet = Wallet(
         wallet_id=uuid4(),
         customer_id=message.customer_id,
         currency=message.currency_code,
+        created_at=now,
+        code=message.code,
+        rate=parse_rate(message.rate, "wallet.rate"),
+        expires_at=parse_wallet_expiry(message, now),
+        name=message.name,
+        priority=PRIORITY_DEFAULT,
+        scope=Scope(),
+    )
+    return parse_changes(message).of(wallet)
+
+
+def parse_changes(message: wallet_service_pb2.Wallet) -> Changes:
+    """Read what may change of a wallet.
+
+    Raises:
+        FieldInvalid, FieldsInvalid: every field that cannot be read.
+    """
+    check_each(
+        lambda: parse_text(message.name, "wallet.name", required=False),
+        lambda: parse_priority(message.priority, "wallet.priority"),
+        lambda: parse_scope(message.scope, "wallet.scope"),
+        lambda: parse_optional_money(message, "low_balance"),
+        lambda: parse_limits(message),
+    )
+    least, most = parse_limits(message)
+    return Changes(
         name=message.name,
         priority=parse_priority(message.priority, "wallet.priority"),
         scope=parse_scope(message.scope, "wallet.scope"),
-        created_at=now,
+        low=parse_optional_money(message, "low_balance"),
+        top_up_minimum=least,
+        top_up_maximum=most,
     )
+
+
+def parse_limits(message: wallet_service_pb2.Wallet) -> tuple[Money | None, Money | None]:
+    """Read how much is bought for a wallet at once, at least and at most; None: any."""
+    least = parse_optional_money(message, "top_up_minimum")
+    most = parse_optional_money(message, "top_up_maximum")
+    if least and most and least.amount_minor > most.amount_minor:
+        problem = f"is {most.amount_minor}, must be at least the minimum {least.amount_minor}"
+        raise FieldInvalid("wallet.top_up_maximum.amount_minor", problem)
+    return least, most
+
+
+def parse_optional_money(
+    message: wallet_service_pb2.Wallet,
+    name: Literal["low_balance", "top_up_minimum", "top_up_maximum"],
+) -> Money | None:
+    """Read an amount of a wallet that may be left out."""
+    return (
+        parse_positive(getattr(message, name), f"wallet.{name}") if message.HasField(name) else None
+    )
+
+
+def parse_positive(message: MoneyMessage, field: str) -> Money:
+    """Read an amount of 1 to 10^15 minor units."""
+    amount = parse_money(message, field)
+    if not 0 < amount.amount_minor <= MINOR_MAX:
+        problem = f"is {amount.amount_minor}, must be 1 to {MINOR_MAX}"
+        raise FieldInvalid(f"{field}.amount_minor", problem)
+    return amount
+
+
+def parse_rate(text: str, field: str) -> Decimal:
+    """Read how much of the currency a credit is worth; "" is the default."""
+    if not text:
+        return RATE_DEFAULT
+    rate = parse_decimal(text, field, above=Decimal(0))
+    if rate > RATE_MAX:
+        raise FieldInvalid(field, f"{text} is above {RATE_MAX}")
+    return rate
+
+
+def parse_wallet_expiry(message: wallet_service_pb2.Wallet, now: datetime) -> datetime | None:
+    """Read when all of a wallet's grants lapse; None: never."""
+    if not message.HasField("expires_at"):
+        return None
+    expires_at = parse_timestamp(message.expires_at, "wallet.expires_at")
+    if expires_at <= now:
+        raise FieldInvalid("wallet.expires_at", f"{expires_at.isoformat()} has passed")
+    return expires_at
+
+
+def parse_voids(value: int) -> bool:
+    """Read whether what is left of a wallet shall be void when it is ended."""
+    leftovers = wallet_service_pb2.Leftover
+    return parse_enum(value, leftovers, "leftover", prefix="LEFTOVER_") == "void"
+
+
+def parse_optional_uuid(text: str, field: str) -> UUID | None:
+    """Read a UUID that may be left out."""
+    return parse_uuid(text, field) if text else None
+
+
+def parse_optional_code(text: str, field: str) -> str:
+    """Read a code that may be left out."""
+    return parse_code(text, field) if text else ""
 
 
 def parse_grant(message: wallet_service_pb2.Grant) -> GrantOrder:
@@ -70,7 +176,7 @@ def parse_grant(message: wallet_service_pb2.Grant) -> GrantOrder:
     check_each(
         lambda: parse_uuid(message.wallet_id, "grant.wallet_id"),
         lambda: parse_grant_kind(message.kind),
-        lambda: parse_granted(message),
+        lambda: parse_asked(message, "grant."),
         lambda: parse_priority(message.priority, "grant.priority"),
         lambda: instant("effective_at"),
         lambda: instant("expires_at"),
@@ -79,7 +185,7 @@ def parse_grant(message: wallet_service_pb2.Grant) -> GrantOrder:
     return GrantOrder(
         wallet_id=UUID(message.wallet_id),
         kind=parse_grant_kind(message.kind),
-        amount=parse_granted(message),
+        amount=parse_asked(message, "grant."),
         priority=parse_priority(message.priority, "grant.priority"),
         effective_at=instant("effective_at"),
         expires_at=instant("expires_at"),
@@ -139,15 +245,20 @@ def parse_hold_id(text: str) -> str:
     return f"{prefix}{parse_uuid(uuid, 'hold_id')}"
 
 
-def parse_granted(message: wallet_service_pb2.Grant) -> Money:
-    """Read the amount of a grant."""
-    if not message.HasField("amount"):
-        raise FieldInvalid("grant.amount", "is missing")
-    amount = parse_money(message.amount, "grant.amount")
-    if not 0 < amount.amount_minor <= GRANT_MINOR_MAX:
-        problem = f"is {amount.amount_minor}, must be 1 to {GRANT_MINOR_MAX}"
-        raise FieldInvalid("grant.amount.amount_minor", problem)
-    return amount
+def parse_asked(
+    message: wallet_service_pb2.Grant
+    | wallet_service_pb2.VoidCreditsRequest
+    | wallet_service_pb2.TransferCreditsRequest,
+    above: str = "",
+) -> Money | Credits:
+    """Read how much is asked: an amount of money, or credits."""
+    if message.HasField("amount"):
+        if message.credits:
+            raise FieldInvalid(f"{above}credits", "and an amount are given: give one of them")
+        return parse_positive(message.amount, f"{above}amount")
+    if not message.credits:
+        raise FieldInvalid(f"{above}amount", "is missing: give it, or credits")
+    return Credits(parse_decimal(message.credits, f"{above}credits", above=Decimal(0)))
 
 
 def parse_grant_kind(value: int) -> GrantKind:

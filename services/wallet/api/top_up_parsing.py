@@ -17,7 +17,8 @@ from libs.wire import (
     parse_uuid,
     parse_zone,
 )
-from services.wallet.api.parsing import GRANT_MINOR_MAX, check_each
+from services.wallet.api.parsing import check_each
+from services.wallet.domain.grant import MINOR_MAX
 from services.wallet.domain.top_up import TopUpStatus
 from services.wallet.domain.top_up_rule import Below, Fixed, Interval, UpTo
 from services.wallet.operations.top_up_rules import AskedEvery, AskedRule
@@ -153,7 +154,7 @@ def _expires_at(message: pb.TopUpRule) -> datetime | None:
 
 
 def _within(amount_minor: int, field: str, *, at_least: int) -> int:
-    if not at_least <= amount_minor <= GRANT_MINOR_MAX:
-        problem = f"is {amount_minor}, must be {at_least} to {GRANT_MINOR_MAX}"
+    if not at_least <= amount_minor <= MINOR_MAX:
+        problem = f"is {amount_minor}, must be {at_least} to {MINOR_MAX}"
         raise FieldInvalid(field, problem)
     return amount_minor

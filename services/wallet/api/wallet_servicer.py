@@ -24,7 +24,15 @@ from libs.wire import (
     parse_uuid,
 )
 from services.wallet.api.invoice_parsing import parse_as_of, parse_invoice
-from services.wallet.api.parsing import parse_grant, parse_wallet
+from services.wallet.api.parsing import (
+    check_each,
+    parse_asked,
+    parse_changes,
+    parse_grant,
+    parse_optional_uuid,
+    parse_voids,
+    parse_wallet,
+)
 from services.wallet.api.top_up_parsing import parse_status, parse_top_up
 from services.wallet.operations import paying, topping_up, wallets
 from services.wallet.operations.clerk import Clerk
@@ -37,6 +45,12 @@ from services.wallet.operations.messages import (
 )
 from services.wallet.operations.orders import GrantCredits
 from services.wallet.operations.top_up_messages import top_up_message
+from services.wallet.operations.wallet_orders import (
+    TerminateWallet,
+    TransferCredits,
+    UpdateWallet,
+    VoidCredits,
+)
 from tally.wallet.v1 import top_up_pb2, wallet_service_pb2_grpc
 from tally.wallet.v1 import wallet_service_pb2 as pb
 
@@ -134,6 +148,72 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
             next_page_token=_token(found, page, lambda top_up: (top_up.number,)),
         )
 
+    async def UpdateWallet(
+        self, request: pb.UpdateWalletRequest, context: Context
+    ) -> pb.UpdateWalletResponse:
+        """Change a wallet."""
+        identity = parse_request(request, request.request_id)
+        if not request.HasField("wallet"):
+            raise FieldInvalid("wallet", "is missing")
+        check_each(
+            lambda: parse_uuid(request.wallet.wallet_id, "wallet.wallet_id"),
+            lambda: parse_changes(request.wallet),
+        )
+        order = UpdateWallet(
+            wallet_id=parse_uuid(request.wallet.wallet_id, "wallet.wallet_id"),
+            changes=parse_changes(request.wallet),
+        )
+        return await self.clerk.do(auth.tenant(), identity, order)
+
+    async def TerminateWallet(
+        self, request: pb.TerminateWalletRequest, context: Context
+    ) -> pb.TerminateWalletResponse:
+        """End a wallet."""
+        identity = parse_request(request, request.request_id)
+        check_each(
+            lambda: parse_uuid(request.wallet_id, "wallet_id"),
+            lambda: parse_voids(request.leftover),
+        )
+        order = TerminateWallet(
+            wallet_id=parse_uuid(request.wallet_id, "wallet_id"),
+            voids=parse_voids(request.leftover),
+        )
+        return await self.clerk.do(auth.tenant(), identity, order)
+
+    async def VoidCredits(
+        self, request: pb.VoidCreditsRequest, context: Context
+    ) -> pb.VoidCreditsResponse:
+        """Take credit out of a wallet."""
+        identity = parse_request(request, request.request_id)
+        check_each(
+            lambda: parse_uuid(request.wallet_id, "wallet_id"),
+            lambda: parse_asked(request),
+            lambda: parse_optional_uuid(request.grant_id, "grant_id"),
+        )
+        order = VoidCredits(
+            wallet_id=parse_uuid(request.wallet_id, "wallet_id"),
+            amount=parse_asked(request),
+            grant_id=parse_optional_uuid(request.grant_id, "grant_id"),
+        )
+        return await self.clerk.do(auth.tenant(), identity, order)
+
+    async def TransferCredits(
+        self, request: pb.TransferCreditsRequest, context: Context
+    ) -> pb.TransferCreditsResponse:
+        """Move credit to another wallet of the customer."""
+        identity = parse_request(request, request.request_id)
+        check_each(
+            lambda: parse_uuid(request.source_wallet_id, "source_wallet_id"),
+            lambda: parse_uuid(request.target_wallet_id, "target_wallet_id"),
+            lambda: parse_asked(request),
+        )
+        order = TransferCredits(
+            source_wallet_id=parse_uuid(request.source_wallet_id, "source_wallet_id"),
+            target_wallet_id=parse_uuid(request.target_wallet_id, "target_wallet_id"),
+            amount=parse_asked(request),
+        )
+        return await self.clerk.do(auth.tenant(), identity, order)
+
     async def GetBalance(
         self, request: pb.GetBalanceRequest, context: Context
     ) -> pb.GetBalanceResponse:
@@ -153,7 +233,7 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
             self._desk(), wallet_id, after=after or None, limit=page.size + 1
         )
         return pb.ListGrantsResponse(
-            grants=[grant_message(grant, wallet.currency) for grant in found[: page.size]],
+            grants=[grant_message(grant, wallet) for grant in found[: page.size]],
             next_page_token=_token(found, page, lambda grant: grant.burn_key),
         )
 

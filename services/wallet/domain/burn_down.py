@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from libs.errors import FieldInvalid
+from libs.errors import FieldInvalid, Refused
 from services.wallet.domain.grant import Grant, GrantKind
 from services.wallet.domain.ledger import Account, Book, Movement, Reason, Use
 
 POSTED_MINOR_MAX = 10**18  # Of a wallet, so that sums fit 64 bits.
+
+
+class InsufficientBalance(Refused):
+    """The wallet cannot cover what was asked."""
+
+    reason = "INSUFFICIENT_BALANCE"
+
 
 ORIGIN = {GrantKind.PURCHASED: Account.PURCHASED, GrantKind.GRANTED: Account.GRANTED}
 
@@ -20,16 +27,23 @@ def put_in(book: Book, grant: Grant, now: datetime) -> None:
     Raises:
         FieldInvalid: the wallet would hold more than it can count.
     """
-    held = sum(other.remaining_minor for other in book.grants.values())
-    if held + grant.amount_minor > POSTED_MINOR_MAX:
-        raise FieldInvalid(
-            "grant.amount.amount_minor", f"the wallet would hold more than {POSTED_MINOR_MAX}"
-        )
+    check_room(book, grant.amount_minor, "grant.amount.amount_minor")
     book.grants[grant.grant_id] = grant
     movement = Movement(
         ORIGIN[grant.kind], Account.AVAILABLE, (Use(grant.grant_id, grant.amount_minor),)
     )
     book.post(Reason.GRANT, str(grant.grant_id), now, movement)
+
+
+def check_room(book: Book, amount_minor: int, field: str) -> None:
+    """Refuse more than a wallet can count.
+
+    Raises:
+        FieldInvalid: it would hold more.
+    """
+    held = sum(grant.remaining_minor for grant in book.grants.values())
+    if held + amount_minor > POSTED_MINOR_MAX:
+        raise FieldInvalid(field, f"the wallet would hold more than {POSTED_MINOR_MAX}")
 
 
 def draw(grants: Sequence[Grant], amount_minor: int) -> tuple[Use, ...]:
@@ -45,3 +59,19 @@ def draw(grants: Sequence[Grant], amount_minor: int) -> tuple[Use, ...]:
             uses.append(Use(grant.grant_id, taken))
             wanted -= taken
     return tuple(uses)
+
+
+def draw_all(book: Book, grants: Sequence[Grant], amount_minor: int) -> tuple[Use, ...]:
+    """Return which grants give all of `amount_minor`; they come in burn order.
+
+    Raises:
+        InsufficientBalance: they have less available.
+    """
+    available = sum(grant.available_minor for grant in grants)
+    if available < amount_minor:
+        raise InsufficientBalance(
+            f"{available} minor units of {book.wallet.currency} are available,"
+            f" {amount_minor} were asked",
+            metadata={"available_minor": str(available), "asked_minor": str(amount_minor)},
+        )
+    return draw(grants, amount_minor)

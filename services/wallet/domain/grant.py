@@ -10,8 +10,11 @@ from uuid import UUID
 from libs.errors import FieldInvalid
 from libs.money import Money
 from libs.period import Period
+from services.wallet.domain.wallet import Credits, Wallet, money_of
 
 NEVER = datetime.max.replace(tzinfo=UTC)  # Sorts grants without an expiry behind all others.
+UNNUMBERED = 2**63  # Sorts grants that are not stored yet behind those that are.
+MINOR_MAX = 10**15  # Of a grant: far beyond any use, and far from what 64 bits hold.
 
 
 class GrantKind(StrEnum):
@@ -46,7 +49,8 @@ class Grant:
     @property
     def burn_key(self) -> tuple[int, datetime, GrantKind, int]:
         """Sorts grants: priority, earlier expiry, granted before purchased, age."""
-        return (self.priority, self.expires_at or NEVER, self.kind, self.number)
+        age = self.number or UNNUMBERED
+        return (self.priority, self.expires_at or NEVER, self.kind, age)
 
     def in_force(self, instant: datetime) -> bool:
         """Tell whether it can be held or spent at `instant`."""
@@ -68,32 +72,43 @@ class GrantOrder:
 
     wallet_id: UUID
     kind: GrantKind
-    amount: Money
+    amount: Money | Credits
     priority: int
     effective_at: datetime | None
     expires_at: datetime | None
     reference: str
 
-    def opened(self, grant_id: UUID, now: datetime) -> Grant:
-        """Return the grant, still empty: posting it fills it.
+    def opened(self, grant_id: UUID, wallet: Wallet, now: datetime) -> Grant:
+        """Return the grant, still empty: posting it fills it. It lapses no later than its wallet.
 
         Raises:
-            FieldInvalid: it would lapse before it is in force, or has lapsed by now.
+            CurrencyMismatch: in another currency than the wallet's.
+            FieldInvalid: it would lapse before it is in force, or has lapsed by now; credits that
+                are worth nothing, or too much.
         """
+        asked = money_of(wallet, self.amount, "grant.credits")
+        if asked.amount_minor > MINOR_MAX:
+            raise FieldInvalid("grant.credits", f"are worth more than {MINOR_MAX} minor units")
         effective_at = self.effective_at or now
-        if self.expires_at is not None and self.expires_at <= max(effective_at, now):
+        expires_at = earlier(self.expires_at, wallet.expires_at)
+        if expires_at is not None and expires_at <= max(effective_at, now):
             latest = max(effective_at, now).isoformat()
             raise FieldInvalid(
-                "grant.expires_at", f"{self.expires_at.isoformat()} is not after {latest}"
+                "grant.expires_at", f"{expires_at.isoformat()} is not after {latest}"
             )
         return Grant(
             grant_id=grant_id,
             wallet_id=self.wallet_id,
             kind=self.kind,
-            amount_minor=self.amount.amount_minor,
+            amount_minor=asked.amount_minor,
             priority=self.priority,
             effective_at=effective_at,
-            expires_at=self.expires_at,
+            expires_at=expires_at,
             reference=self.reference,
             created_at=now,
         )
+
+
+def earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    """Return the earlier of two expiries; None is never."""
+    return min((at for at in (one, other) if at is not None), default=None)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from libs.errors import NotFound, Refused
 from libs.money import Money
-from services.wallet.domain.burn_down import draw
+from services.wallet.domain.burn_down import draw_all
 from services.wallet.domain.ledger import Account, Book, Movement, Reason, Use
 from services.wallet.domain.wallet import check_currency
 
@@ -23,12 +23,6 @@ class HoldNotFound(NotFound):
     """The tenant has no such hold."""
 
     reason = "HOLD_NOT_FOUND"
-
-
-class InsufficientBalance(Refused):
-    """The wallet cannot cover what was asked."""
-
-    reason = "INSUFFICIENT_BALANCE"
 
 
 class CaptureAboveHold(Refused):
@@ -104,13 +98,7 @@ def place(book: Book, hold: Hold) -> Hold:
     """
     check_currency(book.wallet, hold.amount)
     now, asked = hold.created_at, hold.amount.amount_minor
-    uses = draw([g for g in book.in_burn_order() if g.in_force(now)], asked)
-    available = book.balance(now).available_minor
-    if sum(use.amount_minor for use in uses) < asked:
-        raise InsufficientBalance(
-            f"{available} minor units of {book.wallet.currency} are available, {asked} were asked",
-            metadata={"available_minor": str(available), "asked_minor": str(asked)},
-        )
+    uses = draw_all(book, book.in_force(now), asked)
     book.post(Reason.HOLD, hold.hold_id, now, Movement(Account.AVAILABLE, Account.HELD, uses))
     return replace(hold, parts=uses)
 

@@ -24,6 +24,8 @@ class Account(StrEnum):
     GRANTED = "granted"  # Where given credit comes from: its sum is never above zero.
     REVENUE = "revenue"
     EXPIRED = "expired"
+    VOIDED = "voided"
+    TRANSFERRED = "transferred"  # On its way to another wallet: its sum is always zero.
 
 
 WALLET_ACCOUNTS = (Account.AVAILABLE, Account.HELD, Account.CAPTURED)
@@ -41,6 +43,8 @@ class Reason(StrEnum):
     APPLY = "APPLY"
     RETURN = "RETURN"  # Captured money that the closed period did not need.
     REVERSAL = "REVERSAL"  # What an invoice had taken, given back.
+    VOID = "VOID"
+    TRANSFER = "TRANSFER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,10 @@ class Book:
         """Return the grants in the order in which they burn."""
         return sorted(self.grants.values(), key=lambda grant: grant.burn_key)
 
+    def in_force(self, now: datetime) -> list[Grant]:
+        """Return the grants that can be held or spent at `now`, in the order in which they burn."""
+        return [grant for grant in self.in_burn_order() if grant.in_force(now)]
+
     def balance(self, now: datetime) -> Balance:
         """Return where the money stands at `now`; grants not in force yet do not count."""
         grants = self.grants.values()
@@ -134,6 +142,7 @@ class Book:
             available_minor=sum(g.available_minor for g in grants if g.effective_at <= now),
             held_minor=sum(grant.held_minor for grant in grants),
             captured_minor=sum(grant.captured_minor for grant in grants),
+            rate=self.wallet.rate,
         )
 
     def ongoing_minor(self, now: datetime) -> int:
@@ -141,13 +150,10 @@ class Book:
         balance = self.balance(now)
         return balance.available_minor + balance.held_minor
 
-    @property
-    def fell_low(self) -> datetime | None:
-        """Return when what was posted left no more than is watched for; None: there is more."""
-        if self.watched_minor is None or not self.postings:
-            return None
-        at = max(posting.at for posting in self.postings)
-        return at if self.ongoing_minor(at) <= self.watched_minor else None
+    def fell_low(self, now: datetime) -> bool:
+        """Tell whether something was posted, and no more than is watched for is left."""
+        low = self.watched_minor is not None and self.ongoing_minor(now) <= self.watched_minor
+        return low and bool(self.postings)
 
     def changes(self) -> dict[Account, int]:
         """Return what the postings add to each account."""

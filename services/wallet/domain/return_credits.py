@@ -8,6 +8,7 @@ from datetime import datetime
 from services.wallet.domain.apply_credits import AppliedCredit
 from services.wallet.domain.expiry import lapse_freed
 from services.wallet.domain.ledger import Account, Book, Movement, Reason, Use
+from services.wallet.domain.voiding import void_rest
 
 
 def return_credits(
@@ -16,8 +17,9 @@ def return_credits(
     """Give each of `credits` of this wallet back to its grant; the book has all their grants.
 
     A grant keeps its kind and its expiry: what comes back to one that has lapsed lapses again at
-    `now`, by an entry of its own. What had been captured early is available again, as is what
-    captures leave over when a period is settled.
+    `now`, by an entry of its own, and what comes back to a wallet that was ended is void. What had
+    been captured early is available again, as is what captures leave over when a period is
+    settled.
     """
     uses = tuple(
         Use(credit.grant_id, credit.amount_minor, credit.line_id)
@@ -26,3 +28,5 @@ def return_credits(
     )
     book.post(Reason.REVERSAL, reference, now, Movement(Account.REVENUE, Account.AVAILABLE, uses))
     lapse_freed(book, now)
+    if book.wallet.terminated_at is not None:
+        void_rest(book, now)

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from libs.errors import NotFound, Refused
+from libs.errors import NotFound
 from libs.money import Money
 from services.wallet.domain.grant import GrantKind, GrantOrder
 from services.wallet.domain.wallet import PRIORITY_DEFAULT
@@ -26,44 +26,6 @@ class TopUpNotFound(NotFound):
     """The tenant has no such top-up."""
 
     reason = "TOP_UP_NOT_FOUND"
-
-
-class TopUpBelowMinimum(Refused):
-    """Less is bought than the wallet takes at once."""
-
-    reason = "TOP_UP_BELOW_MINIMUM"
-
-
-class TopUpAboveMaximum(Refused):
-    """More is bought than the wallet takes at once."""
-
-    reason = "TOP_UP_ABOVE_MAXIMUM"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The least and the most, in minor units, that is bought for a wallet at once; None: any."""
-
-    minimum_minor: int | None = None
-    maximum_minor: int | None = None
-
-    def check(self, bought_minor: int) -> None:
-        """Refuse what lies outside; what is only given has no limits.
-
-        Raises:
-            TopUpBelowMinimum, TopUpAboveMaximum: it does.
-        """
-        least, most = self.minimum_minor, self.maximum_minor
-        if bought_minor and least is not None and bought_minor < least:
-            raise TopUpBelowMinimum(
-                f"{bought_minor} is bought, the wallet takes at least {least}",
-                metadata={"minimum_minor": str(least), "asked_minor": str(bought_minor)},
-            )
-        if most is not None and bought_minor > most:
-            raise TopUpAboveMaximum(
-                f"{bought_minor} is bought, the wallet takes at most {most}",
-                metadata={"maximum_minor": str(most), "asked_minor": str(bought_minor)},
-            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from services.wallet.domain.top_up import Amounts, Limits, TopUp, TopUpStatus
+from services.wallet.domain.top_up import Amounts, TopUp, TopUpStatus
+from services.wallet.domain.top_up_limits import Limits
 from services.wallet.domain.top_up_rule import DAY, Below, Every, Fixed, TopUpRule, UpTo
 
 BACK_OFF = timedelta(hours=1)  # After a declined payment.

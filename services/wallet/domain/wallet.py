@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
 from uuid import UUID
 
-from libs.errors import InvalidInput, NotFound
-from libs.money import Money
+from libs.errors import AlreadyExists, FieldInvalid, InvalidInput, NotFound, Refused
+from libs.money import Money, round_minor, to_decimal
+from services.wallet.domain.top_up_limits import Limits
 
 PRIORITY_DEFAULT = 50
 PRIORITY_MAX = 100
+RATE_DEFAULT = Decimal(1)
+CREDIT_PLACES = 5  # Of credits as they are shown.
 
 
 class WalletNotFound(NotFound):
     """The tenant has no such wallet."""
 
     reason = "WALLET_NOT_FOUND"
+
+
+class WalletCodeTaken(AlreadyExists):
+    """The customer has another wallet of this code."""
+
+    reason = "WALLET_CODE_TAKEN"
+
+
+class WalletTerminated(Refused):
+    """The wallet was ended."""
+
+    reason = "WALLET_TERMINATED"
 
 
 class CurrencyMismatch(InvalidInput):
@@ -41,7 +58,11 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Wallet:
-    """A customer's prepaid balance; `number` grows with age."""
+    """A customer's prepaid balance; `number` grows with age.
+
+    It counts money. A credit is worth `rate` of its currency: in a wallet of USD with a rate of
+    0.5, 100 minor units are 2 credits.
+    """
 
     wallet_id: UUID
     customer_id: str
@@ -51,6 +72,12 @@ class Wallet:
     scope: Scope
     created_at: datetime
     number: int = 0  # 0 until stored.
+    code: str = ""  # By which lines name it; "": by none.
+    rate: Decimal = RATE_DEFAULT  # Above zero, in currency units.
+    low_minor: int = 0  # It is low below this; 0: never.
+    expires_at: datetime | None = None  # All its grants lapse by then.
+    terminated_at: datetime | None = None
+    limits: Limits = Limits()  # Of what is bought for it at once.
 
     @property
     def draw_key(self) -> tuple[int, int]:
@@ -66,10 +93,50 @@ class Balance:
     available_minor: int
     held_minor: int
     captured_minor: int
+    rate: Decimal = RATE_DEFAULT  # That of the wallet.
 
     @property
     def posted_minor(self) -> int:
         return self.available_minor + self.held_minor + self.captured_minor
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What may change of a wallet, as it shall be."""
+
+    name: str
+    priority: int
+    scope: Scope
+    low: Money | None  # Below this the wallet is low; None: never.
+    top_up_minimum: Money | None = None  # The least that is bought for it at once; None: any.
+    top_up_maximum: Money | None = None  # The most; None: any.
+
+    def of(self, wallet: Wallet) -> Wallet:
+        """Return `wallet` with the changes made.
+
+        Raises:
+            CurrencyMismatch: one of the amounts is in another currency than the wallet's.
+        """
+        amounts = (self.low, self.top_up_minimum, self.top_up_maximum)
+        for amount in amounts:
+            if amount is not None:
+                check_currency(wallet, amount)
+        low, least, most = (amount.amount_minor if amount else None for amount in amounts)
+        return replace(
+            wallet,
+            name=self.name,
+            priority=self.priority,
+            scope=self.scope,
+            low_minor=low or 0,
+            limits=Limits(least, most),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Credits:
+    """An amount that is named in credits: what it is in money, the wallet's rate tells."""
+
+    quantity: Decimal  # Above zero.
 
 
 def check_currency(wallet: Wallet, money: Money) -> None:
@@ -80,3 +147,51 @@ def check_currency(wallet: Wallet, money: Money) -> None:
     """
     if money.currency != wallet.currency:
         raise CurrencyMismatch(f"the wallet is in {wallet.currency}, not in {money.currency}")
+
+
+def check_live(wallet: Wallet) -> None:
+    """Refuse what only a wallet that was not ended can do.
+
+    Raises:
+        WalletTerminated: it was.
+    """
+    if wallet.terminated_at is not None:
+        ended = wallet.terminated_at.isoformat()
+        raise WalletTerminated(f"wallet {wallet.wallet_id} was ended at {ended}")
+
+
+def has_ended(wallet: Wallet, now: datetime) -> bool:
+    """Tell whether nothing can be put in any more: it was ended, or all its credit has lapsed."""
+    lapsed = wallet.expires_at is not None and wallet.expires_at <= now
+    return lapsed or wallet.terminated_at is not None
+
+
+def money_of(wallet: Wallet, asked: Money | Credits, field: str) -> Money:
+    """Return what was asked as money, rounded half away from zero to a minor unit.
+
+    17.9699999 credits at a rate of 1 are 1797 minor units of USD.
+
+    Raises:
+        CurrencyMismatch: it is money in another currency than the wallet's.
+        FieldInvalid: these credits are worth less than half a minor unit.
+    """
+    if isinstance(asked, Money):
+        check_currency(wallet, asked)
+        return asked
+    worth = Fraction(asked.quantity) * Fraction(wallet.rate)
+    amount_minor = round_minor(worth, wallet.currency)
+    if not amount_minor:
+        raise FieldInvalid(field, f"{asked.quantity} at {wallet.rate} {wallet.currency} is nothing")
+    return Money(wallet.currency, amount_minor)
+
+
+def credits_of(amount: Money, rate: Decimal) -> Decimal:
+    """Return how many credits an amount is, cut to five places, without trailing zeros.
+
+    1000 minor units of USD at a rate of 3: 3.33333.
+    """
+    exact = Fraction(to_decimal(amount)) / Fraction(rate)
+    cut = int(exact * 10**CREDIT_PLACES)  # Towards zero.
+    whole, rest = divmod(abs(cut), 10**CREDIT_PLACES)
+    text = f"{whole}.{rest:0{CREDIT_PLACES}}".rstrip("0").rstrip(".")
+    return Decimal(f"-{text}" if cut < 0 else text)

@@ -16,6 +16,7 @@ from services.wallet.operations.lapsing import lapse, save
 from services.wallet.operations.orders import Opened, Order
 from services.wallet.store import books as book_store
 from services.wallet.store import holds as hold_store
+from services.wallet.store import wallets as wallet_store
 
 Outcome = Message | TallyError
 Fact = tuple[Message, Mapping[str, str]]
@@ -66,7 +67,7 @@ async def fulfil(desk: Desk, asked: Sequence[Asked]) -> list[Outcome]:
 
 async def _open(conn: AsyncConnection, desk: Desk, asked: Sequence[Asked]) -> Opened:
     """Lock the wallets, in the order of their ids, and post what is due on them."""
-    wallet_ids = {one.order.wallet_id for one in asked if one.order.wallet_id is not None}
+    wallet_ids = {wallet_id for one in asked for wallet_id in one.order.wallet_ids}
     hold_ids = sorted({one.order.hold_id for one in asked if one.order.hold_id is not None})
     books = await book_store.lock_books(
         conn, desk.tenant, wallet_ids=sorted(wallet_ids), hold_ids=hold_ids
@@ -99,4 +100,6 @@ async def _save(conn: AsyncConnection, desk: Desk, opened: Opened) -> None:
     await hold_store.insert_holds(conn, desk.tenant, opened.placed)
     await hold_store.save_holds(conn, desk.tenant, list(opened.changed.values()))
     await hold_store.add_lots(conn, desk.tenant, opened.lots)
-    await save(conn, desk.tenant, list(opened.books.values()))
+    rewritten = [opened.books[wallet_id].wallet for wallet_id in sorted(opened.rewritten)]
+    await save(conn, desk.tenant, list(opened.books.values()), opened.now)
+    await wallet_store.update_wallets(conn, desk.tenant, rewritten)

@@ -18,6 +18,7 @@ from libs.tenant import Tenant
 from libs.wire import money_message
 from services.wallet.domain import expiry
 from services.wallet.domain.ledger import Book, Reason
+from services.wallet.domain.level import Level, levels_reached
 from services.wallet.operations.desk import Desk
 from services.wallet.operations.messages import hold_message
 from services.wallet.store import books as book_store
@@ -38,7 +39,7 @@ async def catch_up(conn: AsyncConnection, desk: Desk, wallet_id: UUID) -> None:
     if await wallet_store.is_due(conn, desk.tenant, wallet_id, desk.now()):
         book = await book_store.lock_book(conn, desk.tenant, wallet_id)
         await lapse(conn, desk.tenant, [book], desk.now())
-        await save(conn, desk.tenant, [book])
+        await save(conn, desk.tenant, [book], desk.now())
 
 
 async def lapse(
@@ -60,19 +61,20 @@ async def lapse(
     await outbox.append_all(conn, [(tenant, fact, headers) for fact in facts])
 
 
-async def save(conn: AsyncConnection, tenant: Tenant, books: Sequence[Book]) -> None:
-    """Write what was posted to locked books, and announce the credit that expired.
+async def save(conn: AsyncConnection, tenant: Tenant, books: Sequence[Book], now: datetime) -> None:
+    """Write what was posted to locked books; announce what expired, and who runs low by it.
 
     Rules that top up are to look at those that fell low. Save holds before it, so that it sees
     which of them is due next.
     """
     await book_store.save_books(conn, tenant, books)
-    low = {book.wallet.wallet_id: at for book in books if (at := book.fell_low)}
-    if low:
-        await rule_store.wake(conn, tenant, list(low), max(low.values()))
+    watched = [book.wallet.wallet_id for book in books if book.fell_low(now)]
+    if watched:
+        await rule_store.wake(conn, tenant, watched, now)
     headers = telemetry.headers()
-    facts = [(tenant, fact, headers) for book in books for fact in credits_expired(book)]
-    await outbox.append_all(conn, facts)
+    told = [(credits_expired(book), running_low(book, now)) for book in books]
+    facts = [fact for expired, low in told for fact in (*expired, *low)]
+    await outbox.append_all(conn, [(tenant, fact, headers) for fact in facts])
 
 
 def credits_expired(book: Book) -> list[events_pb2.CreditsExpired]:
@@ -89,3 +91,21 @@ def credits_expired(book: Book) -> list[events_pb2.CreditsExpired]:
         for movement in posting.movements
         for use in movement.uses
     ]
+
+
+def running_low(
+    book: Book, now: datetime
+) -> list[events_pb2.BalanceLow | events_pb2.BalanceDepleted]:
+    """Return the facts about levels that what is available went down to."""
+    wallet = book.wallet
+    available = Money(wallet.currency, book.balance(now).available_minor)
+    low = events_pb2.BalanceLow(
+        customer_id=wallet.customer_id,
+        wallet_id=str(wallet.wallet_id),
+        available=money_message(available),
+        threshold=money_message(Money(wallet.currency, wallet.low_minor)),
+    )
+    depleted = events_pb2.BalanceDepleted(
+        customer_id=low.customer_id, wallet_id=low.wallet_id, available=low.available
+    )
+    return [low if level is Level.LOW else depleted for level in levels_reached(book, now)]

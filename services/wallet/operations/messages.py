@@ -7,7 +7,8 @@ from libs.wire import money_message, timestamp
 from services.wallet.domain.grant import Grant, GrantKind
 from services.wallet.domain.hold import Hold, HoldStatus
 from services.wallet.domain.ledger import Entry
-from services.wallet.domain.wallet import Balance, Scope, Wallet
+from services.wallet.domain.wallet import Balance, Scope, Wallet, credits_of
+from tally.common.v1 import money_pb2
 from tally.wallet.v1 import hold_service_pb2, wallet_service_pb2
 
 GRANT_KIND = {
@@ -24,6 +25,10 @@ HOLD_STATUS = {
 
 def wallet_message(wallet: Wallet) -> wallet_service_pb2.Wallet:
     """Write a wallet."""
+
+    def of_wallet(amount_minor: int | None) -> money_pb2.Money | None:
+        return money_message(Money(wallet.currency, amount_minor)) if amount_minor else None
+
     return wallet_service_pb2.Wallet(
         wallet_id=str(wallet.wallet_id),
         customer_id=wallet.customer_id,
@@ -32,6 +37,13 @@ def wallet_message(wallet: Wallet) -> wallet_service_pb2.Wallet:
         priority=wallet.priority,
         scope=scope_message(wallet.scope),
         created_at=timestamp(wallet.created_at),
+        code=wallet.code,
+        rate=f"{wallet.rate:f}",
+        low_balance=of_wallet(wallet.low_minor),
+        expires_at=timestamp(wallet.expires_at) if wallet.expires_at else None,
+        terminated_at=timestamp(wallet.terminated_at) if wallet.terminated_at else None,
+        top_up_minimum=of_wallet(wallet.limits.minimum_minor),
+        top_up_maximum=of_wallet(wallet.limits.maximum_minor),
     )
 
 
@@ -55,17 +67,22 @@ def balance_message(balance: Balance) -> wallet_service_pb2.Balance:
         held=money_message(minor(balance.held_minor)),
         captured=money_message(minor(balance.captured_minor)),
         available=money_message(minor(balance.available_minor)),
+        available_credits=f"{credits_of(minor(balance.available_minor), balance.rate):f}",
     )
 
 
-def grant_message(grant: Grant, currency: str) -> wallet_service_pb2.Grant:
-    """Write a grant of a wallet in `currency`."""
+def grant_message(grant: Grant, wallet: Wallet) -> wallet_service_pb2.Grant:
+    """Write a grant of `wallet`."""
+    amount = Money(wallet.currency, grant.amount_minor)
+    remaining = Money(wallet.currency, grant.remaining_minor)
     return wallet_service_pb2.Grant(
         grant_id=str(grant.grant_id),
         wallet_id=str(grant.wallet_id),
         kind=GRANT_KIND[grant.kind],
-        amount=money_message(Money(currency, grant.amount_minor)),
-        remaining=money_message(Money(currency, grant.remaining_minor)),
+        amount=money_message(amount),
+        remaining=money_message(remaining),
+        credits=f"{credits_of(amount, wallet.rate):f}",
+        remaining_credits=f"{credits_of(remaining, wallet.rate):f}",
         priority=grant.priority,
         effective_at=timestamp(grant.effective_at),
         expires_at=timestamp(grant.expires_at) if grant.expires_at else None,

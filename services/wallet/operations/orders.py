@@ -1,4 +1,4 @@
-"""What may be asked of one wallet. An order is decided in memory, on wallets that are locked."""
+"""What may be asked of a wallet. An order is decided in memory, on wallets that are locked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from services.wallet.domain.hold import (
     Lot,
 )
 from services.wallet.domain.ledger import Book
-from services.wallet.domain.wallet import WalletNotFound, check_currency
+from services.wallet.domain.wallet import WalletNotFound, check_live
 from services.wallet.operations.messages import balance_message, grant_message, hold_message
 from tally.wallet.v1 import events_pb2
 from tally.wallet.v1.hold_service_pb2 import AuthorizeResponse, CaptureResponse, ReleaseResponse
@@ -44,16 +44,19 @@ class Opened:
     placed: list[Hold] = field(default_factory=list)
     changed: dict[str, Hold] = field(default_factory=dict)  # The holds among `holds` that did.
     lots: list[Lot] = field(default_factory=list)
+    rewritten: set[UUID] = field(default_factory=set)  # Wallets of which more than balances did.
 
     def book(self, wallet_id: UUID) -> Book:
-        """Return a wallet.
+        """Return a wallet that was not ended.
 
         Raises:
             WalletNotFound: the tenant has no such wallet.
+            WalletTerminated: it was ended.
         """
         found = self.books.get(wallet_id)
         if found is None:
             raise WalletNotFound(f"there is no wallet {wallet_id}")
+        check_live(found.wallet)
         return found
 
     def hold(self, hold_id: str) -> tuple[Hold, Book]:
@@ -74,10 +77,10 @@ class Opened:
 
 
 class Order(Protocol[Answer]):
-    """A command on one wallet, which is named by its own id or by a hold's."""
+    """A command on a wallet or two, which are named by their own ids or by a hold's."""
 
     @property
-    def wallet_id(self) -> UUID | None: ...
+    def wallet_ids(self) -> tuple[UUID, ...]: ...
 
     @property
     def hold_id(self) -> str | None: ...
@@ -97,22 +100,21 @@ class GrantCredits:
     hold_id: None = None
 
     @property
-    def wallet_id(self) -> UUID:
-        return self.order.wallet_id
+    def wallet_ids(self) -> tuple[UUID, ...]:
+        return (self.order.wallet_id,)
 
     def carry_out(self, opened: Opened) -> tuple[GrantCreditsResponse, Message]:
         """Put it in.
 
         Raises:
-            WalletNotFound, CurrencyMismatch.
+            WalletNotFound, WalletTerminated, CurrencyMismatch.
             FieldInvalid: it has lapsed already, or is more than a wallet can count.
         """
-        book = opened.book(self.wallet_id)
-        check_currency(book.wallet, self.order.amount)
-        grant = self.order.opened(uuid4(), opened.now)
+        book = opened.book(self.order.wallet_id)
+        grant = self.order.opened(uuid4(), book.wallet, opened.now)
         burn_down.put_in(book, grant, opened.now)
         answer = GrantCreditsResponse(
-            grant=grant_message(book.grants[grant.grant_id], book.wallet.currency),
+            grant=grant_message(book.grants[grant.grant_id], book.wallet),
             balance=balance_message(book.balance(opened.now)),
         )
         customer_id = book.wallet.customer_id
@@ -132,11 +134,15 @@ class Authorize:
     subscription_id: str | None
     hold_id: None = None
 
+    @property
+    def wallet_ids(self) -> tuple[UUID, ...]:
+        return (self.wallet_id,)
+
     def carry_out(self, opened: Opened) -> tuple[AuthorizeResponse, Message]:
         """Place the hold.
 
         Raises:
-            WalletNotFound, CurrencyMismatch, InsufficientBalance.
+            WalletNotFound, WalletTerminated, CurrencyMismatch, InsufficientBalance.
         """
         book = opened.book(self.wallet_id)
         prefix = STANDALONE if self.subscription_id is None else SUBSCRIPTION
@@ -168,7 +174,7 @@ class Capture:
     hold_id: str
     amount: Money
     final: bool
-    wallet_id: None = None
+    wallet_ids: tuple[UUID, ...] = ()
 
     def carry_out(self, opened: Opened) -> tuple[CaptureResponse, Message]:
         """Capture it.
@@ -195,7 +201,7 @@ class Release:
     """Give back what is left of a hold."""
 
     hold_id: str
-    wallet_id: None = None
+    wallet_ids: tuple[UUID, ...] = ()
 
     def carry_out(self, opened: Opened) -> tuple[ReleaseResponse, Message]:
         """Release it.

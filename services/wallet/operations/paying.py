@@ -51,7 +51,7 @@ async def apply_credits(
         )
         application = applying.apply_credits(books, lots, invoice, now)
         await hold_store.save_lots(conn, desk.tenant, application.lots)
-        await save(conn, desk.tenant, books)
+        await save(conn, desk.tenant, books, now)
         answer = answer_of(invoice, application.credits)
         await applications.save_answer(
             conn, desk.tenant, invoice.invoice_id, answer.SerializeToString()
@@ -82,7 +82,7 @@ async def return_credits(
             await lapse(conn, desk.tenant, books, now)
             for book in books:
                 returning.return_credits(book, paid, str(invoice_id), now)
-            await save(conn, desk.tenant, books)
+            await save(conn, desk.tenant, books, now)
     return ReturnCreditsResponse(credits=[credit_message(credit) for credit in paid])
 
 

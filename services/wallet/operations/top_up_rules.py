@@ -15,6 +15,7 @@ from libs.period import local_day
 from libs.requests import Request
 from services.wallet.domain.ledger import Book
 from services.wallet.domain.top_up_rule import Below, Every, Fixed, Interval, TopUpRule, UpTo
+from services.wallet.domain.wallet import check_live
 from services.wallet.operations.desk import Desk
 from services.wallet.operations.top_up_messages import rule_message
 from services.wallet.store import books as book_store
@@ -55,13 +56,14 @@ async def create_rule(
     """Give a wallet a rule; a repeated `request` gets its first answer again.
 
     Raises:
-        WalletNotFound, TopUpBelowMinimum, TopUpAboveMaximum.
+        WalletNotFound, WalletTerminated, TopUpBelowMinimum, TopUpAboveMaximum.
     """
     async with desk.begin() as conn:
         earlier = await requests.claim(conn, desk.tenant, request, CreateTopUpRuleResponse)
         if earlier is not None:
             return earlier
         book = await book_store.lock_book(conn, desk.tenant, wallet_id)
+        check_live(book.wallet)
         now = desk.now()
         made = TopUpRule(
             rule_id=uuid4(),
@@ -78,7 +80,7 @@ async def create_rule(
             done_through=local_day(now, asked.zone),
             look_at=now,
         )
-        await _check_limits(conn, desk, made)
+        _check_limits(made, book)
         await store.insert_rule(conn, desk.tenant, made)
         await store.watch(conn, desk.tenant, wallet_id)
         answer = CreateTopUpRuleResponse(rule=rule_message(made))
@@ -119,7 +121,7 @@ async def update_rule(
             done_through=done,
             look_at=now,
         )
-        await _check_limits(conn, desk, changed)
+        _check_limits(changed, book)
         await store.save_rules(conn, desk.tenant, [changed])
         await store.watch(conn, desk.tenant, rule.wallet_id)
         answer = UpdateTopUpRuleResponse(rule=rule_message(changed))
@@ -175,10 +177,9 @@ async def _lock(conn: AsyncConnection, desk: Desk, rule_id: UUID) -> tuple[TopUp
     return await store.load_rule(conn, desk.tenant, rule_id), book
 
 
-async def _check_limits(conn: AsyncConnection, desk: Desk, rule: TopUpRule) -> None:
+def _check_limits(rule: TopUpRule, book: Book) -> None:
     if isinstance(rule.amount, Fixed) and not rule.ignores_limits:
-        limits = await store.load_limits(conn, desk.tenant, rule.wallet_id)
-        limits.check(rule.amount.paid_minor)
+        book.wallet.limits.check(rule.amount.paid_minor)
 
 
 def _trigger(asked: AskedRule, book: Book) -> Below | Every:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -17,7 +17,7 @@ from services.wallet.domain import burn_down, top_up
 from services.wallet.domain.ledger import Book
 from services.wallet.domain.top_up import Amounts, TopUp, TopUpStatus
 from services.wallet.domain.topping_up import look, situation_of
-from services.wallet.domain.wallet import check_currency
+from services.wallet.domain.wallet import check_currency, check_live, has_ended
 from services.wallet.operations.desk import Desk
 from services.wallet.operations.lapsing import lapse, save
 from services.wallet.operations.messages import grant_message
@@ -44,18 +44,20 @@ async def top_wallet_up(desk: Desk, request: Request, order: TopUpOrder) -> TopU
     """Top a wallet up; a repeated `request` gets its first answer again.
 
     Raises:
-        WalletNotFound, CurrencyMismatch, TopUpBelowMinimum, TopUpAboveMaximum.
+        WalletNotFound, WalletTerminated, CurrencyMismatch, TopUpBelowMinimum, TopUpAboveMaximum.
+        FieldInvalid: the wallet's credit has lapsed for good, or it would hold too much.
     """
     async with desk.begin() as conn:
         earlier = await requests.claim(conn, desk.tenant, request, TopUpResponse)
         if earlier is not None:
             return earlier
         book = await book_store.lock_book(conn, desk.tenant, order.wallet_id)
+        check_live(book.wallet)
         for money in (order.paid, order.granted):
             if money is not None:
                 check_currency(book.wallet, money)
         amounts = Amounts(*(one.amount_minor if one else 0 for one in (order.paid, order.granted)))
-        (await rule_store.load_limits(conn, desk.tenant, order.wallet_id)).check(amounts.paid_minor)
+        book.wallet.limits.check(amounts.paid_minor)
         now = desk.now()
         await lapse(conn, desk.tenant, [book], now)
         made = top_up.opened(
@@ -69,7 +71,7 @@ async def top_wallet_up(desk: Desk, request: Request, order: TopUpOrder) -> TopU
             )
         )
         await _begin(conn, desk.tenant, book, [made])
-        await save(conn, desk.tenant, [book])
+        await save(conn, desk.tenant, [book], now)
         answer = TopUpResponse(top_up=top_up_message(made))
         await requests.save_answer(conn, desk.tenant, request, answer)
     return answer
@@ -82,8 +84,12 @@ async def look_at_rules(desk: Desk, wallet_id: UUID) -> None:
         now = desk.now()
         await lapse(conn, desk.tenant, [book], now)
         recent = await store.load_recent(conn, desk.tenant, wallet_id, now)
-        limits = await rule_store.load_limits(conn, desk.tenant, wallet_id)
         rules = await rule_store.load_live(conn, desk.tenant, wallet_id)
+        if has_ended(book.wallet, now):
+            ended = [replace(rule, archived_at=now, look_at=None) for rule in rules]
+            await rule_store.save_rules(conn, desk.tenant, ended)
+            await save(conn, desk.tenant, [book], now)
+            return
         made: list[TopUp] = []
         looked = []
         for rule in (one for one in rules if one.is_due(now)):
@@ -92,7 +98,7 @@ async def look_at_rules(desk: Desk, wallet_id: UUID) -> None:
                 [*recent, *made],
                 now=now,
                 ongoing_minor=book.ongoing_minor(now),
-                limits=limits,
+                limits=book.wallet.limits,
             )
             seen = look(rule, situation)
             looked.append(seen.rule)
@@ -111,7 +117,7 @@ async def look_at_rules(desk: Desk, wallet_id: UUID) -> None:
                 await _begin(conn, desk.tenant, book, made[-1:])
         # Before the books: where credit was given and there still is too little, they look again.
         await rule_store.save_rules(conn, desk.tenant, looked)
-        await save(conn, desk.tenant, [book])
+        await save(conn, desk.tenant, [book], now)
 
 
 async def settle(
@@ -128,9 +134,9 @@ async def settle(
     for one in settled:
         book = books[one.wallet_id]
         if order := one.bought():
-            burn_down.put_in(book, order.opened(one.top_up_id, now), now)
+            burn_down.put_in(book, order.opened(one.top_up_id, book.wallet, now), now)
             customer_id = book.wallet.customer_id
-            shown = grant_message(book.grants[one.top_up_id], one.currency)
+            shown = grant_message(book.grants[one.top_up_id], book.wallet)
             facts = (
                 events_pb2.TopUpSettled(customer_id=customer_id, top_up=top_up_message(one)),
                 events_pb2.CreditsGranted(customer_id=customer_id, grant=shown),
@@ -138,7 +144,7 @@ async def settle(
             for fact in facts:
                 await outbox.append(conn, tenant, fact)
     await store.save_top_ups(conn, tenant, settled)
-    await save(conn, tenant, list(books.values()))
+    await save(conn, tenant, list(books.values()), now)
 
 
 async def fail(
@@ -180,12 +186,13 @@ async def _begin(conn: AsyncConnection, tenant: Tenant, book: Book, made: Sequen
     await store.insert_top_ups(conn, tenant, made)
     for one in made:
         if order := one.given():
-            grant = order.opened(uuid4(), one.created_at)
+            grant = order.opened(uuid4(), book.wallet, one.created_at)
             burn_down.put_in(book, grant, one.created_at)
-            shown = grant_message(book.grants[grant.grant_id], one.currency)
+            shown = grant_message(book.grants[grant.grant_id], book.wallet)
             granted = events_pb2.CreditsGranted(customer_id=customer_id, grant=shown)
             await outbox.append(conn, tenant, granted)
-        if one.bought():
+        if order := one.bought():
+            order.opened(one.top_up_id, book.wallet, one.created_at)  # Else nobody could pay it.
             requested = events_pb2.TopUpRequested(
                 customer_id=customer_id,
                 top_up=top_up_message(one),

@@ -23,7 +23,11 @@ from tally.wallet.v1.wallet_service_pb2 import CreateWalletResponse
 
 
 async def create_wallet(desk: Desk, request: Request, wallet: Wallet) -> CreateWalletResponse:
-    """Open `wallet`, empty; a repeated `request` gets its first answer again."""
+    """Open `wallet`, empty; a repeated `request` gets its first answer again.
+
+    Raises:
+        WalletCodeTaken: the customer has another wallet of its code.
+    """
     async with desk.begin() as conn:
         earlier = await requests.claim(conn, desk.tenant, request, CreateWalletResponse)
         if earlier is not None:

@@ -138,7 +138,14 @@ async def _lock_books(
 
 
 async def _save_grants(conn: AsyncConnection, tenant: Tenant, books: Sequence[Book]) -> None:
-    moved = [book.grants[grant_id] for book in books for grant_id in sorted(book.moved_grants())]
+    # In the order in which they came into the book: new ones are numbered by age.
+    moved = [
+        grant
+        for book in books
+        for touched in (book.moved_grants(),)
+        for grant in book.grants.values()
+        if grant.grant_id in touched
+    ]
     opened = [grant_row(tenant, grant) for grant in moved if not grant.number]
     await insert_rows(conn, grants, opened)
     changed = [

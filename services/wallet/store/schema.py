@@ -16,6 +16,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    Numeric,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -45,6 +46,11 @@ wallets = Table(
     Column("fee_kinds", ARRAY(Text), nullable=False),  # Sorted; empty: every kind.
     Column("meter_codes", ARRAY(Text), nullable=False),  # Sorted; empty: every meter.
     Column("created_at", AT, nullable=False),
+    Column("code", Text, nullable=False, server_default=""),  # "": no line can name it.
+    Column("rate", Numeric, nullable=False, server_default="1"),  # Currency units a credit.
+    Column("low_minor", BigInteger, nullable=False, server_default="0"),  # 0: it is never low.
+    Column("expires_at", AT),
+    Column("terminated_at", AT),
     # Running balances of the wallet's accounts: the sums of its entries.
     Column("available_minor", BigInteger, nullable=False, server_default="0"),
     Column("held_minor", BigInteger, nullable=False, server_default="0"),
@@ -62,6 +68,20 @@ wallets = Table(
         name="no_account_below_zero",
     ),
     CheckConstraint("priority BETWEEN 1 AND 100", name="wallet_priority"),
+    CheckConstraint("rate > 0", name="wallet_rate"),
+    CheckConstraint("low_minor >= 0", name="wallet_low"),
+    CheckConstraint(
+        "terminated_at IS NULL OR available_minor + held_minor + captured_minor = 0",
+        name="ended_is_empty",
+    ),
+    Index(
+        "wallets_by_code",
+        "tenant",
+        "customer_id",
+        "code",
+        unique=True,
+        postgresql_where=text("code <> '' AND terminated_at IS NULL"),
+    ),
     Index("wallets_in_draw_order", "tenant", "customer_id", "priority", "number"),
     # Read over all tenants, by the worker.
     Index("wallets_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
@@ -133,7 +153,8 @@ entries = Table(
     ),
     CheckConstraint("amount_minor <> 0", name="entry_moves_something"),
     CheckConstraint(
-        "CASE WHEN wallet_id IS NULL THEN account IN ('purchased', 'granted', 'revenue', 'expired')"
+        "CASE WHEN wallet_id IS NULL THEN account IN"
+        " ('purchased', 'granted', 'revenue', 'expired', 'voided', 'transferred')"
         " ELSE account IN ('available', 'held', 'captured') END",
         name="entry_account",
     ),

@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.schema import among
 from libs.tenant import Tenant
-from services.wallet.domain.top_up import Limits
 from services.wallet.domain.top_up_rule import (
     Below,
     Every,
@@ -100,14 +99,6 @@ async def load_live(conn: AsyncConnection, tenant: Tenant, wallet_id: UUID) -> l
     """Return the rules of a wallet that are not archived, oldest first."""
     query = select(top_up_rules).filter_by(tenant=tenant, wallet_id=wallet_id, archived_at=None)
     return [rule_of(row) for row in await conn.execute(query.order_by(top_up_rules.c.number))]
-
-
-async def load_limits(conn: AsyncConnection, tenant: Tenant, wallet_id: UUID) -> Limits:
-    """Return what is bought for a wallet, locked by `conn`, at least and at most at once."""
-    columns = wallets.c.top_up_min_minor, wallets.c.top_up_max_minor
-    query = select(*columns).filter_by(tenant=tenant, wallet_id=wallet_id)
-    least, most = (await conn.execute(query)).one()
-    return Limits(least, most)
 
 
 async def wake(

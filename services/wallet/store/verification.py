@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from sqlalchemy import Text, case, cast, func, literal, or_, select
+from sqlalchemy import Text, and_, case, cast, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.difference import Difference, compared
 from services.wallet.domain.hold import HoldStatus
-from services.wallet.domain.ledger import WALLET_ACCOUNTS, Reason
+from services.wallet.domain.ledger import WALLET_ACCOUNTS, Account, Reason
 from services.wallet.store.books import next_due
 from services.wallet.store.schema import (
     applications,
@@ -295,6 +295,55 @@ async def returns_are_what_was_paid(conn: AsyncConnection) -> list[Difference]:
     ]
 
 
+async def accounts_of_tenants_make_sense(conn: AsyncConnection) -> list[Difference]:
+    """Look at the sums of tenants' accounts: sources are never above zero, and others not below."""
+    total = func.sum(entries.c.amount_minor)
+    key = (entries.c.tenant, entries.c.account, entries.c.currency)
+    sources = entries.c.account.in_([Account.PURCHASED.value, Account.GRANTED.value])
+    query = (
+        select(*key, total.label("total"))
+        .where(entries.c.wallet_id.is_(None))
+        .group_by(*key)
+        .having(or_(and_(sources, total > 0), and_(~sources, total < 0)))
+    )
+    return [
+        one
+        for row in await broken_rows(conn, query)
+        for one in compared(
+            row.tenant,
+            "account",
+            {"account": row.account, "currency_code": row.currency},
+            sum_of_entries=(row.total, 0),
+        )
+    ]
+
+
+async def transfers_arrive(conn: AsyncConnection) -> list[Difference]:
+    """Add up what left wallets for others and what arrived there, transfer by transfer."""
+    total = func.sum(entries.c.amount_minor)
+    of_transaction = (transactions.c.tenant == entries.c.tenant) & (
+        transactions.c.transaction_id == entries.c.transaction_id
+    )
+    key = (entries.c.tenant, transactions.c.reference, entries.c.currency)
+    query = (
+        select(*key, total.label("total"))
+        .select_from(entries.join(transactions, of_transaction))
+        .where(entries.c.account == Account.TRANSFERRED.value)
+        .group_by(*key)
+        .having(total != 0)
+    )
+    return [
+        one
+        for row in await broken_rows(conn, query)
+        for one in compared(
+            row.tenant,
+            "transfer",
+            {"transfer_id": row.reference, "currency_code": row.currency},
+            sum_of_entries=(row.total, 0),
+        )
+    ]
+
+
 CHECKS: tuple[Check, ...] = (
     transactions_sum_to_zero,
     entries_are_in_the_wallets_currency,
@@ -308,4 +357,6 @@ CHECKS: tuple[Check, ...] = (
     wallets_know_what_lapses_next,
     payments_have_an_application,
     returns_are_what_was_paid,
+    accounts_of_tenants_make_sense,
+    transfers_arrive,
 )

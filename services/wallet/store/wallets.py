@@ -8,11 +8,19 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Row, Select, cast, func, insert, select
+from sqlalchemy import BigInteger, Row, Select, cast, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.tenant import Tenant
-from services.wallet.domain.wallet import Balance, Scope, Wallet, WalletNotFound
+from services.wallet.domain.top_up_limits import Limits
+from services.wallet.domain.wallet import (
+    Balance,
+    Scope,
+    Wallet,
+    WalletCodeTaken,
+    WalletNotFound,
+)
 from services.wallet.store.keyset import behind
 from services.wallet.store.schema import grants, wallets
 
@@ -38,24 +46,57 @@ def wallet_of(row: Row[Any]) -> Wallet:
         scope=Scope(frozenset(row.fee_kinds), frozenset(row.meter_codes)),
         created_at=row.created_at,
         number=row.number,
+        code=row.code,
+        rate=row.rate,
+        low_minor=row.low_minor,
+        expires_at=row.expires_at,
+        terminated_at=row.terminated_at,
+        limits=Limits(row.top_up_min_minor, row.top_up_max_minor),
     )
 
 
 async def insert_wallet(conn: AsyncConnection, tenant: Tenant, wallet: Wallet) -> None:
-    """Store a new wallet, empty; the database numbers it."""
-    await conn.execute(
-        insert(wallets).values(
-            tenant=tenant,
-            wallet_id=wallet.wallet_id,
-            customer_id=wallet.customer_id,
-            currency=wallet.currency,
-            name=wallet.name,
-            priority=wallet.priority,
-            fee_kinds=sorted(wallet.scope.fee_kinds),
-            meter_codes=sorted(wallet.scope.meter_codes),
-            created_at=wallet.created_at,
-        )
+    """Store a new wallet, empty; the database numbers it.
+
+    Raises:
+        WalletCodeTaken: the customer has another one of its code.
+    """
+    row = insert(wallets).values(
+        tenant=tenant,
+        wallet_id=wallet.wallet_id,
+        customer_id=wallet.customer_id,
+        currency=wallet.currency,
+        created_at=wallet.created_at,
+        code=wallet.code,
+        rate=wallet.rate,
+        expires_at=wallet.expires_at,
+        **_changing(wallet),
     )
+    if (await conn.execute(row.on_conflict_do_nothing())).rowcount == 0:
+        raise WalletCodeTaken(f"customer {wallet.customer_id} has a wallet {wallet.code}")
+
+
+async def update_wallets(conn: AsyncConnection, tenant: Tenant, changed: Sequence[Wallet]) -> None:
+    """Write what may change of wallets, locked by `conn`, but their balances."""
+    for wallet in changed:
+        await conn.execute(
+            update(wallets)
+            .filter_by(tenant=tenant, wallet_id=wallet.wallet_id)
+            .values(**_changing(wallet))
+        )
+
+
+def _changing(wallet: Wallet) -> dict[str, Any]:
+    return {
+        "name": wallet.name,
+        "priority": wallet.priority,
+        "fee_kinds": sorted(wallet.scope.fee_kinds),
+        "meter_codes": sorted(wallet.scope.meter_codes),
+        "low_minor": wallet.low_minor,
+        "terminated_at": wallet.terminated_at,
+        "top_up_min_minor": wallet.limits.minimum_minor,
+        "top_up_max_minor": wallet.limits.maximum_minor,
+    }
 
 
 async def load_wallet(
@@ -84,6 +125,7 @@ async def load_wallet(
         available_minor=row.available_minor - row.ahead_minor,
         held_minor=row.held_minor,
         captured_minor=row.captured_minor,
+        rate=row.rate,
     )
     return wallet_of(row), balance
 

@@ -149,7 +149,12 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "anchor_day": {"year": 2024, "month": 1, "day": 31},
     }
     customer = {"customer_id": fresh, "address": ADDRESS}
-    wallet = {"customer_id": "new", "currency_code": "USD", "scope": {"fee_kinds": ["usage"]}}
+    wallet = {
+        "customer_id": "new",
+        "currency_code": "USD",
+        "scope": {"fee_kinds": ["usage"]},
+        "low_balance": USD,
+    }
     grant = {"wallet_id": world["wallet"], "kind": "GRANT_KIND_GRANTED", "amount": USD}
     hold = {"wallet_id": world["wallet"], "amount": USD, "subscription_id": "s"}
     of_wallet = {"wallet_id": world["wallet"]}
@@ -306,6 +311,26 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "wallet.v1.WalletService.GetWallet": of_wallet,
         "wallet.v1.WalletService.ListWallets": {},
         "wallet.v1.WalletService.GrantCredits": {**command, "grant": grant},
+        "wallet.v1.WalletService.UpdateWallet": {
+            **command,
+            "wallet": {
+                "wallet_id": world["wallet"],
+                "scope": {"fee_kinds": ["usage"]},
+                "low_balance": USD,
+            },
+        },
+        "wallet.v1.WalletService.TerminateWallet": {
+            **command,
+            "wallet_id": world["spare_wallet"],
+            "leftover": "LEFTOVER_VOID",
+        },
+        "wallet.v1.WalletService.VoidCredits": {**command, **of_wallet, "amount": USD},
+        "wallet.v1.WalletService.TransferCredits": {
+            **command,
+            "source_wallet_id": world["wallet"],
+            "target_wallet_id": world["other_wallet"],
+            "amount": USD,
+        },
         "wallet.v1.WalletService.GetBalance": of_wallet,
         "wallet.v1.WalletService.ListGrants": of_wallet,
         "wallet.v1.WalletService.ListEntries": of_wallet,

@@ -11,20 +11,44 @@ from tests.contract.bad_input.rules import (
     FAILED,
     INSTANT,
     LONG,
+    NOT_FOUND,
     OPTIONAL_CODE,
     OPTIONAL_TEXT,
     OUTPUT,
     PAGE,
+    SOME_UUID,
     TEXT,
     UUID,
     AnyValue,
     Fields,
     Refusal,
+    Rule,
     enum,
     missing,
     uuid_of,
     uuids,
 )
+
+FIXED = AnyValue("what does not change is ignored")
+CREDITS: Rule = {
+    "malformed": "1,5",
+    "oversized": "1" * 65,
+    "negative": "-1",
+    "both": "1",  # With an amount, too.
+}
+ASKED: Fields = {
+    "amount": ABSENT,
+    "amount.currency_code": {
+        **CURRENCY,
+        "another": Refusal("JPY", reason="CURRENCY_MISMATCH", field="*"),
+    },
+    "amount.amount_minor": {
+        "absent": Refusal(0, field="*"),
+        "negative": Refusal(-1, field="*"),
+        "oversized": Refusal(2**63 - 1, field="*"),
+    },
+    "credits": CREDITS,
+}
 
 WALLET: Mapping[str, Fields] = {
     "tally.wallet.v1.WalletService.CreateWallet": {
@@ -35,6 +59,20 @@ WALLET: Mapping[str, Fields] = {
         "wallet.customer_id": TEXT,
         "wallet.currency_code": CURRENCY,
         "wallet.name": OPTIONAL_TEXT,
+        "wallet.code": OPTIONAL_CODE,
+        "wallet.rate": {
+            "malformed": "1,5",
+            "oversized": "1000000001",
+            "negative": "-1",
+            "zero": "0",
+        },
+        "wallet.low_balance.currency_code": {
+            **CURRENCY,
+            "another": Refusal("JPY", reason="CURRENCY_MISMATCH", field="*"),
+        },
+        "wallet.low_balance.amount_minor": {"absent": Refusal(0, field="*"), "negative": -1},
+        "wallet.expires_at": {**INSTANT, "past": {"seconds": 1}},
+        "wallet.terminated_at": OUTPUT,
         "wallet.priority": {"negative": -1, "oversized": 101},
         "wallet.scope": AnyValue("absent: pays for everything"),
         "wallet.scope.fee_kinds": {"malformed": Refusal(["colour"], field="*")},
@@ -62,10 +100,54 @@ WALLET: Mapping[str, Fields] = {
             "negative": Refusal(-1, field="*"),
             "oversized": Refusal(2**63 - 1, field="*"),
         },
+        "grant.credits": CREDITS,
+        "grant.remaining_credits": OUTPUT,
         "grant.priority": {"negative": -1, "oversized": 101},
         "grant.effective_at": INSTANT,
         "grant.expires_at": {**INSTANT, "past": {"seconds": 1}},
         "grant.reference": OPTIONAL_TEXT,
+    },
+    "tally.wallet.v1.WalletService.UpdateWallet": {
+        "request_id": UUID,
+        "wallet": ABSENT,
+        "wallet.wallet_id": uuid_of("wallet", "WALLET_NOT_FOUND"),
+        "wallet.customer_id": FIXED,
+        "wallet.currency_code": FIXED,
+        "wallet.created_at": FIXED,
+        "wallet.code": FIXED,
+        "wallet.rate": FIXED,
+        "wallet.expires_at": FIXED,
+        "wallet.terminated_at": FIXED,
+        "wallet.name": OPTIONAL_TEXT,
+        "wallet.priority": {"negative": -1, "oversized": 101},
+        "wallet.scope": AnyValue("absent: pays for everything"),
+        "wallet.scope.fee_kinds": {"malformed": Refusal(["colour"], field="*")},
+        "wallet.scope.meter_codes": {"malformed": Refusal(["a b"], field="*")},
+        "wallet.low_balance.currency_code": {
+            **CURRENCY,
+            "another": Refusal("JPY", reason="CURRENCY_MISMATCH", field="*"),
+        },
+        "wallet.low_balance.amount_minor": {"absent": Refusal(0, field="*"), "negative": -1},
+    },
+    "tally.wallet.v1.WalletService.TerminateWallet": {
+        "request_id": UUID,
+        "wallet_id": uuid_of("wallet", "WALLET_NOT_FOUND"),
+        "leftover": enum(),
+    },
+    "tally.wallet.v1.WalletService.VoidCredits": {
+        "request_id": UUID,
+        "wallet_id": uuid_of("wallet", "WALLET_NOT_FOUND"),
+        **ASKED,
+        "grant_id": {
+            "malformed": "no-uuid",
+            "unknown": Refusal(SOME_UUID, NOT_FOUND, "GRANT_NOT_FOUND", ""),
+        },
+    },
+    "tally.wallet.v1.WalletService.TransferCredits": {
+        "request_id": UUID,
+        "source_wallet_id": uuid_of("wallet", "WALLET_NOT_FOUND"),
+        "target_wallet_id": uuid_of("wallet", "WALLET_NOT_FOUND"),
+        **ASKED,
     },
     "tally.wallet.v1.WalletService.GetBalance": {
         "wallet_id": uuid_of("wallet", "WALLET_NOT_FOUND"),

@@ -66,6 +66,8 @@ async def _fill(client: SuiteClient, name: str) -> World:
         (
             "rejected",
             "wallet",
+            "other_wallet",
+            "spare_wallet",  # To end.
             "hold",
             "released",
             "invoice",
@@ -182,9 +184,12 @@ async def _tax(client: SuiteClient, world: World, name: str) -> str:
 
 
 async def _wallet(client: SuiteClient, world: World) -> World:
-    made = good_requests(world)["wallet.v1.WalletService.CreateWallet"]
-    opened = await client.wallets.CreateWallet(CreateWalletRequest(**made))
-    world = {**world, "wallet": opened.wallet.wallet_id}
+    named = {}
+    for key in ("wallet", "other_wallet", "spare_wallet"):
+        made = good_requests(world)["wallet.v1.WalletService.CreateWallet"]
+        opened = await client.wallets.CreateWallet(CreateWalletRequest(**made))
+        named[key] = opened.wallet.wallet_id
+    world = {**world, **named}
     grant = good_requests(world)["wallet.v1.WalletService.GrantCredits"]
     grant["grant"] = {**grant["grant"], "amount": {**USD, "amount_minor": 1_000_000}}
     await client.wallets.GrantCredits(GrantCreditsRequest(**grant))
@@ -193,7 +198,7 @@ async def _wallet(client: SuiteClient, world: World) -> World:
         fields = good_requests(world)["wallet.v1.HoldService.Authorize"]
         fields["amount"] = {**USD, "amount_minor": 10_000}
         holds.append((await client.holds.Authorize(AuthorizeRequest(**fields))).hold.hold_id)
-    return {"wallet": world["wallet"], "hold": holds[0], "released": holds[1]}
+    return {**named, "hold": holds[0], "released": holds[1]}
 
 
 async def _billed(client: SuiteClient, world: World) -> World:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from libs.period import local_day
 from services.wallet.domain import top_up as topping
-from services.wallet.domain.top_up import Amounts, Limits, TopUp, TopUpStatus
+from services.wallet.domain.top_up import Amounts, TopUp, TopUpStatus
+from services.wallet.domain.top_up_limits import Limits
 from services.wallet.domain.top_up_rule import Below, Every, Fixed, Interval, TopUpRule, UpTo
 from services.wallet.domain.topping_up import BACK_OFF, look, situation_of
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,7 +19,7 @@ from libs.money import Money
 from libs.requests import Request
 from libs.tenant import Tenant
 from services.wallet.domain.grant import GrantKind, GrantOrder
-from services.wallet.domain.wallet import Balance, Scope, Wallet
+from services.wallet.domain.wallet import Balance, Credits, Scope, Wallet
 from services.wallet.operations import wallets
 from services.wallet.operations.clerk import Clerk
 from services.wallet.operations.desk import Desk
@@ -71,12 +72,16 @@ class Counter:
         return wallet.wallet_id
 
     async def grant(
-        self, wallet_id: UUID, amount_minor: int, *, expires_at: datetime | None = None
+        self,
+        wallet_id: UUID,
+        amount_minor: int,
+        *,
+        expires_at: datetime | None = None,
+        credits: Decimal | None = None,
     ) -> UUID:
         """Put purchased credit in."""
-        order = GrantOrder(
-            wallet_id, GrantKind.PURCHASED, usd(amount_minor), 50, None, expires_at, ""
-        )
+        amount = usd(amount_minor) if credits is None else Credits(credits)
+        order = GrantOrder(wallet_id, GrantKind.PURCHASED, amount, 50, None, expires_at, "")
         answer = await self.do(GrantCredits(order=order))
         return UUID(answer.grant.grant_id)
 

@@ -13,7 +13,8 @@ from google.protobuf.message import Message
 
 from libs.db import begin
 from libs.requests import RequestIdReused
-from services.wallet.domain.hold import AlreadyCaptured, HoldNotFound, InsufficientBalance
+from services.wallet.domain.burn_down import InsufficientBalance
+from services.wallet.domain.hold import AlreadyCaptured, HoldNotFound
 from services.wallet.domain.wallet import WalletNotFound
 from services.wallet.operations.clerk import GROUP_MAX, Clerk
 from services.wallet.operations.orders import Authorize, Opened, Order
@@ -109,8 +110,8 @@ class Mistaken:
     order: Authorize
 
     @property
-    def wallet_id(self) -> UUID:
-        return self.order.wallet_id
+    def wallet_ids(self) -> tuple[UUID, ...]:
+        return self.order.wallet_ids
 
     @property
     def hold_id(self) -> None:

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from libs.requests import RequestIdReused
+from services.wallet.domain.burn_down import InsufficientBalance
 from services.wallet.domain.hold import (
     AlreadyCaptured,
     AlreadyReleased,
     HoldExpired,
     HoldNotFound,
-    InsufficientBalance,
 )
 from services.wallet.domain.wallet import WalletNotFound
 from services.wallet.loops import DueWallets, idle
@@ -138,7 +138,8 @@ async def test_the_loop_expires_what_nobody_touches(counter: Counter) -> None:
     rows = await counter.query("SELECT held_minor, available_minor, due_at FROM wallets")
     assert [tuple(row) for row in rows] == [(0, 0, None)]
     assert kicks
-    assert (await counter.facts())[-2:] == ["HoldExpired", "CreditsExpired"]
+    expired = ["HoldExpired", "CreditsExpired", "BalanceDepleted"]
+    assert (await counter.facts())[-3:] == expired
 
 
 async def test_another_tenant_finds_neither_wallet_nor_hold(counter: Counter) -> None:

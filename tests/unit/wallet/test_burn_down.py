@@ -10,7 +10,7 @@ from services.wallet.domain import burn_down
 from services.wallet.domain.burn_down import POSTED_MINOR_MAX, draw
 from services.wallet.domain.grant import GrantKind, GrantOrder
 from services.wallet.domain.ledger import Use
-from tests.unit.wallet.books import a_book, a_grant, an_id, day, gains, standing, usd
+from tests.unit.wallet.books import a_book, a_grant, a_wallet, an_id, day, gains, standing, usd
 
 
 def test_grants_burn_by_priority_then_expiry_then_kind_then_age() -> None:
@@ -81,13 +81,15 @@ def test_a_wallet_refuses_more_than_it_can_count() -> None:
 def test_a_grant_that_lapses_before_it_serves_is_refused(expires: int) -> None:
     order = GrantOrder(an_id(1), GrantKind.GRANTED, usd(5), 50, day(5), day(expires), "")
     with pytest.raises(FieldInvalid) as caught:
-        order.opened(an_id(7), day(2))
+        order.opened(an_id(7), a_wallet(), day(2))
     assert caught.value.field == "grant.expires_at"
 
 
 def test_a_grant_without_a_start_is_in_force_at_once() -> None:
     order = GrantOrder(an_id(1), GrantKind.GRANTED, usd(5), 50, None, None, "")
-    assert order.opened(an_id(7), day(2)).effective_at == datetime(2026, 1, 2, tzinfo=UTC)
+    assert order.opened(an_id(7), a_wallet(), day(2)).effective_at == datetime(
+        2026, 1, 2, tzinfo=UTC
+    )
 
 
 def test_what_is_not_in_force_yet_is_not_in_the_balance() -> None:

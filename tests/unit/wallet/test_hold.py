@@ -6,6 +6,7 @@ import pytest
 
 from libs.errors import Refused
 from libs.money import Money
+from services.wallet.domain.burn_down import InsufficientBalance
 from services.wallet.domain.hold import (
     AlreadyCaptured,
     AlreadyReleased,
@@ -13,7 +14,6 @@ from services.wallet.domain.hold import (
     Hold,
     HoldExpired,
     HoldStatus,
-    InsufficientBalance,
     capture,
     expire,
     place,

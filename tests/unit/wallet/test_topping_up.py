@@ -10,14 +10,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.wallet.domain.top_up import (
-    Amounts,
-    Limits,
-    TopUp,
-    TopUpAboveMaximum,
-    TopUpBelowMinimum,
-    TopUpStatus,
-)
+from services.wallet.domain.top_up import Amounts, TopUp, TopUpStatus
+from services.wallet.domain.top_up_limits import Limits, TopUpAboveMaximum, TopUpBelowMinimum
 from services.wallet.domain.top_up_rule import (
     Below,
     Every,
@@ -218,6 +212,10 @@ def test_limits_refuse_what_lies_outside_and_have_nothing_against_gifts() -> Non
 
 
 def test_the_highest_threshold_of_live_rules_is_watched() -> None:
-    rules = [a_rule(Below(5)), a_rule(Below(9), archived_at=NOW), a_rule(Every(Interval.DAY, NOW.date()))]
+    rules = [
+        a_rule(Below(5)),
+        a_rule(Below(9), archived_at=NOW),
+        a_rule(Every(Interval.DAY, NOW.date())),
+    ]
     assert highest_threshold(rules) == 5
     assert highest_threshold(rules[1:]) is None

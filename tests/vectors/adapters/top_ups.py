@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from libs.money import Money, round_minor, to_decimal
 from libs.period import local_day
-from services.wallet.domain.top_up import Limits
+from services.wallet.domain.top_up_limits import Limits
 from services.wallet.domain.top_up_rule import (
     Below,
     Every,

@@ -66,6 +66,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: no such invoice."""
     ERROR_REASON_WALLET_NOT_FOUND: _ErrorReason.ValueType  # 49
     """NOT_FOUND: no such wallet."""
+    ERROR_REASON_GRANT_NOT_FOUND: _ErrorReason.ValueType  # 260
+    """NOT_FOUND: the wallet has no such grant with anything left."""
     ERROR_REASON_HOLD_NOT_FOUND: _ErrorReason.ValueType  # 50
     """NOT_FOUND: no such hold."""
     ERROR_REASON_FIXED_CHARGE_NOT_FOUND: _ErrorReason.ValueType  # 120
@@ -90,8 +92,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ALREADY_EXISTS: another feature has the code."""
     ERROR_REASON_ALERT_CODE_TAKEN: _ErrorReason.ValueType  # 233
     """ALREADY_EXISTS: another alert of the subscription has the code."""
+    ERROR_REASON_WALLET_CODE_TAKEN: _ErrorReason.ValueType  # 261
+    """ALREADY_EXISTS: the customer has another wallet of this code."""
     ERROR_REASON_INSUFFICIENT_BALANCE: _ErrorReason.ValueType  # 80
     """FAILED_PRECONDITION: the wallet cannot cover it; metadata: available_minor, asked_minor."""
+    ERROR_REASON_WALLET_TERMINATED: _ErrorReason.ValueType  # 262
+    """FAILED_PRECONDITION: the wallet was ended."""
+    ERROR_REASON_WALLET_NOT_EMPTY: _ErrorReason.ValueType  # 263
+    """FAILED_PRECONDITION: the wallet has something left; metadata: available_minor, held_minor,
+    captured_minor.
+    """
     ERROR_REASON_SUBSCRIPTION_TERMINATED: _ErrorReason.ValueType  # 81
     """FAILED_PRECONDITION: the subscription has an end already."""
     ERROR_REASON_PERIOD_NOT_DUE: _ErrorReason.ValueType  # 82
@@ -166,15 +176,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: no such crossing of usage thresholds."""
     ERROR_REASON_INSTANT_FEE_PAID: _ErrorReason.ValueType  # 122
     """FAILED_PRECONDITION: the instant fee was paid."""
-    ERROR_REASON_TOP_UP_NOT_FOUND: _ErrorReason.ValueType  # 260
+    ERROR_REASON_TOP_UP_NOT_FOUND: _ErrorReason.ValueType  # 280
     """NOT_FOUND: no such top-up."""
-    ERROR_REASON_TOP_UP_RULE_NOT_FOUND: _ErrorReason.ValueType  # 261
+    ERROR_REASON_TOP_UP_RULE_NOT_FOUND: _ErrorReason.ValueType  # 281
     """NOT_FOUND: no such top-up rule."""
-    ERROR_REASON_TOP_UP_BELOW_MINIMUM: _ErrorReason.ValueType  # 262
+    ERROR_REASON_TOP_UP_BELOW_MINIMUM: _ErrorReason.ValueType  # 282
     """FAILED_PRECONDITION: less is bought than the wallet takes at once; metadata: minimum_minor,
     asked_minor.
     """
-    ERROR_REASON_TOP_UP_ABOVE_MAXIMUM: _ErrorReason.ValueType  # 263
+    ERROR_REASON_TOP_UP_ABOVE_MAXIMUM: _ErrorReason.ValueType  # 283
     """FAILED_PRECONDITION: more is bought than the wallet takes at once; metadata: maximum_minor,
     asked_minor.
     """
@@ -252,6 +262,8 @@ ERROR_REASON_INVOICE_NOT_FOUND: ErrorReason.ValueType  # 48
 """NOT_FOUND: no such invoice."""
 ERROR_REASON_WALLET_NOT_FOUND: ErrorReason.ValueType  # 49
 """NOT_FOUND: no such wallet."""
+ERROR_REASON_GRANT_NOT_FOUND: ErrorReason.ValueType  # 260
+"""NOT_FOUND: the wallet has no such grant with anything left."""
 ERROR_REASON_HOLD_NOT_FOUND: ErrorReason.ValueType  # 50
 """NOT_FOUND: no such hold."""
 ERROR_REASON_FIXED_CHARGE_NOT_FOUND: ErrorReason.ValueType  # 120
@@ -276,8 +288,16 @@ ERROR_REASON_FEATURE_CODE_TAKEN: ErrorReason.ValueType  # 232
 """ALREADY_EXISTS: another feature has the code."""
 ERROR_REASON_ALERT_CODE_TAKEN: ErrorReason.ValueType  # 233
 """ALREADY_EXISTS: another alert of the subscription has the code."""
+ERROR_REASON_WALLET_CODE_TAKEN: ErrorReason.ValueType  # 261
+"""ALREADY_EXISTS: the customer has another wallet of this code."""
 ERROR_REASON_INSUFFICIENT_BALANCE: ErrorReason.ValueType  # 80
 """FAILED_PRECONDITION: the wallet cannot cover it; metadata: available_minor, asked_minor."""
+ERROR_REASON_WALLET_TERMINATED: ErrorReason.ValueType  # 262
+"""FAILED_PRECONDITION: the wallet was ended."""
+ERROR_REASON_WALLET_NOT_EMPTY: ErrorReason.ValueType  # 263
+"""FAILED_PRECONDITION: the wallet has something left; metadata: available_minor, held_minor,
+captured_minor.
+"""
 ERROR_REASON_SUBSCRIPTION_TERMINATED: ErrorReason.ValueType  # 81
 """FAILED_PRECONDITION: the subscription has an end already."""
 ERROR_REASON_PERIOD_NOT_DUE: ErrorReason.ValueType  # 82
@@ -352,15 +372,15 @@ ERROR_REASON_THRESHOLD_CROSSING_NOT_FOUND: ErrorReason.ValueType  # 195
 """NOT_FOUND: no such crossing of usage thresholds."""
 ERROR_REASON_INSTANT_FEE_PAID: ErrorReason.ValueType  # 122
 """FAILED_PRECONDITION: the instant fee was paid."""
-ERROR_REASON_TOP_UP_NOT_FOUND: ErrorReason.ValueType  # 260
+ERROR_REASON_TOP_UP_NOT_FOUND: ErrorReason.ValueType  # 280
 """NOT_FOUND: no such top-up."""
-ERROR_REASON_TOP_UP_RULE_NOT_FOUND: ErrorReason.ValueType  # 261
+ERROR_REASON_TOP_UP_RULE_NOT_FOUND: ErrorReason.ValueType  # 281
 """NOT_FOUND: no such top-up rule."""
-ERROR_REASON_TOP_UP_BELOW_MINIMUM: ErrorReason.ValueType  # 262
+ERROR_REASON_TOP_UP_BELOW_MINIMUM: ErrorReason.ValueType  # 282
 """FAILED_PRECONDITION: less is bought than the wallet takes at once; metadata: minimum_minor,
 asked_minor.
 """
-ERROR_REASON_TOP_UP_ABOVE_MAXIMUM: ErrorReason.ValueType  # 263
+ERROR_REASON_TOP_UP_ABOVE_MAXIMUM: ErrorReason.ValueType  # 283
 """FAILED_PRECONDITION: more is bought than the wallet takes at once; metadata: maximum_minor,
 asked_minor.
 """

@@ -3,8 +3,10 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from tally.common.v1 import money_pb2 as _money_pb2
 from tally.wallet.v1 import hold_service_pb2 as _hold_service_pb2
 from tally.wallet.v1 import top_up_pb2 as _top_up_pb2
@@ -297,3 +299,209 @@ class TopUpFailed(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TopUpFailed: _TypeAlias = TopUpFailed  # noqa: Y015
+
+@_typing.final
+class WalletUpdated(_message.Message):
+    """A wallet was changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WALLET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def wallet(self) -> _wallet_service_pb2.Wallet:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        wallet: _wallet_service_pb2.Wallet | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["wallet", b"wallet"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["wallet", b"wallet"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WalletUpdated: _TypeAlias = WalletUpdated  # noqa: Y015
+
+@_typing.final
+class WalletTerminated(_message.Message):
+    """A wallet was ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WALLET_FIELD_NUMBER: _builtins.int
+    VOIDED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def wallet(self) -> _wallet_service_pb2.Wallet:
+        """As stored."""
+
+    @_builtins.property
+    def voided(self) -> _money_pb2.Money:
+        """What was left, and is void."""
+
+    def __init__(
+        self,
+        *,
+        wallet: _wallet_service_pb2.Wallet | None = ...,
+        voided: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["voided", b"voided", "wallet", b"wallet"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["voided", b"voided", "wallet", b"wallet"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WalletTerminated: _TypeAlias = WalletTerminated  # noqa: Y015
+
+@_typing.final
+class CreditsVoided(_message.Message):
+    """Credit was taken away."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    WALLET_ID_FIELD_NUMBER: _builtins.int
+    VOID_ID_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """The customer."""
+    wallet_id: _builtins.str
+    """UUID."""
+    void_id: _builtins.str
+    """UUID of what was done."""
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[_wallet_service_pb2.GrantPart]:
+        """What grants gave."""
+
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """Their sum."""
+
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        wallet_id: _builtins.str = ...,
+        void_id: _builtins.str = ...,
+        parts: _abc.Iterable[_wallet_service_pb2.GrantPart] | None = ...,
+        amount: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "customer_id", b"customer_id", "parts", b"parts", "void_id", b"void_id", "wallet_id", b"wallet_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreditsVoided: _TypeAlias = CreditsVoided  # noqa: Y015
+
+@_typing.final
+class CreditsTransferred(_message.Message):
+    """Credit was moved between wallets of a customer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    TRANSFER_ID_FIELD_NUMBER: _builtins.int
+    SOURCE_WALLET_ID_FIELD_NUMBER: _builtins.int
+    TARGET_WALLET_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """The customer."""
+    transfer_id: _builtins.str
+    """UUID of what was done."""
+    source_wallet_id: _builtins.str
+    """UUID."""
+    target_wallet_id: _builtins.str
+    """UUID."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """How much."""
+
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        transfer_id: _builtins.str = ...,
+        source_wallet_id: _builtins.str = ...,
+        target_wallet_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "customer_id", b"customer_id", "source_wallet_id", b"source_wallet_id", "target_wallet_id", b"target_wallet_id", "transfer_id", b"transfer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreditsTransferred: _TypeAlias = CreditsTransferred  # noqa: Y015
+
+@_typing.final
+class BalanceLow(_message.Message):
+    """What is available in a wallet fell below its low balance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    WALLET_ID_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """The customer."""
+    wallet_id: _builtins.str
+    """UUID."""
+    @_builtins.property
+    def available(self) -> _money_pb2.Money:
+        """What is available now."""
+
+    @_builtins.property
+    def threshold(self) -> _money_pb2.Money:
+        """The wallet's low balance."""
+
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        wallet_id: _builtins.str = ...,
+        available: _money_pb2.Money | None = ...,
+        threshold: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "threshold", b"threshold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "customer_id", b"customer_id", "threshold", b"threshold", "wallet_id", b"wallet_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BalanceLow: _TypeAlias = BalanceLow  # noqa: Y015
+
+@_typing.final
+class BalanceDepleted(_message.Message):
+    """Nothing is available in a wallet any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    WALLET_ID_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """The customer."""
+    wallet_id: _builtins.str
+    """UUID."""
+    @_builtins.property
+    def available(self) -> _money_pb2.Money:
+        """What is available now: 0 or less."""
+
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        wallet_id: _builtins.str = ...,
+        available: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["available", b"available"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "customer_id", b"customer_id", "wallet_id", b"wallet_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BalanceDepleted: _TypeAlias = BalanceDepleted  # noqa: Y015

@@ -65,7 +65,7 @@ class HoldServiceServicer:
         """Reserves part of a wallet's available balance until it is captured, released or expired.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
         NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/INSUFFICIENT_BALANCE with what is available
-        and what was asked, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        and what was asked, FAILED_PRECONDITION/WALLET_TERMINATED, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

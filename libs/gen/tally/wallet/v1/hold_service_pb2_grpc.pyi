@@ -37,7 +37,7 @@ class HoldServiceStub:
     """Reserves part of a wallet's available balance until it is captured, released or expired.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
     NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/INSUFFICIENT_BALANCE with what is available
-    and what was asked, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    and what was asked, FAILED_PRECONDITION/WALLET_TERMINATED, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     Capture: _grpc.UnaryUnaryMultiCallable[_hold_service_pb2.CaptureRequest, _hold_service_pb2.CaptureResponse]
     """Takes all or part of a hold; the rest goes back when the capture is final.
@@ -66,7 +66,7 @@ class HoldServiceAsyncStub(HoldServiceStub):
     """Reserves part of a wallet's available balance until it is captured, released or expired.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
     NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/INSUFFICIENT_BALANCE with what is available
-    and what was asked, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    and what was asked, FAILED_PRECONDITION/WALLET_TERMINATED, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     Capture: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.CaptureRequest, _hold_service_pb2.CaptureResponse]  # type: ignore[assignment]
     """Takes all or part of a hold; the rest goes back when the capture is final.
@@ -98,7 +98,7 @@ class HoldServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reserves part of a wallet's available balance until it is captured, released or expired.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
         NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/INSUFFICIENT_BALANCE with what is available
-        and what was asked, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        and what was asked, FAILED_PRECONDITION/WALLET_TERMINATED, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

@@ -73,8 +73,9 @@ class TopUpRuleServiceServicer:
     def CreateTopUpRule(self, request, context):
         """Gives a wallet a rule.
         Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, NOT_FOUND/WALLET_NOT_FOUND,
-        FAILED_PRECONDITION/TOP_UP_BELOW_MINIMUM, FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM with what is
-        bought and what the wallet takes, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        FAILED_PRECONDITION/WALLET_TERMINATED, FAILED_PRECONDITION/TOP_UP_BELOW_MINIMUM,
+        FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM with what is bought and what the wallet takes,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -92,7 +93,8 @@ class TopUpRuleServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ArchiveTopUpRule(self, request, context):
-        """Ends a rule for good; what it has made goes on. One that is archived stays as it is.
+        """Ends a rule for good; what it has made goes on. One that is archived stays as it is. The rules
+        of a wallet that was ended are archived when they are next looked at.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/TOP_UP_RULE_NOT_FOUND,
         ALREADY_EXISTS/REQUEST_ID_REUSED.
         """

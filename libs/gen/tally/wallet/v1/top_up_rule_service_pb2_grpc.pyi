@@ -39,8 +39,9 @@ class TopUpRuleServiceStub:
     CreateTopUpRule: _grpc.UnaryUnaryMultiCallable[_top_up_rule_service_pb2.CreateTopUpRuleRequest, _top_up_rule_service_pb2.CreateTopUpRuleResponse]
     """Gives a wallet a rule.
     Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, NOT_FOUND/WALLET_NOT_FOUND,
-    FAILED_PRECONDITION/TOP_UP_BELOW_MINIMUM, FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM with what is
-    bought and what the wallet takes, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    FAILED_PRECONDITION/WALLET_TERMINATED, FAILED_PRECONDITION/TOP_UP_BELOW_MINIMUM,
+    FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM with what is bought and what the wallet takes,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     UpdateTopUpRule: _grpc.UnaryUnaryMultiCallable[_top_up_rule_service_pb2.UpdateTopUpRuleRequest, _top_up_rule_service_pb2.UpdateTopUpRuleResponse]
     """Changes a rule. What it has done stays done: no day up to that of the change is an occasion of
@@ -50,7 +51,8 @@ class TopUpRuleServiceStub:
     FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     ArchiveTopUpRule: _grpc.UnaryUnaryMultiCallable[_top_up_rule_service_pb2.ArchiveTopUpRuleRequest, _top_up_rule_service_pb2.ArchiveTopUpRuleResponse]
-    """Ends a rule for good; what it has made goes on. One that is archived stays as it is.
+    """Ends a rule for good; what it has made goes on. One that is archived stays as it is. The rules
+    of a wallet that was ended are archived when they are next looked at.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/TOP_UP_RULE_NOT_FOUND,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
@@ -75,8 +77,9 @@ class TopUpRuleServiceAsyncStub(TopUpRuleServiceStub):
     CreateTopUpRule: _aio.UnaryUnaryMultiCallable[_top_up_rule_service_pb2.CreateTopUpRuleRequest, _top_up_rule_service_pb2.CreateTopUpRuleResponse]  # type: ignore[assignment]
     """Gives a wallet a rule.
     Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, NOT_FOUND/WALLET_NOT_FOUND,
-    FAILED_PRECONDITION/TOP_UP_BELOW_MINIMUM, FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM with what is
-    bought and what the wallet takes, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    FAILED_PRECONDITION/WALLET_TERMINATED, FAILED_PRECONDITION/TOP_UP_BELOW_MINIMUM,
+    FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM with what is bought and what the wallet takes,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     UpdateTopUpRule: _aio.UnaryUnaryMultiCallable[_top_up_rule_service_pb2.UpdateTopUpRuleRequest, _top_up_rule_service_pb2.UpdateTopUpRuleResponse]  # type: ignore[assignment]
     """Changes a rule. What it has done stays done: no day up to that of the change is an occasion of
@@ -86,7 +89,8 @@ class TopUpRuleServiceAsyncStub(TopUpRuleServiceStub):
     FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     ArchiveTopUpRule: _aio.UnaryUnaryMultiCallable[_top_up_rule_service_pb2.ArchiveTopUpRuleRequest, _top_up_rule_service_pb2.ArchiveTopUpRuleResponse]  # type: ignore[assignment]
-    """Ends a rule for good; what it has made goes on. One that is archived stays as it is.
+    """Ends a rule for good; what it has made goes on. One that is archived stays as it is. The rules
+    of a wallet that was ended are archived when they are next looked at.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/TOP_UP_RULE_NOT_FOUND,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
@@ -114,8 +118,9 @@ class TopUpRuleServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_top_up_rule_service_pb2.CreateTopUpRuleResponse, _abc.Awaitable[_top_up_rule_service_pb2.CreateTopUpRuleResponse]]:
         """Gives a wallet a rule.
         Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, NOT_FOUND/WALLET_NOT_FOUND,
-        FAILED_PRECONDITION/TOP_UP_BELOW_MINIMUM, FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM with what is
-        bought and what the wallet takes, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        FAILED_PRECONDITION/WALLET_TERMINATED, FAILED_PRECONDITION/TOP_UP_BELOW_MINIMUM,
+        FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM with what is bought and what the wallet takes,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -137,7 +142,8 @@ class TopUpRuleServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _top_up_rule_service_pb2.ArchiveTopUpRuleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_top_up_rule_service_pb2.ArchiveTopUpRuleResponse, _abc.Awaitable[_top_up_rule_service_pb2.ArchiveTopUpRuleResponse]]:
-        """Ends a rule for good; what it has made goes on. One that is archived stays as it is.
+        """Ends a rule for good; what it has made goes on. One that is archived stays as it is. The rules
+        of a wallet that was ended are archived when they are next looked at.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/TOP_UP_RULE_NOT_FOUND,
         ALREADY_EXISTS/REQUEST_ID_REUSED.
         """

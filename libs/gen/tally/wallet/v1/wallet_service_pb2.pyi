@@ -46,6 +46,30 @@ GRANT_KIND_GRANTED: GrantKind.ValueType  # 2
 """It was given."""
 Global___GrantKind: _TypeAlias = GrantKind  # noqa: Y015
 
+class _Leftover:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LeftoverEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Leftover.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LEFTOVER_UNSPECIFIED: _Leftover.ValueType  # 0
+    """Refused."""
+    LEFTOVER_VOID: _Leftover.ValueType  # 1
+    """It is void."""
+    LEFTOVER_REFUSE: _Leftover.ValueType  # 2
+    """The wallet is not ended."""
+
+class Leftover(_Leftover, metaclass=_LeftoverEnumTypeWrapper):
+    """What becomes of what is available in a wallet that is ended."""
+
+LEFTOVER_UNSPECIFIED: Leftover.ValueType  # 0
+"""Refused."""
+LEFTOVER_VOID: Leftover.ValueType  # 1
+"""It is void."""
+LEFTOVER_REFUSE: Leftover.ValueType  # 2
+"""The wallet is not ended."""
+Global___Leftover: _TypeAlias = Leftover  # noqa: Y015
+
 @_typing.final
 class WalletScope(_message.Message):
     """What a wallet may pay for."""
@@ -89,6 +113,13 @@ class Wallet(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    RATE_FIELD_NUMBER: _builtins.int
+    LOW_BALANCE_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    TERMINATED_AT_FIELD_NUMBER: _builtins.int
+    TOP_UP_MINIMUM_FIELD_NUMBER: _builtins.int
+    TOP_UP_MAXIMUM_FIELD_NUMBER: _builtins.int
     wallet_id: _builtins.str
     """UUID."""
     customer_id: _builtins.str
@@ -99,6 +130,14 @@ class Wallet(_message.Message):
     """For people."""
     priority: _builtins.int
     """1 is drawn first; 0 on creation: 50. At most 100."""
+    code: _builtins.str
+    """A code by which lines of invoices name it, of its own among the customer's wallets that were
+    not ended; fixed on creation. Empty: none.
+    """
+    rate: _builtins.str
+    """Decimal above 0: how much of the currency, in whole units, a credit is worth. Fixed on creation;
+    empty then: 1. The wallet counts money: credits = money / rate, cut to 5 places.
+    """
     @_builtins.property
     def scope(self) -> Global___WalletScope:
         """What it may pay for; absent: everything."""
@@ -106,6 +145,30 @@ class Wallet(_message.Message):
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was opened."""
+
+    @_builtins.property
+    def low_balance(self) -> _money_pb2.Money:
+        """In its currency, above 0: BalanceLow is announced when what is available falls below it.
+        Absent: never.
+        """
+
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """Its grants lapse at this instant at the latest; fixed on creation. Absent: never."""
+
+    @_builtins.property
+    def terminated_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was ended; absent: it was not. Ignored in requests."""
+
+    @_builtins.property
+    def top_up_minimum(self) -> _money_pb2.Money:
+        """In its currency, above 0: what is bought for it at once is at least so much. Absent: any."""
+
+    @_builtins.property
+    def top_up_maximum(self) -> _money_pb2.Money:
+        """In its currency, not below the minimum: what is bought for it at once is at most so much.
+        Absent: any.
+        """
 
     def __init__(
         self,
@@ -117,10 +180,17 @@ class Wallet(_message.Message):
         priority: _builtins.int = ...,
         scope: Global___WalletScope | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        code: _builtins.str = ...,
+        rate: _builtins.str = ...,
+        low_balance: _money_pb2.Money | None = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        terminated_at: _timestamp_pb2.Timestamp | None = ...,
+        top_up_minimum: _money_pb2.Money | None = ...,
+        top_up_maximum: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "scope", b"scope"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "low_balance", b"low_balance", "scope", b"scope", "terminated_at", b"terminated_at", "top_up_maximum", b"top_up_maximum", "top_up_minimum", b"top_up_minimum"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "currency_code", b"currency_code", "customer_id", b"customer_id", "name", b"name", "priority", b"priority", "scope", b"scope", "wallet_id", b"wallet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "created_at", b"created_at", "currency_code", b"currency_code", "customer_id", b"customer_id", "expires_at", b"expires_at", "low_balance", b"low_balance", "name", b"name", "priority", b"priority", "rate", b"rate", "scope", b"scope", "terminated_at", b"terminated_at", "top_up_maximum", b"top_up_maximum", "top_up_minimum", b"top_up_minimum", "wallet_id", b"wallet_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -136,6 +206,9 @@ class Balance(_message.Message):
     HELD_FIELD_NUMBER: _builtins.int
     CAPTURED_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
+    AVAILABLE_CREDITS_FIELD_NUMBER: _builtins.int
+    available_credits: _builtins.str
+    """The same in credits: decimal of at most 5 places."""
     @_builtins.property
     def posted(self) -> _money_pb2.Money:
         """All that was granted, is in force, and is neither spent nor expired."""
@@ -159,10 +232,11 @@ class Balance(_message.Message):
         held: _money_pb2.Money | None = ...,
         captured: _money_pb2.Money | None = ...,
         available: _money_pb2.Money | None = ...,
+        available_credits: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "captured", b"captured", "held", b"held", "posted", b"posted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "captured", b"captured", "held", b"held", "posted", b"posted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "available_credits", b"available_credits", "captured", b"captured", "held", b"held", "posted", b"posted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -180,7 +254,7 @@ class CreateWalletRequest(_message.Message):
     """UUID made by the caller, one per intent, kept across retries."""
     @_builtins.property
     def wallet(self) -> Global___Wallet:
-        """The wallet; wallet_id and created_at are ignored."""
+        """The wallet; wallet_id, created_at and terminated_at are ignored."""
 
     def __init__(
         self,
@@ -346,6 +420,8 @@ class Grant(_message.Message):
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     REFERENCE_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    CREDITS_FIELD_NUMBER: _builtins.int
+    REMAINING_CREDITS_FIELD_NUMBER: _builtins.int
     grant_id: _builtins.str
     """UUID."""
     wallet_id: _builtins.str
@@ -356,9 +432,16 @@ class Grant(_message.Message):
     """1 burns first; 0 on creation: 50. At most 100."""
     reference: _builtins.str
     """The client's own reference: an order or a receipt."""
+    credits: _builtins.str
+    """The amount in credits, a decimal above 0 of at most 5 places. On creation it may be given, with
+    any number of places, instead of the amount: that is credits × rate, rounded to a minor unit
+    half away from zero. Credits that are worth nothing are refused.
+    """
+    remaining_credits: _builtins.str
+    """What is left of it in credits. Ignored on creation."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
-        """Above zero, in the wallet's currency."""
+        """Above zero, in the wallet's currency; on creation this or credits."""
 
     @_builtins.property
     def remaining(self) -> _money_pb2.Money:
@@ -389,10 +472,12 @@ class Grant(_message.Message):
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         reference: _builtins.str = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        credits: _builtins.str = ...,
+        remaining_credits: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "created_at", b"created_at", "effective_at", b"effective_at", "expires_at", b"expires_at", "remaining", b"remaining"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "created_at", b"created_at", "effective_at", b"effective_at", "expires_at", b"expires_at", "grant_id", b"grant_id", "kind", b"kind", "priority", b"priority", "reference", b"reference", "remaining", b"remaining", "wallet_id", b"wallet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "created_at", b"created_at", "credits", b"credits", "effective_at", b"effective_at", "expires_at", b"expires_at", "grant_id", b"grant_id", "kind", b"kind", "priority", b"priority", "reference", b"reference", "remaining", b"remaining", "remaining_credits", b"remaining_credits", "wallet_id", b"wallet_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -410,7 +495,7 @@ class GrantCreditsRequest(_message.Message):
     """UUID made by the caller, one per intent, kept across retries."""
     @_builtins.property
     def grant(self) -> Global___Grant:
-        """The grant; grant_id, remaining and created_at are ignored."""
+        """The grant; grant_id, remaining, remaining_credits and created_at are ignored."""
 
     def __init__(
         self,
@@ -917,3 +1002,303 @@ class ReturnCreditsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReturnCreditsResponse: _TypeAlias = ReturnCreditsResponse  # noqa: Y015
+
+@_typing.final
+class UpdateWalletRequest(_message.Message):
+    """Changes a wallet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    WALLET_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    @_builtins.property
+    def wallet(self) -> Global___Wallet:
+        """The wallet named by wallet_id, with name, priority, scope and low_balance as they shall be: what
+        is left out is taken away. All else is ignored.
+        """
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        wallet: Global___Wallet | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["wallet", b"wallet"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "wallet", b"wallet"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateWalletRequest: _TypeAlias = UpdateWalletRequest  # noqa: Y015
+
+@_typing.final
+class UpdateWalletResponse(_message.Message):
+    """The wallet was changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WALLET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def wallet(self) -> Global___Wallet:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        wallet: Global___Wallet | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["wallet", b"wallet"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["wallet", b"wallet"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateWalletResponse: _TypeAlias = UpdateWalletResponse  # noqa: Y015
+
+@_typing.final
+class TerminateWalletRequest(_message.Message):
+    """Ends a wallet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    WALLET_ID_FIELD_NUMBER: _builtins.int
+    LEFTOVER_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    wallet_id: _builtins.str
+    """UUID."""
+    leftover: Global___Leftover.ValueType
+    """What becomes of what is available, of grants that are not in force yet, too."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        wallet_id: _builtins.str = ...,
+        leftover: Global___Leftover.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["leftover", b"leftover", "request_id", b"request_id", "wallet_id", b"wallet_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TerminateWalletRequest: _TypeAlias = TerminateWalletRequest  # noqa: Y015
+
+@_typing.final
+class TerminateWalletResponse(_message.Message):
+    """The wallet was ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WALLET_FIELD_NUMBER: _builtins.int
+    VOIDED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def wallet(self) -> Global___Wallet:
+        """As stored."""
+
+    @_builtins.property
+    def voided(self) -> _money_pb2.Money:
+        """What is void now."""
+
+    def __init__(
+        self,
+        *,
+        wallet: Global___Wallet | None = ...,
+        voided: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["voided", b"voided", "wallet", b"wallet"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["voided", b"voided", "wallet", b"wallet"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TerminateWalletResponse: _TypeAlias = TerminateWalletResponse  # noqa: Y015
+
+@_typing.final
+class VoidCreditsRequest(_message.Message):
+    """Takes credit away."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    WALLET_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    CREDITS_FIELD_NUMBER: _builtins.int
+    GRANT_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    wallet_id: _builtins.str
+    """UUID."""
+    credits: _builtins.str
+    """How much in credits: a decimal above 0, turned into money as on a grant."""
+    grant_id: _builtins.str
+    """UUID: only of this grant, in force or not yet. Empty: in burn order."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """How much, above 0, in the wallet's currency; this or credits."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        wallet_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        credits: _builtins.str = ...,
+        grant_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "credits", b"credits", "grant_id", b"grant_id", "request_id", b"request_id", "wallet_id", b"wallet_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoidCreditsRequest: _TypeAlias = VoidCreditsRequest  # noqa: Y015
+
+@_typing.final
+class VoidCreditsResponse(_message.Message):
+    """The credit was taken away."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOID_ID_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    BALANCE_FIELD_NUMBER: _builtins.int
+    void_id: _builtins.str
+    """UUID of what was done: the reference of its entries."""
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___GrantPart]:
+        """What grants gave, in burn order."""
+
+    @_builtins.property
+    def total(self) -> _money_pb2.Money:
+        """Their sum."""
+
+    @_builtins.property
+    def balance(self) -> Global___Balance:
+        """The wallet after it."""
+
+    def __init__(
+        self,
+        *,
+        void_id: _builtins.str = ...,
+        parts: _abc.Iterable[Global___GrantPart] | None = ...,
+        total: _money_pb2.Money | None = ...,
+        balance: Global___Balance | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance", b"balance", "parts", b"parts", "total", b"total", "void_id", b"void_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoidCreditsResponse: _TypeAlias = VoidCreditsResponse  # noqa: Y015
+
+@_typing.final
+class GrantPart(_message.Message):
+    """A part of a grant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
+    grant_id: _builtins.str
+    """UUID."""
+    amount_minor: _builtins.int
+    """Above zero, in the wallet's currency."""
+    def __init__(
+        self,
+        *,
+        grant_id: _builtins.str = ...,
+        amount_minor: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "grant_id", b"grant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantPart: _TypeAlias = GrantPart  # noqa: Y015
+
+@_typing.final
+class TransferCreditsRequest(_message.Message):
+    """Moves credit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SOURCE_WALLET_ID_FIELD_NUMBER: _builtins.int
+    TARGET_WALLET_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    CREDITS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    source_wallet_id: _builtins.str
+    """UUID of the wallet that gives."""
+    target_wallet_id: _builtins.str
+    """UUID of the wallet that gets: another one of the same customer and currency."""
+    credits: _builtins.str
+    """How much in credits of the source: a decimal above 0, turned into money as on a grant."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """How much, above 0, in their currency; this or credits."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        source_wallet_id: _builtins.str = ...,
+        target_wallet_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        credits: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "credits", b"credits", "request_id", b"request_id", "source_wallet_id", b"source_wallet_id", "target_wallet_id", b"target_wallet_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TransferCreditsRequest: _TypeAlias = TransferCreditsRequest  # noqa: Y015
+
+@_typing.final
+class TransferCreditsResponse(_message.Message):
+    """The credit was moved."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSFER_ID_FIELD_NUMBER: _builtins.int
+    GRANTS_FIELD_NUMBER: _builtins.int
+    SOURCE_BALANCE_FIELD_NUMBER: _builtins.int
+    TARGET_BALANCE_FIELD_NUMBER: _builtins.int
+    transfer_id: _builtins.str
+    """UUID of what was done: the reference of its entries in both wallets."""
+    @_builtins.property
+    def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Grant]:
+        """What it is in the target, in the order in which it burnt in the source."""
+
+    @_builtins.property
+    def source_balance(self) -> Global___Balance:
+        """The wallet that gave, after it."""
+
+    @_builtins.property
+    def target_balance(self) -> Global___Balance:
+        """The wallet that got, after it."""
+
+    def __init__(
+        self,
+        *,
+        transfer_id: _builtins.str = ...,
+        grants: _abc.Iterable[Global___Grant] | None = ...,
+        source_balance: Global___Balance | None = ...,
+        target_balance: Global___Balance | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["source_balance", b"source_balance", "target_balance", b"target_balance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grants", b"grants", "source_balance", b"source_balance", "target_balance", b"target_balance", "transfer_id", b"transfer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TransferCreditsResponse: _TypeAlias = TransferCreditsResponse  # noqa: Y015

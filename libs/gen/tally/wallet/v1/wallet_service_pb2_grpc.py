@@ -66,6 +66,26 @@ class WalletServiceStub:
                 request_serializer=tally_dot_wallet_dot_v1_dot_top__up__pb2.ListTopUpsRequest.SerializeToString,
                 response_deserializer=tally_dot_wallet_dot_v1_dot_top__up__pb2.ListTopUpsResponse.FromString,
                 _registered_method=True)
+        self.UpdateWallet = channel.unary_unary(
+                '/tally.wallet.v1.WalletService/UpdateWallet',
+                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.UpdateWalletRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.UpdateWalletResponse.FromString,
+                _registered_method=True)
+        self.TerminateWallet = channel.unary_unary(
+                '/tally.wallet.v1.WalletService/TerminateWallet',
+                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TerminateWalletRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TerminateWalletResponse.FromString,
+                _registered_method=True)
+        self.VoidCredits = channel.unary_unary(
+                '/tally.wallet.v1.WalletService/VoidCredits',
+                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.VoidCreditsRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.VoidCreditsResponse.FromString,
+                _registered_method=True)
+        self.TransferCredits = channel.unary_unary(
+                '/tally.wallet.v1.WalletService/TransferCredits',
+                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TransferCreditsRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TransferCreditsResponse.FromString,
+                _registered_method=True)
         self.GetBalance = channel.unary_unary(
                 '/tally.wallet.v1.WalletService/GetBalance',
                 request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.GetBalanceRequest.SerializeToString,
@@ -99,7 +119,8 @@ class WalletServiceServicer:
 
     def CreateWallet(self, request, context):
         """Opens a wallet for a customer.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED,
+        INVALID_ARGUMENT/CURRENCY_MISMATCH, ALREADY_EXISTS/WALLET_CODE_TAKEN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,7 +145,8 @@ class WalletServiceServicer:
     def GrantCredits(self, request, context):
         """Puts credit into a wallet.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
-        NOT_FOUND/WALLET_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,9 +156,9 @@ class WalletServiceServicer:
         """Tops a wallet up. What is given is there at once; what is bought is billed by an invoice of its
         own, and there when that is fully paid.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
-        NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/TOP_UP_BELOW_MINIMUM,
-        FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM with what is bought and what the wallet takes,
-        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+        FAILED_PRECONDITION/TOP_UP_BELOW_MINIMUM, FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM with what is
+        bought and what the wallet takes, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -146,6 +168,49 @@ class WalletServiceServicer:
         """Lists the top-ups of a wallet, newest first.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
         INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateWallet(self, request, context):
+        """Changes a wallet's name, priority, scope, low balance and limits of top-ups.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+        NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TerminateWallet(self, request, context):
+        """Ends a wallet for good: nothing comes in or goes out any more. What is available is void, or
+        makes it refuse, as the request says. What is held or captured always does: resolve its holds
+        and bill its subscriptions first.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
+        FAILED_PRECONDITION/WALLET_TERMINATED, FAILED_PRECONDITION/WALLET_NOT_EMPTY,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VoidCredits(self, request, context):
+        """Takes credit out of a wallet for nothing in return: all that was asked, or nothing.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+        NOT_FOUND/WALLET_NOT_FOUND, NOT_FOUND/GRANT_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+        FAILED_PRECONDITION/INSUFFICIENT_BALANCE, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TransferCredits(self, request, context):
+        """Moves credit from one wallet of a customer to another one of the same currency, in burn order:
+        what each grant gives becomes a grant of the same kind, priority, start and expiry.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+        NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+        FAILED_PRECONDITION/INSUFFICIENT_BALANCE, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -230,6 +295,26 @@ def add_WalletServiceServicer_to_server(servicer, server):
                     servicer.ListTopUps,
                     request_deserializer=tally_dot_wallet_dot_v1_dot_top__up__pb2.ListTopUpsRequest.FromString,
                     response_serializer=tally_dot_wallet_dot_v1_dot_top__up__pb2.ListTopUpsResponse.SerializeToString,
+            ),
+            'UpdateWallet': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateWallet,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.UpdateWalletRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.UpdateWalletResponse.SerializeToString,
+            ),
+            'TerminateWallet': grpc.unary_unary_rpc_method_handler(
+                    servicer.TerminateWallet,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TerminateWalletRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TerminateWalletResponse.SerializeToString,
+            ),
+            'VoidCredits': grpc.unary_unary_rpc_method_handler(
+                    servicer.VoidCredits,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.VoidCreditsRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.VoidCreditsResponse.SerializeToString,
+            ),
+            'TransferCredits': grpc.unary_unary_rpc_method_handler(
+                    servicer.TransferCredits,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TransferCreditsRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TransferCreditsResponse.SerializeToString,
             ),
             'GetBalance': grpc.unary_unary_rpc_method_handler(
                     servicer.GetBalance,
@@ -420,6 +505,114 @@ class WalletService:
             '/tally.wallet.v1.WalletService/ListTopUps',
             tally_dot_wallet_dot_v1_dot_top__up__pb2.ListTopUpsRequest.SerializeToString,
             tally_dot_wallet_dot_v1_dot_top__up__pb2.ListTopUpsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateWallet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.wallet.v1.WalletService/UpdateWallet',
+            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.UpdateWalletRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.UpdateWalletResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TerminateWallet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.wallet.v1.WalletService/TerminateWallet',
+            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TerminateWalletRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TerminateWalletResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VoidCredits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.wallet.v1.WalletService/VoidCredits',
+            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.VoidCreditsRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.VoidCreditsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TransferCredits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.wallet.v1.WalletService/TransferCredits',
+            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TransferCreditsRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TransferCreditsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,7 +36,8 @@ class WalletServiceStub:
     def __new__(cls, channel: _aio.Channel) -> WalletServiceAsyncStub: ...
     CreateWallet: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.CreateWalletRequest, _wallet_service_pb2.CreateWalletResponse]
     """Opens a wallet for a customer.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED,
+    INVALID_ARGUMENT/CURRENCY_MISMATCH, ALREADY_EXISTS/WALLET_CODE_TAKEN.
     """
     GetWallet: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.GetWalletRequest, _wallet_service_pb2.GetWalletResponse]
     """Returns a wallet with its balance.
@@ -49,20 +50,48 @@ class WalletServiceStub:
     GrantCredits: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.GrantCreditsRequest, _wallet_service_pb2.GrantCreditsResponse]
     """Puts credit into a wallet.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
-    NOT_FOUND/WALLET_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     TopUp: _grpc.UnaryUnaryMultiCallable[_top_up_pb2.TopUpRequest, _top_up_pb2.TopUpResponse]
     """Tops a wallet up. What is given is there at once; what is bought is billed by an invoice of its
     own, and there when that is fully paid.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
-    NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/TOP_UP_BELOW_MINIMUM,
-    FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM with what is bought and what the wallet takes,
-    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+    FAILED_PRECONDITION/TOP_UP_BELOW_MINIMUM, FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM with what is
+    bought and what the wallet takes, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     ListTopUps: _grpc.UnaryUnaryMultiCallable[_top_up_pb2.ListTopUpsRequest, _top_up_pb2.ListTopUpsResponse]
     """Lists the top-ups of a wallet, newest first.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
     INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
+    UpdateWallet: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.UpdateWalletRequest, _wallet_service_pb2.UpdateWalletResponse]
+    """Changes a wallet's name, priority, scope, low balance and limits of top-ups.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+    NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    TerminateWallet: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.TerminateWalletRequest, _wallet_service_pb2.TerminateWalletResponse]
+    """Ends a wallet for good: nothing comes in or goes out any more. What is available is void, or
+    makes it refuse, as the request says. What is held or captured always does: resolve its holds
+    and bill its subscriptions first.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
+    FAILED_PRECONDITION/WALLET_TERMINATED, FAILED_PRECONDITION/WALLET_NOT_EMPTY,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    VoidCredits: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.VoidCreditsRequest, _wallet_service_pb2.VoidCreditsResponse]
+    """Takes credit out of a wallet for nothing in return: all that was asked, or nothing.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+    NOT_FOUND/WALLET_NOT_FOUND, NOT_FOUND/GRANT_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+    FAILED_PRECONDITION/INSUFFICIENT_BALANCE, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    TransferCredits: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.TransferCreditsRequest, _wallet_service_pb2.TransferCreditsResponse]
+    """Moves credit from one wallet of a customer to another one of the same currency, in burn order:
+    what each grant gives becomes a grant of the same kind, priority, start and expiry.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+    NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+    FAILED_PRECONDITION/INSUFFICIENT_BALANCE, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     GetBalance: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.GetBalanceRequest, _wallet_service_pb2.GetBalanceResponse]
     """Returns what a wallet holds and what of it can be spent.
@@ -99,7 +128,8 @@ class WalletServiceAsyncStub(WalletServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateWallet: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.CreateWalletRequest, _wallet_service_pb2.CreateWalletResponse]  # type: ignore[assignment]
     """Opens a wallet for a customer.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED,
+    INVALID_ARGUMENT/CURRENCY_MISMATCH, ALREADY_EXISTS/WALLET_CODE_TAKEN.
     """
     GetWallet: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.GetWalletRequest, _wallet_service_pb2.GetWalletResponse]  # type: ignore[assignment]
     """Returns a wallet with its balance.
@@ -112,20 +142,48 @@ class WalletServiceAsyncStub(WalletServiceStub):
     GrantCredits: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.GrantCreditsRequest, _wallet_service_pb2.GrantCreditsResponse]  # type: ignore[assignment]
     """Puts credit into a wallet.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
-    NOT_FOUND/WALLET_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     TopUp: _aio.UnaryUnaryMultiCallable[_top_up_pb2.TopUpRequest, _top_up_pb2.TopUpResponse]  # type: ignore[assignment]
     """Tops a wallet up. What is given is there at once; what is bought is billed by an invoice of its
     own, and there when that is fully paid.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
-    NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/TOP_UP_BELOW_MINIMUM,
-    FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM with what is bought and what the wallet takes,
-    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+    FAILED_PRECONDITION/TOP_UP_BELOW_MINIMUM, FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM with what is
+    bought and what the wallet takes, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     ListTopUps: _aio.UnaryUnaryMultiCallable[_top_up_pb2.ListTopUpsRequest, _top_up_pb2.ListTopUpsResponse]  # type: ignore[assignment]
     """Lists the top-ups of a wallet, newest first.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
     INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
+    UpdateWallet: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.UpdateWalletRequest, _wallet_service_pb2.UpdateWalletResponse]  # type: ignore[assignment]
+    """Changes a wallet's name, priority, scope, low balance and limits of top-ups.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+    NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    TerminateWallet: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.TerminateWalletRequest, _wallet_service_pb2.TerminateWalletResponse]  # type: ignore[assignment]
+    """Ends a wallet for good: nothing comes in or goes out any more. What is available is void, or
+    makes it refuse, as the request says. What is held or captured always does: resolve its holds
+    and bill its subscriptions first.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
+    FAILED_PRECONDITION/WALLET_TERMINATED, FAILED_PRECONDITION/WALLET_NOT_EMPTY,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    VoidCredits: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.VoidCreditsRequest, _wallet_service_pb2.VoidCreditsResponse]  # type: ignore[assignment]
+    """Takes credit out of a wallet for nothing in return: all that was asked, or nothing.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+    NOT_FOUND/WALLET_NOT_FOUND, NOT_FOUND/GRANT_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+    FAILED_PRECONDITION/INSUFFICIENT_BALANCE, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    TransferCredits: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.TransferCreditsRequest, _wallet_service_pb2.TransferCreditsResponse]  # type: ignore[assignment]
+    """Moves credit from one wallet of a customer to another one of the same currency, in burn order:
+    what each grant gives becomes a grant of the same kind, priority, start and expiry.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+    NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+    FAILED_PRECONDITION/INSUFFICIENT_BALANCE, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     GetBalance: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.GetBalanceRequest, _wallet_service_pb2.GetBalanceResponse]  # type: ignore[assignment]
     """Returns what a wallet holds and what of it can be spent.
@@ -165,7 +223,8 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_service_pb2.CreateWalletResponse, _abc.Awaitable[_wallet_service_pb2.CreateWalletResponse]]:
         """Opens a wallet for a customer.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/REQUEST_ID_REUSED,
+        INVALID_ARGUMENT/CURRENCY_MISMATCH, ALREADY_EXISTS/WALLET_CODE_TAKEN.
         """
 
     @_abc_1.abstractmethod
@@ -196,7 +255,8 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_wallet_service_pb2.GrantCreditsResponse, _abc.Awaitable[_wallet_service_pb2.GrantCreditsResponse]]:
         """Puts credit into a wallet.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
-        NOT_FOUND/WALLET_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -208,9 +268,9 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         """Tops a wallet up. What is given is there at once; what is bought is billed by an invoice of its
         own, and there when that is fully paid.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
-        NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/TOP_UP_BELOW_MINIMUM,
-        FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM with what is bought and what the wallet takes,
-        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+        FAILED_PRECONDITION/TOP_UP_BELOW_MINIMUM, FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM with what is
+        bought and what the wallet takes, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -222,6 +282,57 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the top-ups of a wallet, newest first.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
         INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateWallet(
+        self,
+        request: _wallet_service_pb2.UpdateWalletRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_service_pb2.UpdateWalletResponse, _abc.Awaitable[_wallet_service_pb2.UpdateWalletResponse]]:
+        """Changes a wallet's name, priority, scope, low balance and limits of top-ups.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+        NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def TerminateWallet(
+        self,
+        request: _wallet_service_pb2.TerminateWalletRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_service_pb2.TerminateWalletResponse, _abc.Awaitable[_wallet_service_pb2.TerminateWalletResponse]]:
+        """Ends a wallet for good: nothing comes in or goes out any more. What is available is void, or
+        makes it refuse, as the request says. What is held or captured always does: resolve its holds
+        and bill its subscriptions first.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
+        FAILED_PRECONDITION/WALLET_TERMINATED, FAILED_PRECONDITION/WALLET_NOT_EMPTY,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def VoidCredits(
+        self,
+        request: _wallet_service_pb2.VoidCreditsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_service_pb2.VoidCreditsResponse, _abc.Awaitable[_wallet_service_pb2.VoidCreditsResponse]]:
+        """Takes credit out of a wallet for nothing in return: all that was asked, or nothing.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+        NOT_FOUND/WALLET_NOT_FOUND, NOT_FOUND/GRANT_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+        FAILED_PRECONDITION/INSUFFICIENT_BALANCE, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def TransferCredits(
+        self,
+        request: _wallet_service_pb2.TransferCreditsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_service_pb2.TransferCreditsResponse, _abc.Awaitable[_wallet_service_pb2.TransferCreditsResponse]]:
+        """Moves credit from one wallet of a customer to another one of the same currency, in burn order:
+        what each grant gives becomes a grant of the same kind, priority, start and expiry.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+        NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+        FAILED_PRECONDITION/INSUFFICIENT_BALANCE, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
