@@ -31,6 +31,7 @@ from tally.invoicing.v1 import (
     credit_note_service_pb2,
     customer_service_pb2,
     invoice_service_pb2,
+    payment_service_pb2,
     tax_service_pb2,
     tenant_service_pb2,
 )
@@ -38,6 +39,7 @@ from tally.invoicing.v1.billing_service_pb2_grpc import BillingServiceStub
 from tally.invoicing.v1.credit_note_service_pb2_grpc import CreditNoteServiceStub
 from tally.invoicing.v1.customer_service_pb2_grpc import CustomerServiceStub
 from tally.invoicing.v1.invoice_service_pb2_grpc import InvoiceServiceStub
+from tally.invoicing.v1.payment_service_pb2_grpc import PaymentServiceStub
 from tally.invoicing.v1.tax_service_pb2_grpc import TaxServiceStub
 from tally.invoicing.v1.tenant_service_pb2_grpc import TenantServiceStub
 from tally.rating.v1 import (
@@ -81,6 +83,7 @@ FILES = (
     credit_note_service_pb2,
     customer_service_pb2,
     invoice_service_pb2,
+    payment_service_pb2,
     tax_service_pb2,
     tenant_service_pb2,
     hold_service_pb2,
@@ -145,6 +148,7 @@ class SuiteClient:
         self.invoices = InvoiceServiceStub(invoicing)
         self.billing = BillingServiceStub(invoicing)
         self.credit_notes = CreditNoteServiceStub(invoicing)
+        self.payments = PaymentServiceStub(invoicing)
         self.wallets = WalletServiceStub(wallet)
         self.holds = HoldServiceStub(wallet)
         self.top_up_rules = TopUpRuleServiceStub(wallet)

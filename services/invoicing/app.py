@@ -25,6 +25,8 @@ from services.invoicing.api.billing_servicer import BillingServicer
 from services.invoicing.api.credit_note_servicer import CreditNoteServicer
 from services.invoicing.api.invoice_servicer import InvoiceServicer
 from services.invoicing.api.party_servicers import CustomerServicer, TaxServicer, TenantServicer
+from services.invoicing.api.payment_servicer import PaymentServicer
+from services.invoicing.collector import Overdue
 from services.invoicing.events import handlers
 from services.invoicing.gatherer import Gatherer
 from services.invoicing.loops import Drafter, Finalizer
@@ -36,6 +38,7 @@ from tally.invoicing.v1 import (
     credit_note_service_pb2_grpc,
     customer_service_pb2_grpc,
     invoice_service_pb2_grpc,
+    payment_service_pb2_grpc,
     tax_service_pb2_grpc,
     tenant_service_pb2_grpc,
 )
@@ -52,13 +55,17 @@ class Kicks:
         self.drafts: Loop
         self.finalizer: Loop
         self.gatherer: Loop
+        self.overdue: Loop
         self.relay: Relay
+
+    def loops(self) -> list[Loop]:
+        """Return all loops."""
+        return [self.drafts, self.finalizer, self.gatherer, self.overdue]
 
     def committed(self) -> None:
         """Wake all: they look for themselves."""
-        self.drafts.kick()
-        self.finalizer.kick()
-        self.gatherer.kick()
+        for loop in self.loops():
+            loop.kick()
         self.relay.kick()
 
 
@@ -89,6 +96,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         kicks.drafts = Loop("drafts", Drafter(parts).step)
         kicks.finalizer = Loop("finalizer", Finalizer(parts).step)
         kicks.gatherer = Loop("gatherer", Gatherer(parts).step)
+        kicks.overdue = Loop("overdue", Overdue(parts).step)
         facts = FactConsumer(
             nats,
             engine,
@@ -101,7 +109,11 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await serve_grpc(
             settings.service,
             servicers=servicers(parts),
-            loops=[facts, kicks.drafts, kicks.finalizer, kicks.gatherer, kicks.relay],
+            loops=[
+                facts,
+                *kicks.loops(),
+                kicks.relay,
+            ],
             clock=clock,
             idle=partial(loops.idle, worker, clock, facts),
             engine=worker,
@@ -157,6 +169,10 @@ def servicers(parts: loops.Parts) -> list[Servicer]:
         Servicer(
             credit_note_service_pb2_grpc.add_CreditNoteServiceServicer_to_server,
             CreditNoteServicer(engine, clock, committed),
+        ),
+        Servicer(
+            payment_service_pb2_grpc.add_PaymentServiceServicer_to_server,
+            PaymentServicer(engine, clock, committed),
         ),
         Servicer(
             fact_service_pb2_grpc.add_FactServiceServicer_to_server, FactServicer(parts.worker)

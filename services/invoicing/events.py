@@ -9,13 +9,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.clock import Clock
 from libs.consumer import Handler
 from libs.inbox import Fact
+from libs.period import Period
 from libs.tenant import Tenant
 from libs.wire import parse_currency, parse_timestamp, parse_uuid, parse_zone
 from services.invoicing.operations import drafting
 from services.invoicing.operations.drafting import ChangedUsage, DuePeriods
 from services.invoicing.operations.peers import read_usage_period
+from services.invoicing.operations.progressive import Crossing, draft_crossings
 from tally.rating.v1.billing_period_pb2 import PERIOD_KIND_INSTANT
-from tally.rating.v1.events_pb2 import BillingPeriodDue, PeriodUsageChanged
+from tally.rating.v1.events_pb2 import (
+    BillingPeriodDue,
+    PeriodUsageChanged,
+    UsageThresholdCrossed,
+)
 
 
 def handlers(clock: Clock) -> dict[str, Handler]:
@@ -31,9 +37,14 @@ def handlers(clock: Clock) -> dict[str, Handler]:
         changed = [parse_changed(fact) for fact in facts]
         await drafting.note_changed_usage(conn, tenant, changed, now=clock.now())
 
+    async def take_crossed(conn: AsyncConnection, tenant: Tenant, facts: Sequence[Fact]) -> None:
+        crossings = [parse_crossing(fact) for fact in facts]
+        await draft_crossings(conn, tenant, crossings, now=clock.now())
+
     return {
         BillingPeriodDue.DESCRIPTOR.full_name: take_due,
         PeriodUsageChanged.DESCRIPTOR.full_name: take_usage_changed,
+        UsageThresholdCrossed.DESCRIPTOR.full_name: take_crossed,
     }
 
 
@@ -55,6 +66,25 @@ def parse_due(fact: Fact) -> DuePeriods:
             for period in message.periods
             if period.kind == PERIOD_KIND_INSTANT
         ),
+    )
+
+
+def parse_crossing(fact: Fact) -> Crossing:
+    """Read a UsageThresholdCrossed."""
+    message = UsageThresholdCrossed.FromString(fact.payload)
+    return Crossing(
+        crossing_id=parse_uuid(message.crossing_id, "crossing_id"),
+        sequence=message.sequence,
+        customer_id=message.customer_id,
+        currency=parse_currency(message.currency_code, "currency_code"),
+        period_id=parse_uuid(message.period_id, "period_id"),
+        period=Period(
+            parse_timestamp(message.period.start, "period.start"),
+            parse_timestamp(message.period.end, "period.end"),
+        ),
+        time_zone=parse_zone(message.time_zone, "time_zone"),
+        crossed_at=parse_timestamp(message.crossed_at, "crossed_at"),
+        headers=fact.headers,
     )
 
 

@@ -24,12 +24,12 @@ from libs.db import begin_worker
 from libs.idle import Idle
 from libs.tenant import Tenant
 from services.invoicing.batches import Batches
-from services.invoicing.domain.invoice import Credit, Status
+from services.invoicing.domain.invoice import Credit, Kind, Status
 from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.operations import drafting, finalizing
 from services.invoicing.operations.finalizing import Claim, Priced
 from services.invoicing.operations.peers import Rating, Wallet
-from services.invoicing.store import gathering, work
+from services.invoicing.store import gathering, receivables, work
 
 tracer = telemetry.tracer(__name__)
 
@@ -108,7 +108,8 @@ class Finalizer:
     ) -> list[Claim]:
         # A trace of its own, that those of its invoices link to.
         with tracer.start_as_current_span("invoicing close periods", context=Context()) as closing:
-            period_ids = [period_id for draft in drafts for period_id in draft.period_ids]
+            ended = [one for one in drafts if one.invoice.kind is not Kind.PROGRESSIVE]
+            period_ids = [period_id for draft in ended for period_id in draft.period_ids]
             closed = await self._parts.rating.close(tenant, period_ids)
         priced: list[Priced] = []
         for draft in drafts:
@@ -124,7 +125,11 @@ class Finalizer:
     ) -> Priced:
         """Return what rating answers for a draft; the present trace is its invoice's."""
         trace_id = telemetry.trace_id()
-        mine = [replace(closed[one], trace_id=trace_id) for one in draft.period_ids]
+        if draft.invoice.kind is Kind.PROGRESSIVE:
+            assert draft.invoice.alone is not None, "it is for a crossing of thresholds"
+            mine = [await self._parts.rating.crossing(tenant, draft.invoice.alone)]
+        else:
+            mine = [replace(closed[one], trace_id=trace_id) for one in draft.period_ids]
         adjusted = [
             one.rated or await self._parts.rating.adjust(tenant, one.period_id, one.sequence)
             for one in draft.adjustments
@@ -198,6 +203,7 @@ async def idle(worker: AsyncEngine, clock: Clock, facts: FactConsumer) -> Idle:
     async with begin_worker(worker) as conn:
         load = await work.load_workload(conn, now=clock.now())
         late, late_due_at = await gathering.count_late(conn, now=clock.now())
+        overdue, overdue_at = await receivables.count_overdue(conn, now=clock.now())
         head = await outbox.load_head(conn)
     reasons = {
         "facts of rating wait": behind,
@@ -205,6 +211,7 @@ async def idle(worker: AsyncEngine, clock: Clock, facts: FactConsumer) -> Idle:
         "invoices are being finalized": load.finalizing,
         "drafts wait for a refresh": load.stale,
         "late usage is to be adjusted": late,
+        "invoices fall overdue": overdue,
         "facts are unpublished": head.waiting,
     }
     return Idle(
@@ -217,5 +224,5 @@ async def idle(worker: AsyncEngine, clock: Clock, facts: FactConsumer) -> Idle:
             "adjusted versions": load.adjusted_versions,
             "outbox": head.seq,
         },
-        next_due_at=min(filter(None, (load.next_due_at, late_due_at)), default=None),
+        next_due_at=min(filter(None, (load.next_due_at, late_due_at, overdue_at)), default=None),
     )

@@ -133,7 +133,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             cells_per_day_max=settings.cells_per_day_max,
         )
         plans = PlanServicer(engine, clock)
-        subscriptions = SubscriptionServicer(engine, clock, subscribed)
+        subscriptions = SubscriptionServicer(engine, events, clock, subscribed)
         await serve_rpcs(
             common,
             servicers=[

@@ -6,7 +6,7 @@ import asyncio
 import random
 from decimal import Decimal
 
-from tally.rating.v1.subscription_service_pb2 import UnitsEffective, UpdateFixedUnitsRequest
+from tally.rating.v1.subscription_changes_pb2 import UnitsEffective, UpdateFixedUnitsRequest
 from tests.chaos.calling import GaveUp, Strange, pause
 from tests.chaos.expected import TARIFFS, Seat
 from tests.chaos.known import Fate, UnitsAsked

@@ -33,7 +33,7 @@ async def tax_all(client: SuiteClient) -> None:
     """Tax everything with 10 %."""
     tax = Tax(code="vat", name="VAT", rate_percent="10")
     await client.taxes.CreateTax(CreateTaxRequest(request_id=str(uuid4()), tax=tax))
-    entity = BillingEntity(name="Seller", default_tax_codes=["vat"])
+    entity = BillingEntity(name="Seller", default_tax_codes=["vat"], net_terms_days=365)
     await client.tenants.UpdateBillingEntity(
         UpdateBillingEntityRequest(request_id=str(uuid4()), billing_entity=entity)
     )

@@ -28,12 +28,11 @@ from tally.rating.v1.plan_service_pb2 import (
 )
 from tally.rating.v1.price_models_pb2 import PreviewedUnits
 from tally.rating.v1.rating_service_pb2 import RatePeriodRequest
+from tally.rating.v1.subscription_changes_pb2 import UnitsEffective, UpdateFixedUnitsRequest
 from tally.rating.v1.subscription_service_pb2 import (
     GetSubscriptionRequest,
     ListBillingPeriodsRequest,
     TerminateSubscriptionRequest,
-    UnitsEffective,
-    UpdateFixedUnitsRequest,
 )
 from tally.rating.v1.usage_service_pb2 import GetUsageRequest
 from tests.scenario.builders import Line, invoices, lines, record, subscribe, usage

@@ -6,9 +6,13 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from libs.wire import timestamp
-from tally.rating.v1.plan_service_pb2 import IntervalUnit, Timing
+from tally.common.v1.period_pb2 import DayPeriod
+from tally.rating.v1.plan_service_pb2 import IntervalUnit, Price, Tier, TieredPrice, Timing
 from tally.rating.v1.subscription_service_pb2 import (
+    CreateSubscriptionRequest,
     GetSubscriptionRequest,
+    ListSubscriptionsRequest,
+    Subscription,
     SubscriptionStatus,
     TerminateSubscriptionRequest,
 )
@@ -17,6 +21,10 @@ from tests.scenario.builders import Line, invoices, lines, record, sell, subscri
 from tests.suite import Suite
 
 BILLED = timedelta(minutes=11)
+
+
+def month_of(days: DayPeriod) -> int:
+    return days.first_day.month
 
 
 def day(month: int, number: int, year: int = 2026) -> datetime:
@@ -127,3 +135,53 @@ async def test_an_id_may_be_used_again_after_its_end(suite: Suite) -> None:
         second = await subscribe(client, "acme", day(12, 1) + timedelta(hours=1))
         assert second.subscription_id == first.subscription_id
         assert second.subscription_uid != first.subscription_uid
+
+
+async def test_the_preview_of_a_backdated_start_is_what_it_bills(suite: Suite) -> None:
+    await suite.advance(day(9, 20, 2027))
+    async with suite.client(suite.new_tenant()) as client:
+        tiers = [Tier(up_to="100", unit_amount="0.02"), Tier(unit_amount="0.01")]
+        price = Price(graduated=TieredPrice(tiers=tiers))
+        await sell(client, base_amount="31", base_timing=Timing.TIMING_IN_ADVANCE, price=price)
+        await record(
+            client, [usage("acme", day(7, 9, 2027), "1000"), usage("blue", day(7, 11, 2027), "9")]
+        )
+        await record(
+            client, [usage("acme", day(7, 10, 2027), "80"), usage("acme", day(7, 31, 2027), "30")]
+        )
+        await record(client, [usage("acme", day(9, 1, 2027), "5")])  # Not due before October.
+        await suite.settle()
+        wish = Subscription(
+            subscription_id="acme-pro",
+            customer_id="acme",
+            plan_code="pro",
+            start=timestamp(day(7, 10, 2027)),
+        )
+        asked = CreateSubscriptionRequest(
+            request_id=str(uuid4()), subscription=wish, validate_only=True
+        )
+        preview = await client.subscriptions.CreateSubscription(asked)
+        told = sorted(
+            (month_of(one.period.fee_days), fee.charge_code, fee.units, fee.amount.amount_minor)
+            for one in preview.due_periods
+            for fee in one.fees
+        )
+        # 22 of 31 days; 100 at 2 cents and 10 at 1; September begins, and is paid in advance.
+        assert told == [
+            (7, "", "1", 2200),
+            (7, "calls", "110", 210),
+            (8, "", "1", 3100),
+            (9, "", "1", 3100),
+        ]
+        listing = await client.subscriptions.ListSubscriptions(ListSubscriptionsRequest())
+        assert not listing.subscriptions
+
+        asked.validate_only = False
+        await client.subscriptions.CreateSubscription(asked)
+        await suite.settle()
+        billed = [
+            (month_of(line.days), line.charge_code, line.units, line.amount_minor)
+            for invoice in await invoices(client)
+            for line in invoice.lines
+        ]
+        assert sorted(billed) == told

@@ -25,11 +25,13 @@ from libs.wire import (
 from services.invoicing.api.parsing import parse_before
 from services.invoicing.document.render import render_invoice
 from services.invoicing.domain.invoice import Invoice, Status
+from services.invoicing.domain.payment import InvoicePaymentStatus
 from services.invoicing.operations import reading
 from services.invoicing.operations.messages import invoice_message
 from services.invoicing.operations.peers import Rating, Wallet
 from services.invoicing.operations.verifying import verify_credits, verify_invoices
 from tally.invoicing.v1 import invoice_service_pb2 as pb
+from tally.invoicing.v1 import payment_service_pb2 as payment_pb
 from tally.invoicing.v1.invoice_service_pb2_grpc import InvoiceServiceServicer
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -69,6 +71,8 @@ class InvoiceServicer(InvoiceServiceServicer):
             tenant(),
             customer_id=parse_text(request.customer_id, "customer_id", required=False),
             status=parse_status(request.status),
+            payment_status=parse_payment_status(request.payment_status),
+            overdue=request.overdue,
             before=parse_before(page.token),
             limit=page.size + 1,
         )
@@ -130,3 +134,12 @@ def parse_status(value: int) -> Status | None:
     if value == pb.INVOICE_STATUS_UNSPECIFIED:
         return None
     return Status(parse_enum(value, pb.InvoiceStatus, "status", prefix="INVOICE_STATUS_"))
+
+
+def parse_payment_status(value: int) -> InvoicePaymentStatus | None:
+    """Read a filter by payment status; UNSPECIFIED does not filter."""
+    if value == payment_pb.INVOICE_PAYMENT_STATUS_UNSPECIFIED:
+        return None
+    prefix = "INVOICE_PAYMENT_STATUS_"
+    name = parse_enum(value, payment_pb.InvoicePaymentStatus, "payment_status", prefix=prefix)
+    return InvoicePaymentStatus(name)

@@ -151,7 +151,8 @@ class Creditable:
 class CreditNote:
     """A credit note as stored: numbered when it is made, and only ever consumed or voided.
 
-    `period_id` and `sequence` name the adjustment that it gives back, if it does.
+    `period_id` and `sequence` name the adjustment that it gives back, if it does; and
+    `crediting_invoice_id` the invoice that had no room for what it gives back of a progressive one.
     """
 
     credit_note_id: UUID
@@ -164,6 +165,7 @@ class CreditNote:
     reason: str
     period_id: UUID | None
     sequence: int
+    crediting_invoice_id: UUID | None = None
     items: tuple[NoteItem, ...]
     subtotal_minor: int
     tax_minor: int

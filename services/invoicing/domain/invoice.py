@@ -18,6 +18,7 @@ from services.invoicing.domain.coupon import CouponUse, exact_shares
 from services.invoicing.domain.line import Line, RatedPeriod, lines_of, with_credits
 from services.invoicing.domain.note_use import NoteApplication, spread_notes
 from services.invoicing.domain.party import Party
+from services.invoicing.domain.payment import InvoicePaymentStatus, Receivable, overdue_at
 from services.invoicing.domain.tax import TaxAmount, TaxTerms, share_out, tax_lines
 
 
@@ -37,9 +38,9 @@ class Kind(StrEnum):
     CREDIT_PURCHASE = "credit_purchase"  # Somebody buys prepaid credits.
 
     @property
-    def without_period(self) -> bool:
-        """Tell whether it bills add-ons only, and no late usage of periods either."""
-        return self in (Kind.ONE_OFF, Kind.CREDIT_PURCHASE)
+    def takes_late_usage(self) -> bool:
+        """Tell whether it bills what changed in earlier periods, too."""
+        return self in (Kind.SUBSCRIPTION, Kind.INSTANT)
 
     @property
     def bare(self) -> bool:
@@ -151,6 +152,7 @@ class Invoice:
     requires_payment: bool = False
     trace_headers: dict[str, str]
     kind: Kind = Kind.SUBSCRIPTION
+    alone: UUID | None = None  # The period, or crossing of thresholds, that it is for alone.
     seller: Party
     buyer: Party
     lines: tuple[Line, ...] = ()
@@ -158,6 +160,26 @@ class Invoice:
     taxes: tuple[TaxAmount, ...] = ()
     early: tuple[ProgressiveCredit, ...] = ()
     notes: tuple[AppliedNote, ...] = ()
+    receivable: Receivable | None = None  # Once it asks for something; no part of the document.
+
+    @property
+    def payment_status(self) -> InvoicePaymentStatus:
+        return self.receivable.status if self.receivable else InvoicePaymentStatus.NONE
+
+    @property
+    def asks_for(self) -> Receivable:
+        """What it asks for, once it is frozen and paid for from wallets."""
+        asked = self.receivable or Receivable(
+            invoice_id=self.invoice_id, total_minor=self.total_minor
+        )
+        if self.due_date is None:
+            return asked
+        return replace(asked, overdue_at=overdue_at(self.due_date, self.time_zone))
+
+    @property
+    def due_minor(self) -> int:
+        """What is to be paid of it."""
+        return self.receivable.due_minor if self.receivable else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +263,11 @@ def with_taxes(content: Content, terms: TaxTerms) -> Content:
         default_tax_codes=terms.default_codes,
         taxes=taxation.taxes,
     )
+
+
+def with_early(content: Content, credits: Sequence[ProgressiveCredit]) -> Content:
+    """Return `content` with the progressive invoices that its lines were billed on before."""
+    return replace(content, early=tuple(credits))
 
 
 def with_notes(content: Content, notes: Sequence[NoteApplication]) -> Content:

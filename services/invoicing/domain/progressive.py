@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from services.invoicing.domain.credit_note import CreditExceedsInvoice, NoteItem
 from services.invoicing.domain.giving_back import FeeKey, charge_of, fee_key
+from services.invoicing.domain.invoice import ProgressiveCredit
 from services.invoicing.domain.line import Line
 
 
@@ -36,10 +37,6 @@ class EarlyInvoice:
     invoice_id: UUID
     lines: tuple[EarlyLine, ...]
 
-    @property
-    def left_minor(self) -> int:
-        return sum(line.left_minor for line in self.lines)
-
 
 @dataclass(frozen=True, slots=True)
 class EarlyCredit:
@@ -53,12 +50,38 @@ class EarlyCredit:
         return sum(self.shares_minor.values())
 
 
-NO_CREDIT = EarlyCredit({}, {})
+@dataclass(frozen=True, slots=True)
+class Early:
+    """The same over all periods of an invoice; the newest invoice of each stands for all of it."""
+
+    shares_minor: Mapping[UUID, int] = field(default_factory=dict)
+    credits: tuple[ProgressiveCredit, ...] = ()
+    given_back: Mapping[UUID, tuple[NoteItem, ...]] = field(default_factory=dict)
+
+    @property
+    def amount_minor(self) -> int:
+        return sum(self.shares_minor.values())
 
 
-def early_line(line: Line, noted_minor: int) -> EarlyLine:
-    """Return what a line of a progressive invoice billed, less `noted_minor` given back of it."""
-    return EarlyLine(line.line_id, fee_key(line.fee), line.charged_minor - noted_minor)
+def early_invoice(
+    invoice_id: UUID, lines: Iterable[Line], left_minor: Mapping[UUID, int]
+) -> EarlyInvoice:
+    """Return a progressive invoice of whose lines so much is left for credit notes."""
+    left = (EarlyLine(one.line_id, fee_key(one.fee), left_minor[one.line_id]) for one in lines)
+    return EarlyInvoice(invoice_id, tuple(left))
+
+
+def joined(periods: Iterable[tuple[UUID, EarlyCredit]]) -> Early:
+    """Return the credits of an invoice's periods, given with the newest invoice of each."""
+    shares: dict[UUID, int] = {}
+    given: dict[UUID, tuple[NoteItem, ...]] = {}
+    credits: list[ProgressiveCredit] = []
+    for newest, one in periods:
+        shares.update(one.shares_minor)
+        given.update(one.given_back)
+        if one.amount_minor:
+            credits.append(ProgressiveCredit(newest, one.amount_minor))
+    return Early(shares, tuple(credits), given)
 
 
 def credit_early(lines: Sequence[Line], early: Sequence[EarlyInvoice]) -> EarlyCredit:

@@ -44,6 +44,7 @@ class FrozenInvoice:
     currency: str
     number: str
     sequences: tuple[int | None, int | None]  # Among its entity's, and among its customer's.
+    progressive_credit_minor: int
     coupons_minor: int
     subtotal_minor: int
     tax_minor: int
@@ -60,6 +61,7 @@ class FrozenInvoice:
     closed: tuple[UUID, ...]
     adjusted: tuple[tuple[UUID, int], ...]
     by_hand: tuple[RatedPeriod, ...] = ()  # What it bills without a period.
+    crossing_id: UUID | None = None  # Of a progressive one: what rating froze for it.
 
     @property
     def names(self) -> Names:
@@ -77,7 +79,8 @@ def invoice_differences(invoice: FrozenInvoice, rated: Sequence[RatedPeriod]) ->
     """Return how `invoice` differs from what it makes of `rated`, what it bills as it was frozen.
 
     Its coupons are taken off again as they were then, taxes are taken at the rates that were frozen
-    with it, and credit notes pay what they paid.
+    with it, credit notes pay what they paid, and progressive invoices have billed what its lines
+    say.
     """
     tenant, named = invoice.tenant, invoice.names
     billed = {(one.period_id, one.sequence) for one in rated}
@@ -92,7 +95,7 @@ def invoice_differences(invoice: FrozenInvoice, rated: Sequence[RatedPeriod]) ->
         content,
         customer_id=invoice.customer_id,
         currency=invoice.currency,
-        period_ids=invoice.closed,
+        period_ids=invoice.closed if invoice.crossing_id is None else [*{one for one, _ in billed}],
     )
     credits_minor = sum(credit.amount_minor for credit in invoice.credits)
     left_minor = content.gross_minor - content.credit_notes_minor
@@ -100,6 +103,10 @@ def invoice_differences(invoice: FrozenInvoice, rated: Sequence[RatedPeriod]) ->
         tenant,
         "invoice",
         named,
+        progressive_credit_minor=(
+            invoice.progressive_credit_minor,
+            content.progressive_credit_minor,
+        ),
         coupons_minor=(invoice.coupons_minor, content.coupons_minor),
         subtotal_minor=(invoice.subtotal_minor, content.subtotal_minor),
         tax_minor=(invoice.tax_minor, content.tax_minor),
@@ -137,7 +144,8 @@ def line_differences(invoice: FrozenInvoice, content: Content) -> list[Differenc
 
 def composed_again(invoice: FrozenInvoice, rated: Sequence[RatedPeriod]) -> Content:
     """Return the content of an invoice of `rated`; a tax that it did not bear then is nothing."""
-    content = compose(invoice.invoice_id, rated)
+    early = {line.line_id: line.progressive_credit_minor for line in invoice.lines}
+    content = compose(invoice.invoice_id, rated, early)
     coupons = [one.coupon for one in invoice.coupons]
     used = use_coupons(content.lines, invoice.currency, coupons)
     content = with_coupons(content, used)

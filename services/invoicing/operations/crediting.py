@@ -40,6 +40,7 @@ class NewNote:
     reason: str
     period_id: UUID | None = None
     sequence: int = 0
+    crediting_invoice_id: UUID | None = None
 
 
 @dataclass(slots=True)
@@ -220,6 +221,7 @@ def note_of(new: NewNote, number: str, *, now: datetime) -> CreditNote:
         reason=new.reason,
         period_id=new.period_id,
         sequence=new.sequence,
+        crediting_invoice_id=new.crediting_invoice_id,
         items=amounts.items,
         subtotal_minor=amounts.subtotal_minor,
         tax_minor=amounts.tax_minor,

@@ -14,9 +14,18 @@ from libs.db import begin
 from libs.period import Period
 from libs.tenant import Tenant
 from services.invoicing.domain.add_on import given
-from services.invoicing.domain.invoice import Group, Invoice, Kind, Status, compose, group_of
+from services.invoicing.domain.invoice import (
+    Group,
+    Invoice,
+    Kind,
+    Status,
+    compose,
+    group_of,
+    with_early,
+)
 from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.operations.composing import take_coupons, take_taxes
+from services.invoicing.operations.early import show_early
 from services.invoicing.operations.messages import invoice_message
 from services.invoicing.store import add_ons, invoices, late, parties, parts
 from services.invoicing.store.late import LateUsage
@@ -190,8 +199,10 @@ async def refresh_draft(
         if invoice.status is not Status.DRAFT or invoice.revision != work.invoice.revision:
             return False
         by_hand = await load_given(conn, tenant, [invoice])
-        drafts = {invoice_id: invoice}
-        composed = {invoice_id: compose(invoice_id, [*rated, *by_hand[invoice_id]])}
+        early = await show_early(conn, tenant, invoice_id, rated)
+        billed = [*rated, *by_hand[invoice_id]]
+        content = compose(invoice_id, billed, early.shares_minor)
+        drafts, composed = {invoice_id: invoice}, {invoice_id: with_early(content, early.credits)}
         composed = await take_coupons(conn, tenant, drafts, composed)
         composed = await take_taxes(conn, tenant, drafts, composed)
         await parts.replace_contents(conn, tenant, [(invoice, composed[invoice_id])])

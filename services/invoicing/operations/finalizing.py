@@ -22,11 +22,13 @@ from services.invoicing.domain.invoice import (
     Content,
     Credit,
     Invoice,
+    Kind,
     SettledPeriod,
     Status,
     choose_adjustments,
     compose,
     dates,
+    with_early,
     with_notes,
 )
 from services.invoicing.domain.line import RatedPeriod
@@ -34,17 +36,20 @@ from services.invoicing.domain.note_use import apply_notes, left_of
 from services.invoicing.domain.numbering import Sequence as NumberSequence
 from services.invoicing.domain.numbering import invoice_number
 from services.invoicing.domain.party import BillingEntity, ZeroInvoices
+from services.invoicing.domain.progressive import Early
 from services.invoicing.operations.composing import take_coupons, take_taxes
+from services.invoicing.operations.crediting import issue_notes
 from services.invoicing.operations.drafting import load_given
+from services.invoicing.operations.early import Billing, lock_early
 from services.invoicing.operations.gathering import decide_adjustments
 from services.invoicing.operations.messages import invoice_message
 from services.invoicing.store import (
-    gathering,
     invoices,
     late,
     note_applications,
     parties,
     parts,
+    receivables,
     series,
 )
 from services.invoicing.store.late import Adjustment
@@ -86,7 +91,7 @@ async def claim(engine: AsyncEngine, tenant: Tenant, invoice_ids: Sequence[UUID]
         frozen = [one for one in locked.values() if one.status is Status.FINALIZING]
         draft_ids = [draft.invoice_id for draft in drafts]
         period_ids = await invoices.load_period_ids(conn, tenant, draft_ids)
-        of_periods = [draft for draft in drafts if not draft.kind.without_period]
+        of_periods = [draft for draft in drafts if draft.kind.takes_late_usage]
         adjustments = await late.claim_adjustments(conn, tenant, of_periods)
         settled = await invoices.load_settled(conn, tenant, [one.invoice_id for one in frozen])
         whole = await parts.with_parts(conn, tenant, frozen)
@@ -120,14 +125,21 @@ async def freeze(
             if locked[one.invoice_id].status is Status.DRAFT
             and bills(one, period_ids[one.invoice_id], claimed[one.invoice_id])
         ]
-        taken = await take_adjustments(conn, tenant, unchanged, now=now)
+        early, notes = await lock_early(conn, tenant, [billing_of(one) for one in unchanged])
+        taken = await take_adjustments(conn, tenant, unchanged, early, now=now)
+        await issue_notes(conn, tenant, notes, now=now)
         by_hand = await load_given(conn, tenant, [locked[one.invoice_id] for one in unchanged])
         composed = {
             one.invoice_id: compose(
                 one.invoice_id,
                 [*one.closed, *taken[one.invoice_id], *by_hand[one.invoice_id]],
+                early[one.invoice_id].shares_minor,
             )
             for one in unchanged
+        }
+        composed = {
+            invoice_id: with_early(content, early[invoice_id].credits)
+            for invoice_id, content in composed.items()
         }
         composed = await take_coupons(conn, tenant, locked, composed, consume=True)
         composed = await take_taxes(conn, tenant, locked, composed)
@@ -147,6 +159,11 @@ async def freeze(
     return [Claim(invoice, [], [], settled[invoice.invoice_id]) for invoice, _ in contents]
 
 
+def billing_of(priced: Priced) -> Billing:
+    """Return what a draft bills that progressive invoices may have billed before."""
+    return Billing(priced.invoice_id, priced.closed, priced.adjusted)
+
+
 def bills(priced: Priced, period_ids: Sequence[UUID], claimed: Sequence[Adjustment]) -> bool:
     """Tell whether a draft still bills what rating was asked for."""
     if sorted(period_ids) != sorted(one.period_id for one in priced.closed):
@@ -156,7 +173,12 @@ def bills(priced: Priced, period_ids: Sequence[UUID], claimed: Sequence[Adjustme
 
 
 async def take_adjustments(
-    conn: AsyncConnection, tenant: Tenant, priced: Sequence[Priced], *, now: datetime
+    conn: AsyncConnection,
+    tenant: Tenant,
+    priced: Sequence[Priced],
+    early: Mapping[UUID, Early],
+    *,
+    now: datetime,
 ) -> dict[UUID, list[RatedPeriod]]:
     """Store what rating answered of late usage, and bill and return what fits on each invoice.
 
@@ -165,14 +187,14 @@ async def take_adjustments(
     adjusted = [each for one in priced for each in one.adjusted]
     if not adjusted:
         return {one.invoice_id: [] for one in priced}
-    await gathering.lock_late(conn, tenant, {one.period_id for one in adjusted})
     freezing = [one.invoice_id for one in priced]
     lines = await decide_adjustments(conn, tenant, adjusted, now=now, freezing=freezing)
     billable = {(one.period_id, one.sequence) for one in lines}
     taken: dict[UUID, list[RatedPeriod]] = {}
     for one in priced:
         mine = [each for each in one.adjusted if (each.period_id, each.sequence) in billable]
-        subtotal_minor = sum(each.amount_minor for each in one.closed)
+        billed_minor = sum(each.amount_minor for each in one.closed)
+        subtotal_minor = billed_minor - early[one.invoice_id].amount_minor
         fitting, waiting = choose_adjustments(subtotal_minor, mine)
         taken[one.invoice_id] = fitting
         await late.save_adjustments(conn, tenant, fitting, invoice_id=one.invoice_id, now=now)
@@ -219,6 +241,8 @@ def frozen_invoice(invoice: Invoice, content: Content, priced: Priced) -> Invoic
         coupons=content.coupons,
         coupons_minor=content.coupons_minor,
         subtotal_minor=content.subtotal_minor,
+        progressive_credit_minor=content.progressive_credit_minor,
+        early=content.early,
         tax_minor=content.tax_minor,
         credit_notes_minor=content.credit_notes_minor,
         total_minor=content.gross_minor - content.credit_notes_minor,
@@ -339,8 +363,11 @@ async def take_numbers(
 async def announce_finalized(
     conn: AsyncConnection, tenant: Tenant, invoice_ids: Sequence[UUID]
 ) -> None:
+    """Announce closed invoices, and ask for their payment from here on."""
     closed = await invoices.load_invoices(conn, tenant, invoice_ids)
-    whole = await parts.with_parts(conn, tenant, closed.values())
+    asking = [replace(one, receivable=one.asks_for) for one in closed.values()]
+    await receivables.save_receivables(conn, tenant, [one.asks_for for one in asking])
+    whole = await parts.with_parts(conn, tenant, asking)
     finalized = {
         one.invoice_id: (tenant, InvoiceFinalized(invoice=invoice_message(one)), one.trace_headers)
         for one in whole
@@ -351,4 +378,5 @@ async def announce_finalized(
 def is_skipped(invoice: Invoice, entity: BillingEntity) -> bool:
     """Tell whether an invoice bills nothing and nobody wants to see it."""
     nothing = invoice.coupons_minor + invoice.subtotal_minor + invoice.tax_minor == 0
-    return nothing and entity.zero_invoices is ZeroInvoices.SKIP
+    unwanted = entity.zero_invoices is ZeroInvoices.SKIP or invoice.kind is Kind.PROGRESSIVE
+    return nothing and unwanted

@@ -21,12 +21,14 @@ from services.invoicing.domain.party import (
     Numbering,
     ZeroInvoices,
 )
+from services.invoicing.domain.payment import InvoicePaymentStatus
 from services.invoicing.domain.tax import KnownTax, TaxAmount
 from tally.common.v1.period_pb2 import CivilDate
 from tally.invoicing.v1 import (
     credit_note_service_pb2,
     customer_service_pb2,
     invoice_service_pb2,
+    payment_service_pb2,
     tax_service_pb2,
     tenant_service_pb2,
 )
@@ -45,6 +47,14 @@ STATUS = {
     Status.FINALIZED: invoice_service_pb2.INVOICE_STATUS_FINALIZED,
     Status.SKIPPED: invoice_service_pb2.INVOICE_STATUS_SKIPPED,
     Status.VOIDED: invoice_service_pb2.INVOICE_STATUS_VOIDED,
+}
+PAYMENT_STATUS = {
+    InvoicePaymentStatus.NONE: payment_service_pb2.INVOICE_PAYMENT_STATUS_NONE,
+    InvoicePaymentStatus.PENDING: payment_service_pb2.INVOICE_PAYMENT_STATUS_PENDING,
+    InvoicePaymentStatus.PROCESSING: payment_service_pb2.INVOICE_PAYMENT_STATUS_PROCESSING,
+    InvoicePaymentStatus.PARTIALLY_PAID: payment_service_pb2.INVOICE_PAYMENT_STATUS_PARTIALLY_PAID,
+    InvoicePaymentStatus.SUCCEEDED: payment_service_pb2.INVOICE_PAYMENT_STATUS_SUCCEEDED,
+    InvoicePaymentStatus.FAILED: payment_service_pb2.INVOICE_PAYMENT_STATUS_FAILED,
 }
 NOTE_STATUS = {
     NoteStatus.AVAILABLE: credit_note_service_pb2.CREDIT_NOTE_STATUS_AVAILABLE,
@@ -110,6 +120,11 @@ def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
         trace_id=invoice.trace_id,
         created_at=timestamp(invoice.created_at),
         time_zone=invoice.time_zone,
+        payment_status=PAYMENT_STATUS[invoice.payment_status],
+        paid_minor=invoice.receivable.paid_minor if invoice.receivable else 0,
+        due_minor=invoice.due_minor,
+        overdue=invoice.receivable is not None and invoice.receivable.overdue_now,
+        disputed=invoice.receivable is not None and invoice.receivable.disputed,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -19,7 +19,7 @@ from services.invoicing.domain.invoice import Credit, Invoice, SettledPeriod
 from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, RatedPeriod
 from tally.rating.v1 import billing_period_pb2, rating_service_pb2
 from tally.rating.v1.rating_service_pb2_grpc import RatingServiceStub
-from tally.wallet.v1 import ledger_service_pb2, wallet_service_pb2
+from tally.wallet.v1 import invoice_credits_pb2, ledger_service_pb2
 from tally.wallet.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from tally.wallet.v1.wallet_service_pb2_grpc import WalletServiceStub
 
@@ -97,6 +97,12 @@ class Rating:
         answer = await call(self._stub.CloseAdjustment, request, tenant=tenant)
         return read_rated(answer.adjustment, sequence=sequence)
 
+    async def crossing(self, tenant: Tenant, crossing_id: UUID) -> RatedPeriod:
+        """Return what usage of a period cost when it crossed thresholds: always the same."""
+        request = rating_service_pb2.GetThresholdCrossingRequest(crossing_id=str(crossing_id))
+        answer = await call(self._stub.GetThresholdCrossing, request, tenant=tenant)
+        return replace(read_rated(answer.crossing.rated), settles=False)
+
     async def closes(
         self, tenant: Tenant | None, period_ids: Sequence[UUID]
     ) -> AsyncGenerator[FrozenPeriod, None]:
@@ -134,13 +140,13 @@ class Wallet:
 
         What was captured for the `settled` periods and is not needed goes back.
         """
-        request = wallet_service_pb2.ApplyCreditsRequest(
+        request = invoice_credits_pb2.ApplyCreditsRequest(
             invoice_id=str(invoice.invoice_id),
             content_hash=invoice.content_hash,
             customer_id=invoice.customer_id,
             currency_code=invoice.currency,
             lines=[
-                wallet_service_pb2.CreditLine(
+                invoice_credits_pb2.CreditLine(
                     line_id=str(line.line_id),
                     fee_kind=PAID_AS[line.fee.kind],
                     meter_code=line.fee.meter_code,
@@ -151,7 +157,7 @@ class Wallet:
                 for line in invoice.lines
             ],
             settled_periods=[
-                wallet_service_pb2.SettledPeriod(
+                invoice_credits_pb2.SettledPeriod(
                     period_id=str(one.period_id),
                     subscription_id=one.subscription_id,
                     period=period_message(one.period.start, one.period.end),
@@ -255,7 +261,7 @@ def read_row(message: billing_period_pb2.BreakdownRow) -> BreakdownRow:
     )
 
 
-def read_credit(message: wallet_service_pb2.AppliedCredit) -> Credit:
+def read_credit(message: invoice_credits_pb2.AppliedCredit) -> Credit:
     """Read a part of a line that a wallet paid."""
     return Credit(
         line_id=parse_uuid(message.line_id, "line_id"),

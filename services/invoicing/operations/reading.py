@@ -11,6 +11,7 @@ from libs.tenant import Tenant
 from libs.wire import Page, fitting, page_token, parse_page_token
 from services.invoicing.domain.folded_lines import LineNotFound
 from services.invoicing.domain.invoice import Invoice, Status
+from services.invoicing.domain.payment import InvoicePaymentStatus
 from services.invoicing.operations.messages import line_message
 from services.invoicing.store import folded_lines, invoices, parts
 from tally.invoicing.v1 import invoice_service_pb2 as pb
@@ -68,9 +69,18 @@ async def list_invoices(
     status: Status | None,
     before: int | None,
     limit: int,
+    payment_status: InvoicePaymentStatus | None = None,
+    overdue: bool = False,
 ) -> list[tuple[int, Invoice]]:
     """Return invoices without lines, newest first, each with its ordinal to page by."""
     async with begin(engine, tenant) as conn:
         return await invoices.list_invoices(
-            conn, tenant, customer_id=customer_id, status=status, before=before, limit=limit
+            conn,
+            tenant,
+            customer_id=customer_id,
+            status=status,
+            before=before,
+            limit=limit,
+            payment_status=payment_status,
+            overdue=overdue,
         )

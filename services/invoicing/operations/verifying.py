@@ -9,6 +9,7 @@ from uuid import UUID
 
 from libs.db import Snapshots
 from libs.difference import Difference, Finding, Unverified, compared
+from libs.tenant import Tenant
 from services.invoicing.domain.creditable import creditable_of
 from services.invoicing.domain.invoice import Status
 from services.invoicing.domain.line import RatedPeriod
@@ -20,6 +21,7 @@ from services.invoicing.domain.verification import (
 )
 from services.invoicing.operations.peers import Application, FrozenPeriod, Rating, Wallet
 from services.invoicing.store import verification as store
+from services.invoicing.store.progressive_verification import find_progressive_faults
 from services.invoicing.store.verification import Billed, Key
 
 INVOICES_AT_ONCE = 100
@@ -58,12 +60,14 @@ async def verify_invoices(
                 yield difference
             keys = [(invoice.tenant, *close) for close in invoice.closes]
             rated = [frozen[key] for key in keys if key in frozen]
+            if invoice.crossing_id is not None:
+                rated.append(await rating.crossing(Tenant(invoice.tenant), invoice.crossing_id))
             for difference in invoice_differences(invoice, rated):
                 yield difference
     async for finding in _verify_billed_once(snapshots, rating, counts):
         yield finding
     async with snapshots.begin() as conn:
-        faults = await store.find_number_faults(conn)
+        faults = await store.find_number_faults(conn) + await find_progressive_faults(conn)
     for fault in faults:
         yield fault
 

@@ -180,6 +180,7 @@ async def load_given_by_hand(
         .where(
             credit_notes.c.tenant == tenant,
             credit_notes.c.adjustment_sequence == NO_ADJUSTMENT,
+            credit_notes.c.crediting_invoice_id.is_(None),
             credit_notes.c.status != NoteStatus.VOIDED,
             among(credit_notes.c.invoice_id, invoice_ids),
         )
@@ -255,6 +256,7 @@ def note_of(row: Row[Any], items: Sequence[NoteItem]) -> CreditNote:
         reason=row.reason,
         period_id=row.period_id,
         sequence=row.adjustment_sequence,
+        crediting_invoice_id=row.crediting_invoice_id,
         items=tuple(items),
         subtotal_minor=row.subtotal_minor,
         tax_minor=row.tax_minor,
@@ -277,6 +279,7 @@ def columns_of(note: CreditNote) -> dict[str, Any]:
         "reason": note.reason,
         "period_id": note.period_id,
         "adjustment_sequence": note.sequence,
+        "crediting_invoice_id": note.crediting_invoice_id,
         "items_minor": sum(item.amount_minor for item in note.items),
         "subtotal_minor": note.subtotal_minor,
         "tax_minor": note.tax_minor,

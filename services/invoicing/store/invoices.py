@@ -24,17 +24,19 @@ from services.invoicing.domain.invoice import (
     Status,
 )
 from services.invoicing.domain.party import Party, seller_of
+from services.invoicing.domain.payment import InvoicePaymentStatus
 from services.invoicing.store import parties
-from services.invoicing.store.encoding import from_json
-from services.invoicing.store.party_schema import customers
+from services.invoicing.store.invoice_rows import read_invoice, with_customer
+from services.invoicing.store.receivables import asking_for
 from services.invoicing.store.schema import invoice_periods, invoices
 
-CLOSE = "close"  # The purpose of a period that an invoice bills for the first time.
+CLOSE = "close"  # The purpose of a period that an invoice bills as it ended.
+ADJUSTMENT = "adjustment "
 
 
 def adjustment_purpose(sequence: int) -> str:
     """Return the purpose of a period whose adjustment an invoice bills."""
-    return f"adjustment {sequence}"
+    return f"{ADJUSTMENT}{sequence}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +171,9 @@ async def bill_periods(
 async def load_period_ids(
     conn: AsyncConnection, tenant: Tenant, invoice_ids: Collection[UUID]
 ) -> dict[UUID, list[UUID]]:
-    """Return the periods that invoices bill for the first time, in id order, by invoice."""
+    """Return the periods that invoices bill, not adjust, in id order, by invoice."""
     found: dict[UUID, list[UUID]] = {invoice_id: [] for invoice_id in invoice_ids}
-    for row in await conn.execute(_first_billed(tenant, invoice_ids)):
+    for row in await conn.execute(_billed(tenant, invoice_ids)):
         found[row.invoice_id].append(row.period_id)
     return found
 
@@ -213,7 +215,7 @@ async def load_settled(
 ) -> dict[UUID, list[SettledPeriod]]:
     """Return the periods that frozen invoices settle, in id order, by invoice."""
     found: dict[UUID, list[SettledPeriod]] = {invoice_id: [] for invoice_id in invoice_ids}
-    settling = _first_billed(tenant, invoice_ids).where(invoice_periods.c.period_start.is_not(None))
+    settling = _billed(tenant, invoice_ids).where(invoice_periods.c.period_start.is_not(None))
     for row in await conn.execute(settling):
         period = Period(row.period_start.astimezone(UTC), row.period_end.astimezone(UTC))
         found[row.invoice_id].append(SettledPeriod(row.period_id, row.subscription_id, period))
@@ -285,6 +287,8 @@ async def list_invoices(
     status: Status | None,
     before: int | None,
     limit: int,
+    payment_status: InvoicePaymentStatus | None = None,
+    overdue: bool = False,
 ) -> list[tuple[int, Invoice]]:
     """Return invoices older than the ordinal `before`, newest first, each with its ordinal."""
     query = with_customer(tenant).order_by(invoices.c.ordinal.desc()).limit(limit)
@@ -292,6 +296,7 @@ async def list_invoices(
         query = query.where(invoices.c.customer_id == customer_id)
     if status is not None:
         query = query.where(invoices.c.status == status)
+    query = query.where(*asking_for(payment_status, overdue=overdue))
     if before is not None:
         query = query.where(invoices.c.ordinal < before)
     rows: Sequence[Row[Any]] = (await conn.execute(query)).all()
@@ -299,66 +304,14 @@ async def list_invoices(
     return [(row.ordinal, read_invoice(row, seller)) for row in rows]
 
 
-def with_customer(tenant: Tenant) -> Select[Any]:
-    """Return the query of invoices with the present state of their customers."""
-    joined = invoices.join(
-        customers,
-        (customers.c.tenant == invoices.c.tenant)
-        & (customers.c.customer_id == invoices.c.customer_id),
-    )
-    return (
-        select(invoices, *parties.buyer_columns())
-        .select_from(joined)
-        .where(invoices.c.tenant == tenant)
-    )
-
-
-def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
-    """Return the invoice in a row of `with_customer`; a draft's parties are those of today."""
-    return Invoice(
-        invoice_id=row.invoice_id,
-        kind=Kind(row.kind),
-        status=Status(row.status),
-        customer_id=row.customer_id,
-        currency=row.currency,
-        group_day=row.group_day,
-        time_zone=row.time_zone,
-        finalize_at=row.finalize_at.astimezone(UTC),
-        created_at=row.created_at.astimezone(UTC),
-        number=row.number or "",
-        coupons_minor=row.coupons_minor,
-        progressive_credit_minor=row.progressive_credit_minor,
-        subtotal_minor=row.subtotal_minor,
-        tax_minor=row.tax_minor,
-        credit_notes_minor=row.credit_notes_minor,
-        credits_minor=row.credits_minor,
-        total_minor=row.total_minor,
-        period=period_of(row.period_start, row.period_end),
-        issue_date=row.issue_date,
-        due_date=row.due_date,
-        finalized_at=row.finalized_at and row.finalized_at.astimezone(UTC),
-        trace_id=row.trace_id,
-        content_hash=row.content_hash or b"",
-        revision=row.revision,
-        refreshed_revision=row.refreshed_revision,
-        requires_payment=row.requires_payment,
-        trace_headers=row.trace_headers,
-        seller=from_json(row.seller, Party) if row.seller else seller_today,
-        buyer=from_json(row.buyer, Party) if row.buyer else parties.buyer_today(row),
-    )
-
-
-def period_of(start: datetime | None, end: datetime | None) -> Period | None:
-    if start is None or end is None:
-        return None
-    return Period(start.astimezone(UTC), end.astimezone(UTC))
-
-
-def _first_billed(tenant: Tenant, invoice_ids: Collection[UUID]) -> Select[Any]:
+def _billed(tenant: Tenant, invoice_ids: Collection[UUID]) -> Select[Any]:
     return (
         select(invoice_periods)
-        .filter_by(tenant=tenant, purpose=CLOSE)
-        .where(among(invoice_periods.c.invoice_id, invoice_ids))
+        .filter_by(tenant=tenant)
+        .where(
+            among(invoice_periods.c.invoice_id, invoice_ids),
+            ~invoice_periods.c.purpose.startswith(ADJUSTMENT),
+        )
         .order_by(invoice_periods.c.period_id)
     )
 

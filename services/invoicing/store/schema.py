@@ -29,7 +29,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from libs.schema import TENANT_TABLES, required, shared_tables
-from services.invoicing.store import coupon_schema, note_schema, party_schema, schema_base
+from services.invoicing.store import (
+    coupon_schema,
+    note_schema,
+    party_schema,
+    payment_schema,
+    schema_base,
+)
 from services.invoicing.store.schema_base import of_invoice
 
 metadata = schema_base.metadata
@@ -343,6 +349,7 @@ adjustments = Table(
 # Their tables are among these.
 assert coupon_schema.coupons.metadata is party_schema.customers.metadata is metadata
 assert note_schema.credit_notes.metadata is metadata
+assert payment_schema.payments.metadata is metadata
 own_tables = tuple(metadata.tables)
 shared_tables(metadata)
 TENANT_TABLE_NAMES = (*own_tables, *TENANT_TABLES)

@@ -28,7 +28,7 @@ from services.invoicing.store.add_ons import add_on_of
 from services.invoicing.store.coupon_uses import load_uses
 from services.invoicing.store.credit_notes import note_of
 from services.invoicing.store.encoding import from_json
-from services.invoicing.store.invoices import CLOSE, adjustment_purpose
+from services.invoicing.store.invoices import ADJUSTMENT, CLOSE, adjustment_purpose
 from services.invoicing.store.late import Outcome
 from services.invoicing.store.note_schema import (
     credit_note_applications,
@@ -257,6 +257,7 @@ def _frozen_of(
         currency=row.currency,
         number=row.number or "",
         sequences=(row.entity_sequence, row.customer_sequence),
+        progressive_credit_minor=row.progressive_credit_minor,
         coupons_minor=row.coupons_minor,
         subtotal_minor=row.subtotal_minor,
         tax_minor=row.tax_minor,
@@ -274,8 +275,9 @@ def _frozen_of(
         adjusted=tuple(
             (one.period_id, int(one.purpose.rpartition(" ")[2]))
             for one in billed
-            if one.purpose != CLOSE
+            if one.purpose.startswith(ADJUSTMENT)
         ),
+        crossing_id=row.alone if row.kind == Kind.PROGRESSIVE else None,
         by_hand=tuple(
             given(
                 row.invoice_id,

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.tenant import Tenant
 from services.invoicing.domain.invoice import Status
+from services.invoicing.store.progressive import is_waiting
 from services.invoicing.store.schema import invoices, late_periods
 
 Reference = tuple[Tenant, UUID]
@@ -36,9 +37,12 @@ class Workload:
 
 
 async def find_finalizable(conn: AsyncConnection, *, now: datetime, limit: int) -> list[Reference]:
-    """Return invoices that are due or stand half way, oldest due first."""
+    """Return invoices that are due or stand half way, oldest due first.
+
+    Those that credit a progressive one wait until that is closed.
+    """
     ready = or_(and_(DRAFT, invoices.c.finalize_at <= now), FINALIZING)
-    query = select(invoices.c.tenant, invoices.c.invoice_id).where(ready)
+    query = select(invoices.c.tenant, invoices.c.invoice_id).where(ready, ~is_waiting())
     order = query.order_by(invoices.c.finalize_at, invoices.c.ordinal).limit(limit)
     return [(Tenant(row.tenant), row.invoice_id) for row in await conn.execute(order)]
 

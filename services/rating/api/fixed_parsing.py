@@ -13,7 +13,7 @@ from services.rating.domain.price import ZERO
 from services.rating.domain.unit_change import Effective
 from services.rating.operations.fixed_units import WantedUnits
 from tally.rating.v1 import plan_service_pb2 as pb
-from tally.rating.v1 import subscription_service_pb2 as subscription_pb
+from tally.rating.v1 import subscription_changes_pb2 as changes_pb
 
 PATH = "version.fixed_charges"
 
@@ -45,7 +45,7 @@ def parse_fixed_charges(
     return tuple(charges)
 
 
-def parse_wanted_units(message: subscription_pb.UpdateFixedUnitsRequest) -> WantedUnits:
+def parse_wanted_units(message: changes_pb.UpdateFixedUnitsRequest) -> WantedUnits:
     """Read which units a subscription shall have.
 
     Raises:
@@ -61,7 +61,7 @@ def parse_wanted_units(message: subscription_pb.UpdateFixedUnitsRequest) -> Want
     with faults.gathered():
         effective = parse_enum(
             message.effective,
-            subscription_pb.UnitsEffective,
+            changes_pb.UnitsEffective,
             "effective",
             prefix="UNITS_EFFECTIVE_",
         )

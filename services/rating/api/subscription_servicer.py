@@ -30,6 +30,7 @@ from services.rating.api.override_parsing import parse_overrides
 from services.rating.api.subscription_parsing import parse_optional_instant, parse_wish
 from services.rating.operations import subscriptions as operations
 from services.rating.operations.fixed_units import update_fixed_units
+from services.rating.operations.log import Log
 from services.rating.operations.migrating import migrate_subscriptions
 from services.rating.operations.overriding import update_overrides
 from services.rating.operations.plan_changes import Named, cancel_plan_change, change_plan
@@ -38,6 +39,7 @@ from services.rating.operations.settings_changes import (
     resume_subscription,
     update_subscription,
 )
+from services.rating.operations.subscription_preview import preview_subscription
 from tally.rating.v1 import subscription_changes_pb2 as changes_pb
 from tally.rating.v1 import subscription_service_pb2 as pb
 from tally.rating.v1 import subscription_service_pb2_grpc
@@ -48,8 +50,11 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServicer):
     """Answers for subscriptions."""
 
-    def __init__(self, engine: AsyncEngine, clock: Clock, committed: Callable[[], None]) -> None:
+    def __init__(
+        self, engine: AsyncEngine, log: Log, clock: Clock, committed: Callable[[], None]
+    ) -> None:
         self._engine = engine
+        self._log = log
         self._clock = clock
         self._committed = committed  # Called after each commit: facts wait, something may be due.
 
@@ -62,14 +67,10 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
         with faults.gathered():
             wish = parse_wish(request)
         faults.check()
-        answer = await operations.create_subscription(
-            self._engine,
-            tenant(),
-            wanted,
-            wish,
-            now=self._clock.now(),
-            validate_only=request.validate_only,
-        )
+        now = self._clock.now()
+        if request.validate_only:
+            return await preview_subscription(self._engine, self._log, tenant(), wish, now=now)
+        answer = await operations.create_subscription(self._engine, tenant(), wanted, wish, now=now)
         self._committed()
         return answer
 
@@ -197,7 +198,7 @@ class SubscriptionServicer(subscription_service_pb2_grpc.SubscriptionServiceServ
                 yield one
 
     async def UpdateFixedUnits(
-        self, request: pb.UpdateFixedUnitsRequest, context: Context
+        self, request: changes_pb.UpdateFixedUnitsRequest, context: Context
     ) -> pb.UpdateFixedUnitsResponse:
         faults = Faults()
         with faults.gathered():

@@ -37,6 +37,7 @@ from services.rating.operations.single_events import load_asked, read_events
 from services.rating.store import crossings as store
 from services.rating.store.crossings import Crossing
 from services.rating.store.periods import load_period
+from services.rating.store.plans import load_versions
 from services.rating.store.reattributions import find_jobs
 from services.rating.store.watched import Noted, Purpose, find_noted, strike_off, watch
 from tally.rating.v1 import rating_service_pb2 as pb
@@ -119,7 +120,9 @@ async def get_crossing(
     async with begin(engine, tenant) as conn:
         crossing = await store.load_crossing(conn, tenant, crossing_id)
         period = await load_period(conn, tenant, crossing.period_id)
-    return pb.GetThresholdCrossingResponse(crossing=rated_crossing_message(period, crossing))
+        versions = await load_versions(conn, [tenant], [crossing.plan_version_id])
+    rated = rated_crossing_message(period, crossing, versions[crossing.plan_version_id])
+    return pb.GetThresholdCrossingResponse(crossing=rated)
 
 
 async def list_crossings(

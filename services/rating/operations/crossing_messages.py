@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from libs.money import Money
 from libs.quantity import decimal_text
-from libs.wire import money_message, timestamp
+from libs.wire import money_message, period_message, timestamp
 from services.rating.domain.period import BillingPeriod
+from services.rating.domain.plan import PlanVersion
 from services.rating.operations.messages import billing_period_message, fee_message
 from services.rating.store.crossings import Crossing
 from tally.rating.v1 import events_pb2, threshold_pb2
@@ -27,16 +28,24 @@ def threshold_crossed(
         lifetime_usage=decimal_text(crossing.lifetime_amount),
         amount=money_message(Money(period.currency, crossing.amount_minor)),
         crossed_at=timestamp(crossing.crossed_at),
+        sequence=crossing.sequence,
+        period=period_message(period.usage.start, period.usage.end),
+        time_zone=period.time_zone,
     )
 
 
-def rated_crossing_message(period: BillingPeriod, crossing: Crossing) -> pb.ThresholdCrossing:
-    """Write a crossing with what the period cost then."""
+def rated_crossing_message(
+    period: BillingPeriod, crossing: Crossing, version: PlanVersion
+) -> pb.ThresholdCrossing:
+    """Write a crossing with what usage in arrears of the period cost then."""
     message = crossing_message(crossing)
+    instant = {charge.code for charge in version.charges if charge.instant is not None}
+    fees = [fee for fee in crossing.fees if fee.key.charge_code not in instant]
+    minor = sum(fee.amount_minor for fee in fees)
     rated = pb.RatedPeriod(
         period=billing_period_message(period),
-        fees=[fee_message(fee, period.currency) for fee in crossing.fees],
-        amount=message.amount,
+        fees=[fee_message(fee, period.currency) for fee in fees],
+        amount=money_message(Money(period.currency, minor)),
         plan_version_id=str(crossing.plan_version_id),
     )
     message.rated.CopyFrom(rated)

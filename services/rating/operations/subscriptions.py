@@ -34,7 +34,6 @@ from services.rating.domain.subscription import (
     choose_end,
     status_at,
 )
-from services.rating.operations.command import begin_command
 from services.rating.operations.crossing import watch_thresholds
 from services.rating.operations.fixed_units import load_history
 from services.rating.operations.messages import (
@@ -105,15 +104,32 @@ PLAINLY = Termination()
 
 
 async def create_subscription(
-    engine: AsyncEngine,
-    tenant: Tenant,
-    request: Request,
-    wish: Wish,
-    *,
-    now: datetime,
-    validate_only: bool,
+    engine: AsyncEngine, tenant: Tenant, request: Request, wish: Wish, *, now: datetime
 ) -> pb.CreateSubscriptionResponse:
-    """Put a customer on a plan, with a term and the first billing periods.
+    """Put a customer on a plan; a repeat gets the first answer.
+
+    Raises what `subscribe` does, and:
+        RequestIdReused: the request came before with other content.
+    """
+    async with begin(engine, tenant) as conn:
+        earlier = await requests.claim(conn, tenant, request, pb.CreateSubscriptionResponse)
+        if earlier is not None:
+            return earlier
+        subscription = await subscribe(conn, tenant, wish, now=now)
+        message = subscription_message(subscription)
+        await outbox.append(conn, tenant, events_pb2.SubscriptionActivated(subscription=message))
+        if subscription.status is SubscriptionStatus.TERMINATED:  # It lies wholly in the past.
+            ended = events_pb2.SubscriptionTerminated(subscription=message)
+            await outbox.append(conn, tenant, ended)
+        answer = pb.CreateSubscriptionResponse(subscription=message)
+        await requests.save_answer(conn, tenant, request, answer)
+    return answer
+
+
+async def subscribe(
+    conn: AsyncConnection, tenant: Tenant, wish: Wish, *, now: datetime
+) -> Subscription:
+    """Store a subscription with its terms and first billing periods, and tell nobody.
 
     Raises:
         FieldInvalid: the start or end cannot be.
@@ -121,53 +137,37 @@ async def create_subscription(
         PlanArchived: the plan takes no new subscriptions.
         SubscriptionIdTaken: a pending or active subscription has the id.
         FieldsInvalid: the overrides do not fit the version.
-        RequestIdReused: the request came before with other content.
     """
-    async with begin_command(engine, tenant, validate_only=validate_only) as conn:
-        if not validate_only:
-            earlier = await requests.claim(conn, tenant, request, pb.CreateSubscriptionResponse)
-            if earlier is not None:
-                return earlier
-        plan, version = await plan_store.load_plan(
-            conn, tenant, wish.plan_code, wish.plan_version, hold=True
+    plan, version = await plan_store.load_plan(
+        conn, tenant, wish.plan_code, wish.plan_version, hold=True
+    )
+    plan.check_open()
+    subscription = _granted(wish, plan, version, now)
+    if wish.overrides:
+        version = await store_own_prices(
+            conn, tenant, subscription, version, wish.overrides, now=now
         )
-        plan.check_open()
-        subscription = _granted(wish, plan, version, now)
-        if wish.overrides:
-            version = await store_own_prices(
-                conn, tenant, subscription, version, wish.overrides, now=now
-            )
-            subscription = replace(subscription, plan_version_id=version.plan_version_id)
-        check_phases(subscription, wish.phases)
-        leg = first_leg(subscription, uuid4())
-        legs = await _phased(conn, tenant, subscription, leg, wish.phases)
-        await change_catalog(conn, tenant)
-        present = replace(subscription, plan_version_id=present_leg(legs, now).plan_version_id)
-        await store.insert_subscription(conn, tenant, present, legs)
-        held_codes = await find_charged_before(conn, tenant, subscription)
-        if wish.phases:
-            await reconcile(conn, tenant, present, legs, now=now, held_codes=held_codes)
-            uid = subscription.subscription_uid
-            subscription = await store.load_subscription(conn, tenant, uid)
-        else:
-            unwritten = Unwritten(
-                tenant, subscription, version, leg.term_id, held_codes, is_new=True
-            )
-            await write_periods(conn, [unwritten], now=now)
-        await _count_from(conn, tenant, subscription, wish, version, legs=legs)
-        early = await _carry_early_usage(conn, tenant, subscription, version)
-        if await has_history(conn, tenant, subscription.customer_id):
-            from_at = min(early or subscription.start, subscription.start)
-            await reattribute_from(conn, tenant, subscription.customer_id, from_at)
-        message = subscription_message(subscription)
-        await outbox.append(conn, tenant, events_pb2.SubscriptionActivated(subscription=message))
-        if subscription.status is SubscriptionStatus.TERMINATED:  # It lies wholly in the past.
-            ended = events_pb2.SubscriptionTerminated(subscription=message)
-            await outbox.append(conn, tenant, ended)
-        answer = pb.CreateSubscriptionResponse(subscription=message)
-        if not validate_only:
-            await requests.save_answer(conn, tenant, request, answer)
-    return answer
+        subscription = replace(subscription, plan_version_id=version.plan_version_id)
+    check_phases(subscription, wish.phases)
+    leg = first_leg(subscription, uuid4())
+    legs = await _phased(conn, tenant, subscription, leg, wish.phases)
+    await change_catalog(conn, tenant)
+    present = replace(subscription, plan_version_id=present_leg(legs, now).plan_version_id)
+    await store.insert_subscription(conn, tenant, present, legs)
+    held_codes = await find_charged_before(conn, tenant, subscription)
+    if wish.phases:
+        await reconcile(conn, tenant, present, legs, now=now, held_codes=held_codes)
+        uid = subscription.subscription_uid
+        subscription = await store.load_subscription(conn, tenant, uid)
+    else:
+        unwritten = Unwritten(tenant, subscription, version, leg.term_id, held_codes, is_new=True)
+        await write_periods(conn, [unwritten], now=now)
+    await _count_from(conn, tenant, subscription, wish, version, legs=legs)
+    early = await _carry_early_usage(conn, tenant, subscription, version)
+    if await has_history(conn, tenant, subscription.customer_id):
+        from_at = min(early or subscription.start, subscription.start)
+        await reattribute_from(conn, tenant, subscription.customer_id, from_at)
+    return subscription
 
 
 async def terminate_subscription(

@@ -212,6 +212,21 @@ async def lock_touched(
     return [(Tenant(row.tenant), read_period(row)) for row in found]
 
 
+async def find_due(
+    conn: AsyncConnection, tenant: Tenant, uid: UUID, now: datetime
+) -> Sequence[BillingPeriod]:
+    """Return the open periods of a subscription that are due by `now`, oldest first."""
+    columns = billing_periods.c
+    query = select_periods().where(
+        columns.tenant == tenant,
+        columns.subscription_uid == uid,
+        columns.status == PeriodStatus.OPEN,
+        columns.due_at <= now,
+    )
+    order = query.order_by(columns.due_at, columns.usage_start, columns.kind)
+    return [read_period(row) for row in await conn.execute(order)]
+
+
 async def load_touched(
     conn: AsyncConnection, tenant: Tenant, days: Iterable[tuple[UUID, date]]
 ) -> Sequence[BillingPeriod]:

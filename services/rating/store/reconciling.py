@@ -24,6 +24,7 @@ from services.rating.store.periods import (
     windows_of,
 )
 from services.rating.store.schema import billing_periods
+from services.rating.store.threshold_schema import threshold_crossings
 
 Key = tuple[UUID, PeriodKind, date]  # Term, kind, and first day of the whole period.
 PAID_AHEAD = (PeriodKind.BASE, PeriodKind.FIXED)
@@ -114,8 +115,8 @@ async def _change_open(
 ) -> None:
     key = {"tenant": tenant, "period_id": period.period_id}
     if one is None:
-        gone = await conn.execute(delete(billing_periods).filter_by(**key).where(_has_no_fees()))
-        if not gone.rowcount:  # Its close gives back what instant fees have billed.
+        gone = await conn.execute(delete(billing_periods).filter_by(**key).where(_was_not_billed()))
+        if not gone.rowcount:  # Its close gives back what was billed of it before.
             empty = _nothing(period, _stored(period)) | {"renews_at": None}
             await conn.execute(update(billing_periods).filter_by(**key).values(empty))
         return
@@ -143,8 +144,8 @@ async def _change_announced(
     return any(wanted[name] != stored[name] for name in priced)
 
 
-def _has_no_fees() -> ColumnElement[bool]:
-    """Return that no event of a period was priced as it came."""
+def _was_not_billed() -> ColumnElement[bool]:
+    """Return that no event of a period was priced as it came, and that no threshold told of it."""
     own = (billing_periods.c.tenant, billing_periods.c.period_id)
     kept = [
         select(1).where(table.c.tenant == own[0], table.c.period_id == own[1]).exists()
@@ -152,6 +153,8 @@ def _has_no_fees() -> ColumnElement[bool]:
     ]
     billed = instant_bills.c.usage_period_id == own[1]
     kept.append(select(1).where(instant_bills.c.tenant == own[0], billed).exists())
+    crossed = threshold_crossings.c.period_id == own[1]
+    kept.append(select(1).where(threshold_crossings.c.tenant == own[0], crossed).exists())
     return not_(or_(*kept))
 
 

@@ -36,7 +36,7 @@ from services.wallet.domain.wallet import (
     Wallet,
 )
 from tally.common.v1.money_pb2 import Money as MoneyMessage
-from tally.wallet.v1 import hold_service_pb2, wallet_service_pb2
+from tally.wallet.v1 import hold_service_pb2, wallet_changes_pb2, wallet_service_pb2
 
 FEE_KINDS = (USAGE, BASE)  # What a scope may name.
 SCOPE_VALUES_MAX = 100
@@ -148,7 +148,7 @@ def parse_wallet_expiry(message: wallet_service_pb2.Wallet, now: datetime) -> da
 
 def parse_voids(value: int) -> bool:
     """Read whether what is left of a wallet shall be void when it is ended."""
-    leftovers = wallet_service_pb2.Leftover
+    leftovers = wallet_changes_pb2.Leftover
     return parse_enum(value, leftovers, "leftover", prefix="LEFTOVER_") == "void"
 
 
@@ -247,8 +247,8 @@ def parse_hold_id(text: str) -> str:
 
 def parse_asked(
     message: wallet_service_pb2.Grant
-    | wallet_service_pb2.VoidCreditsRequest
-    | wallet_service_pb2.TransferCreditsRequest,
+    | wallet_changes_pb2.VoidCreditsRequest
+    | wallet_changes_pb2.TransferCreditsRequest,
     above: str = "",
 ) -> Money | Credits:
     """Read how much is asked: an amount of money, or credits."""

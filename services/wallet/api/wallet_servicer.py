@@ -51,7 +51,12 @@ from services.wallet.operations.wallet_orders import (
     UpdateWallet,
     VoidCredits,
 )
-from tally.wallet.v1 import top_up_pb2, wallet_service_pb2_grpc
+from tally.wallet.v1 import (
+    invoice_credits_pb2,
+    top_up_pb2,
+    wallet_changes_pb2,
+    wallet_service_pb2_grpc,
+)
 from tally.wallet.v1 import wallet_service_pb2 as pb
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -166,7 +171,7 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
         return await self.clerk.do(auth.tenant(), identity, order)
 
     async def TerminateWallet(
-        self, request: pb.TerminateWalletRequest, context: Context
+        self, request: wallet_changes_pb2.TerminateWalletRequest, context: Context
     ) -> pb.TerminateWalletResponse:
         """End a wallet."""
         identity = parse_request(request, request.request_id)
@@ -181,7 +186,7 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
         return await self.clerk.do(auth.tenant(), identity, order)
 
     async def VoidCredits(
-        self, request: pb.VoidCreditsRequest, context: Context
+        self, request: wallet_changes_pb2.VoidCreditsRequest, context: Context
     ) -> pb.VoidCreditsResponse:
         """Take credit out of a wallet."""
         identity = parse_request(request, request.request_id)
@@ -198,7 +203,7 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
         return await self.clerk.do(auth.tenant(), identity, order)
 
     async def TransferCredits(
-        self, request: pb.TransferCreditsRequest, context: Context
+        self, request: wallet_changes_pb2.TransferCreditsRequest, context: Context
     ) -> pb.TransferCreditsResponse:
         """Move credit to another wallet of the customer."""
         identity = parse_request(request, request.request_id)
@@ -253,8 +258,8 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
         )
 
     async def ApplyCredits(
-        self, request: pb.ApplyCreditsRequest, context: Context
-    ) -> pb.ApplyCreditsResponse:
+        self, request: invoice_credits_pb2.ApplyCreditsRequest, context: Context
+    ) -> invoice_credits_pb2.ApplyCreditsResponse:
         """Pay the lines of an invoice, once."""
         invoice = parse_invoice(request)
         answer = await paying.apply_credits(
@@ -264,8 +269,8 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
         return answer
 
     async def ReturnCredits(
-        self, request: pb.ReturnCreditsRequest, context: Context
-    ) -> pb.ReturnCreditsResponse:
+        self, request: invoice_credits_pb2.ReturnCreditsRequest, context: Context
+    ) -> invoice_credits_pb2.ReturnCreditsResponse:
         """Give back what an invoice was paid, once."""
         answer = await paying.return_credits(
             self._desk(), parse_uuid(request.invoice_id, "invoice_id"), as_of=parse_as_of(request)

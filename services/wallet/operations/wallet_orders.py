@@ -17,8 +17,8 @@ from services.wallet.operations.messages import balance_message, grant_message, 
 from services.wallet.operations.orders import Opened
 from tally.common.v1.money_pb2 import Money as MoneyMessage
 from tally.wallet.v1 import events_pb2
+from tally.wallet.v1.wallet_changes_pb2 import GrantPart
 from tally.wallet.v1.wallet_service_pb2 import (
-    GrantPart,
     TerminateWalletResponse,
     TransferCreditsResponse,
     UpdateWalletResponse,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from tests.contract.bad_input.rules import (
     ABSENT,
@@ -106,6 +107,8 @@ INVOICING: Mapping[str, Fields] = {
     "tally.invoicing.v1.InvoiceService.ListInvoices": {
         "customer_id": {"oversized": LONG},
         "status": {"malformed": 99},
+        "payment_status": {"malformed": 99},
+        "overdue": AnyValue("yes or no"),
         **PAGE,
     },
     "tally.invoicing.v1.InvoiceService.ListFoldedLines": {
@@ -153,3 +156,22 @@ INVOICING: Mapping[str, Fields] = {
         "credit_note_id": uuid_of("credit_note", "CREDIT_NOTE_NOT_FOUND"),
     },
 }
+
+
+def credit_note_requests(
+    world: Mapping[str, str], command: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    """Return a good request of every method of credit notes."""
+    return {
+        "invoicing.v1.CreditNoteService.GetCreditNote": {"credit_note_id": world["credit_note"]},
+        "invoicing.v1.CreditNoteService.ListCreditNotes": {},
+        "invoicing.v1.CreditNoteService.CreateCreditNote": {
+            **command,
+            "invoice_id": world["invoice"],
+            "items": [{"line_id": world["line"], "amount_minor": 1}],
+        },
+        "invoicing.v1.CreditNoteService.VoidCreditNote": {
+            **command,
+            "credit_note_id": world["credit_note"],
+        },
+    }

@@ -7,6 +7,10 @@ from uuid import uuid4
 
 from tests.contract.bad_input.billing import billing_requests
 from tests.contract.bad_input.columns import good_columns
+from tests.contract.bad_input.invoicing import credit_note_requests
+from tests.contract.bad_input.paying import payment_requests
+from tests.contract.bad_input.wallet_requests import USD as USD
+from tests.contract.bad_input.wallet_requests import wallet_requests
 
 World = dict[str, str]  # Ids and codes of one tenant's things, by what they are.
 
@@ -120,7 +124,6 @@ OVERRIDES: dict[str, Any] = {
     "fixed_charges": [{"code": "seats", "units": "4"}],
 }
 ADDRESS = {"lines": ["1 Main St"], "city": "Melbourne", "country_code": "AU"}
-USD = {"currency_code": "USD", "amount_minor": 100}
 
 
 def version(world: World) -> dict[str, Any]:
@@ -149,15 +152,6 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "anchor_day": {"year": 2024, "month": 1, "day": 31},
     }
     customer = {"customer_id": fresh, "address": ADDRESS}
-    wallet = {
-        "customer_id": "new",
-        "currency_code": "USD",
-        "scope": {"fee_kinds": ["usage"]},
-        "low_balance": USD,
-    }
-    grant = {"wallet_id": world["wallet"], "kind": "GRANT_KIND_GRANTED", "amount": USD}
-    hold = {"wallet_id": world["wallet"], "amount": USD, "subscription_id": "s"}
-    of_wallet = {"wallet_id": world["wallet"]}
     of_subscription = {"subscription_id": world["subscription"]}
     return {
         "ingest.v1.IngestService.RecordEvents": {"events": [event]},
@@ -296,51 +290,9 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         },
         "invoicing.v1.InvoiceService.RenderInvoice": {"invoice_id": world["invoice"]},
         **billing_requests(world, command),
-        "invoicing.v1.CreditNoteService.GetCreditNote": {"credit_note_id": world["credit_note"]},
-        "invoicing.v1.CreditNoteService.ListCreditNotes": {},
-        "invoicing.v1.CreditNoteService.CreateCreditNote": {
-            **command,
-            "invoice_id": world["invoice"],
-            "items": [{"line_id": world["line"], "amount_minor": 1}],
-        },
-        "invoicing.v1.CreditNoteService.VoidCreditNote": {
-            **command,
-            "credit_note_id": world["credit_note"],
-        },
-        "wallet.v1.WalletService.CreateWallet": {**command, "wallet": wallet},
-        "wallet.v1.WalletService.GetWallet": of_wallet,
-        "wallet.v1.WalletService.ListWallets": {},
-        "wallet.v1.WalletService.GrantCredits": {**command, "grant": grant},
-        "wallet.v1.WalletService.UpdateWallet": {
-            **command,
-            "wallet": {
-                "wallet_id": world["wallet"],
-                "scope": {"fee_kinds": ["usage"]},
-                "low_balance": USD,
-            },
-        },
-        "wallet.v1.WalletService.TerminateWallet": {
-            **command,
-            "wallet_id": world["spare_wallet"],
-            "leftover": "LEFTOVER_VOID",
-        },
-        "wallet.v1.WalletService.VoidCredits": {**command, **of_wallet, "amount": USD},
-        "wallet.v1.WalletService.TransferCredits": {
-            **command,
-            "source_wallet_id": world["wallet"],
-            "target_wallet_id": world["other_wallet"],
-            "amount": USD,
-        },
-        "wallet.v1.WalletService.GetBalance": of_wallet,
-        "wallet.v1.WalletService.ListGrants": of_wallet,
-        "wallet.v1.WalletService.ListEntries": of_wallet,
-        "wallet.v1.WalletService.ApplyCredits": paying(),
-        "wallet.v1.WalletService.ReturnCredits": {"invoice_id": str(uuid4())},
-        "wallet.v1.HoldService.Authorize": {**command, **hold},
-        "wallet.v1.HoldService.Capture": {**command, "hold_id": world["hold"], "amount": USD},
-        "wallet.v1.HoldService.Release": {**command, "hold_id": world["released"]},
-        "wallet.v1.HoldService.GetHold": {"hold_id": world["hold"]},
-        "wallet.v1.LedgerService.ListApplications": {"invoice_ids": [world["invoice"]]},
+        **payment_requests(world, command),
+        **credit_note_requests(world, command),
+        **wallet_requests(world, command),
     }
 
 
@@ -407,19 +359,4 @@ def entitling(world: World, fresh: str) -> dict[str, dict[str, Any]]:
         "rating.v1.AlertService.GetAlert": {"alert_id": world["alert"]},
         "rating.v1.AlertService.ListAlerts": {},
         "rating.v1.AlertService.DeleteAlert": {**command, "alert_id": world["deleted_alert"]},
-    }
-
-
-def paying() -> dict[str, Any]:
-    """A new invoice of one line that asks the wallets to pay."""
-    period = {"start": {"seconds": 1}, "end": {"seconds": 2}}
-    line = {"line_id": str(uuid4()), "fee_kind": "usage", "amount_minor": 5, "period": period}
-    settled = {"period_id": str(uuid4()), "subscription_id": "s", "period": period}
-    return {
-        "invoice_id": str(uuid4()),
-        "content_hash": b"x" * 32,
-        "customer_id": "new",
-        "currency_code": "USD",
-        "lines": [line],
-        "settled_periods": [settled],
     }

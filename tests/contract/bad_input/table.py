@@ -11,6 +11,7 @@ from tests.contract.bad_input.columns import COLUMNS
 from tests.contract.bad_input.entitling import ENTITLING
 from tests.contract.bad_input.ingest import INGEST
 from tests.contract.bad_input.invoicing import INVOICING
+from tests.contract.bad_input.paying import PAYING
 from tests.contract.bad_input.rating import RATING
 from tests.contract.bad_input.rules import AnyValue, Fields, Refusal, Rejection
 from tests.contract.bad_input.subscriptions import SUBSCRIPTIONS
@@ -26,6 +27,7 @@ TABLE: Mapping[str, Fields] = {
     **ENTITLING,
     **TRYING,
     **INVOICING,
+    **PAYING,
     **BILLING,
     **WALLET,
 }

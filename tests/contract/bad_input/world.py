@@ -16,6 +16,7 @@ from tally.invoicing.v1.invoice_service_pb2 import (
     InvoiceStatus,
     ListInvoicesRequest,
 )
+from tally.invoicing.v1.payment_service_pb2 import RecordPaymentRequest
 from tally.invoicing.v1.tax_service_pb2 import CreateTaxRequest
 from tally.invoicing.v1.tenant_service_pb2 import UpdateBillingEntityRequest
 from tally.rating.v1.alert_service_pb2 import CreateAlertRequest
@@ -72,6 +73,7 @@ async def _fill(client: SuiteClient, name: str) -> World:
             "released",
             "invoice",
             "line",
+            "payment",
             "credit_note",
             "period",
             "ending",
@@ -219,7 +221,10 @@ async def _billed(client: SuiteClient, world: World) -> World:
     world = {**world, "invoice": invoice.invoice_id, "line": line.line_id}
     fields = good_requests(world)["invoicing.v1.CreditNoteService.CreateCreditNote"]
     made = await client.credit_notes.CreateCreditNote(CreateCreditNoteRequest(**fields))
+    money = good_requests(world)["invoicing.v1.PaymentService.RecordPayment"]
+    paid = await client.payments.RecordPayment(RecordPaymentRequest(**money))
     return {
+        "payment": paid.payment.payment_id,
         "invoice": invoice.invoice_id,
         "line": line.line_id,
         "invoice_number": invoice.number,

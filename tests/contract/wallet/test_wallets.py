@@ -10,7 +10,7 @@ import pytest
 from libs.wire import page_token, timestamp
 from tally.internal.v1.fact_service_pb2 import StreamFactsRequest
 from tally.internal.v1.fact_service_pb2_grpc import FactServiceStub
-from tally.wallet.v1 import events_pb2
+from tally.wallet.v1 import events_pb2, invoice_credits_pb2
 from tally.wallet.v1 import wallet_service_pb2 as pb
 from tests.contract.wallet.conftest import Client, Wallet, an_id, figures, usd
 from tests.wait import until
@@ -30,6 +30,7 @@ async def test_a_wallet_is_stored_as_it_was_asked_for(client: Client, wallet: Wa
         priority=7,
         scope=pb.WalletScope(fee_kinds=["usage"], meter_codes=["a", "b"]),
         created_at=timestamp(wallet.now),
+        rate="1",
     )
     assert figures(shown.balance) == (0, 0, 0, 0)
 
@@ -178,14 +179,14 @@ async def test_what_happens_is_announced_in_order(client: Client, wallet: Wallet
     await until(at_rest)
 
 
-def invoice_request(wallet: Wallet, amount_minor: int) -> pb.ApplyCreditsRequest:
-    request = pb.ApplyCreditsRequest(
+def invoice_request(wallet: Wallet, amount_minor: int) -> invoice_credits_pb2.ApplyCreditsRequest:
+    request = invoice_credits_pb2.ApplyCreditsRequest(
         invoice_id=an_id(),
         content_hash=b"1" * 32,
         customer_id="acme",
         currency_code="USD",
         lines=[
-            pb.CreditLine(
+            invoice_credits_pb2.CreditLine(
                 line_id=an_id(), fee_kind="usage", meter_code="calls", amount_minor=amount_minor
             )
         ],

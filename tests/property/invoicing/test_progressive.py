@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.invoicing.domain.credit_note import NoteAmounts, NoteItem, price_note
+from services.invoicing.domain.credit_note import Creditable, NoteAmounts, NoteItem, price_note
 from services.invoicing.domain.creditable import creditable_of
 from services.invoicing.domain.invoice import Content
 from services.invoicing.domain.line import Fee, FeeKind, lines_of
-from services.invoicing.domain.progressive import EarlyInvoice, credit_early, early_line
+from services.invoicing.domain.progressive import EarlyInvoice, credit_early, early_invoice
 from tests.unit.invoicing.samples import GST, amount_fee, composed, rated
 
 CHARGES = ("calls", "calls", "storage", "tokens")  # Two groups of the first one.
@@ -37,14 +36,15 @@ class Bills:
 
     def early(self) -> list[EarlyInvoice]:
         """What the invoices have left, as the next one sees it."""
-        found = []
-        for invoice_id, content in self.contents.items():
-            given = Counter[UUID]()
-            for note in self.notes[invoice_id]:
-                given.update({item.line_id: item.amount_minor for item in note.items})
-            lines = tuple(early_line(line, given[line.line_id]) for line in content.lines)
-            found.append(EarlyInvoice(invoice_id, lines))
-        return found
+        return [
+            early_invoice(invoice_id, content.lines, self.left(invoice_id).lines_left())
+            for invoice_id, content in self.contents.items()
+        ]
+
+    def left(self, invoice_id: UUID) -> Creditable:
+        """What an invoice has left for notes."""
+        content, notes = self.contents[invoice_id], self.notes[invoice_id]
+        return creditable_of(content.lines, content.taxes, content.coupons, notes)
 
     def bill(self, fees: list[Fee]) -> None:
         """Make the next invoice, and the notes on what it does not credit."""
@@ -61,9 +61,7 @@ class Bills:
 
     def note(self, invoice_id: UUID, items: tuple[NoteItem, ...]) -> None:
         """Give back lines of an invoice, which refuses more than is left."""
-        content = self.contents[invoice_id]
-        left = creditable_of(content.lines, content.taxes, content.coupons, self.notes[invoice_id])
-        self.notes[invoice_id].append(price_note(left, items))
+        self.notes[invoice_id].append(price_note(self.left(invoice_id), items))
 
     def note_by_hand(self, place: int, at_most: int) -> None:
         """Give back some of a line of the newest invoice."""

@@ -203,7 +203,7 @@ class World:
             backfill=backfill,
         )
         answer = await subscriptions.create_subscription(
-            self.app, tenant, a_request(), wish, now=now, validate_only=False
+            self.app, tenant, a_request(), wish, now=now
         )
         return UUID(answer.subscription.subscription_uid)
 

@@ -220,9 +220,7 @@ def a_wish(*phases: Phase, start: datetime = JANUARY, end: datetime | None = Non
 async def test_phases_follow_each_other_by_themselves(world: World) -> None:
     await sell(world, one="31", two="62", three="93")
     wish = a_wish(Phase("two", 0, instant("2024-01-11")), Phase("three", 0, instant("2024-02-01")))
-    await create_subscription(
-        world.app, TENANT, a_request(), wish, now=JANUARY, validate_only=False
-    )
+    await create_subscription(world.app, TENANT, a_request(), wish, now=JANUARY)
     for at in ("2024-01-01", "2024-01-11", "2024-02-01"):
         await run(world, at)
     # 10 and 21 days of January, known ahead.
@@ -247,9 +245,7 @@ async def test_phases_that_do_not_follow_each_other_are_refused(
     phases = [Phase("one", 0, instant(start)) for start in starts]
     wish = a_wish(*phases, end=instant("2025-01-01"))
     with pytest.raises(Exception) as caught:  # noqa: PT011 - one or several faults.
-        await create_subscription(
-            world.app, TENANT, a_request(), wish, now=JANUARY, validate_only=False
-        )
+        await create_subscription(world.app, TENANT, a_request(), wish, now=JANUARY)
     refused: Any = caught.value
     assert [fault.field for fault in refused.faults] == fields
 

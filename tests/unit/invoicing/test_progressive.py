@@ -12,7 +12,7 @@ from services.invoicing.domain.progressive import (
     EarlyCredit,
     EarlyInvoice,
     credit_early,
-    early_line,
+    early_invoice,
     items_of,
 )
 from tests.unit.invoicing.samples import GST, amount_fee, composed, rated
@@ -23,7 +23,7 @@ CLOSE, FIRST, SECOND = (UUID(int=n) for n in (9, 1, 2))
 def early(invoice_id: UUID, fees: list[Fee]) -> EarlyInvoice:
     """A progressive invoice of `fees` on which there are no notes."""
     lines = lines_of(invoice_id, [rated(fees)])
-    return EarlyInvoice(invoice_id, tuple(early_line(line, 0) for line in lines))
+    return early_invoice(invoice_id, lines, {line.line_id: line.net_minor for line in lines})
 
 
 def credited(fees: list[Fee], billed: list[EarlyInvoice]) -> EarlyCredit:

@@ -52,6 +52,7 @@ def frozen() -> FrozenInvoice:
         currency="AUD",
         number="INV-201402-007",
         sequences=(7, 3),
+        progressive_credit_minor=0,
         coupons_minor=content.coupons_minor,
         subtotal_minor=content.subtotal_minor,
         tax_minor=content.tax_minor,

@@ -192,6 +192,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ABORTED: what the caller went by has changed; metadata: etag, the present one."""
     ERROR_REASON_SUBSCRIPTION_PAUSED: _ErrorReason.ValueType  # 181
     """FAILED_PRECONDITION: the subscription is paused."""
+    ERROR_REASON_PAYMENT_NOT_FOUND: _ErrorReason.ValueType  # 290
+    """NOT_FOUND: no such payment."""
+    ERROR_REASON_INVOICE_NOT_PAYABLE: _ErrorReason.ValueType  # 291
+    """FAILED_PRECONDITION: an invoice is neither finalized nor open, so nothing of it is due."""
+    ERROR_REASON_PAYMENT_EXCEEDS_DUE: _ErrorReason.ValueType  # 292
+    """FAILED_PRECONDITION: less of an invoice is due than is to be paid."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 100
     """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
     ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 104
@@ -388,6 +394,12 @@ ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 180
 """ABORTED: what the caller went by has changed; metadata: etag, the present one."""
 ERROR_REASON_SUBSCRIPTION_PAUSED: ErrorReason.ValueType  # 181
 """FAILED_PRECONDITION: the subscription is paused."""
+ERROR_REASON_PAYMENT_NOT_FOUND: ErrorReason.ValueType  # 290
+"""NOT_FOUND: no such payment."""
+ERROR_REASON_INVOICE_NOT_PAYABLE: ErrorReason.ValueType  # 291
+"""FAILED_PRECONDITION: an invoice is neither finalized nor open, so nothing of it is due."""
+ERROR_REASON_PAYMENT_EXCEEDS_DUE: ErrorReason.ValueType  # 292
+"""FAILED_PRECONDITION: less of an invoice is due than is to be paid."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 100
 """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
 ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 104

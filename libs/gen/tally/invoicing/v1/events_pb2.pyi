@@ -10,6 +10,7 @@ from google.protobuf.internal import containers as _containers
 from tally.common.v1 import period_pb2 as _period_pb2
 from tally.invoicing.v1 import credit_note_service_pb2 as _credit_note_service_pb2
 from tally.invoicing.v1 import invoice_service_pb2 as _invoice_service_pb2
+from tally.invoicing.v1 import payment_service_pb2 as _payment_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -198,3 +199,111 @@ class UnbilledLine(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UnbilledLine: _TypeAlias = UnbilledLine  # noqa: Y015
+
+@_typing.final
+class PaymentSucceeded(_message.Message):
+    """Money came in for an invoice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_FIELD_NUMBER: _builtins.int
+    INVOICE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payment(self) -> _payment_service_pb2.Payment:
+        """The payment."""
+
+    @_builtins.property
+    def invoice(self) -> _invoice_service_pb2.Invoice:
+        """The invoice after it, without lines."""
+
+    def __init__(
+        self,
+        *,
+        payment: _payment_service_pb2.Payment | None = ...,
+        invoice: _invoice_service_pb2.Invoice | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice", "payment", b"payment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice", "payment", b"payment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PaymentSucceeded: _TypeAlias = PaymentSucceeded  # noqa: Y015
+
+@_typing.final
+class PaymentFailed(_message.Message):
+    """A payment provider refused to charge an invoice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_FIELD_NUMBER: _builtins.int
+    INVOICE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payment(self) -> _payment_service_pb2.Payment:
+        """The payment."""
+
+    @_builtins.property
+    def invoice(self) -> _invoice_service_pb2.Invoice:
+        """The invoice after it, without lines."""
+
+    def __init__(
+        self,
+        *,
+        payment: _payment_service_pb2.Payment | None = ...,
+        invoice: _invoice_service_pb2.Invoice | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice", "payment", b"payment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice", "payment", b"payment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PaymentFailed: _TypeAlias = PaymentFailed  # noqa: Y015
+
+@_typing.final
+class InvoicePaid(_message.Message):
+    """The last of what was due of an invoice is paid. One of a total of nothing was never due."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOICE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def invoice(self) -> _invoice_service_pb2.Invoice:
+        """With its lines."""
+
+    def __init__(
+        self,
+        *,
+        invoice: _invoice_service_pb2.Invoice | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InvoicePaid: _TypeAlias = InvoicePaid  # noqa: Y015
+
+@_typing.final
+class InvoiceOverdue(_message.Message):
+    """An invoice is due since its due date, which has passed in the customer's zone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOICE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def invoice(self) -> _invoice_service_pb2.Invoice:
+        """Without lines."""
+
+    def __init__(
+        self,
+        *,
+        invoice: _invoice_service_pb2.Invoice | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InvoiceOverdue: _TypeAlias = InvoiceOverdue  # noqa: Y015

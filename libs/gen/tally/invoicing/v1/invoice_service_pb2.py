@@ -26,9 +26,10 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from tally.common.v1 import options_pb2 as tally_dot_common_dot_v1_dot_options__pb2
 from tally.common.v1 import period_pb2 as tally_dot_common_dot_v1_dot_period__pb2
 from tally.common.v1 import verification_pb2 as tally_dot_common_dot_v1_dot_verification__pb2
+from tally.invoicing.v1 import payment_service_pb2 as tally_dot_invoicing_dot_v1_dot_payment__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(tally/invoicing/v1/invoice_service.proto\x12\x12tally.invoicing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1ctally/common/v1/period.proto\x1a\"tally/common/v1/verification.proto\"\xd5\x06\n\x07Invoice\x12\x12\n\ninvoice_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\t\x12-\n\x04kind\x18\x03 \x01(\x0e\x32\x1f.tally.invoicing.v1.InvoiceKind\x12\x31\n\x06status\x18\x04 \x01(\x0e\x32!.tally.invoicing.v1.InvoiceStatus\x12\x13\n\x0b\x63ustomer_id\x18\x05 \x01(\t\x12\x15\n\rcustomer_name\x18\x06 \x01(\t\x12\x15\n\rcurrency_code\x18\x07 \x01(\t\x12.\n\nissue_date\x18\x08 \x01(\x0b\x32\x1a.tally.common.v1.CivilDate\x12,\n\x08\x64ue_date\x18\t \x01(\x0b\x32\x1a.tally.common.v1.CivilDate\x12\'\n\x06period\x18\n \x01(\x0b\x32\x17.tally.common.v1.Period\x12.\n\x05lines\x18\x0b \x03(\x0b\x32\x1f.tally.invoicing.v1.InvoiceLine\x12\x16\n\x0esubtotal_minor\x18\x0c \x01(\x03\x12-\n\x05taxes\x18\r \x03(\x0b\x32\x1e.tally.invoicing.v1.InvoiceTax\x12\x11\n\ttax_minor\x18\x0e \x01(\x03\x12\x15\n\rcredits_minor\x18\x0f \x01(\x03\x12\x13\n\x0btotal_minor\x18\x10 \x01(\x03\x12\x30\n\x0c\x66inalized_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08trace_id\x18\x12 \x01(\t\x12.\n\ncreated_at\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttime_zone\x18\x14 \x01(\t\x12\x1a\n\x12\x63redit_notes_minor\x18\x15 \x01(\x03\x12;\n\x0c\x63redit_notes\x18\x16 \x03(\x0b\x32%.tally.invoicing.v1.AppliedCreditNote\x12 \n\x18progressive_credit_minor\x18\x17 \x01(\x03\x12\x42\n\x13progressive_credits\x18\x18 \x03(\x0b\x32%.tally.invoicing.v1.ProgressiveCredit\"M\n\x11ProgressiveCredit\x12\x12\n\ninvoice_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x03 \x01(\x03\"Q\n\x11\x41ppliedCreditNote\x12\x16\n\x0e\x63redit_note_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x03 \x01(\x03\"\xbb\x05\n\x0bInvoiceLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.tally.invoicing.v1.LineKind\x12\x13\n\x0b\x63harge_code\x18\x03 \x01(\t\x12\x13\n\x0b\x66ilter_code\x18\x04 \x01(\t\x12\x12\n\nmeter_code\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x06 \x01(\t\x12\r\n\x05units\x18\x07 \x01(\t\x12\x13\n\x0b\x65vent_count\x18\x08 \x01(\x03\x12\x14\n\x0c\x65xact_amount\x18\t \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\n \x01(\x03\x12\x17\n\x0ftax_share_minor\x18\x0b \x01(\x03\x12\x15\n\rcredits_minor\x18\x0c \x01(\x03\x12\x11\n\tperiod_id\x18\r \x01(\t\x12\'\n\x06period\x18\x0e \x01(\x0b\x32\x17.tally.common.v1.Period\x12\x17\n\x0fsubscription_id\x18\x0f \x01(\t\x12\x11\n\tplan_code\x18\x10 \x01(\t\x12\x14\n\x0cplan_version\x18\x11 \x01(\x05\x12\x37\n\tbreakdown\x18\x12 \x03(\x0b\x32$.tally.invoicing.v1.LineBreakdownRow\x12\x10\n\x08trace_id\x18\x13 \x01(\t\x12\x1b\n\x13\x61\x64justment_sequence\x18\x14 \x01(\x05\x12(\n\x04\x64\x61ys\x18\x15 \x01(\x0b\x32\x1a.tally.common.v1.DayPeriod\x12\x38\n\x0cgroup_values\x18\x16 \x03(\x0b\x32\".tally.invoicing.v1.LineGroupValue\x12\x14\n\x0c\x66olded_lines\x18\x17 \x01(\x05\x12\x1a\n\x12\x63redit_notes_minor\x18\x18 \x01(\x03\x12 \n\x18progressive_credit_minor\x18\x19 \x01(\x03\",\n\x0eLineGroupValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\x8f\x01\n\x10LineBreakdownRow\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05units\x18\x02 \x01(\t\x12\x13\n\x0bunit_amount\x18\x03 \x01(\t\x12\x13\n\x0b\x66lat_amount\x18\x04 \x01(\t\x12\x0e\n\x06\x61mount\x18\x05 \x01(\t\x12\r\n\x05up_to\x18\x06 \x01(\t\x12\x14\n\x0cpricing_unit\x18\x07 \x01(\t\"l\n\nInvoiceTax\x12\x10\n\x08tax_code\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0crate_percent\x18\x03 \x01(\t\x12\x12\n\nbase_minor\x18\x04 \x01(\x03\x12\x14\n\x0c\x61mount_minor\x18\x05 \x01(\x03\"B\n\x11GetInvoiceRequest\x12\x14\n\ninvoice_id\x18\x01 \x01(\tH\x00\x12\x10\n\x06number\x18\x02 \x01(\tH\x00\x42\x05\n\x03key\"B\n\x12GetInvoiceResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"\x84\x01\n\x13ListInvoicesRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x31\n\x06status\x18\x02 \x01(\x0e\x32!.tally.invoicing.v1.InvoiceStatus\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"^\n\x14ListInvoicesResponse\x12-\n\x08invoices\x18\x01 \x03(\x0b\x32\x1b.tally.invoicing.v1.Invoice\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"d\n\x16ListFoldedLinesRequest\x12\x12\n\ninvoice_id\x18\x01 \x01(\t\x12\x0f\n\x07line_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"b\n\x17ListFoldedLinesResponse\x12.\n\x05lines\x18\x01 \x03(\x0b\x32\x1f.tally.invoicing.v1.InvoiceLine\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"*\n\x14RenderInvoiceRequest\x12\x12\n\ninvoice_id\x18\x01 \x01(\t\"P\n\x15RenderInvoiceResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x11\n\tfile_name\x18\x03 \x01(\t\"\x17\n\x15VerifyInvoicesRequest\"\xbf\x01\n\x16VerifyInvoicesResponse\x12\x31\n\ndifference\x18\x01 \x01(\x0b\x32\x1b.tally.common.v1.DifferenceH\x00\x12\x31\n\nunverified\x18\x02 \x01(\x0b\x32\x1b.tally.common.v1.UnverifiedH\x00\x12\x35\n\x0cverification\x18\x03 \x01(\x0b\x32\x1d.tally.common.v1.VerificationH\x00\x42\x08\n\x06result\"\x16\n\x14VerifyCreditsRequest\"\xbe\x01\n\x15VerifyCreditsResponse\x12\x31\n\ndifference\x18\x01 \x01(\x0b\x32\x1b.tally.common.v1.DifferenceH\x00\x12\x31\n\nunverified\x18\x02 \x01(\x0b\x32\x1b.tally.common.v1.UnverifiedH\x00\x12\x35\n\x0cverification\x18\x03 \x01(\x0b\x32\x1d.tally.common.v1.VerificationH\x00\x42\x08\n\x06result*\xbe\x01\n\x0bInvoiceKind\x12\x1c\n\x18INVOICE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19INVOICE_KIND_SUBSCRIPTION\x10\x01\x12\x1c\n\x18INVOICE_KIND_PROGRESSIVE\x10\x02\x12\x18\n\x14INVOICE_KIND_ONE_OFF\x10\x03\x12 \n\x1cINVOICE_KIND_CREDIT_PURCHASE\x10\x04\x12\x18\n\x14INVOICE_KIND_INSTANT\x10\x05*\xd6\x01\n\rInvoiceStatus\x12\x1e\n\x1aINVOICE_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14INVOICE_STATUS_DRAFT\x10\x01\x12\x1d\n\x19INVOICE_STATUS_FINALIZING\x10\x02\x12\x1c\n\x18INVOICE_STATUS_FINALIZED\x10\x03\x12\x1a\n\x16INVOICE_STATUS_SKIPPED\x10\x04\x12\x19\n\x15INVOICE_STATUS_VOIDED\x10\x05\x12\x17\n\x13INVOICE_STATUS_OPEN\x10\x06*\xde\x01\n\x08LineKind\x12\x19\n\x15LINE_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eLINE_KIND_BASE\x10\x01\x12\x13\n\x0fLINE_KIND_USAGE\x10\x02\x12\x18\n\x14LINE_KIND_ADJUSTMENT\x10\x03\x12\x15\n\x11LINE_KIND_MINIMUM\x10\x04\x12\x13\n\x0fLINE_KIND_FIXED\x10\x05\x12\x18\n\x14LINE_KIND_CORRECTION\x10\x06\x12\x18\n\x14LINE_KIND_COMMITMENT\x10\x07\x12\x14\n\x10LINE_KIND_ADD_ON\x10\x08\x32\x99\x05\n\x0eInvoiceService\x12\x61\n\nGetInvoice\x12%.tally.invoicing.v1.GetInvoiceRequest\x1a&.tally.invoicing.v1.GetInvoiceResponse\"\x04\xe0\xe0\x18\x0b\x12g\n\x0cListInvoices\x12\'.tally.invoicing.v1.ListInvoicesRequest\x1a(.tally.invoicing.v1.ListInvoicesResponse\"\x04\xe0\xe0\x18\x0b\x12p\n\x0fListFoldedLines\x12*.tally.invoicing.v1.ListFoldedLinesRequest\x1a+.tally.invoicing.v1.ListFoldedLinesResponse\"\x04\xe0\xe0\x18\x0b\x12j\n\rRenderInvoice\x12(.tally.invoicing.v1.RenderInvoiceRequest\x1a).tally.invoicing.v1.RenderInvoiceResponse\"\x04\xe0\xe0\x18\x0b\x12o\n\x0eVerifyInvoices\x12).tally.invoicing.v1.VerifyInvoicesRequest\x1a*.tally.invoicing.v1.VerifyInvoicesResponse\"\x04\xe0\xe0\x18\x10\x30\x01\x12l\n\rVerifyCredits\x12(.tally.invoicing.v1.VerifyCreditsRequest\x1a).tally.invoicing.v1.VerifyCreditsResponse\"\x04\xe0\xe0\x18\x10\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(tally/invoicing/v1/invoice_service.proto\x12\x12tally.invoicing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1ctally/common/v1/period.proto\x1a\"tally/common/v1/verification.proto\x1a(tally/invoicing/v1/payment_service.proto\"\xe1\x07\n\x07Invoice\x12\x12\n\ninvoice_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\t\x12-\n\x04kind\x18\x03 \x01(\x0e\x32\x1f.tally.invoicing.v1.InvoiceKind\x12\x31\n\x06status\x18\x04 \x01(\x0e\x32!.tally.invoicing.v1.InvoiceStatus\x12\x13\n\x0b\x63ustomer_id\x18\x05 \x01(\t\x12\x15\n\rcustomer_name\x18\x06 \x01(\t\x12\x15\n\rcurrency_code\x18\x07 \x01(\t\x12.\n\nissue_date\x18\x08 \x01(\x0b\x32\x1a.tally.common.v1.CivilDate\x12,\n\x08\x64ue_date\x18\t \x01(\x0b\x32\x1a.tally.common.v1.CivilDate\x12\'\n\x06period\x18\n \x01(\x0b\x32\x17.tally.common.v1.Period\x12.\n\x05lines\x18\x0b \x03(\x0b\x32\x1f.tally.invoicing.v1.InvoiceLine\x12\x16\n\x0esubtotal_minor\x18\x0c \x01(\x03\x12-\n\x05taxes\x18\r \x03(\x0b\x32\x1e.tally.invoicing.v1.InvoiceTax\x12\x11\n\ttax_minor\x18\x0e \x01(\x03\x12\x15\n\rcredits_minor\x18\x0f \x01(\x03\x12\x13\n\x0btotal_minor\x18\x10 \x01(\x03\x12\x30\n\x0c\x66inalized_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08trace_id\x18\x12 \x01(\t\x12.\n\ncreated_at\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttime_zone\x18\x14 \x01(\t\x12\x1a\n\x12\x63redit_notes_minor\x18\x15 \x01(\x03\x12;\n\x0c\x63redit_notes\x18\x16 \x03(\x0b\x32%.tally.invoicing.v1.AppliedCreditNote\x12 \n\x18progressive_credit_minor\x18\x17 \x01(\x03\x12\x42\n\x13progressive_credits\x18\x18 \x03(\x0b\x32%.tally.invoicing.v1.ProgressiveCredit\x12@\n\x0epayment_status\x18\x1e \x01(\x0e\x32(.tally.invoicing.v1.InvoicePaymentStatus\x12\x12\n\npaid_minor\x18\x1f \x01(\x03\x12\x11\n\tdue_minor\x18  \x01(\x03\x12\x0f\n\x07overdue\x18! \x01(\x08\x12\x10\n\x08\x64isputed\x18\" \x01(\x08\"M\n\x11ProgressiveCredit\x12\x12\n\ninvoice_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x03 \x01(\x03\"Q\n\x11\x41ppliedCreditNote\x12\x16\n\x0e\x63redit_note_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x03 \x01(\x03\"\xbb\x05\n\x0bInvoiceLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.tally.invoicing.v1.LineKind\x12\x13\n\x0b\x63harge_code\x18\x03 \x01(\t\x12\x13\n\x0b\x66ilter_code\x18\x04 \x01(\t\x12\x12\n\nmeter_code\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x06 \x01(\t\x12\r\n\x05units\x18\x07 \x01(\t\x12\x13\n\x0b\x65vent_count\x18\x08 \x01(\x03\x12\x14\n\x0c\x65xact_amount\x18\t \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\n \x01(\x03\x12\x17\n\x0ftax_share_minor\x18\x0b \x01(\x03\x12\x15\n\rcredits_minor\x18\x0c \x01(\x03\x12\x11\n\tperiod_id\x18\r \x01(\t\x12\'\n\x06period\x18\x0e \x01(\x0b\x32\x17.tally.common.v1.Period\x12\x17\n\x0fsubscription_id\x18\x0f \x01(\t\x12\x11\n\tplan_code\x18\x10 \x01(\t\x12\x14\n\x0cplan_version\x18\x11 \x01(\x05\x12\x37\n\tbreakdown\x18\x12 \x03(\x0b\x32$.tally.invoicing.v1.LineBreakdownRow\x12\x10\n\x08trace_id\x18\x13 \x01(\t\x12\x1b\n\x13\x61\x64justment_sequence\x18\x14 \x01(\x05\x12(\n\x04\x64\x61ys\x18\x15 \x01(\x0b\x32\x1a.tally.common.v1.DayPeriod\x12\x38\n\x0cgroup_values\x18\x16 \x03(\x0b\x32\".tally.invoicing.v1.LineGroupValue\x12\x14\n\x0c\x66olded_lines\x18\x17 \x01(\x05\x12\x1a\n\x12\x63redit_notes_minor\x18\x18 \x01(\x03\x12 \n\x18progressive_credit_minor\x18\x19 \x01(\x03\",\n\x0eLineGroupValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\x8f\x01\n\x10LineBreakdownRow\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05units\x18\x02 \x01(\t\x12\x13\n\x0bunit_amount\x18\x03 \x01(\t\x12\x13\n\x0b\x66lat_amount\x18\x04 \x01(\t\x12\x0e\n\x06\x61mount\x18\x05 \x01(\t\x12\r\n\x05up_to\x18\x06 \x01(\t\x12\x14\n\x0cpricing_unit\x18\x07 \x01(\t\"l\n\nInvoiceTax\x12\x10\n\x08tax_code\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0crate_percent\x18\x03 \x01(\t\x12\x12\n\nbase_minor\x18\x04 \x01(\x03\x12\x14\n\x0c\x61mount_minor\x18\x05 \x01(\x03\"B\n\x11GetInvoiceRequest\x12\x14\n\ninvoice_id\x18\x01 \x01(\tH\x00\x12\x10\n\x06number\x18\x02 \x01(\tH\x00\x42\x05\n\x03key\"B\n\x12GetInvoiceResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"\xd7\x01\n\x13ListInvoicesRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x31\n\x06status\x18\x02 \x01(\x0e\x32!.tally.invoicing.v1.InvoiceStatus\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12@\n\x0epayment_status\x18\n \x01(\x0e\x32(.tally.invoicing.v1.InvoicePaymentStatus\x12\x0f\n\x07overdue\x18\x0b \x01(\x08\"^\n\x14ListInvoicesResponse\x12-\n\x08invoices\x18\x01 \x03(\x0b\x32\x1b.tally.invoicing.v1.Invoice\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"d\n\x16ListFoldedLinesRequest\x12\x12\n\ninvoice_id\x18\x01 \x01(\t\x12\x0f\n\x07line_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"b\n\x17ListFoldedLinesResponse\x12.\n\x05lines\x18\x01 \x03(\x0b\x32\x1f.tally.invoicing.v1.InvoiceLine\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"*\n\x14RenderInvoiceRequest\x12\x12\n\ninvoice_id\x18\x01 \x01(\t\"P\n\x15RenderInvoiceResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x11\n\tfile_name\x18\x03 \x01(\t\"\x17\n\x15VerifyInvoicesRequest\"\xbf\x01\n\x16VerifyInvoicesResponse\x12\x31\n\ndifference\x18\x01 \x01(\x0b\x32\x1b.tally.common.v1.DifferenceH\x00\x12\x31\n\nunverified\x18\x02 \x01(\x0b\x32\x1b.tally.common.v1.UnverifiedH\x00\x12\x35\n\x0cverification\x18\x03 \x01(\x0b\x32\x1d.tally.common.v1.VerificationH\x00\x42\x08\n\x06result\"\x16\n\x14VerifyCreditsRequest\"\xbe\x01\n\x15VerifyCreditsResponse\x12\x31\n\ndifference\x18\x01 \x01(\x0b\x32\x1b.tally.common.v1.DifferenceH\x00\x12\x31\n\nunverified\x18\x02 \x01(\x0b\x32\x1b.tally.common.v1.UnverifiedH\x00\x12\x35\n\x0cverification\x18\x03 \x01(\x0b\x32\x1d.tally.common.v1.VerificationH\x00\x42\x08\n\x06result*\xbe\x01\n\x0bInvoiceKind\x12\x1c\n\x18INVOICE_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19INVOICE_KIND_SUBSCRIPTION\x10\x01\x12\x1c\n\x18INVOICE_KIND_PROGRESSIVE\x10\x02\x12\x18\n\x14INVOICE_KIND_ONE_OFF\x10\x03\x12 \n\x1cINVOICE_KIND_CREDIT_PURCHASE\x10\x04\x12\x18\n\x14INVOICE_KIND_INSTANT\x10\x05*\xd6\x01\n\rInvoiceStatus\x12\x1e\n\x1aINVOICE_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14INVOICE_STATUS_DRAFT\x10\x01\x12\x1d\n\x19INVOICE_STATUS_FINALIZING\x10\x02\x12\x1c\n\x18INVOICE_STATUS_FINALIZED\x10\x03\x12\x1a\n\x16INVOICE_STATUS_SKIPPED\x10\x04\x12\x19\n\x15INVOICE_STATUS_VOIDED\x10\x05\x12\x17\n\x13INVOICE_STATUS_OPEN\x10\x06*\xde\x01\n\x08LineKind\x12\x19\n\x15LINE_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eLINE_KIND_BASE\x10\x01\x12\x13\n\x0fLINE_KIND_USAGE\x10\x02\x12\x18\n\x14LINE_KIND_ADJUSTMENT\x10\x03\x12\x15\n\x11LINE_KIND_MINIMUM\x10\x04\x12\x13\n\x0fLINE_KIND_FIXED\x10\x05\x12\x18\n\x14LINE_KIND_CORRECTION\x10\x06\x12\x18\n\x14LINE_KIND_COMMITMENT\x10\x07\x12\x14\n\x10LINE_KIND_ADD_ON\x10\x08\x32\x99\x05\n\x0eInvoiceService\x12\x61\n\nGetInvoice\x12%.tally.invoicing.v1.GetInvoiceRequest\x1a&.tally.invoicing.v1.GetInvoiceResponse\"\x04\xe0\xe0\x18\x0b\x12g\n\x0cListInvoices\x12\'.tally.invoicing.v1.ListInvoicesRequest\x1a(.tally.invoicing.v1.ListInvoicesResponse\"\x04\xe0\xe0\x18\x0b\x12p\n\x0fListFoldedLines\x12*.tally.invoicing.v1.ListFoldedLinesRequest\x1a+.tally.invoicing.v1.ListFoldedLinesResponse\"\x04\xe0\xe0\x18\x0b\x12j\n\rRenderInvoice\x12(.tally.invoicing.v1.RenderInvoiceRequest\x1a).tally.invoicing.v1.RenderInvoiceResponse\"\x04\xe0\xe0\x18\x0b\x12o\n\x0eVerifyInvoices\x12).tally.invoicing.v1.VerifyInvoicesRequest\x1a*.tally.invoicing.v1.VerifyInvoicesResponse\"\x04\xe0\xe0\x18\x10\x30\x01\x12l\n\rVerifyCredits\x12(.tally.invoicing.v1.VerifyCreditsRequest\x1a).tally.invoicing.v1.VerifyCreditsResponse\"\x04\xe0\xe0\x18\x10\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,50 +48,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INVOICESERVICE'].methods_by_name['VerifyInvoices']._serialized_options = b'\340\340\030\020'
   _globals['_INVOICESERVICE'].methods_by_name['VerifyCredits']._loaded_options = None
   _globals['_INVOICESERVICE'].methods_by_name['VerifyCredits']._serialized_options = b'\340\340\030\020'
-  _globals['_INVOICEKIND']._serialized_start=3348
-  _globals['_INVOICEKIND']._serialized_end=3538
-  _globals['_INVOICESTATUS']._serialized_start=3541
-  _globals['_INVOICESTATUS']._serialized_end=3755
-  _globals['_LINEKIND']._serialized_start=3758
-  _globals['_LINEKIND']._serialized_end=3980
-  _globals['_INVOICE']._serialized_start=195
-  _globals['_INVOICE']._serialized_end=1048
-  _globals['_PROGRESSIVECREDIT']._serialized_start=1050
-  _globals['_PROGRESSIVECREDIT']._serialized_end=1127
-  _globals['_APPLIEDCREDITNOTE']._serialized_start=1129
-  _globals['_APPLIEDCREDITNOTE']._serialized_end=1210
-  _globals['_INVOICELINE']._serialized_start=1213
-  _globals['_INVOICELINE']._serialized_end=1912
-  _globals['_LINEGROUPVALUE']._serialized_start=1914
-  _globals['_LINEGROUPVALUE']._serialized_end=1958
-  _globals['_LINEBREAKDOWNROW']._serialized_start=1961
-  _globals['_LINEBREAKDOWNROW']._serialized_end=2104
-  _globals['_INVOICETAX']._serialized_start=2106
-  _globals['_INVOICETAX']._serialized_end=2214
-  _globals['_GETINVOICEREQUEST']._serialized_start=2216
-  _globals['_GETINVOICEREQUEST']._serialized_end=2282
-  _globals['_GETINVOICERESPONSE']._serialized_start=2284
-  _globals['_GETINVOICERESPONSE']._serialized_end=2350
-  _globals['_LISTINVOICESREQUEST']._serialized_start=2353
-  _globals['_LISTINVOICESREQUEST']._serialized_end=2485
-  _globals['_LISTINVOICESRESPONSE']._serialized_start=2487
-  _globals['_LISTINVOICESRESPONSE']._serialized_end=2581
-  _globals['_LISTFOLDEDLINESREQUEST']._serialized_start=2583
-  _globals['_LISTFOLDEDLINESREQUEST']._serialized_end=2683
-  _globals['_LISTFOLDEDLINESRESPONSE']._serialized_start=2685
-  _globals['_LISTFOLDEDLINESRESPONSE']._serialized_end=2783
-  _globals['_RENDERINVOICEREQUEST']._serialized_start=2785
-  _globals['_RENDERINVOICEREQUEST']._serialized_end=2827
-  _globals['_RENDERINVOICERESPONSE']._serialized_start=2829
-  _globals['_RENDERINVOICERESPONSE']._serialized_end=2909
-  _globals['_VERIFYINVOICESREQUEST']._serialized_start=2911
-  _globals['_VERIFYINVOICESREQUEST']._serialized_end=2934
-  _globals['_VERIFYINVOICESRESPONSE']._serialized_start=2937
-  _globals['_VERIFYINVOICESRESPONSE']._serialized_end=3128
-  _globals['_VERIFYCREDITSREQUEST']._serialized_start=3130
-  _globals['_VERIFYCREDITSREQUEST']._serialized_end=3152
-  _globals['_VERIFYCREDITSRESPONSE']._serialized_start=3155
-  _globals['_VERIFYCREDITSRESPONSE']._serialized_end=3345
-  _globals['_INVOICESERVICE']._serialized_start=3983
-  _globals['_INVOICESERVICE']._serialized_end=4648
+  _globals['_INVOICEKIND']._serialized_start=3613
+  _globals['_INVOICEKIND']._serialized_end=3803
+  _globals['_INVOICESTATUS']._serialized_start=3806
+  _globals['_INVOICESTATUS']._serialized_end=4020
+  _globals['_LINEKIND']._serialized_start=4023
+  _globals['_LINEKIND']._serialized_end=4245
+  _globals['_INVOICE']._serialized_start=237
+  _globals['_INVOICE']._serialized_end=1230
+  _globals['_PROGRESSIVECREDIT']._serialized_start=1232
+  _globals['_PROGRESSIVECREDIT']._serialized_end=1309
+  _globals['_APPLIEDCREDITNOTE']._serialized_start=1311
+  _globals['_APPLIEDCREDITNOTE']._serialized_end=1392
+  _globals['_INVOICELINE']._serialized_start=1395
+  _globals['_INVOICELINE']._serialized_end=2094
+  _globals['_LINEGROUPVALUE']._serialized_start=2096
+  _globals['_LINEGROUPVALUE']._serialized_end=2140
+  _globals['_LINEBREAKDOWNROW']._serialized_start=2143
+  _globals['_LINEBREAKDOWNROW']._serialized_end=2286
+  _globals['_INVOICETAX']._serialized_start=2288
+  _globals['_INVOICETAX']._serialized_end=2396
+  _globals['_GETINVOICEREQUEST']._serialized_start=2398
+  _globals['_GETINVOICEREQUEST']._serialized_end=2464
+  _globals['_GETINVOICERESPONSE']._serialized_start=2466
+  _globals['_GETINVOICERESPONSE']._serialized_end=2532
+  _globals['_LISTINVOICESREQUEST']._serialized_start=2535
+  _globals['_LISTINVOICESREQUEST']._serialized_end=2750
+  _globals['_LISTINVOICESRESPONSE']._serialized_start=2752
+  _globals['_LISTINVOICESRESPONSE']._serialized_end=2846
+  _globals['_LISTFOLDEDLINESREQUEST']._serialized_start=2848
+  _globals['_LISTFOLDEDLINESREQUEST']._serialized_end=2948
+  _globals['_LISTFOLDEDLINESRESPONSE']._serialized_start=2950
+  _globals['_LISTFOLDEDLINESRESPONSE']._serialized_end=3048
+  _globals['_RENDERINVOICEREQUEST']._serialized_start=3050
+  _globals['_RENDERINVOICEREQUEST']._serialized_end=3092
+  _globals['_RENDERINVOICERESPONSE']._serialized_start=3094
+  _globals['_RENDERINVOICERESPONSE']._serialized_end=3174
+  _globals['_VERIFYINVOICESREQUEST']._serialized_start=3176
+  _globals['_VERIFYINVOICESREQUEST']._serialized_end=3199
+  _globals['_VERIFYINVOICESRESPONSE']._serialized_start=3202
+  _globals['_VERIFYINVOICESRESPONSE']._serialized_end=3393
+  _globals['_VERIFYCREDITSREQUEST']._serialized_start=3395
+  _globals['_VERIFYCREDITSREQUEST']._serialized_end=3417
+  _globals['_VERIFYCREDITSRESPONSE']._serialized_start=3420
+  _globals['_VERIFYCREDITSRESPONSE']._serialized_end=3610
+  _globals['_INVOICESERVICE']._serialized_start=4248
+  _globals['_INVOICESERVICE']._serialized_end=4913
 # @@protoc_insertion_point(module_scope)

@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tally.common.v1 import period_pb2 as _period_pb2
 from tally.common.v1 import verification_pb2 as _verification_pb2
+from tally.invoicing.v1 import payment_service_pb2 as _payment_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -176,6 +177,11 @@ class Invoice(_message.Message):
     CREDIT_NOTES_FIELD_NUMBER: _builtins.int
     PROGRESSIVE_CREDIT_MINOR_FIELD_NUMBER: _builtins.int
     PROGRESSIVE_CREDITS_FIELD_NUMBER: _builtins.int
+    PAYMENT_STATUS_FIELD_NUMBER: _builtins.int
+    PAID_MINOR_FIELD_NUMBER: _builtins.int
+    DUE_MINOR_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
+    DISPUTED_FIELD_NUMBER: _builtins.int
     invoice_id: _builtins.str
     """UUID."""
     number: _builtins.str
@@ -206,6 +212,16 @@ class Invoice(_message.Message):
     """Paid by credit notes on earlier invoices, as a positive number."""
     progressive_credit_minor: _builtins.int
     """Billed by progressive invoices before, as a positive number."""
+    payment_status: _payment_service_pb2.InvoicePaymentStatus.ValueType
+    """What came of its payment. This and what follows is no part of the document, which stands."""
+    paid_minor: _builtins.int
+    """What payments brought so far."""
+    due_minor: _builtins.int
+    """What is to be paid: total − paid − what was set off against it, never below zero."""
+    overdue: _builtins.bool
+    """Something is due, and the due date has passed in the customer's zone."""
+    disputed: _builtins.bool
+    """The payer took money back, or says that it was not to be taken."""
     @_builtins.property
     def issue_date(self) -> _period_pb2.CivilDate:
         """The day it is dated, in the customer's zone."""
@@ -269,10 +285,15 @@ class Invoice(_message.Message):
         credit_notes: _abc.Iterable[Global___AppliedCreditNote] | None = ...,
         progressive_credit_minor: _builtins.int = ...,
         progressive_credits: _abc.Iterable[Global___ProgressiveCredit] | None = ...,
+        payment_status: _payment_service_pb2.InvoicePaymentStatus.ValueType = ...,
+        paid_minor: _builtins.int = ...,
+        due_minor: _builtins.int = ...,
+        overdue: _builtins.bool = ...,
+        disputed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "due_date", b"due_date", "finalized_at", b"finalized_at", "issue_date", b"issue_date", "period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "credit_notes", b"credit_notes", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "due_date", b"due_date", "finalized_at", b"finalized_at", "invoice_id", b"invoice_id", "issue_date", b"issue_date", "kind", b"kind", "lines", b"lines", "number", b"number", "period", b"period", "progressive_credit_minor", b"progressive_credit_minor", "progressive_credits", b"progressive_credits", "status", b"status", "subtotal_minor", b"subtotal_minor", "tax_minor", b"tax_minor", "taxes", b"taxes", "time_zone", b"time_zone", "total_minor", b"total_minor", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "credit_notes", b"credit_notes", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "disputed", b"disputed", "due_date", b"due_date", "due_minor", b"due_minor", "finalized_at", b"finalized_at", "invoice_id", b"invoice_id", "issue_date", b"issue_date", "kind", b"kind", "lines", b"lines", "number", b"number", "overdue", b"overdue", "paid_minor", b"paid_minor", "payment_status", b"payment_status", "period", b"period", "progressive_credit_minor", b"progressive_credit_minor", "progressive_credits", b"progressive_credits", "status", b"status", "subtotal_minor", b"subtotal_minor", "tax_minor", b"tax_minor", "taxes", b"taxes", "time_zone", b"time_zone", "total_minor", b"total_minor", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -642,6 +663,8 @@ class ListInvoicesRequest(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    PAYMENT_STATUS_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """Only this customer's."""
     status: Global___InvoiceStatus.ValueType
@@ -650,6 +673,10 @@ class ListInvoicesRequest(_message.Message):
     """At most this many, up to 1,000; 0: 100."""
     page_token: _builtins.str
     """From the answer before; empty: the first page."""
+    payment_status: _payment_service_pb2.InvoicePaymentStatus.ValueType
+    """Only of this payment status."""
+    overdue: _builtins.bool
+    """Only those that are overdue."""
     def __init__(
         self,
         *,
@@ -657,10 +684,12 @@ class ListInvoicesRequest(_message.Message):
         status: Global___InvoiceStatus.ValueType = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        payment_status: _payment_service_pb2.InvoicePaymentStatus.ValueType = ...,
+        overdue: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "page_size", b"page_size", "page_token", b"page_token", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "overdue", b"overdue", "page_size", b"page_size", "page_token", b"page_token", "payment_status", b"payment_status", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

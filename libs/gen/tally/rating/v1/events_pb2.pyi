@@ -349,6 +349,9 @@ class UsageThresholdCrossed(_message.Message):
     LIFETIME_USAGE_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
     CROSSED_AT_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
     crossing_id: _builtins.str
     """UUID."""
     subscription_id: _builtins.str
@@ -363,6 +366,10 @@ class UsageThresholdCrossed(_message.Message):
     """ISO 4217 code."""
     lifetime_usage: _builtins.str
     """Decimal in currency units: usage from before, what was invoiced, and that of open periods."""
+    sequence: _builtins.int
+    """1 for the first one of the period, 2 for its second, …"""
+    time_zone: _builtins.str
+    """IANA name of the subscription's zone."""
     @_builtins.property
     def crossed(self) -> _containers.RepeatedCompositeFieldContainer[_threshold_pb2.CrossedUsageThreshold]:
         """What was crossed, ascending, the step last."""
@@ -374,6 +381,10 @@ class UsageThresholdCrossed(_message.Message):
     @_builtins.property
     def crossed_at(self) -> _timestamp_pb2.Timestamp:
         """When it was found."""
+
+    @_builtins.property
+    def period(self) -> _period_pb2.Period:
+        """From the start to the end of the period's usage."""
 
     def __init__(
         self,
@@ -388,10 +399,13 @@ class UsageThresholdCrossed(_message.Message):
         lifetime_usage: _builtins.str = ...,
         amount: _money_pb2.Money | None = ...,
         crossed_at: _timestamp_pb2.Timestamp | None = ...,
+        sequence: _builtins.int = ...,
+        period: _period_pb2.Period | None = ...,
+        time_zone: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "crossed_at", b"crossed_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "crossed_at", b"crossed_at", "period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "crossed", b"crossed", "crossed_at", b"crossed_at", "crossing_id", b"crossing_id", "currency_code", b"currency_code", "customer_id", b"customer_id", "lifetime_usage", b"lifetime_usage", "period_id", b"period_id", "subscription_id", b"subscription_id", "subscription_uid", b"subscription_uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "crossed", b"crossed", "crossed_at", b"crossed_at", "crossing_id", b"crossing_id", "currency_code", b"currency_code", "customer_id", b"customer_id", "lifetime_usage", b"lifetime_usage", "period", b"period", "period_id", b"period_id", "sequence", b"sequence", "subscription_id", b"subscription_id", "subscription_uid", b"subscription_uid", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -502,7 +502,8 @@ class ThresholdCrossing(_message.Message):
     @_builtins.property
     def rated(self) -> Global___RatedPeriod:
         """The period as it stands, with the fees of all its usage as they were then: what it costs whole,
-        earlier crossings included. Neither minimums nor fixed charges are among them.
+        earlier crossings included. Neither minimums nor fixed charges are among them, nor charges that
+        bill their usage as it comes.
         """
 
     @_builtins.property

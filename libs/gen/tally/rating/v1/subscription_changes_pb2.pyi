@@ -200,6 +200,38 @@ whole, from its beginning or the start on; recurring meters carry what came befo
 """
 Global___Backfill: _TypeAlias = Backfill  # noqa: Y015
 
+class _UnitsEffective:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UnitsEffectiveEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UnitsEffective.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    UNITS_EFFECTIVE_UNSPECIFIED: _UnitsEffective.ValueType  # 0
+    """Refused."""
+    UNITS_EFFECTIVE_NOW: _UnitsEffective.ValueType  # 1
+    """From today on, of a subscription that has not started from its first day on. A change that is
+    set for the next period stays.
+    """
+    UNITS_EFFECTIVE_NEXT_PERIOD: _UnitsEffective.ValueType  # 2
+    """From the first day of the week or month that follows the present one; of a subscription that
+    has not started, of the one that follows its first.
+    """
+
+class UnitsEffective(_UnitsEffective, metaclass=_UnitsEffectiveEnumTypeWrapper):
+    """When other units take effect."""
+
+UNITS_EFFECTIVE_UNSPECIFIED: UnitsEffective.ValueType  # 0
+"""Refused."""
+UNITS_EFFECTIVE_NOW: UnitsEffective.ValueType  # 1
+"""From today on, of a subscription that has not started from its first day on. A change that is
+set for the next period stays.
+"""
+UNITS_EFFECTIVE_NEXT_PERIOD: UnitsEffective.ValueType  # 2
+"""From the first day of the week or month that follows the present one; of a subscription that
+has not started, of the one that follows its first.
+"""
+Global___UnitsEffective: _TypeAlias = UnitsEffective  # noqa: Y015
+
 @_typing.final
 class SubscriptionPhase(_message.Message):
     """A plan that a subscription will be on."""
@@ -595,3 +627,45 @@ class SubscriptionTerm(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubscriptionTerm: _TypeAlias = SubscriptionTerm  # noqa: Y015
+
+@_typing.final
+class UpdateFixedUnitsRequest(_message.Message):
+    """Changes the units of a fixed charge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    FIXED_CHARGE_CODE_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    subscription_id: _builtins.str
+    """Which subscription."""
+    fixed_charge_code: _builtins.str
+    """The fixed charge of its plan version."""
+    units: _builtins.str
+    """Decimal, not negative; they may cost at most 10^13 minor units."""
+    effective: Global___UnitsEffective.ValueType
+    """When they take effect."""
+    etag: _builtins.str
+    """The subscription as the caller knows it; empty: whatever it is."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        fixed_charge_code: _builtins.str = ...,
+        units: _builtins.str = ...,
+        effective: Global___UnitsEffective.ValueType = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective", b"effective", "etag", b"etag", "fixed_charge_code", b"fixed_charge_code", "request_id", b"request_id", "subscription_id", b"subscription_id", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateFixedUnitsRequest: _TypeAlias = UpdateFixedUnitsRequest  # noqa: Y015

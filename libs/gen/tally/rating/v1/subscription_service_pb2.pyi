@@ -13,6 +13,7 @@ from tally.common.v1 import period_pb2 as _period_pb2
 from tally.rating.v1 import billing_period_pb2 as _billing_period_pb2
 from tally.rating.v1 import overrides_pb2 as _overrides_pb2
 from tally.rating.v1 import plan_service_pb2 as _plan_service_pb2
+from tally.rating.v1 import rating_service_pb2 as _rating_service_pb2
 from tally.rating.v1 import subscription_changes_pb2 as _subscription_changes_pb2
 import builtins as _builtins
 import sys
@@ -84,38 +85,6 @@ BILLING_TIME_CALENDAR: BillingTime.ValueType  # 1
 BILLING_TIME_ANNIVERSARY: BillingTime.ValueType  # 2
 """All on the anchor day: from 31 January by the month on 28 February, 31 March, 30 April."""
 Global___BillingTime: _TypeAlias = BillingTime  # noqa: Y015
-
-class _UnitsEffective:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _UnitsEffectiveEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UnitsEffective.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    UNITS_EFFECTIVE_UNSPECIFIED: _UnitsEffective.ValueType  # 0
-    """Refused."""
-    UNITS_EFFECTIVE_NOW: _UnitsEffective.ValueType  # 1
-    """From today on, of a subscription that has not started from its first day on. A change that is
-    set for the next period stays.
-    """
-    UNITS_EFFECTIVE_NEXT_PERIOD: _UnitsEffective.ValueType  # 2
-    """From the first day of the week or month that follows the present one; of a subscription that
-    has not started, of the one that follows its first.
-    """
-
-class UnitsEffective(_UnitsEffective, metaclass=_UnitsEffectiveEnumTypeWrapper):
-    """When other units take effect."""
-
-UNITS_EFFECTIVE_UNSPECIFIED: UnitsEffective.ValueType  # 0
-"""Refused."""
-UNITS_EFFECTIVE_NOW: UnitsEffective.ValueType  # 1
-"""From today on, of a subscription that has not started from its first day on. A change that is
-set for the next period stays.
-"""
-UNITS_EFFECTIVE_NEXT_PERIOD: UnitsEffective.ValueType  # 2
-"""From the first day of the week or month that follows the present one; of a subscription that
-has not started, of the one that follows its first.
-"""
-Global___UnitsEffective: _TypeAlias = UnitsEffective  # noqa: Y015
 
 @_typing.final
 class Subscription(_message.Message):
@@ -269,7 +238,7 @@ class CreateSubscriptionRequest(_message.Message):
     request_id: _builtins.str
     """UUID made by the caller, one per intent, kept across retries."""
     validate_only: _builtins.bool
-    """True: check only, store nothing."""
+    """True: store nothing, but check, and tell what would be billed at once."""
     historical_usage: _builtins.str
     """Decimal in currency units, not negative: what its id has used that is not in the suite. It counts
     for usage thresholds. Empty: nothing.
@@ -316,18 +285,26 @@ class CreateSubscriptionResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    DUE_PERIODS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def subscription(self) -> Global___Subscription:
         """As stored."""
+
+    @_builtins.property
+    def due_periods(self) -> _containers.RepeatedCompositeFieldContainer[_rating_service_pb2.RatedPeriod]:
+        """With validate_only: what of it would be billed at once, as its start lies back, oldest first.
+        Levels of recurring meters that one of its periods leaves to the next are not counted.
+        """
 
     def __init__(
         self,
         *,
         subscription: Global___Subscription | None = ...,
+        due_periods: _abc.Iterable[_rating_service_pb2.RatedPeriod] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_periods", b"due_periods", "subscription", b"subscription"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -704,48 +681,6 @@ class TerminateSubscriptionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TerminateSubscriptionResponse: _TypeAlias = TerminateSubscriptionResponse  # noqa: Y015
-
-@_typing.final
-class UpdateFixedUnitsRequest(_message.Message):
-    """Changes the units of a fixed charge."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
-    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
-    FIXED_CHARGE_CODE_FIELD_NUMBER: _builtins.int
-    UNITS_FIELD_NUMBER: _builtins.int
-    EFFECTIVE_FIELD_NUMBER: _builtins.int
-    ETAG_FIELD_NUMBER: _builtins.int
-    request_id: _builtins.str
-    """UUID made by the caller, one per intent, kept across retries."""
-    subscription_id: _builtins.str
-    """Which subscription."""
-    fixed_charge_code: _builtins.str
-    """The fixed charge of its plan version."""
-    units: _builtins.str
-    """Decimal, not negative; they may cost at most 10^13 minor units."""
-    effective: Global___UnitsEffective.ValueType
-    """When they take effect."""
-    etag: _builtins.str
-    """The subscription as the caller knows it; empty: whatever it is."""
-    def __init__(
-        self,
-        *,
-        request_id: _builtins.str = ...,
-        subscription_id: _builtins.str = ...,
-        fixed_charge_code: _builtins.str = ...,
-        units: _builtins.str = ...,
-        effective: Global___UnitsEffective.ValueType = ...,
-        etag: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective", b"effective", "etag", b"etag", "fixed_charge_code", b"fixed_charge_code", "request_id", b"request_id", "subscription_id", b"subscription_id", "units", b"units"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___UpdateFixedUnitsRequest: _TypeAlias = UpdateFixedUnitsRequest  # noqa: Y015
 
 @_typing.final
 class UpdateFixedUnitsResponse(_message.Message):

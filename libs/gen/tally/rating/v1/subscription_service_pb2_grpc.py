@@ -88,7 +88,7 @@ class SubscriptionServiceStub:
                 _registered_method=True)
         self.UpdateFixedUnits = channel.unary_unary(
                 '/tally.rating.v1.SubscriptionService/UpdateFixedUnits',
-                request_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsRequest.SerializeToString,
+                request_serializer=tally_dot_rating_dot_v1_dot_subscription__changes__pb2.UpdateFixedUnitsRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsResponse.FromString,
                 _registered_method=True)
         self.UpdateOverrides = channel.unary_unary(
@@ -114,6 +114,7 @@ class SubscriptionServiceServicer:
         currency, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id is pending or active,
         FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
         INVALID_ARGUMENT/FIELD_INVALID, too, where overrides do not fit the plan version.
+        To validate, UNAVAILABLE/UNAVAILABLE and FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE, too.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -309,7 +310,7 @@ def add_SubscriptionServiceServicer_to_server(servicer, server):
             ),
             'UpdateFixedUnits': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateFixedUnits,
-                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsRequest.FromString,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_subscription__changes__pb2.UpdateFixedUnitsRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsResponse.SerializeToString,
             ),
             'UpdateOverrides': grpc.unary_unary_rpc_method_handler(
@@ -619,7 +620,7 @@ class SubscriptionService:
             request,
             target,
             '/tally.rating.v1.SubscriptionService/UpdateFixedUnits',
-            tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_subscription__changes__pb2.UpdateFixedUnitsRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_subscription__service__pb2.UpdateFixedUnitsResponse.FromString,
             options,
             channel_credentials,

@@ -41,6 +41,7 @@ class SubscriptionServiceStub:
     currency, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id is pending or active,
     FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
     INVALID_ARGUMENT/FIELD_INVALID, too, where overrides do not fit the plan version.
+    To validate, UNAVAILABLE/UNAVAILABLE and FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE, too.
     """
     GetSubscription: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.GetSubscriptionRequest, _subscription_service_pb2.GetSubscriptionResponse]
     """Returns a subscription: the newest life of its id.
@@ -104,7 +105,7 @@ class SubscriptionServiceStub:
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
     NOT_FOUND/PLAN_VERSION_NOT_FOUND.
     """
-    UpdateFixedUnits: _grpc.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateFixedUnitsRequest, _subscription_service_pb2.UpdateFixedUnitsResponse]
+    UpdateFixedUnits: _grpc.UnaryUnaryMultiCallable[_subscription_changes_pb2.UpdateFixedUnitsRequest, _subscription_service_pb2.UpdateFixedUnitsResponse]
     """Changes how many units of a fixed charge a subscription has, from today on or from its next
     week or month on. Days are those of its zone; of several changes from one day on the last
     counts. Units that are raised now and billed in advance are added to the present period: where
@@ -142,6 +143,7 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     currency, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id is pending or active,
     FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
     INVALID_ARGUMENT/FIELD_INVALID, too, where overrides do not fit the plan version.
+    To validate, UNAVAILABLE/UNAVAILABLE and FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE, too.
     """
     GetSubscription: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.GetSubscriptionRequest, _subscription_service_pb2.GetSubscriptionResponse]  # type: ignore[assignment]
     """Returns a subscription: the newest life of its id.
@@ -205,7 +207,7 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PLAN_NOT_FOUND,
     NOT_FOUND/PLAN_VERSION_NOT_FOUND.
     """
-    UpdateFixedUnits: _aio.UnaryUnaryMultiCallable[_subscription_service_pb2.UpdateFixedUnitsRequest, _subscription_service_pb2.UpdateFixedUnitsResponse]  # type: ignore[assignment]
+    UpdateFixedUnits: _aio.UnaryUnaryMultiCallable[_subscription_changes_pb2.UpdateFixedUnitsRequest, _subscription_service_pb2.UpdateFixedUnitsResponse]  # type: ignore[assignment]
     """Changes how many units of a fixed charge a subscription has, from today on or from its next
     week or month on. Days are those of its zone; of several changes from one day on the last
     counts. Units that are raised now and billed in advance are added to the present period: where
@@ -246,6 +248,7 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
         currency, ALREADY_EXISTS/SUBSCRIPTION_ID_TAKEN while one of that id is pending or active,
         FAILED_PRECONDITION/PLAN_ARCHIVED, ALREADY_EXISTS/REQUEST_ID_REUSED.
         INVALID_ARGUMENT/FIELD_INVALID, too, where overrides do not fit the plan version.
+        To validate, UNAVAILABLE/UNAVAILABLE and FAILED_PRECONDITION/USAGE_QUERY_TOO_LARGE, too.
         """
 
     @_abc_1.abstractmethod
@@ -367,7 +370,7 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def UpdateFixedUnits(
         self,
-        request: _subscription_service_pb2.UpdateFixedUnitsRequest,
+        request: _subscription_changes_pb2.UpdateFixedUnitsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_subscription_service_pb2.UpdateFixedUnitsResponse, _abc.Awaitable[_subscription_service_pb2.UpdateFixedUnitsResponse]]:
         """Changes how many units of a fixed charge a subscription has, from today on or from its next

@@ -10,6 +10,7 @@ from google.protobuf.internal import containers as _containers
 from tally.common.v1 import money_pb2 as _money_pb2
 from tally.wallet.v1 import hold_service_pb2 as _hold_service_pb2
 from tally.wallet.v1 import top_up_pb2 as _top_up_pb2
+from tally.wallet.v1 import wallet_changes_pb2 as _wallet_changes_pb2
 from tally.wallet.v1 import wallet_service_pb2 as _wallet_service_pb2
 import builtins as _builtins
 import sys
@@ -372,7 +373,7 @@ class CreditsVoided(_message.Message):
     void_id: _builtins.str
     """UUID of what was done."""
     @_builtins.property
-    def parts(self) -> _containers.RepeatedCompositeFieldContainer[_wallet_service_pb2.GrantPart]:
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[_wallet_changes_pb2.GrantPart]:
         """What grants gave."""
 
     @_builtins.property
@@ -385,7 +386,7 @@ class CreditsVoided(_message.Message):
         customer_id: _builtins.str = ...,
         wallet_id: _builtins.str = ...,
         void_id: _builtins.str = ...,
-        parts: _abc.Iterable[_wallet_service_pb2.GrantPart] | None = ...,
+        parts: _abc.Iterable[_wallet_changes_pb2.GrantPart] | None = ...,
         amount: _money_pb2.Money | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015

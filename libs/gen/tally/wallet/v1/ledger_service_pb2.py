@@ -24,10 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from tally.common.v1 import options_pb2 as tally_dot_common_dot_v1_dot_options__pb2
 from tally.common.v1 import verification_pb2 as tally_dot_common_dot_v1_dot_verification__pb2
-from tally.wallet.v1 import wallet_service_pb2 as tally_dot_wallet_dot_v1_dot_wallet__service__pb2
+from tally.wallet.v1 import invoice_credits_pb2 as tally_dot_wallet_dot_v1_dot_invoice__credits__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tally/wallet/v1/ledger_service.proto\x12\x0ftally.wallet.v1\x1a\x1dtally/common/v1/options.proto\x1a\"tally/common/v1/verification.proto\x1a$tally/wallet/v1/wallet_service.proto\"\x18\n\x16\x43heckInvariantsRequest\"\x8d\x01\n\x17\x43heckInvariantsResponse\x12\x31\n\ndifference\x18\x01 \x01(\x0b\x32\x1b.tally.common.v1.DifferenceH\x00\x12\x35\n\x0cverification\x18\x02 \x01(\x0b\x32\x1d.tally.common.v1.VerificationH\x00\x42\x08\n\x06result\"U\n\x17ListApplicationsRequest\x12\x13\n\x0binvoice_ids\x18\x01 \x03(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"g\n\x18ListApplicationsResponse\x12\x32\n\x0c\x61pplications\x18\x01 \x03(\x0b\x32\x1c.tally.wallet.v1.Application\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8a\x01\n\x0b\x41pplication\x12\x0e\n\x06tenant\x18\x01 \x01(\x05\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontent_hash\x18\x03 \x01(\x0c\x12/\n\x07\x63redits\x18\x04 \x03(\x0b\x32\x1e.tally.wallet.v1.AppliedCredit\x12\x10\n\x08returned\x18\x05 \x01(\x08\x32\xec\x01\n\rLedgerService\x12l\n\x0f\x43heckInvariants\x12\'.tally.wallet.v1.CheckInvariantsRequest\x1a(.tally.wallet.v1.CheckInvariantsResponse\"\x04\xe0\xe0\x18\x10\x30\x01\x12m\n\x10ListApplications\x12(.tally.wallet.v1.ListApplicationsRequest\x1a).tally.wallet.v1.ListApplicationsResponse\"\x04\xe0\xe0\x18\x11\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tally/wallet/v1/ledger_service.proto\x12\x0ftally.wallet.v1\x1a\x1dtally/common/v1/options.proto\x1a\"tally/common/v1/verification.proto\x1a%tally/wallet/v1/invoice_credits.proto\"\x18\n\x16\x43heckInvariantsRequest\"\x8d\x01\n\x17\x43heckInvariantsResponse\x12\x31\n\ndifference\x18\x01 \x01(\x0b\x32\x1b.tally.common.v1.DifferenceH\x00\x12\x35\n\x0cverification\x18\x02 \x01(\x0b\x32\x1d.tally.common.v1.VerificationH\x00\x42\x08\n\x06result\"U\n\x17ListApplicationsRequest\x12\x13\n\x0binvoice_ids\x18\x01 \x03(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"g\n\x18ListApplicationsResponse\x12\x32\n\x0c\x61pplications\x18\x01 \x03(\x0b\x32\x1c.tally.wallet.v1.Application\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8a\x01\n\x0b\x41pplication\x12\x0e\n\x06tenant\x18\x01 \x01(\x05\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontent_hash\x18\x03 \x01(\x0c\x12/\n\x07\x63redits\x18\x04 \x03(\x0b\x32\x1e.tally.wallet.v1.AppliedCredit\x12\x10\n\x08returned\x18\x05 \x01(\x08\x32\xec\x01\n\rLedgerService\x12l\n\x0f\x43heckInvariants\x12\'.tally.wallet.v1.CheckInvariantsRequest\x1a(.tally.wallet.v1.CheckInvariantsResponse\"\x04\xe0\xe0\x18\x10\x30\x01\x12m\n\x10ListApplications\x12(.tally.wallet.v1.ListApplicationsRequest\x1a).tally.wallet.v1.ListApplicationsResponse\"\x04\xe0\xe0\x18\x11\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,16 +38,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEDGERSERVICE'].methods_by_name['CheckInvariants']._serialized_options = b'\340\340\030\020'
   _globals['_LEDGERSERVICE'].methods_by_name['ListApplications']._loaded_options = None
   _globals['_LEDGERSERVICE'].methods_by_name['ListApplications']._serialized_options = b'\340\340\030\021'
-  _globals['_CHECKINVARIANTSREQUEST']._serialized_start=162
-  _globals['_CHECKINVARIANTSREQUEST']._serialized_end=186
-  _globals['_CHECKINVARIANTSRESPONSE']._serialized_start=189
-  _globals['_CHECKINVARIANTSRESPONSE']._serialized_end=330
-  _globals['_LISTAPPLICATIONSREQUEST']._serialized_start=332
-  _globals['_LISTAPPLICATIONSREQUEST']._serialized_end=417
-  _globals['_LISTAPPLICATIONSRESPONSE']._serialized_start=419
-  _globals['_LISTAPPLICATIONSRESPONSE']._serialized_end=522
-  _globals['_APPLICATION']._serialized_start=525
-  _globals['_APPLICATION']._serialized_end=663
-  _globals['_LEDGERSERVICE']._serialized_start=666
-  _globals['_LEDGERSERVICE']._serialized_end=902
+  _globals['_CHECKINVARIANTSREQUEST']._serialized_start=163
+  _globals['_CHECKINVARIANTSREQUEST']._serialized_end=187
+  _globals['_CHECKINVARIANTSRESPONSE']._serialized_start=190
+  _globals['_CHECKINVARIANTSRESPONSE']._serialized_end=331
+  _globals['_LISTAPPLICATIONSREQUEST']._serialized_start=333
+  _globals['_LISTAPPLICATIONSREQUEST']._serialized_end=418
+  _globals['_LISTAPPLICATIONSRESPONSE']._serialized_start=420
+  _globals['_LISTAPPLICATIONSRESPONSE']._serialized_end=523
+  _globals['_APPLICATION']._serialized_start=526
+  _globals['_APPLICATION']._serialized_end=664
+  _globals['_LEDGERSERVICE']._serialized_start=667
+  _globals['_LEDGERSERVICE']._serialized_end=903
 # @@protoc_insertion_point(module_scope)

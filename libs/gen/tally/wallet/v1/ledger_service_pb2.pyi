@@ -8,7 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from tally.common.v1 import verification_pb2 as _verification_pb2
-from tally.wallet.v1 import wallet_service_pb2 as _wallet_service_pb2
+from tally.wallet.v1 import invoice_credits_pb2 as _invoice_credits_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -149,7 +149,7 @@ class Application(_message.Message):
     returned: _builtins.bool
     """True: all of it was given back."""
     @_builtins.property
-    def credits(self) -> _containers.RepeatedCompositeFieldContainer[_wallet_service_pb2.AppliedCredit]:
+    def credits(self) -> _containers.RepeatedCompositeFieldContainer[_invoice_credits_pb2.AppliedCredit]:
         """What the ledger's transactions paid of it, by line and grant; empty: nothing."""
 
     def __init__(
@@ -158,7 +158,7 @@ class Application(_message.Message):
         tenant: _builtins.int = ...,
         invoice_id: _builtins.str = ...,
         content_hash: _builtins.bytes = ...,
-        credits: _abc.Iterable[_wallet_service_pb2.AppliedCredit] | None = ...,
+        credits: _abc.Iterable[_invoice_credits_pb2.AppliedCredit] | None = ...,
         returned: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015

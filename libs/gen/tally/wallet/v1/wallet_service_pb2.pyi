@@ -10,7 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tally.common.v1 import money_pb2 as _money_pb2
-from tally.common.v1 import period_pb2 as _period_pb2
+from tally.wallet.v1 import wallet_changes_pb2 as _wallet_changes_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -45,30 +45,6 @@ GRANT_KIND_PURCHASED: GrantKind.ValueType  # 1
 GRANT_KIND_GRANTED: GrantKind.ValueType  # 2
 """It was given."""
 Global___GrantKind: _TypeAlias = GrantKind  # noqa: Y015
-
-class _Leftover:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _LeftoverEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Leftover.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    LEFTOVER_UNSPECIFIED: _Leftover.ValueType  # 0
-    """Refused."""
-    LEFTOVER_VOID: _Leftover.ValueType  # 1
-    """It is void."""
-    LEFTOVER_REFUSE: _Leftover.ValueType  # 2
-    """The wallet is not ended."""
-
-class Leftover(_Leftover, metaclass=_LeftoverEnumTypeWrapper):
-    """What becomes of what is available in a wallet that is ended."""
-
-LEFTOVER_UNSPECIFIED: Leftover.ValueType  # 0
-"""Refused."""
-LEFTOVER_VOID: Leftover.ValueType  # 1
-"""It is void."""
-LEFTOVER_REFUSE: Leftover.ValueType  # 2
-"""The wallet is not ended."""
-Global___Leftover: _TypeAlias = Leftover  # noqa: Y015
 
 @_typing.final
 class WalletScope(_message.Message):
@@ -752,258 +728,6 @@ class ListEntriesResponse(_message.Message):
 Global___ListEntriesResponse: _TypeAlias = ListEntriesResponse  # noqa: Y015
 
 @_typing.final
-class ApplyCreditsRequest(_message.Message):
-    """What an invoice asks the wallets to pay."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    INVOICE_ID_FIELD_NUMBER: _builtins.int
-    CONTENT_HASH_FIELD_NUMBER: _builtins.int
-    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
-    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
-    LINES_FIELD_NUMBER: _builtins.int
-    SETTLED_PERIODS_FIELD_NUMBER: _builtins.int
-    AS_OF_FIELD_NUMBER: _builtins.int
-    invoice_id: _builtins.str
-    """UUID of the invoice."""
-    content_hash: _builtins.bytes
-    """SHA-256 of the frozen invoice: the same invoice_id with another hash is refused."""
-    customer_id: _builtins.str
-    """The customer."""
-    currency_code: _builtins.str
-    """ISO 4217 code; wallets of other currencies are left alone."""
-    @_builtins.property
-    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreditLine]:
-        """What can be paid."""
-
-    @_builtins.property
-    def settled_periods(self) -> _containers.RepeatedCompositeFieldContainer[Global___SettledPeriod]:
-        """The billing periods that the invoice settles for good, with lines or without."""
-
-    @_builtins.property
-    def as_of(self) -> _timestamp_pb2.Timestamp:
-        """When it is finalized, in business time: what lapses by then pays nothing. Absent: now."""
-
-    def __init__(
-        self,
-        *,
-        invoice_id: _builtins.str = ...,
-        content_hash: _builtins.bytes = ...,
-        customer_id: _builtins.str = ...,
-        currency_code: _builtins.str = ...,
-        lines: _abc.Iterable[Global___CreditLine] | None = ...,
-        settled_periods: _abc.Iterable[Global___SettledPeriod] | None = ...,
-        as_of: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "content_hash", b"content_hash", "currency_code", b"currency_code", "customer_id", b"customer_id", "invoice_id", b"invoice_id", "lines", b"lines", "settled_periods", b"settled_periods"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ApplyCreditsRequest: _TypeAlias = ApplyCreditsRequest  # noqa: Y015
-
-@_typing.final
-class SettledPeriod(_message.Message):
-    """A billing period that no further invoice bills: what was captured for its time and is not
-    needed goes back.
-    """
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PERIOD_ID_FIELD_NUMBER: _builtins.int
-    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
-    PERIOD_FIELD_NUMBER: _builtins.int
-    period_id: _builtins.str
-    """UUID."""
-    subscription_id: _builtins.str
-    """The client's id of the subscription."""
-    @_builtins.property
-    def period(self) -> _period_pb2.Period:
-        """The instants that it bills; a base fee paid in advance, which ends later, returns nothing."""
-
-    def __init__(
-        self,
-        *,
-        period_id: _builtins.str = ...,
-        subscription_id: _builtins.str = ...,
-        period: _period_pb2.Period | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["period", b"period", "period_id", b"period_id", "subscription_id", b"subscription_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___SettledPeriod: _TypeAlias = SettledPeriod  # noqa: Y015
-
-@_typing.final
-class CreditLine(_message.Message):
-    """A line of an invoice, tax and discounts included."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    LINE_ID_FIELD_NUMBER: _builtins.int
-    FEE_KIND_FIELD_NUMBER: _builtins.int
-    METER_CODE_FIELD_NUMBER: _builtins.int
-    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
-    PERIOD_FIELD_NUMBER: _builtins.int
-    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
-    line_id: _builtins.str
-    """UUID."""
-    fee_kind: _builtins.str
-    """"usage", "base", …"""
-    meter_code: _builtins.str
-    """The meter; empty for fees without one."""
-    amount_minor: _builtins.int
-    """What is to pay, in minor units. A negative line lowers what its pool may take."""
-    subscription_id: _builtins.str
-    """The client's id of the subscription billed: its captured money is taken first."""
-    @_builtins.property
-    def period(self) -> _period_pb2.Period:
-        """When it was used: a grant may pay if it was in force at any instant of this."""
-
-    def __init__(
-        self,
-        *,
-        line_id: _builtins.str = ...,
-        fee_kind: _builtins.str = ...,
-        meter_code: _builtins.str = ...,
-        amount_minor: _builtins.int = ...,
-        period: _period_pb2.Period | None = ...,
-        subscription_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "fee_kind", b"fee_kind", "line_id", b"line_id", "meter_code", b"meter_code", "period", b"period", "subscription_id", b"subscription_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___CreditLine: _TypeAlias = CreditLine  # noqa: Y015
-
-@_typing.final
-class ApplyCreditsResponse(_message.Message):
-    """What was paid."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CREDITS_FIELD_NUMBER: _builtins.int
-    TOTAL_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def credits(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppliedCredit]:
-        """The parts, in the order in which they were taken."""
-
-    @_builtins.property
-    def total(self) -> _money_pb2.Money:
-        """Their sum."""
-
-    def __init__(
-        self,
-        *,
-        credits: _abc.Iterable[Global___AppliedCredit] | None = ...,
-        total: _money_pb2.Money | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["total", b"total"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credits", b"credits", "total", b"total"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ApplyCreditsResponse: _TypeAlias = ApplyCreditsResponse  # noqa: Y015
-
-@_typing.final
-class AppliedCredit(_message.Message):
-    """A part of a line that a wallet paid."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    LINE_ID_FIELD_NUMBER: _builtins.int
-    WALLET_ID_FIELD_NUMBER: _builtins.int
-    GRANT_ID_FIELD_NUMBER: _builtins.int
-    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
-    CAPTURED_FIELD_NUMBER: _builtins.int
-    line_id: _builtins.str
-    """UUID."""
-    wallet_id: _builtins.str
-    """UUID."""
-    grant_id: _builtins.str
-    """UUID of the grant that was drawn."""
-    amount_minor: _builtins.int
-    """Above zero."""
-    captured: _builtins.bool
-    """True when the money had been captured before."""
-    def __init__(
-        self,
-        *,
-        line_id: _builtins.str = ...,
-        wallet_id: _builtins.str = ...,
-        grant_id: _builtins.str = ...,
-        amount_minor: _builtins.int = ...,
-        captured: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "captured", b"captured", "grant_id", b"grant_id", "line_id", b"line_id", "wallet_id", b"wallet_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___AppliedCredit: _TypeAlias = AppliedCredit  # noqa: Y015
-
-@_typing.final
-class ReturnCreditsRequest(_message.Message):
-    """Names an invoice that was voided."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    INVOICE_ID_FIELD_NUMBER: _builtins.int
-    AS_OF_FIELD_NUMBER: _builtins.int
-    invoice_id: _builtins.str
-    """UUID of the invoice."""
-    @_builtins.property
-    def as_of(self) -> _timestamp_pb2.Timestamp:
-        """When it was voided, in business time: what comes back to grants that lapse by then lapses too.
-        Absent: now.
-        """
-
-    def __init__(
-        self,
-        *,
-        invoice_id: _builtins.str = ...,
-        as_of: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "invoice_id", b"invoice_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ReturnCreditsRequest: _TypeAlias = ReturnCreditsRequest  # noqa: Y015
-
-@_typing.final
-class ReturnCreditsResponse(_message.Message):
-    """What was given back."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CREDITS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def credits(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppliedCredit]:
-        """What had been paid, by line and grant."""
-
-    def __init__(
-        self,
-        *,
-        credits: _abc.Iterable[Global___AppliedCredit] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credits", b"credits"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ReturnCreditsResponse: _TypeAlias = ReturnCreditsResponse  # noqa: Y015
-
-@_typing.final
 class UpdateWalletRequest(_message.Message):
     """Changes a wallet."""
 
@@ -1058,36 +782,6 @@ class UpdateWalletResponse(_message.Message):
 Global___UpdateWalletResponse: _TypeAlias = UpdateWalletResponse  # noqa: Y015
 
 @_typing.final
-class TerminateWalletRequest(_message.Message):
-    """Ends a wallet."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
-    WALLET_ID_FIELD_NUMBER: _builtins.int
-    LEFTOVER_FIELD_NUMBER: _builtins.int
-    request_id: _builtins.str
-    """UUID made by the caller, one per intent, kept across retries."""
-    wallet_id: _builtins.str
-    """UUID."""
-    leftover: Global___Leftover.ValueType
-    """What becomes of what is available, of grants that are not in force yet, too."""
-    def __init__(
-        self,
-        *,
-        request_id: _builtins.str = ...,
-        wallet_id: _builtins.str = ...,
-        leftover: Global___Leftover.ValueType = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["leftover", b"leftover", "request_id", b"request_id", "wallet_id", b"wallet_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___TerminateWalletRequest: _TypeAlias = TerminateWalletRequest  # noqa: Y015
-
-@_typing.final
 class TerminateWalletResponse(_message.Message):
     """The wallet was ended."""
 
@@ -1118,46 +812,6 @@ class TerminateWalletResponse(_message.Message):
 Global___TerminateWalletResponse: _TypeAlias = TerminateWalletResponse  # noqa: Y015
 
 @_typing.final
-class VoidCreditsRequest(_message.Message):
-    """Takes credit away."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
-    WALLET_ID_FIELD_NUMBER: _builtins.int
-    AMOUNT_FIELD_NUMBER: _builtins.int
-    CREDITS_FIELD_NUMBER: _builtins.int
-    GRANT_ID_FIELD_NUMBER: _builtins.int
-    request_id: _builtins.str
-    """UUID made by the caller, one per intent, kept across retries."""
-    wallet_id: _builtins.str
-    """UUID."""
-    credits: _builtins.str
-    """How much in credits: a decimal above 0, turned into money as on a grant."""
-    grant_id: _builtins.str
-    """UUID: only of this grant, in force or not yet. Empty: in burn order."""
-    @_builtins.property
-    def amount(self) -> _money_pb2.Money:
-        """How much, above 0, in the wallet's currency; this or credits."""
-
-    def __init__(
-        self,
-        *,
-        request_id: _builtins.str = ...,
-        wallet_id: _builtins.str = ...,
-        amount: _money_pb2.Money | None = ...,
-        credits: _builtins.str = ...,
-        grant_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "credits", b"credits", "grant_id", b"grant_id", "request_id", b"request_id", "wallet_id", b"wallet_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___VoidCreditsRequest: _TypeAlias = VoidCreditsRequest  # noqa: Y015
-
-@_typing.final
 class VoidCreditsResponse(_message.Message):
     """The credit was taken away."""
 
@@ -1170,7 +824,7 @@ class VoidCreditsResponse(_message.Message):
     void_id: _builtins.str
     """UUID of what was done: the reference of its entries."""
     @_builtins.property
-    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___GrantPart]:
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[_wallet_changes_pb2.GrantPart]:
         """What grants gave, in burn order."""
 
     @_builtins.property
@@ -1185,7 +839,7 @@ class VoidCreditsResponse(_message.Message):
         self,
         *,
         void_id: _builtins.str = ...,
-        parts: _abc.Iterable[Global___GrantPart] | None = ...,
+        parts: _abc.Iterable[_wallet_changes_pb2.GrantPart] | None = ...,
         total: _money_pb2.Money | None = ...,
         balance: Global___Balance | None = ...,
     ) -> None: ...
@@ -1196,72 +850,6 @@ class VoidCreditsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VoidCreditsResponse: _TypeAlias = VoidCreditsResponse  # noqa: Y015
-
-@_typing.final
-class GrantPart(_message.Message):
-    """A part of a grant."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    GRANT_ID_FIELD_NUMBER: _builtins.int
-    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
-    grant_id: _builtins.str
-    """UUID."""
-    amount_minor: _builtins.int
-    """Above zero, in the wallet's currency."""
-    def __init__(
-        self,
-        *,
-        grant_id: _builtins.str = ...,
-        amount_minor: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "grant_id", b"grant_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GrantPart: _TypeAlias = GrantPart  # noqa: Y015
-
-@_typing.final
-class TransferCreditsRequest(_message.Message):
-    """Moves credit."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
-    SOURCE_WALLET_ID_FIELD_NUMBER: _builtins.int
-    TARGET_WALLET_ID_FIELD_NUMBER: _builtins.int
-    AMOUNT_FIELD_NUMBER: _builtins.int
-    CREDITS_FIELD_NUMBER: _builtins.int
-    request_id: _builtins.str
-    """UUID made by the caller, one per intent, kept across retries."""
-    source_wallet_id: _builtins.str
-    """UUID of the wallet that gives."""
-    target_wallet_id: _builtins.str
-    """UUID of the wallet that gets: another one of the same customer and currency."""
-    credits: _builtins.str
-    """How much in credits of the source: a decimal above 0, turned into money as on a grant."""
-    @_builtins.property
-    def amount(self) -> _money_pb2.Money:
-        """How much, above 0, in their currency; this or credits."""
-
-    def __init__(
-        self,
-        *,
-        request_id: _builtins.str = ...,
-        source_wallet_id: _builtins.str = ...,
-        target_wallet_id: _builtins.str = ...,
-        amount: _money_pb2.Money | None = ...,
-        credits: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "credits", b"credits", "request_id", b"request_id", "source_wallet_id", b"source_wallet_id", "target_wallet_id", b"target_wallet_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___TransferCreditsRequest: _TypeAlias = TransferCreditsRequest  # noqa: Y015
 
 @_typing.final
 class TransferCreditsResponse(_message.Message):

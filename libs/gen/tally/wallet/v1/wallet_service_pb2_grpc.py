@@ -3,7 +3,9 @@
 import grpc
 import warnings
 
+from tally.wallet.v1 import invoice_credits_pb2 as tally_dot_wallet_dot_v1_dot_invoice__credits__pb2
 from tally.wallet.v1 import top_up_pb2 as tally_dot_wallet_dot_v1_dot_top__up__pb2
+from tally.wallet.v1 import wallet_changes_pb2 as tally_dot_wallet_dot_v1_dot_wallet__changes__pb2
 from tally.wallet.v1 import wallet_service_pb2 as tally_dot_wallet_dot_v1_dot_wallet__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -73,17 +75,17 @@ class WalletServiceStub:
                 _registered_method=True)
         self.TerminateWallet = channel.unary_unary(
                 '/tally.wallet.v1.WalletService/TerminateWallet',
-                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TerminateWalletRequest.SerializeToString,
+                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__changes__pb2.TerminateWalletRequest.SerializeToString,
                 response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TerminateWalletResponse.FromString,
                 _registered_method=True)
         self.VoidCredits = channel.unary_unary(
                 '/tally.wallet.v1.WalletService/VoidCredits',
-                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.VoidCreditsRequest.SerializeToString,
+                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__changes__pb2.VoidCreditsRequest.SerializeToString,
                 response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.VoidCreditsResponse.FromString,
                 _registered_method=True)
         self.TransferCredits = channel.unary_unary(
                 '/tally.wallet.v1.WalletService/TransferCredits',
-                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TransferCreditsRequest.SerializeToString,
+                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__changes__pb2.TransferCreditsRequest.SerializeToString,
                 response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TransferCreditsResponse.FromString,
                 _registered_method=True)
         self.GetBalance = channel.unary_unary(
@@ -103,13 +105,13 @@ class WalletServiceStub:
                 _registered_method=True)
         self.ApplyCredits = channel.unary_unary(
                 '/tally.wallet.v1.WalletService/ApplyCredits',
-                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsRequest.SerializeToString,
-                response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsResponse.FromString,
+                request_serializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ApplyCreditsRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ApplyCreditsResponse.FromString,
                 _registered_method=True)
         self.ReturnCredits = channel.unary_unary(
                 '/tally.wallet.v1.WalletService/ReturnCredits',
-                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsRequest.SerializeToString,
-                response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsResponse.FromString,
+                request_serializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ReturnCreditsRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ReturnCreditsResponse.FromString,
                 _registered_method=True)
 
 
@@ -303,17 +305,17 @@ def add_WalletServiceServicer_to_server(servicer, server):
             ),
             'TerminateWallet': grpc.unary_unary_rpc_method_handler(
                     servicer.TerminateWallet,
-                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TerminateWalletRequest.FromString,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__changes__pb2.TerminateWalletRequest.FromString,
                     response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TerminateWalletResponse.SerializeToString,
             ),
             'VoidCredits': grpc.unary_unary_rpc_method_handler(
                     servicer.VoidCredits,
-                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.VoidCreditsRequest.FromString,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__changes__pb2.VoidCreditsRequest.FromString,
                     response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.VoidCreditsResponse.SerializeToString,
             ),
             'TransferCredits': grpc.unary_unary_rpc_method_handler(
                     servicer.TransferCredits,
-                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TransferCreditsRequest.FromString,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__changes__pb2.TransferCreditsRequest.FromString,
                     response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TransferCreditsResponse.SerializeToString,
             ),
             'GetBalance': grpc.unary_unary_rpc_method_handler(
@@ -333,13 +335,13 @@ def add_WalletServiceServicer_to_server(servicer, server):
             ),
             'ApplyCredits': grpc.unary_unary_rpc_method_handler(
                     servicer.ApplyCredits,
-                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsRequest.FromString,
-                    response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsResponse.SerializeToString,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ApplyCreditsRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ApplyCreditsResponse.SerializeToString,
             ),
             'ReturnCredits': grpc.unary_unary_rpc_method_handler(
                     servicer.ReturnCredits,
-                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsRequest.FromString,
-                    response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsResponse.SerializeToString,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ReturnCreditsRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ReturnCreditsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -557,7 +559,7 @@ class WalletService:
             request,
             target,
             '/tally.wallet.v1.WalletService/TerminateWallet',
-            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TerminateWalletRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_wallet__changes__pb2.TerminateWalletRequest.SerializeToString,
             tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TerminateWalletResponse.FromString,
             options,
             channel_credentials,
@@ -584,7 +586,7 @@ class WalletService:
             request,
             target,
             '/tally.wallet.v1.WalletService/VoidCredits',
-            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.VoidCreditsRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_wallet__changes__pb2.VoidCreditsRequest.SerializeToString,
             tally_dot_wallet_dot_v1_dot_wallet__service__pb2.VoidCreditsResponse.FromString,
             options,
             channel_credentials,
@@ -611,7 +613,7 @@ class WalletService:
             request,
             target,
             '/tally.wallet.v1.WalletService/TransferCredits',
-            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TransferCreditsRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_wallet__changes__pb2.TransferCreditsRequest.SerializeToString,
             tally_dot_wallet_dot_v1_dot_wallet__service__pb2.TransferCreditsResponse.FromString,
             options,
             channel_credentials,
@@ -719,8 +721,8 @@ class WalletService:
             request,
             target,
             '/tally.wallet.v1.WalletService/ApplyCredits',
-            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsRequest.SerializeToString,
-            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsResponse.FromString,
+            tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ApplyCreditsRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ApplyCreditsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -746,8 +748,8 @@ class WalletService:
             request,
             target,
             '/tally.wallet.v1.WalletService/ReturnCredits',
-            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsRequest.SerializeToString,
-            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsResponse.FromString,
+            tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ReturnCreditsRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ReturnCreditsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,7 +5,9 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from tally.wallet.v1 import invoice_credits_pb2 as _invoice_credits_pb2
 from tally.wallet.v1 import top_up_pb2 as _top_up_pb2
+from tally.wallet.v1 import wallet_changes_pb2 as _wallet_changes_pb2
 from tally.wallet.v1 import wallet_service_pb2 as _wallet_service_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -72,7 +74,7 @@ class WalletServiceStub:
     NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
-    TerminateWallet: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.TerminateWalletRequest, _wallet_service_pb2.TerminateWalletResponse]
+    TerminateWallet: _grpc.UnaryUnaryMultiCallable[_wallet_changes_pb2.TerminateWalletRequest, _wallet_service_pb2.TerminateWalletResponse]
     """Ends a wallet for good: nothing comes in or goes out any more. What is available is void, or
     makes it refuse, as the request says. What is held or captured always does: resolve its holds
     and bill its subscriptions first.
@@ -80,13 +82,13 @@ class WalletServiceStub:
     FAILED_PRECONDITION/WALLET_TERMINATED, FAILED_PRECONDITION/WALLET_NOT_EMPTY,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
-    VoidCredits: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.VoidCreditsRequest, _wallet_service_pb2.VoidCreditsResponse]
+    VoidCredits: _grpc.UnaryUnaryMultiCallable[_wallet_changes_pb2.VoidCreditsRequest, _wallet_service_pb2.VoidCreditsResponse]
     """Takes credit out of a wallet for nothing in return: all that was asked, or nothing.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
     NOT_FOUND/WALLET_NOT_FOUND, NOT_FOUND/GRANT_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
     FAILED_PRECONDITION/INSUFFICIENT_BALANCE, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
-    TransferCredits: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.TransferCreditsRequest, _wallet_service_pb2.TransferCreditsResponse]
+    TransferCredits: _grpc.UnaryUnaryMultiCallable[_wallet_changes_pb2.TransferCreditsRequest, _wallet_service_pb2.TransferCreditsResponse]
     """Moves credit from one wallet of a customer to another one of the same currency, in burn order:
     what each grant gives becomes a grant of the same kind, priority, start and expiry.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
@@ -107,13 +109,13 @@ class WalletServiceStub:
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
     INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
-    ApplyCredits: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.ApplyCreditsRequest, _wallet_service_pb2.ApplyCreditsResponse]
+    ApplyCredits: _grpc.UnaryUnaryMultiCallable[_invoice_credits_pb2.ApplyCreditsRequest, _invoice_credits_pb2.ApplyCreditsResponse]
     """Pays the lines of an invoice from the customer's wallets, once: the invoice makes the request
     idempotent, and the first answer is that to every repeat.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/INVOICE_CONTENT_CHANGED when the
     invoice came before with other content.
     """
-    ReturnCredits: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.ReturnCreditsRequest, _wallet_service_pb2.ReturnCreditsResponse]
+    ReturnCredits: _grpc.UnaryUnaryMultiCallable[_invoice_credits_pb2.ReturnCreditsRequest, _invoice_credits_pb2.ReturnCreditsResponse]
     """Gives back all that wallets paid of an invoice, once: to the same grants, which keep their kind
     and expiry; what comes back to one that has lapsed lapses again at once. What had been captured
     is available again. The invoice makes the request idempotent: every repeat gets the same answer.
@@ -164,7 +166,7 @@ class WalletServiceAsyncStub(WalletServiceStub):
     NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
-    TerminateWallet: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.TerminateWalletRequest, _wallet_service_pb2.TerminateWalletResponse]  # type: ignore[assignment]
+    TerminateWallet: _aio.UnaryUnaryMultiCallable[_wallet_changes_pb2.TerminateWalletRequest, _wallet_service_pb2.TerminateWalletResponse]  # type: ignore[assignment]
     """Ends a wallet for good: nothing comes in or goes out any more. What is available is void, or
     makes it refuse, as the request says. What is held or captured always does: resolve its holds
     and bill its subscriptions first.
@@ -172,13 +174,13 @@ class WalletServiceAsyncStub(WalletServiceStub):
     FAILED_PRECONDITION/WALLET_TERMINATED, FAILED_PRECONDITION/WALLET_NOT_EMPTY,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
-    VoidCredits: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.VoidCreditsRequest, _wallet_service_pb2.VoidCreditsResponse]  # type: ignore[assignment]
+    VoidCredits: _aio.UnaryUnaryMultiCallable[_wallet_changes_pb2.VoidCreditsRequest, _wallet_service_pb2.VoidCreditsResponse]  # type: ignore[assignment]
     """Takes credit out of a wallet for nothing in return: all that was asked, or nothing.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
     NOT_FOUND/WALLET_NOT_FOUND, NOT_FOUND/GRANT_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
     FAILED_PRECONDITION/INSUFFICIENT_BALANCE, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
-    TransferCredits: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.TransferCreditsRequest, _wallet_service_pb2.TransferCreditsResponse]  # type: ignore[assignment]
+    TransferCredits: _aio.UnaryUnaryMultiCallable[_wallet_changes_pb2.TransferCreditsRequest, _wallet_service_pb2.TransferCreditsResponse]  # type: ignore[assignment]
     """Moves credit from one wallet of a customer to another one of the same currency, in burn order:
     what each grant gives becomes a grant of the same kind, priority, start and expiry.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
@@ -199,13 +201,13 @@ class WalletServiceAsyncStub(WalletServiceStub):
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
     INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
-    ApplyCredits: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.ApplyCreditsRequest, _wallet_service_pb2.ApplyCreditsResponse]  # type: ignore[assignment]
+    ApplyCredits: _aio.UnaryUnaryMultiCallable[_invoice_credits_pb2.ApplyCreditsRequest, _invoice_credits_pb2.ApplyCreditsResponse]  # type: ignore[assignment]
     """Pays the lines of an invoice from the customer's wallets, once: the invoice makes the request
     idempotent, and the first answer is that to every repeat.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/INVOICE_CONTENT_CHANGED when the
     invoice came before with other content.
     """
-    ReturnCredits: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.ReturnCreditsRequest, _wallet_service_pb2.ReturnCreditsResponse]  # type: ignore[assignment]
+    ReturnCredits: _aio.UnaryUnaryMultiCallable[_invoice_credits_pb2.ReturnCreditsRequest, _invoice_credits_pb2.ReturnCreditsResponse]  # type: ignore[assignment]
     """Gives back all that wallets paid of an invoice, once: to the same grants, which keep their kind
     and expiry; what comes back to one that has lapsed lapses again at once. What had been captured
     is available again. The invoice makes the request idempotent: every repeat gets the same answer.
@@ -299,7 +301,7 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def TerminateWallet(
         self,
-        request: _wallet_service_pb2.TerminateWalletRequest,
+        request: _wallet_changes_pb2.TerminateWalletRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_service_pb2.TerminateWalletResponse, _abc.Awaitable[_wallet_service_pb2.TerminateWalletResponse]]:
         """Ends a wallet for good: nothing comes in or goes out any more. What is available is void, or
@@ -313,7 +315,7 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def VoidCredits(
         self,
-        request: _wallet_service_pb2.VoidCreditsRequest,
+        request: _wallet_changes_pb2.VoidCreditsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_service_pb2.VoidCreditsResponse, _abc.Awaitable[_wallet_service_pb2.VoidCreditsResponse]]:
         """Takes credit out of a wallet for nothing in return: all that was asked, or nothing.
@@ -325,7 +327,7 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def TransferCredits(
         self,
-        request: _wallet_service_pb2.TransferCreditsRequest,
+        request: _wallet_changes_pb2.TransferCreditsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_service_pb2.TransferCreditsResponse, _abc.Awaitable[_wallet_service_pb2.TransferCreditsResponse]]:
         """Moves credit from one wallet of a customer to another one of the same currency, in burn order:
@@ -370,9 +372,9 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ApplyCredits(
         self,
-        request: _wallet_service_pb2.ApplyCreditsRequest,
+        request: _invoice_credits_pb2.ApplyCreditsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_wallet_service_pb2.ApplyCreditsResponse, _abc.Awaitable[_wallet_service_pb2.ApplyCreditsResponse]]:
+    ) -> _typing.Union[_invoice_credits_pb2.ApplyCreditsResponse, _abc.Awaitable[_invoice_credits_pb2.ApplyCreditsResponse]]:
         """Pays the lines of an invoice from the customer's wallets, once: the invoice makes the request
         idempotent, and the first answer is that to every repeat.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/INVOICE_CONTENT_CHANGED when the
@@ -382,9 +384,9 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ReturnCredits(
         self,
-        request: _wallet_service_pb2.ReturnCreditsRequest,
+        request: _invoice_credits_pb2.ReturnCreditsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_wallet_service_pb2.ReturnCreditsResponse, _abc.Awaitable[_wallet_service_pb2.ReturnCreditsResponse]]:
+    ) -> _typing.Union[_invoice_credits_pb2.ReturnCreditsResponse, _abc.Awaitable[_invoice_credits_pb2.ReturnCreditsResponse]]:
         """Gives back all that wallets paid of an invoice, once: to the same grants, which keep their kind
         and expiry; what comes back to one that has lapsed lapses again at once. What had been captured
         is available again. The invoice makes the request idempotent: every repeat gets the same answer.

@@ -1,0 +1,97 @@
+"""Tables of payments. They stand beside the invoice, whose document never changes."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Computed,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Text,
+    Uuid,
+    text,
+)
+
+from libs.schema import required
+from services.invoicing.store.schema_base import of_invoice
+
+# What an invoice asks for: written when it is finalized, or left open, and with each payment.
+# Whoever changes it holds the lock of the invoice.
+receivables = of_invoice(
+    "receivables",
+    required("status", Text),
+    required("total_minor", BigInteger),
+    required("paid_minor", BigInteger, default="0"),
+    required("offset_minor", BigInteger, default="0"),
+    required("charging_minor", BigInteger, default="0"),
+    Column(
+        "due_minor",
+        BigInteger,
+        Computed("greatest(0, total_minor - paid_minor - offset_minor)", persisted=True),
+        nullable=False,
+    ),
+    required("last_failed", Boolean, default="false"),
+    Column("overdue_at", DateTime(timezone=True)),
+    required("overdue", Boolean, default="false"),
+    required("disputed", Boolean, default="false"),
+    PrimaryKeyConstraint("tenant", "invoice_id"),
+    CheckConstraint(
+        "status IN ('pending', 'processing', 'partially_paid', 'succeeded', 'failed')"
+        " AND (status = 'succeeded') = (due_minor = 0)",
+        name="payment_status_known",
+    ),
+    CheckConstraint(
+        "total_minor >= 0 AND paid_minor >= 0 AND offset_minor >= 0 AND charging_minor >= 0",
+        name="receivable_not_negative",
+    ),
+    CheckConstraint("NOT overdue OR overdue_at IS NOT NULL", name="overdue_since"),
+    Index(
+        "receivables_falling_overdue",
+        "overdue_at",
+        postgresql_where=text("NOT overdue AND due_minor > 0 AND overdue_at IS NOT NULL"),
+    ),
+)
+
+payments = of_invoice(
+    "payments",
+    Column("payment_id", Uuid),
+    Column("ordinal", BigInteger, Identity(), nullable=False),  # Order of creation; has gaps.
+    required("customer_id", Text),
+    required("currency", Text),
+    required("amount_minor", BigInteger),
+    required("status", Text),
+    required("provider", Text),
+    required("reference", Text),
+    Column("received_at", DateTime(timezone=True)),
+    required("attempt", Integer),
+    required("failure_code", Text),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("tenant", "payment_id"),
+    CheckConstraint("amount_minor > 0", name="payment_above_zero"),
+    CheckConstraint(
+        "status IN ('processing', 'succeeded', 'failed')"
+        " AND (status = 'succeeded') = (received_at IS NOT NULL)"
+        " AND (status = 'failed') = (failure_code <> '')",
+        name="payment_status_consistent",
+    ),
+    CheckConstraint(
+        "attempt >= 0 AND (attempt = 0) = (provider = 'manual')", name="attempts_of_providers"
+    ),
+    Index("payments_newest", "tenant", "ordinal"),
+    Index("payments_newest_of_customer", "tenant", "customer_id", "ordinal"),
+    Index("payments_of_invoice", "tenant", "invoice_id", "ordinal"),
+    Index(
+        "payments_one_an_attempt",
+        "tenant",
+        "invoice_id",
+        "attempt",
+        unique=True,
+        postgresql_where=text("attempt > 0"),
+    ),
+)

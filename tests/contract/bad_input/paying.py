@@ -1,0 +1,64 @@
+"""What payments refuse, by request and field; and their good requests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+from tests.contract.bad_input.rules import (
+    ABSENT,
+    CURRENCY,
+    FAILED,
+    INSTANT,
+    LONG,
+    OPTIONAL_TEXT,
+    PAGE,
+    UUID,
+    Fields,
+    Refusal,
+    uuid_of,
+)
+
+PAYING: Mapping[str, Fields] = {
+    "tally.invoicing.v1.PaymentService.RecordPayment": {
+        "request_id": UUID,
+        "invoice_id": uuid_of("invoice", "INVOICE_NOT_FOUND"),
+        "amount": ABSENT,
+        "amount.currency_code": {
+            **CURRENCY,
+            "other": Refusal("EUR", reason="CURRENCY_MISMATCH", field=""),
+        },
+        "amount.amount_minor": {
+            "absent": 0,
+            "negative": -1,
+            "above": Refusal(10**15, FAILED, "PAYMENT_EXCEEDS_DUE", ""),
+        },
+        "reference": OPTIONAL_TEXT,
+        "received_at": {**INSTANT, "future": {"seconds": 253_402_300_799}},
+    },
+    "tally.invoicing.v1.PaymentService.GetPayment": {
+        "payment_id": uuid_of("payment", "PAYMENT_NOT_FOUND"),
+    },
+    "tally.invoicing.v1.PaymentService.ListPayments": {
+        "customer_id": {"oversized": LONG},
+        "invoice_id": {"malformed": "no-uuid", "oversized": "1" * 300},
+        **PAGE,
+    },
+}
+
+
+def payment_requests(
+    world: Mapping[str, str], command: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    """Return a good request of every method."""
+    return {
+        "invoicing.v1.PaymentService.RecordPayment": {
+            **command,
+            "invoice_id": world["invoice"],
+            "amount": {"currency_code": "USD", "amount_minor": 1},
+            "reference": f"wire {uuid4()}",
+        },
+        "invoicing.v1.PaymentService.GetPayment": {"payment_id": world["payment"]},
+        "invoicing.v1.PaymentService.ListPayments": {},
+    }
