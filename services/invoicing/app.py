@@ -27,7 +27,7 @@ from services.invoicing.api.invoice_servicer import InvoiceServicer
 from services.invoicing.api.party_servicers import CustomerServicer, TaxServicer, TenantServicer
 from services.invoicing.api.payment_servicer import PaymentServicer
 from services.invoicing.collector import Overdue
-from services.invoicing.events import handlers
+from services.invoicing.events import handlers, wallet_handlers
 from services.invoicing.gatherer import Gatherer
 from services.invoicing.loops import Drafter, Finalizer
 from services.invoicing.operations.peers import Rating, Wallet
@@ -97,20 +97,26 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         kicks.finalizer = Loop("finalizer", Finalizer(parts).step)
         kicks.gatherer = Loop("gatherer", Gatherer(parts).step)
         kicks.overdue = Loop("overdue", Overdue(parts).step)
-        facts = FactConsumer(
-            nats,
-            engine,
-            worker,
-            source="RATING",
-            upstream=FactClient(rating, source="RATING"),
-            handlers=handlers(clock),
-            committed=kicks.committed,
-        )
+        facts = [
+            FactConsumer(
+                nats,
+                engine,
+                worker,
+                source=source,
+                upstream=FactClient(channel, source=source),
+                handlers=handled,
+                committed=kicks.committed,
+            )
+            for source, channel, handled in (
+                ("RATING", rating, handlers(clock)),
+                ("WALLET", wallet, wallet_handlers(clock)),
+            )
+        ]
         await serve_grpc(
             settings.service,
             servicers=servicers(parts),
             loops=[
-                facts,
+                *facts,
                 *kicks.loops(),
                 kicks.relay,
             ],

@@ -197,16 +197,16 @@ def link_usage(rated: Sequence[RatedPeriod]) -> None:
         span.add_link(link.context, link.attributes)
 
 
-async def idle(worker: AsyncEngine, clock: Clock, facts: FactConsumer) -> Idle:
+async def idle(worker: AsyncEngine, clock: Clock, consumers: Sequence[FactConsumer]) -> Idle:
     """Tell what is left to do at this instant of business time."""
-    behind = await facts.lag()
+    behind = sum([await facts.lag() for facts in consumers])
     async with begin_worker(worker) as conn:
         load = await work.load_workload(conn, now=clock.now())
         late, late_due_at = await gathering.count_late(conn, now=clock.now())
         overdue, overdue_at = await receivables.count_overdue(conn, now=clock.now())
         head = await outbox.load_head(conn)
     reasons = {
-        "facts of rating wait": behind,
+        "facts of peers wait": behind,
         "invoices are due": load.due,
         "invoices are being finalized": load.finalizing,
         "drafts wait for a refresh": load.stale,

@@ -13,7 +13,7 @@ from libs.inbox import Fact
 from libs.tenant import Tenant
 from libs.wire import parse_uuid
 from services.wallet.operations import topping_up
-from tally.invoicing.v1.events_pb2 import InvoicePaid
+from tally.invoicing.v1.events_pb2 import InvoicePaid, PaymentFailed
 from tally.invoicing.v1.invoice_service_pb2 import INVOICE_KIND_CREDIT_PURCHASE, Invoice
 
 
@@ -25,8 +25,14 @@ def handlers(clock: Clock) -> dict[str, Handler]:
         if bought := parse_bought(invoices):
             await topping_up.settle(conn, tenant, bought, clock.now())
 
+    async def take_failed(conn: AsyncConnection, tenant: Tenant, facts: Sequence[Fact]) -> None:
+        invoices = (PaymentFailed.FromString(fact.payload).invoice for fact in facts)
+        if bought := parse_bought(invoices):
+            await topping_up.fail(conn, tenant, bought, clock.now())
+
     return {
         InvoicePaid.DESCRIPTOR.full_name: take_paid,
+        PaymentFailed.DESCRIPTOR.full_name: take_failed,
     }
 
 
