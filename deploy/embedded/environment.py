@@ -15,7 +15,7 @@ PEERS = {
     "ingest": (),
     "rating": ("ingest",),
     "invoicing": ("rating", "wallet"),
-    "wallet": ("invoicing",),
+    "wallet": ("ingest", "rating", "invoicing"),
 }
 
 

@@ -31,6 +31,7 @@ from services.invoicing.events import handlers, wallet_handlers
 from services.invoicing.gatherer import Gatherer
 from services.invoicing.loops import Drafter, Finalizer
 from services.invoicing.operations.peers import Rating, Wallet
+from services.invoicing.returner import Returner
 from services.invoicing.settings import Settings
 from tally.internal.v1 import fact_service_pb2_grpc
 from tally.invoicing.v1 import (
@@ -56,11 +57,12 @@ class Kicks:
         self.finalizer: Loop
         self.gatherer: Loop
         self.overdue: Loop
+        self.returner: Loop
         self.relay: Relay
 
     def loops(self) -> list[Loop]:
         """Return all loops."""
-        return [self.drafts, self.finalizer, self.gatherer, self.overdue]
+        return [self.drafts, self.finalizer, self.gatherer, self.overdue, self.returner]
 
     def committed(self) -> None:
         """Wake all: they look for themselves."""
@@ -97,6 +99,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         kicks.finalizer = Loop("finalizer", Finalizer(parts).step)
         kicks.gatherer = Loop("gatherer", Gatherer(parts).step)
         kicks.overdue = Loop("overdue", Overdue(parts).step)
+        kicks.returner = Loop("returner", Returner(parts).step)
         facts = [
             FactConsumer(
                 nats,
@@ -170,7 +173,7 @@ def servicers(parts: loops.Parts) -> list[Servicer]:
         ),
         Servicer(
             billing_service_pb2_grpc.add_BillingServiceServicer_to_server,
-            BillingServicer(engine, clock, committed),
+            BillingServicer(parts),
         ),
         Servicer(
             credit_note_service_pb2_grpc.add_CreditNoteServiceServicer_to_server,

@@ -210,6 +210,7 @@ async def idle(worker: AsyncEngine, clock: Clock, consumers: Sequence[FactConsum
         "invoices are due": load.due,
         "invoices are being finalized": load.finalizing,
         "drafts wait for a refresh": load.stale,
+        "credits of voided invoices go back": load.unreturned,
         "late usage is to be adjusted": late,
         "invoices fall overdue": overdue,
         "facts are unpublished": head.waiting,

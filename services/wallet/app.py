@@ -118,7 +118,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             ],
             loops=[facts, expiry, kicks.topping_up, kicks.relay],
             clock=clock,
-            idle=partial(idle, worker, clock, clerk, facts.lag),
+            idle=partial(idle, worker, clock, clerk, facts),
             engine=worker,
             stopping=stopping,
         )

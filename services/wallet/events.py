@@ -11,14 +11,20 @@ from libs.clock import Clock
 from libs.consumer import Handler
 from libs.inbox import Fact
 from libs.tenant import Tenant
-from libs.wire import parse_uuid
+from libs.wire import parse_currency, parse_uuid
+from services.wallet.domain.reservation import Unbilled, UnbilledLine
 from services.wallet.operations import topping_up
-from tally.invoicing.v1.events_pb2 import InvoicePaid, PaymentFailed
+from services.wallet.operations.reserving import reserve_unbilled
+from tally.invoicing.v1.events_pb2 import InvoicePaid, PaymentFailed, UnbilledAmountChanged
 from tally.invoicing.v1.invoice_service_pb2 import INVOICE_KIND_CREDIT_PURCHASE, Invoice
 
 
 def handlers(clock: Clock) -> dict[str, Handler]:
     """Return the handlers by the facts' full names."""
+
+    async def take_unbilled(conn: AsyncConnection, tenant: Tenant, facts: Sequence[Fact]) -> None:
+        told = [parse_unbilled(fact) for fact in facts]
+        await reserve_unbilled(conn, tenant, told, clock.now())
 
     async def take_paid(conn: AsyncConnection, tenant: Tenant, facts: Sequence[Fact]) -> None:
         invoices = (InvoicePaid.FromString(fact.payload).invoice for fact in facts)
@@ -31,9 +37,27 @@ def handlers(clock: Clock) -> dict[str, Handler]:
             await topping_up.fail(conn, tenant, bought, clock.now())
 
     return {
+        UnbilledAmountChanged.DESCRIPTOR.full_name: take_unbilled,
         InvoicePaid.DESCRIPTOR.full_name: take_paid,
         PaymentFailed.DESCRIPTOR.full_name: take_failed,
     }
+
+
+def parse_unbilled(fact: Fact) -> Unbilled:
+    """Read an UnbilledAmountChanged."""
+    message = UnbilledAmountChanged.FromString(fact.payload)
+    return Unbilled(
+        customer_id=message.customer_id,
+        currency=parse_currency(message.currency_code, "currency_code"),
+        period_id=parse_uuid(message.period_id, "period_id"),
+        subscription_id=message.subscription_id,
+        revision=message.revision,
+        lines=[
+            UnbilledLine(line.fee_kind, line.meter_code, line.gross_minor)
+            for line in message.lines
+            if line.gross_minor > 0
+        ],
+    )
 
 
 def parse_bought(invoices: Iterable[Invoice]) -> list[UUID]:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs import outbox
 from libs.clock import Clock
+from libs.consumer import FactConsumer
 from libs.db import begin_worker
 from libs.idle import Idle
 from libs.tenant import Tenant
@@ -24,7 +25,6 @@ BATCH_MAX = 100
 
 Find = Callable[..., Awaitable[Sequence[tuple[Tenant, UUID]]]]
 Do = Callable[[Desk, UUID], Awaitable[None]]
-Lag = Callable[[], Awaitable[int]]  # How many facts of invoicing have not taken effect.
 
 
 class DueWallets:
@@ -68,16 +68,16 @@ class DueWallets:
         return bool(due)
 
 
-async def idle(worker: AsyncEngine, clock: Clock, clerk: Clerk, lag: Lag) -> Idle:
+async def idle(worker: AsyncEngine, clock: Clock, clerk: Clerk, *sources: FactConsumer) -> Idle:
     """Tell what is left to do at this instant of business time."""
+    behind = sum([await source.lag() for source in sources])
     serving = clerk.busy  # Before looking: what it commits meanwhile is seen there.
-    behind = await lag()
     async with begin_worker(worker) as conn:
         due = await wallet_store.load_due(conn, clock.now())
         rules = await rule_store.load_due(conn, clock.now())
         head = await outbox.load_head(conn)
     reasons = {
-        "facts of invoicing wait": behind,
+        "facts of others wait": behind,
         "wallets are due": due.count,
         "top-up rules are due": rules.count,
         "facts are unpublished": head.waiting,

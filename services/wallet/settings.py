@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from libs.settings import ServiceSettings, require
 
+INGEST_ADDRESS = "WALLET_INGEST_ADDRESS"
+RATING_ADDRESS = "WALLET_RATING_ADDRESS"
 INVOICING_ADDRESS = "WALLET_INVOICING_ADDRESS"
 
 
@@ -15,16 +17,19 @@ class Settings:
     """All that a wallet process is told from outside."""
 
     common: ServiceSettings
+    ingest_address: str  # host:port
+    rating_address: str  # host:port
     invoicing_address: str  # host:port
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
-        """Read WALLET_* variables and NATS_URL.
-
-        Raises:
-            SystemExit: a sentence naming every missing variable at once, or one that is wrong.
-        """
+        """Read WALLET_* variables and NATS_URL; stop with the name of what is missing or wrong."""
+        peers = (INGEST_ADDRESS, RATING_ADDRESS, INVOICING_ADDRESS)
+        common = ServiceSettings.from_env("wallet", env, also=peers)
+        found = require(env, peers)
         return cls(
-            common=ServiceSettings.from_env("wallet", env, also=(INVOICING_ADDRESS,)),
-            invoicing_address=require(env, (INVOICING_ADDRESS,))[INVOICING_ADDRESS],
+            common=common,
+            ingest_address=found[INGEST_ADDRESS],
+            rating_address=found[RATING_ADDRESS],
+            invoicing_address=found[INVOICING_ADDRESS],
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from libs.wire import Faults, parse_code, parse_currency, parse_decimal, parse_text
+from services.invoicing.api.parsing import check_tax_codes
 from services.invoicing.domain.add_on import AddOn, fee_of
 from services.invoicing.operations.one_off import OneOff
 from tally.invoicing.v1 import billing_service_pb2 as pb
@@ -63,4 +64,5 @@ def parse_add_on(message: pb.AddOn, at: str, place: int, faults: Faults) -> AddO
         units = parse_decimal(message.units, f"{at}.units", above=Decimal(0))
     with faults.gathered():
         unit_amount = parse_decimal(message.unit_amount, f"{at}.unit_amount", at_least=Decimal(0))
-    return AddOn(code, message.name, units, unit_amount)
+    check_tax_codes(message.tax_codes, f"{at}.tax_codes", faults)
+    return AddOn(code, message.name, units, unit_amount, tuple(message.tax_codes))

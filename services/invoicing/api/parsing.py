@@ -22,10 +22,11 @@ from libs.wire import (
     parse_zone,
 )
 from services.invoicing.domain.party import (
-    ENTITY_CODE,
     Address,
     BillingEntity,
     Customer,
+    IssueAdjustment,
+    IssueAnchor,
     Numbering,
     ZeroInvoices,
 )
@@ -34,7 +35,7 @@ from tally.invoicing.v1 import customer_service_pb2, tax_service_pb2, tenant_ser
 
 Request = TypeVar("Request", bound=Message)
 
-PREFIX = re.compile(r"[A-Z0-9]{1,12}", re.ASCII)
+PREFIX = re.compile(r"(?!.*-CN$)(?=.{1,12}$)[A-Z0-9]+(-[A-Z0-9]+)*", re.ASCII)
 COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
 ADDRESS_LINES_MAX = 4
 TAXES_MAX = 10
@@ -44,6 +45,7 @@ METADATA_VALUE_BYTES_MAX = 500
 RATE_MAX = Decimal(100)
 GRACE_DAYS_MAX = 60
 NET_TERMS_DAYS_MAX = 365
+NOTICE_BYTES_MAX = 500
 
 
 def present(request: Request, field: str) -> Request:
@@ -95,6 +97,12 @@ def parse_customer(message: customer_service_pb2.Customer) -> Customer:
         check_metadata(message.metadata)
     check_tax_codes(message.tax_codes, "customer.tax_codes", faults)
     address = parse_address(message.address, "customer.address", faults)
+    if message.billing_entity_code:
+        with faults.gathered():
+            parse_code(message.billing_entity_code, "customer.billing_entity_code")
+    check_between(message.grace_days, GRACE_DAYS_MAX, "customer.grace_days", faults)
+    check_between(message.net_terms_days, NET_TERMS_DAYS_MAX, "customer.net_terms_days", faults)
+    anchor, adjustment = parse_dating(message, "customer", faults)
     faults.check()
     return Customer(
         customer_id=message.customer_id,
@@ -106,19 +114,26 @@ def parse_customer(message: customer_service_pb2.Customer) -> Customer:
         tax_exempt=message.tax_exempt,
         time_zone=message.time_zone,
         metadata=dict(message.metadata),
+        entity_code=message.billing_entity_code,
+        grace_days=message.grace_days if message.HasField("grace_days") else None,
+        net_terms_days=message.net_terms_days if message.HasField("net_terms_days") else None,
+        issue_anchor=anchor,
+        issue_adjustment=adjustment,
+        self_billed=message.self_billed,
     )
 
 
 def parse_entity(message: tenant_service_pb2.BillingEntity) -> BillingEntity:
-    """Read the billing entity, with the defaults for what is empty.
+    """Read a billing entity, with the defaults for what is empty.
 
     Raises:
         FieldInvalid, FieldsInvalid: every field that cannot be read.
     """
     faults = Faults()
     at = "billing_entity"
-    if message.code not in ("", ENTITY_CODE):
-        faults.add(f"{at}.code", f"there is one billing entity for now: {ENTITY_CODE!r}")
+    if message.code:
+        with faults.gathered():
+            parse_code(message.code, f"{at}.code")
     with faults.gathered():
         parse_text(message.name, f"{at}.name", required=False)
     with faults.gathered():
@@ -127,14 +142,22 @@ def parse_entity(message: tenant_service_pb2.BillingEntity) -> BillingEntity:
         parse_zone(message.time_zone, f"{at}.time_zone", default="UTC")
     prefix = message.number_prefix or BillingEntity().number_prefix
     if not PREFIX.fullmatch(prefix):
-        faults.add(f"{at}.number_prefix", "must be 1 to 12 of A-Z 0-9")
+        rule = "must be 1 to 12 of A-Z 0-9 with single hyphens between them, not ending in -CN"
+        faults.add(f"{at}.number_prefix", rule)
     check_between(message.grace_days, GRACE_DAYS_MAX, f"{at}.grace_days", faults)
     check_between(message.net_terms_days, NET_TERMS_DAYS_MAX, f"{at}.net_terms_days", faults)
     check_tax_codes(message.default_tax_codes, f"{at}.default_tax_codes", faults)
     address = parse_address(message.address, f"{at}.address", faults)
     numbering, zero_invoices = parse_habits(message, at, faults)
+    anchor, adjustment = parse_dating(message, at, faults)
+    for name in ("payment_details", "footer"):
+        with faults.gathered():
+            parse_text(
+                getattr(message, name), f"{at}.{name}", bytes_max=NOTICE_BYTES_MAX, required=False
+            )
     faults.check()
     return BillingEntity(
+        code=message.code,
         name=message.name,
         address=address,
         tax_id=message.tax_id,
@@ -145,6 +168,10 @@ def parse_entity(message: tenant_service_pb2.BillingEntity) -> BillingEntity:
         grace_days=message.grace_days,
         net_terms_days=message.net_terms_days,
         zero_invoices=zero_invoices,
+        issue_anchor=anchor or IssueAnchor.NEXT_PERIOD_START,
+        issue_adjustment=adjustment or IssueAdjustment.ALIGN_WITH_FINALIZATION,
+        payment_details=message.payment_details,
+        footer=message.footer,
     )
 
 
@@ -167,6 +194,33 @@ def parse_habits(
     return (
         Numbering(numbering or Numbering.PER_ENTITY),
         ZeroInvoices(zero_invoices or ZeroInvoices.FINALIZE),
+    )
+
+
+def parse_dating(
+    message: tenant_service_pb2.BillingEntity | customer_service_pb2.Customer,
+    at: str,
+    faults: Faults,
+) -> tuple[IssueAnchor | None, IssueAdjustment | None]:
+    """Read how subscription invoices are dated; None where nothing is said."""
+    anchor, adjustment = "", ""
+    with faults.gathered():
+        anchor = parse_choice(
+            message.issue_anchor,
+            tenant_service_pb2.IssueAnchor,
+            f"{at}.issue_anchor",
+            "ISSUE_ANCHOR_",
+        )
+    with faults.gathered():
+        adjustment = parse_choice(
+            message.issue_adjustment,
+            tenant_service_pb2.IssueAdjustment,
+            f"{at}.issue_adjustment",
+            "ISSUE_ADJUSTMENT_",
+        )
+    return (
+        IssueAnchor(anchor) if anchor else None,
+        IssueAdjustment(adjustment) if adjustment else None,
     )
 
 

@@ -22,6 +22,7 @@ class AddOn:
     name: str
     units: Decimal
     unit_amount: Decimal
+    tax_codes: tuple[str, ...] = ()  # None: those of the customer.
 
 
 def given(
@@ -69,4 +70,5 @@ def fee_of(add_on: AddOn, currency: str) -> Fee:
         exact_amount=exact,
         amount_minor=round_minor(exact, currency),
         breakdown=(step,),
+        tax_codes=add_on.tax_codes,
     )

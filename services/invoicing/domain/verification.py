@@ -193,7 +193,7 @@ def number_differences(invoice: FrozenInvoice) -> list[Difference]:
 
     What comes before it, prefix and month or customer, is as the entity was then.
     """
-    if invoice.status is not Status.FINALIZED:
+    if invoice.status not in (Status.FINALIZED, Status.VOIDED):
         return compared(invoice.tenant, "invoice", invoice.names, number=(invoice.number, ""))
     endings = [f"{sequence:03}" for sequence in invoice.sequences if sequence is not None]
     shown = invoice.number.rpartition("-")[2]

@@ -2,8 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from libs.errors import Refused
 from services.invoicing.domain.credit_note import CreditExceedsInvoice
 from services.invoicing.domain.note_use import Settlement
+
+
+class InvoiceVoided(Refused):
+    """The invoice was voided before, by another request."""
+
+    reason = "INVOICE_VOIDED"
+
+
+class InvoiceNotVoided(Refused):
+    """Only what was voided is billed again."""
+
+    reason = "INVOICE_NOT_VOIDED"
+
+
+class InvoiceReissued(Refused):
+    """Another invoice bills it again."""
+
+    reason = "INVOICE_REISSUED"
+
+
+@dataclass(frozen=True, slots=True)
+class Voiding:
+    """Why and when an invoice was voided, and which one bills the same again.
+
+    `credits_returned` tells whether the wallets have taken back what they paid.
+    """
+
+    reason: str
+    voided_at: datetime
+    credits_returned: bool
+    reissued_as: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoteOnIt:
+    """A credit note on an invoice that is to be voided: what of it is left."""
+
+    credit_note_id: UUID
+    total_minor: int
+    balance_minor: int
+
+    @property
+    def used(self) -> bool:
+        """Tell whether some of it paid an invoice, or went back as money: that stays given."""
+        return self.balance_minor < self.total_minor
 
 
 def void_notes(
@@ -23,3 +74,21 @@ def void_notes(
             f"{paid_minor} of {total_minor} is paid, {given} cannot be given back"
         )
     return Settlement(credit_minor, refund_minor, 0), total_minor - given
+
+
+def notes_to_void(notes: Iterable[NoteOnIt], paid_minor: int) -> list[UUID]:
+    """Return which notes on an invoice are voided with it: those that nothing was used of.
+
+    What was used is given back for good, so that much of the invoice must be paid: of 10.00 paid
+    a note of 8.00 that paid another invoice leaves 2.00.
+
+    Raises:
+        CreditExceedsInvoice: more was used than was paid.
+    """
+    listed = list(notes)
+    used_minor = sum(note.total_minor for note in listed if note.used)
+    if used_minor > paid_minor:
+        raise CreditExceedsInvoice(
+            f"{paid_minor} is paid, and credit notes of {used_minor} are used already"
+        )
+    return [note.credit_note_id for note in listed if not note.used]

@@ -12,7 +12,7 @@ from services.invoicing.domain.applied_coupon import AppliedCoupon, CouponStatus
 from services.invoicing.domain.coupon import in_order, use_coupons
 from services.invoicing.domain.invoice import Content, Invoice, with_coupons, with_taxes
 from services.invoicing.domain.tax import TaxTerms
-from services.invoicing.store import coupon_uses, parties, taxes
+from services.invoicing.store import coupon_uses, entities, parties, taxes
 
 
 async def take_coupons(
@@ -30,7 +30,7 @@ async def take_coupons(
     """
     customers = {drafts[invoice_id].customer_id for invoice_id in composed}
     active = await coupon_uses.find_active(conn, tenant, customers, lock=consume)
-    order = (await parties.load_entity(conn, tenant)).coupon_order
+    sellers = await entities.load_entities(conn, tenant)
     taken: dict[UUID, Content] = {}
     used: dict[UUID, AppliedCoupon] = {}
     for invoice_id, content in composed.items():
@@ -40,6 +40,7 @@ async def take_coupons(
         coupons = {
             one.applied_coupon_id: one for one in standing if one.status is CouponStatus.ACTIVE
         }
+        order = sellers.named(draft.entity_code).coupon_order
         ordered = in_order((one.opened() for one in coupons.values()), order)
         uses = use_coupons(content.lines, draft.currency, ordered)
         taken[invoice_id] = with_coupons(content, uses)
@@ -64,15 +65,19 @@ async def take_taxes(
     """
     named = {drafts[invoice_id].customer_id for invoice_id in composed}
     customers = await parties.find_customers(conn, tenant, named)
-    entity = await parties.load_entity(conn, tenant)
-    default = {customer_id: one.tax_codes(entity) for customer_id, one in customers.items()}
-    codes = {code for of_customer in default.values() for code in of_customer or ()}
+    sellers = await entities.load_entities(conn, tenant)
+    default = {
+        invoice_id: customers[draft.customer_id].tax_codes(sellers.named(draft.entity_code))
+        for invoice_id, draft in drafts.items()
+        if invoice_id in composed
+    }
+    codes = {code for of_invoice in default.values() for code in of_invoice or ()}
     for content in composed.values():
         codes.update(code for line in content.lines for code in line.fee.tax_codes)
     known = await taxes.load_taxes(conn, tenant, codes)
     taxed: dict[UUID, Content] = {}
     for invoice_id, content in composed.items():
         draft = drafts[invoice_id]
-        default_codes = None if draft.kind.bare else default[draft.customer_id]
+        default_codes = None if draft.kind.bare else default[invoice_id]
         taxed[invoice_id] = with_taxes(content, TaxTerms(default_codes, known))
     return taxed

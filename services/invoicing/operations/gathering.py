@@ -16,7 +16,7 @@ from libs.db import begin
 from libs.tenant import Tenant
 from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.operations.crediting import credit_adjustments
-from services.invoicing.store import gathering, late
+from services.invoicing.store import gathering, late, voidings
 from services.invoicing.store.late import Adjustment, Outcome
 
 
@@ -58,8 +58,13 @@ async def decide_adjustments(
 ) -> list[RatedPeriod]:
     """Make credit notes of those below zero, and return those that are to be billed.
 
-    Their late periods are locked.
+    Those of a period that only a voided invoice billed wait for one that bills it again. Their late
+    periods are locked.
     """
+    freed = await voidings.find_freed(conn, tenant, {one.period_id for one in adjusted})
+    waiting = [one for one in adjusted if one.period_id in freed]
+    await late.save_adjustments(conn, tenant, waiting, now=now, outcome=None)
+    adjusted = [one for one in adjusted if one.period_id not in freed]
     negative = [one for one in adjusted if one.amount_minor < 0]
     decided = await credit_adjustments(conn, tenant, negative, now=now, freezing=freezing)
     for one, covered in decided.notes:

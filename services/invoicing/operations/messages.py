@@ -14,23 +14,27 @@ from services.invoicing.domain.folded_lines import shown_lines
 from services.invoicing.domain.invoice import Invoice, Kind, Status
 from services.invoicing.domain.line import BreakdownRow, FeeKind, Line
 from services.invoicing.domain.party import (
-    ENTITY_CODE,
     Address,
     BillingEntity,
+    IssueAdjustment,
+    IssueAnchor,
     KnownCustomer,
     Numbering,
     ZeroInvoices,
 )
 from services.invoicing.domain.payment import InvoicePaymentStatus
 from services.invoicing.domain.tax import KnownTax, TaxAmount
+from services.invoicing.domain.voiding import Voiding
 from tally.common.v1.period_pb2 import CivilDate
 from tally.invoicing.v1 import (
     credit_note_service_pb2,
     customer_service_pb2,
     invoice_service_pb2,
     payment_service_pb2,
+    progressive_credit_pb2,
     tax_service_pb2,
     tenant_service_pb2,
+    voiding_pb2,
 )
 
 KIND = {
@@ -78,6 +82,18 @@ ZERO_INVOICES = {
     ZeroInvoices.FINALIZE: tenant_service_pb2.ZERO_INVOICES_FINALIZE,
     ZeroInvoices.SKIP: tenant_service_pb2.ZERO_INVOICES_SKIP,
 }
+ISSUE_ANCHOR = {
+    None: tenant_service_pb2.ISSUE_ANCHOR_UNSPECIFIED,
+    IssueAnchor.NEXT_PERIOD_START: tenant_service_pb2.ISSUE_ANCHOR_NEXT_PERIOD_START,
+    IssueAnchor.CURRENT_PERIOD_END: tenant_service_pb2.ISSUE_ANCHOR_CURRENT_PERIOD_END,
+}
+ISSUE_ADJUSTMENT = {
+    None: tenant_service_pb2.ISSUE_ADJUSTMENT_UNSPECIFIED,
+    IssueAdjustment.ALIGN_WITH_FINALIZATION: (
+        tenant_service_pb2.ISSUE_ADJUSTMENT_ALIGN_WITH_FINALIZATION
+    ),
+    IssueAdjustment.KEEP_ANCHOR: tenant_service_pb2.ISSUE_ADJUSTMENT_KEEP_ANCHOR,
+}
 
 
 def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
@@ -97,7 +113,7 @@ def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
         lines=[line_message(line) for line in shown_lines(invoice.invoice_id, invoice.lines)],
         progressive_credit_minor=invoice.progressive_credit_minor,
         progressive_credits=[
-            invoice_service_pb2.ProgressiveCredit(
+            progressive_credit_pb2.ProgressiveCredit(
                 invoice_id=str(one.invoice_id), number=one.number, amount_minor=one.amount_minor
             )
             for one in invoice.early
@@ -120,11 +136,24 @@ def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
         trace_id=invoice.trace_id,
         created_at=timestamp(invoice.created_at),
         time_zone=invoice.time_zone,
+        billing_entity_code=invoice.entity_code,
         payment_status=PAYMENT_STATUS[invoice.payment_status],
         paid_minor=invoice.receivable.paid_minor if invoice.receivable else 0,
         due_minor=invoice.due_minor,
         overdue=invoice.receivable is not None and invoice.receivable.overdue_now,
         disputed=invoice.receivable is not None and invoice.receivable.disputed,
+        voiding=None if invoice.voiding is None else voiding_message(invoice.voiding),
+        reissue_of="" if invoice.reissue_of is None else str(invoice.reissue_of),
+    )
+
+
+def voiding_message(voiding: Voiding) -> voiding_pb2.Voiding:
+    """Write how an invoice was voided."""
+    again = voiding.reissued_as
+    return voiding_pb2.Voiding(
+        reason=voiding.reason,
+        voided_at=timestamp(voiding.voided_at),
+        reissued_as="" if again is None else str(again),
     )
 
 
@@ -257,13 +286,19 @@ def customer_message(customer: KnownCustomer) -> customer_service_pb2.Customer:
         metadata=profile.metadata,
         stub=profile.stub,
         created_at=timestamp(customer.created_at),
+        billing_entity_code=profile.entity_code,
+        grace_days=profile.grace_days,
+        net_terms_days=profile.net_terms_days,
+        issue_anchor=ISSUE_ANCHOR[profile.issue_anchor],
+        issue_adjustment=ISSUE_ADJUSTMENT[profile.issue_adjustment],
+        self_billed=profile.self_billed,
     )
 
 
-def entity_message(entity: BillingEntity) -> tenant_service_pb2.BillingEntity:
-    """Write the billing entity."""
+def entity_message(entity: BillingEntity, *, is_default: bool) -> tenant_service_pb2.BillingEntity:
+    """Write a billing entity."""
     return tenant_service_pb2.BillingEntity(
-        code=ENTITY_CODE,
+        code=entity.code,
         name=entity.name,
         address=address_message(entity.address),
         tax_id=entity.tax_id,
@@ -274,6 +309,11 @@ def entity_message(entity: BillingEntity) -> tenant_service_pb2.BillingEntity:
         grace_days=entity.grace_days,
         net_terms_days=entity.net_terms_days,
         zero_invoices=ZERO_INVOICES[entity.zero_invoices],
+        issue_anchor=ISSUE_ANCHOR[entity.issue_anchor],
+        issue_adjustment=ISSUE_ADJUSTMENT[entity.issue_adjustment],
+        is_default=is_default,
+        payment_details=entity.payment_details,
+        footer=entity.footer,
     )
 
 

@@ -22,7 +22,7 @@ from services.invoicing.domain.invoice import Group, Invoice, Kind, compose
 from services.invoicing.operations.composing import take_coupons, take_taxes
 from services.invoicing.operations.drafting import announce_drafts, load_given
 from services.invoicing.operations.messages import invoice_message
-from services.invoicing.store import add_ons, invoices, parties, parts
+from services.invoicing.store import add_ons, entities, invoices, parties, parts
 from services.invoicing.store.invoices import Draft
 from tally.invoicing.v1 import billing_service_pb2 as pb
 
@@ -59,7 +59,7 @@ async def create_one_off(
     """Draft what is ordered, for the finalizer to go on with at once.
 
     Raises:
-        CustomerNotFound: there is none.
+        CustomerNotFound, TaxNotFound: there is none.
     """
     async with begin(engine, tenant) as conn:
         earlier = await requests.claim(conn, tenant, request, pb.CreateOneOffInvoiceResponse)
@@ -105,12 +105,21 @@ async def draft_one_off(
     """
     new_id = invoice_id or uuid4()
     known = await parties.open_customers(conn, tenant, {order.customer_id: ""}, now=now)
-    entity = await parties.load_entity(conn, tenant)
-    zone = known[order.customer_id].zone_name(entity)
+    sellers = await entities.load_entities(conn, tenant)
+    buyer = known[order.customer_id]
+    seller = sellers.selling_to(buyer.profile)
+    zone = buyer.zone_name(seller)
     day = local_day(now, ZoneInfo(zone))
     draft = Draft(
         invoice_id=new_id,
-        group=Group(order.customer_id, order.currency, day, alone=new_id, kind=order.kind),
+        group=Group(
+            order.customer_id,
+            order.currency,
+            day,
+            alone=new_id,
+            kind=order.kind,
+            entity_code=seller.code,
+        ),
         time_zone=zone,
         period=None,
         finalize_at=now,

@@ -64,6 +64,7 @@ class Application:
     invoice_id: UUID
     content_hash: bytes
     credits: tuple[Credit, ...]
+    returned: bool = False  # All of it went back.
 
 
 class Rating:
@@ -169,6 +170,15 @@ class Wallet:
         answer = await call(self._stub.ApplyCredits, request, tenant=tenant)
         return [read_credit(credit) for credit in answer.credits]
 
+    async def return_credits(
+        self, tenant: Tenant, invoice_id: UUID, *, voided_at: datetime
+    ) -> None:
+        """Have wallets take back what they paid of an invoice; a repeat does nothing."""
+        request = invoice_credits_pb2.ReturnCreditsRequest(
+            invoice_id=str(invoice_id), as_of=timestamp(voided_at)
+        )
+        await call(self._stub.ReturnCredits, request, tenant=tenant)
+
     async def applications(
         self, tenant: Tenant | None, invoice_ids: Sequence[UUID]
     ) -> AsyncGenerator[Application, None]:
@@ -188,6 +198,7 @@ class Wallet:
                         invoice_id=parse_uuid(one.invoice_id, "invoice_id"),
                         content_hash=one.content_hash,
                         credits=tuple(read_credit(credit) for credit in one.credits),
+                        returned=one.returned,
                     )
                 if not answer.next_page_token:
                     break

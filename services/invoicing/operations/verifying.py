@@ -168,6 +168,8 @@ def _billing_findings(one: FrozenPeriod, billed: Billed) -> Iterator[Finding]:
             if not same and amounts[0] == amounts[1]:
                 yield Difference(one.tenant, kind, named, "fees", "other ones", "")
         return
+    if billed.voided and billed.invoice_count == 0:
+        return
     yield from compared(one.tenant, kind, named, invoices=(billed.invoice_count, 1))
 
 
@@ -186,6 +188,12 @@ def _credit_findings(invoice: FrozenInvoice, paid: Application | None) -> Iterat
     if paid is None:
         yield Difference(tenant, "invoice", named, "application", "", "none in the ledger")
         return
+    if invoice.credits_minor:
+        gone = (invoice.status is Status.VOIDED, paid.returned)
+        if gone == (True, False):
+            yield Unverified(tenant, "invoice", named, "wallets take back its credits")
+        elif gone == (False, True):
+            yield Difference(tenant, "invoice", named, "credits", "in force", "given back")
     hashes = (invoice.content_hash, paid.content_hash)
     yield from compared(tenant, "invoice", named, content_hash=hashes)
     yield from credit_differences(tenant, named, invoice.credits, paid.credits)

@@ -30,6 +30,7 @@ async def save_add_ons(
             "name": one.name,
             "units": one.units,
             "unit_amount": one.unit_amount,
+            "tax_codes": list(one.tax_codes),
         }
         for place, one in enumerate(given)
     ]
@@ -50,4 +51,4 @@ async def load_add_ons(
 
 def add_on_of(row: Row[Any]) -> AddOn:
     """Return the add-on in a row."""
-    return AddOn(row.code, row.name, row.units, row.unit_amount)
+    return AddOn(row.code, row.name, row.units, row.unit_amount, tuple(row.tax_codes))

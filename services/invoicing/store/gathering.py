@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.schema import among
 from libs.tenant import Tenant
 from services.invoicing.domain.invoice import Status
+from services.invoicing.store.invoices import CLOSE
 from services.invoicing.store.late import Adjustment, adjustment_of
 from services.invoicing.store.schema import adjustments, invoice_periods, invoices, late_periods
 
@@ -22,7 +23,10 @@ UNDECIDED = and_(adjustments.c.outcome.is_(None), adjustments.c.invoice_id.is_(N
 
 
 def ready() -> ColumnElement[bool]:
-    """Return whether an adjustment can be decided: all that billed its period is finished."""
+    """Return whether an adjustment can be decided: all that bills its period is finished.
+
+    What only a voided invoice billed waits for one that bills it again.
+    """
     unfinished = (
         select(invoice_periods.c.tenant)
         .join(
@@ -39,7 +43,13 @@ def ready() -> ColumnElement[bool]:
             invoices.c.status.in_([Status.DRAFT, Status.FINALIZING]),
         )
     )
-    return and_(UNDECIDED, or_(adjustments.c.rated.is_(None), ~exists(unfinished)))
+    billing = select(invoice_periods.c.tenant).where(
+        invoice_periods.c.tenant == adjustments.c.tenant,
+        invoice_periods.c.period_id == adjustments.c.period_id,
+        invoice_periods.c.purpose == CLOSE,
+    )
+    voided = and_(exists(billing), ~exists(billing.where(invoice_periods.c.live)))
+    return and_(UNDECIDED, or_(adjustments.c.rated.is_(None), ~or_(exists(unfinished), voided)))
 
 
 async def find_late(conn: AsyncConnection, *, now: datetime, limit: int) -> list[Late]:

@@ -1,7 +1,7 @@
 """Triggers: what no CHECK can see, because it is about two rows or two moments.
 
 - A finalized or skipped invoice, with its lines, coupons, taxes and credits, is never changed or
-  deleted.
+  deleted; but a finalized one may be voided: then notes that paid it have that back.
 - A status only moves on: draft, finalizing, open if it waits for its payment, then finalized or
   skipped.
 - From the freeze on, lines, coupons, taxes and what credit notes pay stand, and add up to the
@@ -21,7 +21,12 @@ PARTS = (
 INVOICE_GUARD = """
 CREATE FUNCTION guard_invoice() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  IF OLD.status IN ('finalized', 'skipped') THEN
+  IF TG_OP = 'UPDATE' AND OLD.status = 'finalized' AND NEW.status = 'voided' THEN
+    IF to_jsonb(OLD) - 'status' = to_jsonb(NEW) - 'status' THEN
+      RETURN NEW;
+    END IF;
+  END IF;
+  IF OLD.status IN ('finalized', 'skipped', 'voided') THEN
     RAISE EXCEPTION 'invoice % is closed and never changes', OLD.invoice_id
       USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'closed_invoices_stand';
   END IF;
@@ -103,6 +108,11 @@ BEGIN
     END IF;
     IF standing = 'finalizing' AND TG_TABLE_NAME = 'invoice_credits' AND TG_OP = 'INSERT' THEN
       RETURN result;
+    END IF;
+    IF standing = 'voided' AND TG_TABLE_NAME = 'credit_note_applications' AND TG_OP = 'UPDATE' THEN
+      IF to_jsonb(OLD) || '{"returned": true}' = to_jsonb(NEW) THEN
+        RETURN result;
+      END IF;
     END IF;
     IF standing = 'finalizing' AND TG_TABLE_NAME = 'invoice_lines' AND TG_OP = 'UPDATE' THEN
       IF to_jsonb(OLD) - 'credits_minor' = to_jsonb(NEW) - 'credits_minor' THEN

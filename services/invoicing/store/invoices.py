@@ -23,9 +23,9 @@ from services.invoicing.domain.invoice import (
     SettledPeriod,
     Status,
 )
-from services.invoicing.domain.party import Party, seller_of
+from services.invoicing.domain.party import BillingEntity, Entities
 from services.invoicing.domain.payment import InvoicePaymentStatus
-from services.invoicing.store import parties
+from services.invoicing.store import entities as stored
 from services.invoicing.store.invoice_rows import read_invoice, with_customer
 from services.invoicing.store.receivables import asking_for
 from services.invoicing.store.schema import invoice_periods, invoices
@@ -69,6 +69,7 @@ async def find_drafts(
             columns.group_day,
             columns.alone,
             columns.kind,
+            columns.entity_code,
         )
         .filter_by(tenant=tenant, status=Status.DRAFT)
         .where(
@@ -79,7 +80,12 @@ async def find_drafts(
     )
     found = {
         Group(
-            row.customer_id, row.currency, row.group_day, row.alone, Kind(row.kind)
+            row.customer_id,
+            row.currency,
+            row.group_day,
+            row.alone,
+            Kind(row.kind),
+            row.entity_code,
         ): row.invoice_id
         for row in await conn.execute(query.with_for_update())
     }
@@ -103,6 +109,7 @@ async def create_drafts(
                     "group_day": draft.group.day,
                     "alone": draft.group.alone,
                     "kind": draft.group.kind,
+                    "entity_code": draft.group.entity_code,
                     "time_zone": draft.time_zone,
                     "period_start": draft.period and draft.period.start,
                     "period_end": draft.period and draft.period.end,
@@ -146,8 +153,8 @@ async def extend_drafts(conn: AsyncConnection, tenant: Tenant, drafts: Sequence[
 async def find_billed(
     conn: AsyncConnection, tenant: Tenant, period_ids: Collection[UUID]
 ) -> set[UUID]:
-    """Return those of `period_ids` that a live invoice bills already."""
-    query = select(invoice_periods.c.period_id).filter_by(tenant=tenant, purpose=CLOSE, live=True)
+    """Return those of `period_ids` that an invoice bills already, or did before it was voided."""
+    query = select(invoice_periods.c.period_id).filter_by(tenant=tenant, purpose=CLOSE)
     billed = query.where(among(invoice_periods.c.period_id, period_ids))
     return set((await conn.execute(billed)).scalars())
 
@@ -260,10 +267,10 @@ async def load_invoices(
     for invoice_id in invoice_ids:
         if invoice_id not in rows:
             raise InvoiceNotFound(f"no invoice {invoice_id}")
-    seller = Party(name="")
+    entities = Entities({}, BillingEntity())
     if not all(row.seller for row in rows.values()):
-        seller = seller_of(await parties.load_entity(conn, tenant))
-    return {invoice_id: read_invoice(row, seller) for invoice_id, row in rows.items()}
+        entities = await stored.load_entities(conn, tenant)
+    return {invoice_id: read_invoice(row, entities) for invoice_id, row in rows.items()}
 
 
 async def find_invoice_id(conn: AsyncConnection, tenant: Tenant, number: str) -> UUID:
@@ -300,8 +307,8 @@ async def list_invoices(
     if before is not None:
         query = query.where(invoices.c.ordinal < before)
     rows: Sequence[Row[Any]] = (await conn.execute(query)).all()
-    seller = seller_of(await parties.load_entity(conn, tenant))
-    return [(row.ordinal, read_invoice(row, seller)) for row in rows]
+    entities = await stored.load_entities(conn, tenant)
+    return [(row.ordinal, read_invoice(row, entities)) for row in rows]
 
 
 def _billed(tenant: Tenant, invoice_ids: Collection[UUID]) -> Select[Any]:

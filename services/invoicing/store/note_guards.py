@@ -67,7 +67,7 @@ DECLARE
                  ELSE note.total_minor - note.balance_minor END;
 BEGIN
   SELECT coalesce(sum(amount_minor), 0) INTO applied FROM credit_note_applications a
-    WHERE a.tenant = note.tenant AND a.credit_note_id = note.credit_note_id;
+    WHERE a.tenant = note.tenant AND a.credit_note_id = note.credit_note_id AND NOT a.returned;
   IF applied <> used THEN
     RAISE EXCEPTION 'the % note % of % has % left, and % was applied', note.status, note.number,
       note.total_minor, note.balance_minor, applied

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Date,
@@ -44,7 +45,8 @@ credit_notes = Table(
     required("total_minor", BigInteger),
     required("balance_minor", BigInteger),
     required("number", Text),
-    required("entity_sequence", BigInteger),
+    required("entity_code", Text),
+    Column("entity_sequence", BigInteger),  # Null of self-billed ones.
     required("customer_sequence", BigInteger),
     required("issue_date", Date),
     Column("issued_at", DateTime(timezone=True), nullable=False),
@@ -53,8 +55,8 @@ credit_notes = Table(
     PrimaryKeyConstraint("tenant", "credit_note_id"),
     UniqueConstraint("tenant", "credit_note_id", "invoice_id"),
     UniqueConstraint("tenant", "number"),
-    UniqueConstraint("tenant", "entity_sequence"),
-    UniqueConstraint("tenant", "customer_id", "customer_sequence"),
+    UniqueConstraint("tenant", "entity_code", "entity_sequence"),
+    UniqueConstraint("tenant", "entity_code", "customer_id", "customer_sequence"),
     UniqueConstraint("tenant", "period_id", "adjustment_sequence", "invoice_id"),
     UniqueConstraint("tenant", "crediting_invoice_id", "invoice_id"),
     ForeignKeyConstraint(["tenant", "invoice_id"], ["invoices.tenant", "invoices.invoice_id"]),
@@ -114,6 +116,7 @@ credit_note_applications = of_invoice(
     required("credit_note_id", Uuid),
     required("note_invoice_id", Uuid),
     required("amount_minor", BigInteger),
+    required("returned", Boolean, default="false"),  # The invoice was voided.
     PrimaryKeyConstraint("tenant", "invoice_id", "position"),
     UniqueConstraint("tenant", "credit_note_id", "invoice_id"),
     ForeignKeyConstraint(

@@ -31,6 +31,7 @@ from services.invoicing.store.schema import (
     invoices,
     progressive_credits,
 )
+from services.invoicing.store.voidings import find_reissued, find_voidings
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ async def with_parts(
     )
     noted = [one.invoice_id for one in bare if one.credit_notes_minor]
     notes = await load_applied(conn, tenant, noted) if noted else {}
+    voided = await find_voidings(conn, tenant, invoice_ids)
+    again = await find_reissued(conn, tenant, invoice_ids)
     return [
         replace(
             one,
@@ -70,6 +73,8 @@ async def with_parts(
             taxes=tuple(taxes[one.invoice_id]),
             early=tuple(early.get(one.invoice_id, ())),
             notes=tuple(notes.get(one.invoice_id, ())),
+            voiding=voided.get(one.invoice_id),
+            reissue_of=again.get(one.invoice_id),
         )
         for one in bare
     ]

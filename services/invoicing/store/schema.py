@@ -35,21 +35,11 @@ from services.invoicing.store import (
     party_schema,
     payment_schema,
     schema_base,
+    void_schema,
 )
 from services.invoicing.store.schema_base import of_invoice
 
 metadata = schema_base.metadata
-
-# Counters without gaps: a number is taken and used in one transaction, as its last step.
-number_series = Table(
-    "number_series",
-    metadata,
-    Column("tenant", Integer),
-    Column("kind", Text),  # customers, invoices, credit_notes, or customer_… of the last two.
-    Column("key", Text),  # The customer, for customer_….
-    required("last", BigInteger),
-    PrimaryKeyConstraint("tenant", "kind", "key"),
-)
 
 invoices = Table(
     "invoices",
@@ -61,6 +51,7 @@ invoices = Table(
     required("status", Text),
     required("customer_id", Text),
     required("currency", Text),
+    required("entity_code", Text),
     required("group_day", Date),
     Column("alone", Uuid),  # Its one period, that has an invoice to itself; or itself, without any.
     required("time_zone", Text),
@@ -92,8 +83,8 @@ invoices = Table(
     Column("finalized_at", DateTime(timezone=True)),
     PrimaryKeyConstraint("tenant", "invoice_id"),
     UniqueConstraint("tenant", "number"),
-    UniqueConstraint("tenant", "entity_sequence"),
-    UniqueConstraint("tenant", "customer_id", "customer_sequence"),
+    UniqueConstraint("tenant", "entity_code", "entity_sequence"),
+    UniqueConstraint("tenant", "entity_code", "customer_id", "customer_sequence"),
     ForeignKeyConstraint(["tenant", "customer_id"], ["customers.tenant", "customers.customer_id"]),
     CheckConstraint(
         "status IN ('draft', 'finalizing', 'open', 'finalized', 'skipped', 'voided')",
@@ -115,7 +106,7 @@ invoices = Table(
     ),
     CheckConstraint(
         "(status IN ('finalized', 'voided')) = (number IS NOT NULL)"
-        " AND (number IS NULL) = (entity_sequence IS NULL)"
+        " AND (number IS NOT NULL OR entity_sequence IS NULL)"
         " AND (number IS NULL) = (customer_sequence IS NULL)",
         name="numbered_when_finalized",
     ),
@@ -136,6 +127,7 @@ invoices = Table(
         "tenant",
         "customer_id",
         "currency",
+        "entity_code",
         "group_day",
         "alone",
         "kind",
@@ -217,6 +209,7 @@ add_ons = of_invoice(
     required("name", Text),
     required("units", Numeric),
     required("unit_amount", Numeric),
+    Column("tax_codes", ARRAY(Text), nullable=False),
     PrimaryKeyConstraint("tenant", "invoice_id", "position"),
     UniqueConstraint("tenant", "invoice_id", "code"),
     CheckConstraint("units > 0 AND unit_amount >= 0", name="add_on_not_negative"),
@@ -301,6 +294,7 @@ late_periods = Table(
     Column("period_id", Uuid),
     required("customer_id", Text),
     required("currency", Text),
+    required("entity_code", Text),  # Who billed it; empty: nobody did.
     required("late_version", BigInteger),
     required("adjusted_version", BigInteger, default="0"),
     required("last_sequence", Integer, default="0"),
@@ -349,6 +343,7 @@ adjustments = Table(
 # Their tables are among these.
 assert coupon_schema.coupons.metadata is party_schema.customers.metadata is metadata
 assert note_schema.credit_notes.metadata is metadata
+assert void_schema.voidings.metadata is metadata
 assert payment_schema.payments.metadata is metadata
 own_tables = tuple(metadata.tables)
 shared_tables(metadata)

@@ -36,7 +36,7 @@ from services.invoicing.store.note_schema import (
     credit_notes,
 )
 from services.invoicing.store.parts import line_of, tax_of
-from services.invoicing.store.party_schema import customers
+from services.invoicing.store.party_schema import customers, number_series
 from services.invoicing.store.schema import (
     add_ons,
     adjustments,
@@ -45,7 +45,6 @@ from services.invoicing.store.schema import (
     invoice_periods,
     invoice_taxes,
     invoices,
-    number_series,
 )
 from services.invoicing.store.series import (
     CREDIT_NOTES,
@@ -71,6 +70,7 @@ class Billed:
     waits: bool
     waiting: RatedPeriod | None
     given_back_minor: int | None = None
+    voided: bool = False  # An invoice billed it, and was voided.
 
 
 async def load_frozen(
@@ -122,11 +122,14 @@ async def load_billed(
 ) -> dict[tuple[int, UUID, int], Billed]:
     """Return where closes, given by tenant, period and sequence, are billed."""
     period_ids = {period_id for _, period_id, _ in closes}
-    live = select(invoice_periods).filter_by(live=True)
-    counted = Counter(
-        (row.tenant, row.period_id, row.purpose)
-        for row in await conn.execute(live.where(invoice_periods.c.period_id.in_(period_ids)))
-    )
+    on_invoices = select(invoice_periods).where(invoice_periods.c.period_id.in_(period_ids))
+    counted: Counter[tuple[int, UUID, str]] = Counter()
+    voided: set[tuple[int, UUID, str]] = set()
+    for billing in await conn.execute(on_invoices):
+        key = (billing.tenant, billing.period_id, billing.purpose)
+        counted[key] += billing.live
+        if not billing.live:
+            voided.add(key)
     asked = select(adjustments).where(adjustments.c.period_id.in_(period_ids))
     waiting = {(row.tenant, row.period_id, row.sequence): row for row in await conn.execute(asked)}
     given_back = await _load_given_back(conn, period_ids)
@@ -144,6 +147,7 @@ async def load_billed(
             waits=row is not None,
             waiting=None if rated is None else from_json(rated, RatedPeriod),
             given_back_minor=given,
+            voided=(tenant, period_id, purpose) in voided,
         )
     return found
 
@@ -296,35 +300,37 @@ def _credit_of(row: Row[Any]) -> Credit:
 
 def _taken_numbers() -> Any:
     """Select every number that was taken from a series."""
-    finalized = invoices.c.status == Status.FINALIZED
+    finalized = invoices.c.status.in_([Status.FINALIZED, Status.VOIDED])
     return union_all(
         select(
             invoices.c.tenant,
             literal(INVOICES).label("kind"),
-            literal("").label("key"),
+            invoices.c.entity_code.label("key"),
             invoices.c.entity_sequence.label("number"),
-        ).where(finalized),
+        ).where(finalized, invoices.c.entity_sequence.is_not(None)),
         select(
             invoices.c.tenant,
             literal(CUSTOMER_INVOICES),
-            invoices.c.customer_id,
+            invoices.c.entity_code + "/" + invoices.c.customer_id,
             invoices.c.customer_sequence,
         ).where(finalized),
         select(customers.c.tenant, literal(CUSTOMERS), literal(""), customers.c.number),
         select(
             credit_notes.c.tenant,
             literal(CREDIT_NOTES),
-            literal(""),
+            credit_notes.c.entity_code,
             credit_notes.c.entity_sequence,
-        ),
+        ).where(credit_notes.c.entity_sequence.is_not(None)),
         select(
             credit_notes.c.tenant,
             literal(CUSTOMER_CREDIT_NOTES),
-            credit_notes.c.customer_id,
+            credit_notes.c.entity_code + "/" + credit_notes.c.customer_id,
             credit_notes.c.customer_sequence,
         ),
     ).subquery("taken")
 
 
 def _series_names(row: Row[Any]) -> dict[str, str]:
-    return {"series": row.kind, **({"customer_id": row.key} if row.key else {})}
+    entity_code, _, customer_id = row.key.partition("/")
+    named = {"series": row.kind, "billing_entity": entity_code, "customer_id": customer_id}
+    return {key: value for key, value in named.items() if value}

@@ -13,6 +13,7 @@ from libs.tenant import Tenant
 from services.invoicing.domain.invoice import Status
 from services.invoicing.store.progressive import is_waiting
 from services.invoicing.store.schema import invoices, late_periods
+from services.invoicing.store.void_schema import voidings
 
 Reference = tuple[Tenant, UUID]
 
@@ -34,6 +35,7 @@ class Workload:
     late_versions: int  # A mark, and so is the next one.
     adjusted_versions: int
     next_due_at: datetime | None
+    unreturned: int = 0  # Voided, and wallets have to take back what they paid.
 
 
 async def find_finalizable(conn: AsyncConnection, *, now: datetime, limit: int) -> list[Reference]:
@@ -73,6 +75,7 @@ async def load_workload(conn: AsyncConnection, *, now: datetime) -> Workload:
         func.coalesce(func.sum(late_periods.c.adjusted_version), 0).label("adjusted"),
     )
     versions = (await conn.execute(late)).one()
+    unreturned = select(func.count()).select_from(voidings).filter_by(credits_returned_at=None)
     return Workload(
         due=row.due,
         finalizing=row.finalizing,
@@ -83,4 +86,5 @@ async def load_workload(conn: AsyncConnection, *, now: datetime) -> Workload:
         late_versions=int(versions.changed),
         adjusted_versions=int(versions.adjusted),
         next_due_at=row.next_due_at and row.next_due_at.astimezone(UTC),
+        unreturned=int((await conn.execute(unreturned)).scalar_one()),
     )

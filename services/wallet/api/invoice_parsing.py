@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
 from libs.errors import FieldInvalid
 from libs.period import Period
@@ -35,6 +36,7 @@ def parse_invoice(message: invoice_credits_pb2.ApplyCreditsRequest) -> Invoice:
             parse_settled(settled, f"settled_periods[{place}]")
             for place, settled in enumerate(message.settled_periods)
         ],
+        settled_ids=frozenset(UUID(settled.period_id) for settled in message.settled_periods),
     )
     if len({line.line_id for line in invoice.lines}) < len(invoice.lines):
         raise FieldInvalid("lines", "name the same line_id twice")

@@ -48,7 +48,7 @@ def parse_wallet(message: wallet_service_pb2.Wallet, now: datetime) -> Wallet:
 
     Raises:
         FieldInvalid, FieldsInvalid: every field that cannot be read.
-        CurrencyMismatch: its low balance is in another currency.
+        CurrencyMismatch: its low balance or soft limit is in another currency.
     """
     check_each(
         lambda: parse_text(message.customer_id, "wallet.customer_id"),
@@ -83,7 +83,8 @@ def parse_changes(message: wallet_service_pb2.Wallet) -> Changes:
         lambda: parse_text(message.name, "wallet.name", required=False),
         lambda: parse_priority(message.priority, "wallet.priority"),
         lambda: parse_scope(message.scope, "wallet.scope"),
-        lambda: parse_optional_money(message, "low_balance"),
+        lambda: parse_threshold(message, "low_balance"),
+        lambda: parse_threshold(message, "soft_limit"),
         lambda: parse_limits(message),
     )
     least, most = parse_limits(message)
@@ -91,7 +92,8 @@ def parse_changes(message: wallet_service_pb2.Wallet) -> Changes:
         name=message.name,
         priority=parse_priority(message.priority, "wallet.priority"),
         scope=parse_scope(message.scope, "wallet.scope"),
-        low=parse_optional_money(message, "low_balance"),
+        low=parse_threshold(message, "low_balance"),
+        soft=parse_threshold(message, "soft_limit"),
         top_up_minimum=least,
         top_up_maximum=most,
     )
@@ -99,22 +101,22 @@ def parse_changes(message: wallet_service_pb2.Wallet) -> Changes:
 
 def parse_limits(message: wallet_service_pb2.Wallet) -> tuple[Money | None, Money | None]:
     """Read how much is bought for a wallet at once, at least and at most; None: any."""
-    least = parse_optional_money(message, "top_up_minimum")
-    most = parse_optional_money(message, "top_up_maximum")
+    least = parse_threshold(message, "top_up_minimum")
+    most = parse_threshold(message, "top_up_maximum")
     if least and most and least.amount_minor > most.amount_minor:
         problem = f"is {most.amount_minor}, must be at least the minimum {least.amount_minor}"
         raise FieldInvalid("wallet.top_up_maximum.amount_minor", problem)
     return least, most
 
 
-def parse_optional_money(
+def parse_threshold(
     message: wallet_service_pb2.Wallet,
-    name: Literal["low_balance", "top_up_minimum", "top_up_maximum"],
+    name: Literal["low_balance", "soft_limit", "top_up_minimum", "top_up_maximum"],
 ) -> Money | None:
-    """Read an amount of a wallet that may be left out."""
-    return (
-        parse_positive(getattr(message, name), f"wallet.{name}") if message.HasField(name) else None
-    )
+    """Read an amount that a wallet may have; None: it has none."""
+    if not message.HasField(name):
+        return None
+    return parse_positive(getattr(message, name), f"wallet.{name}")
 
 
 def parse_positive(message: MoneyMessage, field: str) -> Money:
@@ -194,7 +196,11 @@ def parse_grant(message: wallet_service_pb2.Grant) -> GrantOrder:
 
 
 def parse_amount(
-    message: hold_service_pb2.AuthorizeRequest | hold_service_pb2.CaptureRequest, *, at_least: int
+    message: hold_service_pb2.AuthorizeRequest
+    | hold_service_pb2.CaptureRequest
+    | hold_service_pb2.ExtendHoldRequest,
+    *,
+    at_least: int,
 ) -> Money:
     """Read the amount of a hold or a capture."""
     if not message.HasField("amount"):
@@ -206,7 +212,26 @@ def parse_amount(
     return amount
 
 
-def parse_ttl(message: hold_service_pb2.AuthorizeRequest) -> timedelta:
+def parse_extension(
+    message: hold_service_pb2.ExtendHoldRequest,
+) -> tuple[Money | None, timedelta | None]:
+    """Read what more a hold reserves and how long it stands, at least one of them."""
+    has_amount, has_ttl = message.HasField("amount"), message.HasField("ttl")
+    if not (has_amount or has_ttl):
+        raise FieldInvalid("amount", "is missing, and so is ttl: give one of them")
+    check_each(
+        lambda: parse_amount(message, at_least=1) if has_amount else None,
+        lambda: parse_ttl(message),
+    )
+    return (
+        parse_amount(message, at_least=1) if has_amount else None,
+        parse_ttl(message) if has_ttl else None,
+    )
+
+
+def parse_ttl(
+    message: hold_service_pb2.AuthorizeRequest | hold_service_pb2.ExtendHoldRequest,
+) -> timedelta:
     """Read how long a hold stands, to the microsecond."""
     if not message.HasField("ttl"):
         return TTL_DEFAULT

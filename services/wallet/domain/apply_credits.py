@@ -57,6 +57,7 @@ class Invoice:
     currency: str
     lines: Sequence[CreditLine]
     settled: Sequence[SettledPeriod]
+    settled_ids: frozenset[UUID] = frozenset()  # Of these periods: nothing is reserved for them.
 
     @property
     def subscription_ids(self) -> set[str]:

@@ -61,13 +61,19 @@ def draw(grants: Sequence[Grant], amount_minor: int) -> tuple[Use, ...]:
     return tuple(uses)
 
 
-def draw_all(book: Book, grants: Sequence[Grant], amount_minor: int) -> tuple[Use, ...]:
+def draw_all(
+    book: Book, grants: Sequence[Grant], amount_minor: int, *, at_most: int | None = None
+) -> tuple[Use, ...]:
     """Return which grants give all of `amount_minor`; they come in burn order.
 
+    `at_most` bounds what they may give; None: all they have.
+
     Raises:
-        InsufficientBalance: they have less available.
+        InsufficientBalance: they have less available, or may give less.
     """
     available = sum(grant.available_minor for grant in grants)
+    if at_most is not None:
+        available = min(available, at_most)
     if available < amount_minor:
         raise InsufficientBalance(
             f"{available} minor units of {book.wallet.currency} are available,"

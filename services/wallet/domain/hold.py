@@ -98,9 +98,29 @@ def place(book: Book, hold: Hold) -> Hold:
     """
     check_currency(book.wallet, hold.amount)
     now, asked = hold.created_at, hold.amount.amount_minor
-    uses = draw_all(book, book.in_force(now), asked)
-    book.post(Reason.HOLD, hold.hold_id, now, Movement(Account.AVAILABLE, Account.HELD, uses))
-    return replace(hold, parts=uses)
+    return replace(hold, parts=_held(book, hold.hold_id, asked, now))
+
+
+def extend(
+    book: Book, hold: Hold, now: datetime, *, more: Money | None, until: datetime | None
+) -> Hold:
+    """Reserve `more` for an open hold, and let it stand at least `until`.
+
+    Raises:
+        CurrencyMismatch: in another currency than the wallet's.
+        AlreadyCaptured, AlreadyReleased, HoldExpired: the hold is resolved.
+        InsufficientBalance: more than can be held; its deadline does not move either.
+    """
+    check_open(hold)
+    if more is not None:
+        check_currency(book.wallet, more)
+        uses = _held(book, hold.hold_id, more.amount_minor, now)
+        amount = Money(more.currency, hold.amount.amount_minor + more.amount_minor)
+        hold = replace(hold, amount=amount, parts=(*hold.parts, *uses))
+    if until is not None and until > hold.expires_at:
+        hold = replace(hold, expires_at=until)
+        book.rescheduled = True
+    return hold
 
 
 def capture(
@@ -129,6 +149,8 @@ def capture(
     book.post(Reason.CAPTURE, hold.hold_id, now, Movement(Account.HELD, target, taken))
     after = replace(hold, captured_minor=hold.captured_minor + asked, parts=rest)
     lots = lots_of(hold, taken, now)
+    if hold.subscription_id is not None:
+        book.reserved.early[hold.subscription_id] += asked
     if not final and rest:
         return after, lots
     return _resolved(book, after, HoldStatus.CAPTURED, Reason.RELEASE, now), lots
@@ -194,6 +216,14 @@ def lots_of(hold: Hold, taken: tuple[Use, ...], now: datetime) -> tuple[Lot, ...
         )
         for use in taken
     )
+
+
+def _held(book: Book, hold_id: str, asked: int, now: datetime) -> tuple[Use, ...]:
+    """Move what is asked from grants in force to what is held, unless unbilled usage needs it."""
+    at_most = book.balance(now).spendable_minor + book.wallet.soft_minor
+    uses = draw_all(book, book.in_force(now), asked, at_most=at_most)
+    book.post(Reason.HOLD, hold_id, now, Movement(Account.AVAILABLE, Account.HELD, uses))
+    return uses
 
 
 def _resolved(book: Book, hold: Hold, status: HoldStatus, reason: Reason, at: datetime) -> Hold:

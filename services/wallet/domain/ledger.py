@@ -11,6 +11,7 @@ from uuid import UUID
 
 from libs.money import Money
 from services.wallet.domain.grant import Grant
+from services.wallet.domain.reservation import Reserved
 from services.wallet.domain.wallet import Balance, Wallet
 
 
@@ -115,6 +116,8 @@ class Book:
     grants: dict[UUID, Grant]
     postings: list[Posting] = field(default_factory=list)
     due_at: datetime | None = None  # When its next hold or grant lapses; None: none will.
+    reserved: Reserved = field(default_factory=Reserved)
+    rescheduled: bool = False  # The deadline of one of its holds was moved.
     watched_minor: int | None = None  # At which ongoing balance rules top it up; None: at none.
 
     def post(self, reason: Reason, reference: str, at: datetime, *movements: Movement) -> None:
@@ -142,18 +145,18 @@ class Book:
             available_minor=sum(g.available_minor for g in grants if g.effective_at <= now),
             held_minor=sum(grant.held_minor for grant in grants),
             captured_minor=sum(grant.captured_minor for grant in grants),
+            reserved_minor=self.reserved.amount_minor,
             rate=self.wallet.rate,
         )
 
     def ongoing_minor(self, now: datetime) -> int:
-        """Return what is not spent at `now`: a hold may be given back, so it is not yet."""
+        """Return what is neither spent nor reserved at `now`: a hold is not, it may be given back."""
         balance = self.balance(now)
-        return balance.available_minor + balance.held_minor
+        return balance.spendable_minor + balance.held_minor
 
-    def fell_low(self, now: datetime) -> bool:
-        """Tell whether something was posted, and no more than is watched for is left."""
-        low = self.watched_minor is not None and self.ongoing_minor(now) <= self.watched_minor
-        return low and bool(self.postings)
+    def is_low(self, now: datetime) -> bool:
+        """Tell whether no more than is watched for is left."""
+        return self.watched_minor is not None and self.ongoing_minor(now) <= self.watched_minor
 
     def changes(self) -> dict[Account, int]:
         """Return what the postings add to each account."""

@@ -75,6 +75,7 @@ class Wallet:
     code: str = ""  # By which lines name it; "": by none.
     rate: Decimal = RATE_DEFAULT  # Above zero, in currency units.
     low_minor: int = 0  # It is low below this; 0: never.
+    soft_minor: int = 0  # How far below zero unbilled usage may take what holds are placed on.
     expires_at: datetime | None = None  # All its grants lapse by then.
     terminated_at: datetime | None = None
     limits: Limits = Limits()  # Of what is bought for it at once.
@@ -94,10 +95,16 @@ class Balance:
     held_minor: int
     captured_minor: int
     rate: Decimal = RATE_DEFAULT  # That of the wallet.
+    reserved_minor: int = 0  # Unbilled usage: no movement of money, but not to be spent.
 
     @property
     def posted_minor(self) -> int:
         return self.available_minor + self.held_minor + self.captured_minor
+
+    @property
+    def spendable_minor(self) -> int:
+        """What can be held now; below zero when usage ran ahead of it."""
+        return self.available_minor - self.reserved_minor
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,7 @@ class Changes:
     priority: int
     scope: Scope
     low: Money | None  # Below this the wallet is low; None: never.
+    soft: Money | None = None  # How far below zero holds are still placed; None: not at all.
     top_up_minimum: Money | None = None  # The least that is bought for it at once; None: any.
     top_up_maximum: Money | None = None  # The most; None: any.
 
@@ -117,17 +125,17 @@ class Changes:
         Raises:
             CurrencyMismatch: one of the amounts is in another currency than the wallet's.
         """
-        amounts = (self.low, self.top_up_minimum, self.top_up_maximum)
-        for amount in amounts:
-            if amount is not None:
-                check_currency(wallet, amount)
-        low, least, most = (amount.amount_minor if amount else None for amount in amounts)
+        amounts = (self.low, self.soft, self.top_up_minimum, self.top_up_maximum)
+        for amount in filter(None, amounts):
+            check_currency(wallet, amount)
+        low, soft, least, most = (amount.amount_minor if amount else None for amount in amounts)
         return replace(
             wallet,
             name=self.name,
             priority=self.priority,
             scope=self.scope,
             low_minor=low or 0,
+            soft_minor=soft or 0,
             limits=Limits(least, most),
         )
 

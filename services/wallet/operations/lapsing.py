@@ -68,13 +68,20 @@ async def save(conn: AsyncConnection, tenant: Tenant, books: Sequence[Book], now
     which of them is due next.
     """
     await book_store.save_books(conn, tenant, books)
-    watched = [book.wallet.wallet_id for book in books if book.fell_low(now)]
-    if watched:
-        await rule_store.wake(conn, tenant, watched, now)
+    await wake_rules(conn, tenant, [book for book in books if book.postings], now)
     headers = telemetry.headers()
     told = [(credits_expired(book), running_low(book, now)) for book in books]
     facts = [fact for expired, low in told for fact in (*expired, *low)]
     await outbox.append_all(conn, [(tenant, fact, headers) for fact in facts])
+
+
+async def wake_rules(
+    conn: AsyncConnection, tenant: Tenant, books: Sequence[Book], now: datetime
+) -> None:
+    """Have rules that top up look at those of the locked books that are low."""
+    low = [book.wallet.wallet_id for book in books if book.is_low(now)]
+    if low:
+        await rule_store.wake(conn, tenant, low, now)
 
 
 def credits_expired(book: Book) -> list[events_pb2.CreditsExpired]:

@@ -40,6 +40,7 @@ def wallet_message(wallet: Wallet) -> wallet_service_pb2.Wallet:
         code=wallet.code,
         rate=f"{wallet.rate:f}",
         low_balance=of_wallet(wallet.low_minor),
+        soft_limit=of_wallet(wallet.soft_minor),
         expires_at=timestamp(wallet.expires_at) if wallet.expires_at else None,
         terminated_at=timestamp(wallet.terminated_at) if wallet.terminated_at else None,
         top_up_minimum=of_wallet(wallet.limits.minimum_minor),
@@ -68,6 +69,8 @@ def balance_message(balance: Balance) -> wallet_service_pb2.Balance:
         captured=money_message(minor(balance.captured_minor)),
         available=money_message(minor(balance.available_minor)),
         available_credits=f"{credits_of(minor(balance.available_minor), balance.rate):f}",
+        reserved=money_message(minor(balance.reserved_minor)),
+        spendable=money_message(minor(balance.spendable_minor)),
     )
 
 

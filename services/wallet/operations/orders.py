@@ -27,7 +27,12 @@ from services.wallet.domain.ledger import Book
 from services.wallet.domain.wallet import WalletNotFound, check_live
 from services.wallet.operations.messages import balance_message, grant_message, hold_message
 from tally.wallet.v1 import events_pb2
-from tally.wallet.v1.hold_service_pb2 import AuthorizeResponse, CaptureResponse, ReleaseResponse
+from tally.wallet.v1.hold_service_pb2 import (
+    AuthorizeResponse,
+    CaptureResponse,
+    ExtendHoldResponse,
+    ReleaseResponse,
+)
 from tally.wallet.v1.wallet_service_pb2 import GrantCreditsResponse
 
 Answer = TypeVar("Answer", bound=Message, covariant=True)
@@ -165,6 +170,34 @@ class Authorize:
 
     def repeated(self, stored: bytes) -> AuthorizeResponse:
         return AuthorizeResponse.FromString(stored)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtendHold:
+    """Reserve more for a hold, or for longer."""
+
+    hold_id: str
+    more: Money | None
+    ttl: timedelta | None
+    wallet_ids: tuple[UUID, ...] = ()
+
+    def carry_out(self, opened: Opened) -> tuple[ExtendHoldResponse, Message]:
+        """Extend it.
+
+        Raises:
+            HoldNotFound, CurrencyMismatch, InsufficientBalance.
+            AlreadyCaptured, AlreadyReleased, HoldExpired: the hold is resolved.
+        """
+        hold, book = opened.hold(self.hold_id)
+        until = None if self.ttl is None else opened.now + self.ttl
+        hold = holding.extend(book, hold, opened.now, more=self.more, until=until)
+        opened.change(hold)
+        balance = balance_message(book.balance(opened.now))
+        answer = ExtendHoldResponse(hold=hold_message(hold), balance=balance)
+        return answer, events_pb2.HoldExtended(hold=answer.hold)
+
+    def repeated(self, stored: bytes) -> ExtendHoldResponse:
+        return ExtendHoldResponse.FromString(stored)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

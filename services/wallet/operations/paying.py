@@ -12,7 +12,7 @@ from services.wallet.domain import return_credits as returning
 from services.wallet.domain.apply_credits import AppliedCredit, Invoice
 from services.wallet.operations.desk import Desk
 from services.wallet.operations.lapsing import lapse, save
-from services.wallet.store import applications
+from services.wallet.store import applications, reservations
 from services.wallet.store import books as book_store
 from services.wallet.store import holds as hold_store
 from tally.wallet.v1 import invoice_credits_pb2
@@ -51,6 +51,8 @@ async def apply_credits(
         )
         application = applying.apply_credits(books, lots, invoice, now)
         await hold_store.save_lots(conn, desk.tenant, application.lots)
+        if books:
+            await reservations.settle(conn, desk.tenant, invoice.settled_ids)
         await save(conn, desk.tenant, books, now)
         answer = answer_of(invoice, application.credits)
         await applications.save_answer(

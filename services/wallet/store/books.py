@@ -17,6 +17,7 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    tuple_,
     union,
     update,
 )
@@ -28,6 +29,7 @@ from services.wallet.domain.wallet import WalletNotFound
 from services.wallet.store.grants import ANY_LEFT, grant_of, grant_row
 from services.wallet.store.holds import IS_OPEN, OF_TENANT
 from services.wallet.store.ledger import save_postings
+from services.wallet.store.reservations import load_reserved
 from services.wallet.store.rows import insert_rows, write
 from services.wallet.store.schema import grants, holds, wallets
 from services.wallet.store.wallets import wallet_of
@@ -96,6 +98,17 @@ async def lock_books_of_customer(
     return await _lock_books(conn, tenant, wanted, {})
 
 
+async def find_wallets(
+    conn: AsyncConnection, tenant: Tenant, customers: Sequence[tuple[str, str]]
+) -> list[UUID]:
+    """Return the wallets of customers, each given with a currency."""
+    query = select(wallets.c.wallet_id).where(
+        wallets.c.tenant == tenant,
+        tuple_(wallets.c.customer_id, wallets.c.currency).in_(customers),
+    )
+    return list((await conn.execute(query)).scalars())
+
+
 async def add_grants(
     conn: AsyncConnection, tenant: Tenant, books: Sequence[Book], grant_ids: Collection[UUID]
 ) -> None:
@@ -112,7 +125,7 @@ async def save_books(conn: AsyncConnection, tenant: Tenant, books: Sequence[Book
 
     Save holds before it, so that it sees which of them is due next.
     """
-    changed = [book for book in books if book.postings]
+    changed = [book for book in books if book.postings or book.rescheduled]
     if not changed:
         return
     await _save_grants(conn, tenant, changed)
@@ -134,6 +147,8 @@ async def _lock_books(
         left = {"of_tenant": tenant, "wallet_ids": list(books)}
         for row in await conn.execute(SELECT_LEFT, left):
             books[row.wallet_id].grants[row.grant_id] = grant_of(row)
+        for wallet_id, reserved in (await load_reserved(conn, tenant, list(books))).items():
+            books[wallet_id].reserved = reserved
     return list(books.values())
 
 

@@ -18,8 +18,10 @@ from sqlalchemy import (
     any_,
     bindparam,
     delete,
+    literal,
     literal_column,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -31,6 +33,8 @@ from services.wallet.domain.hold import Hold, HoldNotFound, HoldStatus, Lot
 from services.wallet.domain.ledger import Use
 from services.wallet.store.rows import columns_of, given, insert_rows, write
 from services.wallet.store.schema import hold_parts, holds, lots
+
+HoldKey = tuple[datetime, str]  # When it was placed, and its id.
 
 # As the index says it, in no parameter: a plan that is kept must know that the index fits.
 IS_OPEN = holds.c.status == literal_column("'open'")
@@ -55,7 +59,7 @@ SELECT_DUE = _select_holds(
     & IS_OPEN
     & (holds.c.expires_at <= bindparam("now"))
 )
-_changed = given(holds, "hold_id", "status", "captured_minor")
+_changed = given(holds, "hold_id", "status", "captured_minor", "amount_minor", "expires_at")
 UPDATE_HOLDS = (
     update(holds)
     .where(
@@ -63,7 +67,7 @@ UPDATE_HOLDS = (
         holds.c.hold_id == OF_HOLDS,  # Else a plan made for few holds may read them all.
         holds.c.hold_id == _changed.c.hold_id,
     )
-    .values(status=_changed.c.status, captured_minor=_changed.c.captured_minor)
+    .values({name: _changed.c[name] for name in _changed.c.keys() if name != "hold_id"})
 )
 DELETE_PARTS = delete(hold_parts).where(
     hold_parts.c.tenant == OF_TENANT,
@@ -88,6 +92,30 @@ async def find_holds(conn: AsyncConnection, tenant: Tenant, hold_ids: Sequence[s
     if not hold_ids:
         return []
     return await _load(conn, tenant, SELECT_HOLDS, each_hold_id=hold_ids)
+
+
+async def list_holds(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    wallet_id: UUID,
+    *,
+    status: HoldStatus | None,
+    subscription_id: str | None,
+    before: HoldKey | None,
+    limit: int,
+) -> list[Hold]:
+    """Return a wallet's holds, newest first, from those older than the key `before`."""
+    key = tuple_(holds.c.created_at, holds.c.hold_id)
+    query = select(holds.c.hold_id).filter_by(tenant=tenant, wallet_id=wallet_id)
+    if status is not None:
+        query = query.where(holds.c.status == status.value)
+    if subscription_id is not None:
+        query = query.where(holds.c.subscription_id == subscription_id)
+    if before is not None:
+        query = query.where(key < tuple_(*map(literal, before)))
+    newest = query.order_by(holds.c.created_at.desc(), holds.c.hold_id.desc()).limit(limit)
+    found = await find_holds(conn, tenant, list((await conn.execute(newest)).scalars()))
+    return sorted(found, key=lambda hold: (hold.created_at, hold.hold_id), reverse=True)
 
 
 async def find_due(
@@ -130,6 +158,8 @@ async def save_holds(conn: AsyncConnection, tenant: Tenant, changed: Sequence[Ho
             "hold_id": hold.hold_id,
             "status": hold.status.value,
             "captured_minor": hold.captured_minor,
+            "amount_minor": hold.amount.amount_minor,
+            "expires_at": hold.expires_at,
         }
         for hold in changed
     ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKeyConstraint,
@@ -49,6 +50,7 @@ wallets = Table(
     Column("code", Text, nullable=False, server_default=""),  # "": no line can name it.
     Column("rate", Numeric, nullable=False, server_default="1"),  # Currency units a credit.
     Column("low_minor", BigInteger, nullable=False, server_default="0"),  # 0: it is never low.
+    Column("soft_minor", BigInteger, nullable=False, server_default="0"),  # 0: a hard limit.
     Column("expires_at", AT),
     Column("terminated_at", AT),
     # Running balances of the wallet's accounts: the sums of its entries.
@@ -69,7 +71,7 @@ wallets = Table(
     ),
     CheckConstraint("priority BETWEEN 1 AND 100", name="wallet_priority"),
     CheckConstraint("rate > 0", name="wallet_rate"),
-    CheckConstraint("low_minor >= 0", name="wallet_low"),
+    CheckConstraint("low_minor >= 0 AND soft_minor >= 0", name="wallet_low"),
     CheckConstraint(
         "terminated_at IS NULL OR available_minor + held_minor + captured_minor = 0",
         name="ended_is_empty",
@@ -219,6 +221,7 @@ holds = Table(
         "starts_with(hold_id, CASE WHEN subscription_id IS NULL THEN 'std_' ELSE 'sub_' END)",
         name="hold_id_tells_purpose",
     ),
+    Index("holds_of_wallet", "tenant", "wallet_id", "created_at"),
     Index(
         "holds_open", "tenant", "wallet_id", "expires_at", postgresql_where=text("status = 'open'")
     ),
@@ -255,6 +258,35 @@ lots = Table(
     ForeignKeyConstraint(["tenant", "grant_id"], OF_GRANT),
     CheckConstraint("left_minor >= 0", name="lot_not_below_zero"),
     Index("lots_left", "tenant", "wallet_id", postgresql_where=text("left_minor > 0")),
+)
+
+# Periods with usage that is not invoiced yet, as invoicing told of them.
+unbilled_periods = Table(
+    "unbilled_periods",
+    metadata,
+    Column("tenant", Integer),
+    Column("period_id", Uuid),
+    Column("revision", BigInteger, nullable=False),
+    Column("settled", Boolean, nullable=False),  # By an invoice, for good.
+    PrimaryKeyConstraint("tenant", "period_id"),
+)
+
+# What wallets are to pay of such a period.
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("tenant", Integer),
+    Column("period_id", Uuid),
+    Column("wallet_id", Uuid),
+    Column("subscription_id", Text, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant", "period_id", "wallet_id"),
+    ForeignKeyConstraint(
+        ["tenant", "period_id"], ["unbilled_periods.tenant", "unbilled_periods.period_id"]
+    ),
+    ForeignKeyConstraint(["tenant", "wallet_id"], OF_WALLET),
+    CheckConstraint("amount_minor > 0", name="reservation_above_zero"),
+    Index("reservations_of_wallet", "tenant", "wallet_id"),
 )
 
 # Invoices that were paid from wallets, or asked to be: the answer to every repeat.

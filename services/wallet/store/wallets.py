@@ -22,6 +22,7 @@ from services.wallet.domain.wallet import (
     WalletNotFound,
 )
 from services.wallet.store.keyset import behind
+from services.wallet.store.reservations import load_reserved
 from services.wallet.store.schema import grants, wallets
 
 DrawKey = tuple[str, int, int]  # Customer, priority, number.
@@ -49,6 +50,7 @@ def wallet_of(row: Row[Any]) -> Wallet:
         code=row.code,
         rate=row.rate,
         low_minor=row.low_minor,
+        soft_minor=row.soft_minor,
         expires_at=row.expires_at,
         terminated_at=row.terminated_at,
         limits=Limits(row.top_up_min_minor, row.top_up_max_minor),
@@ -93,6 +95,7 @@ def _changing(wallet: Wallet) -> dict[str, Any]:
         "fee_kinds": sorted(wallet.scope.fee_kinds),
         "meter_codes": sorted(wallet.scope.meter_codes),
         "low_minor": wallet.low_minor,
+        "soft_minor": wallet.soft_minor,
         "terminated_at": wallet.terminated_at,
         "top_up_min_minor": wallet.limits.minimum_minor,
         "top_up_max_minor": wallet.limits.maximum_minor,
@@ -126,6 +129,7 @@ async def load_wallet(
         held_minor=row.held_minor,
         captured_minor=row.captured_minor,
         rate=row.rate,
+        reserved_minor=(await load_reserved(conn, tenant, [wallet_id]))[wallet_id].amount_minor,
     )
     return wallet_of(row), balance
 

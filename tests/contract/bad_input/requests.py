@@ -269,6 +269,11 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
             "payment_status": "PAYMENT_STATUS_FAILED",
         },
         "rating.v1.RatingService.ListCloses": {"period_ids": [world["period"]]},
+        "invoicing.v1.TenantService.CreateBillingEntity": {
+            **command,
+            "billing_entity": {"code": fresh, "number_prefix": fresh[4:12].upper()},
+        },
+        "invoicing.v1.TenantService.ListBillingEntities": {},
         "invoicing.v1.TenantService.GetBillingEntity": {},
         "invoicing.v1.TenantService.UpdateBillingEntity": {
             **command,

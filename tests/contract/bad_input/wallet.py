@@ -88,6 +88,11 @@ WALLET: Mapping[str, Fields] = {
             "another": Refusal("JPY", reason="CURRENCY_MISMATCH", field="*"),
         },
         "wallet.low_balance.amount_minor": {"absent": Refusal(0, field="*"), "negative": -1},
+        "wallet.soft_limit.currency_code": {
+            **CURRENCY,
+            "another": Refusal("JPY", reason="CURRENCY_MISMATCH", field="*"),
+        },
+        "wallet.soft_limit.amount_minor": {"absent": Refusal(0, field="*"), "negative": -1},
         **LIMITS,
         "wallet.expires_at": {**INSTANT, "past": {"seconds": 1}},
         "wallet.terminated_at": OUTPUT,
@@ -146,6 +151,11 @@ WALLET: Mapping[str, Fields] = {
             "another": Refusal("JPY", reason="CURRENCY_MISMATCH", field="*"),
         },
         "wallet.low_balance.amount_minor": {"absent": Refusal(0, field="*"), "negative": -1},
+        "wallet.soft_limit.currency_code": {
+            **CURRENCY,
+            "another": Refusal("JPY", reason="CURRENCY_MISMATCH", field="*"),
+        },
+        "wallet.soft_limit.amount_minor": {"absent": Refusal(0, field="*"), "negative": -1},
         **LIMITS,
     },
     "tally.wallet.v1.WalletService.TerminateWallet": {
@@ -232,6 +242,27 @@ WALLET: Mapping[str, Fields] = {
     "tally.wallet.v1.HoldService.Release": {
         "request_id": UUID,
         "hold_id": {"absent": "", "malformed": "no-hold", **missing("hold", "HOLD_NOT_FOUND")},
+    },
+    "tally.wallet.v1.HoldService.ExtendHold": {
+        "request_id": UUID,
+        "hold_id": {"absent": "", "malformed": "no-hold", **missing("hold", "HOLD_NOT_FOUND")},
+        "amount": AnyValue("absent: only its deadline moves"),
+        "amount.currency_code": {
+            **CURRENCY,
+            "another": Refusal("JPY", reason="CURRENCY_MISMATCH", field="*"),
+        },
+        "amount.amount_minor": {
+            "absent": Refusal(0, field="*"),
+            "negative": Refusal(-1, field="*"),
+            "oversized": Refusal(2**63 - 1, FAILED, "INSUFFICIENT_BALANCE", ""),
+        },
+        "ttl": {"negative": {"seconds": -1}, "oversized": {"seconds": 31 * 86_400}},
+    },
+    "tally.wallet.v1.HoldService.ListHolds": {
+        "wallet_id": uuid_of("wallet", "WALLET_NOT_FOUND"),
+        "status": {"unknown": 99},
+        "subscription_id": OPTIONAL_TEXT,
+        **PAGE,
     },
     "tally.wallet.v1.HoldService.GetHold": {
         "hold_id": {"absent": "", "malformed": "no-hold", **missing("hold", "HOLD_NOT_FOUND")},

@@ -17,6 +17,7 @@ def wallet_requests(world: Mapping[str, str], command: dict[str, str]) -> dict[s
         "currency_code": "USD",
         "scope": {"fee_kinds": ["usage"]},
         "low_balance": USD,
+        "soft_limit": USD,
         **LIMITS,
     }
     grant = {"wallet_id": world["wallet"], "kind": "GRANT_KIND_GRANTED", "amount": USD}
@@ -40,6 +41,7 @@ def wallet_requests(world: Mapping[str, str], command: dict[str, str]) -> dict[s
                 "wallet_id": world["wallet"],
                 "scope": {"fee_kinds": ["usage"]},
                 "low_balance": USD,
+                "soft_limit": USD,
                 **LIMITS,
             },
         },
@@ -73,6 +75,13 @@ def wallet_requests(world: Mapping[str, str], command: dict[str, str]) -> dict[s
         "wallet.v1.HoldService.Authorize": {**command, **hold},
         "wallet.v1.HoldService.Capture": {**command, "hold_id": world["hold"], "amount": USD},
         "wallet.v1.HoldService.Release": {**command, "hold_id": world["released"]},
+        "wallet.v1.HoldService.ExtendHold": {
+            **command,
+            "hold_id": world["hold"],
+            "amount": USD,
+            "ttl": {"seconds": 60},
+        },
+        "wallet.v1.HoldService.ListHolds": {**of_wallet, "subscription_id": "s"},
         "wallet.v1.HoldService.GetHold": {"hold_id": world["hold"]},
         "wallet.v1.LedgerService.ListApplications": {"invoice_ids": [world["invoice"]]},
     }

@@ -11,6 +11,7 @@ from tally.ingest.v1.ingest_service_pb2 import ListRejectedEventsRequest, Record
 from tally.invoicing.v1.credit_note_service_pb2 import CreateCreditNoteRequest
 from tally.invoicing.v1.customer_service_pb2 import UpsertCustomerRequest
 from tally.invoicing.v1.invoice_service_pb2 import (
+    INVOICE_KIND_SUBSCRIPTION,
     GetInvoiceRequest,
     Invoice,
     InvoiceStatus,
@@ -18,7 +19,10 @@ from tally.invoicing.v1.invoice_service_pb2 import (
 )
 from tally.invoicing.v1.payment_service_pb2 import RecordPaymentRequest
 from tally.invoicing.v1.tax_service_pb2 import CreateTaxRequest
-from tally.invoicing.v1.tenant_service_pb2 import UpdateBillingEntityRequest
+from tally.invoicing.v1.tenant_service_pb2 import (
+    CreateBillingEntityRequest,
+    UpdateBillingEntityRequest,
+)
 from tally.rating.v1.alert_service_pb2 import CreateAlertRequest
 from tally.rating.v1.entitlement_service_pb2 import CreateFeatureRequest
 from tally.rating.v1.instant_fee_pb2 import PaymentStatus
@@ -32,6 +36,7 @@ from tally.rating.v1.subscription_service_pb2 import (
 from tally.wallet.v1.hold_service_pb2 import AuthorizeRequest
 from tally.wallet.v1.top_up_rule_service_pb2 import CreateTopUpRuleRequest
 from tally.wallet.v1.wallet_service_pb2 import CreateWalletRequest, GrantCreditsRequest
+from tests.contract.bad_input.billing import billed_by_hand
 from tests.contract.bad_input.requests import USD, World, good_requests
 from tests.suite import Suite
 from tests.wait import until
@@ -62,7 +67,7 @@ def make_worlds(suite: Suite) -> Worlds:
 async def _fill(client: SuiteClient, name: str) -> World:
     named = ["meter", "plan", "subscription", "customer", "event", "retracted"]
     named += ["idle_meter", "idle_plan", "idle_feature"]  # To archive.
-    named += ["feature"]
+    named += ["feature", "billing_entity"]
     world = {key: f"{name}-{key}" for key in named}
     world |= dict.fromkeys(
         (
@@ -75,6 +80,8 @@ async def _fill(client: SuiteClient, name: str) -> World:
             "hold",
             "released",
             "invoice",
+            "to_void",
+            "voided",
             "line",
             "payment",
             "credit_note",
@@ -102,6 +109,9 @@ async def _fill(client: SuiteClient, name: str) -> World:
     seller = good["invoicing.v1.TenantService.UpdateBillingEntity"]
     seller["billing_entity"] |= {"number_prefix": name.upper()}  # Numbers of its own.
     await client.tenants.UpdateBillingEntity(UpdateBillingEntityRequest(**seller))
+    second = good["invoicing.v1.TenantService.CreateBillingEntity"]
+    second["billing_entity"] |= {"code": world["billing_entity"], "number_prefix": "TAKEN"}
+    await client.tenants.CreateBillingEntity(CreateBillingEntityRequest(**second))
     for key in ("subscription", "ending"):
         world[key] = await _subscribe(client, world, f"{name}-{key}")
     world["tax"] = await _tax(client, world, name)
@@ -119,6 +129,7 @@ async def _fill(client: SuiteClient, name: str) -> World:
     world["instant_fee"] = await _instant_fee(client)
     world |= await _entitle(client, world)
     world["threshold_crossing"] = await _threshold_crossing(client)
+    world |= await billed_by_hand(client, world)
     return world | await _wallet(client, world) | await _billed(client, world)
 
 
@@ -216,7 +227,8 @@ async def _billed(client: SuiteClient, world: World) -> World:
     async def finalized() -> Invoice | None:
         asked = ListInvoicesRequest(status=InvoiceStatus.INVOICE_STATUS_FINALIZED)
         found = (await client.invoices.ListInvoices(asked)).invoices
-        return found[0] if found else None
+        of_periods = [one for one in found if one.kind == INVOICE_KIND_SUBSCRIPTION]
+        return of_periods[0] if of_periods else None
 
     invoice = await until(finalized, describe=lambda: "no invoice was finalized")
     assert invoice is not None

@@ -198,6 +198,9 @@ async def running(
     peer_address = f"127.0.0.1:{peer.add_insecure_port('127.0.0.1:0')}"
     await peer.start()
     env = {
+        "WALLET_INGEST_ADDRESS": peer_address,
+        "WALLET_RATING_ADDRESS": peer_address,
+        "WALLET_INVOICING_ADDRESS": peer_address,
         "WALLET_DATABASE_URL": mine.app_url,
         "WALLET_WORKER_DATABASE_URL": mine.worker_url,
         "WALLET_LISTEN_ADDRESS": address,
@@ -205,7 +208,6 @@ async def running(
         "WALLET_INTERNAL_TOKEN_FILE": keys.internal_token_file(),
         "WALLET_DRAIN_SECONDS": "1",
         "WALLET_TEST_CLOCK": "1",
-        "WALLET_INVOICING_ADDRESS": peer_address,
         "NATS_URL": nats_url,
     }
     stopping = asyncio.Event()

@@ -140,3 +140,50 @@ def capture_request(hold_id: str, amount_minor: int, *, final: bool = False) -> 
     return pb.CaptureRequest(
         request_id=an_id(), hold_id=hold_id, amount=usd(amount_minor), final=final
     )
+
+
+async def test_an_extended_hold_outlives_its_first_deadline(client: Client, wallet: Wallet) -> None:
+    hold = await client.hold(
+        await client.filled(100), 30, ttl=Duration(seconds=60), standalone=True
+    )
+    request = pb.ExtendHoldRequest(
+        request_id=an_id(), hold_id=hold.hold_id, amount=usd(50), ttl=Duration(seconds=600)
+    )
+    first = await client.call(request)
+    assert await client.call(request) == first
+    assert figures(first.balance) == (100, 80, 0, 20)
+    await wallet.move(minutes=5)
+    stands = (await client.call(pb.GetHoldRequest(hold_id=hold.hold_id))).hold
+    assert (stands.status, stands.amount.amount_minor) == (pb.HOLD_STATUS_OPEN, 80)
+    nothing = pb.ExtendHoldRequest(request_id=an_id(), hold_id=hold.hold_id)
+    assert (await client.refused(nothing)).fields == ["amount"]
+    await wallet.move(minutes=6)
+    request.request_id = an_id()
+    assert (await client.refused(request)).reason == "HOLD_EXPIRED"
+    assert (await client.refused(capture_request(hold.hold_id, 1))).reason == "HOLD_EXPIRED"
+    assert await client.balance(hold.wallet_id) == (100, 0, 0, 100)
+
+
+async def test_holds_are_listed_newest_first_by_status_and_subscription(
+    client: Client, wallet: Wallet
+) -> None:
+    wallet_id, placed = await client.filled(100), []
+    for purpose in ({"standalone": True}, {"subscription_id": "s"}, {"standalone": True}):
+        placed.append((await client.hold(wallet_id, 10, **purpose)).hold_id)
+        await wallet.move(seconds=1)
+    await client.call(pb.ReleaseRequest(request_id=an_id(), hold_id=placed[2]))
+
+    async def listed(**fields: object) -> list[str]:
+        request = pb.ListHoldsRequest(wallet_id=wallet_id, page_size=1)
+        request.MergeFrom(pb.ListHoldsRequest(**fields))  # type: ignore[arg-type]
+        found = []
+        while True:
+            page = await client.call(request)
+            found += [hold.hold_id for hold in page.holds]
+            if not page.next_page_token:
+                return found
+            request.page_token = page.next_page_token
+
+    assert await listed() == placed[::-1]
+    assert await listed(status=pb.HOLD_STATUS_OPEN) == [placed[1], placed[0]]
+    assert await listed(subscription_id="s") == [placed[1]]

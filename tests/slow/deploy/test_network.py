@@ -56,6 +56,8 @@ def test_in_dev_pods_reach_what_their_settings_name_and_nothing_else(
         ("rating", "ingest"),
         ("invoicing", "rating"),
         ("invoicing", "wallet"),
+        ("wallet", "ingest"),
+        ("wallet", "rating"),
         ("wallet", "invoicing"),
     }
 

@@ -25,10 +25,6 @@ from tests.store.wallet.conftest import START, Counter, a_request
 from tests.wait import until
 
 
-async def nothing_behind() -> int:
-    return 0
-
-
 async def test_captures_and_releases_that_race_resolve_a_hold_once(counter: Counter) -> None:
     wallet_id = await counter.filled(100)
     hold_id = (await counter.hold(wallet_id, 60)).hold.hold_id
@@ -121,14 +117,12 @@ async def test_the_loop_expires_what_nobody_touches(counter: Counter) -> None:
         find=find_due,
         do=settle,
     )
-    before = await idle(counter.worker, counter.clock, counter.clerk, nothing_behind)
+    before = await idle(counter.worker, counter.clock, counter.clerk)
     assert before.next_due_at is not None and before.next_due_at <= START.replace(minute=10)
     counter.clock.move(days=1)
     assert any(
         "due" in reason
-        for reason in (
-            await idle(counter.worker, counter.clock, counter.clerk, nothing_behind)
-        ).busy
+        for reason in (await idle(counter.worker, counter.clock, counter.clerk)).busy
     )
 
     async def settled() -> bool:

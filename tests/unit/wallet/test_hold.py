@@ -16,6 +16,7 @@ from services.wallet.domain.hold import (
     HoldStatus,
     capture,
     expire,
+    extend,
     place,
     release,
 )
@@ -121,6 +122,10 @@ def resolved_by_release(book: Book, hold: Hold) -> Hold:
     return release(book, hold, day(3))
 
 
+def extended_by_one(book: Book, hold: Hold) -> Hold:
+    return extend(book, hold, day(3), more=usd(1), until=None)
+
+
 def resolved_by_deadline(book: Book, hold: Hold) -> Hold:
     return expire(book, hold)
 
@@ -138,9 +143,20 @@ def test_a_second_resolution_is_refused_with_the_reason_of_the_first(
 ) -> None:
     book, hold = placed(a_hold(40))
     hold = resolve(book, hold)
-    for again in (resolved_by_capture, resolved_by_release):
+    for again in (resolved_by_capture, resolved_by_release, extended_by_one):
         with pytest.raises(refusal):
             again(book, hold)
+
+
+def test_an_extended_hold_reserves_more_and_stands_longer_but_never_shorter() -> None:
+    book, hold = placed(a_hold(40, expires_at=day(4)))
+    hold = extend(book, hold, day(3), more=usd(60), until=day(6))
+    assert (hold.amount, hold.left_minor, hold.expires_at) == (usd(100), 100, day(6))
+    assert standing(book) == (0, 100, 0)
+    assert extend(book, hold, day(3), more=None, until=day(5)).expires_at == day(6)
+    with pytest.raises(InsufficientBalance):
+        extend(book, hold, day(3), more=usd(1), until=day(9))
+    assert capture(book, hold, usd(100), day(3), final=False)[0].status is HoldStatus.CAPTURED
 
 
 def placed(hold: Hold) -> tuple[Book, Hold]:

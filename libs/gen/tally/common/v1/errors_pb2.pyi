@@ -168,6 +168,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: some of the credit note has paid an invoice."""
     ERROR_REASON_INVOICE_NOT_FINALIZED: _ErrorReason.ValueType  # 174
     """FAILED_PRECONDITION: the invoice is a draft or was skipped; only numbered ones are credited."""
+    ERROR_REASON_INVOICE_VOIDED: _ErrorReason.ValueType  # 300
+    """FAILED_PRECONDITION: the invoice was voided before."""
+    ERROR_REASON_INVOICE_NOT_VOIDED: _ErrorReason.ValueType  # 301
+    """FAILED_PRECONDITION: the invoice was not voided; only what was is billed again."""
+    ERROR_REASON_INVOICE_REISSUED: _ErrorReason.ValueType  # 302
+    """FAILED_PRECONDITION: another invoice bills the voided one again."""
     ERROR_REASON_INSTANT_FEE_NOT_FOUND: _ErrorReason.ValueType  # 123
     """NOT_FOUND: no such instant fee."""
     ERROR_REASON_INSTANT_FEE_INVOICED: _ErrorReason.ValueType  # 121
@@ -192,6 +198,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ABORTED: what the caller went by has changed; metadata: etag, the present one."""
     ERROR_REASON_SUBSCRIPTION_PAUSED: _ErrorReason.ValueType  # 181
     """FAILED_PRECONDITION: the subscription is paused."""
+    ERROR_REASON_BILLING_ENTITY_NOT_FOUND: _ErrorReason.ValueType  # 240
+    """NOT_FOUND: no such billing entity."""
+    ERROR_REASON_BILLING_ENTITY_CODE_TAKEN: _ErrorReason.ValueType  # 241
+    """ALREADY_EXISTS: the tenant has a billing entity of that code."""
+    ERROR_REASON_NUMBER_PREFIX_TAKEN: _ErrorReason.ValueType  # 242
+    """ALREADY_EXISTS: another billing entity has, or had, that prefix of numbers."""
     ERROR_REASON_PAYMENT_NOT_FOUND: _ErrorReason.ValueType  # 290
     """NOT_FOUND: no such payment."""
     ERROR_REASON_INVOICE_NOT_PAYABLE: _ErrorReason.ValueType  # 291
@@ -370,6 +382,12 @@ ERROR_REASON_CREDIT_NOTE_USED: ErrorReason.ValueType  # 173
 """FAILED_PRECONDITION: some of the credit note has paid an invoice."""
 ERROR_REASON_INVOICE_NOT_FINALIZED: ErrorReason.ValueType  # 174
 """FAILED_PRECONDITION: the invoice is a draft or was skipped; only numbered ones are credited."""
+ERROR_REASON_INVOICE_VOIDED: ErrorReason.ValueType  # 300
+"""FAILED_PRECONDITION: the invoice was voided before."""
+ERROR_REASON_INVOICE_NOT_VOIDED: ErrorReason.ValueType  # 301
+"""FAILED_PRECONDITION: the invoice was not voided; only what was is billed again."""
+ERROR_REASON_INVOICE_REISSUED: ErrorReason.ValueType  # 302
+"""FAILED_PRECONDITION: another invoice bills the voided one again."""
 ERROR_REASON_INSTANT_FEE_NOT_FOUND: ErrorReason.ValueType  # 123
 """NOT_FOUND: no such instant fee."""
 ERROR_REASON_INSTANT_FEE_INVOICED: ErrorReason.ValueType  # 121
@@ -394,6 +412,12 @@ ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 180
 """ABORTED: what the caller went by has changed; metadata: etag, the present one."""
 ERROR_REASON_SUBSCRIPTION_PAUSED: ErrorReason.ValueType  # 181
 """FAILED_PRECONDITION: the subscription is paused."""
+ERROR_REASON_BILLING_ENTITY_NOT_FOUND: ErrorReason.ValueType  # 240
+"""NOT_FOUND: no such billing entity."""
+ERROR_REASON_BILLING_ENTITY_CODE_TAKEN: ErrorReason.ValueType  # 241
+"""ALREADY_EXISTS: the tenant has a billing entity of that code."""
+ERROR_REASON_NUMBER_PREFIX_TAKEN: ErrorReason.ValueType  # 242
+"""ALREADY_EXISTS: another billing entity has, or had, that prefix of numbers."""
 ERROR_REASON_PAYMENT_NOT_FOUND: ErrorReason.ValueType  # 290
 """NOT_FOUND: no such payment."""
 ERROR_REASON_INVOICE_NOT_PAYABLE: ErrorReason.ValueType  # 291

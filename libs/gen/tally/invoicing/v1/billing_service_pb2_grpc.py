@@ -40,6 +40,16 @@ class BillingServiceStub:
                 request_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.CreateOneOffInvoiceRequest.SerializeToString,
                 response_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.CreateOneOffInvoiceResponse.FromString,
                 _registered_method=True)
+        self.VoidInvoice = channel.unary_unary(
+                '/tally.invoicing.v1.BillingService/VoidInvoice',
+                request_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.VoidInvoiceRequest.SerializeToString,
+                response_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.VoidInvoiceResponse.FromString,
+                _registered_method=True)
+        self.ReissueInvoice = channel.unary_unary(
+                '/tally.invoicing.v1.BillingService/ReissueInvoice',
+                request_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ReissueInvoiceRequest.SerializeToString,
+                response_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ReissueInvoiceResponse.FromString,
+                _registered_method=True)
 
 
 class BillingServiceServicer:
@@ -49,7 +59,33 @@ class BillingServiceServicer:
     def CreateOneOffInvoice(self, request, context):
         """Bills add-ons at once, without a billing period and without grace. The answer is the draft: it is
         finalized like any other, taxes, credit notes and prepaid credits included.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND, NOT_FOUND/TAX_NOT_FOUND,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VoidInvoice(self, request, context):
+        """Voids a finalized invoice: it keeps its number and all it says, and does not count any more. Its
+        periods may be billed again. What wallets paid goes back to the same grants, what credit notes
+        paid back to them, and credit notes on it are voided, too.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
+        FAILED_PRECONDITION/INVOICE_NOT_FINALIZED, FAILED_PRECONDITION/INVOICE_VOIDED,
+        FAILED_PRECONDITION/CREDIT_EXCEEDS_INVOICE when more of credit notes on it is used than was paid,
+        UNAVAILABLE/UNAVAILABLE while a payment of it is under way,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReissueInvoice(self, request, context):
+        """Bills again what a voided invoice billed: the same closed periods, adjustments and add-ons, with
+        the taxes, credit notes and prepaid credits of today. The answer is a draft that is due at once.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
+        FAILED_PRECONDITION/INVOICE_NOT_VOIDED, FAILED_PRECONDITION/INVOICE_REISSUED,
+        UNAVAILABLE/UNAVAILABLE while wallets have not taken back what they paid,
         ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -63,6 +99,16 @@ def add_BillingServiceServicer_to_server(servicer, server):
                     servicer.CreateOneOffInvoice,
                     request_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.CreateOneOffInvoiceRequest.FromString,
                     response_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.CreateOneOffInvoiceResponse.SerializeToString,
+            ),
+            'VoidInvoice': grpc.unary_unary_rpc_method_handler(
+                    servicer.VoidInvoice,
+                    request_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.VoidInvoiceRequest.FromString,
+                    response_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.VoidInvoiceResponse.SerializeToString,
+            ),
+            'ReissueInvoice': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReissueInvoice,
+                    request_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ReissueInvoiceRequest.FromString,
+                    response_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ReissueInvoiceResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -93,6 +139,60 @@ class BillingService:
             '/tally.invoicing.v1.BillingService/CreateOneOffInvoice',
             tally_dot_invoicing_dot_v1_dot_billing__service__pb2.CreateOneOffInvoiceRequest.SerializeToString,
             tally_dot_invoicing_dot_v1_dot_billing__service__pb2.CreateOneOffInvoiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VoidInvoice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.invoicing.v1.BillingService/VoidInvoice',
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.VoidInvoiceRequest.SerializeToString,
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.VoidInvoiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReissueInvoice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.invoicing.v1.BillingService/ReissueInvoice',
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ReissueInvoiceRequest.SerializeToString,
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ReissueInvoiceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,7 +36,25 @@ class BillingServiceStub:
     CreateOneOffInvoice: _grpc.UnaryUnaryMultiCallable[_billing_service_pb2.CreateOneOffInvoiceRequest, _billing_service_pb2.CreateOneOffInvoiceResponse]
     """Bills add-ons at once, without a billing period and without grace. The answer is the draft: it is
     finalized like any other, taxes, credit notes and prepaid credits included.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND, NOT_FOUND/TAX_NOT_FOUND,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    VoidInvoice: _grpc.UnaryUnaryMultiCallable[_billing_service_pb2.VoidInvoiceRequest, _billing_service_pb2.VoidInvoiceResponse]
+    """Voids a finalized invoice: it keeps its number and all it says, and does not count any more. Its
+    periods may be billed again. What wallets paid goes back to the same grants, what credit notes
+    paid back to them, and credit notes on it are voided, too.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
+    FAILED_PRECONDITION/INVOICE_NOT_FINALIZED, FAILED_PRECONDITION/INVOICE_VOIDED,
+    FAILED_PRECONDITION/CREDIT_EXCEEDS_INVOICE when more of credit notes on it is used than was paid,
+    UNAVAILABLE/UNAVAILABLE while a payment of it is under way,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    ReissueInvoice: _grpc.UnaryUnaryMultiCallable[_billing_service_pb2.ReissueInvoiceRequest, _billing_service_pb2.ReissueInvoiceResponse]
+    """Bills again what a voided invoice billed: the same closed periods, adjustments and add-ons, with
+    the taxes, credit notes and prepaid credits of today. The answer is a draft that is due at once.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
+    FAILED_PRECONDITION/INVOICE_NOT_VOIDED, FAILED_PRECONDITION/INVOICE_REISSUED,
+    UNAVAILABLE/UNAVAILABLE while wallets have not taken back what they paid,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
 
@@ -48,7 +66,25 @@ class BillingServiceAsyncStub(BillingServiceStub):
     CreateOneOffInvoice: _aio.UnaryUnaryMultiCallable[_billing_service_pb2.CreateOneOffInvoiceRequest, _billing_service_pb2.CreateOneOffInvoiceResponse]  # type: ignore[assignment]
     """Bills add-ons at once, without a billing period and without grace. The answer is the draft: it is
     finalized like any other, taxes, credit notes and prepaid credits included.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND, NOT_FOUND/TAX_NOT_FOUND,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    VoidInvoice: _aio.UnaryUnaryMultiCallable[_billing_service_pb2.VoidInvoiceRequest, _billing_service_pb2.VoidInvoiceResponse]  # type: ignore[assignment]
+    """Voids a finalized invoice: it keeps its number and all it says, and does not count any more. Its
+    periods may be billed again. What wallets paid goes back to the same grants, what credit notes
+    paid back to them, and credit notes on it are voided, too.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
+    FAILED_PRECONDITION/INVOICE_NOT_FINALIZED, FAILED_PRECONDITION/INVOICE_VOIDED,
+    FAILED_PRECONDITION/CREDIT_EXCEEDS_INVOICE when more of credit notes on it is used than was paid,
+    UNAVAILABLE/UNAVAILABLE while a payment of it is under way,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    ReissueInvoice: _aio.UnaryUnaryMultiCallable[_billing_service_pb2.ReissueInvoiceRequest, _billing_service_pb2.ReissueInvoiceResponse]  # type: ignore[assignment]
+    """Bills again what a voided invoice billed: the same closed periods, adjustments and add-ons, with
+    the taxes, credit notes and prepaid credits of today. The answer is a draft that is due at once.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
+    FAILED_PRECONDITION/INVOICE_NOT_VOIDED, FAILED_PRECONDITION/INVOICE_REISSUED,
+    UNAVAILABLE/UNAVAILABLE while wallets have not taken back what they paid,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
 
@@ -63,7 +99,37 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_billing_service_pb2.CreateOneOffInvoiceResponse, _abc.Awaitable[_billing_service_pb2.CreateOneOffInvoiceResponse]]:
         """Bills add-ons at once, without a billing period and without grace. The answer is the draft: it is
         finalized like any other, taxes, credit notes and prepaid credits included.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND, NOT_FOUND/TAX_NOT_FOUND,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def VoidInvoice(
+        self,
+        request: _billing_service_pb2.VoidInvoiceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_billing_service_pb2.VoidInvoiceResponse, _abc.Awaitable[_billing_service_pb2.VoidInvoiceResponse]]:
+        """Voids a finalized invoice: it keeps its number and all it says, and does not count any more. Its
+        periods may be billed again. What wallets paid goes back to the same grants, what credit notes
+        paid back to them, and credit notes on it are voided, too.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
+        FAILED_PRECONDITION/INVOICE_NOT_FINALIZED, FAILED_PRECONDITION/INVOICE_VOIDED,
+        FAILED_PRECONDITION/CREDIT_EXCEEDS_INVOICE when more of credit notes on it is used than was paid,
+        UNAVAILABLE/UNAVAILABLE while a payment of it is under way,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def ReissueInvoice(
+        self,
+        request: _billing_service_pb2.ReissueInvoiceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_billing_service_pb2.ReissueInvoiceResponse, _abc.Awaitable[_billing_service_pb2.ReissueInvoiceResponse]]:
+        """Bills again what a voided invoice billed: the same closed periods, adjustments and add-ons, with
+        the taxes, credit notes and prepaid credits of today. The answer is a draft that is due at once.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
+        FAILED_PRECONDITION/INVOICE_NOT_VOIDED, FAILED_PRECONDITION/INVOICE_REISSUED,
+        UNAVAILABLE/UNAVAILABLE while wallets have not taken back what they paid,
         ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 

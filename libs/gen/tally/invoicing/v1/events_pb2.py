@@ -28,7 +28,7 @@ from tally.invoicing.v1 import invoice_service_pb2 as tally_dot_invoicing_dot_v1
 from tally.invoicing.v1 import payment_service_pb2 as tally_dot_invoicing_dot_v1_dot_payment__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftally/invoicing/v1/events.proto\x12\x12tally.invoicing.v1\x1a\x1ctally/common/v1/period.proto\x1a,tally/invoicing/v1/credit_note_service.proto\x1a(tally/invoicing/v1/invoice_service.proto\x1a(tally/invoicing/v1/payment_service.proto\">\n\x0eInvoiceDrafted\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"@\n\x10InvoiceFinalized\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"G\n\x10\x43reditNoteIssued\x12\x33\n\x0b\x63redit_note\x18\x01 \x01(\x0b\x32\x1e.tally.invoicing.v1.CreditNote\"G\n\x10\x43reditNoteVoided\x12\x33\n\x0b\x63redit_note\x18\x01 \x01(\x0b\x32\x1e.tally.invoicing.v1.CreditNote\"\xb2\x01\n\x15UnbilledAmountChanged\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x15\n\rcurrency_code\x18\x02 \x01(\t\x12\x11\n\tperiod_id\x18\x03 \x01(\t\x12\x17\n\x0fsubscription_id\x18\x04 \x01(\t\x12\x10\n\x08revision\x18\x05 \x01(\x03\x12/\n\x05lines\x18\x06 \x03(\x0b\x32 .tally.invoicing.v1.UnbilledLine\"r\n\x0cUnbilledLine\x12\x10\n\x08\x66\x65\x65_kind\x18\x01 \x01(\t\x12\x12\n\nmeter_code\x18\x02 \x01(\t\x12\x13\n\x0bgross_minor\x18\x03 \x01(\x03\x12\'\n\x06period\x18\x04 \x01(\x0b\x32\x17.tally.common.v1.Period\"n\n\x10PaymentSucceeded\x12,\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Payment\x12,\n\x07invoice\x18\x02 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"k\n\rPaymentFailed\x12,\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Payment\x12,\n\x07invoice\x18\x02 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\";\n\x0bInvoicePaid\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\">\n\x0eInvoiceOverdue\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoiceb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftally/invoicing/v1/events.proto\x12\x12tally.invoicing.v1\x1a\x1ctally/common/v1/period.proto\x1a,tally/invoicing/v1/credit_note_service.proto\x1a(tally/invoicing/v1/invoice_service.proto\x1a(tally/invoicing/v1/payment_service.proto\">\n\x0eInvoiceDrafted\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"@\n\x10InvoiceFinalized\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"=\n\rInvoiceVoided\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"G\n\x10\x43reditNoteIssued\x12\x33\n\x0b\x63redit_note\x18\x01 \x01(\x0b\x32\x1e.tally.invoicing.v1.CreditNote\"G\n\x10\x43reditNoteVoided\x12\x33\n\x0b\x63redit_note\x18\x01 \x01(\x0b\x32\x1e.tally.invoicing.v1.CreditNote\"\xb2\x01\n\x15UnbilledAmountChanged\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x15\n\rcurrency_code\x18\x02 \x01(\t\x12\x11\n\tperiod_id\x18\x03 \x01(\t\x12\x17\n\x0fsubscription_id\x18\x04 \x01(\t\x12\x10\n\x08revision\x18\x05 \x01(\x03\x12/\n\x05lines\x18\x06 \x03(\x0b\x32 .tally.invoicing.v1.UnbilledLine\"r\n\x0cUnbilledLine\x12\x10\n\x08\x66\x65\x65_kind\x18\x01 \x01(\t\x12\x12\n\nmeter_code\x18\x02 \x01(\t\x12\x13\n\x0bgross_minor\x18\x03 \x01(\x03\x12\'\n\x06period\x18\x04 \x01(\x0b\x32\x17.tally.common.v1.Period\"n\n\x10PaymentSucceeded\x12,\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Payment\x12,\n\x07invoice\x18\x02 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"k\n\rPaymentFailed\x12,\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Payment\x12,\n\x07invoice\x18\x02 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\";\n\x0bInvoicePaid\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\">\n\x0eInvoiceOverdue\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoiceb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,20 +39,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INVOICEDRAFTED']._serialized_end=277
   _globals['_INVOICEFINALIZED']._serialized_start=279
   _globals['_INVOICEFINALIZED']._serialized_end=343
-  _globals['_CREDITNOTEISSUED']._serialized_start=345
-  _globals['_CREDITNOTEISSUED']._serialized_end=416
-  _globals['_CREDITNOTEVOIDED']._serialized_start=418
-  _globals['_CREDITNOTEVOIDED']._serialized_end=489
-  _globals['_UNBILLEDAMOUNTCHANGED']._serialized_start=492
-  _globals['_UNBILLEDAMOUNTCHANGED']._serialized_end=670
-  _globals['_UNBILLEDLINE']._serialized_start=672
-  _globals['_UNBILLEDLINE']._serialized_end=786
-  _globals['_PAYMENTSUCCEEDED']._serialized_start=788
-  _globals['_PAYMENTSUCCEEDED']._serialized_end=898
-  _globals['_PAYMENTFAILED']._serialized_start=900
-  _globals['_PAYMENTFAILED']._serialized_end=1007
-  _globals['_INVOICEPAID']._serialized_start=1009
-  _globals['_INVOICEPAID']._serialized_end=1068
-  _globals['_INVOICEOVERDUE']._serialized_start=1070
-  _globals['_INVOICEOVERDUE']._serialized_end=1132
+  _globals['_INVOICEVOIDED']._serialized_start=345
+  _globals['_INVOICEVOIDED']._serialized_end=406
+  _globals['_CREDITNOTEISSUED']._serialized_start=408
+  _globals['_CREDITNOTEISSUED']._serialized_end=479
+  _globals['_CREDITNOTEVOIDED']._serialized_start=481
+  _globals['_CREDITNOTEVOIDED']._serialized_end=552
+  _globals['_UNBILLEDAMOUNTCHANGED']._serialized_start=555
+  _globals['_UNBILLEDAMOUNTCHANGED']._serialized_end=733
+  _globals['_UNBILLEDLINE']._serialized_start=735
+  _globals['_UNBILLEDLINE']._serialized_end=849
+  _globals['_PAYMENTSUCCEEDED']._serialized_start=851
+  _globals['_PAYMENTSUCCEEDED']._serialized_end=961
+  _globals['_PAYMENTFAILED']._serialized_start=963
+  _globals['_PAYMENTFAILED']._serialized_end=1070
+  _globals['_INVOICEPAID']._serialized_start=1072
+  _globals['_INVOICEPAID']._serialized_end=1131
+  _globals['_INVOICEOVERDUE']._serialized_start=1133
+  _globals['_INVOICEOVERDUE']._serialized_end=1195
 # @@protoc_insertion_point(module_scope)

@@ -71,6 +71,30 @@ class InvoiceFinalized(_message.Message):
 Global___InvoiceFinalized: _TypeAlias = InvoiceFinalized  # noqa: Y015
 
 @_typing.final
+class InvoiceVoided(_message.Message):
+    """A finalized invoice was voided: it does not count any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOICE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def invoice(self) -> _invoice_service_pb2.Invoice:
+        """With its lines."""
+
+    def __init__(
+        self,
+        *,
+        invoice: _invoice_service_pb2.Invoice | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InvoiceVoided: _TypeAlias = InvoiceVoided  # noqa: Y015
+
+@_typing.final
 class CreditNoteIssued(_message.Message):
     """A credit note was numbered: by hand, or for an adjustment below zero."""
 

@@ -12,6 +12,8 @@ from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tally.common.v1 import period_pb2 as _period_pb2
 from tally.common.v1 import verification_pb2 as _verification_pb2
 from tally.invoicing.v1 import payment_service_pb2 as _payment_service_pb2
+from tally.invoicing.v1 import progressive_credit_pb2 as _progressive_credit_pb2
+from tally.invoicing.v1 import voiding_pb2 as _voiding_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -182,6 +184,9 @@ class Invoice(_message.Message):
     DUE_MINOR_FIELD_NUMBER: _builtins.int
     OVERDUE_FIELD_NUMBER: _builtins.int
     DISPUTED_FIELD_NUMBER: _builtins.int
+    BILLING_ENTITY_CODE_FIELD_NUMBER: _builtins.int
+    VOIDING_FIELD_NUMBER: _builtins.int
+    REISSUE_OF_FIELD_NUMBER: _builtins.int
     invoice_id: _builtins.str
     """UUID."""
     number: _builtins.str
@@ -222,6 +227,10 @@ class Invoice(_message.Message):
     """Something is due, and the due date has passed in the customer's zone."""
     disputed: _builtins.bool
     """The payer took money back, or says that it was not to be taken."""
+    billing_entity_code: _builtins.str
+    """Code of the billing entity that sells."""
+    reissue_of: _builtins.str
+    """UUID of the voided invoice that it bills again; empty: none. Left out in lists."""
     @_builtins.property
     def issue_date(self) -> _period_pb2.CivilDate:
         """The day it is dated, in the customer's zone."""
@@ -255,8 +264,12 @@ class Invoice(_message.Message):
         """The credit notes that paid it, in their order; left out in lists."""
 
     @_builtins.property
-    def progressive_credits(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProgressiveCredit]:
+    def progressive_credits(self) -> _containers.RepeatedCompositeFieldContainer[_progressive_credit_pb2.ProgressiveCredit]:
         """The progressive invoices that it credits: the newest of each period; left out in lists."""
+
+    @_builtins.property
+    def voiding(self) -> _voiding_pb2.Voiding:
+        """Present if it was voided."""
 
     def __init__(
         self,
@@ -284,50 +297,23 @@ class Invoice(_message.Message):
         credit_notes_minor: _builtins.int = ...,
         credit_notes: _abc.Iterable[Global___AppliedCreditNote] | None = ...,
         progressive_credit_minor: _builtins.int = ...,
-        progressive_credits: _abc.Iterable[Global___ProgressiveCredit] | None = ...,
+        progressive_credits: _abc.Iterable[_progressive_credit_pb2.ProgressiveCredit] | None = ...,
         payment_status: _payment_service_pb2.InvoicePaymentStatus.ValueType = ...,
         paid_minor: _builtins.int = ...,
         due_minor: _builtins.int = ...,
         overdue: _builtins.bool = ...,
         disputed: _builtins.bool = ...,
+        billing_entity_code: _builtins.str = ...,
+        voiding: _voiding_pb2.Voiding | None = ...,
+        reissue_of: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "due_date", b"due_date", "finalized_at", b"finalized_at", "issue_date", b"issue_date", "period", b"period"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "due_date", b"due_date", "finalized_at", b"finalized_at", "issue_date", b"issue_date", "period", b"period", "voiding", b"voiding"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "credit_notes", b"credit_notes", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "disputed", b"disputed", "due_date", b"due_date", "due_minor", b"due_minor", "finalized_at", b"finalized_at", "invoice_id", b"invoice_id", "issue_date", b"issue_date", "kind", b"kind", "lines", b"lines", "number", b"number", "overdue", b"overdue", "paid_minor", b"paid_minor", "payment_status", b"payment_status", "period", b"period", "progressive_credit_minor", b"progressive_credit_minor", "progressive_credits", b"progressive_credits", "status", b"status", "subtotal_minor", b"subtotal_minor", "tax_minor", b"tax_minor", "taxes", b"taxes", "time_zone", b"time_zone", "total_minor", b"total_minor", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["billing_entity_code", b"billing_entity_code", "created_at", b"created_at", "credit_notes", b"credit_notes", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "disputed", b"disputed", "due_date", b"due_date", "due_minor", b"due_minor", "finalized_at", b"finalized_at", "invoice_id", b"invoice_id", "issue_date", b"issue_date", "kind", b"kind", "lines", b"lines", "number", b"number", "overdue", b"overdue", "paid_minor", b"paid_minor", "payment_status", b"payment_status", "period", b"period", "progressive_credit_minor", b"progressive_credit_minor", "progressive_credits", b"progressive_credits", "reissue_of", b"reissue_of", "status", b"status", "subtotal_minor", b"subtotal_minor", "tax_minor", b"tax_minor", "taxes", b"taxes", "time_zone", b"time_zone", "total_minor", b"total_minor", "trace_id", b"trace_id", "voiding", b"voiding"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Invoice: _TypeAlias = Invoice  # noqa: Y015
-
-@_typing.final
-class ProgressiveCredit(_message.Message):
-    """What an invoice takes off its lines, as a progressive one billed it before."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    INVOICE_ID_FIELD_NUMBER: _builtins.int
-    NUMBER_FIELD_NUMBER: _builtins.int
-    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
-    invoice_id: _builtins.str
-    """UUID of the progressive invoice."""
-    number: _builtins.str
-    """Its number."""
-    amount_minor: _builtins.int
-    """How much, with what that one credited of others itself."""
-    def __init__(
-        self,
-        *,
-        invoice_id: _builtins.str = ...,
-        number: _builtins.str = ...,
-        amount_minor: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "invoice_id", b"invoice_id", "number", b"number"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ProgressiveCredit: _TypeAlias = ProgressiveCredit  # noqa: Y015
 
 @_typing.final
 class AppliedCreditNote(_message.Message):

@@ -136,6 +136,30 @@ class HoldPlaced(_message.Message):
 Global___HoldPlaced: _TypeAlias = HoldPlaced  # noqa: Y015
 
 @_typing.final
+class HoldExtended(_message.Message):
+    """More was reserved for a hold, or for longer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def hold(self) -> _hold_service_pb2.Hold:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        hold: _hold_service_pb2.Hold | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldExtended: _TypeAlias = HoldExtended  # noqa: Y015
+
+@_typing.final
 class HoldCaptured(_message.Message):
     """Money of a hold was captured."""
 

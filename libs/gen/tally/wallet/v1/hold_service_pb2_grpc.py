@@ -50,6 +50,16 @@ class HoldServiceStub:
                 request_serializer=tally_dot_wallet_dot_v1_dot_hold__service__pb2.ReleaseRequest.SerializeToString,
                 response_deserializer=tally_dot_wallet_dot_v1_dot_hold__service__pb2.ReleaseResponse.FromString,
                 _registered_method=True)
+        self.ExtendHold = channel.unary_unary(
+                '/tally.wallet.v1.HoldService/ExtendHold',
+                request_serializer=tally_dot_wallet_dot_v1_dot_hold__service__pb2.ExtendHoldRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_hold__service__pb2.ExtendHoldResponse.FromString,
+                _registered_method=True)
+        self.ListHolds = channel.unary_unary(
+                '/tally.wallet.v1.HoldService/ListHolds',
+                request_serializer=tally_dot_wallet_dot_v1_dot_hold__service__pb2.ListHoldsRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_hold__service__pb2.ListHoldsResponse.FromString,
+                _registered_method=True)
         self.GetHold = channel.unary_unary(
                 '/tally.wallet.v1.HoldService/GetHold',
                 request_serializer=tally_dot_wallet_dot_v1_dot_hold__service__pb2.GetHoldRequest.SerializeToString,
@@ -92,6 +102,26 @@ class HoldServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExtendHold(self, request, context):
+        """Lets a hold stand longer, reserves more for it, or both; or neither, if there is less than asked.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+        NOT_FOUND/HOLD_NOT_FOUND, FAILED_PRECONDITION/INSUFFICIENT_BALANCE with what is available
+        and what was asked, FAILED_PRECONDITION/ALREADY_CAPTURED, FAILED_PRECONDITION/ALREADY_RELEASED,
+        FAILED_PRECONDITION/HOLD_EXPIRED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHolds(self, request, context):
+        """Lists the holds of a wallet, newest first.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
+        INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetHold(self, request, context):
         """Returns a hold.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/HOLD_NOT_FOUND.
@@ -117,6 +147,16 @@ def add_HoldServiceServicer_to_server(servicer, server):
                     servicer.Release,
                     request_deserializer=tally_dot_wallet_dot_v1_dot_hold__service__pb2.ReleaseRequest.FromString,
                     response_serializer=tally_dot_wallet_dot_v1_dot_hold__service__pb2.ReleaseResponse.SerializeToString,
+            ),
+            'ExtendHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExtendHold,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_hold__service__pb2.ExtendHoldRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_hold__service__pb2.ExtendHoldResponse.SerializeToString,
+            ),
+            'ListHolds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHolds,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_hold__service__pb2.ListHoldsRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_hold__service__pb2.ListHoldsResponse.SerializeToString,
             ),
             'GetHold': grpc.unary_unary_rpc_method_handler(
                     servicer.GetHold,
@@ -206,6 +246,60 @@ class HoldService:
             '/tally.wallet.v1.HoldService/Release',
             tally_dot_wallet_dot_v1_dot_hold__service__pb2.ReleaseRequest.SerializeToString,
             tally_dot_wallet_dot_v1_dot_hold__service__pb2.ReleaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExtendHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.wallet.v1.HoldService/ExtendHold',
+            tally_dot_wallet_dot_v1_dot_hold__service__pb2.ExtendHoldRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_hold__service__pb2.ExtendHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHolds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.wallet.v1.HoldService/ListHolds',
+            tally_dot_wallet_dot_v1_dot_hold__service__pb2.ListHoldsRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_hold__service__pb2.ListHoldsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,6 +52,18 @@ class HoldServiceStub:
     FAILED_PRECONDITION/ALREADY_CAPTURED, FAILED_PRECONDITION/ALREADY_RELEASED,
     FAILED_PRECONDITION/HOLD_EXPIRED, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
+    ExtendHold: _grpc.UnaryUnaryMultiCallable[_hold_service_pb2.ExtendHoldRequest, _hold_service_pb2.ExtendHoldResponse]
+    """Lets a hold stand longer, reserves more for it, or both; or neither, if there is less than asked.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+    NOT_FOUND/HOLD_NOT_FOUND, FAILED_PRECONDITION/INSUFFICIENT_BALANCE with what is available
+    and what was asked, FAILED_PRECONDITION/ALREADY_CAPTURED, FAILED_PRECONDITION/ALREADY_RELEASED,
+    FAILED_PRECONDITION/HOLD_EXPIRED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    ListHolds: _grpc.UnaryUnaryMultiCallable[_hold_service_pb2.ListHoldsRequest, _hold_service_pb2.ListHoldsResponse]
+    """Lists the holds of a wallet, newest first.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
+    INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
     GetHold: _grpc.UnaryUnaryMultiCallable[_hold_service_pb2.GetHoldRequest, _hold_service_pb2.GetHoldResponse]
     """Returns a hold.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/HOLD_NOT_FOUND.
@@ -80,6 +92,18 @@ class HoldServiceAsyncStub(HoldServiceStub):
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/HOLD_NOT_FOUND,
     FAILED_PRECONDITION/ALREADY_CAPTURED, FAILED_PRECONDITION/ALREADY_RELEASED,
     FAILED_PRECONDITION/HOLD_EXPIRED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    ExtendHold: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.ExtendHoldRequest, _hold_service_pb2.ExtendHoldResponse]  # type: ignore[assignment]
+    """Lets a hold stand longer, reserves more for it, or both; or neither, if there is less than asked.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+    NOT_FOUND/HOLD_NOT_FOUND, FAILED_PRECONDITION/INSUFFICIENT_BALANCE with what is available
+    and what was asked, FAILED_PRECONDITION/ALREADY_CAPTURED, FAILED_PRECONDITION/ALREADY_RELEASED,
+    FAILED_PRECONDITION/HOLD_EXPIRED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    ListHolds: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.ListHoldsRequest, _hold_service_pb2.ListHoldsResponse]  # type: ignore[assignment]
+    """Lists the holds of a wallet, newest first.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
+    INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
     GetHold: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.GetHoldRequest, _hold_service_pb2.GetHoldResponse]  # type: ignore[assignment]
     """Returns a hold.
@@ -124,6 +148,30 @@ class HoldServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/HOLD_NOT_FOUND,
         FAILED_PRECONDITION/ALREADY_CAPTURED, FAILED_PRECONDITION/ALREADY_RELEASED,
         FAILED_PRECONDITION/HOLD_EXPIRED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def ExtendHold(
+        self,
+        request: _hold_service_pb2.ExtendHoldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_hold_service_pb2.ExtendHoldResponse, _abc.Awaitable[_hold_service_pb2.ExtendHoldResponse]]:
+        """Lets a hold stand longer, reserves more for it, or both; or neither, if there is less than asked.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+        NOT_FOUND/HOLD_NOT_FOUND, FAILED_PRECONDITION/INSUFFICIENT_BALANCE with what is available
+        and what was asked, FAILED_PRECONDITION/ALREADY_CAPTURED, FAILED_PRECONDITION/ALREADY_RELEASED,
+        FAILED_PRECONDITION/HOLD_EXPIRED, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def ListHolds(
+        self,
+        request: _hold_service_pb2.ListHoldsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_hold_service_pb2.ListHoldsResponse, _abc.Awaitable[_hold_service_pb2.ListHoldsResponse]]:
+        """Lists the holds of a wallet, newest first.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
+        INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
         """
 
     @_abc_1.abstractmethod

@@ -94,6 +94,7 @@ class Wallet(_message.Message):
     LOW_BALANCE_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     TERMINATED_AT_FIELD_NUMBER: _builtins.int
+    SOFT_LIMIT_FIELD_NUMBER: _builtins.int
     TOP_UP_MINIMUM_FIELD_NUMBER: _builtins.int
     TOP_UP_MAXIMUM_FIELD_NUMBER: _builtins.int
     wallet_id: _builtins.str
@@ -137,6 +138,13 @@ class Wallet(_message.Message):
         """When it was ended; absent: it was not. Ignored in requests."""
 
     @_builtins.property
+    def soft_limit(self) -> _money_pb2.Money:
+        """In its currency, above 0: unbilled usage may take what is spendable this far below zero before
+        holds are refused; a hold takes money that is there all the same. Absent: holds are refused
+        below zero.
+        """
+
+    @_builtins.property
     def top_up_minimum(self) -> _money_pb2.Money:
         """In its currency, above 0: what is bought for it at once is at least so much. Absent: any."""
 
@@ -161,12 +169,13 @@ class Wallet(_message.Message):
         low_balance: _money_pb2.Money | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         terminated_at: _timestamp_pb2.Timestamp | None = ...,
+        soft_limit: _money_pb2.Money | None = ...,
         top_up_minimum: _money_pb2.Money | None = ...,
         top_up_maximum: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "low_balance", b"low_balance", "scope", b"scope", "terminated_at", b"terminated_at", "top_up_maximum", b"top_up_maximum", "top_up_minimum", b"top_up_minimum"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "low_balance", b"low_balance", "scope", b"scope", "soft_limit", b"soft_limit", "terminated_at", b"terminated_at", "top_up_maximum", b"top_up_maximum", "top_up_minimum", b"top_up_minimum"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "created_at", b"created_at", "currency_code", b"currency_code", "customer_id", b"customer_id", "expires_at", b"expires_at", "low_balance", b"low_balance", "name", b"name", "priority", b"priority", "rate", b"rate", "scope", b"scope", "terminated_at", b"terminated_at", "top_up_maximum", b"top_up_maximum", "top_up_minimum", b"top_up_minimum", "wallet_id", b"wallet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "created_at", b"created_at", "currency_code", b"currency_code", "customer_id", b"customer_id", "expires_at", b"expires_at", "low_balance", b"low_balance", "name", b"name", "priority", b"priority", "rate", b"rate", "scope", b"scope", "soft_limit", b"soft_limit", "terminated_at", b"terminated_at", "top_up_maximum", b"top_up_maximum", "top_up_minimum", b"top_up_minimum", "wallet_id", b"wallet_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -183,6 +192,8 @@ class Balance(_message.Message):
     CAPTURED_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
     AVAILABLE_CREDITS_FIELD_NUMBER: _builtins.int
+    RESERVED_FIELD_NUMBER: _builtins.int
+    SPENDABLE_FIELD_NUMBER: _builtins.int
     available_credits: _builtins.str
     """The same in credits: decimal of at most 5 places."""
     @_builtins.property
@@ -199,7 +210,17 @@ class Balance(_message.Message):
 
     @_builtins.property
     def available(self) -> _money_pb2.Money:
-        """What can be held or spent now."""
+        """What is neither held nor captured: it pays what is invoiced."""
+
+    @_builtins.property
+    def reserved(self) -> _money_pb2.Money:
+        """Usage that is not invoiced yet and that the wallet will pay, its tax included, less what was
+        captured for the same subscriptions.
+        """
+
+    @_builtins.property
+    def spendable(self) -> _money_pb2.Money:
+        """What can be held now: available − reserved. Below zero when usage ran ahead of the wallet."""
 
     def __init__(
         self,
@@ -209,10 +230,12 @@ class Balance(_message.Message):
         captured: _money_pb2.Money | None = ...,
         available: _money_pb2.Money | None = ...,
         available_credits: _builtins.str = ...,
+        reserved: _money_pb2.Money | None = ...,
+        spendable: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "captured", b"captured", "held", b"held", "posted", b"posted"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "captured", b"captured", "held", b"held", "posted", b"posted", "reserved", b"reserved", "spendable", b"spendable"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "available_credits", b"available_credits", "captured", b"captured", "held", b"held", "posted", b"posted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "available_credits", b"available_credits", "captured", b"captured", "held", b"held", "posted", b"posted", "reserved", b"reserved", "spendable", b"spendable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -739,8 +762,8 @@ class UpdateWalletRequest(_message.Message):
     """UUID made by the caller, one per intent, kept across retries."""
     @_builtins.property
     def wallet(self) -> Global___Wallet:
-        """The wallet named by wallet_id, with name, priority, scope and low_balance as they shall be: what
-        is left out is taken away. All else is ignored.
+        """The wallet named by wallet_id, with name, priority, scope, low_balance and soft_limit as they
+        shall be: what is left out is taken away. All else is ignored.
         """
 
     def __init__(

@@ -176,7 +176,7 @@ class WalletServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateWallet(self, request, context):
-        """Changes a wallet's name, priority, scope, low balance and limits of top-ups.
+        """Changes a wallet's name, priority, scope, low balance, soft limit and limits of top-ups.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
         NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
         ALREADY_EXISTS/REQUEST_ID_REUSED.

@@ -69,7 +69,7 @@ class WalletServiceStub:
     INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
     UpdateWallet: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.UpdateWalletRequest, _wallet_service_pb2.UpdateWalletResponse]
-    """Changes a wallet's name, priority, scope, low balance and limits of top-ups.
+    """Changes a wallet's name, priority, scope, low balance, soft limit and limits of top-ups.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
     NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
@@ -161,7 +161,7 @@ class WalletServiceAsyncStub(WalletServiceStub):
     INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
     UpdateWallet: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.UpdateWalletRequest, _wallet_service_pb2.UpdateWalletResponse]  # type: ignore[assignment]
-    """Changes a wallet's name, priority, scope, low balance and limits of top-ups.
+    """Changes a wallet's name, priority, scope, low balance, soft limit and limits of top-ups.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
     NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
@@ -292,7 +292,7 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _wallet_service_pb2.UpdateWalletRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_service_pb2.UpdateWalletResponse, _abc.Awaitable[_wallet_service_pb2.UpdateWalletResponse]]:
-        """Changes a wallet's name, priority, scope, low balance and limits of top-ups.
+        """Changes a wallet's name, priority, scope, low balance, soft limit and limits of top-ups.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
         NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
         ALREADY_EXISTS/REQUEST_ID_REUSED.
