@@ -150,7 +150,7 @@ class Book:
         )
 
     def ongoing_minor(self, now: datetime) -> int:
-        """Return what is neither spent nor reserved at `now`: a hold is not, it may be given back."""
+        """Return what is neither spent nor reserved at `now`; what is held may come back."""
         balance = self.balance(now)
         return balance.spendable_minor + balance.held_minor
 

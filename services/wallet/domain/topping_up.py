@@ -21,7 +21,7 @@ class Situation:
     `ongoing_minor` is what is neither spent nor reserved by usage; it may be below zero.
     """
 
-    now: datetime
+    instant: datetime
     ongoing_minor: int
     limits: Limits = Limits()
     pending_minor: int = 0  # Bought for the wallet, not paid yet.
@@ -36,7 +36,7 @@ class Situation:
         if self.declined_at is None:
             return None
         mended = self.settled_at is not None and self.settled_at >= self.declined_at
-        return None if mended else _ahead(self.declined_at + BACK_OFF, self.now)
+        return None if mended else _ahead(self.declined_at + BACK_OFF, self.instant)
 
 
 def situation_of(
@@ -49,7 +49,7 @@ def situation_of(
     pending = [one for one in top_ups if one.status is TopUpStatus.PENDING]
     counted = (TopUpStatus.PENDING, TopUpStatus.SETTLED)
     return Situation(
-        now=now,
+        instant=now,
         ongoing_minor=ongoing_minor,
         limits=limits,
         pending_minor=sum(one.amounts.paid_minor for one in pending),
@@ -113,7 +113,7 @@ def amounts_of(rule: TopUpRule, at: Situation) -> Amounts | None:
 
 def _look_below(rule: TopUpRule, below: Below, at: Situation) -> Look:
     rests = Look(replace(rule, look_at=None))
-    if rule.over(at.now) or at.outstanding:
+    if rule.over(at.instant) or at.outstanding:
         return rests
     if at.ongoing_minor + at.pending_minor > below.threshold_minor:
         return rests
@@ -122,7 +122,7 @@ def _look_below(rule: TopUpRule, below: Below, at: Situation) -> Look:
         return rests
     if until := _waits_until(rule, below, at, amounts):
         return Look(replace(rule, look_at=until))
-    fired = replace(rule, look_at=None, fired=rule.fired + 1, fired_at=at.now)
+    fired = replace(rule, look_at=None, fired=rule.fired + 1, fired_at=at.instant)
     return Look(fired, amounts, f"{fired.fired}")
 
 
@@ -131,7 +131,7 @@ def _look_on_day(rule: TopUpRule, every: Every, at: Situation) -> Look:
     starts = rule.starts(day)
     if rule.over(starts):
         return Look(replace(rule, look_at=None))
-    if starts > at.now:
+    if starts > at.instant:
         return Look(replace(rule, look_at=starts))
     following = every.on_or_after(day + DAY)
     done = replace(rule, done_through=day, look_at=rule.starts(following))
@@ -140,7 +140,7 @@ def _look_on_day(rule: TopUpRule, every: Every, at: Situation) -> Look:
         return Look(done)
     if amounts.paid_minor and at.backs_off_until:
         return Look(replace(rule, look_at=at.backs_off_until))
-    fired = replace(done, fired=rule.fired + 1, fired_at=at.now)
+    fired = replace(done, fired=rule.fired + 1, fired_at=at.instant)
     return Look(fired, amounts, day.isoformat())
 
 
@@ -154,9 +154,9 @@ def _packs(rule: TopUpRule, at: Situation, paid_minor: int, granted_minor: int) 
 
 def _waits_until(rule: TopUpRule, below: Below, at: Situation, amounts: Amounts) -> datetime | None:
     """Return until when the rule may not top up, though it would; None: it may."""
-    cool = _ahead(rule.fired_at + below.cool_down, at.now) if rule.fired_at else None
+    cool = _ahead(rule.fired_at + below.cool_down, at.instant) if rule.fired_at else None
     backed_off = at.backs_off_until if amounts.paid_minor else None
-    _, next_month = rule.month_of(at.now)
+    _, next_month = rule.month_of(at.instant)
     capped = next_month if _above_cap(rule, at, amounts) else None
     return max(filter(None, (cool, backed_off, capped)), default=None)
 

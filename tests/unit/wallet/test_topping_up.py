@@ -46,7 +46,7 @@ def a_rule(trigger: Below | Every | None = None, **fields: Any) -> TopUpRule:
 
 
 def at(ongoing_minor: int, **fields: Any) -> Situation:
-    return Situation(ongoing_minor=ongoing_minor, **{"now": NOW, **fields})
+    return Situation(ongoing_minor=ongoing_minor, **{"instant": NOW, **fields})
 
 
 def bought(seen: Look) -> int | None:
@@ -102,7 +102,7 @@ def test_two_top_ups_are_a_cool_down_apart() -> None:
     rule = a_rule(Below(6_00, cool_down=timedelta(days=1)), fired_at=NOW - HOUR)
     seen = look(rule, at(0))
     assert (bought(seen), seen.rule.look_at) == (None, NOW + 23 * HOUR)
-    assert bought(look(rule, at(0, now=NOW + 23 * HOUR))) == 10_00
+    assert bought(look(rule, at(0, instant=NOW + 23 * HOUR))) == 10_00
 
 
 def test_after_a_declined_payment_it_waits_for_an_hour_or_for_another_payment() -> None:
@@ -125,9 +125,9 @@ def test_days_follow_each_other_and_each_is_an_occasion_once() -> None:
     rule, occasions = a_rule(monthly), []
     for month in range(3, 7):
         now = datetime(2026, month, 28, tzinfo=UTC) + timedelta(days=4)
-        seen = look(rule, at(0, now=now))
+        seen = look(rule, at(0, instant=now))
         occasions.append(seen.occasion)
-        rule = look(seen.rule, at(0, now=now)).rule
+        rule = look(seen.rule, at(0, instant=now)).rule
         assert rule.look_at is not None and rule.look_at > now
     assert occasions == ["2026-03-31", "2026-04-30", "2026-05-31", "2026-06-30"]
 
@@ -145,9 +145,9 @@ def test_a_day_on_which_it_may_not_buy_is_passed_over(passed_over: dict[str, Any
 def test_a_day_waits_for_the_hour_after_a_declined_payment_to_end() -> None:
     rule = a_rule(Every(Interval.WEEK, date(2026, 3, 10)))
     now = datetime(2026, 3, 10, tzinfo=UTC)
-    seen = look(rule, at(0, now=now, declined_at=now - HOUR / 2))
+    seen = look(rule, at(0, instant=now, declined_at=now - HOUR / 2))
     assert (bought(seen), seen.rule.look_at) == (None, now + HOUR / 2)
-    later = look(seen.rule, at(0, now=now + HOUR / 2, declined_at=now - HOUR / 2))
+    later = look(seen.rule, at(0, instant=now + HOUR / 2, declined_at=now - HOUR / 2))
     assert (later.occasion, later.rule.look_at) == ("2026-03-10", datetime(2026, 3, 17, tzinfo=UTC))
 
 
@@ -190,7 +190,7 @@ def test_a_rule_sees_what_is_pending_for_the_wallet_and_what_it_bought_this_mont
     ]
     found = situation_of(a_rule(), recent, now=NOW, ongoing_minor=7, limits=Limits())
     assert found == Situation(
-        now=NOW,
+        instant=NOW,
         ongoing_minor=7,
         pending_minor=48,
         outstanding=False,

@@ -64,13 +64,17 @@ def _top_up(given: Given) -> dict[str, Decimal] | None:
 
     fixed = Fixed(minor(asked, "paid_credits"), minor(asked, "granted_credits"))
     target = UpTo(minor(asked, "target_ongoing_balance"), flag(asked, "grants_target_top_up"))
-    below = Below(minor(asked, "threshold_credits"))
+    triggers: dict[str, Below | Every] = {
+        "threshold": Below(minor(asked, "threshold_credits")),
+        "interval": Every(Interval.DAY, NOW.date()),
+    }
+    amounts_by: dict[str, Fixed | UpTo] = {"fixed": fixed, "target": target}
     changed = not given.has("ongoing_balance_changed") or flag(given, "ongoing_balance_changed")
     if wallet.has("credits_balance"):
         wallet.value("credits_balance")
     rule = _rule(
-        {"threshold": below, "interval": Every(Interval.DAY, NOW.date())}[asked.text("trigger")],
-        {"fixed": fixed, "target": target}[asked.text("method")],
+        triggers[asked.text("trigger")],
+        amounts_by[asked.text("method")],
         NOW - timedelta(days=1),
         ignores_limits=flag(asked, "ignore_paid_top_up_limits"),
         expires_at=NOW if flag(asked, "expired") else None,
@@ -81,7 +85,7 @@ def _top_up(given: Given) -> dict[str, Decimal] | None:
     ago = "last_failed_automatic_top_up_minutes_ago"
     paid_since = flag(given, "paid_top_up_settled_since_that_failure")
     situation = Situation(
-        now=NOW,
+        instant=NOW,
         ongoing_minor=minor(wallet, "credits_ongoing_balance"),
         limits=Limits(limit("min"), limit("max")),
         declined_at=NOW - timedelta(minutes=given.value(ago)) if given.has(ago) else None,
