@@ -22,6 +22,7 @@ from libs.settings import ServiceSettings
 from libs.worker import Loop
 from services.invoicing import loops
 from services.invoicing.api.billing_servicer import BillingServicer
+from services.invoicing.api.coupon_servicer import CouponServicer
 from services.invoicing.api.credit_note_servicer import CreditNoteServicer
 from services.invoicing.api.invoice_servicer import InvoiceServicer
 from services.invoicing.api.party_servicers import CustomerServicer, TaxServicer, TenantServicer
@@ -30,12 +31,13 @@ from services.invoicing.collector import Overdue
 from services.invoicing.events import handlers, wallet_handlers
 from services.invoicing.gatherer import Gatherer
 from services.invoicing.loops import Drafter, Finalizer
-from services.invoicing.operations.peers import Rating, Wallet
+from services.invoicing.operations.peers import Catalog, Rating, Wallet
 from services.invoicing.returner import Returner
 from services.invoicing.settings import Settings
 from tally.internal.v1 import fact_service_pb2_grpc
 from tally.invoicing.v1 import (
     billing_service_pb2_grpc,
+    coupon_service_pb2_grpc,
     credit_note_service_pb2_grpc,
     customer_service_pb2_grpc,
     invoice_service_pb2_grpc,
@@ -117,7 +119,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         ]
         await serve_grpc(
             settings.service,
-            servicers=servicers(parts),
+            servicers=servicers(parts, Catalog(rating)),
             loops=[
                 *facts,
                 *kicks.loops(),
@@ -154,7 +156,7 @@ def connect_peer(stack: AsyncExitStack, address: str, token: InternalToken) -> g
     return channel
 
 
-def servicers(parts: loops.Parts) -> list[Servicer]:
+def servicers(parts: loops.Parts, catalog: Catalog) -> list[Servicer]:
     """Return the gRPC services of invoicing."""
     engine, clock, committed = parts.engine, parts.clock, parts.committed
     return [
@@ -174,6 +176,10 @@ def servicers(parts: loops.Parts) -> list[Servicer]:
         Servicer(
             billing_service_pb2_grpc.add_BillingServiceServicer_to_server,
             BillingServicer(parts),
+        ),
+        Servicer(
+            coupon_service_pb2_grpc.add_CouponServiceServicer_to_server,
+            CouponServicer(engine, clock, catalog, committed),
         ),
         Servicer(
             credit_note_service_pb2_grpc.add_CreditNoteServiceServicer_to_server,

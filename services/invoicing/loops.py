@@ -53,7 +53,7 @@ class Drafter:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._batches = Batches("drafts", self._refresh, batch_max=1)
+        self._batches = Batches("drafts", self.refresh, batch_max=1)
 
     async def step(self) -> bool:
         """Refresh drafts that are fresh or stale; those that are due are left to the finalizer."""
@@ -62,7 +62,8 @@ class Drafter:
             found = await work.find_stale(conn, now=now, limit=self._batches.limit)
         return await self._batches.run(found)
 
-    async def _refresh(self, tenant: Tenant, invoice_ids: Sequence[UUID]) -> bool:
+    async def refresh(self, tenant: Tenant, invoice_ids: Sequence[UUID]) -> bool:
+        """Rate a draft as of now; False if it changed meanwhile."""
         [invoice_id] = invoice_ids
         draft = await drafting.load_draft(self._parts.engine, tenant, invoice_id)
         if draft.invoice.status is not Status.DRAFT:

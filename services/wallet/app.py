@@ -25,6 +25,7 @@ from services.wallet.loops import DueWallets, idle
 from services.wallet.operations.clerk import Clerk
 from services.wallet.operations.lapsing import settle
 from services.wallet.operations.topping_up import look_at_rules
+from services.wallet.operations.watching import Watches
 from services.wallet.settings import Settings
 from services.wallet.store import top_up_rules, wallets
 from tally.internal.v1 import fact_service_pb2_grpc
@@ -98,7 +99,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             servicers=[
                 Servicer(
                     wallet_service_pb2_grpc.add_WalletServiceServicer_to_server,
-                    WalletServicer(engine, clock, clerk, kicks.committed),
+                    WalletServicer(engine, clock, clerk, Watches(stopping), kicks.committed),
                 ),
                 Servicer(
                     hold_service_pb2_grpc.add_HoldServiceServicer_to_server,
@@ -110,7 +111,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 ),
                 Servicer(
                     ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server,
-                    LedgerServicer(engine, worker),
+                    LedgerServicer(engine, worker, clock),
                 ),
                 Servicer(
                     fact_service_pb2_grpc.add_FactServiceServicer_to_server, FactServicer(worker)

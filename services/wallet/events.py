@@ -13,9 +13,15 @@ from libs.inbox import Fact
 from libs.tenant import Tenant
 from libs.wire import parse_currency, parse_uuid
 from services.wallet.domain.reservation import Unbilled, UnbilledLine
+from services.wallet.domain.top_up import TopUpStatus
 from services.wallet.operations import topping_up
 from services.wallet.operations.reserving import reserve_unbilled
-from tally.invoicing.v1.events_pb2 import InvoicePaid, PaymentFailed, UnbilledAmountChanged
+from tally.invoicing.v1.events_pb2 import (
+    InvoicePaid,
+    InvoiceVoided,
+    PaymentFailed,
+    UnbilledAmountChanged,
+)
 from tally.invoicing.v1.invoice_service_pb2 import INVOICE_KIND_CREDIT_PURCHASE, Invoice
 
 
@@ -34,12 +40,18 @@ def handlers(clock: Clock) -> dict[str, Handler]:
     async def take_failed(conn: AsyncConnection, tenant: Tenant, facts: Sequence[Fact]) -> None:
         invoices = (PaymentFailed.FromString(fact.payload).invoice for fact in facts)
         if bought := parse_bought(invoices):
-            await topping_up.fail(conn, tenant, bought, clock.now())
+            await topping_up.give_up(conn, tenant, bought, TopUpStatus.FAILED, clock.now())
+
+    async def take_voided(conn: AsyncConnection, tenant: Tenant, facts: Sequence[Fact]) -> None:
+        invoices = (InvoiceVoided.FromString(fact.payload).invoice for fact in facts)
+        if bought := parse_bought(invoices):
+            await topping_up.give_up(conn, tenant, bought, TopUpStatus.CANCELLED, clock.now())
 
     return {
         UnbilledAmountChanged.DESCRIPTOR.full_name: take_unbilled,
         InvoicePaid.DESCRIPTOR.full_name: take_paid,
         PaymentFailed.DESCRIPTOR.full_name: take_failed,
+        InvoiceVoided.DESCRIPTOR.full_name: take_voided,
     }
 
 

@@ -12,6 +12,8 @@ from libs.money import EXACT
 from libs.period import local_day
 from libs.quantity import decimal_text
 from services.invoicing.document import formats
+from services.invoicing.domain.coupon import OpenCoupon
+from services.invoicing.domain.discounts import AmountOff, PercentOff
 from services.invoicing.domain.folded_lines import shown_lines
 from services.invoicing.domain.invoice import Invoice, Status
 from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, Line
@@ -23,6 +25,7 @@ BREAKS = ("held", "unbilled")  # What follows is another price.
 COUNTED = (FeeKind.USAGE, FeeKind.FIXED, FeeKind.ADD_ON)  # What has units to show.
 SHARE_PLACES = 6
 LABELS = {
+    "adjusted": "Set by hand",
     "base_fee": "Base fee",
     "billed": "Billed before",
     "cap": "Above the cap",
@@ -283,12 +286,25 @@ def sums_of(invoice: Invoice) -> Iterator[tuple[str, str]]:
     currency = invoice.currency
     for one in invoice.early:
         yield f"Billed before on {one.number}", formats.money(-one.amount_minor, currency)
+    for use in invoice.coupons:
+        yield coupon_name(use.coupon), formats.money(-use.amount_minor, currency)
     yield "Subtotal", formats.money(invoice.subtotal_minor, currency)
     for tax in invoice.taxes:
         rate = decimal_text(tax.tax.rate_percent)
         base = formats.money(tax.base_minor, currency)
         yield f"{tax.tax.name} {rate}% on {base}", formats.money(tax.amount_minor, currency)
+    if invoice.buyer.tax_note:
+        yield invoice.buyer.tax_note, formats.money(0, currency)
     for note in invoice.notes:
         yield f"Credit note {note.number}", formats.money(-note.amount_minor, currency)
     if invoice.credits_minor:
         yield "Paid from prepaid credits", formats.money(-invoice.credits_minor, currency)
+
+
+def coupon_name(coupon: OpenCoupon) -> str:
+    """Return what documents call a coupon: "Coupon Spring", with the rate of a percentage."""
+    match coupon.discount:
+        case PercentOff(percent):
+            return f"Coupon {coupon.name} {decimal_text(percent)}%"
+        case AmountOff():
+            return f"Coupon {coupon.name}"

@@ -215,6 +215,20 @@ add_ons = of_invoice(
     CheckConstraint("units > 0 AND unit_amount >= 0", name="add_on_not_negative"),
 )
 
+# What somebody set on a draft in place of what was rated.
+adjusted_fees = of_invoice(
+    "adjusted_fees",
+    Column("line_id", Uuid),
+    required("name", Text),
+    Column("units", Numeric),
+    Column("unit_amount", Numeric),
+    PrimaryKeyConstraint("tenant", "invoice_id", "line_id"),
+    CheckConstraint(
+        "(units IS NULL) = (unit_amount IS NULL) AND units >= 0 AND unit_amount >= 0",
+        name="adjusted_to_a_price",
+    ),
+)
+
 invoice_taxes = of_invoice(
     "invoice_taxes",
     Column("position", Integer),

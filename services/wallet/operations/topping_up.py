@@ -147,8 +147,12 @@ async def settle(
     await save(conn, tenant, list(books.values()), now)
 
 
-async def fail(
-    conn: AsyncConnection, tenant: Tenant, top_up_ids: Sequence[UUID], now: datetime
+async def give_up(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    top_up_ids: Sequence[UUID],
+    status: TopUpStatus,
+    now: datetime,
 ) -> None:
     """Give up top-ups whose invoices will not be paid; those that were paid stay.
 
@@ -156,13 +160,13 @@ async def fail(
         TopUpNotFound: the tenant lacks one of them.
     """
     books, top_ups = await _lock(conn, tenant, top_up_ids)
-    failed = [done for one in top_ups if (done := top_up.give_up(one, TopUpStatus.FAILED, now))]
-    for one in failed:
+    ended = [done for one in top_ups if (done := top_up.give_up(one, status, now))]
+    for one in ended:
         customer_id = books[one.wallet_id].wallet.customer_id
         fact = events_pb2.TopUpFailed(customer_id=customer_id, top_up=top_up_message(one))
         await outbox.append(conn, tenant, fact)
-    await store.save_top_ups(conn, tenant, failed)
-    await rule_store.wake(conn, tenant, sorted({one.wallet_id for one in failed}), now)
+    await store.save_top_ups(conn, tenant, ended)
+    await rule_store.wake(conn, tenant, sorted({one.wallet_id for one in ended}), now)
 
 
 async def list_top_ups(

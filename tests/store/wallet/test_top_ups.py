@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -15,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from libs.db import begin, begin_worker
+from services.wallet.domain.top_up import TopUpStatus
 from services.wallet.domain.top_up_rule import Below, Fixed, Interval, UpTo
 from services.wallet.loops import DueWallets
 from services.wallet.operations import topping_up
@@ -71,15 +71,14 @@ class Desk:
         raise AssertionError("rules are due again and again")
 
     async def paid(self, *top_ups: UUID) -> None:
-        await self.hear(topping_up.settle, top_ups)
-
-    async def failed(self, *top_ups: UUID) -> None:
-        await self.hear(topping_up.fail, top_ups)
-
-    async def hear(self, take: Any, top_ups: Sequence[UUID]) -> None:
         desk = self.counter.desk
         async with begin(desk.engine, desk.tenant) as conn:
-            await take(conn, desk.tenant, top_ups, desk.now())
+            await topping_up.settle(conn, desk.tenant, top_ups, desk.now())
+
+    async def failed(self, *top_ups: UUID) -> None:
+        desk = self.counter.desk
+        async with begin(desk.engine, desk.tenant) as conn:
+            await topping_up.give_up(conn, desk.tenant, top_ups, TopUpStatus.FAILED, desk.now())
 
     async def found(self) -> list[tuple[int, int, str]]:
         rows = await self.counter.query(

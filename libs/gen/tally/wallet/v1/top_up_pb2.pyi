@@ -34,11 +34,9 @@ class _TopUpStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TopUpStat
     TOP_UP_STATUS_SETTLED: _TopUpStatus.ValueType  # 2
     """All of its credit is in the wallet."""
     TOP_UP_STATUS_FAILED: _TopUpStatus.ValueType  # 3
-    """Its payment was declined, or its invoice voided. If the invoice is paid nevertheless, it is
-    settled.
-    """
+    """Its payment was declined. If the invoice is paid nevertheless, it is settled."""
     TOP_UP_STATUS_CANCELLED: _TopUpStatus.ValueType  # 4
-    """It was cancelled before it was paid."""
+    """Its invoice was voided before it was paid."""
 
 class TopUpStatus(_TopUpStatus, metaclass=_TopUpStatusEnumTypeWrapper):
     """Where a top-up stands."""
@@ -50,11 +48,9 @@ TOP_UP_STATUS_PENDING: TopUpStatus.ValueType  # 1
 TOP_UP_STATUS_SETTLED: TopUpStatus.ValueType  # 2
 """All of its credit is in the wallet."""
 TOP_UP_STATUS_FAILED: TopUpStatus.ValueType  # 3
-"""Its payment was declined, or its invoice voided. If the invoice is paid nevertheless, it is
-settled.
-"""
+"""Its payment was declined. If the invoice is paid nevertheless, it is settled."""
 TOP_UP_STATUS_CANCELLED: TopUpStatus.ValueType  # 4
-"""It was cancelled before it was paid."""
+"""Its invoice was voided before it was paid."""
 Global___TopUpStatus: _TypeAlias = TopUpStatus  # noqa: Y015
 
 @_typing.final
