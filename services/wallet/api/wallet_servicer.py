@@ -54,6 +54,7 @@ from services.wallet.operations.wallet_orders import (
 )
 from services.wallet.operations.watching import Watches
 from tally.wallet.v1 import (
+    entry_pb2,
     invoice_credits_pb2,
     top_up_pb2,
     wallet_changes_pb2,
@@ -255,8 +256,8 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
         )
 
     async def ListEntries(
-        self, request: pb.ListEntriesRequest, context: Context
-    ) -> pb.ListEntriesResponse:
+        self, request: entry_pb2.ListEntriesRequest, context: Context
+    ) -> entry_pb2.ListEntriesResponse:
         """List the ledger entries of a wallet, newest first."""
         wallet_id = parse_uuid(request.wallet_id, "wallet_id")
         page = parse_page(request.page_size, request.page_token)
@@ -264,7 +265,7 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
         found = await wallets.list_entries(
             self._desk(), wallet_id, before=keys[0] if keys else None, limit=page.size + 1
         )
-        return pb.ListEntriesResponse(
+        return entry_pb2.ListEntriesResponse(
             entries=[entry_message(entry) for entry in found[: page.size]],
             next_page_token=_token(found, page, lambda entry: (entry.number,)),
         )
