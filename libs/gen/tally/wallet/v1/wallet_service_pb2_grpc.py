@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from tally.wallet.v1 import entry_pb2 as tally_dot_wallet_dot_v1_dot_entry__pb2
 from tally.wallet.v1 import invoice_credits_pb2 as tally_dot_wallet_dot_v1_dot_invoice__credits__pb2
 from tally.wallet.v1 import top_up_pb2 as tally_dot_wallet_dot_v1_dot_top__up__pb2
 from tally.wallet.v1 import wallet_changes_pb2 as tally_dot_wallet_dot_v1_dot_wallet__changes__pb2
@@ -105,8 +106,8 @@ class WalletServiceStub:
                 _registered_method=True)
         self.ListEntries = channel.unary_unary(
                 '/tally.wallet.v1.WalletService/ListEntries',
-                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ListEntriesRequest.SerializeToString,
-                response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ListEntriesResponse.FromString,
+                request_serializer=tally_dot_wallet_dot_v1_dot_entry__pb2.ListEntriesRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_entry__pb2.ListEntriesResponse.FromString,
                 _registered_method=True)
         self.ApplyCredits = channel.unary_unary(
                 '/tally.wallet.v1.WalletService/ApplyCredits',
@@ -351,8 +352,8 @@ def add_WalletServiceServicer_to_server(servicer, server):
             ),
             'ListEntries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEntries,
-                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ListEntriesRequest.FromString,
-                    response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ListEntriesResponse.SerializeToString,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_entry__pb2.ListEntriesRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_entry__pb2.ListEntriesResponse.SerializeToString,
             ),
             'ApplyCredits': grpc.unary_unary_rpc_method_handler(
                     servicer.ApplyCredits,
@@ -742,8 +743,8 @@ class WalletService:
             request,
             target,
             '/tally.wallet.v1.WalletService/ListEntries',
-            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ListEntriesRequest.SerializeToString,
-            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ListEntriesResponse.FromString,
+            tally_dot_wallet_dot_v1_dot_entry__pb2.ListEntriesRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_entry__pb2.ListEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,
