@@ -34,6 +34,7 @@ from services.invoicing.loops import Drafter, Finalizer
 from services.invoicing.operations.peers import Catalog, Rating, Wallet
 from services.invoicing.returner import Returner
 from services.invoicing.settings import Settings
+from services.invoicing.teller import Teller
 from tally.internal.v1 import fact_service_pb2_grpc
 from tally.invoicing.v1 import (
     billing_service_pb2_grpc,
@@ -60,11 +61,19 @@ class Kicks:
         self.gatherer: Loop
         self.overdue: Loop
         self.returner: Loop
+        self.teller: Loop
         self.relay: Relay
 
     def loops(self) -> list[Loop]:
         """Return all loops."""
-        return [self.drafts, self.finalizer, self.gatherer, self.overdue, self.returner]
+        return [
+            self.drafts,
+            self.finalizer,
+            self.gatherer,
+            self.overdue,
+            self.returner,
+            self.teller,
+        ]
 
     def committed(self) -> None:
         """Wake all: they look for themselves."""
@@ -102,6 +111,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         kicks.gatherer = Loop("gatherer", Gatherer(parts).step)
         kicks.overdue = Loop("overdue", Overdue(parts).step)
         kicks.returner = Loop("returner", Returner(parts).step)
+        kicks.teller = Loop("teller", Teller(parts).step)
         facts = [
             FactConsumer(
                 nats,
@@ -126,7 +136,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 kicks.relay,
             ],
             clock=clock,
-            idle=partial(loops.idle, worker, clock, facts),
+            idle=partial(loops.idle, worker, clock, facts, wallet_facts),
             engine=worker,
             stopping=stopping,
         )

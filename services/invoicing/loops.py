@@ -29,7 +29,7 @@ from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.operations import drafting, finalizing
 from services.invoicing.operations.finalizing import Claim, Priced
 from services.invoicing.operations.peers import Rating, Wallet
-from services.invoicing.store import gathering, receivables, work
+from services.invoicing.store import gathering, receivables, unbilled, work
 
 tracer = telemetry.tracer(__name__)
 
@@ -205,9 +205,12 @@ async def idle(worker: AsyncEngine, clock: Clock, consumers: Sequence[FactConsum
         load = await work.load_workload(conn, now=clock.now())
         late, late_due_at = await gathering.count_late(conn, now=clock.now())
         overdue, overdue_at = await receivables.count_overdue(conn, now=clock.now())
+        untold, unfollowed = await unbilled.count_untold(conn)
         head = await outbox.load_head(conn)
     reasons = {
         "facts of peers wait": behind,
+        "customers with wallets are to be followed": unfollowed,
+        "unbilled usage is to be told": untold,
         "invoices are due": load.due,
         "invoices are being finalized": load.finalizing,
         "drafts wait for a refresh": load.stale,
