@@ -136,7 +136,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 kicks.relay,
             ],
             clock=clock,
-            idle=partial(loops.idle, worker, clock, facts, wallet_facts),
+            idle=partial(loops.idle, worker, clock, facts),
             engine=worker,
             stopping=stopping,
         )
