@@ -49,12 +49,14 @@ DONE = [
     "prorated_sum",
     "prorated_unique_count",
     "taxes",
+    "wallet_topup_rules",
 ]
 
 
 @pytest.mark.parametrize("topic", DONE)
 def test_every_case_of_the_topic_comes_out_as_stated(topic: str) -> None:
-    outcome = run(load(names=[topic]), ADAPTERS, exceptions.load())
+    cases = [case for case in load(names=[topic]) if not case.is_story]
+    outcome = run(cases, ADAPTERS, exceptions.load())
     assert not outcome.failures, "\n" + "\n".join(outcome.failures)
 
 
