@@ -17,6 +17,7 @@ from tests.vectors.adapters import (
     scenarios,
     units,
     usage,
+    wallets,
 )
 from tests.vectors.running import Adapter
 
@@ -60,4 +61,7 @@ ADAPTERS: dict[str, Adapter] = {
     "prorated_sum": proration.sum_usage,
     "prorated_unique_count": proration.unique_usage,
     "taxes": coupons.coupons_and_taxes,
+    "prepaid_credits": wallets.standing,
+    "wallet_priority": wallets.allocation,
+    "wallet_traceability": wallets.consumption,
 }
