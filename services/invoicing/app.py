@@ -28,12 +28,13 @@ from services.invoicing.api.invoice_servicer import InvoiceServicer
 from services.invoicing.api.party_servicers import CustomerServicer, TaxServicer, TenantServicer
 from services.invoicing.api.payment_servicer import PaymentServicer
 from services.invoicing.collector import Overdue
-from services.invoicing.events import handlers
+from services.invoicing.events import handlers, wallet_handlers
 from services.invoicing.gatherer import Gatherer
 from services.invoicing.loops import Drafter, Finalizer
 from services.invoicing.operations.peers import Catalog, Rating, Wallet
 from services.invoicing.returner import Returner
 from services.invoicing.settings import Settings
+from services.invoicing.teller import Teller
 from tally.internal.v1 import fact_service_pb2_grpc
 from tally.invoicing.v1 import (
     billing_service_pb2_grpc,
@@ -60,11 +61,19 @@ class Kicks:
         self.gatherer: Loop
         self.overdue: Loop
         self.returner: Loop
+        self.teller: Loop
         self.relay: Relay
 
     def loops(self) -> list[Loop]:
         """Return all loops."""
-        return [self.drafts, self.finalizer, self.gatherer, self.overdue, self.returner]
+        return [
+            self.drafts,
+            self.finalizer,
+            self.gatherer,
+            self.overdue,
+            self.returner,
+            self.teller,
+        ]
 
     def committed(self) -> None:
         """Wake all: they look for themselves."""
@@ -102,20 +111,27 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         kicks.gatherer = Loop("gatherer", Gatherer(parts).step)
         kicks.overdue = Loop("overdue", Overdue(parts).step)
         kicks.returner = Loop("returner", Returner(parts).step)
-        facts = FactConsumer(
-            nats,
-            engine,
-            worker,
-            source="RATING",
-            upstream=FactClient(rating, source="RATING"),
-            handlers=handlers(clock),
-            committed=kicks.committed,
-        )
+        kicks.teller = Loop("teller", Teller(parts).step)
+        facts = [
+            FactConsumer(
+                nats,
+                engine,
+                worker,
+                source=source,
+                upstream=FactClient(channel, source=source),
+                handlers=handled,
+                committed=kicks.committed,
+            )
+            for source, channel, handled in (
+                ("RATING", rating, handlers(clock)),
+                ("WALLET", wallet, wallet_handlers(clock)),
+            )
+        ]
         await serve_grpc(
             settings.service,
             servicers=servicers(parts, Catalog(rating)),
             loops=[
-                facts,
+                *facts,
                 *kicks.loops(),
                 kicks.relay,
             ],

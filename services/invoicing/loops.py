@@ -29,7 +29,7 @@ from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.operations import drafting, finalizing
 from services.invoicing.operations.finalizing import Claim, Priced
 from services.invoicing.operations.peers import Rating, Wallet
-from services.invoicing.store import gathering, receivables, work
+from services.invoicing.store import gathering, receivables, unbilled, work
 
 tracer = telemetry.tracer(__name__)
 
@@ -198,16 +198,19 @@ def link_usage(rated: Sequence[RatedPeriod]) -> None:
         span.add_link(link.context, link.attributes)
 
 
-async def idle(worker: AsyncEngine, clock: Clock, facts: FactConsumer) -> Idle:
+async def idle(worker: AsyncEngine, clock: Clock, consumers: Sequence[FactConsumer]) -> Idle:
     """Tell what is left to do at this instant of business time."""
-    behind = await facts.lag()
+    behind = sum([await facts.lag() for facts in consumers])
     async with begin_worker(worker) as conn:
         load = await work.load_workload(conn, now=clock.now())
         late, late_due_at = await gathering.count_late(conn, now=clock.now())
         overdue, overdue_at = await receivables.count_overdue(conn, now=clock.now())
+        untold, unfollowed = await unbilled.count_untold(conn)
         head = await outbox.load_head(conn)
     reasons = {
-        "facts of rating wait": behind,
+        "facts of peers wait": behind,
+        "customers with wallets are to be followed": unfollowed,
+        "unbilled usage is to be told": untold,
         "invoices are due": load.due,
         "invoices are being finalized": load.finalizing,
         "drafts wait for a refresh": load.stale,

@@ -22,6 +22,7 @@ from libs.wire import (
     parse_text,
     parse_zone,
 )
+from services.invoicing.document.render import Format
 from services.invoicing.domain.coupon import CouponOrder
 from services.invoicing.domain.party import (
     Address,
@@ -33,7 +34,12 @@ from services.invoicing.domain.party import (
     ZeroInvoices,
 )
 from services.invoicing.domain.tax import Tax
-from tally.invoicing.v1 import customer_service_pb2, tax_service_pb2, tenant_service_pb2
+from tally.invoicing.v1 import (
+    customer_service_pb2,
+    document_pb2,
+    tax_service_pb2,
+    tenant_service_pb2,
+)
 
 Request = TypeVar("Request", bound=Message)
 
@@ -74,6 +80,12 @@ def parse_before(token: str) -> int | None:
         case []:
             return None
     raise PageTokenInvalid("page_token was not made by this list: start from the first page")
+
+
+def parse_format(value: int) -> Format:
+    """Read what a document is to be rendered as."""
+    enum = document_pb2.DocumentFormat
+    return Format(parse_choice(value, enum, "format", "DOCUMENT_FORMAT_") or Format.PDF)
 
 
 def parse_customer(message: customer_service_pb2.Customer) -> Customer:

@@ -57,6 +57,7 @@ from services.invoicing.store import (
     parts,
     receivables,
     series,
+    unbilled,
 )
 from services.invoicing.store.late import Adjustment
 from tally.invoicing.v1.events_pb2 import InvoiceFinalized
@@ -282,6 +283,7 @@ async def complete(
         ]
         await parts.leave_open(conn, tenant, {one: credited[one] for one in waiting})
         closing = [one for one in frozen if one.invoice_id not in waiting]
+        await unbilled.note_billed(conn, tenant, [one.invoice_id for one in closing])
         return await close(conn, tenant, closing, credited, now=now)
 
 

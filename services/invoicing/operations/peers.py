@@ -19,6 +19,7 @@ from services.invoicing.domain.invoice import Credit, Invoice, SettledPeriod
 from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, RatedPeriod
 from tally.rating.v1 import (
     billing_period_pb2,
+    following_pb2,
     meter_service_pb2,
     plan_service_pb2,
     rating_service_pb2,
@@ -85,6 +86,11 @@ class Rating:
         request = rating_service_pb2.RatePeriodRequest(period_id=str(period_id))
         answer = await call(self._stub.RatePeriod, request, tenant=tenant)
         return read_rated(answer.rated)
+
+    async def follow(self, tenant: Tenant, customer_id: str) -> None:
+        """Have changes of a customer's usage announced from now on; a repeat changes nothing."""
+        request = following_pb2.FollowUsageRequest(customer_id=customer_id)
+        await call(self._stub.FollowUsage, request, tenant=tenant)
 
     async def close(self, tenant: Tenant, period_ids: Sequence[UUID]) -> dict[UUID, RatedPeriod]:
         """Freeze the fees of due periods and return them, by id; a repeat returns the same."""

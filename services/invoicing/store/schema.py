@@ -35,6 +35,7 @@ from services.invoicing.store import (
     party_schema,
     payment_schema,
     schema_base,
+    unbilled_schema,
     void_schema,
 )
 from services.invoicing.store.schema_base import of_invoice
@@ -356,6 +357,7 @@ adjustments = Table(
 
 # Their tables are among these.
 assert coupon_schema.coupons.metadata is party_schema.customers.metadata is metadata
+assert unbilled_schema.unbilled_periods.metadata is metadata
 assert note_schema.credit_notes.metadata is metadata
 assert void_schema.voidings.metadata is metadata
 assert payment_schema.payments.metadata is metadata

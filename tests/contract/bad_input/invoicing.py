@@ -155,6 +155,7 @@ INVOICING: Mapping[str, Fields] = {
     },
     "tally.invoicing.v1.InvoiceService.RenderInvoice": {
         "invoice_id": uuid_of("invoice", "INVOICE_NOT_FOUND"),
+        "format": {"malformed": 99},
     },
     "tally.invoicing.v1.CreditNoteService.GetCreditNote": {
         "credit_note_id": uuid_of("credit_note", "CREDIT_NOTE_NOT_FOUND"),
@@ -163,6 +164,10 @@ INVOICING: Mapping[str, Fields] = {
             "oversized": LONG,
             **missing("credit_note_number", "CREDIT_NOTE_NOT_FOUND"),
         },
+    },
+    "tally.invoicing.v1.CreditNoteService.RenderCreditNote": {
+        "credit_note_id": uuid_of("credit_note", "CREDIT_NOTE_NOT_FOUND"),
+        "format": {"malformed": 99},
     },
     "tally.invoicing.v1.CreditNoteService.ListCreditNotes": {
         "customer_id": {"oversized": LONG},
@@ -201,6 +206,10 @@ def credit_note_requests(
     """Return a good request of every method of credit notes."""
     return {
         "invoicing.v1.CreditNoteService.GetCreditNote": {"credit_note_id": world["credit_note"]},
+        "invoicing.v1.CreditNoteService.RenderCreditNote": {
+            "credit_note_id": world["credit_note"],
+            "format": "DOCUMENT_FORMAT_HTML",
+        },
         "invoicing.v1.CreditNoteService.ListCreditNotes": {},
         "invoicing.v1.CreditNoteService.CreateCreditNote": {
             **command,

@@ -15,6 +15,7 @@ from tests.vectors.adapters import (
     plan_changes,
     proration,
     scenarios,
+    top_ups,
     units,
     usage,
     wallets,
@@ -64,4 +65,5 @@ ADAPTERS: dict[str, Adapter] = {
     "prepaid_credits": wallets.standing,
     "wallet_priority": wallets.allocation,
     "wallet_traceability": wallets.consumption,
+    "wallet_topup_rules": top_ups.top_up,
 }

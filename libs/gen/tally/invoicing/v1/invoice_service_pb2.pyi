@@ -12,6 +12,7 @@ from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tally.common.v1 import period_pb2 as _period_pb2
 from tally.common.v1 import verification_pb2 as _verification_pb2
 from tally.invoicing.v1 import coupon_service_pb2 as _coupon_service_pb2
+from tally.invoicing.v1 import document_pb2 as _document_pb2
 from tally.invoicing.v1 import payment_service_pb2 as _payment_service_pb2
 from tally.invoicing.v1 import progressive_credit_pb2 as _progressive_credit_pb2
 from tally.invoicing.v1 import tax_service_pb2 as _tax_service_pb2
@@ -766,16 +767,20 @@ class RenderInvoiceRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     INVOICE_ID_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
     invoice_id: _builtins.str
     """UUID."""
+    format: _document_pb2.DocumentFormat.ValueType
+    """As what."""
     def __init__(
         self,
         *,
         invoice_id: _builtins.str = ...,
+        format: _document_pb2.DocumentFormat.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice_id", b"invoice_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "invoice_id", b"invoice_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -791,9 +796,9 @@ class RenderInvoiceResponse(_message.Message):
     MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     FILE_NAME_FIELD_NUMBER: _builtins.int
     document: _builtins.bytes
-    """A PDF."""
+    """As it was asked for."""
     media_type: _builtins.str
-    """"application/pdf"."""
+    """"application/pdf" or "text/html; charset=utf-8"."""
     file_name: _builtins.str
     """"INV-202602-001.pdf"; for a draft "draft-….pdf"."""
     def __init__(
