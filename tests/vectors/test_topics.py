@@ -45,6 +45,7 @@ DONE = [
     "openmeter_volume",
     "pay_in_advance_fees",
     "period_boundaries",
+    "progressive_billing",
     "prorated_graduated",
     "prorated_sum",
     "prorated_unique_count",
