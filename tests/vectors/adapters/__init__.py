@@ -16,6 +16,7 @@ from tests.vectors.adapters import (
     progressive,
     proration,
     scenarios,
+    top_ups,
     units,
     usage,
 )
@@ -62,4 +63,5 @@ ADAPTERS: dict[str, Adapter] = {
     "prorated_sum": proration.sum_usage,
     "prorated_unique_count": proration.unique_usage,
     "taxes": coupons.coupons_and_taxes,
+    "wallet_topup_rules": top_ups.top_up,
 }
