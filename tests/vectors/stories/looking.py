@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -254,12 +254,3 @@ LOOKS: Mapping[str, Look] = {
     "charges_from": look_charges_from,
     "charges_to": look_charges_to,
 }
-
-
-async def look(step: Step, keys: Iterable[str], *, made: int) -> dict[str, Any]:
-    """Return what each key shows, of a step that `made` so many invoices.
-
-    One that nobody knows is left out, and missed.
-    """
-    found = {key: await LOOKS[key](step) for key in keys if key in LOOKS}
-    return {**found, "invoices_created": made}
