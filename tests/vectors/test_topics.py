@@ -55,6 +55,7 @@ DONE = [
     "prorated_unique_count",
     "taxes",
     "wallet_priority",
+    "wallet_topup_rules",
     "wallet_traceability",
 ]
 
