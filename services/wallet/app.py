@@ -18,10 +18,13 @@ from libs.serve import serve as serve_grpc
 from libs.worker import Loop
 from services.wallet.api.hold_servicer import HoldServicer
 from services.wallet.api.ledger_servicer import LedgerServicer
+from services.wallet.api.session_stream import SessionStreams
 from services.wallet.api.wallet_servicer import WalletServicer
 from services.wallet.events import handlers
 from services.wallet.loops import Expiry, idle
 from services.wallet.operations.clerk import Clerk
+from services.wallet.operations.metering import Meter
+from services.wallet.operations.peers import Ingest, Rating
 from services.wallet.settings import Settings
 from tally.internal.v1 import fact_service_pb2_grpc
 from tally.wallet.v1 import (
@@ -69,8 +72,16 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             committed=relay.kick,
         )
         clerk = Clerk(engine, clock, relay.kick)
+        ingest, rating = (
+            peer.channel(address, token)
+            for address in (settings.ingest_address, settings.rating_address)
+        )
+        stack.push_async_callback(ingest.close)
+        stack.push_async_callback(rating.close)
+        meter = Meter(engine, worker, clock, clerk, Ingest(ingest), Rating(rating))
+        sessions = Loop("sessions", meter.step)
         wallets = WalletServicer(engine, clock, clerk, relay.kick)
-        holds = HoldServicer(engine, clock, clerk)
+        holds = HoldServicer(engine, clock, clerk, SessionStreams(meter, stopping))
         ledger = LedgerServicer(engine, worker)
         facts = FactServicer(worker)
         await serve_grpc(
@@ -81,7 +92,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 Servicer(ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server, ledger),
                 Servicer(fact_service_pb2_grpc.add_FactServiceServicer_to_server, facts),
             ],
-            loops=[consumer, expiry, relay],
+            loops=[consumer, expiry, sessions, relay],
             clock=clock,
             idle=partial(idle, worker, clock, clerk, consumer),
             engine=worker,

@@ -15,6 +15,7 @@ from libs.idle import Idle
 from services.wallet.operations.clerk import Clerk
 from services.wallet.operations.desk import Desk
 from services.wallet.operations.lapsing import settle
+from services.wallet.store import sessions as session_store
 from services.wallet.store import wallets as wallet_store
 
 log = logging.getLogger(__name__)
@@ -63,15 +64,17 @@ async def idle(worker: AsyncEngine, clock: Clock, clerk: Clerk, *sources: FactCo
     serving = clerk.busy  # Before looking: what it commits meanwhile is seen there.
     async with begin_worker(worker) as conn:
         due = await wallet_store.load_due(conn, clock.now())
+        lapsing = await session_store.load_due(conn, clock.now())
         head = await outbox.load_head(conn)
     reasons = {
         "facts of others wait": behind,
         "wallets are due": due.count,
+        "sessions are due": lapsing.count,
         "facts are unpublished": head.waiting,
     }
     busy = [f"{count} {what}" for what, count in reasons.items() if count > 0]
     return Idle(
         busy=[*busy, *(["orders are being done"] if serving else [])],
         marks={"outbox": head.seq},
-        next_due_at=due.next_at,
+        next_due_at=min(filter(None, (due.next_at, lapsing.next_at)), default=None),
     )
