@@ -28,6 +28,7 @@ from tally.internal.v1.fact_service_pb2_grpc import FactServiceStub
 from tally.internal.v1.test_clock_service_pb2_grpc import TestClockServiceStub
 from tally.invoicing.v1 import (
     billing_service_pb2,
+    coupon_service_pb2,
     credit_note_service_pb2,
     customer_service_pb2,
     invoice_service_pb2,
@@ -36,6 +37,7 @@ from tally.invoicing.v1 import (
     tenant_service_pb2,
 )
 from tally.invoicing.v1.billing_service_pb2_grpc import BillingServiceStub
+from tally.invoicing.v1.coupon_service_pb2_grpc import CouponServiceStub
 from tally.invoicing.v1.credit_note_service_pb2_grpc import CreditNoteServiceStub
 from tally.invoicing.v1.customer_service_pb2_grpc import CustomerServiceStub
 from tally.invoicing.v1.invoice_service_pb2_grpc import InvoiceServiceStub
@@ -74,6 +76,7 @@ FILES = (
     subscription_service_pb2,
     usage_service_pb2,
     billing_service_pb2,
+    coupon_service_pb2,
     credit_note_service_pb2,
     customer_service_pb2,
     invoice_service_pb2,
@@ -141,6 +144,7 @@ class SuiteClient:
         self.taxes = TaxServiceStub(invoicing)
         self.invoices = InvoiceServiceStub(invoicing)
         self.billing = BillingServiceStub(invoicing)
+        self.coupons = CouponServiceStub(invoicing)
         self.credit_notes = CreditNoteServiceStub(invoicing)
         self.payments = PaymentServiceStub(invoicing)
         self.wallets = WalletServiceStub(wallet)

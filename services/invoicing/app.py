@@ -22,20 +22,23 @@ from libs.settings import ServiceSettings
 from libs.worker import Loop
 from services.invoicing import loops
 from services.invoicing.api.billing_servicer import BillingServicer
+from services.invoicing.api.coupon_servicer import CouponServicer
 from services.invoicing.api.credit_note_servicer import CreditNoteServicer
 from services.invoicing.api.invoice_servicer import InvoiceServicer
 from services.invoicing.api.party_servicers import CustomerServicer, TaxServicer, TenantServicer
 from services.invoicing.api.payment_servicer import PaymentServicer
 from services.invoicing.collector import Overdue
-from services.invoicing.events import handlers
+from services.invoicing.events import handlers, wallet_handlers
 from services.invoicing.gatherer import Gatherer
 from services.invoicing.loops import Drafter, Finalizer
-from services.invoicing.operations.peers import Rating, Wallet
+from services.invoicing.operations.peers import Catalog, Rating, Wallet
 from services.invoicing.returner import Returner
 from services.invoicing.settings import Settings
+from services.invoicing.teller import Teller
 from tally.internal.v1 import fact_service_pb2_grpc
 from tally.invoicing.v1 import (
     billing_service_pb2_grpc,
+    coupon_service_pb2_grpc,
     credit_note_service_pb2_grpc,
     customer_service_pb2_grpc,
     invoice_service_pb2_grpc,
@@ -58,11 +61,19 @@ class Kicks:
         self.gatherer: Loop
         self.overdue: Loop
         self.returner: Loop
+        self.teller: Loop
         self.relay: Relay
 
     def loops(self) -> list[Loop]:
         """Return all loops."""
-        return [self.drafts, self.finalizer, self.gatherer, self.overdue, self.returner]
+        return [
+            self.drafts,
+            self.finalizer,
+            self.gatherer,
+            self.overdue,
+            self.returner,
+            self.teller,
+        ]
 
     def committed(self) -> None:
         """Wake all: they look for themselves."""
@@ -100,6 +111,16 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         kicks.gatherer = Loop("gatherer", Gatherer(parts).step)
         kicks.overdue = Loop("overdue", Overdue(parts).step)
         kicks.returner = Loop("returner", Returner(parts).step)
+        kicks.teller = Loop("teller", Teller(parts).step)
+        wallet_facts = FactConsumer(
+            nats,
+            engine,
+            worker,
+            source="WALLET",
+            upstream=FactClient(wallet, source="WALLET"),
+            handlers=wallet_handlers(),
+            committed=kicks.committed,
+        )
         facts = FactConsumer(
             nats,
             engine,
@@ -111,14 +132,15 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         )
         await serve_grpc(
             settings.service,
-            servicers=servicers(parts),
+            servicers=servicers(parts, Catalog(rating)),
             loops=[
                 facts,
+                wallet_facts,
                 *kicks.loops(),
                 kicks.relay,
             ],
             clock=clock,
-            idle=partial(loops.idle, worker, clock, facts),
+            idle=partial(loops.idle, worker, clock, facts, wallet_facts),
             engine=worker,
             stopping=stopping,
         )
@@ -148,7 +170,7 @@ def connect_peer(stack: AsyncExitStack, address: str, token: InternalToken) -> g
     return channel
 
 
-def servicers(parts: loops.Parts) -> list[Servicer]:
+def servicers(parts: loops.Parts, catalog: Catalog) -> list[Servicer]:
     """Return the gRPC services of invoicing."""
     engine, clock, committed = parts.engine, parts.clock, parts.committed
     return [
@@ -168,6 +190,10 @@ def servicers(parts: loops.Parts) -> list[Servicer]:
         Servicer(
             billing_service_pb2_grpc.add_BillingServiceServicer_to_server,
             BillingServicer(parts),
+        ),
+        Servicer(
+            coupon_service_pb2_grpc.add_CouponServiceServicer_to_server,
+            CouponServicer(engine, clock, catalog, committed),
         ),
         Servicer(
             credit_note_service_pb2_grpc.add_CreditNoteServiceServicer_to_server,

@@ -16,12 +16,16 @@ from services.invoicing.operations import drafting
 from services.invoicing.operations.drafting import ChangedUsage, DuePeriods
 from services.invoicing.operations.peers import read_usage_period
 from services.invoicing.operations.progressive import Crossing, draft_crossings
+from services.invoicing.operations.unbilled import UsageOf, note_usage
+from services.invoicing.store.unbilled import insert_wallet_customers
 from tally.rating.v1.billing_period_pb2 import PERIOD_KIND_INSTANT
 from tally.rating.v1.events_pb2 import (
     BillingPeriodDue,
     PeriodUsageChanged,
+    UsageChanged,
     UsageThresholdCrossed,
 )
+from tally.wallet.v1.events_pb2 import WalletOpened
 
 
 def handlers(clock: Clock) -> dict[str, Handler]:
@@ -37,6 +41,9 @@ def handlers(clock: Clock) -> dict[str, Handler]:
         changed = [parse_changed(fact) for fact in facts]
         await drafting.note_changed_usage(conn, tenant, changed, now=clock.now())
 
+    async def take_usage(conn: AsyncConnection, tenant: Tenant, facts: Sequence[Fact]) -> None:
+        await note_usage(conn, tenant, [parse_usage(fact) for fact in facts])
+
     async def take_crossed(conn: AsyncConnection, tenant: Tenant, facts: Sequence[Fact]) -> None:
         crossings = [parse_crossing(fact) for fact in facts]
         await draft_crossings(conn, tenant, crossings, now=clock.now())
@@ -45,7 +52,18 @@ def handlers(clock: Clock) -> dict[str, Handler]:
         BillingPeriodDue.DESCRIPTOR.full_name: take_due,
         PeriodUsageChanged.DESCRIPTOR.full_name: take_usage_changed,
         UsageThresholdCrossed.DESCRIPTOR.full_name: take_crossed,
+        UsageChanged.DESCRIPTOR.full_name: take_usage,
     }
+
+
+def wallet_handlers() -> dict[str, Handler]:
+    """Return the handlers of wallet's facts by their full names."""
+
+    async def take_opened(conn: AsyncConnection, tenant: Tenant, facts: Sequence[Fact]) -> None:
+        opened = [WalletOpened.FromString(fact.payload).wallet.customer_id for fact in facts]
+        await insert_wallet_customers(conn, tenant, opened)
+
+    return {WalletOpened.DESCRIPTOR.full_name: take_opened}
 
 
 def parse_due(fact: Fact) -> DuePeriods:
@@ -66,6 +84,17 @@ def parse_due(fact: Fact) -> DuePeriods:
             for period in message.periods
             if period.kind == PERIOD_KIND_INSTANT
         ),
+    )
+
+
+def parse_usage(fact: Fact) -> UsageOf:
+    """Read a UsageChanged."""
+    message = UsageChanged.FromString(fact.payload)
+    return UsageOf(
+        message.customer_id,
+        parse_currency(message.currency_code, "currency_code"),
+        message.subscription_id,
+        tuple(parse_uuid(one, "period_ids") for one in message.period_ids),
     )
 
 

@@ -25,6 +25,7 @@ from services.wallet.loops import Expiry, idle
 from services.wallet.operations.clerk import Clerk
 from services.wallet.operations.metering import Meter
 from services.wallet.operations.peers import Ingest, Rating
+from services.wallet.operations.watching import Watches
 from services.wallet.settings import Settings
 from tally.internal.v1 import fact_service_pb2_grpc
 from tally.wallet.v1 import (
@@ -80,9 +81,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         stack.push_async_callback(rating.close)
         meter = Meter(engine, worker, clock, clerk, Ingest(ingest), Rating(rating))
         sessions = Loop("sessions", meter.step)
-        wallets = WalletServicer(engine, clock, clerk, relay.kick)
+        wallets = WalletServicer(engine, clock, clerk, Watches(stopping), relay.kick)
         holds = HoldServicer(engine, clock, clerk, SessionStreams(meter, stopping))
-        ledger = LedgerServicer(engine, worker)
+        ledger = LedgerServicer(engine, worker, clock)
         facts = FactServicer(worker)
         await serve_grpc(
             common,

@@ -30,7 +30,7 @@ METHODS = {
 }
 # They name nothing that exists, so that another tenant may make the same request.
 NAMELESS = {"ApplyCredits", "CreateMeter", "CreateTax", "CreateWallet", "GetBillingEntity"}
-NAMELESS |= {"EstimateEvents", "EvaluateExpression", "GetHeads", "RecordColumns"}
+NAMELESS |= {"EstimateEvents", "EvaluateExpression", "FollowUsage", "GetHeads", "RecordColumns"}
 NAMELESS |= {"RecordEvents", "ReturnCredits", "CreateBillingEntity"}
 NAMELESS |= {"UpdateBillingEntity", "UpsertCustomer"}
 CASES: dict[str, list[Case]] = defaultdict(list)

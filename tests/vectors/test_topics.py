@@ -28,6 +28,7 @@ DONE = [
     "charge_percentage",
     "charge_standard",
     "charge_volume",
+    "coupons",
     "credit_notes",
     "current_usage_scenarios",
     "days_between",
@@ -47,6 +48,7 @@ DONE = [
     "prorated_graduated",
     "prorated_sum",
     "prorated_unique_count",
+    "taxes",
 ]
 
 

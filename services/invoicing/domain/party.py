@@ -212,6 +212,7 @@ class Party:
     payment_details: str = ""
     footer: str = ""
     tax_note: str = ""  # Of a buyer: why it bears no tax.
+    self_billed: bool = False  # Of a buyer: it wrote the document itself.
 
 
 def seller_of(entity: BillingEntity) -> Party:
@@ -233,4 +234,5 @@ def buyer_of(customer: Customer) -> Party:
         tax_id=customer.tax_id,
         email=customer.email,
         tax_note=customer.tax_note,
+        self_billed=customer.self_billed,
     )

@@ -14,6 +14,7 @@ from libs.db import begin
 from libs.period import Period
 from libs.tenant import Tenant
 from services.invoicing.domain.add_on import given
+from services.invoicing.domain.adjusted_fee import adjust
 from services.invoicing.domain.invoice import (
     Group,
     Invoice,
@@ -28,7 +29,15 @@ from services.invoicing.domain.party import Entities, KnownCustomer
 from services.invoicing.operations.composing import take_coupons, take_taxes
 from services.invoicing.operations.early import show_early
 from services.invoicing.operations.messages import invoice_message
-from services.invoicing.store import add_ons, entities, invoices, late, parties, parts
+from services.invoicing.store import (
+    add_ons,
+    adjusted_fees,
+    entities,
+    invoices,
+    late,
+    parties,
+    parts,
+)
 from services.invoicing.store.late import LateUsage
 from tally.invoicing.v1.events_pb2 import InvoiceDrafted
 
@@ -215,6 +224,8 @@ async def refresh_draft(
         if invoice.status is not Status.DRAFT or invoice.revision != work.invoice.revision:
             return False
         by_hand = await load_given(conn, tenant, [invoice])
+        adjusted = await adjusted_fees.load_adjusted(conn, tenant, [invoice_id])
+        rated = adjust(invoice_id, invoice.currency, rated, adjusted[invoice_id])
         early = await show_early(conn, tenant, invoice_id, rated)
         billed = [*rated, *by_hand[invoice_id]]
         content = compose(invoice_id, billed, early.shares_minor)
@@ -229,14 +240,12 @@ async def load_given(
     conn: AsyncConnection, tenant: Tenant, billed: Collection[Invoice]
 ) -> dict[UUID, list[RatedPeriod]]:
     """Return what invoices bill without a period, by invoice."""
-    found = await add_ons.load_add_ons(conn, tenant, [one.invoice_id for one in billed])
-    return {
-        one.invoice_id: given(
-            one.invoice_id,
-            one.currency,
-            found[one.invoice_id],
-            at=one.created_at,
-            zone=one.time_zone,
-        )
-        for one in billed
-    }
+    invoice_ids = [one.invoice_id for one in billed]
+    found = await add_ons.load_add_ons(conn, tenant, invoice_ids)
+    adjusted = await adjusted_fees.load_adjusted(conn, tenant, invoice_ids)
+    by_hand: dict[UUID, list[RatedPeriod]] = {}
+    for one in billed:
+        key = one.invoice_id, one.currency
+        rated = given(*key, found[one.invoice_id], at=one.created_at, zone=one.time_zone)
+        by_hand[one.invoice_id] = adjust(*key, rated, adjusted[one.invoice_id])
+    return by_hand

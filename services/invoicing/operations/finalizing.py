@@ -31,10 +31,8 @@ from services.invoicing.domain.invoice import (
     compose,
     issue_date,
     with_early,
-    with_notes,
 )
 from services.invoicing.domain.line import RatedPeriod
-from services.invoicing.domain.note_use import apply_notes, left_of
 from services.invoicing.domain.numbering import Sequence as NumberSequence
 from services.invoicing.domain.numbering import invoice_number, place_of
 from services.invoicing.domain.party import (
@@ -44,7 +42,8 @@ from services.invoicing.domain.party import (
     ZeroInvoices,
 )
 from services.invoicing.domain.progressive import Early
-from services.invoicing.operations.composing import take_coupons, take_taxes
+from services.invoicing.operations.changing import adjust_closed
+from services.invoicing.operations.composing import take_coupons, take_notes, take_taxes
 from services.invoicing.operations.crediting import issue_notes
 from services.invoicing.operations.drafting import load_given
 from services.invoicing.operations.early import Billing, lock_early
@@ -54,11 +53,11 @@ from services.invoicing.store import (
     entities,
     invoices,
     late,
-    note_applications,
     parties,
     parts,
     receivables,
     series,
+    unbilled,
 )
 from services.invoicing.store.late import Adjustment
 from tally.invoicing.v1.events_pb2 import InvoiceFinalized
@@ -133,6 +132,9 @@ async def freeze(
             if locked[one.invoice_id].status is Status.DRAFT
             and bills(one, period_ids[one.invoice_id], claimed[one.invoice_id])
         ]
+        closed = {one.invoice_id: one.closed for one in unchanged}
+        shown = await adjust_closed(conn, tenant, locked, closed)
+        unchanged = [replace(one, closed=shown[one.invoice_id]) for one in unchanged]
         early, notes = await lock_early(conn, tenant, [billing_of(one) for one in unchanged])
         taken = await take_adjustments(conn, tenant, unchanged, early, now=now)
         await issue_notes(conn, tenant, notes, now=now)
@@ -216,35 +218,6 @@ async def take_adjustments(
     return taken
 
 
-async def take_notes(
-    conn: AsyncConnection,
-    tenant: Tenant,
-    drafts: Mapping[UUID, Invoice],
-    composed: Mapping[UUID, Content],
-) -> dict[UUID, Content]:
-    """Pay drafts with what their customers' credit notes have left, in the order of the drafts."""
-    customers = {drafts[invoice_id].customer_id for invoice_id in composed}
-    open_notes = await note_applications.lock_open_notes(conn, tenant, customers)
-    noted = {note.credit_note_id: note.invoice_id for each in open_notes.values() for note in each}
-    paid: dict[UUID, Content] = {}
-    for invoice_id, content in composed.items():
-        draft = drafts[invoice_id]
-        notes = open_notes.get(draft.customer_id, [])
-        usable = [] if draft.kind.bare else notes
-        applied = apply_notes(
-            invoice_id,
-            draft.currency,
-            content.gross_minor,
-            usable,
-            entity_code=draft.entity_code,
-        )
-        open_notes[draft.customer_id] = left_of(notes, applied)
-        paid[invoice_id] = with_notes(content, applied)
-    applications = {invoice_id: content.notes for invoice_id, content in paid.items()}
-    await note_applications.save_applications(conn, tenant, applications, noted)
-    return paid
-
-
 def frozen_invoice(invoice: Invoice, content: Content, priced: Priced) -> Invoice:
     """Return a draft as it is from now on, until it is paid."""
     return replace(
@@ -310,6 +283,7 @@ async def complete(
         ]
         await parts.leave_open(conn, tenant, {one: credited[one] for one in waiting})
         closing = [one for one in frozen if one.invoice_id not in waiting]
+        await unbilled.note_billed(conn, tenant, [one.invoice_id for one in closing])
         return await close(conn, tenant, closing, credited, now=now)
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, datetime
-
-from google.protobuf.timestamp_pb2 import Timestamp
+from datetime import date
 
 from libs.quantity import decimal_text
-from libs.wire import civil_date, day_period, period_message, timestamp
+from libs.wire import civil_date, day_period, optional_time, period_message, timestamp
+from services.invoicing.domain.coupon import CouponOrder
 from services.invoicing.domain.credit_note import CreditNote, NoteAmounts, NoteItem, NoteStatus
 from services.invoicing.domain.folded_lines import shown_lines
 from services.invoicing.domain.invoice import Invoice, Kind, Status
@@ -25,6 +24,7 @@ from services.invoicing.domain.party import (
 from services.invoicing.domain.payment import InvoicePaymentStatus
 from services.invoicing.domain.tax import KnownTax, TaxAmount
 from services.invoicing.domain.voiding import Voiding
+from services.invoicing.operations.coupon_messages import use_message
 from tally.common.v1.period_pb2 import CivilDate
 from tally.invoicing.v1 import (
     credit_note_service_pb2,
@@ -95,6 +95,11 @@ ISSUE_ADJUSTMENT = {
     IssueAdjustment.KEEP_ANCHOR: tenant_service_pb2.ISSUE_ADJUSTMENT_KEEP_ANCHOR,
 }
 
+COUPON_ORDER = {
+    CouponOrder.SCOPE_THEN_AGE: tenant_service_pb2.COUPON_ORDER_SCOPE_THEN_AGE,
+    CouponOrder.PERCENTAGES_FIRST: tenant_service_pb2.COUPON_ORDER_PERCENTAGES_FIRST,
+}
+
 
 def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
     """Write an invoice, with the lines that are shown of those it holds, and its taxes."""
@@ -118,6 +123,8 @@ def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
             )
             for one in invoice.early
         ],
+        coupons_minor=invoice.coupons_minor,
+        coupons=[use_message(use) for use in invoice.coupons],
         subtotal_minor=invoice.subtotal_minor,
         taxes=[tax_amount_message(tax) for tax in invoice.taxes],
         tax_minor=invoice.tax_minor,
@@ -136,6 +143,7 @@ def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
         trace_id=invoice.trace_id,
         created_at=timestamp(invoice.created_at),
         time_zone=invoice.time_zone,
+        tax_note=invoice.buyer.tax_note,
         billing_entity_code=invoice.entity_code,
         payment_status=PAYMENT_STATUS[invoice.payment_status],
         paid_minor=invoice.receivable.paid_minor if invoice.receivable else 0,
@@ -174,6 +182,8 @@ def line_message(line: Line) -> invoice_service_pb2.InvoiceLine:
         exact_amount=decimal_text(fee.exact_amount),
         amount_minor=fee.amount_minor,
         progressive_credit_minor=line.progressive_credit_minor,
+        coupons_minor=line.coupons_minor,
+        tax_codes=line.tax_codes,
         tax_share_minor=line.tax_share_minor,
         credit_notes_minor=line.credit_notes_minor,
         credits_minor=line.credits_minor,
@@ -207,9 +217,9 @@ def row_message(row: BreakdownRow) -> invoice_service_pb2.LineBreakdownRow:
     )
 
 
-def tax_amount_message(tax: TaxAmount) -> invoice_service_pb2.InvoiceTax:
+def tax_amount_message(tax: TaxAmount) -> tax_service_pb2.InvoiceTax:
     """Write one tax of an invoice."""
-    return invoice_service_pb2.InvoiceTax(
+    return tax_service_pb2.InvoiceTax(
         tax_code=tax.tax.code,
         name=tax.tax.name,
         rate_percent=decimal_text(tax.tax.rate_percent),
@@ -282,6 +292,8 @@ def customer_message(customer: KnownCustomer) -> customer_service_pb2.Customer:
         tax_id=profile.tax_id,
         tax_codes=profile.tax_codes,
         tax_exempt=profile.tax_exempt,
+        tax_exempt_reason=profile.tax_exempt_reason,
+        reverse_charge=profile.reverse_charge,
         time_zone=profile.time_zone,
         metadata=profile.metadata,
         stub=profile.stub,
@@ -309,6 +321,7 @@ def entity_message(entity: BillingEntity, *, is_default: bool) -> tenant_service
         grace_days=entity.grace_days,
         net_terms_days=entity.net_terms_days,
         zero_invoices=ZERO_INVOICES[entity.zero_invoices],
+        coupon_order=COUPON_ORDER[entity.coupon_order],
         issue_anchor=ISSUE_ANCHOR[entity.issue_anchor],
         issue_adjustment=ISSUE_ADJUSTMENT[entity.issue_adjustment],
         is_default=is_default,
@@ -341,8 +354,3 @@ def tax_message(known: KnownTax) -> tax_service_pb2.Tax:
 def optional_date(day: date | None) -> CivilDate | None:
     """Write a day, absent if there is none."""
     return None if day is None else civil_date(day)
-
-
-def optional_time(instant: datetime | None) -> Timestamp | None:
-    """Write an instant, absent if there is none."""
-    return None if instant is None else timestamp(instant)

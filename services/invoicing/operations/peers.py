@@ -17,7 +17,15 @@ from libs.tenant import Tenant
 from libs.wire import parse_timestamp, parse_uuid, period_message, read_date, timestamp
 from services.invoicing.domain.invoice import Credit, Invoice, SettledPeriod
 from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, RatedPeriod
-from tally.rating.v1 import billing_period_pb2, rating_service_pb2
+from tally.rating.v1 import (
+    billing_period_pb2,
+    following_pb2,
+    meter_service_pb2,
+    plan_service_pb2,
+    rating_service_pb2,
+)
+from tally.rating.v1.meter_service_pb2_grpc import MeterServiceStub
+from tally.rating.v1.plan_service_pb2_grpc import PlanServiceStub
 from tally.rating.v1.rating_service_pb2_grpc import RatingServiceStub
 from tally.wallet.v1 import invoice_credits_pb2, ledger_service_pb2
 from tally.wallet.v1.ledger_service_pb2_grpc import LedgerServiceStub
@@ -79,6 +87,11 @@ class Rating:
         answer = await call(self._stub.RatePeriod, request, tenant=tenant)
         return read_rated(answer.rated)
 
+    async def follow(self, tenant: Tenant, customer_id: str) -> None:
+        """Have changes of a customer's usage announced from now on; a repeat changes nothing."""
+        request = following_pb2.FollowUsageRequest(customer_id=customer_id)
+        await call(self._stub.FollowUsage, request, tenant=tenant)
+
     async def close(self, tenant: Tenant, period_ids: Sequence[UUID]) -> dict[UUID, RatedPeriod]:
         """Freeze the fees of due periods and return them, by id; a repeat returns the same."""
         closed: dict[UUID, RatedPeriod] = {}
@@ -120,6 +133,34 @@ class Rating:
                 if not answer.next_page_token:
                     break
                 request.page_token = answer.next_page_token
+
+
+class Catalog:
+    """The meters and plans that rating knows."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._meters = MeterServiceStub(channel)
+        self._plans = PlanServiceStub(channel)
+
+    async def check_meters(self, tenant: Tenant, codes: Sequence[str]) -> None:
+        """Check that there are meters of these codes.
+
+        Raises:
+            NotFound: there is none of one of them; reason METER_NOT_FOUND.
+        """
+        for code in codes:
+            request = meter_service_pb2.GetMeterRequest(code=code)
+            await call(self._meters.GetMeter, request, tenant=tenant)
+
+    async def check_plans(self, tenant: Tenant, codes: Sequence[str]) -> None:
+        """Check that there are plans of these codes.
+
+        Raises:
+            NotFound: there is none of one of them; reason PLAN_NOT_FOUND.
+        """
+        for code in codes:
+            request = plan_service_pb2.GetPlanRequest(code=code)
+            await call(self._plans.GetPlan, request, tenant=tenant)
 
 
 class Wallet:
@@ -256,6 +297,7 @@ def read_fee(message: billing_period_pb2.Fee) -> Fee:
         amount_minor=message.amount.amount_minor,
         breakdown=tuple(read_row(row) for row in message.breakdown),
         group_values=tuple((one.key, one.value) for one in message.group_values),
+        tax_codes=tuple(message.tax_codes),
     )
 
 

@@ -244,6 +244,20 @@ async def mark_drafts_stale(
     await _raise_revisions(conn, tenant, true() if every else invoices.c.customer_id == customer_id)
 
 
+async def mark_draft_stale(conn: AsyncConnection, tenant: Tenant, invoice_id: UUID) -> None:
+    """Mark one draft for a refresh."""
+    await _raise_revisions(conn, tenant, invoices.c.invoice_id == invoice_id)
+
+
+async def make_due(
+    conn: AsyncConnection, tenant: Tenant, invoice_id: UUID, *, now: datetime
+) -> None:
+    """Let a locked draft be due at `now`, if it is not by then."""
+    due = func.least(invoices.c.finalize_at, now)
+    which = {"tenant": tenant, "invoice_id": invoice_id, "status": Status.DRAFT}
+    await conn.execute(update(invoices).filter_by(**which).values(finalize_at=due))
+
+
 async def lock_invoices(
     conn: AsyncConnection, tenant: Tenant, invoice_ids: Collection[UUID]
 ) -> dict[UUID, Invoice]:

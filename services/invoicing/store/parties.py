@@ -34,6 +34,7 @@ OF_BUYER = (
     "tax_exempt",
     "tax_exempt_reason",
     "reverse_charge",
+    "self_billed",
 )
 
 

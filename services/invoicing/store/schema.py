@@ -35,6 +35,7 @@ from services.invoicing.store import (
     party_schema,
     payment_schema,
     schema_base,
+    unbilled_schema,
     void_schema,
 )
 from services.invoicing.store.schema_base import of_invoice
@@ -215,6 +216,20 @@ add_ons = of_invoice(
     CheckConstraint("units > 0 AND unit_amount >= 0", name="add_on_not_negative"),
 )
 
+# What somebody set on a draft in place of what was rated.
+adjusted_fees = of_invoice(
+    "adjusted_fees",
+    Column("line_id", Uuid),
+    required("name", Text),
+    Column("units", Numeric),
+    Column("unit_amount", Numeric),
+    PrimaryKeyConstraint("tenant", "invoice_id", "line_id"),
+    CheckConstraint(
+        "(units IS NULL) = (unit_amount IS NULL) AND units >= 0 AND unit_amount >= 0",
+        name="adjusted_to_a_price",
+    ),
+)
+
 invoice_taxes = of_invoice(
     "invoice_taxes",
     Column("position", Integer),
@@ -342,6 +357,7 @@ adjustments = Table(
 
 # Their tables are among these.
 assert coupon_schema.coupons.metadata is party_schema.customers.metadata is metadata
+assert unbilled_schema.unbilled_periods.metadata is metadata
 assert note_schema.credit_notes.metadata is metadata
 assert void_schema.voidings.metadata is metadata
 assert payment_schema.payments.metadata is metadata

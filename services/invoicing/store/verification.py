@@ -25,6 +25,7 @@ from services.invoicing.domain.note_use import NoteApplication
 from services.invoicing.domain.note_verification import UsedNote
 from services.invoicing.domain.verification import FrozenInvoice
 from services.invoicing.store.add_ons import add_on_of
+from services.invoicing.store.adjusted_fees import adjusted_of
 from services.invoicing.store.coupon_uses import load_uses
 from services.invoicing.store.credit_notes import note_of
 from services.invoicing.store.encoding import from_json
@@ -39,6 +40,7 @@ from services.invoicing.store.parts import line_of, tax_of
 from services.invoicing.store.party_schema import customers, number_series
 from services.invoicing.store.schema import (
     add_ons,
+    adjusted_fees,
     adjustments,
     invoice_credits,
     invoice_lines,
@@ -84,7 +86,7 @@ async def load_frozen(
     found = (await conn.execute(query.order_by(*key.clauses).limit(limit))).all()
     keys = [(row.tenant, row.invoice_id) for row in found]
     coupons = await load_uses(conn, keys)
-    lines, taxes, credits, billed, notes, given_by_hand = [
+    lines, taxes, credits, billed, notes, given_by_hand, adjusted = [
         await _load_parts(conn, table, keys, order)
         for table, order in (
             (invoice_lines, invoice_lines.c.position),
@@ -93,6 +95,7 @@ async def load_frozen(
             (invoice_periods, invoice_periods.c.period_id),
             (credit_note_applications, credit_note_applications.c.position),
             (add_ons, add_ons.c.position),
+            (adjusted_fees, adjusted_fees.c.line_id),
         )
     ]
     return [
@@ -105,6 +108,7 @@ async def load_frozen(
             billed=billed.get(of, []),
             notes=notes.get(of, []),
             by_hand=given_by_hand.get(of, []),
+            adjusted=adjusted.get(of, []),
         )
         for of, row in zip(keys, found, strict=True)
     ]
@@ -251,6 +255,7 @@ def _frozen_of(
     billed: Sequence[Row[Any]],
     notes: Sequence[Row[Any]],
     by_hand: Sequence[Row[Any]],
+    adjusted: Sequence[Row[Any]],
 ) -> FrozenInvoice:
     return FrozenInvoice(
         tenant=row.tenant,
@@ -282,6 +287,7 @@ def _frozen_of(
             if one.purpose.startswith(ADJUSTMENT)
         ),
         crossing_id=row.alone if row.kind == Kind.PROGRESSIVE else None,
+        adjusted_fees=tuple(adjusted_of(one) for one in adjusted),
         by_hand=tuple(
             given(
                 row.invoice_id,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -49,6 +50,7 @@ from services.wallet.operations.wallet_orders import (
     UpdateWallet,
     VoidCredits,
 )
+from services.wallet.operations.watching import Watches
 from tally.wallet.v1 import invoice_credits_pb2, wallet_changes_pb2, wallet_service_pb2_grpc
 from tally.wallet.v1 import wallet_service_pb2 as pb
 
@@ -62,6 +64,7 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
     engine: AsyncEngine
     clock: Clock
     clerk: Clerk
+    watches: Watches
     committed: Callable[[], None]  # Called after each commit that may have announced facts.
 
     async def CreateWallet(
@@ -188,6 +191,15 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
         wallet_id = parse_uuid(request.wallet_id, "wallet_id")
         _, balance = await wallets.get_wallet(self._desk(), wallet_id)
         return pb.GetBalanceResponse(balance=balance_message(balance))
+
+    async def WatchBalance(
+        self, request: pb.WatchBalanceRequest, context: Context
+    ) -> AsyncGenerator[pb.WatchBalanceResponse, None]:
+        """Stream a wallet's balance as it changes."""
+        wallet_id = parse_uuid(request.wallet_id, "wallet_id")
+        async with aclosing(self.watches.follow(self._desk(), wallet_id)) as balances:
+            async for balance in balances:
+                yield pb.WatchBalanceResponse(balance=balance_message(balance))
 
     async def ListGrants(
         self, request: pb.ListGrantsRequest, context: Context

@@ -10,7 +10,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from libs.money import Money
-from services.wallet.domain.grant import Grant
+from services.wallet.domain.grant import Grant, GrantKind
 from services.wallet.domain.reservation import Reserved
 from services.wallet.domain.wallet import Balance, Wallet
 
@@ -105,6 +105,33 @@ class Entry:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class GrantUse:
+    """A stored part that a grant has in a transaction.
+
+    The transaction's `number` grows with age within a wallet; `place` counts in the transaction.
+    """
+
+    number: int
+    transaction_id: UUID
+    place: int
+    grant_id: UUID
+    wallet_id: UUID
+    kind: GrantKind
+    reason: str
+    reference: str
+    line_id: UUID | None
+    source: Account
+    target: Account
+    amount: Money
+    created_at: datetime
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Sorts the oldest first."""
+        return (self.number, self.place)
+
+
 @dataclass(slots=True)
 class Book:
     """A locked wallet with every grant that has something left, and what was posted since.
@@ -117,6 +144,7 @@ class Book:
     postings: list[Posting] = field(default_factory=list)
     due_at: datetime | None = None  # When its next hold or grant lapses; None: none will.
     reserved: Reserved = field(default_factory=Reserved)
+    reserved_before_minor: int = 0  # When the book was opened.
     rescheduled: bool = False  # The deadline of one of its holds was moved.
 
     def post(self, reason: Reason, reference: str, at: datetime, *movements: Movement) -> None:

@@ -16,6 +16,8 @@ PRIORITY_MAX = 100
 RATE_DEFAULT = Decimal(1)
 CREDIT_PLACES = 5  # Of credits as they are shown.
 
+Pool = tuple[str, str, str]  # Lines that go together: kind of fee, meter, code of a named wallet.
+
 
 class WalletNotFound(NotFound):
     """The tenant has no such wallet."""
@@ -77,6 +79,10 @@ class Wallet:
     soft_minor: int = 0  # How far below zero unbilled usage may take what holds are placed on.
     expires_at: datetime | None = None  # All its grants lapse by then.
     terminated_at: datetime | None = None
+
+    def accepts(self, fee_kind: str, meter_code: str, target: str) -> bool:
+        """Tell whether it may pay a line; one that names a wallet (`target`) is only that one's."""
+        return self.code == target if target else self.scope.covers(fee_kind, meter_code)
 
     @property
     def draw_key(self) -> tuple[int, int]:

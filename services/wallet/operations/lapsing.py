@@ -18,7 +18,7 @@ from libs.tenant import Tenant
 from libs.wire import money_message
 from services.wallet.domain import expiry
 from services.wallet.domain.ledger import Book, Reason
-from services.wallet.domain.level import Level, levels_reached
+from services.wallet.domain.level import Level, levels_between, spendable_before
 from services.wallet.operations.desk import Desk
 from services.wallet.operations.messages import hold_message
 from services.wallet.store import books as book_store
@@ -91,16 +91,17 @@ def credits_expired(book: Book) -> list[events_pb2.CreditsExpired]:
 def running_low(
     book: Book, now: datetime
 ) -> list[events_pb2.BalanceLow | events_pb2.BalanceDepleted]:
-    """Return the facts about levels that what is available went down to."""
+    """Return the facts about levels that what can be spent has gone down to."""
     wallet = book.wallet
-    available = Money(wallet.currency, book.balance(now).available_minor)
+    spendable_minor = book.balance(now).spendable_minor
+    levels = levels_between(spendable_before(book, now), spendable_minor, wallet.low_minor)
     low = events_pb2.BalanceLow(
         customer_id=wallet.customer_id,
         wallet_id=str(wallet.wallet_id),
-        available=money_message(available),
+        spendable=money_message(Money(wallet.currency, spendable_minor)),
         threshold=money_message(Money(wallet.currency, wallet.low_minor)),
     )
     depleted = events_pb2.BalanceDepleted(
-        customer_id=low.customer_id, wallet_id=low.wallet_id, available=low.available
+        customer_id=low.customer_id, wallet_id=low.wallet_id, spendable=low.spendable
     )
-    return [low if level is Level.LOW else depleted for level in levels_reached(book, now)]
+    return [low if level is Level.LOW else depleted for level in levels]

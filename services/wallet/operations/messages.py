@@ -6,9 +6,9 @@ from libs.money import Money
 from libs.wire import money_message, timestamp
 from services.wallet.domain.grant import Grant, GrantKind
 from services.wallet.domain.hold import Hold, HoldStatus
-from services.wallet.domain.ledger import Entry
+from services.wallet.domain.ledger import Entry, GrantUse
 from services.wallet.domain.wallet import Balance, Scope, Wallet, credits_of
-from tally.wallet.v1 import hold_service_pb2, wallet_service_pb2
+from tally.wallet.v1 import hold_service_pb2, ledger_service_pb2, wallet_service_pb2
 
 GRANT_KIND = {
     GrantKind.PURCHASED: wallet_service_pb2.GRANT_KIND_PURCHASED,
@@ -102,6 +102,23 @@ def hold_message(hold: Hold) -> hold_service_pb2.Hold:
         subscription_id=hold.subscription_id or "",
         expires_at=timestamp(hold.expires_at),
         created_at=timestamp(hold.created_at),
+    )
+
+
+def use_message(use: GrantUse) -> ledger_service_pb2.GrantUse:
+    """Write a grant's part in a transaction."""
+    return ledger_service_pb2.GrantUse(
+        transaction_id=str(use.transaction_id),
+        grant_id=str(use.grant_id),
+        wallet_id=str(use.wallet_id),
+        kind=GRANT_KIND[use.kind],
+        reason=use.reason,
+        reference=use.reference,
+        line_id=str(use.line_id) if use.line_id else "",
+        source=use.source.value,
+        target=use.target.value,
+        amount=money_message(use.amount),
+        created_at=timestamp(use.created_at),
     )
 
 

@@ -146,6 +146,7 @@ async def _lock_books(
             books[row.wallet_id].grants[row.grant_id] = grant_of(row)
         for wallet_id, reserved in (await load_reserved(conn, tenant, list(books))).items():
             books[wallet_id].reserved = reserved
+            books[wallet_id].reserved_before_minor = reserved.amount_minor
     return list(books.values())
 
 

@@ -129,6 +129,7 @@ transactions = Table(
     metadata,
     Column("tenant", Integer),
     Column("transaction_id", Uuid),
+    Column("number", BigInteger, Identity(), nullable=False),  # Grows with age within a wallet.
     Column("wallet_id", Uuid, nullable=False),
     Column("reason", Text, nullable=False),
     Column("reference", Text, nullable=False),  # Id of the grant, hold or invoice behind it.

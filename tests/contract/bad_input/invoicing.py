@@ -62,6 +62,7 @@ BILLING_ENTITY: Fields = {
     "billing_entity.grace_days": {"negative": -1, "oversized": 61},
     "billing_entity.net_terms_days": {"negative": -1, "oversized": 366},
     "billing_entity.zero_invoices": {"malformed": 99},
+    "billing_entity.coupon_order": {"malformed": 99},
     "billing_entity.issue_anchor": {"malformed": 99},
     "billing_entity.issue_adjustment": {"malformed": 99},
     "billing_entity.is_default": AnyValue("either is meant"),
@@ -104,6 +105,8 @@ INVOICING: Mapping[str, Fields] = {
             "foreign": Refusal([Foreign("tax")], NOT_FOUND, "TAX_NOT_FOUND", ""),
         },
         "customer.tax_exempt": AnyValue("yes or no"),
+        "customer.tax_exempt_reason": {**OPTIONAL_TEXT, "without need": "Charity"},
+        "customer.reverse_charge": AnyValue("yes or no"),
         "customer.time_zone": ZONE,
         "customer.billing_entity_code": {**OPTIONAL_CODE, **ENTITY_MISSING},
         "customer.grace_days": {"negative": -1, "oversized": 61},
@@ -152,6 +155,7 @@ INVOICING: Mapping[str, Fields] = {
     },
     "tally.invoicing.v1.InvoiceService.RenderInvoice": {
         "invoice_id": uuid_of("invoice", "INVOICE_NOT_FOUND"),
+        "format": {"malformed": 99},
     },
     "tally.invoicing.v1.CreditNoteService.GetCreditNote": {
         "credit_note_id": uuid_of("credit_note", "CREDIT_NOTE_NOT_FOUND"),
@@ -160,6 +164,10 @@ INVOICING: Mapping[str, Fields] = {
             "oversized": LONG,
             **missing("credit_note_number", "CREDIT_NOTE_NOT_FOUND"),
         },
+    },
+    "tally.invoicing.v1.CreditNoteService.RenderCreditNote": {
+        "credit_note_id": uuid_of("credit_note", "CREDIT_NOTE_NOT_FOUND"),
+        "format": {"malformed": 99},
     },
     "tally.invoicing.v1.CreditNoteService.ListCreditNotes": {
         "customer_id": {"oversized": LONG},
@@ -198,6 +206,10 @@ def credit_note_requests(
     """Return a good request of every method of credit notes."""
     return {
         "invoicing.v1.CreditNoteService.GetCreditNote": {"credit_note_id": world["credit_note"]},
+        "invoicing.v1.CreditNoteService.RenderCreditNote": {
+            "credit_note_id": world["credit_note"],
+            "format": "DOCUMENT_FORMAT_HTML",
+        },
         "invoicing.v1.CreditNoteService.ListCreditNotes": {},
         "invoicing.v1.CreditNoteService.CreateCreditNote": {
             **command,

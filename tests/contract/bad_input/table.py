@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from tests.contract.bad_input.billing import BILLING
 from tests.contract.bad_input.changing import CHANGING
 from tests.contract.bad_input.columns import COLUMNS
+from tests.contract.bad_input.coupons import COUPONS
 from tests.contract.bad_input.entitling import ENTITLING
 from tests.contract.bad_input.ingest import INGEST
 from tests.contract.bad_input.invoicing import INVOICING
@@ -29,6 +30,7 @@ TABLE: Mapping[str, Fields] = {
     **INVOICING,
     **PAYING,
     **BILLING,
+    **COUPONS,
     **WALLET,
 }
 

@@ -183,6 +183,7 @@ WALLET: Mapping[str, Fields] = {
         "lines[0].period.start": {**ABSENT, **INSTANT},
         "lines[0].period.end": {**ABSENT, **INSTANT},
         "lines[0].subscription_id": OPTIONAL_TEXT,
+        "lines[0].target_wallet_code": OPTIONAL_CODE,
         "settled_periods[0].period_id": UUID,
         "settled_periods[0].subscription_id": TEXT,
         "settled_periods[0].period": {"absent": Refusal(None, field="*")},
@@ -247,6 +248,13 @@ WALLET: Mapping[str, Fields] = {
     },
     "tally.wallet.v1.HoldService.GetHold": {
         "hold_id": {"absent": "", "malformed": "no-hold", **missing("hold", "HOLD_NOT_FOUND")},
+    },
+    "tally.wallet.v1.LedgerService.ListGrantUses": {
+        "grant_id": {"malformed": "no-uuid", "oversized": "1" * 300},
+        "reference": OPTIONAL_TEXT,
+        "line_id": {"malformed": "no-uuid"},
+        "revenue_only": AnyValue("yes or no"),
+        **PAGE,
     },
     "tally.wallet.v1.LedgerService.ListApplications": {
         "invoice_ids": uuids("invoice_ids"),

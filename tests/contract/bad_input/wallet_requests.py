@@ -63,6 +63,7 @@ def wallet_requests(world: Mapping[str, str], command: dict[str, str]) -> dict[s
         },
         "wallet.v1.HoldService.ListHolds": {**of_wallet, "subscription_id": "s"},
         "wallet.v1.HoldService.GetHold": {"hold_id": world["hold"]},
+        "wallet.v1.LedgerService.ListGrantUses": {"reference": world["hold"]},
         "wallet.v1.LedgerService.ListApplications": {"invoice_ids": [world["invoice"]]},
     }
 

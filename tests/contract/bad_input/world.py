@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from cli.client import SuiteClient
 from tally.ingest.v1.event_pb2 import Event
 from tally.ingest.v1.ingest_service_pb2 import ListRejectedEventsRequest, RecordEventsRequest
+from tally.invoicing.v1.coupon_service_pb2 import ApplyCouponRequest, CreateCouponRequest
 from tally.invoicing.v1.credit_note_service_pb2 import CreateCreditNoteRequest
 from tally.invoicing.v1.customer_service_pb2 import UpsertCustomerRequest
 from tally.invoicing.v1.invoice_service_pb2 import (
@@ -35,7 +36,7 @@ from tally.rating.v1.subscription_service_pb2 import (
 )
 from tally.wallet.v1.hold_service_pb2 import AuthorizeRequest
 from tally.wallet.v1.wallet_service_pb2 import CreateWalletRequest, GrantCreditsRequest
-from tests.contract.bad_input.billing import billed_by_hand
+from tests.contract.bad_input.billing import billed_by_hand, drafted
 from tests.contract.bad_input.requests import USD, World, good_requests
 from tests.suite import Suite
 from tests.wait import until
@@ -66,7 +67,7 @@ def make_worlds(suite: Suite) -> Worlds:
 async def _fill(client: SuiteClient, name: str) -> World:
     named = ["meter", "plan", "subscription", "customer", "event", "retracted"]
     named += ["idle_meter", "idle_plan", "idle_feature"]  # To archive.
-    named += ["feature", "billing_entity"]
+    named += ["feature", "coupon", "idle_coupon", "billing_entity"]
     world = {key: f"{name}-{key}" for key in named}
     world |= dict.fromkeys(
         (
@@ -79,9 +80,14 @@ async def _fill(client: SuiteClient, name: str) -> World:
             "invoice",
             "to_void",
             "voided",
+            "voided_line",
+            "draft",
+            "due_draft",
+            "draft_line",
             "line",
             "payment",
             "credit_note",
+            "applied_coupon",
             "period",
             "ending",
             "instant_fee",
@@ -127,7 +133,9 @@ async def _fill(client: SuiteClient, name: str) -> World:
     world |= await _entitle(client, world)
     world["threshold_crossing"] = await _threshold_crossing(client)
     world |= await billed_by_hand(client, world)
-    return world | await _wallet(client, world) | await _billed(client, world)
+    world["applied_coupon"] = await _coupons(client, world)
+    world |= await _wallet(client, world) | await _billed(client, world)
+    return world | await drafted(client, world, name)
 
 
 async def _idle(client: SuiteClient, world: World) -> None:
@@ -194,6 +202,17 @@ async def _tax(client: SuiteClient, world: World, name: str) -> str:
     fields["tax"]["code"] = f"{name}-tax"
     await client.taxes.CreateTax(CreateTaxRequest(**fields))
     return f"{name}-tax"
+
+
+async def _coupons(client: SuiteClient, world: World) -> str:
+    """Create coupons, and give the customer one; return its id."""
+    for key in ("coupon", "idle_coupon"):
+        made = good_requests(world)["invoicing.v1.CouponService.CreateCoupon"]
+        made["coupon"]["code"] = world[key]
+        await client.coupons.CreateCoupon(CreateCouponRequest(**made))
+    given = good_requests(world)["invoicing.v1.CouponService.ApplyCoupon"]
+    answer = await client.coupons.ApplyCoupon(ApplyCouponRequest(**given))
+    return answer.applied_coupon.applied_coupon_id
 
 
 async def _wallet(client: SuiteClient, world: World) -> World:

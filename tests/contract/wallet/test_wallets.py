@@ -10,8 +10,9 @@ import pytest
 from libs.wire import page_token, timestamp
 from tally.internal.v1.fact_service_pb2 import StreamFactsRequest
 from tally.internal.v1.fact_service_pb2_grpc import FactServiceStub
-from tally.wallet.v1 import events_pb2, invoice_credits_pb2
+from tally.wallet.v1 import events_pb2, invoice_credits_pb2, wallet_changes_pb2
 from tally.wallet.v1 import wallet_service_pb2 as pb
+from tally.wallet.v1.wallet_service_pb2_grpc import WalletServiceStub
 from tests.contract.wallet.conftest import Client, Wallet, an_id, figures, usd
 from tests.wait import until
 
@@ -205,3 +206,19 @@ async def pages(client: Client, request: Any, name: str) -> list[Any]:
         if not answer.next_page_token:
             return found
         request.page_token = answer.next_page_token
+
+
+async def test_a_balance_is_followed_until_its_wallet_is_ended(client: Client) -> None:
+    wallet_id = await client.filled(100)
+    metadata = [("authorization", f"Bearer {client.token}")]
+    request = pb.WatchBalanceRequest(wallet_id=wallet_id)
+    stream = WalletServiceStub(client.channel).WatchBalance(request, metadata=metadata, timeout=30)
+    answers = aiter(stream)
+    assert figures((await anext(answers)).balance) == (100, 0, 0, 100)
+    await client.grant(wallet_id, 20)
+    assert figures((await anext(answers)).balance) == (120, 0, 0, 120)
+    end = wallet_changes_pb2.TerminateWalletRequest(
+        request_id=an_id(), wallet_id=wallet_id, leftover=wallet_changes_pb2.LEFTOVER_VOID
+    )
+    await client.call(end)
+    assert [figures(answer.balance) async for answer in answers] == [(0, 0, 0, 0)]

@@ -4,6 +4,7 @@ from tests.vectors.adapters import (
     anniversaries,
     billing_calendar,
     charges,
+    coupons,
     credit_notes,
     expression,
     filters,
@@ -38,6 +39,7 @@ ADAPTERS: dict[str, Adapter] = {
     "charge_percentage": charges.price_percentage,
     "charge_standard": charges.price_charge,
     "charge_volume": charges.price_charge,
+    "coupons": coupons.coupons_and_taxes,
     "credit_notes": credit_notes.credit_note,
     "current_usage_scenarios": scenarios.run_scenario,
     "days_between": units.count_days,
@@ -57,4 +59,5 @@ ADAPTERS: dict[str, Adapter] = {
     "prorated_graduated": proration.graduated_price,
     "prorated_sum": proration.sum_usage,
     "prorated_unique_count": proration.unique_usage,
+    "taxes": coupons.coupons_and_taxes,
 }

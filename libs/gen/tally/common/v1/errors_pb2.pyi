@@ -170,6 +170,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: some of the credit note has paid an invoice."""
     ERROR_REASON_INVOICE_NOT_FINALIZED: _ErrorReason.ValueType  # 174
     """FAILED_PRECONDITION: the invoice is a draft or was skipped; only numbered ones are credited."""
+    ERROR_REASON_INVOICE_NOT_DRAFT: _ErrorReason.ValueType  # 303
+    """FAILED_PRECONDITION: the invoice is no draft; only drafts are changed."""
     ERROR_REASON_INVOICE_VOIDED: _ErrorReason.ValueType  # 300
     """FAILED_PRECONDITION: the invoice was voided before."""
     ERROR_REASON_INVOICE_NOT_VOIDED: _ErrorReason.ValueType  # 301
@@ -182,6 +184,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the instant fee is billed by invoices, it is not paid by itself."""
     ERROR_REASON_THRESHOLD_CROSSING_NOT_FOUND: _ErrorReason.ValueType  # 195
     """NOT_FOUND: no such crossing of usage thresholds."""
+    ERROR_REASON_COUPON_NOT_FOUND: _ErrorReason.ValueType  # 310
+    """NOT_FOUND: no such coupon."""
+    ERROR_REASON_APPLIED_COUPON_NOT_FOUND: _ErrorReason.ValueType  # 311
+    """NOT_FOUND: no customer has such a coupon."""
+    ERROR_REASON_COUPON_CODE_TAKEN: _ErrorReason.ValueType  # 312
+    """ALREADY_EXISTS: another coupon has the code."""
+    ERROR_REASON_COUPON_ARCHIVED: _ErrorReason.ValueType  # 313
+    """FAILED_PRECONDITION: the coupon is archived, customers get it no more."""
+    ERROR_REASON_COUPON_EXPIRED: _ErrorReason.ValueType  # 314
+    """FAILED_PRECONDITION: the coupon has expired, customers get it no more."""
+    ERROR_REASON_TOO_MANY_COUPONS: _ErrorReason.ValueType  # 315
+    """FAILED_PRECONDITION: the customer has as many coupons as it may; metadata: limit."""
     ERROR_REASON_INSTANT_FEE_PAID: _ErrorReason.ValueType  # 122
     """FAILED_PRECONDITION: the instant fee was paid."""
     ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 180
@@ -374,6 +388,8 @@ ERROR_REASON_CREDIT_NOTE_USED: ErrorReason.ValueType  # 173
 """FAILED_PRECONDITION: some of the credit note has paid an invoice."""
 ERROR_REASON_INVOICE_NOT_FINALIZED: ErrorReason.ValueType  # 174
 """FAILED_PRECONDITION: the invoice is a draft or was skipped; only numbered ones are credited."""
+ERROR_REASON_INVOICE_NOT_DRAFT: ErrorReason.ValueType  # 303
+"""FAILED_PRECONDITION: the invoice is no draft; only drafts are changed."""
 ERROR_REASON_INVOICE_VOIDED: ErrorReason.ValueType  # 300
 """FAILED_PRECONDITION: the invoice was voided before."""
 ERROR_REASON_INVOICE_NOT_VOIDED: ErrorReason.ValueType  # 301
@@ -386,6 +402,18 @@ ERROR_REASON_INSTANT_FEE_INVOICED: ErrorReason.ValueType  # 121
 """FAILED_PRECONDITION: the instant fee is billed by invoices, it is not paid by itself."""
 ERROR_REASON_THRESHOLD_CROSSING_NOT_FOUND: ErrorReason.ValueType  # 195
 """NOT_FOUND: no such crossing of usage thresholds."""
+ERROR_REASON_COUPON_NOT_FOUND: ErrorReason.ValueType  # 310
+"""NOT_FOUND: no such coupon."""
+ERROR_REASON_APPLIED_COUPON_NOT_FOUND: ErrorReason.ValueType  # 311
+"""NOT_FOUND: no customer has such a coupon."""
+ERROR_REASON_COUPON_CODE_TAKEN: ErrorReason.ValueType  # 312
+"""ALREADY_EXISTS: another coupon has the code."""
+ERROR_REASON_COUPON_ARCHIVED: ErrorReason.ValueType  # 313
+"""FAILED_PRECONDITION: the coupon is archived, customers get it no more."""
+ERROR_REASON_COUPON_EXPIRED: ErrorReason.ValueType  # 314
+"""FAILED_PRECONDITION: the coupon has expired, customers get it no more."""
+ERROR_REASON_TOO_MANY_COUPONS: ErrorReason.ValueType  # 315
+"""FAILED_PRECONDITION: the customer has as many coupons as it may; metadata: limit."""
 ERROR_REASON_INSTANT_FEE_PAID: ErrorReason.ValueType  # 122
 """FAILED_PRECONDITION: the instant fee was paid."""
 ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 180

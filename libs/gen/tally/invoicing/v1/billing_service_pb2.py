@@ -26,7 +26,7 @@ from tally.common.v1 import options_pb2 as tally_dot_common_dot_v1_dot_options__
 from tally.invoicing.v1 import invoice_service_pb2 as tally_dot_invoicing_dot_v1_dot_invoice__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(tally/invoicing/v1/billing_service.proto\x12\x12tally.invoicing.v1\x1a\x1dtally/common/v1/options.proto\x1a(tally/invoicing/v1/invoice_service.proto\"Z\n\x05\x41\x64\x64On\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05units\x18\x03 \x01(\t\x12\x13\n\x0bunit_amount\x18\x04 \x01(\t\x12\x11\n\ttax_codes\x18\x05 \x03(\t\"\x88\x01\n\x1a\x43reateOneOffInvoiceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x15\n\rcurrency_code\x18\x03 \x01(\t\x12*\n\x07\x61\x64\x64_ons\x18\x04 \x03(\x0b\x32\x19.tally.invoicing.v1.AddOn\"K\n\x1b\x43reateOneOffInvoiceResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"L\n\x12VoidInvoiceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"C\n\x13VoidInvoiceResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"?\n\x15ReissueInvoiceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\"F\n\x16ReissueInvoiceResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice2\xe3\x02\n\x0e\x42illingService\x12|\n\x13\x43reateOneOffInvoice\x12..tally.invoicing.v1.CreateOneOffInvoiceRequest\x1a/.tally.invoicing.v1.CreateOneOffInvoiceResponse\"\x04\xe0\xe0\x18\n\x12\x64\n\x0bVoidInvoice\x12&.tally.invoicing.v1.VoidInvoiceRequest\x1a\'.tally.invoicing.v1.VoidInvoiceResponse\"\x04\xe0\xe0\x18\n\x12m\n\x0eReissueInvoice\x12).tally.invoicing.v1.ReissueInvoiceRequest\x1a*.tally.invoicing.v1.ReissueInvoiceResponse\"\x04\xe0\xe0\x18\nb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(tally/invoicing/v1/billing_service.proto\x12\x12tally.invoicing.v1\x1a\x1dtally/common/v1/options.proto\x1a(tally/invoicing/v1/invoice_service.proto\"Z\n\x05\x41\x64\x64On\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05units\x18\x03 \x01(\t\x12\x13\n\x0bunit_amount\x18\x04 \x01(\t\x12\x11\n\ttax_codes\x18\x05 \x03(\t\"\x88\x01\n\x1a\x43reateOneOffInvoiceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x15\n\rcurrency_code\x18\x03 \x01(\t\x12*\n\x07\x61\x64\x64_ons\x18\x04 \x03(\x0b\x32\x19.tally.invoicing.v1.AddOn\"K\n\x1b\x43reateOneOffInvoiceResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"P\n\x0b\x41\x64justedFee\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\r\n\x05units\x18\x02 \x01(\t\x12\x13\n\x0bunit_amount\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\"=\n\x13RefreshDraftRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\"D\n\x14RefreshDraftResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"q\n\x10\x41\x64justFeeRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12\x35\n\x0c\x61\x64justed_fee\x18\x03 \x01(\x0b\x32\x1f.tally.invoicing.v1.AdjustedFee\"A\n\x11\x41\x64justFeeResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"@\n\x16\x46inalizeInvoiceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\"G\n\x17\x46inalizeInvoiceResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"L\n\x12VoidInvoiceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"C\n\x13VoidInvoiceResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"w\n\x15ReissueInvoiceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12\x36\n\radjusted_fees\x18\x03 \x03(\x0b\x32\x1f.tally.invoicing.v1.AdjustedFee\"F\n\x16ReissueInvoiceResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice2\x9e\x05\n\x0e\x42illingService\x12|\n\x13\x43reateOneOffInvoice\x12..tally.invoicing.v1.CreateOneOffInvoiceRequest\x1a/.tally.invoicing.v1.CreateOneOffInvoiceResponse\"\x04\xe0\xe0\x18\n\x12g\n\x0cRefreshDraft\x12\'.tally.invoicing.v1.RefreshDraftRequest\x1a(.tally.invoicing.v1.RefreshDraftResponse\"\x04\xe0\xe0\x18\n\x12^\n\tAdjustFee\x12$.tally.invoicing.v1.AdjustFeeRequest\x1a%.tally.invoicing.v1.AdjustFeeResponse\"\x04\xe0\xe0\x18\n\x12p\n\x0f\x46inalizeInvoice\x12*.tally.invoicing.v1.FinalizeInvoiceRequest\x1a+.tally.invoicing.v1.FinalizeInvoiceResponse\"\x04\xe0\xe0\x18\n\x12\x64\n\x0bVoidInvoice\x12&.tally.invoicing.v1.VoidInvoiceRequest\x1a\'.tally.invoicing.v1.VoidInvoiceResponse\"\x04\xe0\xe0\x18\n\x12m\n\x0eReissueInvoice\x12).tally.invoicing.v1.ReissueInvoiceRequest\x1a*.tally.invoicing.v1.ReissueInvoiceResponse\"\x04\xe0\xe0\x18\nb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +35,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_BILLINGSERVICE'].methods_by_name['CreateOneOffInvoice']._loaded_options = None
   _globals['_BILLINGSERVICE'].methods_by_name['CreateOneOffInvoice']._serialized_options = b'\340\340\030\n'
+  _globals['_BILLINGSERVICE'].methods_by_name['RefreshDraft']._loaded_options = None
+  _globals['_BILLINGSERVICE'].methods_by_name['RefreshDraft']._serialized_options = b'\340\340\030\n'
+  _globals['_BILLINGSERVICE'].methods_by_name['AdjustFee']._loaded_options = None
+  _globals['_BILLINGSERVICE'].methods_by_name['AdjustFee']._serialized_options = b'\340\340\030\n'
+  _globals['_BILLINGSERVICE'].methods_by_name['FinalizeInvoice']._loaded_options = None
+  _globals['_BILLINGSERVICE'].methods_by_name['FinalizeInvoice']._serialized_options = b'\340\340\030\n'
   _globals['_BILLINGSERVICE'].methods_by_name['VoidInvoice']._loaded_options = None
   _globals['_BILLINGSERVICE'].methods_by_name['VoidInvoice']._serialized_options = b'\340\340\030\n'
   _globals['_BILLINGSERVICE'].methods_by_name['ReissueInvoice']._loaded_options = None
@@ -45,14 +51,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEONEOFFINVOICEREQUEST']._serialized_end=366
   _globals['_CREATEONEOFFINVOICERESPONSE']._serialized_start=368
   _globals['_CREATEONEOFFINVOICERESPONSE']._serialized_end=443
-  _globals['_VOIDINVOICEREQUEST']._serialized_start=445
-  _globals['_VOIDINVOICEREQUEST']._serialized_end=521
-  _globals['_VOIDINVOICERESPONSE']._serialized_start=523
-  _globals['_VOIDINVOICERESPONSE']._serialized_end=590
-  _globals['_REISSUEINVOICEREQUEST']._serialized_start=592
-  _globals['_REISSUEINVOICEREQUEST']._serialized_end=655
-  _globals['_REISSUEINVOICERESPONSE']._serialized_start=657
-  _globals['_REISSUEINVOICERESPONSE']._serialized_end=727
-  _globals['_BILLINGSERVICE']._serialized_start=730
-  _globals['_BILLINGSERVICE']._serialized_end=1085
+  _globals['_ADJUSTEDFEE']._serialized_start=445
+  _globals['_ADJUSTEDFEE']._serialized_end=525
+  _globals['_REFRESHDRAFTREQUEST']._serialized_start=527
+  _globals['_REFRESHDRAFTREQUEST']._serialized_end=588
+  _globals['_REFRESHDRAFTRESPONSE']._serialized_start=590
+  _globals['_REFRESHDRAFTRESPONSE']._serialized_end=658
+  _globals['_ADJUSTFEEREQUEST']._serialized_start=660
+  _globals['_ADJUSTFEEREQUEST']._serialized_end=773
+  _globals['_ADJUSTFEERESPONSE']._serialized_start=775
+  _globals['_ADJUSTFEERESPONSE']._serialized_end=840
+  _globals['_FINALIZEINVOICEREQUEST']._serialized_start=842
+  _globals['_FINALIZEINVOICEREQUEST']._serialized_end=906
+  _globals['_FINALIZEINVOICERESPONSE']._serialized_start=908
+  _globals['_FINALIZEINVOICERESPONSE']._serialized_end=979
+  _globals['_VOIDINVOICEREQUEST']._serialized_start=981
+  _globals['_VOIDINVOICEREQUEST']._serialized_end=1057
+  _globals['_VOIDINVOICERESPONSE']._serialized_start=1059
+  _globals['_VOIDINVOICERESPONSE']._serialized_end=1126
+  _globals['_REISSUEINVOICEREQUEST']._serialized_start=1128
+  _globals['_REISSUEINVOICEREQUEST']._serialized_end=1247
+  _globals['_REISSUEINVOICERESPONSE']._serialized_start=1249
+  _globals['_REISSUEINVOICERESPONSE']._serialized_end=1319
+  _globals['_BILLINGSERVICE']._serialized_start=1322
+  _globals['_BILLINGSERVICE']._serialized_end=1992
 # @@protoc_insertion_point(module_scope)

@@ -122,6 +122,198 @@ class CreateOneOffInvoiceResponse(_message.Message):
 Global___CreateOneOffInvoiceResponse: _TypeAlias = CreateOneOffInvoiceResponse  # noqa: Y015
 
 @_typing.final
+class AdjustedFee(_message.Message):
+    """What a line shows in place of what was rated. Units and their amount go together: without them it
+    keeps its price, without a name its description, and without all it is as it was rated.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINE_ID_FIELD_NUMBER: _builtins.int
+    UNITS_FIELD_NUMBER: _builtins.int
+    UNIT_AMOUNT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    line_id: _builtins.str
+    """UUID."""
+    units: _builtins.str
+    """Decimal, not negative."""
+    unit_amount: _builtins.str
+    """Decimal, not negative: what a unit costs, in currency units."""
+    name: _builtins.str
+    """As it stands on the document."""
+    def __init__(
+        self,
+        *,
+        line_id: _builtins.str = ...,
+        units: _builtins.str = ...,
+        unit_amount: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["line_id", b"line_id", "name", b"name", "unit_amount", b"unit_amount", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdjustedFee: _TypeAlias = AdjustedFee  # noqa: Y015
+
+@_typing.final
+class RefreshDraftRequest(_message.Message):
+    """Refreshes a draft."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    INVOICE_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID chosen by the client; a repeat does nothing."""
+    invoice_id: _builtins.str
+    """UUID."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        invoice_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice_id", b"invoice_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshDraftRequest: _TypeAlias = RefreshDraftRequest  # noqa: Y015
+
+@_typing.final
+class RefreshDraftResponse(_message.Message):
+    """The draft."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOICE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def invoice(self) -> _invoice_service_pb2.Invoice:
+        """As it is by now."""
+
+    def __init__(
+        self,
+        *,
+        invoice: _invoice_service_pb2.Invoice | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshDraftResponse: _TypeAlias = RefreshDraftResponse  # noqa: Y015
+
+@_typing.final
+class AdjustFeeRequest(_message.Message):
+    """Sets a fee of a draft."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    INVOICE_ID_FIELD_NUMBER: _builtins.int
+    ADJUSTED_FEE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID chosen by the client; a repeat does nothing."""
+    invoice_id: _builtins.str
+    """UUID."""
+    @_builtins.property
+    def adjusted_fee(self) -> Global___AdjustedFee:
+        """The line, and what it shows."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        invoice_id: _builtins.str = ...,
+        adjusted_fee: Global___AdjustedFee | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adjusted_fee", b"adjusted_fee"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjusted_fee", b"adjusted_fee", "invoice_id", b"invoice_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdjustFeeRequest: _TypeAlias = AdjustFeeRequest  # noqa: Y015
+
+@_typing.final
+class AdjustFeeResponse(_message.Message):
+    """The draft."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOICE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def invoice(self) -> _invoice_service_pb2.Invoice:
+        """As it is by now."""
+
+    def __init__(
+        self,
+        *,
+        invoice: _invoice_service_pb2.Invoice | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdjustFeeResponse: _TypeAlias = AdjustFeeResponse  # noqa: Y015
+
+@_typing.final
+class FinalizeInvoiceRequest(_message.Message):
+    """Finalizes a draft."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    INVOICE_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID chosen by the client; a repeat does nothing."""
+    invoice_id: _builtins.str
+    """UUID."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        invoice_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice_id", b"invoice_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FinalizeInvoiceRequest: _TypeAlias = FinalizeInvoiceRequest  # noqa: Y015
+
+@_typing.final
+class FinalizeInvoiceResponse(_message.Message):
+    """The invoice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOICE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def invoice(self) -> _invoice_service_pb2.Invoice:
+        """Finalized, or still finalizing while wallets or rating are away: it goes on by itself."""
+
+    def __init__(
+        self,
+        *,
+        invoice: _invoice_service_pb2.Invoice | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FinalizeInvoiceResponse: _TypeAlias = FinalizeInvoiceResponse  # noqa: Y015
+
+@_typing.final
 class VoidInvoiceRequest(_message.Message):
     """Voids an invoice."""
 
@@ -183,19 +375,25 @@ class ReissueInvoiceRequest(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     INVOICE_ID_FIELD_NUMBER: _builtins.int
+    ADJUSTED_FEES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID chosen by the client; a repeat answers the same."""
     invoice_id: _builtins.str
     """UUID of the voided invoice."""
+    @_builtins.property
+    def adjusted_fees(self) -> _containers.RepeatedCompositeFieldContainer[Global___AdjustedFee]:
+        """What the new invoice shows instead of some lines of the voided one, at most 100."""
+
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         invoice_id: _builtins.str = ...,
+        adjusted_fees: _abc.Iterable[Global___AdjustedFee] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice_id", b"invoice_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjusted_fees", b"adjusted_fees", "invoice_id", b"invoice_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -40,6 +40,21 @@ class BillingServiceStub:
                 request_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.CreateOneOffInvoiceRequest.SerializeToString,
                 response_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.CreateOneOffInvoiceResponse.FromString,
                 _registered_method=True)
+        self.RefreshDraft = channel.unary_unary(
+                '/tally.invoicing.v1.BillingService/RefreshDraft',
+                request_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RefreshDraftRequest.SerializeToString,
+                response_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RefreshDraftResponse.FromString,
+                _registered_method=True)
+        self.AdjustFee = channel.unary_unary(
+                '/tally.invoicing.v1.BillingService/AdjustFee',
+                request_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.AdjustFeeRequest.SerializeToString,
+                response_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.AdjustFeeResponse.FromString,
+                _registered_method=True)
+        self.FinalizeInvoice = channel.unary_unary(
+                '/tally.invoicing.v1.BillingService/FinalizeInvoice',
+                request_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.FinalizeInvoiceRequest.SerializeToString,
+                response_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.FinalizeInvoiceResponse.FromString,
+                _registered_method=True)
         self.VoidInvoice = channel.unary_unary(
                 '/tally.invoicing.v1.BillingService/VoidInvoice',
                 request_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.VoidInvoiceRequest.SerializeToString,
@@ -66,6 +81,34 @@ class BillingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RefreshDraft(self, request, context):
+        """Rates a draft as of now, and shows it. Nobody needs that: drafts are refreshed as usage changes.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
+        FAILED_PRECONDITION/INVOICE_NOT_DRAFT, UNAVAILABLE/UNAVAILABLE, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AdjustFee(self, request, context):
+        """Sets what a line of a draft shows in place of what was rated; it stays so, however usage changes.
+        Late usage is still billed as what it changes of the rated price.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND, NOT_FOUND/LINE_NOT_FOUND,
+        FAILED_PRECONDITION/INVOICE_NOT_DRAFT, UNAVAILABLE/UNAVAILABLE, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FinalizeInvoice(self, request, context):
+        """Finalizes a draft before its grace is over. A repeat answers the invoice as it is by then.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
+        FAILED_PRECONDITION/INVOICE_NOT_DRAFT, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def VoidInvoice(self, request, context):
         """Voids a finalized invoice: it keeps its number and all it says, and does not count any more. Its
         periods may be billed again. What wallets paid goes back to the same grants, what credit notes
@@ -84,7 +127,7 @@ class BillingServiceServicer:
         """Bills again what a voided invoice billed: the same closed periods, adjustments and add-ons, with
         the taxes, credit notes and prepaid credits of today. The answer is a draft that is due at once.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
-        FAILED_PRECONDITION/INVOICE_NOT_VOIDED, FAILED_PRECONDITION/INVOICE_REISSUED,
+        NOT_FOUND/LINE_NOT_FOUND, FAILED_PRECONDITION/INVOICE_NOT_VOIDED, FAILED_PRECONDITION/INVOICE_REISSUED,
         UNAVAILABLE/UNAVAILABLE while wallets have not taken back what they paid,
         ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
@@ -99,6 +142,21 @@ def add_BillingServiceServicer_to_server(servicer, server):
                     servicer.CreateOneOffInvoice,
                     request_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.CreateOneOffInvoiceRequest.FromString,
                     response_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.CreateOneOffInvoiceResponse.SerializeToString,
+            ),
+            'RefreshDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefreshDraft,
+                    request_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RefreshDraftRequest.FromString,
+                    response_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RefreshDraftResponse.SerializeToString,
+            ),
+            'AdjustFee': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdjustFee,
+                    request_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.AdjustFeeRequest.FromString,
+                    response_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.AdjustFeeResponse.SerializeToString,
+            ),
+            'FinalizeInvoice': grpc.unary_unary_rpc_method_handler(
+                    servicer.FinalizeInvoice,
+                    request_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.FinalizeInvoiceRequest.FromString,
+                    response_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.FinalizeInvoiceResponse.SerializeToString,
             ),
             'VoidInvoice': grpc.unary_unary_rpc_method_handler(
                     servicer.VoidInvoice,
@@ -139,6 +197,87 @@ class BillingService:
             '/tally.invoicing.v1.BillingService/CreateOneOffInvoice',
             tally_dot_invoicing_dot_v1_dot_billing__service__pb2.CreateOneOffInvoiceRequest.SerializeToString,
             tally_dot_invoicing_dot_v1_dot_billing__service__pb2.CreateOneOffInvoiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefreshDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.invoicing.v1.BillingService/RefreshDraft',
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RefreshDraftRequest.SerializeToString,
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RefreshDraftResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdjustFee(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.invoicing.v1.BillingService/AdjustFee',
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.AdjustFeeRequest.SerializeToString,
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.AdjustFeeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FinalizeInvoice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.invoicing.v1.BillingService/FinalizeInvoice',
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.FinalizeInvoiceRequest.SerializeToString,
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.FinalizeInvoiceResponse.FromString,
             options,
             channel_credentials,
             insecure,

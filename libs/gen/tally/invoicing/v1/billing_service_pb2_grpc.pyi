@@ -39,6 +39,22 @@ class BillingServiceStub:
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND, NOT_FOUND/TAX_NOT_FOUND,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
+    RefreshDraft: _grpc.UnaryUnaryMultiCallable[_billing_service_pb2.RefreshDraftRequest, _billing_service_pb2.RefreshDraftResponse]
+    """Rates a draft as of now, and shows it. Nobody needs that: drafts are refreshed as usage changes.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
+    FAILED_PRECONDITION/INVOICE_NOT_DRAFT, UNAVAILABLE/UNAVAILABLE, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    AdjustFee: _grpc.UnaryUnaryMultiCallable[_billing_service_pb2.AdjustFeeRequest, _billing_service_pb2.AdjustFeeResponse]
+    """Sets what a line of a draft shows in place of what was rated; it stays so, however usage changes.
+    Late usage is still billed as what it changes of the rated price.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND, NOT_FOUND/LINE_NOT_FOUND,
+    FAILED_PRECONDITION/INVOICE_NOT_DRAFT, UNAVAILABLE/UNAVAILABLE, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    FinalizeInvoice: _grpc.UnaryUnaryMultiCallable[_billing_service_pb2.FinalizeInvoiceRequest, _billing_service_pb2.FinalizeInvoiceResponse]
+    """Finalizes a draft before its grace is over. A repeat answers the invoice as it is by then.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
+    FAILED_PRECONDITION/INVOICE_NOT_DRAFT, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
     VoidInvoice: _grpc.UnaryUnaryMultiCallable[_billing_service_pb2.VoidInvoiceRequest, _billing_service_pb2.VoidInvoiceResponse]
     """Voids a finalized invoice: it keeps its number and all it says, and does not count any more. Its
     periods may be billed again. What wallets paid goes back to the same grants, what credit notes
@@ -53,7 +69,7 @@ class BillingServiceStub:
     """Bills again what a voided invoice billed: the same closed periods, adjustments and add-ons, with
     the taxes, credit notes and prepaid credits of today. The answer is a draft that is due at once.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
-    FAILED_PRECONDITION/INVOICE_NOT_VOIDED, FAILED_PRECONDITION/INVOICE_REISSUED,
+    NOT_FOUND/LINE_NOT_FOUND, FAILED_PRECONDITION/INVOICE_NOT_VOIDED, FAILED_PRECONDITION/INVOICE_REISSUED,
     UNAVAILABLE/UNAVAILABLE while wallets have not taken back what they paid,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
@@ -69,6 +85,22 @@ class BillingServiceAsyncStub(BillingServiceStub):
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND, NOT_FOUND/TAX_NOT_FOUND,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
+    RefreshDraft: _aio.UnaryUnaryMultiCallable[_billing_service_pb2.RefreshDraftRequest, _billing_service_pb2.RefreshDraftResponse]  # type: ignore[assignment]
+    """Rates a draft as of now, and shows it. Nobody needs that: drafts are refreshed as usage changes.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
+    FAILED_PRECONDITION/INVOICE_NOT_DRAFT, UNAVAILABLE/UNAVAILABLE, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    AdjustFee: _aio.UnaryUnaryMultiCallable[_billing_service_pb2.AdjustFeeRequest, _billing_service_pb2.AdjustFeeResponse]  # type: ignore[assignment]
+    """Sets what a line of a draft shows in place of what was rated; it stays so, however usage changes.
+    Late usage is still billed as what it changes of the rated price.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND, NOT_FOUND/LINE_NOT_FOUND,
+    FAILED_PRECONDITION/INVOICE_NOT_DRAFT, UNAVAILABLE/UNAVAILABLE, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    FinalizeInvoice: _aio.UnaryUnaryMultiCallable[_billing_service_pb2.FinalizeInvoiceRequest, _billing_service_pb2.FinalizeInvoiceResponse]  # type: ignore[assignment]
+    """Finalizes a draft before its grace is over. A repeat answers the invoice as it is by then.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
+    FAILED_PRECONDITION/INVOICE_NOT_DRAFT, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
     VoidInvoice: _aio.UnaryUnaryMultiCallable[_billing_service_pb2.VoidInvoiceRequest, _billing_service_pb2.VoidInvoiceResponse]  # type: ignore[assignment]
     """Voids a finalized invoice: it keeps its number and all it says, and does not count any more. Its
     periods may be billed again. What wallets paid goes back to the same grants, what credit notes
@@ -83,7 +115,7 @@ class BillingServiceAsyncStub(BillingServiceStub):
     """Bills again what a voided invoice billed: the same closed periods, adjustments and add-ons, with
     the taxes, credit notes and prepaid credits of today. The answer is a draft that is due at once.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
-    FAILED_PRECONDITION/INVOICE_NOT_VOIDED, FAILED_PRECONDITION/INVOICE_REISSUED,
+    NOT_FOUND/LINE_NOT_FOUND, FAILED_PRECONDITION/INVOICE_NOT_VOIDED, FAILED_PRECONDITION/INVOICE_REISSUED,
     UNAVAILABLE/UNAVAILABLE while wallets have not taken back what they paid,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
@@ -101,6 +133,40 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         finalized like any other, taxes, credit notes and prepaid credits included.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND, NOT_FOUND/TAX_NOT_FOUND,
         ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def RefreshDraft(
+        self,
+        request: _billing_service_pb2.RefreshDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_billing_service_pb2.RefreshDraftResponse, _abc.Awaitable[_billing_service_pb2.RefreshDraftResponse]]:
+        """Rates a draft as of now, and shows it. Nobody needs that: drafts are refreshed as usage changes.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
+        FAILED_PRECONDITION/INVOICE_NOT_DRAFT, UNAVAILABLE/UNAVAILABLE, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def AdjustFee(
+        self,
+        request: _billing_service_pb2.AdjustFeeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_billing_service_pb2.AdjustFeeResponse, _abc.Awaitable[_billing_service_pb2.AdjustFeeResponse]]:
+        """Sets what a line of a draft shows in place of what was rated; it stays so, however usage changes.
+        Late usage is still billed as what it changes of the rated price.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND, NOT_FOUND/LINE_NOT_FOUND,
+        FAILED_PRECONDITION/INVOICE_NOT_DRAFT, UNAVAILABLE/UNAVAILABLE, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def FinalizeInvoice(
+        self,
+        request: _billing_service_pb2.FinalizeInvoiceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_billing_service_pb2.FinalizeInvoiceResponse, _abc.Awaitable[_billing_service_pb2.FinalizeInvoiceResponse]]:
+        """Finalizes a draft before its grace is over. A repeat answers the invoice as it is by then.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
+        FAILED_PRECONDITION/INVOICE_NOT_DRAFT, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -128,7 +194,7 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Bills again what a voided invoice billed: the same closed periods, adjustments and add-ons, with
         the taxes, credit notes and prepaid credits of today. The answer is a draft that is due at once.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
-        FAILED_PRECONDITION/INVOICE_NOT_VOIDED, FAILED_PRECONDITION/INVOICE_REISSUED,
+        NOT_FOUND/LINE_NOT_FOUND, FAILED_PRECONDITION/INVOICE_NOT_VOIDED, FAILED_PRECONDITION/INVOICE_REISSUED,
         UNAVAILABLE/UNAVAILABLE while wallets have not taken back what they paid,
         ALREADY_EXISTS/REQUEST_ID_REUSED.
         """

@@ -57,6 +57,8 @@ class Customer(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     STUB_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    TAX_EXEMPT_REASON_FIELD_NUMBER: _builtins.int
+    REVERSE_CHARGE_FIELD_NUMBER: _builtins.int
     BILLING_ENTITY_CODE_FIELD_NUMBER: _builtins.int
     GRACE_DAYS_FIELD_NUMBER: _builtins.int
     NET_TERMS_DAYS_FIELD_NUMBER: _builtins.int
@@ -72,11 +74,15 @@ class Customer(_message.Message):
     tax_id: _builtins.str
     """As it stands on documents."""
     tax_exempt: _builtins.bool
-    """True: no tax at all."""
+    """True: no tax at all, whatever charges and plans name."""
     time_zone: _builtins.str
     """IANA name; empty: the entity's."""
     stub: _builtins.bool
     """True while nothing is known but the id, met first in a fact."""
+    tax_exempt_reason: _builtins.str
+    """Why it bears no tax, as documents say it: "Diplomatic mission". Only of one that bears none."""
+    reverse_charge: _builtins.bool
+    """True: the customer owes the tax itself. Documents say so, and have none."""
     billing_entity_code: _builtins.str
     """Code of the billing entity that sells to it, unless a subscription names another one; empty:
     the tenant's default. Drafts stay with theirs.
@@ -101,7 +107,7 @@ class Customer(_message.Message):
 
     @_builtins.property
     def tax_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Taxes; empty: the entity's defaults, unless tax_exempt."""
+        """Taxes of what names none itself; empty: the entity's defaults."""
 
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -125,6 +131,8 @@ class Customer(_message.Message):
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         stub: _builtins.bool = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        tax_exempt_reason: _builtins.str = ...,
+        reverse_charge: _builtins.bool = ...,
         billing_entity_code: _builtins.str = ...,
         grace_days: _builtins.int | None = ...,
         net_terms_days: _builtins.int | None = ...,
@@ -134,7 +142,7 @@ class Customer(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_grace_days", b"_grace_days", "_net_terms_days", b"_net_terms_days", "address", b"address", "created_at", b"created_at", "grace_days", b"grace_days", "net_terms_days", b"net_terms_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_grace_days", b"_grace_days", "_net_terms_days", b"_net_terms_days", "address", b"address", "billing_entity_code", b"billing_entity_code", "created_at", b"created_at", "customer_id", b"customer_id", "email", b"email", "grace_days", b"grace_days", "issue_adjustment", b"issue_adjustment", "issue_anchor", b"issue_anchor", "metadata", b"metadata", "name", b"name", "net_terms_days", b"net_terms_days", "self_billed", b"self_billed", "stub", b"stub", "tax_codes", b"tax_codes", "tax_exempt", b"tax_exempt", "tax_id", b"tax_id", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_grace_days", b"_grace_days", "_net_terms_days", b"_net_terms_days", "address", b"address", "billing_entity_code", b"billing_entity_code", "created_at", b"created_at", "customer_id", b"customer_id", "email", b"email", "grace_days", b"grace_days", "issue_adjustment", b"issue_adjustment", "issue_anchor", b"issue_anchor", "metadata", b"metadata", "name", b"name", "net_terms_days", b"net_terms_days", "reverse_charge", b"reverse_charge", "self_billed", b"self_billed", "stub", b"stub", "tax_codes", b"tax_codes", "tax_exempt", b"tax_exempt", "tax_exempt_reason", b"tax_exempt_reason", "tax_id", b"tax_id", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__grace_days: _TypeAlias = _typing.Literal["grace_days"]  # noqa: Y015
     _WhichOneofArgType__grace_days: _TypeAlias = _typing.Literal["_grace_days", b"_grace_days"]  # noqa: Y015

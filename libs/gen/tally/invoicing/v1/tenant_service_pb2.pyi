@@ -67,6 +67,32 @@ ZERO_INVOICES_SKIP: ZeroInvoices.ValueType  # 2
 """It is kept as skipped, without a number."""
 Global___ZeroInvoices: _TypeAlias = ZeroInvoices  # noqa: Y015
 
+class _CouponOrder:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CouponOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CouponOrder.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COUPON_ORDER_UNSPECIFIED: _CouponOrder.ValueType  # 0
+    """Taken as SCOPE_THEN_AGE."""
+    COUPON_ORDER_SCOPE_THEN_AGE: _CouponOrder.ValueType  # 1
+    """Those limited to meters, those limited to plans, then the others."""
+    COUPON_ORDER_PERCENTAGES_FIRST: _CouponOrder.ValueType  # 2
+    """Percentages before amounts, each in the order above."""
+
+class CouponOrder(_CouponOrder, metaclass=_CouponOrderEnumTypeWrapper):
+    """In which order a customer's coupons are taken off of an invoice; each acts on what those before
+    it left, and of equal ones the older comes first.
+    """
+
+COUPON_ORDER_UNSPECIFIED: CouponOrder.ValueType  # 0
+"""Taken as SCOPE_THEN_AGE."""
+COUPON_ORDER_SCOPE_THEN_AGE: CouponOrder.ValueType  # 1
+"""Those limited to meters, those limited to plans, then the others."""
+COUPON_ORDER_PERCENTAGES_FIRST: CouponOrder.ValueType  # 2
+"""Percentages before amounts, each in the order above."""
+Global___CouponOrder: _TypeAlias = CouponOrder  # noqa: Y015
+
 class _IssueAnchor:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -177,6 +203,7 @@ class BillingEntity(_message.Message):
     IS_DEFAULT_FIELD_NUMBER: _builtins.int
     PAYMENT_DETAILS_FIELD_NUMBER: _builtins.int
     FOOTER_FIELD_NUMBER: _builtins.int
+    COUPON_ORDER_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Chosen by the client, unique in the tenant; "default" is there from the start. On an update
     empty: the tenant's default.
@@ -209,6 +236,8 @@ class BillingEntity(_message.Message):
     """How to pay, as it stands on invoices that are to be paid: up to 500 bytes, of several lines."""
     footer: _builtins.str
     """What stands at the end of documents, such as legal notices: up to 500 bytes."""
+    coupon_order: Global___CouponOrder.ValueType
+    """In which order coupons are taken off."""
     @_builtins.property
     def address(self) -> Global___Address:
         """As it stands on documents."""
@@ -236,10 +265,11 @@ class BillingEntity(_message.Message):
         is_default: _builtins.bool = ...,
         payment_details: _builtins.str = ...,
         footer: _builtins.str = ...,
+        coupon_order: Global___CouponOrder.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "code", b"code", "default_tax_codes", b"default_tax_codes", "footer", b"footer", "grace_days", b"grace_days", "is_default", b"is_default", "issue_adjustment", b"issue_adjustment", "issue_anchor", b"issue_anchor", "name", b"name", "net_terms_days", b"net_terms_days", "number_prefix", b"number_prefix", "numbering", b"numbering", "payment_details", b"payment_details", "tax_id", b"tax_id", "time_zone", b"time_zone", "zero_invoices", b"zero_invoices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "code", b"code", "coupon_order", b"coupon_order", "default_tax_codes", b"default_tax_codes", "footer", b"footer", "grace_days", b"grace_days", "is_default", b"is_default", "issue_adjustment", b"issue_adjustment", "issue_anchor", b"issue_anchor", "name", b"name", "net_terms_days", b"net_terms_days", "number_prefix", b"number_prefix", "numbering", b"numbering", "payment_details", b"payment_details", "tax_id", b"tax_id", "time_zone", b"time_zone", "zero_invoices", b"zero_invoices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

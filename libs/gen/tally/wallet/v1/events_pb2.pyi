@@ -374,21 +374,21 @@ Global___CreditsTransferred: _TypeAlias = CreditsTransferred  # noqa: Y015
 
 @_typing.final
 class BalanceLow(_message.Message):
-    """What is available in a wallet fell below its low balance."""
+    """What can be spent of a wallet fell below its low balance."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     WALLET_ID_FIELD_NUMBER: _builtins.int
-    AVAILABLE_FIELD_NUMBER: _builtins.int
+    SPENDABLE_FIELD_NUMBER: _builtins.int
     THRESHOLD_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """The customer."""
     wallet_id: _builtins.str
     """UUID."""
     @_builtins.property
-    def available(self) -> _money_pb2.Money:
-        """What is available now."""
+    def spendable(self) -> _money_pb2.Money:
+        """What can be spent now."""
 
     @_builtins.property
     def threshold(self) -> _money_pb2.Money:
@@ -399,12 +399,12 @@ class BalanceLow(_message.Message):
         *,
         customer_id: _builtins.str = ...,
         wallet_id: _builtins.str = ...,
-        available: _money_pb2.Money | None = ...,
+        spendable: _money_pb2.Money | None = ...,
         threshold: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "threshold", b"threshold"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spendable", b"spendable", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "customer_id", b"customer_id", "threshold", b"threshold", "wallet_id", b"wallet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "spendable", b"spendable", "threshold", b"threshold", "wallet_id", b"wallet_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -412,31 +412,31 @@ Global___BalanceLow: _TypeAlias = BalanceLow  # noqa: Y015
 
 @_typing.final
 class BalanceDepleted(_message.Message):
-    """Nothing is available in a wallet any more."""
+    """Nothing can be spent of a wallet any more."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     WALLET_ID_FIELD_NUMBER: _builtins.int
-    AVAILABLE_FIELD_NUMBER: _builtins.int
+    SPENDABLE_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """The customer."""
     wallet_id: _builtins.str
     """UUID."""
     @_builtins.property
-    def available(self) -> _money_pb2.Money:
-        """What is available now: 0 or less."""
+    def spendable(self) -> _money_pb2.Money:
+        """What can be spent now: 0 or less."""
 
     def __init__(
         self,
         *,
         customer_id: _builtins.str = ...,
         wallet_id: _builtins.str = ...,
-        available: _money_pb2.Money | None = ...,
+        spendable: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["available", b"available"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spendable", b"spendable"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "customer_id", b"customer_id", "wallet_id", b"wallet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "spendable", b"spendable", "wallet_id", b"wallet_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -82,6 +82,11 @@ class WalletServiceStub:
                 request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.GetBalanceRequest.SerializeToString,
                 response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.GetBalanceResponse.FromString,
                 _registered_method=True)
+        self.WatchBalance = channel.unary_stream(
+                '/tally.wallet.v1.WalletService/WatchBalance',
+                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.WatchBalanceRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.WatchBalanceResponse.FromString,
+                _registered_method=True)
         self.ListGrants = channel.unary_unary(
                 '/tally.wallet.v1.WalletService/ListGrants',
                 request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ListGrantsRequest.SerializeToString,
@@ -194,6 +199,17 @@ class WalletServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchBalance(self, request, context):
+        """Follows the balance of a wallet: answers it at once and, as long as the caller listens, when it
+        has changed, a second later at most. Ends when the wallet was ended.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
+        RESOURCE_EXHAUSTED/OVERLOADED when the process has 100 such streams,
+        UNAVAILABLE/UNAVAILABLE when it stops: watch again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListGrants(self, request, context):
         """Lists the grants of a wallet in the order in which they burn.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
@@ -280,6 +296,11 @@ def add_WalletServiceServicer_to_server(servicer, server):
                     servicer.GetBalance,
                     request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.GetBalanceRequest.FromString,
                     response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.GetBalanceResponse.SerializeToString,
+            ),
+            'WatchBalance': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchBalance,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.WatchBalanceRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.WatchBalanceResponse.SerializeToString,
             ),
             'ListGrants': grpc.unary_unary_rpc_method_handler(
                     servicer.ListGrants,
@@ -546,6 +567,33 @@ class WalletService:
             '/tally.wallet.v1.WalletService/GetBalance',
             tally_dot_wallet_dot_v1_dot_wallet__service__pb2.GetBalanceRequest.SerializeToString,
             tally_dot_wallet_dot_v1_dot_wallet__service__pb2.GetBalanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchBalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tally.wallet.v1.WalletService/WatchBalance',
+            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.WatchBalanceRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.WatchBalanceResponse.FromString,
             options,
             channel_credentials,
             insecure,

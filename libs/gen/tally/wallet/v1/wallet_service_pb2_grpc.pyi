@@ -85,6 +85,13 @@ class WalletServiceStub:
     """Returns what a wallet holds and what of it can be spent.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND.
     """
+    WatchBalance: _grpc.UnaryStreamMultiCallable[_wallet_service_pb2.WatchBalanceRequest, _wallet_service_pb2.WatchBalanceResponse]
+    """Follows the balance of a wallet: answers it at once and, as long as the caller listens, when it
+    has changed, a second later at most. Ends when the wallet was ended.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
+    RESOURCE_EXHAUSTED/OVERLOADED when the process has 100 such streams,
+    UNAVAILABLE/UNAVAILABLE when it stops: watch again.
+    """
     ListGrants: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.ListGrantsRequest, _wallet_service_pb2.ListGrantsResponse]
     """Lists the grants of a wallet in the order in which they burn.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
@@ -163,6 +170,13 @@ class WalletServiceAsyncStub(WalletServiceStub):
     GetBalance: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.GetBalanceRequest, _wallet_service_pb2.GetBalanceResponse]  # type: ignore[assignment]
     """Returns what a wallet holds and what of it can be spent.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND.
+    """
+    WatchBalance: _aio.UnaryStreamMultiCallable[_wallet_service_pb2.WatchBalanceRequest, _wallet_service_pb2.WatchBalanceResponse]  # type: ignore[assignment]
+    """Follows the balance of a wallet: answers it at once and, as long as the caller listens, when it
+    has changed, a second later at most. Ends when the wallet was ended.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
+    RESOURCE_EXHAUSTED/OVERLOADED when the process has 100 such streams,
+    UNAVAILABLE/UNAVAILABLE when it stops: watch again.
     """
     ListGrants: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.ListGrantsRequest, _wallet_service_pb2.ListGrantsResponse]  # type: ignore[assignment]
     """Lists the grants of a wallet in the order in which they burn.
@@ -293,6 +307,19 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_wallet_service_pb2.GetBalanceResponse, _abc.Awaitable[_wallet_service_pb2.GetBalanceResponse]]:
         """Returns what a wallet holds and what of it can be spent.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchBalance(
+        self,
+        request: _wallet_service_pb2.WatchBalanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_wallet_service_pb2.WatchBalanceResponse], _abc.AsyncIterator[_wallet_service_pb2.WatchBalanceResponse]]:
+        """Follows the balance of a wallet: answers it at once and, as long as the caller listens, when it
+        has changed, a second later at most. Ends when the wallet was ended.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
+        RESOURCE_EXHAUSTED/OVERLOADED when the process has 100 such streams,
+        UNAVAILABLE/UNAVAILABLE when it stops: watch again.
         """
 
     @_abc_1.abstractmethod
