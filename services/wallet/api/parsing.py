@@ -86,18 +86,33 @@ def parse_changes(message: wallet_service_pb2.Wallet) -> Changes:
         lambda: parse_scope(message.scope, "wallet.scope"),
         lambda: parse_threshold(message, "low_balance"),
         lambda: parse_threshold(message, "soft_limit"),
+        lambda: parse_limits(message),
     )
+    least, most = parse_limits(message)
     return Changes(
         name=message.name,
         priority=parse_priority(message.priority, "wallet.priority"),
         scope=parse_scope(message.scope, "wallet.scope"),
         low=parse_threshold(message, "low_balance"),
         soft=parse_threshold(message, "soft_limit"),
+        top_up_minimum=least,
+        top_up_maximum=most,
     )
 
 
+def parse_limits(message: wallet_service_pb2.Wallet) -> tuple[Money | None, Money | None]:
+    """Read how much is bought for a wallet at once, at least and at most; None: any."""
+    least = parse_threshold(message, "top_up_minimum")
+    most = parse_threshold(message, "top_up_maximum")
+    if least and most and least.amount_minor > most.amount_minor:
+        problem = f"is {most.amount_minor}, must be at least the minimum {least.amount_minor}"
+        raise FieldInvalid("wallet.top_up_maximum.amount_minor", problem)
+    return least, most
+
+
 def parse_threshold(
-    message: wallet_service_pb2.Wallet, name: Literal["low_balance", "soft_limit"]
+    message: wallet_service_pb2.Wallet,
+    name: Literal["low_balance", "soft_limit", "top_up_minimum", "top_up_maximum"],
 ) -> Money | None:
     """Read an amount that a wallet may have; None: it has none."""
     if not message.HasField(name):

@@ -12,14 +12,12 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
     Interval,
     LargeBinary,
-    MetaData,
     Numeric,
     PrimaryKeyConstraint,
     SmallInteger,
@@ -31,11 +29,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from libs.schema import shared_tables
+from services.wallet.store import schema_base, top_up_schema
+from services.wallet.store.schema_base import AT, OF_WALLET
 
-metadata = MetaData()
+metadata = schema_base.metadata
 
-AT = DateTime(timezone=True)
-OF_WALLET = ["wallets.tenant", "wallets.wallet_id"]
 OF_GRANT = ["grants.tenant", "grants.grant_id"]
 
 wallets = Table(
@@ -63,6 +61,11 @@ wallets = Table(
     Column("captured_minor", BigInteger, nullable=False, server_default="0"),
     # When a hold or a grant lapses next; null: nothing will.
     Column("due_at", AT),
+    # What is bought at once is at least and at most so much; null: any.
+    Column("top_up_min_minor", BigInteger),
+    Column("top_up_max_minor", BigInteger),
+    # At which ongoing balance its top-up rules are looked at: their highest threshold, if any.
+    Column("watched_minor", BigInteger),
     PrimaryKeyConstraint("tenant", "wallet_id"),
     CheckConstraint(
         "available_minor >= 0 AND held_minor >= 0 AND captured_minor >= 0",
@@ -335,6 +338,7 @@ applications = Table(
     PrimaryKeyConstraint("tenant", "invoice_id"),
 )
 
+assert top_up_schema.top_ups.metadata is metadata  # Its tables are among these.
 LEDGER_TABLES = ("transactions", "entries", "grant_uses")  # Rows are only ever inserted.
 OWN_TABLES = tuple(table.name for table in metadata.sorted_tables)
 

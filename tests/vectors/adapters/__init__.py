@@ -15,6 +15,7 @@ from tests.vectors.adapters import (
     plan_changes,
     proration,
     scenarios,
+    top_ups,
     units,
     usage,
 )
@@ -60,4 +61,5 @@ ADAPTERS: dict[str, Adapter] = {
     "prorated_sum": proration.sum_usage,
     "prorated_unique_count": proration.unique_usage,
     "taxes": coupons.coupons_and_taxes,
+    "wallet_topup_rules": top_ups.top_up,
 }
