@@ -24,6 +24,12 @@ class InvoiceNotVoided(Refused):
     reason = "INVOICE_NOT_VOIDED"
 
 
+class InvoiceNotReissuable(Refused):
+    """It is progressive: what it billed is on the next invoice of its period anyway."""
+
+    reason = "INVOICE_NOT_REISSUABLE"
+
+
 class InvoiceReissued(Refused):
     """Another invoice bills it again."""
 

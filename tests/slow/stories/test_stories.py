@@ -15,6 +15,7 @@ DONE = [
     "termination",
     "trial",
     "upgrade_downgrade",
+    "wallet_traceability",
 ]
 
 

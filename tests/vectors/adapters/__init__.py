@@ -18,6 +18,7 @@ from tests.vectors.adapters import (
     top_ups,
     units,
     usage,
+    wallets,
 )
 from tests.vectors.running import Adapter
 
@@ -61,5 +62,8 @@ ADAPTERS: dict[str, Adapter] = {
     "prorated_sum": proration.sum_usage,
     "prorated_unique_count": proration.unique_usage,
     "taxes": coupons.coupons_and_taxes,
+    "prepaid_credits": wallets.standing,
+    "wallet_priority": wallets.allocation,
+    "wallet_traceability": wallets.consumption,
     "wallet_topup_rules": top_ups.top_up,
 }

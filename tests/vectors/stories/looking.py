@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -368,15 +368,6 @@ LOOKS: Mapping[str, Look] = {
     "charges_from": _charges_from,
     "charges_to": _charges_to,
 }
-
-
-async def look(step: Step, keys: Iterable[str], *, made: int) -> dict[str, Any]:
-    """Return what each key shows, of a step that `made` so many invoices.
-
-    One that nobody knows is left out, and missed.
-    """
-    found = {key: await LOOKS[key](step) for key in keys if key in LOOKS}
-    return {**found, "invoices_created": made}
 
 
 def _first(period: BillingPeriod) -> datetime:

@@ -113,6 +113,8 @@ def charge_of(given: Given) -> Charge:
         charge.pay_in_advance = bool(given.value("pay_in_advance"))
     if given.has("invoiceable"):
         charge.not_invoiced = not given.value("invoiceable")
+    if given.has("tax_rates"):
+        given.value("tax_rates")  # The customer's: all charges have the same.
     if given.has("min_amount_cents"):
         charge.minimum_amount = amount_of(given.value("min_amount_cents"))
     return charge

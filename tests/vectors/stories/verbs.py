@@ -10,6 +10,7 @@ from tally.ingest.v1.ingest_service_pb2 import RecordEventsRequest
 from tally.rating.v1.subscription_changes_pb2 import ChangePlanRequest, FinalInvoice, UnusedFee
 from tally.rating.v1.subscription_service_pb2 import TerminateSubscriptionRequest
 from tests.vectors.given import Given
+from tests.vectors.stories import wallets
 from tests.vectors.stories.world import World, instant, request_id
 
 UNUSED_FEES = {
@@ -107,6 +108,11 @@ async def finalize(world: World, action: Given) -> None:
         raise ValueError("a draft is finalized when its grace is over")
 
 
+async def refresh_wallets(world: World, action: Given) -> None:
+    """Do nothing: what usage will take of wallets follows it."""
+    action.text("customer")
+
+
 VERBS: Mapping[str, Verb] = {
     "subscribe": subscribe,
     "terminate": terminate,
@@ -115,5 +121,10 @@ VERBS: Mapping[str, Verb] = {
     "run_billing": run_billing,
     "refresh_draft": refresh,
     "refresh_usage": refresh,
+    "refresh_wallets": refresh_wallets,
     "finalize": finalize,
+    "create_wallet": wallets.create_wallet,
+    "top_up": wallets.top_up,
+    "void_credits": wallets.void_credits,
+    "terminate_wallet": wallets.terminate_wallet,
 }

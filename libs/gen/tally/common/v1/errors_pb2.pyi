@@ -176,6 +176,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the invoice was voided before."""
     ERROR_REASON_INVOICE_NOT_VOIDED: _ErrorReason.ValueType  # 301
     """FAILED_PRECONDITION: the invoice was not voided; only what was is billed again."""
+    ERROR_REASON_INVOICE_NOT_REISSUABLE: _ErrorReason.ValueType  # 304
+    """FAILED_PRECONDITION: a progressive invoice is not billed again: the next one of its period does."""
     ERROR_REASON_INVOICE_REISSUED: _ErrorReason.ValueType  # 302
     """FAILED_PRECONDITION: another invoice bills the voided one again."""
     ERROR_REASON_INSTANT_FEE_NOT_FOUND: _ErrorReason.ValueType  # 123
@@ -406,6 +408,8 @@ ERROR_REASON_INVOICE_VOIDED: ErrorReason.ValueType  # 300
 """FAILED_PRECONDITION: the invoice was voided before."""
 ERROR_REASON_INVOICE_NOT_VOIDED: ErrorReason.ValueType  # 301
 """FAILED_PRECONDITION: the invoice was not voided; only what was is billed again."""
+ERROR_REASON_INVOICE_NOT_REISSUABLE: ErrorReason.ValueType  # 304
+"""FAILED_PRECONDITION: a progressive invoice is not billed again: the next one of its period does."""
 ERROR_REASON_INVOICE_REISSUED: ErrorReason.ValueType  # 302
 """FAILED_PRECONDITION: another invoice bills the voided one again."""
 ERROR_REASON_INSTANT_FEE_NOT_FOUND: ErrorReason.ValueType  # 123
