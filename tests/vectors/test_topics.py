@@ -49,6 +49,7 @@ DONE = [
     "pay_in_advance_fees",
     "period_boundaries",
     "prepaid_credits",
+    "progressive_billing",
     "prorated_graduated",
     "prorated_sum",
     "prorated_unique_count",
