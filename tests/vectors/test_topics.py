@@ -49,11 +49,13 @@ DONE = [
     "pay_in_advance_fees",
     "period_boundaries",
     "prepaid_credits",
+    "progressive_billing",
     "prorated_graduated",
     "prorated_sum",
     "prorated_unique_count",
     "taxes",
     "wallet_priority",
+    "wallet_topup_rules",
     "wallet_traceability",
 ]
 

@@ -11,6 +11,8 @@ from tests.vectors.stories.playing import play
 
 DONE = [
     "minimum_commitment",
+    "period_sequences",
+    "progressive_billing",
     "proration",
     "termination",
     "trial",

@@ -15,8 +15,8 @@ from tests.vectors.cases import Case
 from tests.vectors.comparing import differences
 from tests.vectors.given import Given
 from tests.vectors.stories import wallets
-from tests.vectors.stories.looking import Step
 from tests.vectors.stories.seeing import look
+from tests.vectors.stories.step import Step
 from tests.vectors.stories.verbs import VERBS
 from tests.vectors.stories.world import World, instant
 

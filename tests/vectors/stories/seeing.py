@@ -10,7 +10,8 @@ from tally.invoicing.v1.invoice_service_pb2 import InvoiceStatus, LineKind
 from tally.wallet.v1.wallet_service_pb2 import GrantKind
 from tests.vectors.stories import wallets
 from tests.vectors.stories.looking import LOOKS as DOCUMENTS
-from tests.vectors.stories.looking import Look, Step
+from tests.vectors.stories.looking import Look
+from tests.vectors.stories.step import Step
 
 
 async def _wallet(step: Step) -> dict[str, Any]:

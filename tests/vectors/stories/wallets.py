@@ -9,6 +9,7 @@ from typing import Any
 
 from libs.money import Money
 from services.wallet.domain.wallet import credits_of
+from tally.wallet.v1.entry_pb2 import Entry, ListEntriesRequest
 from tally.wallet.v1.ledger_service_pb2 import ListGrantUsesRequest
 from tally.wallet.v1.wallet_changes_pb2 import (
     LEFTOVER_VOID,
@@ -17,12 +18,10 @@ from tally.wallet.v1.wallet_changes_pb2 import (
 )
 from tally.wallet.v1.wallet_service_pb2 import (
     CreateWalletRequest,
-    Entry,
     GetWalletRequest,
     Grant,
     GrantCreditsRequest,
     GrantKind,
-    ListEntriesRequest,
     ListGrantsRequest,
     Wallet,
     WalletScope,
