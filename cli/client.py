@@ -129,6 +129,7 @@ class SuiteClient:
         adds: list[grpc.aio.ClientInterceptor] = [
             _AddToUnary(metadata, deadline_seconds),
             _AddToStream(metadata, deadline_seconds),
+            _AddToBothStreams(metadata, deadline_seconds),
         ]
         self.channels = {
             service: grpc.aio.insecure_channel(address, options=OPTIONS, interceptors=adds)
@@ -306,3 +307,13 @@ class _AddToStream(_Adds, grpc.aio.UnaryStreamClientInterceptor):
         self, continuation: Any, client_call_details: grpc.aio.ClientCallDetails, request: Any
     ) -> Any:
         return await continuation(self.added(client_call_details), request)
+
+
+class _AddToBothStreams(_Adds, grpc.aio.StreamStreamClientInterceptor):
+    async def intercept_stream_stream(
+        self,
+        continuation: Any,
+        client_call_details: grpc.aio.ClientCallDetails,
+        request_iterator: Any,
+    ) -> Any:
+        return await continuation(self.added(client_call_details), request_iterator)

@@ -18,12 +18,15 @@ from libs.serve import serve as serve_grpc
 from libs.worker import Loop
 from services.wallet.api.hold_servicer import HoldServicer
 from services.wallet.api.ledger_servicer import LedgerServicer
+from services.wallet.api.session_stream import SessionStreams
 from services.wallet.api.top_up_rule_servicer import TopUpRuleServicer
 from services.wallet.api.wallet_servicer import WalletServicer
 from services.wallet.events import handlers
 from services.wallet.loops import DueWallets, idle
 from services.wallet.operations.clerk import Clerk
 from services.wallet.operations.lapsing import settle
+from services.wallet.operations.metering import Meter
+from services.wallet.operations.peers import Ingest, Rating
 from services.wallet.operations.topping_up import look_at_rules
 from services.wallet.operations.watching import Watches
 from services.wallet.settings import Settings
@@ -73,10 +76,17 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         stack.push_async_callback(worker.dispose)
         nats = await stack.enter_async_context(Bus(common.nats_url))
         clock = await open_clock(worker, test=common.test_clock)
-        invoicing = peer.channel(
-            settings.invoicing_address, InternalToken(common.internal_token_file)
+        token = InternalToken(common.internal_token_file)
+        ingest, rating, invoicing = (
+            peer.channel(address, token)
+            for address in (
+                settings.ingest_address,
+                settings.rating_address,
+                settings.invoicing_address,
+            )
         )
-        stack.push_async_callback(invoicing.close)
+        for channel in (ingest, rating, invoicing):
+            stack.push_async_callback(channel.close)
         kicks = Kicks()
         kicks.relay = Relay(worker, Stream(nats, STREAM, ["tally.wallet.v1.>"]))
         due = partial(DueWallets, engine, worker, clock, kicks.committed)
@@ -94,6 +104,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             committed=kicks.committed,
         )
         clerk = Clerk(engine, clock, kicks.committed)
+        meter = Meter(engine, worker, clock, clerk, Ingest(ingest), Rating(rating))
+        sessions = Loop("sessions", meter.step)
         await serve_grpc(
             common,
             servicers=[
@@ -103,7 +115,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 ),
                 Servicer(
                     hold_service_pb2_grpc.add_HoldServiceServicer_to_server,
-                    HoldServicer(engine, clock, clerk),
+                    HoldServicer(engine, clock, clerk, SessionStreams(meter, stopping)),
                 ),
                 Servicer(
                     top_up_rule_service_pb2_grpc.add_TopUpRuleServiceServicer_to_server,
@@ -117,7 +129,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                     fact_service_pb2_grpc.add_FactServiceServicer_to_server, FactServicer(worker)
                 ),
             ],
-            loops=[facts, expiry, kicks.topping_up, kicks.relay],
+            loops=[facts, expiry, sessions, kicks.topping_up, kicks.relay],
             clock=clock,
             idle=partial(idle, worker, clock, clerk, facts),
             engine=worker,

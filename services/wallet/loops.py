@@ -16,6 +16,7 @@ from libs.idle import Idle
 from libs.tenant import Tenant
 from services.wallet.operations.clerk import Clerk
 from services.wallet.operations.desk import Desk
+from services.wallet.store import sessions as session_store
 from services.wallet.store import top_up_rules as rule_store
 from services.wallet.store import wallets as wallet_store
 
@@ -74,11 +75,13 @@ async def idle(worker: AsyncEngine, clock: Clock, clerk: Clerk, *sources: FactCo
     serving = clerk.busy  # Before looking: what it commits meanwhile is seen there.
     async with begin_worker(worker) as conn:
         due = await wallet_store.load_due(conn, clock.now())
+        lapsing = await session_store.load_due(conn, clock.now())
         rules = await rule_store.load_due(conn, clock.now())
         head = await outbox.load_head(conn)
     reasons = {
         "facts of others wait": behind,
         "wallets are due": due.count,
+        "sessions are due": lapsing.count,
         "top-up rules are due": rules.count,
         "facts are unpublished": head.waiting,
     }
@@ -86,5 +89,5 @@ async def idle(worker: AsyncEngine, clock: Clock, clerk: Clerk, *sources: FactCo
     return Idle(
         busy=[*busy, *(["orders are being done"] if serving else [])],
         marks={"outbox": head.seq},
-        next_due_at=min(filter(None, (due.next_at, rules.next_at)), default=None),
+        next_due_at=min(filter(None, (due.next_at, lapsing.next_at, rules.next_at)), default=None),
     )

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    Interval,
     LargeBinary,
     Numeric,
     PrimaryKeyConstraint,
@@ -25,6 +26,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from libs.schema import shared_tables
 from services.wallet.store import schema_base, top_up_schema
@@ -259,6 +261,39 @@ lots = Table(
     ForeignKeyConstraint(["tenant", "grant_id"], OF_GRANT),
     CheckConstraint("left_minor >= 0", name="lot_not_below_zero"),
     Index("lots_left", "tenant", "wallet_id", postgresql_where=text("left_minor > 0")),
+)
+
+# Usage that is metered against a wallet while it happens.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("tenant", Integer),
+    Column("session_id", Uuid),
+    Column("hold_id", Text, nullable=False),
+    Column("wallet_id", Uuid, nullable=False),
+    Column("subscription_id", Text, nullable=False),
+    Column("customer_id", Text, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("properties", JSONB, nullable=False),
+    Column("estimate_minor", BigInteger, nullable=False),
+    Column("low_minor", BigInteger, nullable=False),
+    Column("grace", Interval, nullable=False),
+    Column("digest", LargeBinary, nullable=False),  # Of the message that opened it.
+    Column("sequence", BigInteger, nullable=False),
+    Column("quantities", JSONB, nullable=False),  # Totals, decimals as text.
+    Column("added", JSONB, nullable=False),  # By the last message: its event can be sent again.
+    Column("reported_at", AT, nullable=False),
+    Column("cost", Numeric, nullable=False),  # In currency units, not rounded.
+    Column("covered_minor", BigInteger, nullable=False),  # Of the cost, by the hold.
+    Column("closed", Boolean, nullable=False),
+    Column("deadline_at", AT, nullable=False),  # Closed then, unless it is heard of before.
+    PrimaryKeyConstraint("tenant", "session_id"),
+    ForeignKeyConstraint(["tenant", "hold_id"], ["holds.tenant", "holds.hold_id"]),
+    CheckConstraint("covered_minor >= 0", name="session_cover"),
+    Index("sessions_of_hold", "tenant", "hold_id"),
+    Index("sessions_open", "tenant", "wallet_id", postgresql_where=text("NOT closed")),
+    # Read over all tenants, by the worker.
+    Index("sessions_due", "deadline_at", postgresql_where=text("NOT closed")),
 )
 
 # Periods with usage that is not invoiced yet, as invoicing told of them.

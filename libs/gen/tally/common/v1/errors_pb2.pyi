@@ -102,6 +102,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the wallet has something left; metadata: available_minor, held_minor,
     captured_minor.
     """
+    ERROR_REASON_SESSION_CLOSED: _ErrorReason.ValueType  # 275
+    """FAILED_PRECONDITION: the metering session was closed, by its client or after its grace."""
     ERROR_REASON_SUBSCRIPTION_TERMINATED: _ErrorReason.ValueType  # 81
     """FAILED_PRECONDITION: the subscription has an end already."""
     ERROR_REASON_PERIOD_NOT_DUE: _ErrorReason.ValueType  # 82
@@ -332,6 +334,8 @@ ERROR_REASON_WALLET_NOT_EMPTY: ErrorReason.ValueType  # 263
 """FAILED_PRECONDITION: the wallet has something left; metadata: available_minor, held_minor,
 captured_minor.
 """
+ERROR_REASON_SESSION_CLOSED: ErrorReason.ValueType  # 275
+"""FAILED_PRECONDITION: the metering session was closed, by its client or after its grace."""
 ERROR_REASON_SUBSCRIPTION_TERMINATED: ErrorReason.ValueType  # 81
 """FAILED_PRECONDITION: the subscription has an end already."""
 ERROR_REASON_PERIOD_NOT_DUE: ErrorReason.ValueType  # 82
