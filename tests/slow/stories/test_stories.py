@@ -17,6 +17,7 @@ DONE = [
     "termination",
     "trial",
     "upgrade_downgrade",
+    "wallet_topup_rules",
     "wallet_traceability",
 ]
 

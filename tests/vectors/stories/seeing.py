@@ -14,6 +14,10 @@ from tests.vectors.stories.looking import Look
 from tests.vectors.stories.step import Step
 
 
+async def _top_up(step: Step) -> dict[str, Any] | None:
+    return await wallets.newest_top_up(step.world)
+
+
 async def _wallet(step: Step) -> dict[str, Any]:
     return await wallets.wallet_shown(step.world)
 
@@ -70,6 +74,7 @@ async def _draft_count(step: Step) -> int:
 WALLETS: Mapping[str, Look] = {
     "fee": _fee,
     "wallet": _wallet,
+    "top_up": _top_up,
     "transaction": _last_transaction,
     "transactions": _transaction_count,
     "prepaid_credit_cents": _paid,

@@ -7,10 +7,18 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from libs.money import Money
+from libs.money import Money, round_minor
 from services.wallet.domain.wallet import credits_of
+from tally.common.v1.money_pb2 import Money as MoneyMessage
 from tally.wallet.v1.entry_pb2 import Entry, ListEntriesRequest
 from tally.wallet.v1.ledger_service_pb2 import ListGrantUsesRequest
+from tally.wallet.v1.top_up_pb2 import ListTopUpsRequest
+from tally.wallet.v1.top_up_rule_service_pb2 import (
+    CreateTopUpRuleRequest,
+    TargetAmount,
+    ThresholdTrigger,
+    TopUpRule,
+)
 from tally.wallet.v1.wallet_changes_pb2 import (
     LEFTOVER_VOID,
     TerminateWalletRequest,
@@ -52,10 +60,50 @@ async def open_wallet(world: World, name: str) -> None:
     )
     if given.has("billable_metrics"):
         wallet.scope.CopyFrom(WalletScope(meter_codes=given.value("billable_metrics")))
+    if given.has("paid_top_up_min_amount_cents"):
+        least = given.value("paid_top_up_min_amount_cents")
+        wallet.top_up_minimum.CopyFrom(MoneyMessage(currency_code=CURRENCY, amount_minor=least))
     asked = CreateWalletRequest(request_id=request_id(), wallet=wallet)
     world.wallet_ids[name] = (await world.client.wallets.CreateWallet(asked)).wallet.wallet_id
     if given.has("granted_credits"):
         await grant_credits(world, name, given.text("granted_credits"))
+    for rule in given.each("rules") if given.has("rules") else ():
+        await create_rule(world, name, rule)
+
+
+async def create_rule(world: World, name: str, given: Given) -> None:
+    """Have a wallet filled up to a target when it is low; others are not known here."""
+    if (given.text("trigger"), given.text("method")) != ("threshold", "target"):
+        raise ValueError(f"the rule of {name} is unknown")
+    rate = Decimal(world.wallets[name].text("rate_amount"))
+    threshold, target = (
+        round_minor(given.decimal(key) * rate, CURRENCY)
+        for key in ("threshold_credits", "target_ongoing_balance")
+    )
+    gives = given.has("grants_target_top_up") and given.value("grants_target_top_up") is True
+    rule = TopUpRule(
+        wallet_id=world.wallet_ids[name],
+        threshold=ThresholdTrigger(threshold_minor=threshold),
+        target=TargetAmount(target_minor=target, granted=gives),
+    )
+    asked = CreateTopUpRuleRequest(request_id=request_id(), rule=rule)
+    await world.client.top_up_rules.CreateTopUpRule(asked)
+
+
+async def newest_top_up(world: World) -> dict[str, Any] | None:
+    """Look at what tops the story's one wallet up; None: nothing does."""
+    [(name, wallet_id)] = world.wallet_ids.items()
+    asked = ListTopUpsRequest(wallet_id=wallet_id)
+    found = (await world.client.wallets.ListTopUps(asked)).top_ups
+    if not found:
+        return None
+    bought = found[0].HasField("paid")
+    amount = found[0].paid if bought else found[0].granted
+    rate = Decimal(world.wallets[name].text("rate_amount"))
+    return {
+        "kind": "purchased" if bought else "granted",
+        "credits": credits_of(Money(CURRENCY, amount.amount_minor), rate),
+    }
 
 
 async def grant_credits(world: World, name: str, credits: str) -> None:
