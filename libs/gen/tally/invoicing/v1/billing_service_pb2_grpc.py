@@ -122,7 +122,8 @@ class BillingServiceServicer:
     def VoidInvoice(self, request, context):
         """Voids a finalized invoice: it keeps its number and all it says, and does not count any more. Its
         periods may be billed again. What wallets paid goes back to the same grants, what credit notes
-        paid back to them, and credit notes on it are voided, too.
+        paid back to them. Credit notes on it stay as far as money was paid for them, the oldest first:
+        that is how to give back what was paid. The others are voided, too.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
         FAILED_PRECONDITION/INVOICE_NOT_FINALIZED, FAILED_PRECONDITION/INVOICE_VOIDED,
         FAILED_PRECONDITION/CREDIT_EXCEEDS_INVOICE when more of credit notes on it is used than was paid,
