@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import re
 from calendar import monthrange
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -34,6 +34,7 @@ PAGE_SIZE_MAX = 1_000
 PAGE_SIZE_DEFAULT = 100
 PAGE_BYTES_MAX = 3 * 1024 * 1024  # Below the 4 MiB that gRPC clients take by default.
 INT64_MAX = 2**63 - 1
+CODES_MAX = 10  # In a list of taxes.
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DATE_YEAR_MIN, DATE_YEAR_MAX = 1_900, 9_000  # Far from where dates begin and end.
 TIMESTAMP_SECONDS_MIN, TIMESTAMP_SECONDS_MAX = -62_135_596_800, 253_402_300_799
@@ -154,6 +155,20 @@ def parse_code(text: str, field: str) -> str:
     return text
 
 
+def check_codes(
+    codes: Iterable[str], field: str, faults: Faults, *, at_most: int = CODES_MAX
+) -> None:
+    """Check that `codes` are codes, few, and each named once; what is wrong goes to `faults`."""
+    named = list(codes)
+    if len(named) > at_most:
+        faults.add(field, f"{len(named)} codes, at most {at_most}")
+    if len(set(named)) < len(named):
+        faults.add(field, "names one twice")
+    for place, code in enumerate(named[:at_most]):
+        with faults.gathered():
+            parse_code(code, f"{field}[{place}]")
+
+
 def parse_decimal(
     text: str, field: str, *, at_least: Decimal | None = None, above: Decimal | None = None
 ) -> Decimal:
@@ -192,6 +207,11 @@ def parse_money(message: MoneyMessage, field: str) -> Money:
 def money_message(money: Money) -> MoneyMessage:
     """Write an amount of money."""
     return MoneyMessage(currency_code=money.currency, amount_minor=money.amount_minor)
+
+
+def optional_time(instant: datetime | None) -> Timestamp | None:
+    """Write an instant, absent if there is none."""
+    return None if instant is None else timestamp(instant)
 
 
 def parse_timestamp(message: Timestamp, field: str) -> datetime:

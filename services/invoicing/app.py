@@ -22,23 +22,26 @@ from libs.settings import ServiceSettings
 from libs.worker import Loop
 from services.invoicing import collector, loops
 from services.invoicing.api.billing_servicer import BillingServicer
+from services.invoicing.api.coupon_servicer import CouponServicer
 from services.invoicing.api.credit_note_servicer import CreditNoteServicer
 from services.invoicing.api.dunning_servicer import DunningServicer
 from services.invoicing.api.invoice_servicer import InvoiceServicer
 from services.invoicing.api.party_servicers import CustomerServicer, TaxServicer, TenantServicer
 from services.invoicing.api.payment_servicer import PaymentServicer
 from services.invoicing.collector import Charger, Dunner, Overdue
-from services.invoicing.events import handlers
+from services.invoicing.events import handlers, wallet_handlers
 from services.invoicing.gatherer import Gatherer
 from services.invoicing.loops import Drafter, Finalizer
-from services.invoicing.operations.peers import Rating, Wallet
+from services.invoicing.operations.peers import Catalog, Rating, Wallet
 from services.invoicing.operations.stripe_provider import Stripe
 from services.invoicing.provider_events import ProviderEvents, listen
 from services.invoicing.returner import Returner
 from services.invoicing.settings import Settings, StripeSettings
+from services.invoicing.teller import Teller
 from tally.internal.v1 import fact_service_pb2_grpc
 from tally.invoicing.v1 import (
     billing_service_pb2_grpc,
+    coupon_service_pb2_grpc,
     credit_note_service_pb2_grpc,
     customer_service_pb2_grpc,
     dunning_service_pb2_grpc,
@@ -63,12 +66,13 @@ class Kicks:
         self.overdue: Loop
         self.dunner: Loop
         self.returner: Loop
+        self.teller: Loop
         self.charger: Loop | None = None  # Without a payment provider.
         self.relay: Relay
 
     def loops(self) -> list[Loop]:
         """Return all loops."""
-        every = [self.drafts, self.finalizer, self.gatherer, self.returner]
+        every = [self.drafts, self.finalizer, self.gatherer, self.returner, self.teller]
         every += [self.overdue, self.dunner]
         return [*every, self.charger] if self.charger else every
 
@@ -109,25 +113,32 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         kicks.overdue = Loop("overdue", Overdue(parts).step)
         kicks.dunner = Loop("dunner", Dunner(parts).step)
         kicks.returner = Loop("returner", Returner(parts).step)
+        kicks.teller = Loop("teller", Teller(parts).step)
         provider = connect_provider(settings.stripe)
         if provider and settings.stripe:
             charger = Charger(parts, provider, settings.retry_days)
             kicks.charger = Loop("charger", charger.step)
             told = ProviderEvents(parts, provider, settings.retry_days)
             stack.push_async_callback(listen(settings.stripe.events_address, told.take))
-        facts = FactConsumer(
-            nats,
-            engine,
-            worker,
-            source="RATING",
-            upstream=FactClient(rating, source="RATING"),
-            handlers=handlers(clock),
-            committed=kicks.committed,
-        )
+        facts = [
+            FactConsumer(
+                nats,
+                engine,
+                worker,
+                source=source,
+                upstream=FactClient(channel, source=source),
+                handlers=handled,
+                committed=kicks.committed,
+            )
+            for source, channel, handled in (
+                ("RATING", rating, handlers(clock)),
+                ("WALLET", wallet, wallet_handlers(clock)),
+            )
+        ]
         await serve_grpc(
             settings.service,
-            servicers=servicers(parts),
-            loops=[facts, *kicks.loops(), kicks.relay],
+            servicers=servicers(parts, Catalog(rating)),
+            loops=[*facts, *kicks.loops(), kicks.relay],
             clock=clock,
             idle=partial(
                 collector.idle,
@@ -172,7 +183,7 @@ def connect_provider(settings: StripeSettings | None) -> Stripe | None:
     return Stripe(settings.api_key, settings.webhook_secret, base_url=settings.base_url)
 
 
-def servicers(parts: loops.Parts) -> list[Servicer]:
+def servicers(parts: loops.Parts, catalog: Catalog) -> list[Servicer]:
     """Return the gRPC services of invoicing."""
     engine, clock, committed = parts.engine, parts.clock, parts.committed
     return [
@@ -192,6 +203,10 @@ def servicers(parts: loops.Parts) -> list[Servicer]:
         Servicer(
             billing_service_pb2_grpc.add_BillingServiceServicer_to_server,
             BillingServicer(parts),
+        ),
+        Servicer(
+            coupon_service_pb2_grpc.add_CouponServiceServicer_to_server,
+            CouponServicer(engine, clock, catalog, committed),
         ),
         Servicer(
             credit_note_service_pb2_grpc.add_CreditNoteServiceServicer_to_server,

@@ -1,4 +1,4 @@
-"""Facts that rating announces: each handler is part of the transaction that takes the fact."""
+"""Facts of rating and wallet: each handler is part of the transaction that takes the fact."""
 
 from __future__ import annotations
 
@@ -11,21 +11,26 @@ from libs.consumer import Handler
 from libs.inbox import Fact
 from libs.period import Period
 from libs.tenant import Tenant
-from libs.wire import parse_currency, parse_timestamp, parse_uuid, parse_zone
-from services.invoicing.operations import drafting
+from libs.wire import parse_currency, parse_money, parse_timestamp, parse_uuid, parse_zone
+from services.invoicing.operations import drafting, one_off
 from services.invoicing.operations.drafting import ChangedUsage, DuePeriods
+from services.invoicing.operations.one_off import Purchase
 from services.invoicing.operations.peers import read_usage_period
 from services.invoicing.operations.progressive import Crossing, draft_crossings
+from services.invoicing.operations.unbilled import UsageOf, note_usage
+from services.invoicing.store.unbilled import insert_wallet_customers
 from tally.rating.v1.billing_period_pb2 import PERIOD_KIND_INSTANT
 from tally.rating.v1.events_pb2 import (
     BillingPeriodDue,
     PeriodUsageChanged,
+    UsageChanged,
     UsageThresholdCrossed,
 )
+from tally.wallet.v1.events_pb2 import TopUpRequested, WalletOpened
 
 
 def handlers(clock: Clock) -> dict[str, Handler]:
-    """Return the handlers by the facts' full names."""
+    """Return the handlers of rating's facts, by their full names."""
 
     async def take_due(conn: AsyncConnection, tenant: Tenant, facts: Sequence[Fact]) -> None:
         dues = [parse_due(fact) for fact in facts]
@@ -37,6 +42,9 @@ def handlers(clock: Clock) -> dict[str, Handler]:
         changed = [parse_changed(fact) for fact in facts]
         await drafting.note_changed_usage(conn, tenant, changed, now=clock.now())
 
+    async def take_usage(conn: AsyncConnection, tenant: Tenant, facts: Sequence[Fact]) -> None:
+        await note_usage(conn, tenant, [parse_usage(fact) for fact in facts])
+
     async def take_crossed(conn: AsyncConnection, tenant: Tenant, facts: Sequence[Fact]) -> None:
         crossings = [parse_crossing(fact) for fact in facts]
         await draft_crossings(conn, tenant, crossings, now=clock.now())
@@ -45,6 +53,24 @@ def handlers(clock: Clock) -> dict[str, Handler]:
         BillingPeriodDue.DESCRIPTOR.full_name: take_due,
         PeriodUsageChanged.DESCRIPTOR.full_name: take_usage_changed,
         UsageThresholdCrossed.DESCRIPTOR.full_name: take_crossed,
+        UsageChanged.DESCRIPTOR.full_name: take_usage,
+    }
+
+
+def wallet_handlers(clock: Clock) -> dict[str, Handler]:
+    """Return the handlers of the wallet's facts, by their full names."""
+
+    async def take_opened(conn: AsyncConnection, tenant: Tenant, facts: Sequence[Fact]) -> None:
+        opened = [WalletOpened.FromString(fact.payload).wallet.customer_id for fact in facts]
+        await insert_wallet_customers(conn, tenant, opened)
+
+    async def take_requested(conn: AsyncConnection, tenant: Tenant, facts: Sequence[Fact]) -> None:
+        for fact in facts:
+            await one_off.draft_purchase(conn, tenant, parse_purchase(fact), now=clock.now())
+
+    return {
+        WalletOpened.DESCRIPTOR.full_name: take_opened,
+        TopUpRequested.DESCRIPTOR.full_name: take_requested,
     }
 
 
@@ -66,6 +92,17 @@ def parse_due(fact: Fact) -> DuePeriods:
             for period in message.periods
             if period.kind == PERIOD_KIND_INSTANT
         ),
+    )
+
+
+def parse_usage(fact: Fact) -> UsageOf:
+    """Read a UsageChanged."""
+    message = UsageChanged.FromString(fact.payload)
+    return UsageOf(
+        message.customer_id,
+        parse_currency(message.currency_code, "currency_code"),
+        message.subscription_id,
+        tuple(parse_uuid(one, "period_ids") for one in message.period_ids),
     )
 
 
@@ -98,4 +135,17 @@ def parse_changed(fact: Fact) -> ChangedUsage:
         late_version=message.late_version,
         closed=message.closed,
         commanded=message.commanded,
+    )
+
+
+def parse_purchase(fact: Fact) -> Purchase:
+    """Read a TopUpRequested."""
+    message = TopUpRequested.FromString(fact.payload)
+    return Purchase(
+        top_up_id=parse_uuid(message.top_up.top_up_id, "top_up.top_up_id"),
+        customer_id=message.customer_id,
+        amount=parse_money(message.top_up.paid, "top_up.paid"),
+        wallet_name=message.wallet_name,
+        requires_payment=message.top_up.requires_payment,
+        headers=fact.headers,
     )

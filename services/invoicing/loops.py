@@ -29,7 +29,7 @@ from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.operations import drafting, finalizing
 from services.invoicing.operations.finalizing import Claim, Priced
 from services.invoicing.operations.peers import Rating, Wallet
-from services.invoicing.store import gathering, work
+from services.invoicing.store import gathering, unbilled, work
 
 tracer = telemetry.tracer(__name__)
 
@@ -53,7 +53,7 @@ class Drafter:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._batches = Batches("drafts", self._refresh, batch_max=1)
+        self._batches = Batches("drafts", self.refresh, batch_max=1)
 
     async def step(self) -> bool:
         """Refresh drafts that are fresh or stale; those that are due are left to the finalizer."""
@@ -62,7 +62,8 @@ class Drafter:
             found = await work.find_stale(conn, now=now, limit=self._batches.limit)
         return await self._batches.run(found)
 
-    async def _refresh(self, tenant: Tenant, invoice_ids: Sequence[UUID]) -> bool:
+    async def refresh(self, tenant: Tenant, invoice_ids: Sequence[UUID]) -> bool:
+        """Rate a draft as of now; False if it changed meanwhile."""
         [invoice_id] = invoice_ids
         draft = await drafting.load_draft(self._parts.engine, tenant, invoice_id)
         if draft.invoice.status is not Status.DRAFT:
@@ -197,15 +198,18 @@ def link_usage(rated: Sequence[RatedPeriod]) -> None:
         span.add_link(link.context, link.attributes)
 
 
-async def idle(worker: AsyncEngine, clock: Clock, facts: FactConsumer) -> Idle:
+async def idle(worker: AsyncEngine, clock: Clock, consumers: Sequence[FactConsumer]) -> Idle:
     """Tell what is left to do at this instant of business time."""
-    behind = await facts.lag()
+    behind = sum([await facts.lag() for facts in consumers])
     async with begin_worker(worker) as conn:
         load = await work.load_workload(conn, now=clock.now())
         late, late_due_at = await gathering.count_late(conn, now=clock.now())
+        untold, unfollowed = await unbilled.count_untold(conn)
         head = await outbox.load_head(conn)
     reasons = {
-        "facts of rating wait": behind,
+        "facts of peers wait": behind,
+        "customers with wallets are to be followed": unfollowed,
+        "unbilled usage is to be told": untold,
         "invoices are due": load.due,
         "invoices are being finalized": load.finalizing,
         "drafts wait for a refresh": load.stale,

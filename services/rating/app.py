@@ -26,6 +26,7 @@ from services.rating.events import IngestLog
 from services.rating.loops.alerter import Alerter
 from services.rating.loops.calendar import Calendar
 from services.rating.loops.folder import Folder
+from services.rating.loops.follower import Follower
 from services.rating.loops.instant_rater import InstantRater
 from services.rating.loops.reattributor import Reattributor
 from services.rating.loops.renewer import Renewer
@@ -89,9 +90,12 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         alerter = Alerter(worker, events, clock, told=relay.kick)
         thresholds = ThresholdWatcher(worker, events, clock, told=relay.kick)
 
+        follower = Follower(worker, clock, told=relay.kick)
+
         def noted() -> None:
             alerter.loop.kick()
             thresholds.loop.kick()
+            follower.loop.kick()
 
         def usage_changed() -> None:
             relay.kick()
@@ -160,7 +164,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 ),
                 Servicer(
                     rating_service_pb2_grpc.add_RatingServiceServicer_to_server,
-                    RatingServicer(engine, worker, events, clock),
+                    RatingServicer(engine, worker, events, clock, noted),
                 ),
                 Servicer(
                     fact_service_pb2_grpc.add_FactServiceServicer_to_server, FactServicer(worker)
@@ -175,6 +179,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 renewer.loop,
                 alerter.loop,
                 thresholds.loop,
+                follower.loop,
             ],
             clock=clock,
             idle=idle,

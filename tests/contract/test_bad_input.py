@@ -30,8 +30,8 @@ METHODS = {
 }
 # They name nothing that exists, so that another tenant may make the same request.
 NAMELESS = {"ApplyCredits", "CreateMeter", "CreateTax", "CreateWallet", "GetBillingEntity"}
-NAMELESS |= {"EstimateEvents", "EvaluateExpression", "GetHeads", "RecordColumns"}
-NAMELESS |= {"RecordEvents", "ReturnCredits"}
+NAMELESS |= {"EstimateEvents", "EvaluateExpression", "FollowUsage", "GetHeads", "RecordColumns"}
+NAMELESS |= {"RecordEvents", "ReturnCredits", "CreateBillingEntity"}
 NAMELESS |= {"UpdateBillingEntity", "UpsertCustomer"}
 CASES: dict[str, list[Case]] = defaultdict(list)
 for one in all_cases():
@@ -135,6 +135,12 @@ def _differ(name: str, fields: dict[str, Any]) -> None:
             fields["leftover"] = "LEFTOVER_REFUSE"
         case "VoidCredits" | "TransferCredits":
             fields["amount"] = {**USD, "amount_minor": 99}
+        case "TopUp":
+            fields["top_up"] = {**fields["top_up"], "paid": {**USD, "amount_minor": 101}}
+        case "CreateTopUpRule" | "UpdateTopUpRule":
+            fields["rule"] = {**fields["rule"], "name": "another"}
+        case "ArchiveTopUpRule":
+            fields["rule_id"] = str(uuid4())
         case "GrantCredits":
             fields["grant"] = {**fields["grant"], "reference": "another"}
         case "Authorize":

@@ -1,4 +1,7 @@
-"""What other systems state comes out here, too: a test for each topic that is done."""
+"""What other systems state comes out here, too: a test for each topic that is done.
+
+Stories are played apart: `make vectors`.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,7 @@ DONE = [
     "charge_percentage",
     "charge_standard",
     "charge_volume",
+    "coupons",
     "credit_notes",
     "current_usage_scenarios",
     "days_between",
@@ -44,15 +48,22 @@ DONE = [
     "openmeter_volume",
     "pay_in_advance_fees",
     "period_boundaries",
+    "prepaid_credits",
+    "progressive_billing",
     "prorated_graduated",
     "prorated_sum",
     "prorated_unique_count",
+    "taxes",
+    "wallet_priority",
+    "wallet_topup_rules",
+    "wallet_traceability",
 ]
 
 
 @pytest.mark.parametrize("topic", DONE)
 def test_every_case_of_the_topic_comes_out_as_stated(topic: str) -> None:
-    outcome = run(load(names=[topic]), ADAPTERS, exceptions.load())
+    functions = [case for case in load(names=[topic]) if not case.is_story]
+    outcome = run(functions, ADAPTERS, exceptions.load())
     assert not outcome.failures, "\n" + "\n".join(outcome.failures)
 
 

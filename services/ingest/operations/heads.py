@@ -20,14 +20,15 @@ READ_BYTES_MAX = 8 * 1024 * 1024
 
 
 async def load_heads(engine: AsyncEngine, clock: Clock, shards: Sequence[int]) -> list[ShardHead]:
-    """Return the heads of `shards` and raise their `through` to now. `engine` is the worker's.
+    """Return the heads of `shards`, `through` now. `engine` is the worker's.
 
     The time is read before the rows are locked: whoever was acknowledged before it has committed,
-    and released the row, by then.
+    and released the row, by then. It is never that of an earlier answer: once a clock goes back,
+    events are acknowledged that come before it.
     """
     now = clock.now()
     async with db.begin_worker(engine) as conn:
-        return await segments.raise_through(conn, shards, now)
+        return await segments.lock_heads(conn, shards, through=now)
 
 
 async def load_slices(

@@ -64,7 +64,6 @@ shard = Table(
     metadata,
     Column("shard", Integer),
     Column("number", BigInteger, nullable=False, server_default="0"),  # Of its newest segment.
-    Column("through", DateTime(timezone=True)),  # Only moves forward; null until first asked.
     Column("time_floor", DateTime(timezone=True)),  # Older events are rejected. Never moves back.
     # The keys of older events of the segments up to this one are gone, and of the log itself
     # the segments up to that one.

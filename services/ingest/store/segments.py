@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, func, select, text, update
+from sqlalchemy import Row, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.driver import driver
@@ -213,27 +213,19 @@ async def append_segment(
     return int(number)
 
 
-async def raise_through(
-    conn: AsyncConnection, shards: Sequence[int], now: datetime
+async def lock_heads(
+    conn: AsyncConnection, shards: Sequence[int], *, through: datetime
 ) -> list[ShardHead]:
-    """Raise `through` of the shards to `now`, never back, and return their heads, in order.
+    """Return the heads of the shards, in order: they hold what was acknowledged `through` then.
 
-    Waits for every transaction that holds a number: what was acknowledged before `now` is in a
-    segment up to the head.
+    Waits for every transaction that holds a number.
     """
-    locking = select(shard.c.shard).where(shard.c.shard.in_(shards)).order_by(shard.c.shard)
-    await conn.execute(locking.with_for_update())
-    raising = (
-        update(shard)
-        .where(shard.c.shard.in_(shards))
-        .values(through=func.greatest(shard.c.through, now))
-        .returning(shard.c.shard, shard.c.number, shard.c.through)
-    )
-    heads = []
-    for row in sorted((await conn.execute(raising)).all()):
-        newest = await _slice_numbers(conn, row.shard)
-        heads.append(ShardHead(row.shard, row.number, row.through, newest))
-    return heads
+    query = select(shard.c.shard, shard.c.number).where(shard.c.shard.in_(shards))
+    locked = await conn.execute(query.order_by(shard.c.shard).with_for_update())
+    return [
+        ShardHead(row.shard, row.number, through, await _slice_numbers(conn, row.shard))
+        for row in locked.all()
+    ]
 
 
 async def find_slices(

@@ -1,17 +1,29 @@
-"""Add-ons of callers, read field by field."""
+"""Add-ons and adjusted fees of callers, read field by field."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
 
-from libs.wire import Faults, parse_code, parse_currency, parse_decimal, parse_text
-from services.invoicing.api.parsing import check_tax_codes
+from libs.errors import FieldInvalid
+from libs.money import EXACT
+from libs.wire import (
+    Faults,
+    check_codes,
+    parse_code,
+    parse_currency,
+    parse_decimal,
+    parse_text,
+    parse_uuid,
+)
 from services.invoicing.domain.add_on import AddOn, fee_of
+from services.invoicing.domain.adjusted_fee import AdjustedFee
 from services.invoicing.operations.one_off import OneOff
 from tally.invoicing.v1 import billing_service_pb2 as pb
 
 ADD_ONS_MAX = 1_000
+ADJUSTED_MAX = 100
+AMOUNT_MAX = Decimal(10**12)
 AMOUNT_MINOR_MAX = 10**15  # A thousand of them, with taxes, are far below int8's end.
 
 
@@ -64,5 +76,48 @@ def parse_add_on(message: pb.AddOn, at: str, place: int, faults: Faults) -> AddO
         units = parse_decimal(message.units, f"{at}.units", above=Decimal(0))
     with faults.gathered():
         unit_amount = parse_decimal(message.unit_amount, f"{at}.unit_amount", at_least=Decimal(0))
-    check_tax_codes(message.tax_codes, f"{at}.tax_codes", faults)
+    check_codes(message.tax_codes, f"{at}.tax_codes", faults)
     return AddOn(code, message.name, units, unit_amount, tuple(message.tax_codes))
+
+
+def parse_adjusted_fees(messages: Sequence[pb.AdjustedFee]) -> list[AdjustedFee]:
+    """Read what an invoice shows instead of some lines.
+
+    Raises:
+        FieldInvalid, FieldsInvalid: every field that cannot be read.
+    """
+    if len(messages) > ADJUSTED_MAX:
+        raise FieldInvalid("adjusted_fees", f"are {len(messages)}, at most {ADJUSTED_MAX}")
+    faults = Faults()
+    fees: list[AdjustedFee] = []
+    for place, message in enumerate(messages):
+        with faults.gathered():
+            fees.append(parse_adjusted_fee(message, f"adjusted_fees[{place}]"))
+    faults.check()
+    return fees
+
+
+def parse_adjusted_fee(message: pb.AdjustedFee, at: str) -> AdjustedFee:
+    """Read what a line shows; the price cannot be greater than that of an add-on.
+
+    Raises:
+        FieldInvalid, FieldsInvalid: every field that cannot be read.
+    """
+    faults = Faults()
+    units: Decimal | None = None
+    unit_amount: Decimal | None = None
+    with faults.gathered():
+        line_id = parse_uuid(message.line_id, f"{at}.line_id")
+    with faults.gathered():
+        parse_text(message.name, f"{at}.name", required=False)
+    if message.units or message.unit_amount:
+        with faults.gathered():
+            units = parse_decimal(message.units, f"{at}.units", at_least=Decimal(0))
+        with faults.gathered():
+            unit_amount = parse_decimal(
+                message.unit_amount, f"{at}.unit_amount", at_least=Decimal(0)
+            )
+    if units and unit_amount and EXACT.multiply(units, unit_amount) > AMOUNT_MAX:
+        faults.add(f"{at}.units", f"cost more than {AMOUNT_MAX} currency units")
+    faults.check()
+    return AdjustedFee(line_id, message.name, units, unit_amount)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -21,9 +22,10 @@ from libs.wire import (
     parse_text,
     parse_uuid,
 )
-from services.invoicing.api.parsing import parse_before
+from services.invoicing.api.parsing import parse_before, parse_format
+from services.invoicing.document.render import render_credit_note
 from services.invoicing.domain.credit_note import NoteItem
-from services.invoicing.operations import noting
+from services.invoicing.operations import noting, reading
 from services.invoicing.operations.messages import credit_note_message
 from services.invoicing.operations.noting import NoteOrder
 from tally.invoicing.v1 import credit_note_service_pb2 as pb
@@ -56,6 +58,20 @@ class CreditNoteServicer(CreditNoteServiceServicer):
             case _:
                 raise FieldInvalid("key", "name a credit_note_id or a number")
         return pb.GetCreditNoteResponse(credit_note=credit_note_message(note))
+
+    async def RenderCreditNote(
+        self, request: pb.RenderCreditNoteRequest, context: Context
+    ) -> pb.RenderCreditNoteResponse:
+        form = parse_format(request.format)
+        note_id = parse_uuid(request.credit_note_id, "credit_note_id")
+        note = await noting.get_note(self._engine, tenant(), note_id=note_id)
+        invoice = await reading.get_invoice(self._engine, tenant(), invoice_id=note.invoice_id)
+        document = await asyncio.to_thread(render_credit_note, note, invoice, form)
+        return pb.RenderCreditNoteResponse(
+            document=document.content,
+            media_type=document.media_type,
+            file_name=document.file_name,
+        )
 
     async def ListCreditNotes(
         self, request: pb.ListCreditNotesRequest, context: Context

@@ -77,6 +77,7 @@ class DunningServicer(DunningServiceServicer):
             parse_request(request, request.request_id),
             customer_id,
             currency,
+            all_due=request.all_due,
             now=self._clock.now(),
         )
         self._committed()

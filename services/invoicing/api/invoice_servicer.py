@@ -22,9 +22,9 @@ from libs.wire import (
     parse_text,
     parse_uuid,
 )
-from services.invoicing.api.parsing import parse_before
+from services.invoicing.api.parsing import parse_before, parse_format
 from services.invoicing.document.render import render_invoice
-from services.invoicing.domain.invoice import Invoice, Status
+from services.invoicing.domain.invoice import Status
 from services.invoicing.domain.payment import InvoicePaymentStatus
 from services.invoicing.operations import reading
 from services.invoicing.operations.messages import invoice_message
@@ -98,11 +98,14 @@ class InvoiceServicer(InvoiceServiceServicer):
     async def RenderInvoice(
         self, request: pb.RenderInvoiceRequest, context: Context
     ) -> pb.RenderInvoiceResponse:
+        form = parse_format(request.format)
         invoice_id = parse_uuid(request.invoice_id, "invoice_id")
         invoice = await reading.get_invoice(self._engine, tenant(), invoice_id=invoice_id)
-        document = await asyncio.to_thread(render_invoice, invoice)
+        document = await asyncio.to_thread(render_invoice, invoice, form)
         return pb.RenderInvoiceResponse(
-            document=document, media_type="application/pdf", file_name=file_name(invoice)
+            document=document.content,
+            media_type=document.media_type,
+            file_name=document.file_name,
         )
 
     def VerifyInvoices(
@@ -122,11 +125,6 @@ class InvoiceServicer(InvoiceServiceServicer):
     def _snapshots(self) -> Snapshots:
         """Return where to read: of the caller's tenant, or for an internal one without, of all."""
         return Snapshots(self._engine, self._worker, caller().tenant)
-
-
-def file_name(invoice: Invoice) -> str:
-    """Return what a browser saves the document as."""
-    return f"{invoice.number or f'draft-{invoice.invoice_id}'}.pdf"
 
 
 def parse_status(value: int) -> Status | None:

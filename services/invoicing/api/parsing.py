@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from libs.wire import (
     EnumType,
     Faults,
     PageTokenInvalid,
+    check_codes,
     parse_code,
     parse_decimal,
     parse_enum,
@@ -21,29 +22,38 @@ from libs.wire import (
     parse_text,
     parse_zone,
 )
+from services.invoicing.document.render import Format
+from services.invoicing.domain.coupon import CouponOrder
 from services.invoicing.domain.party import (
-    ENTITY_CODE,
     Address,
     BillingEntity,
     Customer,
+    IssueAdjustment,
+    IssueAnchor,
     Numbering,
     ZeroInvoices,
 )
 from services.invoicing.domain.tax import Tax
-from tally.invoicing.v1 import customer_service_pb2, tax_service_pb2, tenant_service_pb2
+from tally.invoicing.v1 import (
+    customer_service_pb2,
+    document_pb2,
+    tax_service_pb2,
+    tenant_service_pb2,
+)
 
 Request = TypeVar("Request", bound=Message)
 
-PREFIX = re.compile(r"[A-Z0-9]{1,12}", re.ASCII)
+PREFIX = re.compile(r"(?!.*-CN$)(?=.{1,12}$)[A-Z0-9]+(-[A-Z0-9]+)*", re.ASCII)
 COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
 ADDRESS_LINES_MAX = 4
-TAXES_MAX = 10
 METADATA_MAX = 50
 METADATA_KEY_BYTES_MAX = 64
 METADATA_VALUE_BYTES_MAX = 500
 RATE_MAX = Decimal(100)
 GRACE_DAYS_MAX = 60
 NET_TERMS_DAYS_MAX = 365
+LATE_DAYS_MAX = 366
+NOTICE_BYTES_MAX = 500
 
 
 def present(request: Request, field: str) -> Request:
@@ -73,6 +83,12 @@ def parse_before(token: str) -> int | None:
     raise PageTokenInvalid("page_token was not made by this list: start from the first page")
 
 
+def parse_format(value: int) -> Format:
+    """Read what a document is to be rendered as."""
+    enum = document_pb2.DocumentFormat
+    return Format(parse_choice(value, enum, "format", "DOCUMENT_FORMAT_") or Format.PDF)
+
+
 def parse_customer(message: customer_service_pb2.Customer) -> Customer:
     """Read a customer; what the service decides itself is passed over.
 
@@ -93,8 +109,19 @@ def parse_customer(message: customer_service_pb2.Customer) -> Customer:
             parse_zone(message.time_zone, "customer.time_zone")
     with faults.gathered():
         check_metadata(message.metadata)
-    check_tax_codes(message.tax_codes, "customer.tax_codes", faults)
+    check_codes(message.tax_codes, "customer.tax_codes", faults)
+    with faults.gathered():
+        parse_text(message.tax_exempt_reason, "customer.tax_exempt_reason", required=False)
+    if message.tax_exempt_reason and not (message.tax_exempt or message.reverse_charge):
+        faults.add("customer.tax_exempt_reason", "is only for customers that bear no tax")
     address = parse_address(message.address, "customer.address", faults)
+    if message.billing_entity_code:
+        with faults.gathered():
+            parse_code(message.billing_entity_code, "customer.billing_entity_code")
+    check_between(message.grace_days, GRACE_DAYS_MAX, "customer.grace_days", faults)
+    check_between(message.net_terms_days, NET_TERMS_DAYS_MAX, "customer.net_terms_days", faults)
+    check_between(message.late_usage_days, LATE_DAYS_MAX, "customer.late_usage_days", faults)
+    anchor, adjustment = parse_dating(message, "customer", faults)
     faults.check()
     return Customer(
         customer_id=message.customer_id,
@@ -104,21 +131,31 @@ def parse_customer(message: customer_service_pb2.Customer) -> Customer:
         tax_id=message.tax_id,
         tax_codes=tuple(message.tax_codes),
         tax_exempt=message.tax_exempt,
+        tax_exempt_reason=message.tax_exempt_reason,
+        reverse_charge=message.reverse_charge,
         time_zone=message.time_zone,
         metadata=dict(message.metadata),
+        entity_code=message.billing_entity_code,
+        grace_days=message.grace_days if message.HasField("grace_days") else None,
+        net_terms_days=message.net_terms_days if message.HasField("net_terms_days") else None,
+        issue_anchor=anchor,
+        issue_adjustment=adjustment,
+        self_billed=message.self_billed,
+        late_usage_days=message.late_usage_days if message.HasField("late_usage_days") else None,
     )
 
 
 def parse_entity(message: tenant_service_pb2.BillingEntity) -> BillingEntity:
-    """Read the billing entity, with the defaults for what is empty.
+    """Read a billing entity, with the defaults for what is empty.
 
     Raises:
         FieldInvalid, FieldsInvalid: every field that cannot be read.
     """
     faults = Faults()
     at = "billing_entity"
-    if message.code not in ("", ENTITY_CODE):
-        faults.add(f"{at}.code", f"there is one billing entity for now: {ENTITY_CODE!r}")
+    if message.code:
+        with faults.gathered():
+            parse_code(message.code, f"{at}.code")
     with faults.gathered():
         parse_text(message.name, f"{at}.name", required=False)
     with faults.gathered():
@@ -127,14 +164,22 @@ def parse_entity(message: tenant_service_pb2.BillingEntity) -> BillingEntity:
         parse_zone(message.time_zone, f"{at}.time_zone", default="UTC")
     prefix = message.number_prefix or BillingEntity().number_prefix
     if not PREFIX.fullmatch(prefix):
-        faults.add(f"{at}.number_prefix", "must be 1 to 12 of A-Z 0-9")
+        rule = "must be 1 to 12 of A-Z 0-9 with single hyphens between them, not ending in -CN"
+        faults.add(f"{at}.number_prefix", rule)
     check_between(message.grace_days, GRACE_DAYS_MAX, f"{at}.grace_days", faults)
     check_between(message.net_terms_days, NET_TERMS_DAYS_MAX, f"{at}.net_terms_days", faults)
-    check_tax_codes(message.default_tax_codes, f"{at}.default_tax_codes", faults)
+    check_codes(message.default_tax_codes, f"{at}.default_tax_codes", faults)
     address = parse_address(message.address, f"{at}.address", faults)
-    numbering, zero_invoices = parse_habits(message, at, faults)
+    numbering, zero_invoices, coupon_order = parse_habits(message, at, faults)
+    anchor, adjustment = parse_dating(message, at, faults)
+    for name in ("payment_details", "footer"):
+        with faults.gathered():
+            parse_text(
+                getattr(message, name), f"{at}.{name}", bytes_max=NOTICE_BYTES_MAX, required=False
+            )
     faults.check()
     return BillingEntity(
+        code=message.code,
         name=message.name,
         address=address,
         tax_id=message.tax_id,
@@ -145,14 +190,19 @@ def parse_entity(message: tenant_service_pb2.BillingEntity) -> BillingEntity:
         grace_days=message.grace_days,
         net_terms_days=message.net_terms_days,
         zero_invoices=zero_invoices,
+        coupon_order=coupon_order,
+        issue_anchor=anchor or IssueAnchor.NEXT_PERIOD_START,
+        issue_adjustment=adjustment or IssueAdjustment.ALIGN_WITH_FINALIZATION,
+        payment_details=message.payment_details,
+        footer=message.footer,
     )
 
 
 def parse_habits(
     message: tenant_service_pb2.BillingEntity, at: str, faults: Faults
-) -> tuple[Numbering, ZeroInvoices]:
-    """Read how the entity numbers, and what it does with invoices of nothing."""
-    numbering, zero_invoices = "", ""
+) -> tuple[Numbering, ZeroInvoices, CouponOrder]:
+    """Read how the entity numbers, what it does with invoices of nothing, and with coupons."""
+    numbering, zero_invoices, coupon_order = "", "", ""
     with faults.gathered():
         numbering = parse_choice(
             message.numbering, tenant_service_pb2.Numbering, f"{at}.numbering", "NUMBERING_"
@@ -164,9 +214,44 @@ def parse_habits(
             f"{at}.zero_invoices",
             "ZERO_INVOICES_",
         )
+    with faults.gathered():
+        coupon_order = parse_choice(
+            message.coupon_order,
+            tenant_service_pb2.CouponOrder,
+            f"{at}.coupon_order",
+            "COUPON_ORDER_",
+        )
     return (
         Numbering(numbering or Numbering.PER_ENTITY),
         ZeroInvoices(zero_invoices or ZeroInvoices.FINALIZE),
+        CouponOrder(coupon_order or CouponOrder.SCOPE_THEN_AGE),
+    )
+
+
+def parse_dating(
+    message: tenant_service_pb2.BillingEntity | customer_service_pb2.Customer,
+    at: str,
+    faults: Faults,
+) -> tuple[IssueAnchor | None, IssueAdjustment | None]:
+    """Read how subscription invoices are dated; None where nothing is said."""
+    anchor, adjustment = "", ""
+    with faults.gathered():
+        anchor = parse_choice(
+            message.issue_anchor,
+            tenant_service_pb2.IssueAnchor,
+            f"{at}.issue_anchor",
+            "ISSUE_ANCHOR_",
+        )
+    with faults.gathered():
+        adjustment = parse_choice(
+            message.issue_adjustment,
+            tenant_service_pb2.IssueAdjustment,
+            f"{at}.issue_adjustment",
+            "ISSUE_ADJUSTMENT_",
+        )
+    return (
+        IssueAnchor(anchor) if anchor else None,
+        IssueAdjustment(adjustment) if adjustment else None,
     )
 
 
@@ -214,18 +299,6 @@ def parse_address(message: tenant_service_pb2.Address, at: str, faults: Faults) 
         region=message.region,
         country_code=message.country_code,
     )
-
-
-def check_tax_codes(codes: Iterable[str], field: str, faults: Faults) -> None:
-    """Check that `codes` are codes, few, and each named once."""
-    named = list(codes)
-    if len(named) > TAXES_MAX:
-        faults.add(field, f"{len(named)} taxes, at most {TAXES_MAX}")
-    if len(set(named)) < len(named):
-        faults.add(field, "names a tax twice")
-    for place, code in enumerate(named[:TAXES_MAX]):
-        with faults.gathered():
-            parse_code(code, f"{field}[{place}]")
 
 
 def check_metadata(metadata: Mapping[str, str]) -> None:

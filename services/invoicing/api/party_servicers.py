@@ -10,7 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.auth import tenant
 from libs.clock import Clock
-from libs.wire import fitting, page_token, parse_page, parse_request, parse_text
+from libs.wire import (
+    fitting,
+    page_token,
+    parse_code,
+    parse_page,
+    parse_request,
+    parse_text,
+)
 from services.invoicing.api.parsing import (
     parse_after,
     parse_customer,
@@ -18,7 +25,7 @@ from services.invoicing.api.parsing import (
     parse_tax,
     present,
 )
-from services.invoicing.operations import parties
+from services.invoicing.operations import entities, parties
 from services.invoicing.operations.messages import customer_message, entity_message, tax_message
 from tally.invoicing.v1 import customer_service_pb2 as customer_pb
 from tally.invoicing.v1 import tax_service_pb2 as tax_pb
@@ -31,26 +38,64 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class TenantServicer(TenantServiceServicer):
-    """Serves the billing entity."""
+    """Serves billing entities."""
 
     def __init__(self, engine: AsyncEngine, committed: Callable[[], None]) -> None:
         self._engine = engine
         self._committed = committed  # Called after each commit that may have left work.
 
+    async def CreateBillingEntity(
+        self, request: tenant_pb.CreateBillingEntityRequest, context: Context
+    ) -> tenant_pb.CreateBillingEntityResponse:
+        message = present(request, "billing_entity").billing_entity
+        parse_code(message.code, "billing_entity.code")
+        return await entities.create_billing_entity(
+            self._engine,
+            tenant(),
+            parse_request(request, request.request_id),
+            parse_entity(message),
+            as_default=message.is_default,
+        )
+
+    async def ListBillingEntities(
+        self, request: tenant_pb.ListBillingEntitiesRequest, context: Context
+    ) -> tenant_pb.ListBillingEntitiesResponse:
+        page = parse_page(request.page_size, request.page_token)
+        after = parse_after(page.token)
+        known = await entities.load_entities(self._engine, tenant())
+        codes = sorted(code for code in known.by_code if code > after)
+        messages = [
+            entity_message(known.by_code[code], is_default=code == known.default.code)
+            for code in codes[: page.size]
+        ]
+        shown = fitting(messages)
+        more = len(codes) > len(shown)
+        return tenant_pb.ListBillingEntitiesResponse(
+            billing_entities=shown, next_page_token=page_token(shown[-1].code) if more else ""
+        )
+
     async def GetBillingEntity(
         self, request: tenant_pb.GetBillingEntityRequest, context: Context
     ) -> tenant_pb.GetBillingEntityResponse:
-        entity = await parties.get_billing_entity(self._engine, tenant())
-        return tenant_pb.GetBillingEntityResponse(billing_entity=entity_message(entity))
+        if request.code:
+            parse_code(request.code, "code")
+        known = await entities.load_entities(self._engine, tenant())
+        entity = known.named(request.code)
+        is_default = entity.code == known.default.code
+        return tenant_pb.GetBillingEntityResponse(
+            billing_entity=entity_message(entity, is_default=is_default)
+        )
 
     async def UpdateBillingEntity(
         self, request: tenant_pb.UpdateBillingEntityRequest, context: Context
     ) -> tenant_pb.UpdateBillingEntityResponse:
-        answer = await parties.update_billing_entity(
+        message = present(request, "billing_entity").billing_entity
+        answer = await entities.update_billing_entity(
             self._engine,
             tenant(),
             parse_request(request, request.request_id),
-            parse_entity(present(request, "billing_entity").billing_entity),
+            parse_entity(message),
+            as_default=message.is_default,
         )
         self._committed()
         return answer

@@ -75,6 +75,13 @@ def days(first_day: date, end_day: date) -> str:
     return f"{start} \N{EN DASH} {day(last)}"
 
 
+def net_days(count: int) -> str:
+    """Write how long one has to pay: "14 days net"."""
+    if count == 0:
+        return "on receipt"
+    return f"{count} {'day' if count == 1 else 'days'} net"
+
+
 def currency_name(currency: str) -> str:
     """Write what an amount of a currency is called: "Australian dollars"."""
     return get_currency_name(currency, count=2, locale=LOCALE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from uuid import UUID
@@ -19,16 +19,10 @@ class PaymentRequestNotFound(NotFound):
     reason = "PAYMENT_REQUEST_NOT_FOUND"
 
 
-class NothingOverdue(Refused):
-    """A customer owes nothing that is overdue in the currency."""
+class NothingDue(Refused):
+    """A customer owes nothing in the currency, or nothing that is overdue."""
 
-    reason = "NOTHING_OVERDUE"
-
-
-class PaymentBelowDue(Refused):
-    """A payment request is paid as a whole, or invoice by invoice."""
-
-    reason = "PAYMENT_BELOW_DUE"
+    reason = "NOTHING_DUE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +62,17 @@ class PaymentRequest:
     @property
     def due_minor(self) -> int:
         return sum(one.due_minor for one in self.invoices)
+
+
+def allot(amount_minor: int, due_minor: Sequence[int]) -> list[int]:
+    """Return how much of an amount pays each of what is due, in that order: 70 of 50, 50: 50, 20.
+
+    It is at most the sum of what is due.
+    """
+    parts: list[int] = []
+    for due in due_minor:
+        parts.append(min(due, amount_minor - sum(parts)))
+    return parts
 
 
 def steps_passed(campaign: Campaign, due_date: date, zone: str, *, now: datetime) -> int:

@@ -17,7 +17,7 @@ from libs.period import Period, local_day
 from services.invoicing.domain.coupon import CouponUse, exact_shares
 from services.invoicing.domain.line import Line, RatedPeriod, lines_of, with_credits
 from services.invoicing.domain.note_use import NoteApplication, spread_notes
-from services.invoicing.domain.party import Party
+from services.invoicing.domain.party import ENTITY_CODE, IssueAdjustment, IssueAnchor, Party
 from services.invoicing.domain.payment import InvoicePaymentStatus, Receivable, overdue_at
 from services.invoicing.domain.tax import TaxAmount, TaxTerms, share_out, tax_lines
 from services.invoicing.domain.voiding import Voiding
@@ -64,8 +64,8 @@ class Status(StrEnum):
 class Group:
     """What goes on one invoice: periods of one customer and currency, due on one local day.
 
-    `alone` is the one period that has an invoice to itself, if it is such; without any period, the
-    invoice.
+    One billing entity sells them all. `alone` is the one period that has an invoice to itself, if
+    it is such; without any period, the invoice.
     """
 
     customer_id: str
@@ -73,6 +73,7 @@ class Group:
     day: date
     alone: UUID | None = None
     kind: Kind = Kind.SUBSCRIPTION
+    entity_code: str = ENTITY_CODE
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,7 @@ class Invoice:
     alone: UUID | None = None  # The period, or crossing of thresholds, that it is for alone.
     seller: Party
     buyer: Party
+    entity_code: str = ENTITY_CODE
     lines: tuple[Line, ...] = ()
     coupons: tuple[CouponUse, ...] = ()
     taxes: tuple[TaxAmount, ...] = ()
@@ -223,9 +225,12 @@ class Credit:
     captured: bool
 
 
-def group_of(customer_id: str, currency: str, *, due_at: datetime, zone: str) -> Group:
+def group_of(
+    customer_id: str, currency: str, *, due_at: datetime, zone: str, entity_code: str = ENTITY_CODE
+) -> Group:
     """Return the invoice that a period due at `due_at` goes on, by the customer's zone."""
-    return Group(customer_id, currency, local_day(due_at, ZoneInfo(zone)))
+    day = local_day(due_at, ZoneInfo(zone))
+    return Group(customer_id, currency, day, entity_code=entity_code)
 
 
 def compose(
@@ -307,7 +312,15 @@ def choose_adjustments(
     return taken, waiting
 
 
-def dates(finalized_at: datetime, zone: str, net_terms_days: int) -> tuple[date, date]:
-    """Return the issue date, local to the customer, and the day payment is due."""
-    issued = local_day(finalized_at, ZoneInfo(zone))
-    return issued, issued + timedelta(days=net_terms_days)
+def issue_date(
+    billing_day: date, finalized_day: date, anchor: IssueAnchor, adjustment: IssueAdjustment
+) -> date:
+    """Return the day that an invoice of billing periods is dated, all days being the customer's.
+
+    It waits for the finalization, or is that of the anchor: the day on which its periods became
+    due, or the one before, which is the last of a period that was billed at its end.
+    """
+    if adjustment is IssueAdjustment.ALIGN_WITH_FINALIZATION:
+        return finalized_day
+    at_end = anchor is IssueAnchor.CURRENT_PERIOD_END
+    return billing_day - timedelta(days=1) if at_end else billing_day

@@ -157,13 +157,18 @@ def place(rated: RatedPeriod) -> tuple[object, ...]:
     return rated.sequence > 0, rated.subscription_id, start, last, rated.sequence, rated.period_id
 
 
-def line_of(invoice_id: UUID, rated: RatedPeriod, fee: Fee) -> Line:
-    """Return the line that shows `fee`."""
-    shown = [rated.period_id, rated.sequence, fee.kind, fee.charge_code, fee.filter_code]
+def line_id_of(invoice_id: UUID, period_id: UUID, sequence: int, fee: Fee) -> UUID:
+    """Return the id of the line that shows `fee` of a period: whatever it costs."""
+    shown = [period_id, sequence, fee.kind, fee.charge_code, fee.filter_code]
     if fee.group_values:
         shown.append(json.dumps(fee.group_values))
+    return uuid5(invoice_id, "/".join(map(str, shown)))
+
+
+def line_of(invoice_id: UUID, rated: RatedPeriod, fee: Fee) -> Line:
+    """Return the line that shows `fee`."""
     return Line(
-        line_id=uuid5(invoice_id, "/".join(map(str, shown))),
+        line_id=line_id_of(invoice_id, rated.period_id, rated.sequence, fee),
         fee=fee,
         period_id=rated.period_id,
         adjustment_sequence=rated.sequence,

@@ -38,6 +38,7 @@ class OpenNote:
     invoice_id: UUID
     currency: str
     balance_minor: int
+    entity_code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +76,22 @@ def refundable_minor(
 
 
 def apply_notes(
-    invoice_id: UUID, currency: str, gross_minor: int, notes: Iterable[OpenNote]
+    invoice_id: UUID,
+    currency: str,
+    gross_minor: int,
+    notes: Iterable[OpenNote],
+    *,
+    entity_code: str,
 ) -> list[NoteApplication]:
     """Return what `notes`, oldest first, pay of an invoice of `gross_minor`.
 
-    Only those of its currency, and none that is on the invoice itself.
+    Only those of its currency and billing entity, and none that is on the invoice itself.
     """
     applied: list[NoteApplication] = []
     for note in notes:
-        if note.currency != currency or note.invoice_id == invoice_id:
+        if (note.currency, note.entity_code) != (currency, entity_code):
+            continue
+        if note.invoice_id == invoice_id:
             continue
         amount = min(note.balance_minor, gross_minor)
         if amount > 0:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from libs.difference import Difference, Names, compared
+from services.invoicing.domain.adjusted_fee import AdjustedFee, adjust
 from services.invoicing.domain.content_hash import content_hash
 from services.invoicing.domain.coupon import CouponUse, use_coupons
 from services.invoicing.domain.invoice import (
@@ -61,6 +62,7 @@ class FrozenInvoice:
     closed: tuple[UUID, ...]
     adjusted: tuple[tuple[UUID, int], ...]
     by_hand: tuple[RatedPeriod, ...] = ()  # What it bills without a period.
+    adjusted_fees: tuple[AdjustedFee, ...] = ()
     crossing_id: UUID | None = None  # Of a progressive one: what rating froze for it.
 
     @property
@@ -89,7 +91,9 @@ def invoice_differences(invoice: FrozenInvoice, rated: Sequence[RatedPeriod]) ->
         for one in invoice.closes
         if one not in billed
     ]
-    content = composed_again(invoice, [*rated, *invoice.by_hand])
+    every = [*rated, *invoice.by_hand]
+    shown = adjust(invoice.invoice_id, invoice.currency, every, invoice.adjusted_fees)
+    content = composed_again(invoice, shown)
     digest = content_hash(
         invoice.invoice_id,
         content,

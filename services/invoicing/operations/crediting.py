@@ -24,10 +24,10 @@ from services.invoicing.domain.credit_note import (
 from services.invoicing.domain.giving_back import BilledInvoice, GivenBack, give_back
 from services.invoicing.domain.invoice import Invoice, Status
 from services.invoicing.domain.line import RatedPeriod
-from services.invoicing.domain.numbering import credit_note_number
+from services.invoicing.domain.numbering import credit_note_number, place_of
 from services.invoicing.operations.messages import credit_note_message
 from services.invoicing.store import credit_notes as store
-from services.invoicing.store import invoices, parties, parts, series
+from services.invoicing.store import entities, invoices, parties, parts, series
 from tally.invoicing.v1.events_pb2 import CreditNoteIssued
 
 
@@ -174,28 +174,33 @@ async def issue_notes(
     """Number, store and announce credit notes in this order, and return them."""
     if not new:
         return []
-    entity = await parties.load_entity(conn, tenant)
-    customer_ids = [one.invoice.customer_id for one in new]
-    customers = await parties.find_customers(conn, tenant, set(customer_ids))
-    places = await series.take_sequences(conn, tenant, customer_ids, kind=series.CREDIT_NOTES)
+    sellers = await entities.load_entities(conn, tenant)
+    customers = await parties.find_customers(conn, tenant, {one.invoice.customer_id for one in new})
+    sequences = await series.take_sequences(
+        conn,
+        tenant,
+        [place_of(one.invoice.entity_code, customers[one.invoice.customer_id]) for one in new],
+        kind=series.CREDIT_NOTES,
+    )
     numbered = [
         (
             note_of(
                 one,
                 credit_note_number(
-                    entity,
-                    sequence=place,
+                    sellers.named(one.invoice.entity_code),
+                    sequence=sequence,
                     customer_number=customers[one.invoice.customer_id].number,
                     issued_at=now,
                 ),
                 now=now,
             ),
-            place,
+            one.invoice.entity_code,
+            sequence,
         )
-        for one, place in zip(new, places, strict=True)
+        for one, sequence in zip(new, sequences, strict=True)
     ]
     await store.insert_notes(conn, tenant, numbered)
-    notes = [note for note, _ in numbered]
+    notes = [note for note, _, _ in numbered]
     headers = telemetry.headers()
     await outbox.append_all(
         conn,

@@ -14,7 +14,9 @@ from libs.db import begin
 from libs.period import Period
 from libs.tenant import Tenant
 from services.invoicing.domain.add_on import given
+from services.invoicing.domain.adjusted_fee import adjust
 from services.invoicing.domain.invoice import (
+    Content,
     Group,
     Invoice,
     Kind,
@@ -24,10 +26,19 @@ from services.invoicing.domain.invoice import (
     with_early,
 )
 from services.invoicing.domain.line import RatedPeriod
+from services.invoicing.domain.party import Entities, KnownCustomer
 from services.invoicing.operations.composing import take_coupons, take_taxes
 from services.invoicing.operations.early import show_early
 from services.invoicing.operations.messages import invoice_message
-from services.invoicing.store import add_ons, invoices, late, parties, parts
+from services.invoicing.store import (
+    add_ons,
+    adjusted_fees,
+    entities,
+    invoices,
+    late,
+    parties,
+    parts,
+)
 from services.invoicing.store.late import LateUsage
 from tally.invoicing.v1.events_pb2 import InvoiceDrafted
 
@@ -36,8 +47,8 @@ from tally.invoicing.v1.events_pb2 import InvoiceDrafted
 class DuePeriods:
     """Periods of one customer and currency that became due at once.
 
-    Those of `alone` have an invoice each. `headers` hold the trace that announced them, which their
-    invoices continue.
+    Those of `alone` have an invoice each. `wanted` are the billing entities that subscriptions ask
+    for, by period. `headers` hold the trace that announced them, which their invoices continue.
     """
 
     customer_id: str
@@ -47,16 +58,27 @@ class DuePeriods:
     periods: tuple[tuple[UUID, Period], ...]
     headers: Mapping[str, str] = field(default_factory=dict)
     alone: frozenset[UUID] = frozenset()
+    wanted: Mapping[UUID, str] = field(default_factory=dict)
 
-    def parts(self, group: Group) -> Iterator[tuple[Group, DuePeriods]]:
-        """Give what goes on each invoice, with its group; `group` is that of the periods."""
-        together = tuple(one for one in self.periods if one[0] not in self.alone)
-        if together:
-            yield group, replace(self, periods=together)
+    def parts(self, buyer: KnownCustomer, sellers: Entities) -> Iterator[tuple[Group, DuePeriods]]:
+        """Give what goes on each invoice, with its group."""
+        joined: dict[Group, list[tuple[UUID, Period]]] = {}
         for one in self.periods:
+            seller = sellers.selling_to(buyer.profile, self.wanted.get(one[0], ""))
+            zone = buyer.zone_name(seller)
+            group = group_of(
+                self.customer_id,
+                self.currency,
+                due_at=self.due_at,
+                zone=zone,
+                entity_code=seller.code,
+            )
             if one[0] in self.alone:
-                own = replace(group, alone=one[0], kind=Kind.INSTANT)
-                yield own, replace(self, periods=(one,))
+                group = replace(group, alone=one[0], kind=Kind.INSTANT)
+            joined.setdefault(group, []).append(one)
+        for group, periods in joined.items():
+            zone = buyer.zone_name(sellers.named(group.entity_code))
+            yield group, replace(self, time_zone=zone, periods=tuple(periods))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +113,7 @@ async def draft_periods(
     """
     zones = {due.customer_id: due.time_zone for due in reversed(dues)}  # The first one counts.
     customers = await parties.open_customers(conn, tenant, zones, now=now)
-    entity = await parties.load_entity(conn, tenant)
+    sellers = await entities.load_entities(conn, tenant)
     asked = {period_id for due in dues for period_id, _ in due.periods}
     billed = await invoices.find_billed(conn, tenant, asked)
     joining: dict[Group, list[DuePeriods]] = {}
@@ -99,14 +121,18 @@ async def draft_periods(
         fresh = tuple(one for one in due.periods if one[0] not in billed)
         billed |= {period_id for period_id, _ in fresh}
         if fresh:
-            zone = customers[due.customer_id].zone_name(entity)
-            group = group_of(due.customer_id, due.currency, due_at=due.due_at, zone=zone)
-            for of_part, part in replace(due, time_zone=zone, periods=fresh).parts(group):
+            buyer = customers[due.customer_id]
+            for of_part, part in replace(due, periods=fresh).parts(buyer, sellers):
                 joining.setdefault(of_part, []).append(part)
     standing = await invoices.find_drafts(conn, tenant, joining.keys())
     drafts = [
-        draft_of(group, due, standing.get(group) or uuid4(), entity.grace_days)
-        for group, due in joining.items()
+        draft_of(
+            group,
+            parts_due,
+            standing.get(group) or uuid4(),
+            customers[group.customer_id].grace_days(sellers.named(group.entity_code)),
+        )
+        for group, parts_due in joining.items()
     ]
     created = [draft for draft in drafts if draft.group not in standing]
     await invoices.create_drafts(conn, tenant, created, created_at=now)
@@ -178,7 +204,22 @@ async def note_changed_usage(
                 one.late_version,
                 at_once=one.period_id in commanded,
             )
-    await late.note_late_usage(conn, tenant, newest.values(), now=now)
+    counting = await _counting(conn, tenant, newest.values(), now)
+    await late.note_late_usage(conn, tenant, counting, now=now)
+
+
+async def _counting(
+    conn: AsyncConnection, tenant: Tenant, found: Collection[LateUsage], now: datetime
+) -> list[LateUsage]:
+    """Return what of late usage counts: that of some customers may be too late."""
+    customers = await parties.find_customers(conn, tenant, {one.customer_id for one in found})
+    ends = await invoices.find_ends(conn, tenant, {one.period_id for one in found})
+
+    def ignored(one: LateUsage) -> bool:
+        buyer, end = customers.get(one.customer_id), ends.get(one.period_id)
+        return not one.at_once and bool(buyer and end and buyer.ignores(end, now))
+
+    return [one for one in found if not ignored(one)]
 
 
 async def load_draft(engine: AsyncEngine, tenant: Tenant, invoice_id: UUID) -> DraftWork:
@@ -198,29 +239,37 @@ async def refresh_draft(
         invoice = (await invoices.lock_invoices(conn, tenant, [invoice_id]))[invoice_id]
         if invoice.status is not Status.DRAFT or invoice.revision != work.invoice.revision:
             return False
-        by_hand = await load_given(conn, tenant, [invoice])
-        early = await show_early(conn, tenant, invoice_id, rated)
-        billed = [*rated, *by_hand[invoice_id]]
-        content = compose(invoice_id, billed, early.shares_minor)
-        drafts, composed = {invoice_id: invoice}, {invoice_id: with_early(content, early.credits)}
-        composed = await take_coupons(conn, tenant, drafts, composed)
-        composed = await take_taxes(conn, tenant, drafts, composed)
-        await parts.replace_contents(conn, tenant, [(invoice, composed[invoice_id])])
+        content = await show_draft(conn, tenant, invoice, rated)
+        await parts.replace_contents(conn, tenant, [(invoice, content)])
     return True
+
+
+async def show_draft(
+    conn: AsyncConnection, tenant: Tenant, invoice: Invoice, rated: Sequence[RatedPeriod]
+) -> Content:
+    """Return what a draft of `rated` bills today, before credit notes."""
+    invoice_id = invoice.invoice_id
+    by_hand = await load_given(conn, tenant, [invoice])
+    adjusted = await adjusted_fees.load_adjusted(conn, tenant, [invoice_id])
+    rated = adjust(invoice_id, invoice.currency, rated, adjusted[invoice_id])
+    early = await show_early(conn, tenant, invoice_id, rated)
+    content = compose(invoice_id, [*rated, *by_hand[invoice_id]], early.shares_minor)
+    drafts, composed = {invoice_id: invoice}, {invoice_id: with_early(content, early.credits)}
+    composed = await take_coupons(conn, tenant, drafts, composed)
+    composed = await take_taxes(conn, tenant, drafts, composed)
+    return composed[invoice_id]
 
 
 async def load_given(
     conn: AsyncConnection, tenant: Tenant, billed: Collection[Invoice]
 ) -> dict[UUID, list[RatedPeriod]]:
     """Return what invoices bill without a period, by invoice."""
-    found = await add_ons.load_add_ons(conn, tenant, [one.invoice_id for one in billed])
-    return {
-        one.invoice_id: given(
-            one.invoice_id,
-            one.currency,
-            found[one.invoice_id],
-            at=one.created_at,
-            zone=one.time_zone,
-        )
-        for one in billed
-    }
+    invoice_ids = [one.invoice_id for one in billed]
+    found = await add_ons.load_add_ons(conn, tenant, invoice_ids)
+    adjusted = await adjusted_fees.load_adjusted(conn, tenant, invoice_ids)
+    by_hand: dict[UUID, list[RatedPeriod]] = {}
+    for one in billed:
+        key = one.invoice_id, one.currency
+        rated = given(*key, found[one.invoice_id], at=one.created_at, zone=one.time_zone)
+        by_hand[one.invoice_id] = adjust(*key, rated, adjusted[one.invoice_id])
+    return by_hand

@@ -16,14 +16,14 @@ from libs.requests import Request
 from libs.tenant import Tenant
 from services.invoicing.domain.dunning import (
     Campaign,
-    NothingOverdue,
-    PaymentBelowDue,
+    NothingDue,
     PaymentRequest,
     Requested,
+    allot,
     next_step_at,
     steps_passed,
 )
-from services.invoicing.domain.invoice import Invoice
+from services.invoicing.domain.invoice import Invoice, Status
 from services.invoicing.domain.payment import CurrencyMismatch, PaymentExceedsDue, Receivable
 from services.invoicing.operations.dunning_messages import campaign_message, request_message
 from services.invoicing.operations.paying import Received, receive
@@ -92,22 +92,24 @@ async def create_request(
     customer_id: str,
     currency: str,
     *,
+    all_due: bool,
     now: datetime,
 ) -> pb.CreatePaymentRequestResponse:
-    """Ask a customer at once for all that is overdue in a currency.
+    """Ask a customer at once for all that is overdue in a currency, or `all_due`.
 
     Raises:
         CustomerNotFound: there is none.
-        NothingOverdue: nothing is.
+        NothingDue: nothing is.
     """
     async with begin(engine, tenant) as conn:
         earlier = await requests.claim(conn, tenant, request, pb.CreatePaymentRequestResponse)
         if earlier is not None:
             return earlier
         await parties.load_customer(conn, tenant, customer_id)
-        owing = await lock_owing(conn, tenant, customer_id, currency)
+        owing = await lock_owing(conn, tenant, customer_id, currency, all_due=all_due)
         if not owing:
-            raise NothingOverdue(f"nothing in {currency} of {customer_id} is overdue")
+            what = "due" if all_due else "overdue"
+            raise NothingDue(f"nothing in {currency} of {customer_id} is {what}")
         asked = await ask(conn, tenant, owing, step=0, now=now)
         answer = pb.CreatePaymentRequestResponse(payment_request=request_message(asked))
         await requests.save_answer(conn, tenant, request, answer)
@@ -115,12 +117,23 @@ async def create_request(
 
 
 async def lock_owing(
-    conn: AsyncConnection, tenant: Tenant, customer_id: str, currency: str
+    conn: AsyncConnection,
+    tenant: Tenant,
+    customer_id: str,
+    currency: str,
+    *,
+    all_due: bool = False,
 ) -> list[Invoice]:
-    """Lock a customer's overdue invoices of a currency; return them, oldest due date first."""
+    """Lock a customer's overdue invoices of a currency, or all that are due; oldest due first."""
     found = await store.find_owing(conn, tenant, customer_id, currency)
     locked = await invoices.lock_invoices(conn, tenant, found)
-    owing = [one for one in locked.values() if one.receivable and one.receivable.overdue_now]
+    owing = [
+        one
+        for one in locked.values()
+        if one.status is Status.FINALIZED
+        and one.due_minor
+        and (all_due or one.asks_for.overdue_now)
+    ]
     return sorted(owing, key=lambda one: (str(one.due_date), one.number))
 
 
@@ -159,12 +172,12 @@ async def pay_request(
     *,
     now: datetime,
 ) -> pb.PayPaymentRequestResponse:
-    """Pay all that is due of a payment request, and so each of its invoices.
+    """Pay the invoices of a payment request in their order, as far as the amount goes.
 
     Raises:
         PaymentRequestNotFound: there is none.
         CurrencyMismatch: it is in another currency.
-        PaymentExceedsDue, PaymentBelowDue: something else is due.
+        PaymentExceedsDue: less is due, or is being charged.
     """
     async with begin(engine, tenant) as conn:
         earlier = await requests.claim(conn, tenant, request, pb.PayPaymentRequestResponse)
@@ -177,14 +190,15 @@ async def pay_request(
             raise CurrencyMismatch(
                 f"{amount.currency} cannot pay what is in {asked.amount.currency}"
             )
-        if amount.amount_minor != asked.due_minor:
-            above = amount.amount_minor > asked.due_minor
-            refusal = PaymentExceedsDue if above else PaymentBelowDue
-            raise refusal(f"{asked.due_minor} due, not {amount.amount_minor}")
-        for one in asked.invoices:
-            if one.due_minor:
-                part = Money(amount.currency, one.due_minor)
-                received = Received(one.invoice_id, part, reference, None)
+        if amount.amount_minor > asked.due_minor:
+            raise PaymentExceedsDue(
+                f"{asked.due_minor} due; {amount.amount_minor} cannot be paid",
+                metadata={"due_minor": str(asked.due_minor)},
+            )
+        parts = allot(amount.amount_minor, [one.due_minor for one in asked.invoices])
+        for one, part in zip(asked.invoices, parts, strict=True):
+            if part:
+                received = Received(one.invoice_id, Money(amount.currency, part), reference, None)
                 await receive(conn, tenant, received, now=now)
         paid = await store.load_request(conn, tenant, payment_request_id)
         answer = pb.PayPaymentRequestResponse(payment_request=request_message(paid))

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs import outbox
 from libs.db import begin
+from libs.period import local_day
 from libs.tenant import Tenant
 from services.invoicing.domain.content_hash import content_hash
 from services.invoicing.domain.invoice import (
@@ -27,30 +29,35 @@ from services.invoicing.domain.invoice import (
     Status,
     choose_adjustments,
     compose,
-    dates,
+    issue_date,
     with_early,
-    with_notes,
 )
 from services.invoicing.domain.line import RatedPeriod
-from services.invoicing.domain.note_use import apply_notes, left_of
 from services.invoicing.domain.numbering import Sequence as NumberSequence
-from services.invoicing.domain.numbering import invoice_number
-from services.invoicing.domain.party import BillingEntity, ZeroInvoices
+from services.invoicing.domain.numbering import invoice_number, place_of
+from services.invoicing.domain.party import (
+    BillingEntity,
+    Entities,
+    KnownCustomer,
+    ZeroInvoices,
+)
 from services.invoicing.domain.progressive import Early
 from services.invoicing.operations.asking import ask_for_payment
-from services.invoicing.operations.composing import take_coupons, take_taxes
+from services.invoicing.operations.changing import adjust_closed
+from services.invoicing.operations.composing import take_coupons, take_notes, take_taxes
 from services.invoicing.operations.crediting import issue_notes
 from services.invoicing.operations.drafting import load_given
 from services.invoicing.operations.early import Billing, lock_early
 from services.invoicing.operations.gathering import decide_adjustments
 from services.invoicing.operations.messages import invoice_message
 from services.invoicing.store import (
+    entities,
     invoices,
     late,
-    note_applications,
     parties,
     parts,
     series,
+    unbilled,
 )
 from services.invoicing.store.late import Adjustment
 from tally.invoicing.v1.events_pb2 import InvoiceFinalized
@@ -125,6 +132,9 @@ async def freeze(
             if locked[one.invoice_id].status is Status.DRAFT
             and bills(one, period_ids[one.invoice_id], claimed[one.invoice_id])
         ]
+        closed = {one.invoice_id: one.closed for one in unchanged}
+        shown = await adjust_closed(conn, tenant, locked, closed)
+        unchanged = [replace(one, closed=shown[one.invoice_id]) for one in unchanged]
         early, notes = await lock_early(conn, tenant, [billing_of(one) for one in unchanged])
         taken = await take_adjustments(conn, tenant, unchanged, early, now=now)
         await issue_notes(conn, tenant, notes, now=now)
@@ -208,29 +218,6 @@ async def take_adjustments(
     return taken
 
 
-async def take_notes(
-    conn: AsyncConnection,
-    tenant: Tenant,
-    drafts: Mapping[UUID, Invoice],
-    composed: Mapping[UUID, Content],
-) -> dict[UUID, Content]:
-    """Pay drafts with what their customers' credit notes have left, in the order of the drafts."""
-    customers = {drafts[invoice_id].customer_id for invoice_id in composed}
-    open_notes = await note_applications.lock_open_notes(conn, tenant, customers)
-    noted = {note.credit_note_id: note.invoice_id for each in open_notes.values() for note in each}
-    paid: dict[UUID, Content] = {}
-    for invoice_id, content in composed.items():
-        draft = drafts[invoice_id]
-        notes = open_notes.get(draft.customer_id, [])
-        usable = [] if draft.kind.bare else notes
-        applied = apply_notes(invoice_id, draft.currency, content.gross_minor, usable)
-        open_notes[draft.customer_id] = left_of(notes, applied)
-        paid[invoice_id] = with_notes(content, applied)
-    applications = {invoice_id: content.notes for invoice_id, content in paid.items()}
-    await note_applications.save_applications(conn, tenant, applications, noted)
-    return paid
-
-
 def frozen_invoice(invoice: Invoice, content: Content, priced: Priced) -> Invoice:
     """Return a draft as it is from now on, until it is paid."""
     return replace(
@@ -298,6 +285,7 @@ async def complete(
         left_open = await invoices.load_invoices(conn, tenant, waiting)
         await ask_for_payment(conn, tenant, list(left_open.values()), now=now)
         closing = [one for one in frozen if one.invoice_id not in waiting]
+        await unbilled.note_billed(conn, tenant, [one.invoice_id for one in closing])
         return await close(conn, tenant, closing, credited, now=now)
 
 
@@ -320,16 +308,17 @@ async def close(
     now: datetime,
 ) -> dict[UUID, str]:
     """Close locked invoices of which so much was credited, announce them, return their numbers."""
-    entity = await parties.load_entity(conn, tenant)
-    numbered = [one for one in closing if not is_skipped(one, entity)]
-    numbers = await take_numbers(conn, tenant, numbered, entity, now)
+    sellers = await entities.load_entities(conn, tenant)
+    buyers = await parties.find_customers(conn, tenant, {one.customer_id for one in closing})
+    numbered = [one for one in closing if not is_skipped(one, sellers.named(one.entity_code))]
+    numbers = await take_numbers(conn, tenant, numbered, sellers, buyers, now=now)
     closed: dict[UUID, parts.Closed] = {}
     for invoice in closing:
         sequence, number = numbers.get(invoice.invoice_id, (None, None))
         closed[invoice.invoice_id] = parts.Closed(
             status=Status.FINALIZED if number else Status.SKIPPED,
             credits_minor=credited[invoice.invoice_id],
-            dates=dates(now, invoice.time_zone, entity.net_terms_days),
+            dates=dates(invoice, sellers, buyers[invoice.customer_id], now=now),
             sequence=sequence,
             number=number,
         )
@@ -342,24 +331,39 @@ async def take_numbers(
     conn: AsyncConnection,
     tenant: Tenant,
     numbered: Sequence[Invoice],
-    entity: BillingEntity,
+    sellers: Entities,
+    buyers: Mapping[str, KnownCustomer],
+    *,
     now: datetime,
 ) -> dict[UUID, tuple[NumberSequence, str]]:
     """Return the places and numbers of invoices, which they take in their order."""
-    customers = await parties.find_customers(conn, tenant, {one.customer_id for one in numbered})
-    places = await series.take_sequences(conn, tenant, [one.customer_id for one in numbered])
+    places = [place_of(one.entity_code, buyers[one.customer_id]) for one in numbered]
+    sequences = await series.take_sequences(conn, tenant, places)
     return {
         invoice.invoice_id: (
-            place,
+            sequence,
             invoice_number(
-                entity,
-                sequence=place,
-                customer_number=customers[invoice.customer_id].number,
+                sellers.named(invoice.entity_code),
+                sequence=sequence,
+                customer_number=buyers[invoice.customer_id].number,
                 finalized_at=now,
             ),
         )
-        for invoice, place in zip(numbered, places, strict=True)
+        for invoice, sequence in zip(numbered, sequences, strict=True)
     }
+
+
+def dates(
+    invoice: Invoice, sellers: Entities, buyer: KnownCustomer, *, now: datetime
+) -> tuple[date, date]:
+    """Return the issue date of an invoice that is finalized now, and the day payment is due."""
+    seller = sellers.named(invoice.entity_code)
+    finalized_day = local_day(now, ZoneInfo(invoice.time_zone))
+    issued = finalized_day
+    if invoice.kind is Kind.SUBSCRIPTION:
+        anchor, adjustment = buyer.issue_anchor(seller), buyer.issue_adjustment(seller)
+        issued = issue_date(invoice.group_day, finalized_day, anchor, adjustment)
+    return issued, issued + timedelta(days=buyer.net_terms_days(seller))
 
 
 async def announce_finalized(

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, datetime
-
-from google.protobuf.timestamp_pb2 import Timestamp
+from datetime import date
 
 from libs.quantity import decimal_text
-from libs.wire import civil_date, day_period, period_message, timestamp
+from libs.wire import civil_date, day_period, optional_time, period_message, timestamp
+from services.invoicing.domain.coupon import CouponOrder
 from services.invoicing.domain.credit_note import CreditNote, NoteAmounts, NoteItem, NoteStatus
 from services.invoicing.domain.folded_lines import shown_lines
 from services.invoicing.domain.invoice import Invoice, Kind, Status
 from services.invoicing.domain.line import BreakdownRow, FeeKind, Line
 from services.invoicing.domain.party import (
-    ENTITY_CODE,
     Address,
     BillingEntity,
+    IssueAdjustment,
+    IssueAnchor,
     KnownCustomer,
     Numbering,
     ZeroInvoices,
@@ -24,6 +24,7 @@ from services.invoicing.domain.party import (
 from services.invoicing.domain.payment import InvoicePaymentStatus
 from services.invoicing.domain.tax import KnownTax, TaxAmount
 from services.invoicing.domain.voiding import Voiding
+from services.invoicing.operations.coupon_messages import use_message
 from tally.common.v1.period_pb2 import CivilDate
 from tally.invoicing.v1 import (
     credit_note_service_pb2,
@@ -81,6 +82,23 @@ ZERO_INVOICES = {
     ZeroInvoices.FINALIZE: tenant_service_pb2.ZERO_INVOICES_FINALIZE,
     ZeroInvoices.SKIP: tenant_service_pb2.ZERO_INVOICES_SKIP,
 }
+ISSUE_ANCHOR = {
+    None: tenant_service_pb2.ISSUE_ANCHOR_UNSPECIFIED,
+    IssueAnchor.NEXT_PERIOD_START: tenant_service_pb2.ISSUE_ANCHOR_NEXT_PERIOD_START,
+    IssueAnchor.CURRENT_PERIOD_END: tenant_service_pb2.ISSUE_ANCHOR_CURRENT_PERIOD_END,
+}
+ISSUE_ADJUSTMENT = {
+    None: tenant_service_pb2.ISSUE_ADJUSTMENT_UNSPECIFIED,
+    IssueAdjustment.ALIGN_WITH_FINALIZATION: (
+        tenant_service_pb2.ISSUE_ADJUSTMENT_ALIGN_WITH_FINALIZATION
+    ),
+    IssueAdjustment.KEEP_ANCHOR: tenant_service_pb2.ISSUE_ADJUSTMENT_KEEP_ANCHOR,
+}
+
+COUPON_ORDER = {
+    CouponOrder.SCOPE_THEN_AGE: tenant_service_pb2.COUPON_ORDER_SCOPE_THEN_AGE,
+    CouponOrder.PERCENTAGES_FIRST: tenant_service_pb2.COUPON_ORDER_PERCENTAGES_FIRST,
+}
 
 
 def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
@@ -105,6 +123,8 @@ def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
             )
             for one in invoice.early
         ],
+        coupons_minor=invoice.coupons_minor,
+        coupons=[use_message(use) for use in invoice.coupons],
         subtotal_minor=invoice.subtotal_minor,
         taxes=[tax_amount_message(tax) for tax in invoice.taxes],
         tax_minor=invoice.tax_minor,
@@ -123,6 +143,8 @@ def invoice_message(invoice: Invoice) -> invoice_service_pb2.Invoice:
         trace_id=invoice.trace_id,
         created_at=timestamp(invoice.created_at),
         time_zone=invoice.time_zone,
+        tax_note=invoice.buyer.tax_note,
+        billing_entity_code=invoice.entity_code,
         payment_status=PAYMENT_STATUS[invoice.payment_status],
         paid_minor=invoice.receivable.paid_minor if invoice.receivable else 0,
         due_minor=invoice.due_minor,
@@ -160,6 +182,8 @@ def line_message(line: Line) -> invoice_service_pb2.InvoiceLine:
         exact_amount=decimal_text(fee.exact_amount),
         amount_minor=fee.amount_minor,
         progressive_credit_minor=line.progressive_credit_minor,
+        coupons_minor=line.coupons_minor,
+        tax_codes=line.tax_codes,
         tax_share_minor=line.tax_share_minor,
         credit_notes_minor=line.credit_notes_minor,
         credits_minor=line.credits_minor,
@@ -193,9 +217,9 @@ def row_message(row: BreakdownRow) -> invoice_service_pb2.LineBreakdownRow:
     )
 
 
-def tax_amount_message(tax: TaxAmount) -> invoice_service_pb2.InvoiceTax:
+def tax_amount_message(tax: TaxAmount) -> tax_service_pb2.InvoiceTax:
     """Write one tax of an invoice."""
-    return invoice_service_pb2.InvoiceTax(
+    return tax_service_pb2.InvoiceTax(
         tax_code=tax.tax.code,
         name=tax.tax.name,
         rate_percent=decimal_text(tax.tax.rate_percent),
@@ -268,17 +292,26 @@ def customer_message(customer: KnownCustomer) -> customer_service_pb2.Customer:
         tax_id=profile.tax_id,
         tax_codes=profile.tax_codes,
         tax_exempt=profile.tax_exempt,
+        tax_exempt_reason=profile.tax_exempt_reason,
+        reverse_charge=profile.reverse_charge,
         time_zone=profile.time_zone,
         metadata=profile.metadata,
         stub=profile.stub,
         created_at=timestamp(customer.created_at),
+        billing_entity_code=profile.entity_code,
+        grace_days=profile.grace_days,
+        net_terms_days=profile.net_terms_days,
+        issue_anchor=ISSUE_ANCHOR[profile.issue_anchor],
+        issue_adjustment=ISSUE_ADJUSTMENT[profile.issue_adjustment],
+        self_billed=profile.self_billed,
+        late_usage_days=profile.late_usage_days,
     )
 
 
-def entity_message(entity: BillingEntity) -> tenant_service_pb2.BillingEntity:
-    """Write the billing entity."""
+def entity_message(entity: BillingEntity, *, is_default: bool) -> tenant_service_pb2.BillingEntity:
+    """Write a billing entity."""
     return tenant_service_pb2.BillingEntity(
-        code=ENTITY_CODE,
+        code=entity.code,
         name=entity.name,
         address=address_message(entity.address),
         tax_id=entity.tax_id,
@@ -289,6 +322,12 @@ def entity_message(entity: BillingEntity) -> tenant_service_pb2.BillingEntity:
         grace_days=entity.grace_days,
         net_terms_days=entity.net_terms_days,
         zero_invoices=ZERO_INVOICES[entity.zero_invoices],
+        coupon_order=COUPON_ORDER[entity.coupon_order],
+        issue_anchor=ISSUE_ANCHOR[entity.issue_anchor],
+        issue_adjustment=ISSUE_ADJUSTMENT[entity.issue_adjustment],
+        is_default=is_default,
+        payment_details=entity.payment_details,
+        footer=entity.footer,
     )
 
 
@@ -316,8 +355,3 @@ def tax_message(known: KnownTax) -> tax_service_pb2.Tax:
 def optional_date(day: date | None) -> CivilDate | None:
     """Write a day, absent if there is none."""
     return None if day is None else civil_date(day)
-
-
-def optional_time(instant: datetime | None) -> Timestamp | None:
-    """Write an instant, absent if there is none."""
-    return None if instant is None else timestamp(instant)

@@ -1,4 +1,4 @@
-"""Who sells, who buys, and the taxes between them."""
+"""Who buys, and taxes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from libs import requests
 from libs.db import begin
 from libs.requests import Request
 from libs.tenant import Tenant
-from services.invoicing.domain.party import BillingEntity, Customer, KnownCustomer
+from services.invoicing.domain.party import Customer, KnownCustomer
 from services.invoicing.domain.tax import KnownTax, Tax
-from services.invoicing.operations.messages import customer_message, entity_message, tax_message
-from services.invoicing.store import invoices, parties, taxes
+from services.invoicing.operations.messages import customer_message, tax_message
+from services.invoicing.store import entities, invoices, parties, taxes
 from tally.invoicing.v1.customer_service_pb2 import UpsertCustomerResponse
 from tally.invoicing.v1.tax_service_pb2 import CreateTaxResponse
-from tally.invoicing.v1.tenant_service_pb2 import UpdateBillingEntityResponse
 
 
 async def upsert_customer(
@@ -25,13 +24,14 @@ async def upsert_customer(
     """Store a customer in place of what was known of it; its drafts are refreshed.
 
     Raises:
-        TaxNotFound: it names a tax that does not exist.
+        TaxNotFound, BillingEntityNotFound: it names one that does not exist.
     """
     async with begin(engine, tenant) as conn:
         earlier = await requests.claim(conn, tenant, request, UpsertCustomerResponse)
         if earlier is not None:
             return earlier
         await taxes.load_taxes(conn, tenant, profile.tax_codes)
+        (await entities.load_entities(conn, tenant)).named(profile.entity_code)
         stored = await parties.save_customer(conn, tenant, profile, now=now)
         await invoices.mark_drafts_stale(conn, tenant, customer_id=profile.customer_id)
         answer = UpsertCustomerResponse(customer=customer_message(stored))
@@ -55,32 +55,6 @@ async def list_customers(
     """Return customers after the id `after`, by id."""
     async with begin(engine, tenant) as conn:
         return await parties.list_customers(conn, tenant, after=after, limit=limit)
-
-
-async def get_billing_entity(engine: AsyncEngine, tenant: Tenant) -> BillingEntity:
-    """Return the tenant's billing entity, with the defaults where nothing was set."""
-    async with begin(engine, tenant) as conn:
-        return await parties.load_entity(conn, tenant)
-
-
-async def update_billing_entity(
-    engine: AsyncEngine, tenant: Tenant, request: Request, entity: BillingEntity
-) -> UpdateBillingEntityResponse:
-    """Replace the tenant's billing entity; its drafts are refreshed, closed invoices stand.
-
-    Raises:
-        TaxNotFound: it names a tax that does not exist.
-    """
-    async with begin(engine, tenant) as conn:
-        earlier = await requests.claim(conn, tenant, request, UpdateBillingEntityResponse)
-        if earlier is not None:
-            return earlier
-        await taxes.load_taxes(conn, tenant, entity.default_tax_codes)
-        await parties.save_entity(conn, tenant, entity)
-        await invoices.mark_drafts_stale(conn, tenant)
-        answer = UpdateBillingEntityResponse(billing_entity=entity_message(entity))
-        await requests.save_answer(conn, tenant, request, answer)
-    return answer
 
 
 async def create_tax(

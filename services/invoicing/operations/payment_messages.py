@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from libs.wire import money_message, timestamp
+from libs.wire import money_message, optional_time, timestamp
 from services.invoicing.domain.payment import Payment, PaymentMethod, PaymentStatus
-from services.invoicing.operations.messages import optional_time
 from tally.invoicing.v1 import payment_service_pb2 as pb
 
 STATUS = {

@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.period import Period
 from libs.tenant import Tenant
 from services.invoicing.domain.invoice import Group, Kind, group_of
+from services.invoicing.domain.party import Entities, KnownCustomer
 from services.invoicing.operations.drafting import announce_drafts
-from services.invoicing.store import invoices, parties
+from services.invoicing.store import entities, invoices, parties
 from services.invoicing.store import progressive as store
 
 
@@ -30,6 +31,7 @@ class Crossing:
     time_zone: str  # Of the customer, if nothing else is known of it.
     crossed_at: datetime
     headers: Mapping[str, str]
+    wanted: str = ""  # The billing entity that the subscription asks for.
 
 
 async def draft_crossings(
@@ -41,7 +43,7 @@ async def draft_crossings(
     """
     zones = {one.customer_id: one.time_zone for one in reversed(crossings)}
     customers = await parties.open_customers(conn, tenant, zones, now=now)
-    entity = await parties.load_entity(conn, tenant)
+    sellers = await entities.load_entities(conn, tenant)
     period_ids = {one.period_id for one in crossings}
     billed = await invoices.find_billed(conn, tenant, period_ids)
     known = await store.find_progressive(conn, tenant, period_ids)
@@ -52,7 +54,7 @@ async def draft_crossings(
         and store.progressive_purpose(one.sequence) not in known.get(one.period_id, {})
     ]
     drafts = [
-        draft_of(one, customers[one.customer_id].zone_name(entity))
+        draft_of(one, customers[one.customer_id], sellers)
         for one in sorted(fresh, key=lambda one: (one.crossed_at, one.sequence))
     ]
     purposes = {one.crossing_id: store.progressive_purpose(one.sequence) for one in fresh}
@@ -67,9 +69,11 @@ async def draft_crossings(
     await announce_drafts(conn, tenant, [draft.invoice_id for draft in drafts])
 
 
-def draft_of(crossing: Crossing, zone: str) -> invoices.Draft:
+def draft_of(crossing: Crossing, buyer: KnownCustomer, sellers: Entities) -> invoices.Draft:
     """Return the draft of a crossing, which has an invoice to itself."""
     at = crossing.crossed_at
+    seller = sellers.selling_to(buyer.profile, crossing.wanted)
+    zone = buyer.zone_name(seller)
     group = group_of(crossing.customer_id, crossing.currency, due_at=at, zone=zone)
     return invoices.Draft(
         invoice_id=uuid4(),
@@ -79,6 +83,7 @@ def draft_of(crossing: Crossing, zone: str) -> invoices.Draft:
             group.day,
             alone=crossing.crossing_id,
             kind=Kind.PROGRESSIVE,
+            entity_code=seller.code,
         ),
         time_zone=zone,
         period=crossing.period,

@@ -7,6 +7,8 @@ waits for that, so that it finds the credits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -17,9 +19,12 @@ from libs.db import begin
 from libs.errors import Unavailable
 from libs.requests import Request
 from libs.tenant import Tenant
+from services.invoicing.domain.adjusted_fee import AdjustedFee, moved
 from services.invoicing.domain.credit_note import InvoiceNotFinalized
-from services.invoicing.domain.invoice import Group, Invoice, Status
+from services.invoicing.domain.folded_lines import LineNotFound
+from services.invoicing.domain.invoice import Group, Invoice, Kind, Status
 from services.invoicing.domain.voiding import (
+    InvoiceNotReissuable,
     InvoiceNotVoided,
     InvoiceReissued,
     InvoiceVoided,
@@ -30,6 +35,7 @@ from services.invoicing.operations.drafting import announce_drafts
 from services.invoicing.operations.messages import credit_note_message, invoice_message
 from services.invoicing.store import (
     add_ons,
+    adjusted_fees,
     coupon_uses,
     credit_notes,
     gathering,
@@ -89,14 +95,22 @@ async def void_invoice(
 
 
 async def reissue_invoice(
-    engine: AsyncEngine, tenant: Tenant, request: Request, voided_id: UUID, *, now: datetime
+    engine: AsyncEngine,
+    tenant: Tenant,
+    request: Request,
+    voided_id: UUID,
+    fees: Sequence[AdjustedFee] = (),
+    *,
+    now: datetime,
 ) -> pb.ReissueInvoiceResponse:
     """Draft an invoice of all that a voided one billed, due at once, and announce it.
 
-    It has no lines until it is finalized.
+    It has no lines until it is finalized. `fees` are set of lines of the voided one, beside what
+    was set of them before.
 
     Raises:
-        InvoiceNotFound: there is none.
+        InvoiceNotFound, LineNotFound: there is none.
+        InvoiceNotReissuable: it is progressive.
         InvoiceNotVoided: it still counts; or InvoiceReissued: another one bills it again.
         Unavailable: wallets have not taken back yet what they paid.
     """
@@ -118,12 +132,37 @@ async def reissue_invoice(
         await invoices.bill_periods(conn, tenant, billed)
         given = await add_ons.load_add_ons(conn, tenant, [voided_id])
         await add_ons.save_add_ons(conn, tenant, new_id, given[voided_id])
+        await adjust_again(conn, tenant, voided, new_id, fees)
         await voidings.reissue(conn, tenant, voided_id, new_id)
         await announce_drafts(conn, tenant, [new_id])
         whole = await load_whole(conn, tenant, new_id)
         answer = pb.ReissueInvoiceResponse(invoice=invoice_message(whole))
         await requests.save_answer(conn, tenant, request, answer)
     return answer
+
+
+async def adjust_again(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    voided: Invoice,
+    new_id: UUID,
+    fees: Sequence[AdjustedFee],
+) -> None:
+    """Set the fees of a new invoice's lines that are set of those of a voided one.
+
+    Raises:
+        LineNotFound: that has no such line.
+    """
+    lines = {line.line_id: line for line in voided.lines}
+    before = await adjusted_fees.load_adjusted(conn, tenant, [voided.invoice_id])
+    again: list[AdjustedFee] = []
+    for one in [*before[voided.invoice_id], *fees]:
+        if one.line_id in lines:
+            line_id = moved(lines[one.line_id], voided.invoice_id, new_id)
+            again.append(replace(one, line_id=line_id))
+        elif one in fees:
+            raise LineNotFound(f"no line {one.line_id} on the invoice {voided.number}")
+    await adjusted_fees.save_adjusted(conn, tenant, new_id, again)
 
 
 async def needs_return(engine: AsyncEngine, tenant: Tenant, invoice_id: UUID) -> datetime | None:
@@ -156,6 +195,7 @@ def draft_again(voided: Invoice, invoice_id: UUID, now: datetime) -> Draft:
         voided.group_day,
         alone=invoice_id,
         kind=voided.kind,
+        entity_code=voided.entity_code,
     )
     return Draft(
         invoice_id=invoice_id,
@@ -170,6 +210,8 @@ def draft_again(voided: Invoice, invoice_id: UUID, now: datetime) -> Draft:
 
 def _check_reissuable(invoice: Invoice) -> None:
     voiding = invoice.voiding
+    if invoice.kind is Kind.PROGRESSIVE:
+        raise InvoiceNotReissuable("what it billed is on the next invoice of its period")
     if voiding is None:
         raise InvoiceNotVoided(f"the invoice {invoice.invoice_id} is {invoice.status}")
     if voiding.reissued_as is not None:

@@ -47,9 +47,9 @@ async def load_creditable(
 async def insert_notes(
     conn: AsyncConnection,
     tenant: Tenant,
-    notes: Sequence[tuple[CreditNote, NumberSequence]],
+    notes: Sequence[tuple[CreditNote, str, NumberSequence]],
 ) -> None:
-    """Store numbered notes with their items, in this order."""
+    """Store numbered notes with their items, each of an entity's series, in this order."""
     if not notes:
         return
     await conn.execute(
@@ -57,11 +57,12 @@ async def insert_notes(
         [
             {
                 "tenant": tenant,
+                "entity_code": entity_code,
                 "entity_sequence": place.of_entity,
                 "customer_sequence": place.of_customer,
                 **columns_of(note),
             }
-            for note, place in notes
+            for note, entity_code, place in notes
         ],
     )
     await conn.execute(
@@ -75,7 +76,7 @@ async def insert_notes(
                 "line_id": item.line_id,
                 "amount_minor": item.amount_minor,
             }
-            for note, _ in notes
+            for note, _, _ in notes
             for place, item in enumerate(note.items)
         ],
     )
@@ -157,7 +158,11 @@ async def find_billing(
             invoice_periods.c.live,
             among(invoice_periods.c.period_id, period_ids),
         )
-        .order_by(invoices.c.entity_sequence.desc().nulls_first(), invoices.c.invoice_id)
+        .order_by(
+            invoices.c.finalized_at.desc().nulls_first(),
+            invoices.c.customer_sequence.desc().nulls_first(),
+            invoices.c.invoice_id,
+        )
     )
     found: dict[UUID, list[UUID]] = {period_id: [] for period_id in period_ids}
     for row in await conn.execute(query):

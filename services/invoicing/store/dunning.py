@@ -62,9 +62,11 @@ async def save_campaign(
 async def find_owing(
     conn: AsyncConnection, tenant: Tenant, customer_id: str, currency: str
 ) -> list[UUID]:
-    """Return a customer's overdue invoices of a currency, in the order of their ids."""
-    query = select(invoices.c.invoice_id).join(receivables, OF_INVOICE).where(*OWED)
+    """Return a customer's invoices of a currency of which something is due, in id order."""
+    query = select(invoices.c.invoice_id).join(receivables, OF_INVOICE)
     of_customer = query.where(
+        receivables.c.due_minor > 0,
+        invoices.c.status == Status.FINALIZED,
         invoices.c.tenant == tenant,
         invoices.c.customer_id == customer_id,
         invoices.c.currency == currency,

@@ -15,6 +15,7 @@ PARTS = (
     "invoice_credits",
     "credit_note_applications",
     "add_ons",
+    "adjusted_fees",
     "progressive_credits",
 )
 

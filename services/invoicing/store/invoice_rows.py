@@ -10,7 +10,7 @@ from sqlalchemy import Row, Select, select
 from libs.period import Period
 from libs.tenant import Tenant
 from services.invoicing.domain.invoice import Invoice, Kind, Status
-from services.invoicing.domain.party import Party
+from services.invoicing.domain.party import Entities, Party, seller_of
 from services.invoicing.store import parties
 from services.invoicing.store.encoding import from_json
 from services.invoicing.store.party_schema import customers
@@ -30,7 +30,7 @@ def with_customer(tenant: Tenant) -> Select[Any]:
     return query.where(invoices.c.tenant == tenant)
 
 
-def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
+def read_invoice(row: Row[Any], entities: Entities) -> Invoice:
     """Return the invoice in a row of `with_customer`; a draft's parties are those of today."""
     return Invoice(
         invoice_id=row.invoice_id,
@@ -39,6 +39,7 @@ def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
         status=Status(row.status),
         customer_id=row.customer_id,
         currency=row.currency,
+        entity_code=row.entity_code,
         group_day=row.group_day,
         time_zone=row.time_zone,
         finalize_at=row.finalize_at.astimezone(UTC),
@@ -61,7 +62,11 @@ def read_invoice(row: Row[Any], seller_today: Party) -> Invoice:
         refreshed_revision=row.refreshed_revision,
         requires_payment=row.requires_payment,
         trace_headers=row.trace_headers,
-        seller=from_json(row.seller, Party) if row.seller else seller_today,
+        seller=(
+            from_json(row.seller, Party)
+            if row.seller
+            else seller_of(entities.named(row.entity_code))
+        ),
         buyer=from_json(row.buyer, Party) if row.buyer else parties.buyer_today(row),
         receivable=receivable_of(row),
     )

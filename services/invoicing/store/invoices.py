@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, func, select, true, update
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,9 +23,9 @@ from services.invoicing.domain.invoice import (
     SettledPeriod,
     Status,
 )
-from services.invoicing.domain.party import Party, seller_of
+from services.invoicing.domain.party import BillingEntity, Entities
 from services.invoicing.domain.payment import InvoicePaymentStatus
-from services.invoicing.store import parties
+from services.invoicing.store import entities as stored
 from services.invoicing.store.invoice_rows import read_invoice, with_customer
 from services.invoicing.store.receivables import asking_for
 from services.invoicing.store.schema import invoice_periods, invoices
@@ -69,6 +69,7 @@ async def find_drafts(
             columns.group_day,
             columns.alone,
             columns.kind,
+            columns.entity_code,
         )
         .filter_by(tenant=tenant, status=Status.DRAFT)
         .where(
@@ -79,7 +80,12 @@ async def find_drafts(
     )
     found = {
         Group(
-            row.customer_id, row.currency, row.group_day, row.alone, Kind(row.kind)
+            row.customer_id,
+            row.currency,
+            row.group_day,
+            row.alone,
+            Kind(row.kind),
+            row.entity_code,
         ): row.invoice_id
         for row in await conn.execute(query.with_for_update())
     }
@@ -103,6 +109,7 @@ async def create_drafts(
                     "group_day": draft.group.day,
                     "alone": draft.group.alone,
                     "kind": draft.group.kind,
+                    "entity_code": draft.group.entity_code,
                     "time_zone": draft.time_zone,
                     "period_start": draft.period and draft.period.start,
                     "period_end": draft.period and draft.period.end,
@@ -150,6 +157,17 @@ async def find_billed(
     query = select(invoice_periods.c.period_id).filter_by(tenant=tenant, purpose=CLOSE)
     billed = query.where(among(invoice_periods.c.period_id, period_ids))
     return set((await conn.execute(billed)).scalars())
+
+
+async def find_ends(
+    conn: AsyncConnection, tenant: Tenant, period_ids: Collection[UUID]
+) -> dict[UUID, datetime]:
+    """Return when the usage of those periods ended that a frozen invoice settles."""
+    query = select(invoice_periods).filter_by(tenant=tenant, purpose=CLOSE, live=True)
+    settled = query.where(
+        among(invoice_periods.c.period_id, period_ids), invoice_periods.c.period_end.is_not(None)
+    )
+    return {row.period_id: row.period_end.astimezone(UTC) for row in await conn.execute(settled)}
 
 
 async def bill_periods(
@@ -237,6 +255,48 @@ async def mark_drafts_stale(
     await _raise_revisions(conn, tenant, true() if every else invoices.c.customer_id == customer_id)
 
 
+async def mark_draft_stale(conn: AsyncConnection, tenant: Tenant, invoice_id: UUID) -> None:
+    """Mark one draft for a refresh."""
+    await _raise_revisions(conn, tenant, invoices.c.invoice_id == invoice_id)
+
+
+async def make_due(
+    conn: AsyncConnection, tenant: Tenant, invoice_ids: Collection[UUID], *, now: datetime
+) -> None:
+    """Let those of locked invoices that are drafts be due at `now`, if they are not by then."""
+    drafts = update(invoices).filter_by(tenant=tenant, status=Status.DRAFT)
+    which = among(invoices.c.invoice_id, invoice_ids)
+    due = func.least(invoices.c.finalize_at, now)
+    await conn.execute(drafts.where(which).values(finalize_at=due))
+
+
+async def find_billable(
+    conn: AsyncConnection, tenant: Tenant, *, as_of: datetime, customer_id: str
+) -> list[UUID]:
+    """Return drafts that are due by `as_of` and what stands half way, oldest due first.
+
+    Of one customer, unless that is empty.
+    """
+    columns = invoices.c
+    due = and_(columns.status == Status.DRAFT, columns.finalize_at <= as_of)
+    query = select(columns.invoice_id).filter_by(tenant=tenant)
+    query = query.where(or_(due, columns.status == Status.FINALIZING))
+    if customer_id:
+        query = query.where(columns.customer_id == customer_id)
+    return list(
+        (await conn.execute(query.order_by(columns.finalize_at, columns.ordinal))).scalars()
+    )
+
+
+async def find_billing_invoice(conn: AsyncConnection, tenant: Tenant, period_id: UUID) -> UUID:
+    """Return the live invoice that bills a period for the first time: there is one."""
+    query = select(invoice_periods.c.invoice_id).filter_by(
+        tenant=tenant, period_id=period_id, purpose=CLOSE, live=True
+    )
+    found: UUID = (await conn.execute(query)).scalar_one()
+    return found
+
+
 async def lock_invoices(
     conn: AsyncConnection, tenant: Tenant, invoice_ids: Collection[UUID]
 ) -> dict[UUID, Invoice]:
@@ -260,10 +320,10 @@ async def load_invoices(
     for invoice_id in invoice_ids:
         if invoice_id not in rows:
             raise InvoiceNotFound(f"no invoice {invoice_id}")
-    seller = Party(name="")
+    entities = Entities({}, BillingEntity())
     if not all(row.seller for row in rows.values()):
-        seller = seller_of(await parties.load_entity(conn, tenant))
-    return {invoice_id: read_invoice(row, seller) for invoice_id, row in rows.items()}
+        entities = await stored.load_entities(conn, tenant)
+    return {invoice_id: read_invoice(row, entities) for invoice_id, row in rows.items()}
 
 
 async def find_invoice_id(conn: AsyncConnection, tenant: Tenant, number: str) -> UUID:
@@ -300,8 +360,8 @@ async def list_invoices(
     if before is not None:
         query = query.where(invoices.c.ordinal < before)
     rows: Sequence[Row[Any]] = (await conn.execute(query)).all()
-    seller = seller_of(await parties.load_entity(conn, tenant))
-    return [(row.ordinal, read_invoice(row, seller)) for row in rows]
+    entities = await stored.load_entities(conn, tenant)
+    return [(row.ordinal, read_invoice(row, entities)) for row in rows]
 
 
 def _billed(tenant: Tenant, invoice_ids: Collection[UUID]) -> Select[Any]:

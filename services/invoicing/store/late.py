@@ -18,7 +18,7 @@ from libs.tenant import Tenant
 from services.invoicing.domain.invoice import Invoice
 from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.store.encoding import from_json, to_json
-from services.invoicing.store.schema import adjustments, late_periods
+from services.invoicing.store.schema import adjustments, invoice_periods, invoices, late_periods
 
 GATHERING = timedelta(minutes=10)  # Late usage of a customer is awaited that long,
 BETWEEN_GATHERINGS = timedelta(days=1)  # and so long after the last time.
@@ -65,6 +65,7 @@ async def note_late_usage(
     if not changed:
         return
     gathered = await _last_gathered(conn, tenant, {one.customer_id for one in changed})
+    sellers = await _find_sellers(conn, tenant, {one.period_id for one in changed})
     row = insert(late_periods)
     known = func.greatest(late_periods.c.late_version, late_periods.c.adjusted_version)
     news = row.excluded.late_version > known
@@ -85,6 +86,7 @@ async def note_late_usage(
                 "period_id": one.period_id,
                 "customer_id": one.customer_id,
                 "currency": one.currency,
+                "entity_code": sellers.get(one.period_id, ""),
                 "late_version": one.late_version,
                 "due_at": now
                 if one.at_once
@@ -108,7 +110,7 @@ async def claim_adjustments(
 
     Returns all that each has claimed, now or in an attempt before: so a retry asks rating for the
     same sequences. What another unfinished invoice asks for is left to it. Of two drafts of one
-    customer the first takes all.
+    customer the first takes all that its billing entity has billed.
     """
     customers = {draft.customer_id for draft in drafts}
     late = select(late_periods).filter_by(tenant=tenant)
@@ -119,7 +121,10 @@ async def claim_adjustments(
         periods.setdefault((row.customer_id, row.currency), []).append(row)
     claiming = [draft for draft in drafts if (draft.customer_id, draft.currency) in periods]
     for draft in claiming:  # Few customers have late usage.
-        await _claim(conn, tenant, draft, periods.pop((draft.customer_id, draft.currency), []))
+        of_customer = periods[draft.customer_id, draft.currency]
+        mine = [row for row in of_customer if row.entity_code in ("", draft.entity_code)]
+        periods[draft.customer_id, draft.currency] = [row for row in of_customer if row not in mine]
+        await _claim(conn, tenant, draft, mine)
     return await load_claimed(conn, tenant, [one.invoice_id for one in claiming])
 
 
@@ -131,7 +136,10 @@ async def _claim(
     await conn.execute(
         update(adjustments)
         .filter_by(**of_customer, invoice_id=None)
-        .where(adjustments.c.outcome.is_distinct_from(Outcome.NOTE))
+        .where(
+            adjustments.c.outcome.is_distinct_from(Outcome.NOTE),
+            among(adjustments.c.period_id, [row.period_id for row in periods]),
+        )
         .values(invoice_id=draft.invoice_id)
     )
     if fresh:
@@ -253,6 +261,22 @@ async def save_adjustments(
 def adjustment_of(row: Row[Any]) -> Adjustment:
     rated = None if row.rated is None else from_json(row.rated, RatedPeriod)
     return Adjustment(row.period_id, row.sequence, rated)
+
+
+async def _find_sellers(
+    conn: AsyncConnection, tenant: Tenant, period_ids: Collection[UUID]
+) -> dict[UUID, str]:
+    """Return the billing entities whose invoices bill periods, by period."""
+    billing = (
+        (invoice_periods.c.tenant == invoices.c.tenant)
+        & (invoice_periods.c.invoice_id == invoices.c.invoice_id)
+        & invoice_periods.c.live
+    )
+    query = select(invoice_periods.c.period_id, invoices.c.entity_code).join(invoices, billing)
+    of_periods = query.where(
+        invoice_periods.c.tenant == tenant, among(invoice_periods.c.period_id, period_ids)
+    )
+    return {row.period_id: row.entity_code for row in await conn.execute(of_periods)}
 
 
 async def _last_gathered(

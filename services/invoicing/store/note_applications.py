@@ -30,7 +30,9 @@ async def lock_open_notes(
     ordered = query.where(among(columns.customer_id, customer_ids)).order_by(columns.ordinal)
     found: dict[str, list[OpenNote]] = {}
     for row in await conn.execute(ordered.with_for_update()):
-        note = OpenNote(row.credit_note_id, row.invoice_id, row.currency, row.balance_minor)
+        note = OpenNote(
+            row.credit_note_id, row.invoice_id, row.currency, row.balance_minor, row.entity_code
+        )
         found.setdefault(row.customer_id, []).append(note)
     return found
 

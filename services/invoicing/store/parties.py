@@ -1,4 +1,4 @@
-"""Reading and writing the billing entity and the customers."""
+"""Reading and writing customers."""
 
 from __future__ import annotations
 
@@ -12,22 +12,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.schema import among
 from libs.tenant import Tenant
-from services.invoicing.domain.coupon import CouponOrder
 from services.invoicing.domain.party import (
-    ENTITY_CODE,
     Address,
-    BillingEntity,
     Customer,
     CustomerNotFound,
+    IssueAdjustment,
+    IssueAnchor,
     KnownCustomer,
-    Numbering,
     Party,
-    ZeroInvoices,
     buyer_of,
 )
 from services.invoicing.store import series
 from services.invoicing.store.encoding import from_json, to_json
-from services.invoicing.store.party_schema import billing_entities, customers
+from services.invoicing.store.party_schema import customers
 
 OF_BUYER = (
     "name",
@@ -37,47 +34,8 @@ OF_BUYER = (
     "tax_exempt",
     "tax_exempt_reason",
     "reverse_charge",
+    "self_billed",
 )
-
-
-async def load_entity(conn: AsyncConnection, tenant: Tenant) -> BillingEntity:
-    """Return the tenant's billing entity, with the defaults where nothing was set."""
-    query = select(billing_entities).filter_by(tenant=tenant, code=ENTITY_CODE)
-    row = (await conn.execute(query)).one_or_none()
-    if row is None:
-        return BillingEntity()
-    return BillingEntity(
-        name=row.name,
-        address=from_json(row.address, Address),
-        tax_id=row.tax_id,
-        number_prefix=row.number_prefix,
-        numbering=Numbering(row.numbering),
-        time_zone=row.time_zone,
-        default_tax_codes=tuple(row.default_tax_codes),
-        grace_days=row.grace_days,
-        net_terms_days=row.net_terms_days,
-        zero_invoices=ZeroInvoices(row.zero_invoices),
-        coupon_order=CouponOrder(row.coupon_order),
-    )
-
-
-async def save_entity(conn: AsyncConnection, tenant: Tenant, entity: BillingEntity) -> None:
-    """Store the tenant's billing entity, in place of the one before."""
-    values = {
-        "name": entity.name,
-        "address": to_json(entity.address),
-        "tax_id": entity.tax_id,
-        "number_prefix": entity.number_prefix,
-        "numbering": entity.numbering,
-        "time_zone": entity.time_zone,
-        "default_tax_codes": list(entity.default_tax_codes),
-        "grace_days": entity.grace_days,
-        "net_terms_days": entity.net_terms_days,
-        "zero_invoices": entity.zero_invoices,
-        "coupon_order": entity.coupon_order,
-    }
-    row = insert(billing_entities).values(tenant=tenant, code=ENTITY_CODE, **values)
-    await conn.execute(row.on_conflict_do_update(index_elements=["tenant", "code"], set_=values))
 
 
 async def find_customers(
@@ -182,6 +140,13 @@ def columns_of(profile: Customer) -> dict[str, Any]:
         "time_zone": profile.time_zone,
         "metadata": profile.metadata,
         "stub": profile.stub,
+        "entity_code": profile.entity_code,
+        "grace_days": profile.grace_days,
+        "net_terms_days": profile.net_terms_days,
+        "issue_anchor": profile.issue_anchor,
+        "issue_adjustment": profile.issue_adjustment,
+        "self_billed": profile.self_billed,
+        "late_usage_days": profile.late_usage_days,
     }
 
 
@@ -211,5 +176,12 @@ def customer_of(row: Row[Any]) -> KnownCustomer:
         time_zone=row.time_zone,
         metadata=row.metadata,
         stub=row.stub,
+        entity_code=row.entity_code,
+        grace_days=row.grace_days,
+        net_terms_days=row.net_terms_days,
+        issue_anchor=row.issue_anchor and IssueAnchor(row.issue_anchor),
+        issue_adjustment=row.issue_adjustment and IssueAdjustment(row.issue_adjustment),
+        self_billed=row.self_billed,
+        late_usage_days=row.late_usage_days,
     )
     return KnownCustomer(profile, row.number, row.created_at.astimezone(UTC))

@@ -35,22 +35,12 @@ from services.invoicing.store import (
     party_schema,
     payment_schema,
     schema_base,
+    unbilled_schema,
     void_schema,
 )
 from services.invoicing.store.schema_base import of_invoice
 
 metadata = schema_base.metadata
-
-# Counters without gaps: a number is taken and used in one transaction, as its last step.
-number_series = Table(
-    "number_series",
-    metadata,
-    Column("tenant", Integer),
-    Column("kind", Text),  # customers, invoices, credit_notes, or customer_… of the last two.
-    Column("key", Text),  # The customer, for customer_….
-    required("last", BigInteger),
-    PrimaryKeyConstraint("tenant", "kind", "key"),
-)
 
 invoices = Table(
     "invoices",
@@ -62,6 +52,7 @@ invoices = Table(
     required("status", Text),
     required("customer_id", Text),
     required("currency", Text),
+    required("entity_code", Text),
     required("group_day", Date),
     Column("alone", Uuid),  # Its one period, that has an invoice to itself; or itself, without any.
     required("time_zone", Text),
@@ -93,8 +84,8 @@ invoices = Table(
     Column("finalized_at", DateTime(timezone=True)),
     PrimaryKeyConstraint("tenant", "invoice_id"),
     UniqueConstraint("tenant", "number"),
-    UniqueConstraint("tenant", "entity_sequence"),
-    UniqueConstraint("tenant", "customer_id", "customer_sequence"),
+    UniqueConstraint("tenant", "entity_code", "entity_sequence"),
+    UniqueConstraint("tenant", "entity_code", "customer_id", "customer_sequence"),
     ForeignKeyConstraint(["tenant", "customer_id"], ["customers.tenant", "customers.customer_id"]),
     CheckConstraint(
         "status IN ('draft', 'finalizing', 'open', 'finalized', 'skipped', 'voided')",
@@ -116,7 +107,7 @@ invoices = Table(
     ),
     CheckConstraint(
         "(status IN ('finalized', 'voided')) = (number IS NOT NULL)"
-        " AND (number IS NULL) = (entity_sequence IS NULL)"
+        " AND (number IS NOT NULL OR entity_sequence IS NULL)"
         " AND (number IS NULL) = (customer_sequence IS NULL)",
         name="numbered_when_finalized",
     ),
@@ -137,6 +128,7 @@ invoices = Table(
         "tenant",
         "customer_id",
         "currency",
+        "entity_code",
         "group_day",
         "alone",
         "kind",
@@ -224,6 +216,20 @@ add_ons = of_invoice(
     CheckConstraint("units > 0 AND unit_amount >= 0", name="add_on_not_negative"),
 )
 
+# What somebody set on a draft in place of what was rated.
+adjusted_fees = of_invoice(
+    "adjusted_fees",
+    Column("line_id", Uuid),
+    required("name", Text),
+    Column("units", Numeric),
+    Column("unit_amount", Numeric),
+    PrimaryKeyConstraint("tenant", "invoice_id", "line_id"),
+    CheckConstraint(
+        "(units IS NULL) = (unit_amount IS NULL) AND units >= 0 AND unit_amount >= 0",
+        name="adjusted_to_a_price",
+    ),
+)
+
 invoice_taxes = of_invoice(
     "invoice_taxes",
     Column("position", Integer),
@@ -303,6 +309,7 @@ late_periods = Table(
     Column("period_id", Uuid),
     required("customer_id", Text),
     required("currency", Text),
+    required("entity_code", Text),  # Who billed it; empty: nobody did.
     required("late_version", BigInteger),
     required("adjusted_version", BigInteger, default="0"),
     required("last_sequence", Integer, default="0"),
@@ -350,6 +357,7 @@ adjustments = Table(
 
 # Their tables are among these.
 assert coupon_schema.coupons.metadata is party_schema.customers.metadata is metadata
+assert unbilled_schema.unbilled_periods.metadata is metadata
 assert note_schema.credit_notes.metadata is metadata
 assert void_schema.voidings.metadata is metadata
 assert payment_schema.payments.metadata is metadata

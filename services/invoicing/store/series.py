@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator
 
 from sqlalchemy import ARRAY, BigInteger, Integer, Text, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.tenant import Tenant
-from services.invoicing.domain.numbering import Sequence
-from services.invoicing.store.schema import number_series
+from services.invoicing.domain.numbering import Place, Sequence
+from services.invoicing.store.party_schema import number_series
 
 CUSTOMERS = "customers"
 INVOICES = "invoices"
@@ -22,42 +22,46 @@ OF_CUSTOMERS = {INVOICES: CUSTOMER_INVOICES, CREDIT_NOTES: CUSTOMER_CREDIT_NOTES
 
 
 async def take_sequences(
-    conn: AsyncConnection, tenant: Tenant, customer_ids: Iterable[str], *, kind: str = INVOICES
+    conn: AsyncConnection, tenant: Tenant, places: Iterable[Place], *, kind: str = INVOICES
 ) -> list[Sequence]:
-    """Return the places of invoices of these customers, in that order, in both of their series.
+    """Return where invoices of these places stand, in that order, in both of their series.
 
-    Those of credit notes for the kind CREDIT_NOTES. The entity's counter, on which every
-    finalization of the tenant waits, is taken last.
+    Credit notes for the kind CREDIT_NOTES. The entities' counters, on which every finalization of
+    the tenant waits, are taken last.
     """
-    wanted = list(customer_ids)
-    counts = Counter(wanted)
-    customers = await _take(conn, tenant, OF_CUSTOMERS[kind], counts)
-    next_of = {key: last - counts[key] + 1 for key, last in customers.items()}
-    first = await take(conn, tenant, kind, count=len(wanted)) if wanted else 0
-    places: list[Sequence] = []
-    for of_entity, customer_id in enumerate(wanted, start=first):
-        places.append(Sequence(of_entity=of_entity, of_customer=next_of[customer_id]))
-        next_of[customer_id] += 1
-    return places
+    wanted = list(places)
+    of_customers = [f"{one.entity_code}/{one.customer_id}" for one in wanted]
+    of_entities = [None if one.self_billed else one.entity_code for one in wanted]
+    customers = await _take(conn, tenant, OF_CUSTOMERS[kind], of_customers)
+    entities = await _take(conn, tenant, kind, [one for one in of_entities if one is not None])
+    return [
+        Sequence(None if entity is None else next(entities[entity]), next(customers[customer]))
+        for entity, customer in zip(of_entities, of_customers, strict=True)
+    ]
 
 
-async def take(conn: AsyncConnection, tenant: Tenant, kind: str, *, count: int = 1) -> int:
-    """Return the first of the next `count` numbers of a series, from 1.
+async def take(conn: AsyncConnection, tenant: Tenant, kind: str, *, count: int) -> int:
+    """Return the first of the next `count` numbers of a series without keys, from 1.
 
     A rollback gives them back.
     """
-    return (await _take(conn, tenant, kind, {"": count}))[""] - count + 1
+    return next((await _take(conn, tenant, kind, [""] * count))[""])
 
 
 async def _take(
-    conn: AsyncConnection, tenant: Tenant, kind: str, counts: Mapping[str, int]
-) -> dict[str, int]:
-    """Raise the counters of series by so much, in the order of their keys; return the last ones."""
-    if not counts:
+    conn: AsyncConnection, tenant: Tenant, kind: str, keys: Collection[str]
+) -> dict[str, Iterator[int]]:
+    """Raise the counters of series, in the order of their keys, by one for each time it is named.
+
+    Returns the numbers that this gives, by key.
+    """
+    if not keys:
         return {}
+    counts = Counter(keys)
     asked = (
         func.unnest(
-            literal(sorted(counts), ARRAY(Text)), literal(_in_order(counts), ARRAY(BigInteger))
+            literal(sorted(counts), ARRAY(Text)),
+            literal([counts[key] for key in sorted(counts)], ARRAY(BigInteger)),
         )
         .table_valued("key", "count", name="asked")
         .render_derived()
@@ -71,8 +75,4 @@ async def _take(
         set_={"last": number_series.c.last + first.excluded.last},
     )
     found = await conn.execute(taken.returning(number_series.c.key, number_series.c.last))
-    return {row.key: row.last for row in found}
-
-
-def _in_order(counts: Mapping[str, int]) -> list[int]:
-    return [counts[key] for key in sorted(counts)]
+    return {row.key: iter(range(row.last - counts[row.key] + 1, row.last + 1)) for row in found}

@@ -25,6 +25,7 @@ from services.invoicing.domain.note_use import NoteApplication
 from services.invoicing.domain.note_verification import UsedNote
 from services.invoicing.domain.verification import FrozenInvoice
 from services.invoicing.store.add_ons import add_on_of
+from services.invoicing.store.adjusted_fees import adjusted_of
 from services.invoicing.store.coupon_uses import load_uses
 from services.invoicing.store.credit_notes import note_of
 from services.invoicing.store.encoding import from_json
@@ -36,16 +37,16 @@ from services.invoicing.store.note_schema import (
     credit_notes,
 )
 from services.invoicing.store.parts import line_of, tax_of
-from services.invoicing.store.party_schema import customers
+from services.invoicing.store.party_schema import customers, number_series
 from services.invoicing.store.schema import (
     add_ons,
+    adjusted_fees,
     adjustments,
     invoice_credits,
     invoice_lines,
     invoice_periods,
     invoice_taxes,
     invoices,
-    number_series,
 )
 from services.invoicing.store.series import (
     CREDIT_NOTES,
@@ -85,7 +86,7 @@ async def load_frozen(
     found = (await conn.execute(query.order_by(*key.clauses).limit(limit))).all()
     keys = [(row.tenant, row.invoice_id) for row in found]
     coupons = await load_uses(conn, keys)
-    lines, taxes, credits, billed, notes, given_by_hand = [
+    lines, taxes, credits, billed, notes, given_by_hand, adjusted = [
         await _load_parts(conn, table, keys, order)
         for table, order in (
             (invoice_lines, invoice_lines.c.position),
@@ -94,6 +95,7 @@ async def load_frozen(
             (invoice_periods, invoice_periods.c.period_id),
             (credit_note_applications, credit_note_applications.c.position),
             (add_ons, add_ons.c.position),
+            (adjusted_fees, adjusted_fees.c.line_id),
         )
     ]
     return [
@@ -106,6 +108,7 @@ async def load_frozen(
             billed=billed.get(of, []),
             notes=notes.get(of, []),
             by_hand=given_by_hand.get(of, []),
+            adjusted=adjusted.get(of, []),
         )
         for of, row in zip(keys, found, strict=True)
     ]
@@ -123,13 +126,19 @@ async def load_billed(
 ) -> dict[tuple[int, UUID, int], Billed]:
     """Return where closes, given by tenant, period and sequence, are billed."""
     period_ids = {period_id for _, period_id, _ in closes}
-    on_invoices = select(invoice_periods).where(invoice_periods.c.period_id.in_(period_ids))
+    billings = invoice_periods.c
+    same = (invoices.c.tenant == billings.tenant) & (invoices.c.invoice_id == billings.invoice_id)
+    on_invoices = (
+        select(invoice_periods, invoices.c.status)
+        .join(invoices, same)
+        .where(billings.period_id.in_(period_ids))
+    )
     counted: Counter[tuple[int, UUID, str]] = Counter()
     voided: set[tuple[int, UUID, str]] = set()
     for billing in await conn.execute(on_invoices):
         key = (billing.tenant, billing.period_id, billing.purpose)
         counted[key] += billing.live
-        if not billing.live:
+        if billing.status == Status.VOIDED:
             voided.add(key)
     asked = select(adjustments).where(adjustments.c.period_id.in_(period_ids))
     waiting = {(row.tenant, row.period_id, row.sequence): row for row in await conn.execute(asked)}
@@ -252,6 +261,7 @@ def _frozen_of(
     billed: Sequence[Row[Any]],
     notes: Sequence[Row[Any]],
     by_hand: Sequence[Row[Any]],
+    adjusted: Sequence[Row[Any]],
 ) -> FrozenInvoice:
     return FrozenInvoice(
         tenant=row.tenant,
@@ -283,6 +293,7 @@ def _frozen_of(
             if one.purpose.startswith(ADJUSTMENT)
         ),
         crossing_id=row.alone if row.kind == Kind.PROGRESSIVE else None,
+        adjusted_fees=tuple(adjusted_of(one) for one in adjusted),
         by_hand=tuple(
             given(
                 row.invoice_id,
@@ -306,30 +317,32 @@ def _taken_numbers() -> Any:
         select(
             invoices.c.tenant,
             literal(INVOICES).label("kind"),
-            literal("").label("key"),
+            invoices.c.entity_code.label("key"),
             invoices.c.entity_sequence.label("number"),
-        ).where(finalized),
+        ).where(finalized, invoices.c.entity_sequence.is_not(None)),
         select(
             invoices.c.tenant,
             literal(CUSTOMER_INVOICES),
-            invoices.c.customer_id,
+            invoices.c.entity_code + "/" + invoices.c.customer_id,
             invoices.c.customer_sequence,
         ).where(finalized),
         select(customers.c.tenant, literal(CUSTOMERS), literal(""), customers.c.number),
         select(
             credit_notes.c.tenant,
             literal(CREDIT_NOTES),
-            literal(""),
+            credit_notes.c.entity_code,
             credit_notes.c.entity_sequence,
-        ),
+        ).where(credit_notes.c.entity_sequence.is_not(None)),
         select(
             credit_notes.c.tenant,
             literal(CUSTOMER_CREDIT_NOTES),
-            credit_notes.c.customer_id,
+            credit_notes.c.entity_code + "/" + credit_notes.c.customer_id,
             credit_notes.c.customer_sequence,
         ),
     ).subquery("taken")
 
 
 def _series_names(row: Row[Any]) -> dict[str, str]:
-    return {"series": row.kind, **({"customer_id": row.key} if row.key else {})}
+    entity_code, _, customer_id = row.key.partition("/")
+    named = {"series": row.kind, "billing_entity": entity_code, "customer_id": customer_id}
+    return {key: value for key, value in named.items() if value}

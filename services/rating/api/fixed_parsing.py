@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from libs.errors import FieldInvalid
-from libs.wire import Faults, parse_code, parse_decimal, parse_enum, parse_text
+from libs.wire import Faults, check_codes, parse_code, parse_decimal, parse_enum, parse_text
 from services.rating.api.price_parsing import parse_price
 from services.rating.domain.meter import repeats
 from services.rating.domain.plan import FIXED_CHARGES_MAX, FixedCharge, FixedPrice, Timing
@@ -83,8 +83,11 @@ def _parse_fixed_charge(message: pb.FixedCharge, path: str) -> FixedCharge:
         units = parse_decimal(message.units, f"{path}.units", at_least=ZERO)
     with faults.gathered():
         timing = parse_enum(message.timing, pb.Timing, f"{path}.timing", prefix="TIMING_")
+    check_codes(message.tax_codes, f"{path}.tax_codes", faults)
     faults.check()
-    return FixedCharge(code, name, price, units, Timing(timing), message.prorated)
+    return FixedCharge(
+        code, name, price, units, Timing(timing), message.prorated, tuple(message.tax_codes)
+    )
 
 
 def parse_fixed_price(message: pb.Price, path: str) -> FixedPrice:

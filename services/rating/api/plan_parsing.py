@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import uuid4
 
 from libs.errors import FieldsInvalid
-from libs.wire import Faults, check_size, parse_code, parse_enum, parse_text
+from libs.wire import Faults, check_codes, check_size, parse_code, parse_enum, parse_text
 from services.rating.api.fixed_parsing import parse_fixed_charges
 from services.rating.api.instant_parsing import parse_instant
 from services.rating.api.price_parsing import parse_optional, parse_options, parse_price
@@ -72,6 +72,7 @@ def parse_version(message: pb.PlanVersion, now: datetime) -> PlanVersion:
     with faults.gathered():
         if message.HasField("usage_thresholds"):
             thresholds = parse_thresholds(message.usage_thresholds, "version.usage_thresholds")
+    check_codes(message.tax_codes, "version.tax_codes", faults)
     faults.check()
     version = PlanVersion(
         plan_version_id=uuid4(),
@@ -87,6 +88,7 @@ def parse_version(message: pb.PlanVersion, now: datetime) -> PlanVersion:
         minimum_commitment=commitment,
         usage_thresholds=thresholds,
         bill_usage_monthly=message.bill_usage_monthly,
+        tax_codes=tuple(message.tax_codes),
     )
     for fault in monthly_faults(version):
         faults.add(fault.field, fault.problem)
@@ -129,6 +131,7 @@ def parse_charge(message: pb.Charge, path: str) -> Charge:
         options = parse_options(message, path)
     with faults.gathered():
         instant = parse_instant(message, path)
+    check_codes(message.tax_codes, f"{path}.tax_codes", faults)
     group_by = tuple(message.group_by)
     if len(group_by) > DIMENSIONS_MAX:
         problem = f"are {len(group_by)}, at most {DIMENSIONS_MAX} are allowed"
@@ -154,6 +157,7 @@ def parse_charge(message: pb.Charge, path: str) -> Charge:
         group_by=group_by,
         prorated=message.prorated,
         instant=instant,
+        tax_codes=tuple(message.tax_codes),
     )
     _check_prorated(charge, path)
     return charge

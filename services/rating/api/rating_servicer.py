@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import grpc
@@ -17,10 +17,12 @@ from services.rating.api.simulation_parsing import parse_simulation
 from services.rating.operations import closing
 from services.rating.operations.closes import list_closes
 from services.rating.operations.crossing import get_crossing, list_crossings
+from services.rating.operations.following import follow_usage
 from services.rating.operations.instant_payments import list_instant_fees, set_payment
 from services.rating.operations.log import Log
 from services.rating.operations.rating import rate_period
 from services.rating.operations.simulating import simulate_plan
+from tally.rating.v1 import following_pb2 as pb_following
 from tally.rating.v1 import rating_service_pb2 as pb
 from tally.rating.v1 import rating_service_pb2_grpc
 
@@ -30,11 +32,19 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class RatingServicer(rating_service_pb2_grpc.RatingServiceServicer):
     """Answers for what periods cost."""
 
-    def __init__(self, engine: AsyncEngine, worker: AsyncEngine, log: Log, clock: Clock) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        worker: AsyncEngine,
+        log: Log,
+        clock: Clock,
+        noted: Callable[[], None],
+    ) -> None:
         self._engine = engine
         self._worker = worker
         self._log = log
         self._clock = clock
+        self._noted = noted  # Called when usage is to be looked at.
 
     async def RatePeriod(
         self, request: pb.RatePeriodRequest, context: Context
@@ -95,6 +105,14 @@ class RatingServicer(rating_service_pb2_grpc.RatingServiceServicer):
             page = parse_page(request.page_size, request.page_token)
         faults.check()
         return await list_crossings(self._engine, tenant(), subscription_id, page)
+
+    async def FollowUsage(
+        self, request: pb_following.FollowUsageRequest, context: Context
+    ) -> pb_following.FollowUsageResponse:
+        customer_id = parse_text(request.customer_id, "customer_id")
+        answer = await follow_usage(self._engine, tenant(), customer_id)
+        self._noted()
+        return answer
 
     async def ListInstantFees(
         self, request: pb.ListInstantFeesRequest, context: Context

@@ -5,8 +5,8 @@ A pure function of cells, plan version and period. An amount is exact and rounde
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from fractions import Fraction
@@ -14,7 +14,7 @@ from fractions import Fraction
 from libs.errors import Refused
 from libs.money import DIVIDING, EXACT, round_minor
 from libs.period import DayPeriod
-from services.rating.domain.plan import PERIOD_MINOR_MAX
+from services.rating.domain.plan import PERIOD_MINOR_MAX, Charge, FixedCharge, PlanVersion
 from services.rating.domain.price import ONE, ZERO, Row
 
 PLACES = Decimal("1e-30")  # As many as a decimal of the contract can have.
@@ -62,6 +62,7 @@ class Fee:
     exact_amount: Decimal  # Currency units.
     amount_minor: int
     rows: tuple[Row, ...]
+    tax_codes: tuple[str, ...] = ()  # None: whose invoice it is on decides.
 
 
 def base_fee(
@@ -104,6 +105,15 @@ def share_of_days(amount: Decimal, billed: int, whole: DayPeriod, *, label: str 
     part = DIVIDING.divide(EXACT.multiply(amount, days), of_days)
     exact = part.quantize(PLACES, rounding=ROUND_HALF_UP, context=DIVIDING).normalize(DIVIDING)
     return Row("proration", days, amount, ZERO, exact, of_days)
+
+
+def taxed(version: PlanVersion, fees: Iterable[Fee]) -> tuple[Fee, ...]:
+    """Return `fees` with the taxes of their charges, or else of the plan."""
+    charges: list[Charge | FixedCharge] = [*version.charges, *version.fixed_charges]
+    named = {charge.code: charge.tax_codes for charge in charges if charge.tax_codes}
+    return tuple(
+        replace(fee, tax_codes=named.get(fee.key.charge_code, version.tax_codes)) for fee in fees
+    )
 
 
 def check_amounts(fees: Sequence[Fee]) -> None:
@@ -149,6 +159,7 @@ def _difference(now: Fee, billed: Sequence[Fee], rows: tuple[Row, ...]) -> Fee:
         exact_amount=EXACT.subtract(now.exact_amount, exact),
         amount_minor=now.amount_minor - sum(fee.amount_minor for fee in billed),
         rows=(*rows, taken) if billed else rows,
+        tax_codes=now.tax_codes,
     )
 
 
@@ -162,4 +173,5 @@ def _nothing(fee: Fee) -> Fee:
         exact_amount=ZERO,
         amount_minor=0,
         rows=(),
+        tax_codes=fee.tax_codes,
     )

@@ -114,6 +114,7 @@ class Charge:
     group_by: tuple[str, ...] = ()  # Dimensions; each combination of values is priced for itself.
     prorated: bool = False  # Units are weighed by the days of the period for which they are there.
     instant: InstantTerms | None = None  # None: its usage is priced when the period ends.
+    tax_codes: tuple[str, ...] = ()  # Invoicing knows them; none: those of the version.
 
     @property
     def prices(self) -> dict[str, ChargePrice]:
@@ -141,6 +142,7 @@ class FixedCharge:
     units: Decimal
     timing: Timing
     prorated: bool
+    tax_codes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,7 @@ class PlanVersion:
     minimum_commitment: Decimal | None = None
     usage_thresholds: UsageThresholds | None = None
     bill_usage_monthly: bool = False  # Its intervals are longer; see monthly_usage.py.
+    tax_codes: tuple[str, ...] = ()  # Of fees whose charges name none.
 
     @property
     def interval(self) -> Interval:

@@ -149,6 +149,7 @@ def _each_fee(
             exact_amount=(was.exact_amount, is_.exact_amount),
             amount_minor=(was.amount_minor, is_.amount_minor),
             meter_code=(was.meter_code, is_.meter_code),
+            tax_codes=(was.tax_codes, is_.tax_codes),
             breakdown=(was.rows, is_.rows),
         )
     return found

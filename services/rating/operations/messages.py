@@ -76,6 +76,7 @@ def version_message(version: PlanVersion) -> plan_pb.PlanVersion:
         bill_usage_monthly=version.bill_usage_monthly,
         minimum_commitment=_optional(version.minimum_commitment),
         usage_thresholds=_thresholds_message(version.usage_thresholds),
+        tax_codes=version.tax_codes,
     )
 
 
@@ -145,6 +146,7 @@ def fee_message(fee: Fee, currency: str) -> period_pb.Fee:
         amount=money_message(Money(currency, fee.amount_minor)),
         breakdown=[_row_message(row) for row in fee.rows],
         group_values=group_messages(fee.key),
+        tax_codes=fee.tax_codes,
     )
 
 
@@ -181,6 +183,7 @@ def _fixed_message(charge: FixedCharge) -> plan_pb.FixedCharge:
         units=decimal_text(charge.units),
         timing=TIMINGS[charge.timing],
         prorated=charge.prorated,
+        tax_codes=charge.tax_codes,
     )
 
 
@@ -209,6 +212,7 @@ def _charge_message(charge: Charge) -> plan_pb.Charge:
         **instant_fields(charge.instant),
         group_by=charge.group_by,
         prorated=charge.prorated,
+        tax_codes=charge.tax_codes,
     )
 
 

@@ -14,7 +14,7 @@ from libs.tenant import Tenant
 from libs.wire import money_message
 from services.rating.domain.cell import Cell
 from services.rating.domain.commitment import Commitment, commitment_fee
-from services.rating.domain.fee import Fee, base_fee, check_amounts
+from services.rating.domain.fee import Fee, base_fee, check_amounts, taxed
 from services.rating.domain.fixed_fees import fixed_fees
 from services.rating.domain.instant_bill import Bill, fees_of, settled, without_refunds
 from services.rating.domain.meter import Meter
@@ -311,13 +311,14 @@ def price_period(
     if period.kind is PeriodKind.BASE:
         base = _base_fee(period, version)
         check_amounts([base])
-        return Rated((base,), ())
+        return Rated(taxed(version, [base]), ())
     if period.kind is PeriodKind.FIXED:
         fixed = fixed_fees(version, changes, period)
         check_amounts(fixed)
-        return Rated(tuple(fixed), ())
+        return Rated(taxed(version, fixed), ())
     if period.kind is PeriodKind.INSTANT:
-        return Rated(tuple(fees_of(bills or (), version, period.currency)), ())
+        billed = fees_of(bills or (), version, period.currency)
+        return Rated(taxed(version, billed), ())
     codes = {charge.meter_code for charge in version.charges}
     cells = {code: found.get(meters[code].meter_id, ()) for code in meters.keys() & codes}
     prorated = any(charge.prorated for charge in version.charges)
@@ -332,7 +333,7 @@ def price_period(
     fees += [*fixed, *lacking]
     check_amounts(fees)
     priced = (cell for of_meter in cells.values() for cell in of_meter)
-    return Rated(tuple(fees), latest_traceparents(priced))
+    return Rated(taxed(version, fees), latest_traceparents(priced))
 
 
 def _commitment_fees(

@@ -18,6 +18,7 @@ from services.rating.domain.plan_changing import present_leg
 from services.rating.domain.subscription import Subscription
 from services.rating.operations.crossing import watch_thresholds
 from services.rating.operations.folding import announce_late
+from services.rating.operations.following import watch_followed
 from services.rating.operations.messages import subscription_message
 from services.rating.operations.reattributing import reattribute_from
 from services.rating.operations.trials import find_first_start
@@ -59,6 +60,7 @@ async def store_change(
     ids = {leg.plan_version_id for leg in legs}
     versions = await plan_store.load_versions(conn, [tenant], ids)
     await watch_thresholds(conn, tenant, changed.subscription_id, versions.values())
+    await watch_followed(conn, tenant, changed.customer_id, changed.subscription_id)
     gone = {leg.term_id for leg in before} - {leg.term_id for leg in legs}
     if from_at is not None:
         await reattribute_from(conn, tenant, changed.customer_id, from_at, gone=gone)

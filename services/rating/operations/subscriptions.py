@@ -36,6 +36,7 @@ from services.rating.domain.subscription import (
 )
 from services.rating.operations.crossing import watch_thresholds
 from services.rating.operations.fixed_units import load_history
+from services.rating.operations.following import watch_followed
 from services.rating.operations.messages import (
     billing_period_message,
     subscription_message,
@@ -284,7 +285,7 @@ async def _count_from(
     *,
     legs: Sequence[Leg],
 ) -> None:
-    """Have usage thresholds looked at from now on, from what was used before."""
+    """Have usage looked at from now on, for thresholds from what was used before."""
     if wish.historical_usage is not None:
         uid = subscription.subscription_uid
         await set_historical(conn, tenant, uid, wish.historical_usage)
@@ -292,6 +293,7 @@ async def _count_from(
     versions = await plan_store.load_versions(conn, [tenant], ids) if ids else {}
     versions[version.plan_version_id] = version
     await watch_thresholds(conn, tenant, subscription.subscription_id, versions.values())
+    await watch_followed(conn, tenant, subscription.customer_id, subscription.subscription_id)
 
 
 async def _carry_early_usage(

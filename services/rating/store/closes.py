@@ -125,6 +125,7 @@ def _fee_rows(close: Close) -> Iterator[dict[str, Any]]:
             "exact_amount": fee.exact_amount,
             "amount_minor": fee.amount_minor,
             "breakdown": write_rows(fee.rows),
+            "tax_codes": fee.tax_codes,
         }
 
 
@@ -159,4 +160,5 @@ def _read_fee(row: Row[Any]) -> Fee:
         exact_amount=row.exact_amount,
         amount_minor=row.amount_minor,
         rows=read_rows(row.breakdown),
+        tax_codes=tuple(row.tax_codes),
     )

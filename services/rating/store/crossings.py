@@ -227,6 +227,7 @@ def _write_fee(fee: Fee) -> dict[str, Any]:
         "exact_amount": str(fee.exact_amount),
         "amount_minor": fee.amount_minor,
         "breakdown": write_rows(fee.rows),
+        "tax_codes": fee.tax_codes,
     }
 
 
@@ -246,4 +247,5 @@ def _read_fee(body: dict[str, Any]) -> Fee:
         exact_amount=Decimal(body["exact_amount"]),
         amount_minor=body["amount_minor"],
         rows=read_rows(body["breakdown"]),
+        tax_codes=tuple(body["tax_codes"]),
     )

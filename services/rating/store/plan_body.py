@@ -45,6 +45,7 @@ def write_body(version: PlanVersion) -> Json:
         "bill_usage_monthly": version.bill_usage_monthly,
         "minimum_commitment": decimal_text(version.minimum_commitment),
         "usage_thresholds": _write_thresholds(version.usage_thresholds),
+        "tax_codes": version.tax_codes,
     }
 
 
@@ -66,6 +67,7 @@ def read_body(row: Any) -> PlanVersion:
         bill_usage_monthly=body["bill_usage_monthly"],
         minimum_commitment=find_decimal(body["minimum_commitment"]),
         usage_thresholds=_read_thresholds(body["usage_thresholds"]),
+        tax_codes=tuple(body["tax_codes"]),
     )
 
 
@@ -132,6 +134,7 @@ def _write_charge(charge: Charge) -> Json:
         "group_by": charge.group_by,
         "prorated": charge.prorated,
         "instant": write_instant(charge.instant),
+        "tax_codes": charge.tax_codes,
     }
 
 
@@ -143,6 +146,7 @@ def _write_fixed(charge: FixedCharge) -> Json:
         "units": str(charge.units),
         "timing": charge.timing,
         "prorated": charge.prorated,
+        "tax_codes": charge.tax_codes,
     }
 
 
@@ -156,6 +160,7 @@ def _read_fixed(body: Json) -> FixedCharge:
         units=Decimal(body["units"]),
         timing=Timing(body["timing"]),
         prorated=body["prorated"],
+        tax_codes=tuple(body["tax_codes"]),
     )
 
 
@@ -179,4 +184,5 @@ def _read_charge(body: Json) -> Charge:
         group_by=tuple(body["group_by"]),
         prorated=body["prorated"],
         instant=read_instant(body["instant"]),
+        tax_codes=tuple(body["tax_codes"]),
     )

@@ -321,6 +321,7 @@ closed_fees = Table(
     required("exact_amount", Numeric),
     required("amount_minor", BigInteger),
     required("breakdown", JSONB),
+    required("tax_codes", ARRAY(Text)),
     PrimaryKeyConstraint(
         "tenant", "period_id", "sequence", "kind", "charge_code", "filter_code", "group_key"
     ),

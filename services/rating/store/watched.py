@@ -50,6 +50,7 @@ class Purpose(StrEnum):
 
     ALERTS = "alerts"
     THRESHOLDS = "thresholds"
+    FOLLOWING = "following"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,16 @@ from sqlalchemy import (
 from libs.schema import required
 from services.rating.store.base import metadata
 
-PURPOSES = "purpose IN ('alerts', 'thresholds')"
+PURPOSES = "purpose IN ('alerts', 'thresholds', 'following')"
+
+# Customers of whom each change of usage is announced. The catalog is held while one is added.
+followed_customers = Table(
+    "followed_customers",
+    metadata,
+    Column("tenant", Integer),
+    Column("customer_id", Text),
+    PrimaryKeyConstraint("tenant", "customer_id"),
+)
 
 # Subscription ids whose changes of usage are noted, by what for. All lives of an id are meant.
 watches = Table(

@@ -8,6 +8,7 @@ from uuid import UUID
 from libs.errors import FieldInvalid
 from libs.period import Period
 from libs.wire import parse_code, parse_currency, parse_text, parse_timestamp, parse_uuid
+from services.wallet.api.parsing import parse_optional_code
 from services.wallet.domain.apply_credits import CreditLine, Invoice, SettledPeriod
 from tally.common.v1.period_pb2 import Period as PeriodMessage
 from tally.wallet.v1 import invoice_credits_pb2
@@ -61,17 +62,16 @@ def parse_settled(message: invoice_credits_pb2.SettledPeriod, field: str) -> Set
 
 def parse_line(message: invoice_credits_pb2.CreditLine, field: str) -> CreditLine:
     """Read a line to pay."""
-    if message.meter_code:
-        parse_code(message.meter_code, f"{field}.meter_code")
     return CreditLine(
         line_id=parse_uuid(message.line_id, f"{field}.line_id"),
         fee_kind=parse_code(message.fee_kind, f"{field}.fee_kind"),
-        meter_code=message.meter_code,
+        meter_code=parse_optional_code(message.meter_code, f"{field}.meter_code"),
         amount_minor=message.amount_minor,
         period=parse_period(message.period, f"{field}.period"),
         subscription_id=parse_text(
             message.subscription_id, f"{field}.subscription_id", required=False
         ),
+        target=parse_optional_code(message.target_wallet_code, f"{field}.target_wallet_code"),
     )
 
 

@@ -9,11 +9,18 @@ from typing import Any
 import grpc
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from libs.auth import caller
+from libs.auth import caller, tenant
+from libs.clock import Clock
 from libs.db import Snapshots
+from libs.errors import FieldInvalid
 from libs.verification import Counts, answers
-from libs.wire import parse_page, parse_uuids
+from libs.wire import page_token, parse_page, parse_page_token, parse_text, parse_uuids
+from services.wallet.api.parsing import parse_optional_uuid
 from services.wallet.operations import verifying
+from services.wallet.operations.desk import Desk
+from services.wallet.operations.messages import use_message
+from services.wallet.operations.tracing import list_uses
+from services.wallet.store.grant_uses import UsesAsked
 from tally.wallet.v1 import ledger_service_pb2 as pb
 from tally.wallet.v1 import ledger_service_pb2_grpc
 
@@ -26,6 +33,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
 
     engine: AsyncEngine
     worker: AsyncEngine
+    clock: Clock
 
     def CheckInvariants(
         self, request: pb.CheckInvariantsRequest, context: Context
@@ -45,5 +53,31 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
             page=parse_page(request.page_size, request.page_token),
         )
 
+    async def ListGrantUses(
+        self, request: pb.ListGrantUsesRequest, context: Context
+    ) -> pb.ListGrantUsesResponse:
+        """List what became of credit, and where what was paid came from."""
+        page = parse_page(request.page_size, request.page_token)
+        after: Any = parse_page_token(page.token, int, int)
+        desk = Desk(self.engine, self.clock, tenant())
+        found = await list_uses(desk, parse_uses(request), after=after or None, limit=page.size + 1)
+        last = found[page.size - 1] if len(found) > page.size else None
+        return pb.ListGrantUsesResponse(
+            uses=[use_message(use) for use in found[: page.size]],
+            next_page_token=page_token(*last.key) if last else "",
+        )
+
     def _snapshots(self) -> Snapshots:
         return Snapshots(self.engine, self.worker, caller().tenant)
+
+
+def parse_uses(request: pb.ListGrantUsesRequest) -> UsesAsked:
+    """Read whose movements to list."""
+    if not request.grant_id and not request.reference:
+        raise FieldInvalid("grant_id", "is missing: give it, or a reference")
+    return UsesAsked(
+        grant_id=parse_optional_uuid(request.grant_id, "grant_id"),
+        reference=parse_text(request.reference, "reference", required=False) or None,
+        line_id=parse_optional_uuid(request.line_id, "line_id"),
+        revenue_only=request.revenue_only,
+    )

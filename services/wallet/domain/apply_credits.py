@@ -13,6 +13,7 @@ from services.wallet.domain.expiry import lapse_freed
 from services.wallet.domain.grant import Grant
 from services.wallet.domain.hold import Lot
 from services.wallet.domain.ledger import Account, Book, Movement, Reason, Use
+from services.wallet.domain.wallet import Pool
 
 USAGE, BASE = "usage", "base"  # Kinds of fees.
 
@@ -27,10 +28,11 @@ class CreditLine:
     amount_minor: int
     period: Period
     subscription_id: str
+    target: str = ""  # The code of the only wallet that may pay it; "": any.
 
     @property
-    def pool(self) -> tuple[str, str]:
-        return (self.fee_kind, self.meter_code)
+    def pool(self) -> Pool:
+        return (self.fee_kind, self.meter_code, self.target)
 
     def bills_the_past(self, now: datetime) -> bool:
         """Tell usage, and what has ended, from a fee paid in advance.
@@ -90,11 +92,11 @@ def apply_credits(
 ) -> Application:
     """Pay `invoice` from a customer's wallets and post it; never more than the invoice.
 
-    Lines are pooled by (fee kind, meter), the largest pool is paid first. Money captured for a
-    line's subscription before the end of the line's period goes first, then what is available of
-    grants in force at any instant of the period. Wallets by priority, then age; grants in burn
-    order. What was captured for the settled time and not taken goes back to its grants, though the
-    invoice has no line for it.
+    Lines are pooled by (fee kind, meter, target wallet), the largest pool is paid first. Money
+    captured for a line's subscription before the end of the line's period goes first, then what is
+    available of grants in force at any instant of the period. Wallets by priority, then age;
+    grants in burn order. What was captured for the settled time and not taken goes back to its
+    grants, though the invoice has no line for it.
 
     Pools of 100 and 30, a wallet with 110: they get 100 and 10.
     """
@@ -124,7 +126,7 @@ class Plan:
     def __init__(
         self, wallets: Sequence[Book], lots: Sequence[Lot], lines: Sequence[CreditLine]
     ) -> None:
-        pools: defaultdict[tuple[str, str], int] = defaultdict(int)
+        pools: defaultdict[Pool, int] = defaultdict(int)
         for line in lines:
             pools[line.pool] += line.amount_minor
         # The sort is stable: within a pool, lines keep the invoice's order.
@@ -169,7 +171,7 @@ def _in_burn_order(books: Sequence[Book], lots: Sequence[Lot]) -> list[tuple[int
 
 
 def _take_captured(plan: Plan, line: CreditLine, book: Book, now: datetime) -> None:
-    if not book.wallet.scope.covers(*line.pool) or not line.bills_the_past(now):
+    if not book.wallet.accepts(*line.pool) or not line.bills_the_past(now):
         return
     for place, lot in plan.lots:
         mine = (lot.wallet_id, lot.subscription_id) == (book.wallet.wallet_id, line.subscription_id)
@@ -181,7 +183,7 @@ def _take_captured(plan: Plan, line: CreditLine, book: Book, now: datetime) -> N
 
 
 def _take_available(plan: Plan, line: CreditLine, book: Book, now: datetime) -> None:
-    if not book.wallet.scope.covers(*line.pool):
+    if not book.wallet.accepts(*line.pool):
         return
     for grant in book.in_burn_order():
         if grant.in_force(now) and grant.in_force_during(line.period):

@@ -10,7 +10,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from libs.money import Money
-from services.wallet.domain.grant import Grant
+from services.wallet.domain.grant import Grant, GrantKind
 from services.wallet.domain.reservation import Reserved
 from services.wallet.domain.wallet import Balance, Wallet
 
@@ -105,6 +105,33 @@ class Entry:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class GrantUse:
+    """A stored part that a grant has in a transaction.
+
+    The transaction's `number` grows with age within a wallet; `place` counts in the transaction.
+    """
+
+    number: int
+    transaction_id: UUID
+    place: int
+    grant_id: UUID
+    wallet_id: UUID
+    kind: GrantKind
+    reason: str
+    reference: str
+    line_id: UUID | None
+    source: Account
+    target: Account
+    amount: Money
+    created_at: datetime
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Sorts the oldest first."""
+        return (self.number, self.place)
+
+
 @dataclass(slots=True)
 class Book:
     """A locked wallet with every grant that has something left, and what was posted since.
@@ -117,7 +144,9 @@ class Book:
     postings: list[Posting] = field(default_factory=list)
     due_at: datetime | None = None  # When its next hold or grant lapses; None: none will.
     reserved: Reserved = field(default_factory=Reserved)
+    reserved_before_minor: int = 0  # When the book was opened.
     rescheduled: bool = False  # The deadline of one of its holds was moved.
+    watched_minor: int | None = None  # At which ongoing balance rules top it up; None: at none.
 
     def post(self, reason: Reason, reference: str, at: datetime, *movements: Movement) -> None:
         """Move money at `at`; movements of nothing are left out, and with them the posting."""
@@ -147,6 +176,15 @@ class Book:
             reserved_minor=self.reserved.amount_minor,
             rate=self.wallet.rate,
         )
+
+    def ongoing_minor(self, now: datetime) -> int:
+        """Return what is neither spent nor reserved at `now`; what is held may come back."""
+        balance = self.balance(now)
+        return balance.spendable_minor + balance.held_minor
+
+    def is_low(self, now: datetime) -> bool:
+        """Tell whether no more than is watched for is left."""
+        return self.watched_minor is not None and self.ongoing_minor(now) <= self.watched_minor
 
     def changes(self) -> dict[Account, int]:
         """Return what the postings add to each account."""

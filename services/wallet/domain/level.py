@@ -9,31 +9,36 @@ from services.wallet.domain.ledger import Account, Book
 
 
 class Level(IntEnum):
-    """How far down what is available is; each one is below the one before."""
+    """How far down what can be spent is; each one is below the one before."""
 
     ENOUGH = 0
     LOW = 1  # Below the wallet's threshold.
     DEPLETED = 2  # Nothing.
 
 
-def level_of(available_minor: int, low_minor: int) -> Level:
+def level_of(spendable_minor: int, low_minor: int) -> Level:
     """Return the level of an amount; without a threshold (0) nothing is low."""
-    if available_minor <= 0:
+    if spendable_minor <= 0:
         return Level.DEPLETED
-    return Level.LOW if available_minor < low_minor else Level.ENOUGH
+    return Level.LOW if spendable_minor < low_minor else Level.ENOUGH
 
 
-def levels_reached(book: Book, now: datetime) -> list[Level]:
-    """Return the levels that what was posted to the book has gone down to, in that order.
+def levels_between(before_minor: int, after_minor: int, low_minor: int) -> list[Level]:
+    """Return the levels that an amount has gone down to, in that order.
 
-    Both sides are seen at `now`, so what only time does, as a grant that comes into force, is no
-    news. From 60 to 0 with a threshold of 50: low and depleted. Without a threshold: depleted.
+    From 60 to 0 with a threshold of 50: low and depleted. Without a threshold: depleted.
     """
-    after = book.balance(now).available_minor
-    low = book.wallet.low_minor
-    before = level_of(after - _gained(book, now), low)
-    passed = range(before + 1, level_of(after, low) + 1)
-    return [Level(each) for each in passed if each != Level.LOW or low]
+    passed = range(level_of(before_minor, low_minor) + 1, level_of(after_minor, low_minor) + 1)
+    return [Level(each) for each in passed if each != Level.LOW or low_minor]
+
+
+def spendable_before(book: Book, now: datetime) -> int:
+    """Return what could be spent when the book was opened.
+
+    It is seen at `now`: what only time does, as a grant that comes into force, is no news.
+    """
+    available = book.balance(now).available_minor - _gained(book, now)
+    return available - book.reserved_before_minor
 
 
 def _gained(book: Book, now: datetime) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from services.wallet.domain.allocation import Demand, Taker, allocate
 from services.wallet.domain.wallet import Wallet
 
 
@@ -64,30 +65,23 @@ class Purse:
 def reserve(purses: Sequence[Purse], lines: Sequence[UnbilledLine]) -> Mapping[UUID, int]:
     """Return what each wallet is to pay of a period's unbilled usage.
 
-    As an invoice would take it: largest line first, what was paid early before what can be spent,
-    wallets by priority, then age, each to what it has. What is left goes to the first wallet that
-    may pay the line and tops itself up, else to the last that may pay it. What no wallet may pay
-    is not reserved.
+    As an invoice would take it: what was paid early first, largest line first, wallets by priority,
+    then age; then what can be spent, as `allocate` puts it on wallets.
 
     150 of wallets with 100 and 20: 100 and 50.
     """
-    ordered = sorted(purses, key=lambda purse: purse.wallet.draw_key)
-    early = {purse.wallet.wallet_id: purse.early_minor for purse in ordered}
-    spendable = {purse.wallet.wallet_id: max(0, purse.spendable_minor) for purse in ordered}
+    early = {purse.wallet.wallet_id: purse.early_minor for purse in purses}
     reserved: Counter[UUID] = Counter()
+    rest: list[Demand] = []
     for line in sorted(lines, key=lambda line: (-line.gross_minor, line.fee_kind, line.meter_code)):
-        accepting = [
-            purse for purse in ordered if purse.wallet.scope.covers(line.fee_kind, line.meter_code)
-        ]
-        left = line.gross_minor
-        for have in (early, spendable):
-            for purse in accepting:
-                wallet_id = purse.wallet.wallet_id
-                taken = min(left, have[wallet_id])
-                have[wallet_id] -= taken
-                reserved[wallet_id] += taken
+        pool, left = (line.fee_kind, line.meter_code, ""), line.gross_minor
+        for purse in sorted(purses, key=lambda purse: purse.wallet.draw_key):
+            if purse.wallet.accepts(*pool):
+                taken = min(left, early[purse.wallet.wallet_id])
+                early[purse.wallet.wallet_id] -= taken
+                reserved[purse.wallet.wallet_id] += taken
                 left -= taken
-        if left and accepting:
-            last = next((purse for purse in accepting if purse.tops_up), accepting[-1])
-            reserved[last.wallet.wallet_id] += left
+        rest.append(Demand(pool, left))
+    takers = [Taker(purse.wallet, purse.spendable_minor, purse.tops_up) for purse in purses]
+    reserved.update(allocate(takers, rest))
     return {wallet_id: amount for wallet_id, amount in reserved.items() if amount}

@@ -18,11 +18,12 @@ from libs.tenant import Tenant
 from libs.wire import money_message
 from services.wallet.domain import expiry
 from services.wallet.domain.ledger import Book, Reason
-from services.wallet.domain.level import Level, levels_reached
+from services.wallet.domain.level import Level, levels_between, spendable_before
 from services.wallet.operations.desk import Desk
 from services.wallet.operations.messages import hold_message
 from services.wallet.store import books as book_store
 from services.wallet.store import holds as hold_store
+from services.wallet.store import top_up_rules as rule_store
 from services.wallet.store import wallets as wallet_store
 from tally.wallet.v1 import events_pb2
 
@@ -63,13 +64,24 @@ async def lapse(
 async def save(conn: AsyncConnection, tenant: Tenant, books: Sequence[Book], now: datetime) -> None:
     """Write what was posted to locked books; announce what expired, and who runs low by it.
 
-    Save holds before it, so that it sees which of them is due next.
+    Rules that top up are to look at those that fell low. Save holds before it, so that it sees
+    which of them is due next.
     """
     await book_store.save_books(conn, tenant, books)
+    await wake_rules(conn, tenant, [book for book in books if book.postings], now)
     headers = telemetry.headers()
     told = [(credits_expired(book), running_low(book, now)) for book in books]
     facts = [fact for expired, low in told for fact in (*expired, *low)]
     await outbox.append_all(conn, [(tenant, fact, headers) for fact in facts])
+
+
+async def wake_rules(
+    conn: AsyncConnection, tenant: Tenant, books: Sequence[Book], now: datetime
+) -> None:
+    """Have rules that top up look at those of the locked books that are low."""
+    low = [book.wallet.wallet_id for book in books if book.is_low(now)]
+    if low:
+        await rule_store.wake(conn, tenant, low, now)
 
 
 def credits_expired(book: Book) -> list[events_pb2.CreditsExpired]:
@@ -91,16 +103,17 @@ def credits_expired(book: Book) -> list[events_pb2.CreditsExpired]:
 def running_low(
     book: Book, now: datetime
 ) -> list[events_pb2.BalanceLow | events_pb2.BalanceDepleted]:
-    """Return the facts about levels that what is available went down to."""
+    """Return the facts about levels that what can be spent has gone down to."""
     wallet = book.wallet
-    available = Money(wallet.currency, book.balance(now).available_minor)
+    spendable_minor = book.balance(now).spendable_minor
+    levels = levels_between(spendable_before(book, now), spendable_minor, wallet.low_minor)
     low = events_pb2.BalanceLow(
         customer_id=wallet.customer_id,
         wallet_id=str(wallet.wallet_id),
-        available=money_message(available),
+        spendable=money_message(Money(wallet.currency, spendable_minor)),
         threshold=money_message(Money(wallet.currency, wallet.low_minor)),
     )
     depleted = events_pb2.BalanceDepleted(
-        customer_id=low.customer_id, wallet_id=low.wallet_id, available=low.available
+        customer_id=low.customer_id, wallet_id=low.wallet_id, spendable=low.spendable
     )
-    return [low if level is Level.LOW else depleted for level in levels_reached(book, now)]
+    return [low if level is Level.LOW else depleted for level in levels]

@@ -53,6 +53,10 @@ async def apply_credits(
         await hold_store.save_lots(conn, desk.tenant, application.lots)
         if books:
             await reservations.settle(conn, desk.tenant, invoice.settled_ids)
+            wallet_ids = [book.wallet.wallet_id for book in books]
+            left = await reservations.load_reserved(conn, desk.tenant, wallet_ids)
+            for book in books:
+                book.reserved = left[book.wallet.wallet_id]
         await save(conn, desk.tenant, books, now)
         answer = answer_of(invoice, application.credits)
         await applications.save_answer(

@@ -138,7 +138,10 @@ async def _lock_books(
 ) -> list[Book]:
     locking = wanted.order_by(wallets.c.wallet_id).with_for_update(of=wallets)
     rows = await conn.execute(locking, {"of_tenant": tenant, **values})
-    books = {row.wallet_id: Book(wallet_of(row), {}, due_at=row.due_at) for row in rows}
+    books = {
+        row.wallet_id: Book(wallet_of(row), {}, due_at=row.due_at, watched_minor=row.watched_minor)
+        for row in rows
+    }
     if books:
         # A statement of its own: it sees what the transactions we waited for have committed.
         left = {"of_tenant": tenant, "wallet_ids": list(books)}
@@ -146,6 +149,7 @@ async def _lock_books(
             books[row.wallet_id].grants[row.grant_id] = grant_of(row)
         for wallet_id, reserved in (await load_reserved(conn, tenant, list(books))).items():
             books[wallet_id].reserved = reserved
+            books[wallet_id].reserved_before_minor = reserved.amount_minor
     return list(books.values())
 
 

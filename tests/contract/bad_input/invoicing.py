@@ -7,11 +7,13 @@ from typing import Any
 
 from tests.contract.bad_input.rules import (
     ABSENT,
+    ALREADY_EXISTS,
     CHECK_ONLY,
     CODE,
     FAILED,
     LONG,
     NOT_FOUND,
+    OPTIONAL_CODE,
     OPTIONAL_TEXT,
     OUTPUT,
     PAGE,
@@ -24,38 +26,65 @@ from tests.contract.bad_input.rules import (
     Fields,
     Foreign,
     Refusal,
+    Rule,
     missing,
     named,
     uuid_of,
 )
 
+ENTITY_MISSING = missing("billing_entity", "BILLING_ENTITY_NOT_FOUND")
+NOTICE: Rule = {"oversized": "a" * 501, "NUL": "a\x00"}
+BILLING_ENTITY: Fields = {
+    "billing_entity": ABSENT,
+    "billing_entity.name": OPTIONAL_TEXT,
+    "billing_entity.address": AnyValue("may be absent; its fields follow"),
+    "billing_entity.address.lines": {
+        "oversized": Refusal(["a"] * 5),
+        "line oversized": Refusal([LONG], field="*"),
+    },
+    "billing_entity.address.city": OPTIONAL_TEXT,
+    "billing_entity.address.postal_code": OPTIONAL_TEXT,
+    "billing_entity.address.region": OPTIONAL_TEXT,
+    "billing_entity.address.country_code": {"malformed": "au", "oversized": "AUS"},
+    "billing_entity.tax_id": OPTIONAL_TEXT,
+    "billing_entity.number_prefix": {
+        "malformed": "in v",
+        "ending": "A-CN",
+        "oversized": "A" * 13,
+        "foreign": Refusal("TAKEN", ALREADY_EXISTS, "NUMBER_PREFIX_TAKEN", ""),
+    },
+    "billing_entity.numbering": {"malformed": 99},
+    "billing_entity.time_zone": ZONE,
+    "billing_entity.default_tax_codes": {
+        "malformed": Refusal(["a b"], field="*"),
+        "foreign": Refusal([Foreign("tax")], NOT_FOUND, "TAX_NOT_FOUND", ""),
+    },
+    "billing_entity.grace_days": {"negative": -1, "oversized": 61},
+    "billing_entity.net_terms_days": {"negative": -1, "oversized": 366},
+    "billing_entity.zero_invoices": {"malformed": 99},
+    "billing_entity.coupon_order": {"malformed": 99},
+    "billing_entity.issue_anchor": {"malformed": 99},
+    "billing_entity.issue_adjustment": {"malformed": 99},
+    "billing_entity.is_default": AnyValue("either is meant"),
+    "billing_entity.payment_details": NOTICE,
+    "billing_entity.footer": NOTICE,
+}
+
 INVOICING: Mapping[str, Fields] = {
+    "tally.invoicing.v1.TenantService.CreateBillingEntity": {
+        "request_id": UUID,
+        "billing_entity.code": CODE,
+        **BILLING_ENTITY,
+    },
     "tally.invoicing.v1.TenantService.UpdateBillingEntity": {
         "request_id": UUID,
-        "billing_entity": ABSENT,
-        "billing_entity.code": {"malformed": "other", "oversized": "a" * 129},
-        "billing_entity.name": OPTIONAL_TEXT,
-        "billing_entity.address": AnyValue("may be absent; its fields follow"),
-        "billing_entity.address.lines": {
-            "oversized": Refusal(["a"] * 5),
-            "line oversized": Refusal([LONG], field="*"),
-        },
-        "billing_entity.address.city": OPTIONAL_TEXT,
-        "billing_entity.address.postal_code": OPTIONAL_TEXT,
-        "billing_entity.address.region": OPTIONAL_TEXT,
-        "billing_entity.address.country_code": {"malformed": "au", "oversized": "AUS"},
-        "billing_entity.tax_id": OPTIONAL_TEXT,
-        "billing_entity.number_prefix": {"malformed": "in v", "oversized": "A" * 13},
-        "billing_entity.numbering": {"malformed": 99},
-        "billing_entity.time_zone": ZONE,
-        "billing_entity.default_tax_codes": {
-            "malformed": Refusal(["a b"], field="*"),
-            "foreign": Refusal([Foreign("tax")], NOT_FOUND, "TAX_NOT_FOUND", ""),
-        },
-        "billing_entity.grace_days": {"negative": -1, "oversized": 61},
-        "billing_entity.net_terms_days": {"negative": -1, "oversized": 366},
-        "billing_entity.zero_invoices": {"malformed": 99},
+        "billing_entity.code": {**OPTIONAL_CODE, **ENTITY_MISSING},
+        **BILLING_ENTITY,
     },
+    "tally.invoicing.v1.TenantService.GetBillingEntity": {
+        "code": {**OPTIONAL_CODE, **ENTITY_MISSING},
+    },
+    "tally.invoicing.v1.TenantService.ListBillingEntities": {**PAGE},
     "tally.invoicing.v1.CustomerService.UpsertCustomer": {
         "request_id": UUID,
         "customer": ABSENT,
@@ -76,7 +105,16 @@ INVOICING: Mapping[str, Fields] = {
             "foreign": Refusal([Foreign("tax")], NOT_FOUND, "TAX_NOT_FOUND", ""),
         },
         "customer.tax_exempt": AnyValue("yes or no"),
+        "customer.tax_exempt_reason": {**OPTIONAL_TEXT, "without need": "Charity"},
+        "customer.reverse_charge": AnyValue("yes or no"),
         "customer.time_zone": ZONE,
+        "customer.billing_entity_code": {**OPTIONAL_CODE, **ENTITY_MISSING},
+        "customer.grace_days": {"negative": -1, "oversized": 61},
+        "customer.net_terms_days": {"negative": -1, "oversized": 366},
+        "customer.issue_anchor": {"malformed": 99},
+        "customer.issue_adjustment": {"malformed": 99},
+        "customer.self_billed": AnyValue("yes or no"),
+        "customer.late_usage_days": {"negative": -1, "oversized": 367},
         "customer.metadata": {
             "oversized": Refusal({f"k{n}": "v" for n in range(51)}, field="*"),
             "key oversized": Refusal({"k" * 65: "v"}, field="*"),
@@ -118,6 +156,7 @@ INVOICING: Mapping[str, Fields] = {
     },
     "tally.invoicing.v1.InvoiceService.RenderInvoice": {
         "invoice_id": uuid_of("invoice", "INVOICE_NOT_FOUND"),
+        "format": {"malformed": 99},
     },
     "tally.invoicing.v1.CreditNoteService.GetCreditNote": {
         "credit_note_id": uuid_of("credit_note", "CREDIT_NOTE_NOT_FOUND"),
@@ -126,6 +165,10 @@ INVOICING: Mapping[str, Fields] = {
             "oversized": LONG,
             **missing("credit_note_number", "CREDIT_NOTE_NOT_FOUND"),
         },
+    },
+    "tally.invoicing.v1.CreditNoteService.RenderCreditNote": {
+        "credit_note_id": uuid_of("credit_note", "CREDIT_NOTE_NOT_FOUND"),
+        "format": {"malformed": 99},
     },
     "tally.invoicing.v1.CreditNoteService.ListCreditNotes": {
         "customer_id": {"oversized": LONG},
@@ -164,6 +207,10 @@ def credit_note_requests(
     """Return a good request of every method of credit notes."""
     return {
         "invoicing.v1.CreditNoteService.GetCreditNote": {"credit_note_id": world["credit_note"]},
+        "invoicing.v1.CreditNoteService.RenderCreditNote": {
+            "credit_note_id": world["credit_note"],
+            "format": "DOCUMENT_FORMAT_HTML",
+        },
         "invoicing.v1.CreditNoteService.ListCreditNotes": {},
         "invoicing.v1.CreditNoteService.CreateCreditNote": {
             **command,

@@ -37,6 +37,11 @@ VERSION: Fields = {
         "oversized": [str(n) for n in range(1, 102)],
     },
     "version.usage_thresholds.step": {**OPTIONAL_PRICE, "zero": "0"},
+    "version.tax_codes": {"twice": ["a", "a"], "oversized": [f"tax-{n}" for n in range(11)]},
+    "version.charges[0].tax_codes": {
+        "malformed": Refusal(["a b"], field="version.charges[0].tax_codes[0]")
+    },
+    "version.fixed_charges[0].tax_codes": {"twice": ["a", "a"]},
     "version.charges": {"oversized": Refusal([{}] * 201)},
     "version.charges[0].code": OPTIONAL_CODE,
     "version.charges[0].meter_code": {

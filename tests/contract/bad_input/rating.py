@@ -166,6 +166,7 @@ RATING: Mapping[str, Fields] = {
         "source": {"oversized": LONG},
         "id": named(TEXT, "event", "EVENT_NOT_FOUND"),
     },
+    "tally.rating.v1.RatingService.FollowUsage": {"customer_id": TEXT},
     "tally.rating.v1.RatingService.RatePeriod": {
         "period_id": uuid_of("period", "PERIOD_NOT_FOUND"),
     },

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from tests.contract.bad_input.billing import billing_requests
 from tests.contract.bad_input.columns import good_columns
+from tests.contract.bad_input.coupons import coupon_requests
 from tests.contract.bad_input.invoicing import credit_note_requests
 from tests.contract.bad_input.paying import payment_requests
 from tests.contract.bad_input.wallet_requests import USD as USD
@@ -258,6 +259,7 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         "rating.v1.UsageService.ListAmbiguous": {},
         "rating.v1.UsageService.ExplainEvent": {"id": world["event"]},
         **entitling(world, fresh),
+        "rating.v1.RatingService.FollowUsage": {"customer_id": "followed"},
         "rating.v1.RatingService.RatePeriod": {"period_id": world["period"]},
         "rating.v1.RatingService.ClosePeriod": {"period_id": world["period"]},
         "rating.v1.RatingService.ClosePeriods": {"period_ids": [world["period"]]},
@@ -269,6 +271,11 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
             "payment_status": "PAYMENT_STATUS_FAILED",
         },
         "rating.v1.RatingService.ListCloses": {"period_ids": [world["period"]]},
+        "invoicing.v1.TenantService.CreateBillingEntity": {
+            **command,
+            "billing_entity": {"code": fresh, "number_prefix": fresh[4:12].upper()},
+        },
+        "invoicing.v1.TenantService.ListBillingEntities": {},
         "invoicing.v1.TenantService.GetBillingEntity": {},
         "invoicing.v1.TenantService.UpdateBillingEntity": {
             **command,
@@ -290,6 +297,7 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         },
         "invoicing.v1.InvoiceService.RenderInvoice": {"invoice_id": world["invoice"]},
         **billing_requests(world, command),
+        **coupon_requests(world, command, fresh),
         **payment_requests(world, command),
         **credit_note_requests(world, command),
         **wallet_requests(world, command),

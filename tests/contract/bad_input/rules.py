@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 INVALID, NOT_FOUND = "INVALID_ARGUMENT", "NOT_FOUND"
 FAILED = "FAILED_PRECONDITION"
+ALREADY_EXISTS = "ALREADY_EXISTS"
 
 
 @dataclass(frozen=True, slots=True)

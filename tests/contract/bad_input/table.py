@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from tests.contract.bad_input.billing import BILLING
 from tests.contract.bad_input.changing import CHANGING
 from tests.contract.bad_input.columns import COLUMNS
+from tests.contract.bad_input.coupons import COUPONS
 from tests.contract.bad_input.entitling import ENTITLING
 from tests.contract.bad_input.ingest import INGEST
 from tests.contract.bad_input.invoicing import INVOICING
@@ -15,6 +16,7 @@ from tests.contract.bad_input.paying import PAYING
 from tests.contract.bad_input.rating import RATING
 from tests.contract.bad_input.rules import AnyValue, Fields, Refusal, Rejection
 from tests.contract.bad_input.subscriptions import SUBSCRIPTIONS
+from tests.contract.bad_input.topping_up import TOPPING_UP
 from tests.contract.bad_input.trying import TRYING
 from tests.contract.bad_input.wallet import WALLET
 
@@ -29,7 +31,9 @@ TABLE: Mapping[str, Fields] = {
     **INVOICING,
     **PAYING,
     **BILLING,
+    **COUPONS,
     **WALLET,
+    **TOPPING_UP,
 }
 
 

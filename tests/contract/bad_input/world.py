@@ -9,8 +9,10 @@ from uuid import uuid4
 from cli.client import SuiteClient
 from tally.ingest.v1.event_pb2 import Event
 from tally.ingest.v1.ingest_service_pb2 import ListRejectedEventsRequest, RecordEventsRequest
+from tally.invoicing.v1.coupon_service_pb2 import ApplyCouponRequest, CreateCouponRequest
 from tally.invoicing.v1.credit_note_service_pb2 import CreateCreditNoteRequest
 from tally.invoicing.v1.customer_service_pb2 import UpsertCustomerRequest
+from tally.invoicing.v1.dunning_service_pb2 import CreatePaymentRequestRequest
 from tally.invoicing.v1.invoice_service_pb2 import (
     INVOICE_KIND_SUBSCRIPTION,
     GetInvoiceRequest,
@@ -20,7 +22,10 @@ from tally.invoicing.v1.invoice_service_pb2 import (
 )
 from tally.invoicing.v1.payment_service_pb2 import RecordPaymentRequest, SetPaymentMethodRequest
 from tally.invoicing.v1.tax_service_pb2 import CreateTaxRequest
-from tally.invoicing.v1.tenant_service_pb2 import UpdateBillingEntityRequest
+from tally.invoicing.v1.tenant_service_pb2 import (
+    CreateBillingEntityRequest,
+    UpdateBillingEntityRequest,
+)
 from tally.rating.v1.alert_service_pb2 import CreateAlertRequest
 from tally.rating.v1.entitlement_service_pb2 import CreateFeatureRequest
 from tally.rating.v1.instant_fee_pb2 import PaymentStatus
@@ -32,8 +37,9 @@ from tally.rating.v1.subscription_service_pb2 import (
     ListBillingPeriodsRequest,
 )
 from tally.wallet.v1.hold_service_pb2 import AuthorizeRequest
+from tally.wallet.v1.top_up_rule_service_pb2 import CreateTopUpRuleRequest
 from tally.wallet.v1.wallet_service_pb2 import CreateWalletRequest, GrantCreditsRequest
-from tests.contract.bad_input.billing import billed_by_hand
+from tests.contract.bad_input.billing import billed_by_hand, drafted
 from tests.contract.bad_input.requests import USD, World, good_requests
 from tests.suite import Suite
 from tests.wait import until
@@ -64,7 +70,7 @@ def make_worlds(suite: Suite) -> Worlds:
 async def _fill(client: SuiteClient, name: str) -> World:
     named = ["meter", "plan", "subscription", "customer", "event", "retracted"]
     named += ["idle_meter", "idle_plan", "idle_feature"]  # To archive.
-    named += ["feature", "unpaying"]
+    named += ["feature", "unpaying", "coupon", "idle_coupon", "billing_entity"]
     world = {key: f"{name}-{key}" for key in named}
     world |= dict.fromkeys(
         (
@@ -72,14 +78,22 @@ async def _fill(client: SuiteClient, name: str) -> World:
             "wallet",
             "other_wallet",
             "spare_wallet",  # To end.
+            "rule",
+            "ending_rule",  # To archive.
             "hold",
             "released",
             "invoice",
             "to_void",
             "voided",
+            "voided_line",
+            "draft",
+            "due_draft",
+            "draft_line",
             "line",
             "payment",
+            "payment_request",
             "credit_note",
+            "applied_coupon",
             "period",
             "ending",
             "instant_fee",
@@ -106,6 +120,9 @@ async def _fill(client: SuiteClient, name: str) -> World:
     seller = good["invoicing.v1.TenantService.UpdateBillingEntity"]
     seller["billing_entity"] |= {"number_prefix": name.upper()}  # Numbers of its own.
     await client.tenants.UpdateBillingEntity(UpdateBillingEntityRequest(**seller))
+    second = good["invoicing.v1.TenantService.CreateBillingEntity"]
+    second["billing_entity"] |= {"code": world["billing_entity"], "number_prefix": "TAKEN"}
+    await client.tenants.CreateBillingEntity(CreateBillingEntityRequest(**second))
     for key in ("subscription", "ending"):
         world[key] = await _subscribe(client, world, f"{name}-{key}")
     world["tax"] = await _tax(client, world, name)
@@ -124,7 +141,9 @@ async def _fill(client: SuiteClient, name: str) -> World:
     world |= await _entitle(client, world)
     world["threshold_crossing"] = await _threshold_crossing(client)
     world |= await billed_by_hand(client, world)
-    return world | await _wallet(client, world) | await _billed(client, world)
+    world["applied_coupon"] = await _coupons(client, world)
+    world |= await _wallet(client, world) | await _billed(client, world)
+    return world | await drafted(client, world, name)
 
 
 async def _idle(client: SuiteClient, world: World) -> None:
@@ -193,6 +212,17 @@ async def _tax(client: SuiteClient, world: World, name: str) -> str:
     return f"{name}-tax"
 
 
+async def _coupons(client: SuiteClient, world: World) -> str:
+    """Create coupons, and give the customer one; return its id."""
+    for key in ("coupon", "idle_coupon"):
+        made = good_requests(world)["invoicing.v1.CouponService.CreateCoupon"]
+        made["coupon"]["code"] = world[key]
+        await client.coupons.CreateCoupon(CreateCouponRequest(**made))
+    given = good_requests(world)["invoicing.v1.CouponService.ApplyCoupon"]
+    answer = await client.coupons.ApplyCoupon(ApplyCouponRequest(**given))
+    return answer.applied_coupon.applied_coupon_id
+
+
 async def _wallet(client: SuiteClient, world: World) -> World:
     named = {}
     for key in ("wallet", "other_wallet", "spare_wallet"):
@@ -203,6 +233,10 @@ async def _wallet(client: SuiteClient, world: World) -> World:
     grant = good_requests(world)["wallet.v1.WalletService.GrantCredits"]
     grant["grant"] = {**grant["grant"], "amount": {**USD, "amount_minor": 1_000_000}}
     await client.wallets.GrantCredits(GrantCreditsRequest(**grant))
+    for key in ("rule", "ending_rule"):
+        rule = good_requests(world)["wallet.v1.TopUpRuleService.CreateTopUpRule"]
+        made_rule = await client.top_up_rules.CreateTopUpRule(CreateTopUpRuleRequest(**rule))
+        named[key] = made_rule.rule.rule_id
     holds = []
     for _ in range(2):
         fields = good_requests(world)["wallet.v1.HoldService.Authorize"]
@@ -234,8 +268,11 @@ async def _billed(client: SuiteClient, world: World) -> World:
     paid = await client.payments.RecordPayment(RecordPaymentRequest(**money))
     method = good_requests(world)["invoicing.v1.PaymentService.SetPaymentMethod"]
     await client.payments.SetPaymentMethod(SetPaymentMethodRequest(**method))
+    asking = good_requests(world)["invoicing.v1.DunningService.CreatePaymentRequest"]
+    asked_for = await client.dunning.CreatePaymentRequest(CreatePaymentRequestRequest(**asking))
     return {
         "payment": paid.payment.payment_id,
+        "payment_request": asked_for.payment_request.payment_request_id,
         "invoice": invoice.invoice_id,
         "line": line.line_id,
         "invoice_number": invoice.number,

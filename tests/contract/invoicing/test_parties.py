@@ -18,7 +18,12 @@ from tally.invoicing.v1.tax_service_pb2 import CreateTaxRequest, ListTaxesReques
 from tally.invoicing.v1.tenant_service_pb2 import (
     Address,
     BillingEntity,
+    CouponOrder,
+    CreateBillingEntityRequest,
     GetBillingEntityRequest,
+    IssueAdjustment,
+    IssueAnchor,
+    ListBillingEntitiesRequest,
     Numbering,
     UpdateBillingEntityRequest,
     ZeroInvoices,
@@ -51,6 +56,10 @@ async def test_a_tenant_that_set_nothing_has_the_defaults(suite: Suite) -> None:
         numbering=Numbering.NUMBERING_PER_ENTITY,
         time_zone="UTC",
         zero_invoices=ZeroInvoices.ZERO_INVOICES_FINALIZE,
+        issue_anchor=IssueAnchor.ISSUE_ANCHOR_NEXT_PERIOD_START,
+        issue_adjustment=IssueAdjustment.ISSUE_ADJUSTMENT_ALIGN_WITH_FINALIZATION,
+        is_default=True,
+        coupon_order=CouponOrder.COUPON_ORDER_SCOPE_THEN_AGE,
     )
 
 
@@ -67,15 +76,46 @@ async def test_the_billing_entity_is_replaced_as_a_whole(suite: Suite) -> None:
             grace_days=3,
             net_terms_days=30,
             zero_invoices=ZeroInvoices.ZERO_INVOICES_SKIP,
+            issue_anchor=IssueAnchor.ISSUE_ANCHOR_CURRENT_PERIOD_END,
+            issue_adjustment=IssueAdjustment.ISSUE_ADJUSTMENT_KEEP_ANCHOR,
+            payment_details="IBAN DE00",
+            footer="Registered in Mars",
+            coupon_order=CouponOrder.COUPON_ORDER_PERCENTAGES_FIRST,
         )
         request = UpdateBillingEntityRequest(request_id=str(uuid4()), billing_entity=wanted)
         answer = await client.tenants.UpdateBillingEntity(request)
         stored = (await client.tenants.GetBillingEntity(GetBillingEntityRequest())).billing_entity
         foreign = (await other.tenants.GetBillingEntity(GetBillingEntityRequest())).billing_entity
-    wanted.code = "default"
+    wanted.code, wanted.is_default = "default", True
     wanted.address.SetInParent()
     assert stored == answer.billing_entity == wanted
     assert foreign.name == ""
+
+
+async def test_a_tenant_sells_as_several_entities_of_which_one_is_the_default(suite: Suite) -> None:
+    async with suite.client(suite.new_tenant()) as client:
+        wanted = BillingEntity(code="fr", name="Vendeur", number_prefix="FR", is_default=True)
+        request = CreateBillingEntityRequest(request_id=str(uuid4()), billing_entity=wanted)
+        created = (await client.tenants.CreateBillingEntity(request)).billing_entity
+        again = (await client.tenants.CreateBillingEntity(request)).billing_entity
+        request = CreateBillingEntityRequest(request_id=str(uuid4()), billing_entity=wanted)
+        with pytest.raises(grpc.aio.AioRpcError) as taken:
+            await client.tenants.CreateBillingEntity(request)
+        pages = [
+            await client.tenants.ListBillingEntities(ListBillingEntitiesRequest(page_size=1)),
+        ]
+        pages.append(
+            await client.tenants.ListBillingEntities(
+                ListBillingEntitiesRequest(page_size=1, page_token=pages[0].next_page_token)
+            )
+        )
+        chosen = (await client.tenants.GetBillingEntity(GetBillingEntityRequest())).billing_entity
+        stored = await upsert(client, Customer(customer_id="c1", billing_entity_code="fr"))
+    assert created == again == chosen
+    assert reason(taken).reason == "BILLING_ENTITY_CODE_TAKEN"
+    listed = [(one.code, one.is_default) for page in pages for one in page.billing_entities]
+    assert (listed, pages[1].next_page_token) == ([("default", False), ("fr", True)], "")
+    assert stored.billing_entity_code == "fr"
 
 
 async def test_a_tax_that_does_not_exist_is_refused(suite: Suite) -> None:

@@ -59,8 +59,10 @@ def test_notes_pay_what_is_there_and_no_line_more_than_it_costs(
     balances: list[int], lines: list[int]
 ) -> None:
     gross = max(sum(lines), 0)
-    notes = [OpenNote(UUID(int=n), UUID(int=99), "USD", one) for n, one in enumerate(balances)]
-    applied = apply_notes(UUID(int=1), "USD", gross, notes)
+    notes = [
+        OpenNote(UUID(int=n), UUID(int=99), "USD", one, "default") for n, one in enumerate(balances)
+    ]
+    applied = apply_notes(UUID(int=1), "USD", gross, notes, entity_code="default")
     paid = sum(one.amount_minor for one in applied)
     assert paid == min(gross, sum(balances))
     shares = spread_notes(paid, lines)

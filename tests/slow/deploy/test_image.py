@@ -57,7 +57,7 @@ def test_the_wheel_holds_the_suite_and_no_tests(image: Image) -> None:
     assert tops == {"cli", "deploy", "libs", "services", "tally"}
     for service in SERVICES:
         assert f"services/{service}/store/migrations/env.py" in names
-    assert "services/invoicing/document/invoice.typ" in names
+    assert "services/invoicing/document/document.typ" in names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 

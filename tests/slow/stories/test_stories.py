@@ -11,10 +11,14 @@ from tests.vectors.stories.playing import play
 
 DONE = [
     "minimum_commitment",
+    "period_sequences",
+    "progressive_billing",
     "proration",
     "termination",
     "trial",
     "upgrade_downgrade",
+    "wallet_topup_rules",
+    "wallet_traceability",
 ]
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.db import begin
 from libs.tenant import Tenant
 from services.invoicing.domain.party import BillingEntity, ZeroInvoices
-from services.invoicing.store import parties
+from services.invoicing.store import entities
 from tally.invoicing.v1.events_pb2 import InvoiceFinalized
 from tests.store.invoicing.steps import complete_one, finalized
 
@@ -39,6 +39,6 @@ async def test_a_skipped_invoice_is_not_announced_as_finalized(
 ) -> None:
     async with begin(engine, tenant) as conn:
         entity = BillingEntity(zero_invoices=ZeroInvoices.SKIP)
-        await parties.save_entity(conn, tenant, entity)
+        await entities.save_entity(conn, tenant, entity)
     await finalized(engine, tenant, 0)
     assert await announced(engine, tenant) == []

@@ -14,10 +14,10 @@ from libs.db import begin, begin_worker
 from libs.tenant import Tenant
 from services.invoicing.domain.invoice import SettledPeriod, Status
 from services.invoicing.domain.party import BillingEntity, Customer
-from services.invoicing.operations import drafting, reading
+from services.invoicing.operations import drafting, finalizing, reading
 from services.invoicing.operations.drafting import ChangedUsage, DuePeriods
+from services.invoicing.store import entities, parties, taxes, work
 from services.invoicing.store import invoices as store
-from services.invoicing.store import parties, taxes, work
 from services.invoicing.store.work import Reference
 from tests.store.invoicing.steps import (
     NOW,
@@ -119,7 +119,7 @@ async def test_a_refresh_shows_lines_taxes_and_totals(
 ) -> None:
     async with begin(engine, tenant) as conn:
         await taxes.create_tax(conn, tenant, GST, now=NOW)
-        await parties.save_entity(conn, tenant, BillingEntity(default_tax_codes=("gst",)))
+        await entities.save_entity(conn, tenant, BillingEntity(default_tax_codes=("gst",)))
     await announce(engine, tenant, [rated([amount_fee(105)])])
     assert len(await stale(worker, tenant)) == 1
     draft = await drafting.load_draft(engine, tenant, (await newest(engine, tenant)).invoice_id)
@@ -207,7 +207,7 @@ async def test_instant_fees_are_billed_alone_without_grace_and_settle_no_time(
     engine: AsyncEngine, worker: AsyncEngine, tenant: Tenant
 ) -> None:
     async with begin(engine, tenant) as conn:
-        await parties.save_entity(conn, tenant, BillingEntity(grace_days=3))
+        await entities.save_entity(conn, tenant, BillingEntity(grace_days=3))
     whole, one, other = (rated([amount_fee(cents)], period=cents) for cents in (1, 2, 3))
     instant = [replace(each, settles=False) for each in (one, other)]
     await announce(engine, tenant, [whole, *instant])
@@ -229,7 +229,7 @@ async def test_grace_lets_a_draft_wait(
     engine: AsyncEngine, worker: AsyncEngine, tenant: Tenant
 ) -> None:
     async with begin(engine, tenant) as conn:
-        await parties.save_entity(conn, tenant, BillingEntity(grace_days=3))
+        await entities.save_entity(conn, tenant, BillingEntity(grace_days=3))
     await announce(engine, tenant, [rated([amount_fee(5)])])
     due = NOW + timedelta(days=3)
     assert await finalizable(worker, tenant, due - HOUR) == []
@@ -244,3 +244,34 @@ async def test_an_invoice_that_was_left_half_way_is_found_until_it_is_complete(
     assert await finalizable(worker, tenant, NOW - HOUR) == [(tenant, invoice_id)]
     await complete_one(engine, tenant, invoice_id)
     assert await finalizable(worker, tenant, NOW) == []
+
+
+async def test_periods_of_two_sellers_go_on_two_invoices_and_late_usage_stays_with_its_own(
+    engine: AsyncEngine, tenant: Tenant
+) -> None:
+    async with begin(engine, tenant) as conn:
+        await entities.create_entity(
+            conn, tenant, BillingEntity(code="two", number_prefix="E-2", grace_days=1)
+        )
+    first, second = (rated([amount_fee(cents)], period=cents) for cents in (1, 2))
+    due = DuePeriods(
+        "c1",
+        "USD",
+        NOW,
+        "UTC",
+        ((first.period_id, first.period), (second.period_id, second.period)),
+        wanted={second.period_id: "two"},
+    )
+    async with begin(engine, tenant) as conn:
+        await drafting.draft_periods(conn, tenant, [due], now=NOW)
+        late = [ChangedUsage(one.period_id, "c1", "USD", 1, closed=True) for one in (first, second)]
+        await drafting.note_changed_usage(conn, tenant, late, now=NOW)
+    listed = await reading.list_invoices(
+        engine, tenant, customer_id="c1", status=None, before=None, limit=9
+    )
+    drafts = {one.entity_code: one for _, one in listed}
+    waits = {code: one.finalize_at - NOW for code, one in drafts.items()}
+    assert waits == {"default": timedelta(0), "two": timedelta(days=1)}
+    claims = await finalizing.claim(engine, tenant, [one.invoice_id for one in drafts.values()])
+    owed = {one.invoice.entity_code: [each.period_id for each in one.adjustments] for one in claims}
+    assert owed == {"default": [first.period_id], "two": [second.period_id]}

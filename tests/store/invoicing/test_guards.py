@@ -147,7 +147,7 @@ async def test_a_tenant_neither_sees_nor_writes_anothers_rows(
     with pytest.raises(DBAPIError, match="row-level security"):
         async with begin(engine, other) as conn:
             await conn.execute(
-                text("INSERT INTO number_series VALUES (:tenant, 'invoices', '', 7)"),
+                text("INSERT INTO number_series VALUES (:tenant, 'invoices', 'default', 7)"),
                 {"tenant": tenant},
             )
     async with begin_worker(worker) as conn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,6 +14,7 @@ from libs.db import Snapshots, begin
 from libs.errors import Unavailable
 from libs.requests import Request
 from libs.tenant import Tenant
+from services.invoicing.domain.adjusted_fee import AdjustedFee, InvoiceNotDraft
 from services.invoicing.domain.credit_note import (
     CreditExceedsInvoice,
     InvoiceNotFinalized,
@@ -22,7 +24,7 @@ from services.invoicing.domain.credit_note import (
 from services.invoicing.domain.invoice import Credit, Invoice, Status
 from services.invoicing.domain.verification import invoice_differences
 from services.invoicing.domain.voiding import InvoiceNotVoided, InvoiceReissued, InvoiceVoided
-from services.invoicing.operations import noting, reading, voiding
+from services.invoicing.operations import changing, drafting, noting, reading, voiding
 from services.invoicing.operations.noting import NoteOrder
 from services.invoicing.store import verification
 from services.invoicing.store.schema import invoices
@@ -34,6 +36,7 @@ from tests.store.invoicing.steps import (
     finalized,
     freeze_one,
     frozen,
+    newest,
 )
 from tests.unit.invoicing.samples import amount_fee, rated
 
@@ -176,3 +179,38 @@ async def test_drafts_are_not_voided_and_a_voided_invoice_stands(
             async with begin(engine, tenant) as conn:
                 which = update(invoices).filter_by(invoice_id=voided.invoice_id)
                 await conn.execute(which.values(**change))
+
+
+async def test_fees_set_by_hand_survive_a_refresh_the_freeze_and_being_billed_again(
+    engine: AsyncEngine, worker: AsyncEngine, tenant: Tenant
+) -> None:
+    period = rated([amount_fee(100)], period=uuid4().int)
+    await announce(engine, tenant, [period])
+    draft = await newest(engine, tenant)
+    work = await drafting.load_draft(engine, tenant, draft.invoice_id)
+    assert await drafting.refresh_draft(engine, tenant, work, [period])
+    [line] = (await newest(engine, tenant)).lines
+    fee = AdjustedFee(line.line_id, "Agreed", Decimal(2), Decimal("0.4"))
+    await changing.adjust_fees(engine, tenant, request("adjust"), draft.invoice_id, [fee])
+    assert not await drafting.refresh_draft(engine, tenant, work, [period])  # It has moved on.
+    await claim_one(engine, tenant, draft.invoice_id)
+    assert await freeze_one(engine, tenant, draft.invoice_id, closed=[period])
+    await complete_one(engine, tenant, draft.invoice_id)
+    with pytest.raises(InvoiceNotDraft):
+        await changing.adjust_fees(engine, tenant, request("adjust"), draft.invoice_id, [fee])
+    voided = await void(engine, tenant, await newest(engine, tenant))
+    assert (voided.total_minor, voided.lines[0].fee.description) == (80, "Agreed")
+
+    free = AdjustedFee(line.line_id, "Given away", Decimal(2), Decimal(0))
+    answer = await voiding.reissue_invoice(
+        engine, tenant, request("reissue"), voided.invoice_id, [free], now=NOW
+    )
+    again = UUID(answer.invoice.invoice_id)
+    await claim_one(engine, tenant, again)
+    assert await freeze_one(engine, tenant, again, closed=[period])
+    await complete_one(engine, tenant, again)
+    made = await reading.get_invoice(engine, tenant, invoice_id=again)
+    assert (made.total_minor, made.lines[0].fee.description) == (0, "Given away")
+    async with Snapshots(engine, worker, tenant).begin() as conn:
+        found = await verification.load_frozen(conn, after=None, limit=10)
+    assert [invoice_differences(one, [period]) for one in found] == [[], []]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from libs.errors import FieldInvalid
 from services.wallet.domain.burn_down import InsufficientBalance
+from services.wallet.domain.ledger import GrantUse
 from services.wallet.domain.voiding import GrantNotFound, WalletNotEmpty
 from services.wallet.domain.wallet import (
     Changes,
@@ -21,12 +23,14 @@ from services.wallet.domain.wallet import (
 )
 from services.wallet.operations import wallets
 from services.wallet.operations.paying import apply_credits, return_credits
+from services.wallet.operations.tracing import list_uses
 from services.wallet.operations.wallet_orders import (
     TerminateWallet,
     TransferCredits,
     UpdateWallet,
     VoidCredits,
 )
+from services.wallet.store.grant_uses import UsesAsked
 from tests.store.wallet.conftest import START, Counter, a_request, usd
 from tests.store.wallet.test_paying import HASH, an_invoice
 from tests.store.wallet.test_verifying import checked
@@ -177,3 +181,45 @@ async def _opened(
     )
     await wallets.create_wallet(counter.desk, a_request(), wallet)
     return wallet.wallet_id
+
+
+async def test_credit_is_followed_from_grant_to_line_and_back(counter: Counter) -> None:
+    wallet_id = await counter.open()
+    first, second = await counter.grant(wallet_id, 20), await counter.grant(wallet_id, 30)
+    invoice = an_invoice(counter, [25])
+    await apply_credits(counter.desk, invoice, HASH)
+    line_id, reference = invoice.lines[0].line_id, str(invoice.invoice_id)
+    of_line = await _uses(counter, reference=reference, line_id=line_id)
+    assert [(use.grant_id, use.amount.amount_minor) for use in of_line] == [
+        (first, 20),
+        (second, 5),
+    ]
+    counter.clock.move(days=1)
+    await return_credits(counter.desk, invoice.invoice_id)
+    await counter.do(_void(wallet_id, 7, first))
+    of_grant = await _uses(counter, grant_id=first)
+    assert [(use.reason, use.source, use.target) for use in of_grant] == [
+        ("GRANT", "purchased", "available"),
+        ("APPLY", "available", "revenue"),
+        ("REVERSAL", "revenue", "available"),
+        ("VOID", "available", "voided"),
+    ]
+    earned = await _uses(counter, grant_id=first, revenue_only=True)
+    assert [use.reason for use in earned] == ["APPLY", "REVERSAL"]
+    page = await list_uses(counter.desk, _asked(grant_id=first), after=of_grant[1].key, limit=1)
+    assert page == of_grant[2:3]
+    assert await _uses(counter.of_tenant(2**31 - 1), grant_id=first) == []
+
+
+async def _uses(counter: Counter, **asked: Any) -> list[GrantUse]:
+    return list(await list_uses(counter.desk, _asked(**asked), after=None, limit=100))
+
+
+def _asked(
+    *,
+    grant_id: UUID | None = None,
+    reference: str | None = None,
+    line_id: UUID | None = None,
+    revenue_only: bool = False,
+) -> UsesAsked:
+    return UsesAsked(grant_id, reference, line_id, revenue_only)

@@ -50,7 +50,7 @@ def test_the_document_shows_units_and_price_without_days() -> None:
     billed = given(INVOICE_ID, "AUD", [SETUP, HOURS], at=AT, zone=ZONE)
     content = composed(INVOICE_ID, billed, [GST])
     invoice = replace(draft(), lines=content.lines, subtotal_minor=content.subtotal_minor)
-    [page] = pypdfium2.PdfDocument(render_invoice(invoice))
+    [page] = pypdfium2.PdfDocument(render_invoice(invoice).content)
     text = " ".join(page.get_textpage().get_text_range().split())
     assert "Consulting 2.5 80.00 200.00" in text
     assert "2014 Setup" not in text

@@ -88,13 +88,14 @@ def test_roundings_never_give_back_more_tax_than_there_was() -> None:
 
 def test_notes_pay_oldest_first_in_their_currency_and_never_their_own_invoice() -> None:
     notes = [
-        OpenNote(FIRST, OWN, "EUR", 500),
-        OpenNote(SECOND, FIRST, "USD", 500),
-        OpenNote(OWN, FIRST, "EUR", 30),
-        OpenNote(UUID(int=4), FIRST, "EUR", 100),
-        OpenNote(UUID(int=5), FIRST, "EUR", 100),
+        OpenNote(FIRST, OWN, "EUR", 500, "default"),
+        OpenNote(SECOND, FIRST, "USD", 500, "default"),
+        OpenNote(UUID(int=7), FIRST, "EUR", 500, "another"),
+        OpenNote(OWN, FIRST, "EUR", 30, "default"),
+        OpenNote(UUID(int=4), FIRST, "EUR", 100, "default"),
+        OpenNote(UUID(int=5), FIRST, "EUR", 100, "default"),
     ]
-    applied = apply_notes(OWN, "EUR", 70, notes)
+    applied = apply_notes(OWN, "EUR", 70, notes, entity_code="default")
     assert applied == [NoteApplication(OWN, 30), NoteApplication(UUID(int=4), 40)]
 
 

@@ -1,5 +1,6 @@
 """The PDF shows what the invoice says, the same bytes every time, and nothing users can inject."""
 
+import re
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -9,9 +10,13 @@ import pypdfium2
 import pytest
 
 from services.invoicing.document import formats
-from services.invoicing.document.render import render_invoice
+from services.invoicing.document.render import Format, render_credit_note, render_invoice
+from services.invoicing.domain.coupon import CouponUse, OpenCoupon
+from services.invoicing.domain.credit_note import NoteStatus
+from services.invoicing.domain.discounts import PercentOff
 from services.invoicing.domain.invoice import AppliedNote, Invoice
 from services.invoicing.domain.line import BreakdownRow, FeeKind
+from tests.unit.invoicing import examples
 from tests.unit.invoicing.samples import (
     BUYER,
     amount_fee,
@@ -27,7 +32,11 @@ from tests.unit.invoicing.samples import (
 
 def pages(invoice: Invoice) -> list[str]:
     """Return the text of each page, with lines joined."""
-    document = pypdfium2.PdfDocument(render_invoice(invoice))
+    return pages_of(render_invoice(invoice).content)
+
+
+def pages_of(content: bytes) -> list[str]:
+    document = pypdfium2.PdfDocument(content)
     return [" ".join(page.get_textpage().get_text_range().split()) for page in document]
 
 
@@ -66,6 +75,22 @@ def test_credit_notes_stand_between_tax_and_prepaid_credits() -> None:
         "GST 10% on A$100.00 A$10.00 Credit note INV-CN-201401-003 \N{MINUS SIGN}A$50.00"
         " Paid from prepaid credits \N{MINUS SIGN}A$20.00 Total due A$40.00"
     ) in page
+
+
+def test_coupons_stand_above_the_subtotal_and_why_there_is_no_tax_is_said() -> None:
+    whole = finalized(billed([rated([amount_fee(10_000)])], taxes=()))
+    coupon = OpenCoupon(
+        applied_coupon_id=UUID(int=1), code="s", name="Spring", discount=PercentOff(Decimal("2.5"))
+    )
+    shown = replace(
+        whole,
+        coupons=(CouponUse(coupon, 250),),
+        subtotal_minor=9_750,
+        buyer=replace(BUYER, tax_note="Reverse charge: Article 196"),
+    )
+    [page] = pages(shown)
+    assert "Coupon Spring 2.5% \N{MINUS SIGN}A$2.50 Subtotal A$97.50" in page
+    assert "Reverse charge: Article 196" in page
 
 
 def test_steps_of_every_kind_of_price_are_named() -> None:
@@ -252,3 +277,56 @@ def test_days_are_written_without_repeating_themselves() -> None:
     assert formats.days(date(2013, 12, 30), date(2014, 1, 6)) == (
         "30 December 2013 \N{EN DASH} 5 January 2014"
     )
+
+
+@pytest.mark.parametrize("name", examples.examples())
+def test_the_examples_are_what_is_rendered(name: str) -> None:
+    """`python -m tests.unit.invoicing.examples` renders them again: look at them then."""
+    assert (examples.FOLDER / name).read_bytes() == examples.examples()[name]
+
+
+def test_sixty_lines_go_over_pages_that_repeat_the_head_and_tell_their_number() -> None:
+    found = pages(examples.long_invoice())
+    assert len(found) == 3
+    assert all("Description" in page or "UNIT PRICE" in page for page in found[:2])
+    assert [page.rpartition("page ")[2] for page in found] == ["1 of 3", "2 of 3", "3 of 3"]
+    assert "Room nights hotel Hôtel de l’Île Saint-Barthélemy 1 1 12.375 12.375" in found[0]
+    whole = " ".join(found)
+    assert "Reverse charge: the customer accounts for the tax" in whole
+    assert "KWD 10,877.625" in whole.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_a_credit_note_shows_what_it_gives_back_of_which_invoice() -> None:
+    note, invoice = examples.credit_note()
+    [page] = pages_of(render_credit_note(note, invoice).content)
+    for expected in (
+        "On invoice INV-201402-007",
+        "The meter was read twice on 14 January.",
+        "Energy workday 1,200.00",
+        "Coupons that were used on them \N{MINUS SIGN}A$120.00 Subtotal A$2,280.00 Tax A$228.00",
+        "Total credited A$2,508.00",
+    ):
+        assert expected in page
+    voided = replace(note, status=NoteStatus.VOIDED)
+    assert (
+        "This credit note was voided." in pages_of(render_credit_note(voided, invoice).content)[0]
+    )
+
+
+def test_html_says_the_same_and_holds_nothing_that_runs_or_is_fetched() -> None:
+    whole = examples.invoice()
+    evil = "<script>alert(1)</script>&\"'"
+    named = replace(whole, buyer=replace(BUYER, name=evil, tax_note=evil), customer_id=evil)
+    page = render_invoice(named, Format.HTML).content.decode()
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&quot;&#x27;") == 3
+    assert not re.search(r"(src|href|url|@import)\s*[=(]", page)
+    for text in (
+        "INV-201402-007",
+        "Winter saver 5%",
+        "249,391.02",
+        "BSB 063-000",
+        "64,121.6796875",
+    ):
+        assert text in page
+    assert "DRAFT" in render_invoice(draft(), Format.HTML).content.decode()

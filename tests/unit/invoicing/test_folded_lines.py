@@ -106,7 +106,7 @@ def test_messages_and_documents_show_the_folded_line() -> None:
     lines = invoice_message(invoice).lines
     assert (len(lines), lines[200].folded_lines, lines[199].folded_lines) == (201, 603, 0)
     assert lines[200].amount_minor == sum(fee.amount_minor for fee in fees[200:])
-    pages = pypdfium2.PdfDocument(render_invoice(invoice))
+    pages = pypdfium2.PdfDocument(render_invoice(invoice).content)
     text = " ".join(" ".join(page.get_textpage().get_text_range().split()) for page in pages)
     assert "Calls region g0199" in text and "g0200" not in text
     assert "Calls 603 more groups 603" in text

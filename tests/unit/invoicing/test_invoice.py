@@ -5,15 +5,24 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from uuid import UUID
 
+import pytest
+
 from services.invoicing.domain.content_hash import content_hash
 from services.invoicing.domain.invoice import (
     Content,
     choose_adjustments,
-    dates,
     group_of,
+    issue_date,
 )
 from services.invoicing.domain.line import FeeKind, RatedPeriod
-from services.invoicing.domain.party import BillingEntity, Customer, KnownCustomer
+from services.invoicing.domain.party import (
+    BillingEntity,
+    Customer,
+    Entities,
+    IssueAdjustment,
+    IssueAnchor,
+    KnownCustomer,
+)
 from tests.unit.invoicing.samples import (
     GST,
     INVOICE_ID,
@@ -115,8 +124,39 @@ def test_the_hash_tells_amounts_customers_and_periods_apart() -> None:
     assert len(hashed(content)) == 32
 
 
-def test_an_invoice_is_dated_in_the_customers_zone() -> None:
-    assert dates(NEW_YEAR, "Australia/Melbourne", 14) == (date(2014, 2, 1), date(2014, 2, 15))
+@pytest.mark.parametrize(
+    ("anchor", "adjustment", "expected"),
+    [
+        (IssueAnchor.NEXT_PERIOD_START, IssueAdjustment.ALIGN_WITH_FINALIZATION, 4),
+        (IssueAnchor.CURRENT_PERIOD_END, IssueAdjustment.ALIGN_WITH_FINALIZATION, 4),
+        (IssueAnchor.NEXT_PERIOD_START, IssueAdjustment.KEEP_ANCHOR, 2),
+        (IssueAnchor.CURRENT_PERIOD_END, IssueAdjustment.KEEP_ANCHOR, 1),
+    ],
+)
+def test_an_invoice_is_dated_by_its_anchor_or_its_finalization(
+    anchor: IssueAnchor, adjustment: IssueAdjustment, expected: int
+) -> None:
+    issued = issue_date(date(2014, 2, 2), date(2014, 2, 4), anchor, adjustment)
+    assert issued == date(2014, 2, expected)
+
+
+def test_what_a_customer_has_of_its_own_goes_before_the_entitys() -> None:
+    entity = BillingEntity(grace_days=3, net_terms_days=30)
+    own = Customer(customer_id="c1", grace_days=0, issue_adjustment=IssueAdjustment.KEEP_ANCHOR)
+    known = KnownCustomer(own, 1, NEW_YEAR)
+    assert (known.grace_days(entity), known.net_terms_days(entity)) == (0, 30)
+    assert known.issue_adjustment(entity) is IssueAdjustment.KEEP_ANCHOR
+    assert known.issue_anchor(entity) is IssueAnchor.NEXT_PERIOD_START
+
+
+def test_a_subscription_chooses_its_seller_before_its_customer_does() -> None:
+    default, two, three = (BillingEntity(code=code) for code in ("default", "two", "three"))
+    entities = Entities({one.code: one for one in (default, two, three)}, default)
+    buyer = Customer(customer_id="c1", entity_code="two")
+    assert entities.selling_to(buyer) is two
+    assert entities.selling_to(buyer, "three") is three
+    assert entities.selling_to(buyer, "unknown") is two
+    assert entities.selling_to(replace(buyer, entity_code="")) is default
 
 
 def test_one_level_of_taxes_wins_whole() -> None:

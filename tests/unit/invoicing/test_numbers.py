@@ -31,6 +31,14 @@ def test_per_customer_the_number_shows_the_customer_and_its_own_sequence() -> No
     assert number == "BENT11-003-004"
 
 
+def test_a_self_billed_invoice_is_numbered_by_its_customer() -> None:
+    entity = BillingEntity(number_prefix="BENT-11")
+    number = invoice_number(
+        entity, sequence=Sequence(None, 4), customer_number=3, finalized_at=SEPTEMBER
+    )
+    assert number == "BENT-11-003-004"
+
+
 def test_more_than_999_invoices_only_make_the_number_longer() -> None:
     number = invoice_number(
         BillingEntity(), sequence=Sequence(12_345, 1), customer_number=1, finalized_at=SEPTEMBER

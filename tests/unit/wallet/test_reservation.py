@@ -38,7 +38,7 @@ def usage(*grosses: int, meter: str = "calls") -> list[UnbilledLine]:
     [
         ([a_purse(1, 100), a_purse(2, 20)], 150, [100, 50]),  # The last one takes the rest.
         ([a_purse(1, 100), a_purse(2, 20, priority=1)], 30, [10, 20]),  # Priority before age.
-        ([a_purse(1, 100, tops_up=True), a_purse(2, 20)], 150, [130, 20]),  # Or one that fills.
+        ([a_purse(1, 100, tops_up=True), a_purse(2, 20)], 150, [150, 0]),  # Or one that fills.
         ([a_purse(1, 0), a_purse(2, 100, early=30)], 50, [0, 50]),  # Paid early: no need of more.
         ([a_purse(1, 50), a_purse(2, 10, early=30)], 50, [20, 30]),
         ([a_purse(1, -5), a_purse(2, 10)], 8, [0, 8]),  # Below zero: it has nothing.

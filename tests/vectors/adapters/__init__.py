@@ -4,6 +4,7 @@ from tests.vectors.adapters import (
     anniversaries,
     billing_calendar,
     charges,
+    coupons,
     credit_notes,
     expression,
     filters,
@@ -12,10 +13,13 @@ from tests.vectors.adapters import (
     minimums,
     openmeter,
     plan_changes,
+    progressive,
     proration,
     scenarios,
+    top_ups,
     units,
     usage,
+    wallets,
 )
 from tests.vectors.running import Adapter
 
@@ -38,6 +42,7 @@ ADAPTERS: dict[str, Adapter] = {
     "charge_percentage": charges.price_percentage,
     "charge_standard": charges.price_charge,
     "charge_volume": charges.price_charge,
+    "coupons": coupons.coupons_and_taxes,
     "credit_notes": credit_notes.credit_note,
     "current_usage_scenarios": scenarios.run_scenario,
     "days_between": units.count_days,
@@ -54,7 +59,13 @@ ADAPTERS: dict[str, Adapter] = {
     "openmeter_volume": openmeter.price_line,
     "pay_in_advance_fees": instant.pay_in_advance,
     "period_boundaries": billing_calendar.boundaries,
+    "progressive_billing": progressive.progressive,
     "prorated_graduated": proration.graduated_price,
     "prorated_sum": proration.sum_usage,
     "prorated_unique_count": proration.unique_usage,
+    "taxes": coupons.coupons_and_taxes,
+    "prepaid_credits": wallets.standing,
+    "wallet_priority": wallets.allocation,
+    "wallet_traceability": wallets.consumption,
+    "wallet_topup_rules": top_ups.top_up,
 }

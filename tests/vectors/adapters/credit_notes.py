@@ -117,14 +117,14 @@ def _series(invoice: Creditable, wanted: Sequence[Given]) -> dict[str, Any]:
 def _apply(invoice: Given, stated: Sequence[Given]) -> dict[str, Any]:
     currency = invoice.text("currency")
     notes = {
-        id_of(name): (name, OpenNote(id_of(name), id_of("another"), of, balance))
+        id_of(name): (name, OpenNote(id_of(name), id_of("another"), of, balance, "default"))
         for one in stated
         for name, balance in [(one.text("id"), int(one.value("balance_cents")))]
         for of in [one.text("currency") if one.has("currency") else currency]
     }
     gross = int(invoice.value("total_cents"))
     open_notes = [note for _, note in notes.values()]
-    applied = apply_notes(id_of("invoice"), currency, gross, open_notes)
+    applied = apply_notes(id_of("invoice"), currency, gross, open_notes, entity_code="default")
     left = {name: note.balance_minor for name, note in notes.values()}
     for one in applied:
         left[notes[one.credit_note_id][0]] -= one.amount_minor

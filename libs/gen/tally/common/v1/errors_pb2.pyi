@@ -102,6 +102,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the wallet has something left; metadata: available_minor, held_minor,
     captured_minor.
     """
+    ERROR_REASON_SESSION_CLOSED: _ErrorReason.ValueType  # 275
+    """FAILED_PRECONDITION: the metering session was closed, by its client or after its grace."""
     ERROR_REASON_SUBSCRIPTION_TERMINATED: _ErrorReason.ValueType  # 81
     """FAILED_PRECONDITION: the subscription has an end already."""
     ERROR_REASON_PERIOD_NOT_DUE: _ErrorReason.ValueType  # 82
@@ -168,10 +170,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: some of the credit note has paid an invoice."""
     ERROR_REASON_INVOICE_NOT_FINALIZED: _ErrorReason.ValueType  # 174
     """FAILED_PRECONDITION: the invoice is a draft or was skipped; only numbered ones are credited."""
+    ERROR_REASON_INVOICE_NOT_DRAFT: _ErrorReason.ValueType  # 303
+    """FAILED_PRECONDITION: the invoice is no draft; only drafts are changed."""
     ERROR_REASON_INVOICE_VOIDED: _ErrorReason.ValueType  # 300
     """FAILED_PRECONDITION: the invoice was voided before."""
     ERROR_REASON_INVOICE_NOT_VOIDED: _ErrorReason.ValueType  # 301
     """FAILED_PRECONDITION: the invoice was not voided; only what was is billed again."""
+    ERROR_REASON_INVOICE_NOT_REISSUABLE: _ErrorReason.ValueType  # 304
+    """FAILED_PRECONDITION: a progressive invoice is not billed again: the next one of its period does."""
     ERROR_REASON_INVOICE_REISSUED: _ErrorReason.ValueType  # 302
     """FAILED_PRECONDITION: another invoice bills the voided one again."""
     ERROR_REASON_INSTANT_FEE_NOT_FOUND: _ErrorReason.ValueType  # 123
@@ -180,12 +186,42 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the instant fee is billed by invoices, it is not paid by itself."""
     ERROR_REASON_THRESHOLD_CROSSING_NOT_FOUND: _ErrorReason.ValueType  # 195
     """NOT_FOUND: no such crossing of usage thresholds."""
+    ERROR_REASON_COUPON_NOT_FOUND: _ErrorReason.ValueType  # 310
+    """NOT_FOUND: no such coupon."""
+    ERROR_REASON_APPLIED_COUPON_NOT_FOUND: _ErrorReason.ValueType  # 311
+    """NOT_FOUND: no customer has such a coupon."""
+    ERROR_REASON_COUPON_CODE_TAKEN: _ErrorReason.ValueType  # 312
+    """ALREADY_EXISTS: another coupon has the code."""
+    ERROR_REASON_COUPON_ARCHIVED: _ErrorReason.ValueType  # 313
+    """FAILED_PRECONDITION: the coupon is archived, customers get it no more."""
+    ERROR_REASON_COUPON_EXPIRED: _ErrorReason.ValueType  # 314
+    """FAILED_PRECONDITION: the coupon has expired, customers get it no more."""
+    ERROR_REASON_TOO_MANY_COUPONS: _ErrorReason.ValueType  # 315
+    """FAILED_PRECONDITION: the customer has as many coupons as it may; metadata: limit."""
     ERROR_REASON_INSTANT_FEE_PAID: _ErrorReason.ValueType  # 122
     """FAILED_PRECONDITION: the instant fee was paid."""
+    ERROR_REASON_TOP_UP_NOT_FOUND: _ErrorReason.ValueType  # 280
+    """NOT_FOUND: no such top-up."""
+    ERROR_REASON_TOP_UP_RULE_NOT_FOUND: _ErrorReason.ValueType  # 281
+    """NOT_FOUND: no such top-up rule."""
+    ERROR_REASON_TOP_UP_BELOW_MINIMUM: _ErrorReason.ValueType  # 282
+    """FAILED_PRECONDITION: less is bought than the wallet takes at once; metadata: minimum_minor,
+    asked_minor.
+    """
+    ERROR_REASON_TOP_UP_ABOVE_MAXIMUM: _ErrorReason.ValueType  # 283
+    """FAILED_PRECONDITION: more is bought than the wallet takes at once; metadata: maximum_minor,
+    asked_minor.
+    """
     ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 180
     """ABORTED: what the caller went by has changed; metadata: etag, the present one."""
     ERROR_REASON_SUBSCRIPTION_PAUSED: _ErrorReason.ValueType  # 181
     """FAILED_PRECONDITION: the subscription is paused."""
+    ERROR_REASON_BILLING_ENTITY_NOT_FOUND: _ErrorReason.ValueType  # 240
+    """NOT_FOUND: no such billing entity."""
+    ERROR_REASON_BILLING_ENTITY_CODE_TAKEN: _ErrorReason.ValueType  # 241
+    """ALREADY_EXISTS: the tenant has a billing entity of that code."""
+    ERROR_REASON_NUMBER_PREFIX_TAKEN: _ErrorReason.ValueType  # 242
+    """ALREADY_EXISTS: another billing entity has, or had, that prefix of numbers."""
     ERROR_REASON_PAYMENT_NOT_FOUND: _ErrorReason.ValueType  # 290
     """NOT_FOUND: no such payment."""
     ERROR_REASON_INVOICE_NOT_PAYABLE: _ErrorReason.ValueType  # 291
@@ -196,10 +232,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: the customer has no payment method."""
     ERROR_REASON_PAYMENT_REQUEST_NOT_FOUND: _ErrorReason.ValueType  # 294
     """NOT_FOUND: no such payment request."""
-    ERROR_REASON_NOTHING_OVERDUE: _ErrorReason.ValueType  # 295
-    """FAILED_PRECONDITION: nothing of a customer is overdue in the currency."""
-    ERROR_REASON_PAYMENT_BELOW_DUE: _ErrorReason.ValueType  # 296
-    """FAILED_PRECONDITION: more of a payment request is due; its invoices may be paid one by one."""
+    ERROR_REASON_NOTHING_DUE: _ErrorReason.ValueType  # 295
+    """FAILED_PRECONDITION: nothing of a customer is due in the currency, or nothing overdue."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 100
     """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
     ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 104
@@ -306,6 +340,8 @@ ERROR_REASON_WALLET_NOT_EMPTY: ErrorReason.ValueType  # 263
 """FAILED_PRECONDITION: the wallet has something left; metadata: available_minor, held_minor,
 captured_minor.
 """
+ERROR_REASON_SESSION_CLOSED: ErrorReason.ValueType  # 275
+"""FAILED_PRECONDITION: the metering session was closed, by its client or after its grace."""
 ERROR_REASON_SUBSCRIPTION_TERMINATED: ErrorReason.ValueType  # 81
 """FAILED_PRECONDITION: the subscription has an end already."""
 ERROR_REASON_PERIOD_NOT_DUE: ErrorReason.ValueType  # 82
@@ -372,10 +408,14 @@ ERROR_REASON_CREDIT_NOTE_USED: ErrorReason.ValueType  # 173
 """FAILED_PRECONDITION: some of the credit note has paid an invoice."""
 ERROR_REASON_INVOICE_NOT_FINALIZED: ErrorReason.ValueType  # 174
 """FAILED_PRECONDITION: the invoice is a draft or was skipped; only numbered ones are credited."""
+ERROR_REASON_INVOICE_NOT_DRAFT: ErrorReason.ValueType  # 303
+"""FAILED_PRECONDITION: the invoice is no draft; only drafts are changed."""
 ERROR_REASON_INVOICE_VOIDED: ErrorReason.ValueType  # 300
 """FAILED_PRECONDITION: the invoice was voided before."""
 ERROR_REASON_INVOICE_NOT_VOIDED: ErrorReason.ValueType  # 301
 """FAILED_PRECONDITION: the invoice was not voided; only what was is billed again."""
+ERROR_REASON_INVOICE_NOT_REISSUABLE: ErrorReason.ValueType  # 304
+"""FAILED_PRECONDITION: a progressive invoice is not billed again: the next one of its period does."""
 ERROR_REASON_INVOICE_REISSUED: ErrorReason.ValueType  # 302
 """FAILED_PRECONDITION: another invoice bills the voided one again."""
 ERROR_REASON_INSTANT_FEE_NOT_FOUND: ErrorReason.ValueType  # 123
@@ -384,12 +424,42 @@ ERROR_REASON_INSTANT_FEE_INVOICED: ErrorReason.ValueType  # 121
 """FAILED_PRECONDITION: the instant fee is billed by invoices, it is not paid by itself."""
 ERROR_REASON_THRESHOLD_CROSSING_NOT_FOUND: ErrorReason.ValueType  # 195
 """NOT_FOUND: no such crossing of usage thresholds."""
+ERROR_REASON_COUPON_NOT_FOUND: ErrorReason.ValueType  # 310
+"""NOT_FOUND: no such coupon."""
+ERROR_REASON_APPLIED_COUPON_NOT_FOUND: ErrorReason.ValueType  # 311
+"""NOT_FOUND: no customer has such a coupon."""
+ERROR_REASON_COUPON_CODE_TAKEN: ErrorReason.ValueType  # 312
+"""ALREADY_EXISTS: another coupon has the code."""
+ERROR_REASON_COUPON_ARCHIVED: ErrorReason.ValueType  # 313
+"""FAILED_PRECONDITION: the coupon is archived, customers get it no more."""
+ERROR_REASON_COUPON_EXPIRED: ErrorReason.ValueType  # 314
+"""FAILED_PRECONDITION: the coupon has expired, customers get it no more."""
+ERROR_REASON_TOO_MANY_COUPONS: ErrorReason.ValueType  # 315
+"""FAILED_PRECONDITION: the customer has as many coupons as it may; metadata: limit."""
 ERROR_REASON_INSTANT_FEE_PAID: ErrorReason.ValueType  # 122
 """FAILED_PRECONDITION: the instant fee was paid."""
+ERROR_REASON_TOP_UP_NOT_FOUND: ErrorReason.ValueType  # 280
+"""NOT_FOUND: no such top-up."""
+ERROR_REASON_TOP_UP_RULE_NOT_FOUND: ErrorReason.ValueType  # 281
+"""NOT_FOUND: no such top-up rule."""
+ERROR_REASON_TOP_UP_BELOW_MINIMUM: ErrorReason.ValueType  # 282
+"""FAILED_PRECONDITION: less is bought than the wallet takes at once; metadata: minimum_minor,
+asked_minor.
+"""
+ERROR_REASON_TOP_UP_ABOVE_MAXIMUM: ErrorReason.ValueType  # 283
+"""FAILED_PRECONDITION: more is bought than the wallet takes at once; metadata: maximum_minor,
+asked_minor.
+"""
 ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 180
 """ABORTED: what the caller went by has changed; metadata: etag, the present one."""
 ERROR_REASON_SUBSCRIPTION_PAUSED: ErrorReason.ValueType  # 181
 """FAILED_PRECONDITION: the subscription is paused."""
+ERROR_REASON_BILLING_ENTITY_NOT_FOUND: ErrorReason.ValueType  # 240
+"""NOT_FOUND: no such billing entity."""
+ERROR_REASON_BILLING_ENTITY_CODE_TAKEN: ErrorReason.ValueType  # 241
+"""ALREADY_EXISTS: the tenant has a billing entity of that code."""
+ERROR_REASON_NUMBER_PREFIX_TAKEN: ErrorReason.ValueType  # 242
+"""ALREADY_EXISTS: another billing entity has, or had, that prefix of numbers."""
 ERROR_REASON_PAYMENT_NOT_FOUND: ErrorReason.ValueType  # 290
 """NOT_FOUND: no such payment."""
 ERROR_REASON_INVOICE_NOT_PAYABLE: ErrorReason.ValueType  # 291
@@ -400,10 +470,8 @@ ERROR_REASON_PAYMENT_METHOD_NOT_FOUND: ErrorReason.ValueType  # 293
 """NOT_FOUND: the customer has no payment method."""
 ERROR_REASON_PAYMENT_REQUEST_NOT_FOUND: ErrorReason.ValueType  # 294
 """NOT_FOUND: no such payment request."""
-ERROR_REASON_NOTHING_OVERDUE: ErrorReason.ValueType  # 295
-"""FAILED_PRECONDITION: nothing of a customer is overdue in the currency."""
-ERROR_REASON_PAYMENT_BELOW_DUE: ErrorReason.ValueType  # 296
-"""FAILED_PRECONDITION: more of a payment request is due; its invoices may be paid one by one."""
+ERROR_REASON_NOTHING_DUE: ErrorReason.ValueType  # 295
+"""FAILED_PRECONDITION: nothing of a customer is due in the currency, or nothing overdue."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 100
 """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
 ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 104

@@ -40,6 +40,21 @@ class BillingServiceStub:
                 request_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.CreateOneOffInvoiceRequest.SerializeToString,
                 response_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.CreateOneOffInvoiceResponse.FromString,
                 _registered_method=True)
+        self.RefreshDraft = channel.unary_unary(
+                '/tally.invoicing.v1.BillingService/RefreshDraft',
+                request_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RefreshDraftRequest.SerializeToString,
+                response_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RefreshDraftResponse.FromString,
+                _registered_method=True)
+        self.AdjustFee = channel.unary_unary(
+                '/tally.invoicing.v1.BillingService/AdjustFee',
+                request_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.AdjustFeeRequest.SerializeToString,
+                response_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.AdjustFeeResponse.FromString,
+                _registered_method=True)
+        self.FinalizeInvoice = channel.unary_unary(
+                '/tally.invoicing.v1.BillingService/FinalizeInvoice',
+                request_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.FinalizeInvoiceRequest.SerializeToString,
+                response_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.FinalizeInvoiceResponse.FromString,
+                _registered_method=True)
         self.VoidInvoice = channel.unary_unary(
                 '/tally.invoicing.v1.BillingService/VoidInvoice',
                 request_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.VoidInvoiceRequest.SerializeToString,
@@ -49,6 +64,16 @@ class BillingServiceStub:
                 '/tally.invoicing.v1.BillingService/ReissueInvoice',
                 request_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ReissueInvoiceRequest.SerializeToString,
                 response_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ReissueInvoiceResponse.FromString,
+                _registered_method=True)
+        self.PreviewInvoice = channel.unary_unary(
+                '/tally.invoicing.v1.BillingService/PreviewInvoice',
+                request_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.PreviewInvoiceRequest.SerializeToString,
+                response_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.PreviewInvoiceResponse.FromString,
+                _registered_method=True)
+        self.RunBilling = channel.unary_stream(
+                '/tally.invoicing.v1.BillingService/RunBilling',
+                request_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RunBillingRequest.SerializeToString,
+                response_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RunBillingResponse.FromString,
                 _registered_method=True)
 
 
@@ -66,10 +91,39 @@ class BillingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RefreshDraft(self, request, context):
+        """Rates a draft as of now, and shows it. Nobody needs that: drafts are refreshed as usage changes.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
+        FAILED_PRECONDITION/INVOICE_NOT_DRAFT, UNAVAILABLE/UNAVAILABLE, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AdjustFee(self, request, context):
+        """Sets what a line of a draft shows in place of what was rated; it stays so, however usage changes.
+        Late usage is still billed as what it changes of the rated price.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND, NOT_FOUND/LINE_NOT_FOUND,
+        FAILED_PRECONDITION/INVOICE_NOT_DRAFT, UNAVAILABLE/UNAVAILABLE, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FinalizeInvoice(self, request, context):
+        """Finalizes a draft before its grace is over. A repeat answers the invoice as it is by then.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
+        FAILED_PRECONDITION/INVOICE_NOT_DRAFT, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def VoidInvoice(self, request, context):
         """Voids a finalized invoice: it keeps its number and all it says, and does not count any more. Its
         periods may be billed again. What wallets paid goes back to the same grants, what credit notes
-        paid back to them, and credit notes on it are voided, too.
+        paid back to them. Credit notes on it stay as far as money was paid for them, the oldest first:
+        that is how to give back what was paid. The others are voided, too.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
         FAILED_PRECONDITION/INVOICE_NOT_FINALIZED, FAILED_PRECONDITION/INVOICE_VOIDED,
         FAILED_PRECONDITION/CREDIT_EXCEEDS_INVOICE when more of credit notes on it is used than was paid,
@@ -84,9 +138,30 @@ class BillingServiceServicer:
         """Bills again what a voided invoice billed: the same closed periods, adjustments and add-ons, with
         the taxes, credit notes and prepaid credits of today. The answer is a draft that is due at once.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
+        NOT_FOUND/LINE_NOT_FOUND, FAILED_PRECONDITION/INVOICE_NOT_REISSUABLE,
         FAILED_PRECONDITION/INVOICE_NOT_VOIDED, FAILED_PRECONDITION/INVOICE_REISSUED,
         UNAVAILABLE/UNAVAILABLE while wallets have not taken back what they paid,
         ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewInvoice(self, request, context):
+        """Tells what a customer's next invoice would be: of all that becomes due together next, priced as of
+        now, less coupons and credit notes, with taxes, before prepaid credits. Stores nothing.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, UNAVAILABLE/UNAVAILABLE,
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RunBilling(self, request, context):
+        """Finalizes all drafts whose grace is over by an instant, oldest due first, and tells of each as it
+        is done. Nobody needs that for those that are due: they are finalized as they become so. What is
+        finalized already stays, so a run that broke off is begun again; two at once are harmless.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, UNAVAILABLE/UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -100,6 +175,21 @@ def add_BillingServiceServicer_to_server(servicer, server):
                     request_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.CreateOneOffInvoiceRequest.FromString,
                     response_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.CreateOneOffInvoiceResponse.SerializeToString,
             ),
+            'RefreshDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefreshDraft,
+                    request_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RefreshDraftRequest.FromString,
+                    response_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RefreshDraftResponse.SerializeToString,
+            ),
+            'AdjustFee': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdjustFee,
+                    request_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.AdjustFeeRequest.FromString,
+                    response_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.AdjustFeeResponse.SerializeToString,
+            ),
+            'FinalizeInvoice': grpc.unary_unary_rpc_method_handler(
+                    servicer.FinalizeInvoice,
+                    request_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.FinalizeInvoiceRequest.FromString,
+                    response_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.FinalizeInvoiceResponse.SerializeToString,
+            ),
             'VoidInvoice': grpc.unary_unary_rpc_method_handler(
                     servicer.VoidInvoice,
                     request_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.VoidInvoiceRequest.FromString,
@@ -109,6 +199,16 @@ def add_BillingServiceServicer_to_server(servicer, server):
                     servicer.ReissueInvoice,
                     request_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ReissueInvoiceRequest.FromString,
                     response_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ReissueInvoiceResponse.SerializeToString,
+            ),
+            'PreviewInvoice': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewInvoice,
+                    request_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.PreviewInvoiceRequest.FromString,
+                    response_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.PreviewInvoiceResponse.SerializeToString,
+            ),
+            'RunBilling': grpc.unary_stream_rpc_method_handler(
+                    servicer.RunBilling,
+                    request_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RunBillingRequest.FromString,
+                    response_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RunBillingResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -139,6 +239,87 @@ class BillingService:
             '/tally.invoicing.v1.BillingService/CreateOneOffInvoice',
             tally_dot_invoicing_dot_v1_dot_billing__service__pb2.CreateOneOffInvoiceRequest.SerializeToString,
             tally_dot_invoicing_dot_v1_dot_billing__service__pb2.CreateOneOffInvoiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefreshDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.invoicing.v1.BillingService/RefreshDraft',
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RefreshDraftRequest.SerializeToString,
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RefreshDraftResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdjustFee(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.invoicing.v1.BillingService/AdjustFee',
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.AdjustFeeRequest.SerializeToString,
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.AdjustFeeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FinalizeInvoice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.invoicing.v1.BillingService/FinalizeInvoice',
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.FinalizeInvoiceRequest.SerializeToString,
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.FinalizeInvoiceResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -193,6 +374,60 @@ class BillingService:
             '/tally.invoicing.v1.BillingService/ReissueInvoice',
             tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ReissueInvoiceRequest.SerializeToString,
             tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ReissueInvoiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewInvoice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.invoicing.v1.BillingService/PreviewInvoice',
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.PreviewInvoiceRequest.SerializeToString,
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.PreviewInvoiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunBilling(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tally.invoicing.v1.BillingService/RunBilling',
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RunBillingRequest.SerializeToString,
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RunBillingResponse.FromString,
             options,
             channel_credentials,
             insecure,

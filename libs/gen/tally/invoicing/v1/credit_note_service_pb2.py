@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from tally.common.v1 import options_pb2 as tally_dot_common_dot_v1_dot_options__pb2
 from tally.common.v1 import period_pb2 as tally_dot_common_dot_v1_dot_period__pb2
+from tally.invoicing.v1 import document_pb2 as tally_dot_invoicing_dot_v1_dot_document__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,tally/invoicing/v1/credit_note_service.proto\x12\x12tally.invoicing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1ctally/common/v1/period.proto\"\xac\x04\n\nCreditNote\x12\x16\n\x0e\x63redit_note_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\t\x12\x34\n\x06status\x18\x03 \x01(\x0e\x32$.tally.invoicing.v1.CreditNoteStatus\x12\x12\n\ninvoice_id\x18\x04 \x01(\t\x12\x16\n\x0einvoice_number\x18\x05 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x06 \x01(\t\x12\x15\n\rcurrency_code\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x31\n\x05items\x18\t \x03(\x0b\x32\".tally.invoicing.v1.CreditNoteItem\x12\x16\n\x0esubtotal_minor\x18\n \x01(\x03\x12\x11\n\ttax_minor\x18\x0b \x01(\x03\x12\x13\n\x0btotal_minor\x18\x0c \x01(\x03\x12\x15\n\rbalance_minor\x18\r \x01(\x03\x12\x11\n\tperiod_id\x18\x0e \x01(\t\x12\x1b\n\x13\x61\x64justment_sequence\x18\x0f \x01(\x05\x12.\n\nissue_date\x18\x10 \x01(\x0b\x32\x1a.tally.common.v1.CivilDate\x12-\n\tissued_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tvoided_at\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08trace_id\x18\x13 \x01(\t\"7\n\x0e\x43reditNoteItem\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x02 \x01(\x03\"I\n\x14GetCreditNoteRequest\x12\x18\n\x0e\x63redit_note_id\x18\x01 \x01(\tH\x00\x12\x10\n\x06number\x18\x02 \x01(\tH\x00\x42\x05\n\x03key\"L\n\x15GetCreditNoteResponse\x12\x33\n\x0b\x63redit_note\x18\x01 \x01(\x0b\x32\x1e.tally.invoicing.v1.CreditNote\"h\n\x16ListCreditNotesRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"h\n\x17ListCreditNotesResponse\x12\x34\n\x0c\x63redit_notes\x18\x01 \x03(\x0b\x32\x1e.tally.invoicing.v1.CreditNote\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9b\x01\n\x17\x43reateCreditNoteRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12\x31\n\x05items\x18\x03 \x03(\x0b\x32\".tally.invoicing.v1.CreditNoteItem\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"i\n\x18\x43reateCreditNoteResponse\x12\x33\n\x0b\x63redit_note\x18\x01 \x01(\x0b\x32\x1e.tally.invoicing.v1.CreditNote\x12\x18\n\x10\x63reditable_minor\x18\x02 \x01(\x03\"C\n\x15VoidCreditNoteRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63redit_note_id\x18\x02 \x01(\t\"M\n\x16VoidCreditNoteResponse\x12\x33\n\x0b\x63redit_note\x18\x01 \x01(\x0b\x32\x1e.tally.invoicing.v1.CreditNote*\x98\x01\n\x10\x43reditNoteStatus\x12\"\n\x1e\x43REDIT_NOTE_STATUS_UNSPECIFIED\x10\x00\x12 \n\x1c\x43REDIT_NOTE_STATUS_AVAILABLE\x10\x01\x12\x1f\n\x1b\x43REDIT_NOTE_STATUS_CONSUMED\x10\x02\x12\x1d\n\x19\x43REDIT_NOTE_STATUS_VOIDED\x10\x03\x32\xd5\x03\n\x11\x43reditNoteService\x12j\n\rGetCreditNote\x12(.tally.invoicing.v1.GetCreditNoteRequest\x1a).tally.invoicing.v1.GetCreditNoteResponse\"\x04\xe0\xe0\x18\x0b\x12p\n\x0fListCreditNotes\x12*.tally.invoicing.v1.ListCreditNotesRequest\x1a+.tally.invoicing.v1.ListCreditNotesResponse\"\x04\xe0\xe0\x18\x0b\x12s\n\x10\x43reateCreditNote\x12+.tally.invoicing.v1.CreateCreditNoteRequest\x1a,.tally.invoicing.v1.CreateCreditNoteResponse\"\x04\xe0\xe0\x18\n\x12m\n\x0eVoidCreditNote\x12).tally.invoicing.v1.VoidCreditNoteRequest\x1a*.tally.invoicing.v1.VoidCreditNoteResponse\"\x04\xe0\xe0\x18\nb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,tally/invoicing/v1/credit_note_service.proto\x12\x12tally.invoicing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1ctally/common/v1/period.proto\x1a!tally/invoicing/v1/document.proto\"\xac\x04\n\nCreditNote\x12\x16\n\x0e\x63redit_note_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\t\x12\x34\n\x06status\x18\x03 \x01(\x0e\x32$.tally.invoicing.v1.CreditNoteStatus\x12\x12\n\ninvoice_id\x18\x04 \x01(\t\x12\x16\n\x0einvoice_number\x18\x05 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x06 \x01(\t\x12\x15\n\rcurrency_code\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x31\n\x05items\x18\t \x03(\x0b\x32\".tally.invoicing.v1.CreditNoteItem\x12\x16\n\x0esubtotal_minor\x18\n \x01(\x03\x12\x11\n\ttax_minor\x18\x0b \x01(\x03\x12\x13\n\x0btotal_minor\x18\x0c \x01(\x03\x12\x15\n\rbalance_minor\x18\r \x01(\x03\x12\x11\n\tperiod_id\x18\x0e \x01(\t\x12\x1b\n\x13\x61\x64justment_sequence\x18\x0f \x01(\x05\x12.\n\nissue_date\x18\x10 \x01(\x0b\x32\x1a.tally.common.v1.CivilDate\x12-\n\tissued_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tvoided_at\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08trace_id\x18\x13 \x01(\t\"7\n\x0e\x43reditNoteItem\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x02 \x01(\x03\"I\n\x14GetCreditNoteRequest\x12\x18\n\x0e\x63redit_note_id\x18\x01 \x01(\tH\x00\x12\x10\n\x06number\x18\x02 \x01(\tH\x00\x42\x05\n\x03key\"L\n\x15GetCreditNoteResponse\x12\x33\n\x0b\x63redit_note\x18\x01 \x01(\x0b\x32\x1e.tally.invoicing.v1.CreditNote\"h\n\x16ListCreditNotesRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"h\n\x17ListCreditNotesResponse\x12\x34\n\x0c\x63redit_notes\x18\x01 \x03(\x0b\x32\x1e.tally.invoicing.v1.CreditNote\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9b\x01\n\x17\x43reateCreditNoteRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12\x31\n\x05items\x18\x03 \x03(\x0b\x32\".tally.invoicing.v1.CreditNoteItem\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"i\n\x18\x43reateCreditNoteResponse\x12\x33\n\x0b\x63redit_note\x18\x01 \x01(\x0b\x32\x1e.tally.invoicing.v1.CreditNote\x12\x18\n\x10\x63reditable_minor\x18\x02 \x01(\x03\"C\n\x15VoidCreditNoteRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63redit_note_id\x18\x02 \x01(\t\"M\n\x16VoidCreditNoteResponse\x12\x33\n\x0b\x63redit_note\x18\x01 \x01(\x0b\x32\x1e.tally.invoicing.v1.CreditNote\"e\n\x17RenderCreditNoteRequest\x12\x16\n\x0e\x63redit_note_id\x18\x01 \x01(\t\x12\x32\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\".tally.invoicing.v1.DocumentFormat\"S\n\x18RenderCreditNoteResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x11\n\tfile_name\x18\x03 \x01(\t*\x98\x01\n\x10\x43reditNoteStatus\x12\"\n\x1e\x43REDIT_NOTE_STATUS_UNSPECIFIED\x10\x00\x12 \n\x1c\x43REDIT_NOTE_STATUS_AVAILABLE\x10\x01\x12\x1f\n\x1b\x43REDIT_NOTE_STATUS_CONSUMED\x10\x02\x12\x1d\n\x19\x43REDIT_NOTE_STATUS_VOIDED\x10\x03\x32\xca\x04\n\x11\x43reditNoteService\x12j\n\rGetCreditNote\x12(.tally.invoicing.v1.GetCreditNoteRequest\x1a).tally.invoicing.v1.GetCreditNoteResponse\"\x04\xe0\xe0\x18\x0b\x12p\n\x0fListCreditNotes\x12*.tally.invoicing.v1.ListCreditNotesRequest\x1a+.tally.invoicing.v1.ListCreditNotesResponse\"\x04\xe0\xe0\x18\x0b\x12s\n\x10RenderCreditNote\x12+.tally.invoicing.v1.RenderCreditNoteRequest\x1a,.tally.invoicing.v1.RenderCreditNoteResponse\"\x04\xe0\xe0\x18\x0b\x12s\n\x10\x43reateCreditNote\x12+.tally.invoicing.v1.CreateCreditNoteRequest\x1a,.tally.invoicing.v1.CreateCreditNoteResponse\"\x04\xe0\xe0\x18\n\x12m\n\x0eVoidCreditNote\x12).tally.invoicing.v1.VoidCreditNoteRequest\x1a*.tally.invoicing.v1.VoidCreditNoteResponse\"\x04\xe0\xe0\x18\nb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,32 +39,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREDITNOTESERVICE'].methods_by_name['GetCreditNote']._serialized_options = b'\340\340\030\013'
   _globals['_CREDITNOTESERVICE'].methods_by_name['ListCreditNotes']._loaded_options = None
   _globals['_CREDITNOTESERVICE'].methods_by_name['ListCreditNotes']._serialized_options = b'\340\340\030\013'
+  _globals['_CREDITNOTESERVICE'].methods_by_name['RenderCreditNote']._loaded_options = None
+  _globals['_CREDITNOTESERVICE'].methods_by_name['RenderCreditNote']._serialized_options = b'\340\340\030\013'
   _globals['_CREDITNOTESERVICE'].methods_by_name['CreateCreditNote']._loaded_options = None
   _globals['_CREDITNOTESERVICE'].methods_by_name['CreateCreditNote']._serialized_options = b'\340\340\030\n'
   _globals['_CREDITNOTESERVICE'].methods_by_name['VoidCreditNote']._loaded_options = None
   _globals['_CREDITNOTESERVICE'].methods_by_name['VoidCreditNote']._serialized_options = b'\340\340\030\n'
-  _globals['_CREDITNOTESTATUS']._serialized_start=1557
-  _globals['_CREDITNOTESTATUS']._serialized_end=1709
-  _globals['_CREDITNOTE']._serialized_start=163
-  _globals['_CREDITNOTE']._serialized_end=719
-  _globals['_CREDITNOTEITEM']._serialized_start=721
-  _globals['_CREDITNOTEITEM']._serialized_end=776
-  _globals['_GETCREDITNOTEREQUEST']._serialized_start=778
-  _globals['_GETCREDITNOTEREQUEST']._serialized_end=851
-  _globals['_GETCREDITNOTERESPONSE']._serialized_start=853
-  _globals['_GETCREDITNOTERESPONSE']._serialized_end=929
-  _globals['_LISTCREDITNOTESREQUEST']._serialized_start=931
-  _globals['_LISTCREDITNOTESREQUEST']._serialized_end=1035
-  _globals['_LISTCREDITNOTESRESPONSE']._serialized_start=1037
-  _globals['_LISTCREDITNOTESRESPONSE']._serialized_end=1141
-  _globals['_CREATECREDITNOTEREQUEST']._serialized_start=1144
-  _globals['_CREATECREDITNOTEREQUEST']._serialized_end=1299
-  _globals['_CREATECREDITNOTERESPONSE']._serialized_start=1301
-  _globals['_CREATECREDITNOTERESPONSE']._serialized_end=1406
-  _globals['_VOIDCREDITNOTEREQUEST']._serialized_start=1408
-  _globals['_VOIDCREDITNOTEREQUEST']._serialized_end=1475
-  _globals['_VOIDCREDITNOTERESPONSE']._serialized_start=1477
-  _globals['_VOIDCREDITNOTERESPONSE']._serialized_end=1554
-  _globals['_CREDITNOTESERVICE']._serialized_start=1712
-  _globals['_CREDITNOTESERVICE']._serialized_end=2181
+  _globals['_CREDITNOTESTATUS']._serialized_start=1780
+  _globals['_CREDITNOTESTATUS']._serialized_end=1932
+  _globals['_CREDITNOTE']._serialized_start=198
+  _globals['_CREDITNOTE']._serialized_end=754
+  _globals['_CREDITNOTEITEM']._serialized_start=756
+  _globals['_CREDITNOTEITEM']._serialized_end=811
+  _globals['_GETCREDITNOTEREQUEST']._serialized_start=813
+  _globals['_GETCREDITNOTEREQUEST']._serialized_end=886
+  _globals['_GETCREDITNOTERESPONSE']._serialized_start=888
+  _globals['_GETCREDITNOTERESPONSE']._serialized_end=964
+  _globals['_LISTCREDITNOTESREQUEST']._serialized_start=966
+  _globals['_LISTCREDITNOTESREQUEST']._serialized_end=1070
+  _globals['_LISTCREDITNOTESRESPONSE']._serialized_start=1072
+  _globals['_LISTCREDITNOTESRESPONSE']._serialized_end=1176
+  _globals['_CREATECREDITNOTEREQUEST']._serialized_start=1179
+  _globals['_CREATECREDITNOTEREQUEST']._serialized_end=1334
+  _globals['_CREATECREDITNOTERESPONSE']._serialized_start=1336
+  _globals['_CREATECREDITNOTERESPONSE']._serialized_end=1441
+  _globals['_VOIDCREDITNOTEREQUEST']._serialized_start=1443
+  _globals['_VOIDCREDITNOTEREQUEST']._serialized_end=1510
+  _globals['_VOIDCREDITNOTERESPONSE']._serialized_start=1512
+  _globals['_VOIDCREDITNOTERESPONSE']._serialized_end=1589
+  _globals['_RENDERCREDITNOTEREQUEST']._serialized_start=1591
+  _globals['_RENDERCREDITNOTEREQUEST']._serialized_end=1692
+  _globals['_RENDERCREDITNOTERESPONSE']._serialized_start=1694
+  _globals['_RENDERCREDITNOTERESPONSE']._serialized_end=1777
+  _globals['_CREDITNOTESERVICE']._serialized_start=1935
+  _globals['_CREDITNOTESERVICE']._serialized_end=2521
 # @@protoc_insertion_point(module_scope)

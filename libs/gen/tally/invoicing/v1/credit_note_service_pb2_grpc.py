@@ -46,6 +46,11 @@ class CreditNoteServiceStub:
                 request_serializer=tally_dot_invoicing_dot_v1_dot_credit__note__service__pb2.ListCreditNotesRequest.SerializeToString,
                 response_deserializer=tally_dot_invoicing_dot_v1_dot_credit__note__service__pb2.ListCreditNotesResponse.FromString,
                 _registered_method=True)
+        self.RenderCreditNote = channel.unary_unary(
+                '/tally.invoicing.v1.CreditNoteService/RenderCreditNote',
+                request_serializer=tally_dot_invoicing_dot_v1_dot_credit__note__service__pb2.RenderCreditNoteRequest.SerializeToString,
+                response_deserializer=tally_dot_invoicing_dot_v1_dot_credit__note__service__pb2.RenderCreditNoteResponse.FromString,
+                _registered_method=True)
         self.CreateCreditNote = channel.unary_unary(
                 '/tally.invoicing.v1.CreditNoteService/CreateCreditNote',
                 request_serializer=tally_dot_invoicing_dot_v1_dot_credit__note__service__pb2.CreateCreditNoteRequest.SerializeToString,
@@ -74,6 +79,15 @@ class CreditNoteServiceServicer:
     def ListCreditNotes(self, request, context):
         """Lists credit notes, newest first.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenderCreditNote(self, request, context):
+        """Renders a credit note as a document. The same one, as long as it is not voided, gives the same
+        bytes.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CREDIT_NOTE_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -113,6 +127,11 @@ def add_CreditNoteServiceServicer_to_server(servicer, server):
                     servicer.ListCreditNotes,
                     request_deserializer=tally_dot_invoicing_dot_v1_dot_credit__note__service__pb2.ListCreditNotesRequest.FromString,
                     response_serializer=tally_dot_invoicing_dot_v1_dot_credit__note__service__pb2.ListCreditNotesResponse.SerializeToString,
+            ),
+            'RenderCreditNote': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenderCreditNote,
+                    request_deserializer=tally_dot_invoicing_dot_v1_dot_credit__note__service__pb2.RenderCreditNoteRequest.FromString,
+                    response_serializer=tally_dot_invoicing_dot_v1_dot_credit__note__service__pb2.RenderCreditNoteResponse.SerializeToString,
             ),
             'CreateCreditNote': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateCreditNote,
@@ -181,6 +200,33 @@ class CreditNoteService:
             '/tally.invoicing.v1.CreditNoteService/ListCreditNotes',
             tally_dot_invoicing_dot_v1_dot_credit__note__service__pb2.ListCreditNotesRequest.SerializeToString,
             tally_dot_invoicing_dot_v1_dot_credit__note__service__pb2.ListCreditNotesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenderCreditNote(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.invoicing.v1.CreditNoteService/RenderCreditNote',
+            tally_dot_invoicing_dot_v1_dot_credit__note__service__pb2.RenderCreditNoteRequest.SerializeToString,
+            tally_dot_invoicing_dot_v1_dot_credit__note__service__pb2.RenderCreditNoteResponse.FromString,
             options,
             channel_credentials,
             insecure,

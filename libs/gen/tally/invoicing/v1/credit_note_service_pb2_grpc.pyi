@@ -43,6 +43,11 @@ class CreditNoteServiceStub:
     """Lists credit notes, newest first.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
+    RenderCreditNote: _grpc.UnaryUnaryMultiCallable[_credit_note_service_pb2.RenderCreditNoteRequest, _credit_note_service_pb2.RenderCreditNoteResponse]
+    """Renders a credit note as a document. The same one, as long as it is not voided, gives the same
+    bytes.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CREDIT_NOTE_NOT_FOUND.
+    """
     CreateCreditNote: _grpc.UnaryUnaryMultiCallable[_credit_note_service_pb2.CreateCreditNoteRequest, _credit_note_service_pb2.CreateCreditNoteResponse]
     """Gives back some of the lines of a finalized invoice, with their tax, or with validate_only
     tells what would be given back. Never more than a line has left.
@@ -72,6 +77,11 @@ class CreditNoteServiceAsyncStub(CreditNoteServiceStub):
     ListCreditNotes: _aio.UnaryUnaryMultiCallable[_credit_note_service_pb2.ListCreditNotesRequest, _credit_note_service_pb2.ListCreditNotesResponse]  # type: ignore[assignment]
     """Lists credit notes, newest first.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
+    RenderCreditNote: _aio.UnaryUnaryMultiCallable[_credit_note_service_pb2.RenderCreditNoteRequest, _credit_note_service_pb2.RenderCreditNoteResponse]  # type: ignore[assignment]
+    """Renders a credit note as a document. The same one, as long as it is not voided, gives the same
+    bytes.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CREDIT_NOTE_NOT_FOUND.
     """
     CreateCreditNote: _aio.UnaryUnaryMultiCallable[_credit_note_service_pb2.CreateCreditNoteRequest, _credit_note_service_pb2.CreateCreditNoteResponse]  # type: ignore[assignment]
     """Gives back some of the lines of a finalized invoice, with their tax, or with validate_only
@@ -111,6 +121,17 @@ class CreditNoteServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_credit_note_service_pb2.ListCreditNotesResponse, _abc.Awaitable[_credit_note_service_pb2.ListCreditNotesResponse]]:
         """Lists credit notes, newest first.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def RenderCreditNote(
+        self,
+        request: _credit_note_service_pb2.RenderCreditNoteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credit_note_service_pb2.RenderCreditNoteResponse, _abc.Awaitable[_credit_note_service_pb2.RenderCreditNoteResponse]]:
+        """Renders a credit note as a document. The same one, as long as it is not voided, gives the same
+        bytes.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CREDIT_NOTE_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

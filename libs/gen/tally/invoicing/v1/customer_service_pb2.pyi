@@ -57,6 +57,15 @@ class Customer(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     STUB_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    TAX_EXEMPT_REASON_FIELD_NUMBER: _builtins.int
+    REVERSE_CHARGE_FIELD_NUMBER: _builtins.int
+    BILLING_ENTITY_CODE_FIELD_NUMBER: _builtins.int
+    GRACE_DAYS_FIELD_NUMBER: _builtins.int
+    NET_TERMS_DAYS_FIELD_NUMBER: _builtins.int
+    ISSUE_ANCHOR_FIELD_NUMBER: _builtins.int
+    ISSUE_ADJUSTMENT_FIELD_NUMBER: _builtins.int
+    SELF_BILLED_FIELD_NUMBER: _builtins.int
+    LATE_USAGE_DAYS_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """Chosen by the client, unique in the tenant, 1 to 255 bytes. Events and subscriptions name it."""
     name: _builtins.str
@@ -66,18 +75,44 @@ class Customer(_message.Message):
     tax_id: _builtins.str
     """As it stands on documents."""
     tax_exempt: _builtins.bool
-    """True: no tax at all."""
+    """True: no tax at all, whatever charges and plans name."""
     time_zone: _builtins.str
     """IANA name; empty: the entity's."""
     stub: _builtins.bool
     """True while nothing is known but the id, met first in a fact."""
+    tax_exempt_reason: _builtins.str
+    """Why it bears no tax, as documents say it: "Diplomatic mission". Only of one that bears none."""
+    reverse_charge: _builtins.bool
+    """True: the customer owes the tax itself. Documents say so, and have none."""
+    billing_entity_code: _builtins.str
+    """Code of the billing entity that sells to it, unless a subscription names another one; empty:
+    the tenant's default. Drafts stay with theirs.
+    """
+    grace_days: _builtins.int
+    """Days a draft of its subscription invoices waits, 0 to 60; absent: the entity's. Drafts that are
+    there keep the day on which they are to be finalized.
+    """
+    net_terms_days: _builtins.int
+    """Days until payment is due, 0 to 365; absent: the entity's."""
+    issue_anchor: _tenant_service_pb2.IssueAnchor.ValueType
+    """What its subscription invoices are dated by."""
+    issue_adjustment: _tenant_service_pb2.IssueAdjustment.ValueType
+    """Whether that date waits with them."""
+    self_billed: _builtins.bool
+    """True: it writes its invoices itself. They are numbered in its own series, PREFIX-CCC-NNN, and
+    do not count in that of the entity.
+    """
+    late_usage_days: _builtins.int
+    """Usage that comes later than so many days after the end of its period, 0 to 366, is ignored: it
+    is neither billed nor given back. Absent: it always counts. Changes of a subscription always do.
+    """
     @_builtins.property
     def address(self) -> _tenant_service_pb2.Address:
         """As it stands on documents."""
 
     @_builtins.property
     def tax_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Taxes; empty: the entity's defaults, unless tax_exempt."""
+        """Taxes of what names none itself; empty: the entity's defaults."""
 
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -101,12 +136,32 @@ class Customer(_message.Message):
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         stub: _builtins.bool = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        tax_exempt_reason: _builtins.str = ...,
+        reverse_charge: _builtins.bool = ...,
+        billing_entity_code: _builtins.str = ...,
+        grace_days: _builtins.int | None = ...,
+        net_terms_days: _builtins.int | None = ...,
+        issue_anchor: _tenant_service_pb2.IssueAnchor.ValueType = ...,
+        issue_adjustment: _tenant_service_pb2.IssueAdjustment.ValueType = ...,
+        self_billed: _builtins.bool = ...,
+        late_usage_days: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "created_at", b"created_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_grace_days", b"_grace_days", "_late_usage_days", b"_late_usage_days", "_net_terms_days", b"_net_terms_days", "address", b"address", "created_at", b"created_at", "grace_days", b"grace_days", "late_usage_days", b"late_usage_days", "net_terms_days", b"net_terms_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "created_at", b"created_at", "customer_id", b"customer_id", "email", b"email", "metadata", b"metadata", "name", b"name", "stub", b"stub", "tax_codes", b"tax_codes", "tax_exempt", b"tax_exempt", "tax_id", b"tax_id", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_grace_days", b"_grace_days", "_late_usage_days", b"_late_usage_days", "_net_terms_days", b"_net_terms_days", "address", b"address", "billing_entity_code", b"billing_entity_code", "created_at", b"created_at", "customer_id", b"customer_id", "email", b"email", "grace_days", b"grace_days", "issue_adjustment", b"issue_adjustment", "issue_anchor", b"issue_anchor", "late_usage_days", b"late_usage_days", "metadata", b"metadata", "name", b"name", "net_terms_days", b"net_terms_days", "reverse_charge", b"reverse_charge", "self_billed", b"self_billed", "stub", b"stub", "tax_codes", b"tax_codes", "tax_exempt", b"tax_exempt", "tax_exempt_reason", b"tax_exempt_reason", "tax_id", b"tax_id", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__grace_days: _TypeAlias = _typing.Literal["grace_days"]  # noqa: Y015
+    _WhichOneofArgType__grace_days: _TypeAlias = _typing.Literal["_grace_days", b"_grace_days"]  # noqa: Y015
+    _WhichOneofReturnType__late_usage_days: _TypeAlias = _typing.Literal["late_usage_days"]  # noqa: Y015
+    _WhichOneofArgType__late_usage_days: _TypeAlias = _typing.Literal["_late_usage_days", b"_late_usage_days"]  # noqa: Y015
+    _WhichOneofReturnType__net_terms_days: _TypeAlias = _typing.Literal["net_terms_days"]  # noqa: Y015
+    _WhichOneofArgType__net_terms_days: _TypeAlias = _typing.Literal["_net_terms_days", b"_net_terms_days"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__grace_days) -> _WhichOneofReturnType__grace_days | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__late_usage_days) -> _WhichOneofReturnType__late_usage_days | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__net_terms_days) -> _WhichOneofReturnType__net_terms_days | None: ...
 
 Global___Customer: _TypeAlias = Customer  # noqa: Y015
 

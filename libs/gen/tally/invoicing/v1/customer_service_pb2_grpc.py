@@ -59,7 +59,7 @@ class CustomerServiceServicer:
     def UpsertCustomer(self, request, context):
         """Creates a customer, or replaces what is known of it.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/TAX_NOT_FOUND,
-        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        NOT_FOUND/BILLING_ENTITY_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,7 @@ class CustomerServiceStub:
     UpsertCustomer: _grpc.UnaryUnaryMultiCallable[_customer_service_pb2.UpsertCustomerRequest, _customer_service_pb2.UpsertCustomerResponse]
     """Creates a customer, or replaces what is known of it.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/TAX_NOT_FOUND,
-    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    NOT_FOUND/BILLING_ENTITY_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     GetCustomer: _grpc.UnaryUnaryMultiCallable[_customer_service_pb2.GetCustomerRequest, _customer_service_pb2.GetCustomerResponse]
     """Returns a customer.
@@ -55,7 +55,7 @@ class CustomerServiceAsyncStub(CustomerServiceStub):
     UpsertCustomer: _aio.UnaryUnaryMultiCallable[_customer_service_pb2.UpsertCustomerRequest, _customer_service_pb2.UpsertCustomerResponse]  # type: ignore[assignment]
     """Creates a customer, or replaces what is known of it.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/TAX_NOT_FOUND,
-    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    NOT_FOUND/BILLING_ENTITY_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     GetCustomer: _aio.UnaryUnaryMultiCallable[_customer_service_pb2.GetCustomerRequest, _customer_service_pb2.GetCustomerResponse]  # type: ignore[assignment]
     """Returns a customer.
@@ -77,7 +77,7 @@ class CustomerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_customer_service_pb2.UpsertCustomerResponse, _abc.Awaitable[_customer_service_pb2.UpsertCustomerResponse]]:
         """Creates a customer, or replaces what is known of it.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/TAX_NOT_FOUND,
-        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        NOT_FOUND/BILLING_ENTITY_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod

@@ -55,7 +55,7 @@ Global___DunningCampaign: _TypeAlias = DunningCampaign  # noqa: Y015
 
 @_typing.final
 class PaymentRequest(_message.Message):
-    """What a customer is asked for, once: overdue invoices of one currency."""
+    """What a customer is asked for, once: invoices of one currency."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -241,22 +241,26 @@ class CreatePaymentRequestRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    ALL_DUE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID made by the caller, one per intent, kept across retries."""
     customer_id: _builtins.str
     """The customer."""
     currency_code: _builtins.str
     """ISO 4217 code of the invoices."""
+    all_due: _builtins.bool
+    """Also for what is not overdue yet."""
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         customer_id: _builtins.str = ...,
         currency_code: _builtins.str = ...,
+        all_due: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "customer_id", b"customer_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_due", b"all_due", "currency_code", b"currency_code", "customer_id", b"customer_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -408,7 +412,7 @@ class PayPaymentRequestRequest(_message.Message):
     """For people: the bank's reference. Up to 255 bytes."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
-        """All that is due of it."""
+        """Above zero, at most what is due of it."""
 
     def __init__(
         self,
@@ -428,7 +432,7 @@ Global___PayPaymentRequestRequest: _TypeAlias = PayPaymentRequestRequest  # noqa
 
 @_typing.final
 class PayPaymentRequestResponse(_message.Message):
-    """Its invoices are paid."""
+    """The money was recorded."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -91,9 +91,10 @@ class DunningServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreatePaymentRequest(self, request, context):
-        """Asks a customer for all that is overdue in a currency, at once and whatever the campaign says.
+        """Asks a customer for all that is overdue in a currency, or for all that is due, at once and
+        whatever the campaign says.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
-        ALREADY_EXISTS/REQUEST_ID_REUSED, FAILED_PRECONDITION/NOTHING_OVERDUE.
+        ALREADY_EXISTS/REQUEST_ID_REUSED, FAILED_PRECONDITION/NOTHING_DUE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -116,12 +117,11 @@ class DunningServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PayPaymentRequest(self, request, context):
-        """Records money that was received outside of any payment provider for a payment request: all
-        that is due of it. Each of its invoices is paid.
+        """Records money that was received outside of any payment provider for a payment request. It
+        pays the invoices in their order: all of them, if it is all that is due.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
         NOT_FOUND/PAYMENT_REQUEST_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED,
-        FAILED_PRECONDITION/INVOICE_NOT_PAYABLE, FAILED_PRECONDITION/PAYMENT_EXCEEDS_DUE,
-        FAILED_PRECONDITION/PAYMENT_BELOW_DUE.
+        FAILED_PRECONDITION/PAYMENT_EXCEEDS_DUE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

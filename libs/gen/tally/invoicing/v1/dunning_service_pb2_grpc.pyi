@@ -45,9 +45,10 @@ class DunningServiceStub:
     Errors: none of its own.
     """
     CreatePaymentRequest: _grpc.UnaryUnaryMultiCallable[_dunning_service_pb2.CreatePaymentRequestRequest, _dunning_service_pb2.CreatePaymentRequestResponse]
-    """Asks a customer for all that is overdue in a currency, at once and whatever the campaign says.
+    """Asks a customer for all that is overdue in a currency, or for all that is due, at once and
+    whatever the campaign says.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
-    ALREADY_EXISTS/REQUEST_ID_REUSED, FAILED_PRECONDITION/NOTHING_OVERDUE.
+    ALREADY_EXISTS/REQUEST_ID_REUSED, FAILED_PRECONDITION/NOTHING_DUE.
     """
     GetPaymentRequest: _grpc.UnaryUnaryMultiCallable[_dunning_service_pb2.GetPaymentRequestRequest, _dunning_service_pb2.GetPaymentRequestResponse]
     """Returns a payment request.
@@ -58,12 +59,11 @@ class DunningServiceStub:
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
     PayPaymentRequest: _grpc.UnaryUnaryMultiCallable[_dunning_service_pb2.PayPaymentRequestRequest, _dunning_service_pb2.PayPaymentRequestResponse]
-    """Records money that was received outside of any payment provider for a payment request: all
-    that is due of it. Each of its invoices is paid.
+    """Records money that was received outside of any payment provider for a payment request. It
+    pays the invoices in their order: all of them, if it is all that is due.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
     NOT_FOUND/PAYMENT_REQUEST_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED,
-    FAILED_PRECONDITION/INVOICE_NOT_PAYABLE, FAILED_PRECONDITION/PAYMENT_EXCEEDS_DUE,
-    FAILED_PRECONDITION/PAYMENT_BELOW_DUE.
+    FAILED_PRECONDITION/PAYMENT_EXCEEDS_DUE.
     """
 
 @_typing.type_check_only
@@ -83,9 +83,10 @@ class DunningServiceAsyncStub(DunningServiceStub):
     Errors: none of its own.
     """
     CreatePaymentRequest: _aio.UnaryUnaryMultiCallable[_dunning_service_pb2.CreatePaymentRequestRequest, _dunning_service_pb2.CreatePaymentRequestResponse]  # type: ignore[assignment]
-    """Asks a customer for all that is overdue in a currency, at once and whatever the campaign says.
+    """Asks a customer for all that is overdue in a currency, or for all that is due, at once and
+    whatever the campaign says.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
-    ALREADY_EXISTS/REQUEST_ID_REUSED, FAILED_PRECONDITION/NOTHING_OVERDUE.
+    ALREADY_EXISTS/REQUEST_ID_REUSED, FAILED_PRECONDITION/NOTHING_DUE.
     """
     GetPaymentRequest: _aio.UnaryUnaryMultiCallable[_dunning_service_pb2.GetPaymentRequestRequest, _dunning_service_pb2.GetPaymentRequestResponse]  # type: ignore[assignment]
     """Returns a payment request.
@@ -96,12 +97,11 @@ class DunningServiceAsyncStub(DunningServiceStub):
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
     PayPaymentRequest: _aio.UnaryUnaryMultiCallable[_dunning_service_pb2.PayPaymentRequestRequest, _dunning_service_pb2.PayPaymentRequestResponse]  # type: ignore[assignment]
-    """Records money that was received outside of any payment provider for a payment request: all
-    that is due of it. Each of its invoices is paid.
+    """Records money that was received outside of any payment provider for a payment request. It
+    pays the invoices in their order: all of them, if it is all that is due.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
     NOT_FOUND/PAYMENT_REQUEST_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED,
-    FAILED_PRECONDITION/INVOICE_NOT_PAYABLE, FAILED_PRECONDITION/PAYMENT_EXCEEDS_DUE,
-    FAILED_PRECONDITION/PAYMENT_BELOW_DUE.
+    FAILED_PRECONDITION/PAYMENT_EXCEEDS_DUE.
     """
 
 class DunningServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -136,9 +136,10 @@ class DunningServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dunning_service_pb2.CreatePaymentRequestRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dunning_service_pb2.CreatePaymentRequestResponse, _abc.Awaitable[_dunning_service_pb2.CreatePaymentRequestResponse]]:
-        """Asks a customer for all that is overdue in a currency, at once and whatever the campaign says.
+        """Asks a customer for all that is overdue in a currency, or for all that is due, at once and
+        whatever the campaign says.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
-        ALREADY_EXISTS/REQUEST_ID_REUSED, FAILED_PRECONDITION/NOTHING_OVERDUE.
+        ALREADY_EXISTS/REQUEST_ID_REUSED, FAILED_PRECONDITION/NOTHING_DUE.
         """
 
     @_abc_1.abstractmethod
@@ -167,12 +168,11 @@ class DunningServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dunning_service_pb2.PayPaymentRequestRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dunning_service_pb2.PayPaymentRequestResponse, _abc.Awaitable[_dunning_service_pb2.PayPaymentRequestResponse]]:
-        """Records money that was received outside of any payment provider for a payment request: all
-        that is due of it. Each of its invoices is paid.
+        """Records money that was received outside of any payment provider for a payment request. It
+        pays the invoices in their order: all of them, if it is all that is due.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
         NOT_FOUND/PAYMENT_REQUEST_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED,
-        FAILED_PRECONDITION/INVOICE_NOT_PAYABLE, FAILED_PRECONDITION/PAYMENT_EXCEEDS_DUE,
-        FAILED_PRECONDITION/PAYMENT_BELOW_DUE.
+        FAILED_PRECONDITION/PAYMENT_EXCEEDS_DUE.
         """
 
 def add_DunningServiceServicer_to_server(servicer: DunningServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

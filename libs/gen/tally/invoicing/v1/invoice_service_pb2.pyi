@@ -11,8 +11,11 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tally.common.v1 import period_pb2 as _period_pb2
 from tally.common.v1 import verification_pb2 as _verification_pb2
+from tally.invoicing.v1 import coupon_service_pb2 as _coupon_service_pb2
+from tally.invoicing.v1 import document_pb2 as _document_pb2
 from tally.invoicing.v1 import payment_service_pb2 as _payment_service_pb2
 from tally.invoicing.v1 import progressive_credit_pb2 as _progressive_credit_pb2
+from tally.invoicing.v1 import tax_service_pb2 as _tax_service_pb2
 from tally.invoicing.v1 import voiding_pb2 as _voiding_pb2
 import builtins as _builtins
 import sys
@@ -179,11 +182,15 @@ class Invoice(_message.Message):
     CREDIT_NOTES_FIELD_NUMBER: _builtins.int
     PROGRESSIVE_CREDIT_MINOR_FIELD_NUMBER: _builtins.int
     PROGRESSIVE_CREDITS_FIELD_NUMBER: _builtins.int
+    COUPONS_MINOR_FIELD_NUMBER: _builtins.int
+    COUPONS_FIELD_NUMBER: _builtins.int
+    TAX_NOTE_FIELD_NUMBER: _builtins.int
     PAYMENT_STATUS_FIELD_NUMBER: _builtins.int
     PAID_MINOR_FIELD_NUMBER: _builtins.int
     DUE_MINOR_FIELD_NUMBER: _builtins.int
     OVERDUE_FIELD_NUMBER: _builtins.int
     DISPUTED_FIELD_NUMBER: _builtins.int
+    BILLING_ENTITY_CODE_FIELD_NUMBER: _builtins.int
     VOIDING_FIELD_NUMBER: _builtins.int
     REISSUE_OF_FIELD_NUMBER: _builtins.int
     invoice_id: _builtins.str
@@ -201,7 +208,7 @@ class Invoice(_message.Message):
     currency_code: _builtins.str
     """ISO 4217 code of all amounts."""
     subtotal_minor: _builtins.int
-    """Sum of the lines, less what progressive invoices billed of them before."""
+    """Sum of the lines, less what progressive invoices billed of them before, less coupons."""
     tax_minor: _builtins.int
     """Sum of the taxes."""
     credits_minor: _builtins.int
@@ -216,6 +223,10 @@ class Invoice(_message.Message):
     """Paid by credit notes on earlier invoices, as a positive number."""
     progressive_credit_minor: _builtins.int
     """Billed by progressive invoices before, as a positive number."""
+    coupons_minor: _builtins.int
+    """Taken off by coupons, before tax, as a positive number."""
+    tax_note: _builtins.str
+    """Why it bears no tax: "Reverse charge", "Exempt from tax: …"; empty if it may."""
     payment_status: _payment_service_pb2.InvoicePaymentStatus.ValueType
     """What came of its payment. This and what follows is no part of the document, which stands."""
     paid_minor: _builtins.int
@@ -226,6 +237,8 @@ class Invoice(_message.Message):
     """Something is due, and the due date has passed in the customer's zone."""
     disputed: _builtins.bool
     """The payer took money back, or says that it was not to be taken."""
+    billing_entity_code: _builtins.str
+    """Code of the billing entity that sells."""
     reissue_of: _builtins.str
     """UUID of the voided invoice that it bills again; empty: none. Left out in lists."""
     @_builtins.property
@@ -245,7 +258,7 @@ class Invoice(_message.Message):
         """Its lines, as far as they are shown; left out in lists."""
 
     @_builtins.property
-    def taxes(self) -> _containers.RepeatedCompositeFieldContainer[Global___InvoiceTax]:
+    def taxes(self) -> _containers.RepeatedCompositeFieldContainer[_tax_service_pb2.InvoiceTax]:
         """Taxes, each rounded once."""
 
     @_builtins.property
@@ -263,6 +276,10 @@ class Invoice(_message.Message):
     @_builtins.property
     def progressive_credits(self) -> _containers.RepeatedCompositeFieldContainer[_progressive_credit_pb2.ProgressiveCredit]:
         """The progressive invoices that it credits: the newest of each period; left out in lists."""
+
+    @_builtins.property
+    def coupons(self) -> _containers.RepeatedCompositeFieldContainer[_coupon_service_pb2.InvoiceCoupon]:
+        """The coupons that it was taken off by, in their order; left out in lists."""
 
     @_builtins.property
     def voiding(self) -> _voiding_pb2.Voiding:
@@ -283,7 +300,7 @@ class Invoice(_message.Message):
         period: _period_pb2.Period | None = ...,
         lines: _abc.Iterable[Global___InvoiceLine] | None = ...,
         subtotal_minor: _builtins.int = ...,
-        taxes: _abc.Iterable[Global___InvoiceTax] | None = ...,
+        taxes: _abc.Iterable[_tax_service_pb2.InvoiceTax] | None = ...,
         tax_minor: _builtins.int = ...,
         credits_minor: _builtins.int = ...,
         total_minor: _builtins.int = ...,
@@ -295,17 +312,21 @@ class Invoice(_message.Message):
         credit_notes: _abc.Iterable[Global___AppliedCreditNote] | None = ...,
         progressive_credit_minor: _builtins.int = ...,
         progressive_credits: _abc.Iterable[_progressive_credit_pb2.ProgressiveCredit] | None = ...,
+        coupons_minor: _builtins.int = ...,
+        coupons: _abc.Iterable[_coupon_service_pb2.InvoiceCoupon] | None = ...,
+        tax_note: _builtins.str = ...,
         payment_status: _payment_service_pb2.InvoicePaymentStatus.ValueType = ...,
         paid_minor: _builtins.int = ...,
         due_minor: _builtins.int = ...,
         overdue: _builtins.bool = ...,
         disputed: _builtins.bool = ...,
+        billing_entity_code: _builtins.str = ...,
         voiding: _voiding_pb2.Voiding | None = ...,
         reissue_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "due_date", b"due_date", "finalized_at", b"finalized_at", "issue_date", b"issue_date", "period", b"period", "voiding", b"voiding"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "credit_notes", b"credit_notes", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "disputed", b"disputed", "due_date", b"due_date", "due_minor", b"due_minor", "finalized_at", b"finalized_at", "invoice_id", b"invoice_id", "issue_date", b"issue_date", "kind", b"kind", "lines", b"lines", "number", b"number", "overdue", b"overdue", "paid_minor", b"paid_minor", "payment_status", b"payment_status", "period", b"period", "progressive_credit_minor", b"progressive_credit_minor", "progressive_credits", b"progressive_credits", "reissue_of", b"reissue_of", "status", b"status", "subtotal_minor", b"subtotal_minor", "tax_minor", b"tax_minor", "taxes", b"taxes", "time_zone", b"time_zone", "total_minor", b"total_minor", "trace_id", b"trace_id", "voiding", b"voiding"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["billing_entity_code", b"billing_entity_code", "coupons", b"coupons", "coupons_minor", b"coupons_minor", "created_at", b"created_at", "credit_notes", b"credit_notes", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "disputed", b"disputed", "due_date", b"due_date", "due_minor", b"due_minor", "finalized_at", b"finalized_at", "invoice_id", b"invoice_id", "issue_date", b"issue_date", "kind", b"kind", "lines", b"lines", "number", b"number", "overdue", b"overdue", "paid_minor", b"paid_minor", "payment_status", b"payment_status", "period", b"period", "progressive_credit_minor", b"progressive_credit_minor", "progressive_credits", b"progressive_credits", "reissue_of", b"reissue_of", "status", b"status", "subtotal_minor", b"subtotal_minor", "tax_minor", b"tax_minor", "tax_note", b"tax_note", "taxes", b"taxes", "time_zone", b"time_zone", "total_minor", b"total_minor", "trace_id", b"trace_id", "voiding", b"voiding"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -372,6 +393,8 @@ class InvoiceLine(_message.Message):
     FOLDED_LINES_FIELD_NUMBER: _builtins.int
     CREDIT_NOTES_MINOR_FIELD_NUMBER: _builtins.int
     PROGRESSIVE_CREDIT_MINOR_FIELD_NUMBER: _builtins.int
+    COUPONS_MINOR_FIELD_NUMBER: _builtins.int
+    TAX_CODES_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """UUID."""
     kind: Global___LineKind.ValueType
@@ -418,6 +441,8 @@ class InvoiceLine(_message.Message):
     """The line's share of what credit notes paid; shares add up to credit_notes_minor of the invoice."""
     progressive_credit_minor: _builtins.int
     """What progressive invoices billed of it before, at most its amount. Taxes are of the rest."""
+    coupons_minor: _builtins.int
+    """The line's share of what coupons took off; shares add up to coupons_minor of the invoice."""
     @_builtins.property
     def period(self) -> _period_pb2.Period:
         """The instants that the line bills; in an adjustment, those of the original period."""
@@ -433,6 +458,10 @@ class InvoiceLine(_message.Message):
     @_builtins.property
     def group_values(self) -> _containers.RepeatedCompositeFieldContainer[Global___LineGroupValue]:
         """What its usage has in common, where the charge groups by dimensions."""
+
+    @_builtins.property
+    def tax_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The taxes that it bears: those of its add-on or charge, its plan, the customer, or the entity."""
 
     def __init__(
         self,
@@ -462,10 +491,12 @@ class InvoiceLine(_message.Message):
         folded_lines: _builtins.int = ...,
         credit_notes_minor: _builtins.int = ...,
         progressive_credit_minor: _builtins.int = ...,
+        coupons_minor: _builtins.int = ...,
+        tax_codes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjustment_sequence", b"adjustment_sequence", "amount_minor", b"amount_minor", "breakdown", b"breakdown", "charge_code", b"charge_code", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "days", b"days", "description", b"description", "event_count", b"event_count", "exact_amount", b"exact_amount", "filter_code", b"filter_code", "folded_lines", b"folded_lines", "group_values", b"group_values", "kind", b"kind", "line_id", b"line_id", "meter_code", b"meter_code", "period", b"period", "period_id", b"period_id", "plan_code", b"plan_code", "plan_version", b"plan_version", "progressive_credit_minor", b"progressive_credit_minor", "subscription_id", b"subscription_id", "tax_share_minor", b"tax_share_minor", "trace_id", b"trace_id", "units", b"units"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjustment_sequence", b"adjustment_sequence", "amount_minor", b"amount_minor", "breakdown", b"breakdown", "charge_code", b"charge_code", "coupons_minor", b"coupons_minor", "credit_notes_minor", b"credit_notes_minor", "credits_minor", b"credits_minor", "days", b"days", "description", b"description", "event_count", b"event_count", "exact_amount", b"exact_amount", "filter_code", b"filter_code", "folded_lines", b"folded_lines", "group_values", b"group_values", "kind", b"kind", "line_id", b"line_id", "meter_code", b"meter_code", "period", b"period", "period_id", b"period_id", "plan_code", b"plan_code", "plan_version", b"plan_version", "progressive_credit_minor", b"progressive_credit_minor", "subscription_id", b"subscription_id", "tax_codes", b"tax_codes", "tax_share_minor", b"tax_share_minor", "trace_id", b"trace_id", "units", b"units"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -544,44 +575,6 @@ class LineBreakdownRow(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LineBreakdownRow: _TypeAlias = LineBreakdownRow  # noqa: Y015
-
-@_typing.final
-class InvoiceTax(_message.Message):
-    """One tax of an invoice."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TAX_CODE_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    RATE_PERCENT_FIELD_NUMBER: _builtins.int
-    BASE_MINOR_FIELD_NUMBER: _builtins.int
-    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
-    tax_code: _builtins.str
-    """Its code."""
-    name: _builtins.str
-    """As it stands on documents."""
-    rate_percent: _builtins.str
-    """Decimal."""
-    base_minor: _builtins.int
-    """What it was taken on."""
-    amount_minor: _builtins.int
-    """Rounded once, half away from zero."""
-    def __init__(
-        self,
-        *,
-        tax_code: _builtins.str = ...,
-        name: _builtins.str = ...,
-        rate_percent: _builtins.str = ...,
-        base_minor: _builtins.int = ...,
-        amount_minor: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "base_minor", b"base_minor", "name", b"name", "rate_percent", b"rate_percent", "tax_code", b"tax_code"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___InvoiceTax: _TypeAlias = InvoiceTax  # noqa: Y015
 
 @_typing.final
 class GetInvoiceRequest(_message.Message):
@@ -774,16 +767,20 @@ class RenderInvoiceRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     INVOICE_ID_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
     invoice_id: _builtins.str
     """UUID."""
+    format: _document_pb2.DocumentFormat.ValueType
+    """As what."""
     def __init__(
         self,
         *,
         invoice_id: _builtins.str = ...,
+        format: _document_pb2.DocumentFormat.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice_id", b"invoice_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "invoice_id", b"invoice_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -799,9 +796,9 @@ class RenderInvoiceResponse(_message.Message):
     MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     FILE_NAME_FIELD_NUMBER: _builtins.int
     document: _builtins.bytes
-    """A PDF."""
+    """As it was asked for."""
     media_type: _builtins.str
-    """"application/pdf"."""
+    """"application/pdf" or "text/html; charset=utf-8"."""
     file_name: _builtins.str
     """"INV-202602-001.pdf"; for a draft "draft-….pdf"."""
     def __init__(

@@ -25,33 +25,51 @@ _sym_db = _symbol_database.Default()
 from tally.common.v1 import options_pb2 as tally_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'tally/invoicing/v1/tenant_service.proto\x12\x12tally.invoicing.v1\x1a\x1dtally/common/v1/options.proto\"a\n\x07\x41\x64\x64ress\x12\r\n\x05lines\x18\x01 \x03(\t\x12\x0c\n\x04\x63ity\x18\x02 \x01(\t\x12\x13\n\x0bpostal_code\x18\x03 \x01(\t\x12\x0e\n\x06region\x18\x04 \x01(\t\x12\x14\n\x0c\x63ountry_code\x18\x05 \x01(\t\"\xc5\x02\n\rBillingEntity\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12,\n\x07\x61\x64\x64ress\x18\x03 \x01(\x0b\x32\x1b.tally.invoicing.v1.Address\x12\x0e\n\x06tax_id\x18\x04 \x01(\t\x12\x15\n\rnumber_prefix\x18\x05 \x01(\t\x12\x30\n\tnumbering\x18\x06 \x01(\x0e\x32\x1d.tally.invoicing.v1.Numbering\x12\x11\n\ttime_zone\x18\x07 \x01(\t\x12\x19\n\x11\x64\x65\x66\x61ult_tax_codes\x18\x08 \x03(\t\x12\x12\n\ngrace_days\x18\t \x01(\x05\x12\x16\n\x0enet_terms_days\x18\n \x01(\x05\x12\x37\n\rzero_invoices\x18\x0b \x01(\x0e\x32 .tally.invoicing.v1.ZeroInvoices\"\x19\n\x17GetBillingEntityRequest\"U\n\x18GetBillingEntityResponse\x12\x39\n\x0e\x62illing_entity\x18\x01 \x01(\x0b\x32!.tally.invoicing.v1.BillingEntity\"k\n\x1aUpdateBillingEntityRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x39\n\x0e\x62illing_entity\x18\x02 \x01(\x0b\x32!.tally.invoicing.v1.BillingEntity\"X\n\x1bUpdateBillingEntityResponse\x12\x39\n\x0e\x62illing_entity\x18\x01 \x01(\x0b\x32!.tally.invoicing.v1.BillingEntity*\\\n\tNumbering\x12\x19\n\x15NUMBERING_UNSPECIFIED\x10\x00\x12\x18\n\x14NUMBERING_PER_ENTITY\x10\x01\x12\x1a\n\x16NUMBERING_PER_CUSTOMER\x10\x02*a\n\x0cZeroInvoices\x12\x1d\n\x19ZERO_INVOICES_UNSPECIFIED\x10\x00\x12\x1a\n\x16ZERO_INVOICES_FINALIZE\x10\x01\x12\x16\n\x12ZERO_INVOICES_SKIP\x10\x02\x32\x82\x02\n\rTenantService\x12s\n\x10GetBillingEntity\x12+.tally.invoicing.v1.GetBillingEntityRequest\x1a,.tally.invoicing.v1.GetBillingEntityResponse\"\x04\xe0\xe0\x18\t\x12|\n\x13UpdateBillingEntity\x12..tally.invoicing.v1.UpdateBillingEntityRequest\x1a/.tally.invoicing.v1.UpdateBillingEntityResponse\"\x04\xe0\xe0\x18\x10\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'tally/invoicing/v1/tenant_service.proto\x12\x12tally.invoicing.v1\x1a\x1dtally/common/v1/options.proto\"a\n\x07\x41\x64\x64ress\x12\r\n\x05lines\x18\x01 \x03(\t\x12\x0c\n\x04\x63ity\x18\x02 \x01(\t\x12\x13\n\x0bpostal_code\x18\x03 \x01(\t\x12\x0e\n\x06region\x18\x04 \x01(\t\x12\x14\n\x0c\x63ountry_code\x18\x05 \x01(\t\"\xaf\x04\n\rBillingEntity\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12,\n\x07\x61\x64\x64ress\x18\x03 \x01(\x0b\x32\x1b.tally.invoicing.v1.Address\x12\x0e\n\x06tax_id\x18\x04 \x01(\t\x12\x15\n\rnumber_prefix\x18\x05 \x01(\t\x12\x30\n\tnumbering\x18\x06 \x01(\x0e\x32\x1d.tally.invoicing.v1.Numbering\x12\x11\n\ttime_zone\x18\x07 \x01(\t\x12\x19\n\x11\x64\x65\x66\x61ult_tax_codes\x18\x08 \x03(\t\x12\x12\n\ngrace_days\x18\t \x01(\x05\x12\x16\n\x0enet_terms_days\x18\n \x01(\x05\x12\x37\n\rzero_invoices\x18\x0b \x01(\x0e\x32 .tally.invoicing.v1.ZeroInvoices\x12\x35\n\x0cissue_anchor\x18\x0c \x01(\x0e\x32\x1f.tally.invoicing.v1.IssueAnchor\x12=\n\x10issue_adjustment\x18\r \x01(\x0e\x32#.tally.invoicing.v1.IssueAdjustment\x12\x12\n\nis_default\x18\x0e \x01(\x08\x12\x17\n\x0fpayment_details\x18\x0f \x01(\t\x12\x0e\n\x06\x66ooter\x18\x10 \x01(\t\x12\x35\n\x0c\x63oupon_order\x18\x11 \x01(\x0e\x32\x1f.tally.invoicing.v1.CouponOrder\"k\n\x1a\x43reateBillingEntityRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x39\n\x0e\x62illing_entity\x18\x02 \x01(\x0b\x32!.tally.invoicing.v1.BillingEntity\"X\n\x1b\x43reateBillingEntityResponse\x12\x39\n\x0e\x62illing_entity\x18\x01 \x01(\x0b\x32!.tally.invoicing.v1.BillingEntity\"C\n\x1aListBillingEntitiesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"s\n\x1bListBillingEntitiesResponse\x12;\n\x10\x62illing_entities\x18\x01 \x03(\x0b\x32!.tally.invoicing.v1.BillingEntity\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x17GetBillingEntityRequest\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\"U\n\x18GetBillingEntityResponse\x12\x39\n\x0e\x62illing_entity\x18\x01 \x01(\x0b\x32!.tally.invoicing.v1.BillingEntity\"k\n\x1aUpdateBillingEntityRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x39\n\x0e\x62illing_entity\x18\x02 \x01(\x0b\x32!.tally.invoicing.v1.BillingEntity\"X\n\x1bUpdateBillingEntityResponse\x12\x39\n\x0e\x62illing_entity\x18\x01 \x01(\x0b\x32!.tally.invoicing.v1.BillingEntity*\\\n\tNumbering\x12\x19\n\x15NUMBERING_UNSPECIFIED\x10\x00\x12\x18\n\x14NUMBERING_PER_ENTITY\x10\x01\x12\x1a\n\x16NUMBERING_PER_CUSTOMER\x10\x02*a\n\x0cZeroInvoices\x12\x1d\n\x19ZERO_INVOICES_UNSPECIFIED\x10\x00\x12\x1a\n\x16ZERO_INVOICES_FINALIZE\x10\x01\x12\x16\n\x12ZERO_INVOICES_SKIP\x10\x02*p\n\x0b\x43ouponOrder\x12\x1c\n\x18\x43OUPON_ORDER_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x43OUPON_ORDER_SCOPE_THEN_AGE\x10\x01\x12\"\n\x1e\x43OUPON_ORDER_PERCENTAGES_FIRST\x10\x02*t\n\x0bIssueAnchor\x12\x1c\n\x18ISSUE_ANCHOR_UNSPECIFIED\x10\x00\x12\"\n\x1eISSUE_ANCHOR_NEXT_PERIOD_START\x10\x01\x12#\n\x1fISSUE_ANCHOR_CURRENT_PERIOD_END\x10\x02*\x83\x01\n\x0fIssueAdjustment\x12 \n\x1cISSUE_ADJUSTMENT_UNSPECIFIED\x10\x00\x12,\n(ISSUE_ADJUSTMENT_ALIGN_WITH_FINALIZATION\x10\x01\x12 \n\x1cISSUE_ADJUSTMENT_KEEP_ANCHOR\x10\x02\x32\xfe\x03\n\rTenantService\x12|\n\x13\x43reateBillingEntity\x12..tally.invoicing.v1.CreateBillingEntityRequest\x1a/.tally.invoicing.v1.CreateBillingEntityResponse\"\x04\xe0\xe0\x18\x10\x12|\n\x13ListBillingEntities\x12..tally.invoicing.v1.ListBillingEntitiesRequest\x1a/.tally.invoicing.v1.ListBillingEntitiesResponse\"\x04\xe0\xe0\x18\t\x12s\n\x10GetBillingEntity\x12+.tally.invoicing.v1.GetBillingEntityRequest\x1a,.tally.invoicing.v1.GetBillingEntityResponse\"\x04\xe0\xe0\x18\t\x12|\n\x13UpdateBillingEntity\x12..tally.invoicing.v1.UpdateBillingEntityRequest\x1a/.tally.invoicing.v1.UpdateBillingEntityResponse\"\x04\xe0\xe0\x18\x10\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tally.invoicing.v1.tenant_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_TENANTSERVICE'].methods_by_name['CreateBillingEntity']._loaded_options = None
+  _globals['_TENANTSERVICE'].methods_by_name['CreateBillingEntity']._serialized_options = b'\340\340\030\020'
+  _globals['_TENANTSERVICE'].methods_by_name['ListBillingEntities']._loaded_options = None
+  _globals['_TENANTSERVICE'].methods_by_name['ListBillingEntities']._serialized_options = b'\340\340\030\t'
   _globals['_TENANTSERVICE'].methods_by_name['GetBillingEntity']._loaded_options = None
   _globals['_TENANTSERVICE'].methods_by_name['GetBillingEntity']._serialized_options = b'\340\340\030\t'
   _globals['_TENANTSERVICE'].methods_by_name['UpdateBillingEntity']._loaded_options = None
   _globals['_TENANTSERVICE'].methods_by_name['UpdateBillingEntity']._serialized_options = b'\340\340\030\020'
-  _globals['_NUMBERING']._serialized_start=834
-  _globals['_NUMBERING']._serialized_end=926
-  _globals['_ZEROINVOICES']._serialized_start=928
-  _globals['_ZEROINVOICES']._serialized_end=1025
+  _globals['_NUMBERING']._serialized_start=1467
+  _globals['_NUMBERING']._serialized_end=1559
+  _globals['_ZEROINVOICES']._serialized_start=1561
+  _globals['_ZEROINVOICES']._serialized_end=1658
+  _globals['_COUPONORDER']._serialized_start=1660
+  _globals['_COUPONORDER']._serialized_end=1772
+  _globals['_ISSUEANCHOR']._serialized_start=1774
+  _globals['_ISSUEANCHOR']._serialized_end=1890
+  _globals['_ISSUEADJUSTMENT']._serialized_start=1893
+  _globals['_ISSUEADJUSTMENT']._serialized_end=2024
   _globals['_ADDRESS']._serialized_start=94
   _globals['_ADDRESS']._serialized_end=191
   _globals['_BILLINGENTITY']._serialized_start=194
-  _globals['_BILLINGENTITY']._serialized_end=519
-  _globals['_GETBILLINGENTITYREQUEST']._serialized_start=521
-  _globals['_GETBILLINGENTITYREQUEST']._serialized_end=546
-  _globals['_GETBILLINGENTITYRESPONSE']._serialized_start=548
-  _globals['_GETBILLINGENTITYRESPONSE']._serialized_end=633
-  _globals['_UPDATEBILLINGENTITYREQUEST']._serialized_start=635
-  _globals['_UPDATEBILLINGENTITYREQUEST']._serialized_end=742
-  _globals['_UPDATEBILLINGENTITYRESPONSE']._serialized_start=744
-  _globals['_UPDATEBILLINGENTITYRESPONSE']._serialized_end=832
-  _globals['_TENANTSERVICE']._serialized_start=1028
-  _globals['_TENANTSERVICE']._serialized_end=1286
+  _globals['_BILLINGENTITY']._serialized_end=753
+  _globals['_CREATEBILLINGENTITYREQUEST']._serialized_start=755
+  _globals['_CREATEBILLINGENTITYREQUEST']._serialized_end=862
+  _globals['_CREATEBILLINGENTITYRESPONSE']._serialized_start=864
+  _globals['_CREATEBILLINGENTITYRESPONSE']._serialized_end=952
+  _globals['_LISTBILLINGENTITIESREQUEST']._serialized_start=954
+  _globals['_LISTBILLINGENTITIESREQUEST']._serialized_end=1021
+  _globals['_LISTBILLINGENTITIESRESPONSE']._serialized_start=1023
+  _globals['_LISTBILLINGENTITIESRESPONSE']._serialized_end=1138
+  _globals['_GETBILLINGENTITYREQUEST']._serialized_start=1140
+  _globals['_GETBILLINGENTITYREQUEST']._serialized_end=1179
+  _globals['_GETBILLINGENTITYRESPONSE']._serialized_start=1181
+  _globals['_GETBILLINGENTITYRESPONSE']._serialized_end=1266
+  _globals['_UPDATEBILLINGENTITYREQUEST']._serialized_start=1268
+  _globals['_UPDATEBILLINGENTITYREQUEST']._serialized_end=1375
+  _globals['_UPDATEBILLINGENTITYRESPONSE']._serialized_start=1377
+  _globals['_UPDATEBILLINGENTITYRESPONSE']._serialized_end=1465
+  _globals['_TENANTSERVICE']._serialized_start=2027
+  _globals['_TENANTSERVICE']._serialized_end=2537
 # @@protoc_insertion_point(module_scope)

@@ -67,6 +67,80 @@ ZERO_INVOICES_SKIP: ZeroInvoices.ValueType  # 2
 """It is kept as skipped, without a number."""
 Global___ZeroInvoices: _TypeAlias = ZeroInvoices  # noqa: Y015
 
+class _CouponOrder:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CouponOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CouponOrder.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COUPON_ORDER_UNSPECIFIED: _CouponOrder.ValueType  # 0
+    """Taken as SCOPE_THEN_AGE."""
+    COUPON_ORDER_SCOPE_THEN_AGE: _CouponOrder.ValueType  # 1
+    """Those limited to meters, those limited to plans, then the others."""
+    COUPON_ORDER_PERCENTAGES_FIRST: _CouponOrder.ValueType  # 2
+    """Percentages before amounts, each in the order above."""
+
+class CouponOrder(_CouponOrder, metaclass=_CouponOrderEnumTypeWrapper):
+    """In which order a customer's coupons are taken off of an invoice; each acts on what those before
+    it left, and of equal ones the older comes first.
+    """
+
+COUPON_ORDER_UNSPECIFIED: CouponOrder.ValueType  # 0
+"""Taken as SCOPE_THEN_AGE."""
+COUPON_ORDER_SCOPE_THEN_AGE: CouponOrder.ValueType  # 1
+"""Those limited to meters, those limited to plans, then the others."""
+COUPON_ORDER_PERCENTAGES_FIRST: CouponOrder.ValueType  # 2
+"""Percentages before amounts, each in the order above."""
+Global___CouponOrder: _TypeAlias = CouponOrder  # noqa: Y015
+
+class _IssueAnchor:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _IssueAnchorEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IssueAnchor.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ISSUE_ANCHOR_UNSPECIFIED: _IssueAnchor.ValueType  # 0
+    """Of a billing entity: taken as NEXT_PERIOD_START. Of a customer: as the entity has it."""
+    ISSUE_ANCHOR_NEXT_PERIOD_START: _IssueAnchor.ValueType  # 1
+    """The local day on which the periods became due."""
+    ISSUE_ANCHOR_CURRENT_PERIOD_END: _IssueAnchor.ValueType  # 2
+    """The day before."""
+
+class IssueAnchor(_IssueAnchor, metaclass=_IssueAnchorEnumTypeWrapper):
+    """What subscription invoices are dated by."""
+
+ISSUE_ANCHOR_UNSPECIFIED: IssueAnchor.ValueType  # 0
+"""Of a billing entity: taken as NEXT_PERIOD_START. Of a customer: as the entity has it."""
+ISSUE_ANCHOR_NEXT_PERIOD_START: IssueAnchor.ValueType  # 1
+"""The local day on which the periods became due."""
+ISSUE_ANCHOR_CURRENT_PERIOD_END: IssueAnchor.ValueType  # 2
+"""The day before."""
+Global___IssueAnchor: _TypeAlias = IssueAnchor  # noqa: Y015
+
+class _IssueAdjustment:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _IssueAdjustmentEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IssueAdjustment.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ISSUE_ADJUSTMENT_UNSPECIFIED: _IssueAdjustment.ValueType  # 0
+    """Of a billing entity: taken as ALIGN_WITH_FINALIZATION. Of a customer: as the entity has it."""
+    ISSUE_ADJUSTMENT_ALIGN_WITH_FINALIZATION: _IssueAdjustment.ValueType  # 1
+    """It is dated by the day on which it is finalized, whatever the anchor."""
+    ISSUE_ADJUSTMENT_KEEP_ANCHOR: _IssueAdjustment.ValueType  # 2
+    """It is dated by its anchor."""
+
+class IssueAdjustment(_IssueAdjustment, metaclass=_IssueAdjustmentEnumTypeWrapper):
+    """Whether the date of a subscription invoice waits with it."""
+
+ISSUE_ADJUSTMENT_UNSPECIFIED: IssueAdjustment.ValueType  # 0
+"""Of a billing entity: taken as ALIGN_WITH_FINALIZATION. Of a customer: as the entity has it."""
+ISSUE_ADJUSTMENT_ALIGN_WITH_FINALIZATION: IssueAdjustment.ValueType  # 1
+"""It is dated by the day on which it is finalized, whatever the anchor."""
+ISSUE_ADJUSTMENT_KEEP_ANCHOR: IssueAdjustment.ValueType  # 2
+"""It is dated by its anchor."""
+Global___IssueAdjustment: _TypeAlias = IssueAdjustment  # noqa: Y015
+
 @_typing.final
 class Address(_message.Message):
     """A postal address."""
@@ -124,24 +198,46 @@ class BillingEntity(_message.Message):
     GRACE_DAYS_FIELD_NUMBER: _builtins.int
     NET_TERMS_DAYS_FIELD_NUMBER: _builtins.int
     ZERO_INVOICES_FIELD_NUMBER: _builtins.int
+    ISSUE_ANCHOR_FIELD_NUMBER: _builtins.int
+    ISSUE_ADJUSTMENT_FIELD_NUMBER: _builtins.int
+    IS_DEFAULT_FIELD_NUMBER: _builtins.int
+    PAYMENT_DETAILS_FIELD_NUMBER: _builtins.int
+    FOOTER_FIELD_NUMBER: _builtins.int
+    COUPON_ORDER_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """Chosen by the client; "default" for now."""
+    """Chosen by the client, unique in the tenant; "default" is there from the start. On an update
+    empty: the tenant's default.
+    """
     name: _builtins.str
     """As it stands on documents."""
     tax_id: _builtins.str
     """As it stands on documents."""
     number_prefix: _builtins.str
-    """Of invoice numbers: 1 to 12 of A-Z, 0-9; empty: "INV"."""
+    """Of invoice numbers: 1 to 12 of A-Z, 0-9, and single hyphens between them, not ending in "-CN".
+    Never one that another billing entity has or had. Empty: "INV".
+    """
     numbering: Global___Numbering.ValueType
     """How invoices are numbered."""
     time_zone: _builtins.str
     """IANA name; empty: "UTC"."""
     grace_days: _builtins.int
-    """Days a draft waits before it is finalized, 0 to 60."""
+    """Days a draft of a subscription invoice waits before it is finalized, 0 to 60."""
     net_terms_days: _builtins.int
     """Days until payment is due, 0 to 365."""
     zero_invoices: Global___ZeroInvoices.ValueType
     """What happens to an invoice of nothing."""
+    issue_anchor: Global___IssueAnchor.ValueType
+    """What subscription invoices are dated by."""
+    issue_adjustment: Global___IssueAdjustment.ValueType
+    """Whether that date waits with them."""
+    is_default: _builtins.bool
+    """True: the tenant's default, in place of the one before. False: that stays as it is."""
+    payment_details: _builtins.str
+    """How to pay, as it stands on invoices that are to be paid: up to 500 bytes, of several lines."""
+    footer: _builtins.str
+    """What stands at the end of documents, such as legal notices: up to 500 bytes."""
+    coupon_order: Global___CouponOrder.ValueType
+    """In which order coupons are taken off."""
     @_builtins.property
     def address(self) -> Global___Address:
         """As it stands on documents."""
@@ -164,27 +260,144 @@ class BillingEntity(_message.Message):
         grace_days: _builtins.int = ...,
         net_terms_days: _builtins.int = ...,
         zero_invoices: Global___ZeroInvoices.ValueType = ...,
+        issue_anchor: Global___IssueAnchor.ValueType = ...,
+        issue_adjustment: Global___IssueAdjustment.ValueType = ...,
+        is_default: _builtins.bool = ...,
+        payment_details: _builtins.str = ...,
+        footer: _builtins.str = ...,
+        coupon_order: Global___CouponOrder.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "code", b"code", "default_tax_codes", b"default_tax_codes", "grace_days", b"grace_days", "name", b"name", "net_terms_days", b"net_terms_days", "number_prefix", b"number_prefix", "numbering", b"numbering", "tax_id", b"tax_id", "time_zone", b"time_zone", "zero_invoices", b"zero_invoices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "code", b"code", "coupon_order", b"coupon_order", "default_tax_codes", b"default_tax_codes", "footer", b"footer", "grace_days", b"grace_days", "is_default", b"is_default", "issue_adjustment", b"issue_adjustment", "issue_anchor", b"issue_anchor", "name", b"name", "net_terms_days", b"net_terms_days", "number_prefix", b"number_prefix", "numbering", b"numbering", "payment_details", b"payment_details", "tax_id", b"tax_id", "time_zone", b"time_zone", "zero_invoices", b"zero_invoices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BillingEntity: _TypeAlias = BillingEntity  # noqa: Y015
 
 @_typing.final
-class GetBillingEntityRequest(_message.Message):
-    """Asks for the billing entity."""
+class CreateBillingEntityRequest(_message.Message):
+    """Creates a billing entity."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    BILLING_ENTITY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID made by the caller, one per intent, kept across retries."""
+    @_builtins.property
+    def billing_entity(self) -> Global___BillingEntity:
+        """All of it."""
+
     def __init__(
         self,
+        *,
+        request_id: _builtins.str = ...,
+        billing_entity: Global___BillingEntity | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["billing_entity", b"billing_entity"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["billing_entity", b"billing_entity", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateBillingEntityRequest: _TypeAlias = CreateBillingEntityRequest  # noqa: Y015
+
+@_typing.final
+class CreateBillingEntityResponse(_message.Message):
+    """The billing entity was created."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BILLING_ENTITY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def billing_entity(self) -> Global___BillingEntity:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        billing_entity: Global___BillingEntity | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["billing_entity", b"billing_entity"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["billing_entity", b"billing_entity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateBillingEntityResponse: _TypeAlias = CreateBillingEntityResponse  # noqa: Y015
+
+@_typing.final
+class ListBillingEntitiesRequest(_message.Message):
+    """Lists billing entities."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most this many, up to 1,000; 0: 100."""
+    page_token: _builtins.str
+    """From the answer before; empty: the first page."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBillingEntitiesRequest: _TypeAlias = ListBillingEntitiesRequest  # noqa: Y015
+
+@_typing.final
+class ListBillingEntitiesResponse(_message.Message):
+    """A page of billing entities."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BILLING_ENTITIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty: this was the last one."""
+    @_builtins.property
+    def billing_entities(self) -> _containers.RepeatedCompositeFieldContainer[Global___BillingEntity]:
+        """By code."""
+
+    def __init__(
+        self,
+        *,
+        billing_entities: _abc.Iterable[Global___BillingEntity] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["billing_entities", b"billing_entities", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListBillingEntitiesResponse: _TypeAlias = ListBillingEntitiesResponse  # noqa: Y015
+
+@_typing.final
+class GetBillingEntityRequest(_message.Message):
+    """Names a billing entity."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """Its code; empty: the tenant's default."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

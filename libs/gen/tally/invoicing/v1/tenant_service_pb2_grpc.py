@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class TenantServiceStub:
-    """Who sells: the tenant's billing entity and its settings.
+    """Who sells: the tenant's billing entities and their settings. One of them is the default; it is
+    there from the start.
     """
 
     def __init__(self, channel):
@@ -35,6 +36,16 @@ class TenantServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.CreateBillingEntity = channel.unary_unary(
+                '/tally.invoicing.v1.TenantService/CreateBillingEntity',
+                request_serializer=tally_dot_invoicing_dot_v1_dot_tenant__service__pb2.CreateBillingEntityRequest.SerializeToString,
+                response_deserializer=tally_dot_invoicing_dot_v1_dot_tenant__service__pb2.CreateBillingEntityResponse.FromString,
+                _registered_method=True)
+        self.ListBillingEntities = channel.unary_unary(
+                '/tally.invoicing.v1.TenantService/ListBillingEntities',
+                request_serializer=tally_dot_invoicing_dot_v1_dot_tenant__service__pb2.ListBillingEntitiesRequest.SerializeToString,
+                response_deserializer=tally_dot_invoicing_dot_v1_dot_tenant__service__pb2.ListBillingEntitiesResponse.FromString,
+                _registered_method=True)
         self.GetBillingEntity = channel.unary_unary(
                 '/tally.invoicing.v1.TenantService/GetBillingEntity',
                 request_serializer=tally_dot_invoicing_dot_v1_dot_tenant__service__pb2.GetBillingEntityRequest.SerializeToString,
@@ -48,21 +59,41 @@ class TenantServiceStub:
 
 
 class TenantServiceServicer:
-    """Who sells: the tenant's billing entity and its settings.
+    """Who sells: the tenant's billing entities and their settings. One of them is the default; it is
+    there from the start.
     """
 
+    def CreateBillingEntity(self, request, context):
+        """Creates a billing entity beside those that are there.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/TAX_NOT_FOUND,
+        ALREADY_EXISTS/BILLING_ENTITY_CODE_TAKEN, ALREADY_EXISTS/NUMBER_PREFIX_TAKEN,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBillingEntities(self, request, context):
+        """Lists billing entities by code.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetBillingEntity(self, request, context):
-        """Returns the billing entity; defaults where nothing was set.
-        Errors: UNAUTHENTICATED, PERMISSION_DENIED.
+        """Returns a billing entity; where nothing was set, the default one with its defaults.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/BILLING_ENTITY_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateBillingEntity(self, request, context):
-        """Replaces the billing entity's settings. Finalized invoices do not change.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/TAX_NOT_FOUND,
-        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """Replaces a billing entity's settings. Finalized invoices do not change, and drafts keep the day
+        on which they are to be finalized.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/BILLING_ENTITY_NOT_FOUND,
+        NOT_FOUND/TAX_NOT_FOUND, ALREADY_EXISTS/NUMBER_PREFIX_TAKEN, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,6 +102,16 @@ class TenantServiceServicer:
 
 def add_TenantServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'CreateBillingEntity': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateBillingEntity,
+                    request_deserializer=tally_dot_invoicing_dot_v1_dot_tenant__service__pb2.CreateBillingEntityRequest.FromString,
+                    response_serializer=tally_dot_invoicing_dot_v1_dot_tenant__service__pb2.CreateBillingEntityResponse.SerializeToString,
+            ),
+            'ListBillingEntities': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBillingEntities,
+                    request_deserializer=tally_dot_invoicing_dot_v1_dot_tenant__service__pb2.ListBillingEntitiesRequest.FromString,
+                    response_serializer=tally_dot_invoicing_dot_v1_dot_tenant__service__pb2.ListBillingEntitiesResponse.SerializeToString,
+            ),
             'GetBillingEntity': grpc.unary_unary_rpc_method_handler(
                     servicer.GetBillingEntity,
                     request_deserializer=tally_dot_invoicing_dot_v1_dot_tenant__service__pb2.GetBillingEntityRequest.FromString,
@@ -90,8 +131,63 @@ def add_TenantServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TenantService:
-    """Who sells: the tenant's billing entity and its settings.
+    """Who sells: the tenant's billing entities and their settings. One of them is the default; it is
+    there from the start.
     """
+
+    @staticmethod
+    def CreateBillingEntity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.invoicing.v1.TenantService/CreateBillingEntity',
+            tally_dot_invoicing_dot_v1_dot_tenant__service__pb2.CreateBillingEntityRequest.SerializeToString,
+            tally_dot_invoicing_dot_v1_dot_tenant__service__pb2.CreateBillingEntityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBillingEntities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.invoicing.v1.TenantService/ListBillingEntities',
+            tally_dot_invoicing_dot_v1_dot_tenant__service__pb2.ListBillingEntitiesRequest.SerializeToString,
+            tally_dot_invoicing_dot_v1_dot_tenant__service__pb2.ListBillingEntitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def GetBillingEntity(request,

@@ -27,39 +27,89 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class TenantServiceStub:
-    """Who sells: the tenant's billing entity and its settings."""
+    """Who sells: the tenant's billing entities and their settings. One of them is the default; it is
+    there from the start.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TenantServiceAsyncStub: ...
+    CreateBillingEntity: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.CreateBillingEntityRequest, _tenant_service_pb2.CreateBillingEntityResponse]
+    """Creates a billing entity beside those that are there.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/TAX_NOT_FOUND,
+    ALREADY_EXISTS/BILLING_ENTITY_CODE_TAKEN, ALREADY_EXISTS/NUMBER_PREFIX_TAKEN,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    ListBillingEntities: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.ListBillingEntitiesRequest, _tenant_service_pb2.ListBillingEntitiesResponse]
+    """Lists billing entities by code.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
     GetBillingEntity: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.GetBillingEntityRequest, _tenant_service_pb2.GetBillingEntityResponse]
-    """Returns the billing entity; defaults where nothing was set.
-    Errors: UNAUTHENTICATED, PERMISSION_DENIED.
+    """Returns a billing entity; where nothing was set, the default one with its defaults.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/BILLING_ENTITY_NOT_FOUND.
     """
     UpdateBillingEntity: _grpc.UnaryUnaryMultiCallable[_tenant_service_pb2.UpdateBillingEntityRequest, _tenant_service_pb2.UpdateBillingEntityResponse]
-    """Replaces the billing entity's settings. Finalized invoices do not change.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/TAX_NOT_FOUND,
-    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """Replaces a billing entity's settings. Finalized invoices do not change, and drafts keep the day
+    on which they are to be finalized.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/BILLING_ENTITY_NOT_FOUND,
+    NOT_FOUND/TAX_NOT_FOUND, ALREADY_EXISTS/NUMBER_PREFIX_TAKEN, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
 
 @_typing.type_check_only
 class TenantServiceAsyncStub(TenantServiceStub):
-    """Who sells: the tenant's billing entity and its settings."""
+    """Who sells: the tenant's billing entities and their settings. One of them is the default; it is
+    there from the start.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    CreateBillingEntity: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.CreateBillingEntityRequest, _tenant_service_pb2.CreateBillingEntityResponse]  # type: ignore[assignment]
+    """Creates a billing entity beside those that are there.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/TAX_NOT_FOUND,
+    ALREADY_EXISTS/BILLING_ENTITY_CODE_TAKEN, ALREADY_EXISTS/NUMBER_PREFIX_TAKEN,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    ListBillingEntities: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.ListBillingEntitiesRequest, _tenant_service_pb2.ListBillingEntitiesResponse]  # type: ignore[assignment]
+    """Lists billing entities by code.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
     GetBillingEntity: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.GetBillingEntityRequest, _tenant_service_pb2.GetBillingEntityResponse]  # type: ignore[assignment]
-    """Returns the billing entity; defaults where nothing was set.
-    Errors: UNAUTHENTICATED, PERMISSION_DENIED.
+    """Returns a billing entity; where nothing was set, the default one with its defaults.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/BILLING_ENTITY_NOT_FOUND.
     """
     UpdateBillingEntity: _aio.UnaryUnaryMultiCallable[_tenant_service_pb2.UpdateBillingEntityRequest, _tenant_service_pb2.UpdateBillingEntityResponse]  # type: ignore[assignment]
-    """Replaces the billing entity's settings. Finalized invoices do not change.
-    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/TAX_NOT_FOUND,
-    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """Replaces a billing entity's settings. Finalized invoices do not change, and drafts keep the day
+    on which they are to be finalized.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/BILLING_ENTITY_NOT_FOUND,
+    NOT_FOUND/TAX_NOT_FOUND, ALREADY_EXISTS/NUMBER_PREFIX_TAKEN, ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
 
 class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Who sells: the tenant's billing entity and its settings."""
+    """Who sells: the tenant's billing entities and their settings. One of them is the default; it is
+    there from the start.
+    """
+
+    @_abc_1.abstractmethod
+    def CreateBillingEntity(
+        self,
+        request: _tenant_service_pb2.CreateBillingEntityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tenant_service_pb2.CreateBillingEntityResponse, _abc.Awaitable[_tenant_service_pb2.CreateBillingEntityResponse]]:
+        """Creates a billing entity beside those that are there.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/TAX_NOT_FOUND,
+        ALREADY_EXISTS/BILLING_ENTITY_CODE_TAKEN, ALREADY_EXISTS/NUMBER_PREFIX_TAKEN,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def ListBillingEntities(
+        self,
+        request: _tenant_service_pb2.ListBillingEntitiesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tenant_service_pb2.ListBillingEntitiesResponse, _abc.Awaitable[_tenant_service_pb2.ListBillingEntitiesResponse]]:
+        """Lists billing entities by code.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
 
     @_abc_1.abstractmethod
     def GetBillingEntity(
@@ -67,8 +117,8 @@ class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tenant_service_pb2.GetBillingEntityRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tenant_service_pb2.GetBillingEntityResponse, _abc.Awaitable[_tenant_service_pb2.GetBillingEntityResponse]]:
-        """Returns the billing entity; defaults where nothing was set.
-        Errors: UNAUTHENTICATED, PERMISSION_DENIED.
+        """Returns a billing entity; where nothing was set, the default one with its defaults.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/BILLING_ENTITY_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -77,9 +127,10 @@ class TenantServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _tenant_service_pb2.UpdateBillingEntityRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_tenant_service_pb2.UpdateBillingEntityResponse, _abc.Awaitable[_tenant_service_pb2.UpdateBillingEntityResponse]]:
-        """Replaces the billing entity's settings. Finalized invoices do not change.
-        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/TAX_NOT_FOUND,
-        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """Replaces a billing entity's settings. Finalized invoices do not change, and drafts keep the day
+        on which they are to be finalized.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/BILLING_ENTITY_NOT_FOUND,
+        NOT_FOUND/TAX_NOT_FOUND, ALREADY_EXISTS/NUMBER_PREFIX_TAKEN, ALREADY_EXISTS/REQUEST_ID_REUSED.
         """
 
 def add_TenantServiceServicer_to_server(servicer: TenantServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -229,6 +229,7 @@ class Fee(_message.Message):
     AMOUNT_FIELD_NUMBER: _builtins.int
     BREAKDOWN_FIELD_NUMBER: _builtins.int
     GROUP_VALUES_FIELD_NUMBER: _builtins.int
+    TAX_CODES_FIELD_NUMBER: _builtins.int
     kind: Global___FeeKind.ValueType
     """What it is for."""
     charge_code: _builtins.str
@@ -259,6 +260,10 @@ class Fee(_message.Message):
     def group_values(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupValue]:
         """What its usage has in common, in the order of the charge's group_by; without usage nothing."""
 
+    @_builtins.property
+    def tax_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The taxes that its charge names, or else its plan; none: the customer or billing entity decides."""
+
     def __init__(
         self,
         *,
@@ -273,10 +278,11 @@ class Fee(_message.Message):
         amount: _money_pb2.Money | None = ...,
         breakdown: _abc.Iterable[Global___BreakdownRow] | None = ...,
         group_values: _abc.Iterable[Global___GroupValue] | None = ...,
+        tax_codes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "breakdown", b"breakdown", "charge_code", b"charge_code", "display_name", b"display_name", "event_count", b"event_count", "exact_amount", b"exact_amount", "filter_code", b"filter_code", "group_values", b"group_values", "kind", b"kind", "meter_code", b"meter_code", "units", b"units"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "breakdown", b"breakdown", "charge_code", b"charge_code", "display_name", b"display_name", "event_count", b"event_count", "exact_amount", b"exact_amount", "filter_code", b"filter_code", "group_values", b"group_values", "kind", b"kind", "meter_code", b"meter_code", "tax_codes", b"tax_codes", "units", b"units"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -410,3 +410,41 @@ class UsageThresholdCrossed(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UsageThresholdCrossed: _TypeAlias = UsageThresholdCrossed  # noqa: Y015
+
+@_typing.final
+class UsageChanged(_message.Message):
+    """What the usage of a subscription costs may have changed. Only told of customers whose usage is
+    followed (RatingService.FollowUsage); all changes within 250 ms are told at once.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    PERIOD_IDS_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """The customer."""
+    subscription_id: _builtins.str
+    """The client's id of the subscription."""
+    currency_code: _builtins.str
+    """ISO 4217 code."""
+    @_builtins.property
+    def period_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """UUIDs of its usage periods that have begun and are not closed, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        currency_code: _builtins.str = ...,
+        period_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "customer_id", b"customer_id", "period_ids", b"period_ids", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsageChanged: _TypeAlias = UsageChanged  # noqa: Y015

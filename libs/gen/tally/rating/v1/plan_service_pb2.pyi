@@ -156,6 +156,7 @@ class PlanVersion(_message.Message):
     TRIAL_DAYS_FIELD_NUMBER: _builtins.int
     MINIMUM_COMMITMENT_FIELD_NUMBER: _builtins.int
     USAGE_THRESHOLDS_FIELD_NUMBER: _builtins.int
+    TAX_CODES_FIELD_NUMBER: _builtins.int
     plan_version_id: _builtins.str
     """UUID."""
     version: _builtins.int
@@ -171,9 +172,7 @@ class PlanVersion(_message.Message):
     base_timing: Global___Timing.ValueType
     """When the base fee is billed."""
     bill_usage_monthly: _builtins.bool
-    """True: usage is billed by the month, all else by the interval, which must be of several months.
-    There can be no fixed charges in arrears then.
-    """
+    """True: usage is billed monthly, the rest by an interval of several months; none fixed in arrears."""
     trial_days: _builtins.int
     """For how many days the base fee alone costs nothing, up to 3,650; 0: none. They count from the
     first start of the subscription's id; in advance the rest of its period is due as they end.
@@ -198,6 +197,10 @@ class PlanVersion(_message.Message):
     def usage_thresholds(self) -> _threshold_pb2.UsageThresholds:
         """Lifetime usage at which a period is billed before it ends; absent: none."""
 
+    @_builtins.property
+    def tax_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Taxes of fees whose charges name none, at most 10; empty: the customer's or billing entity's."""
+
     def __init__(
         self,
         *,
@@ -214,10 +217,11 @@ class PlanVersion(_message.Message):
         trial_days: _builtins.int = ...,
         minimum_commitment: _builtins.str = ...,
         usage_thresholds: _threshold_pb2.UsageThresholds | None = ...,
+        tax_codes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "usage_thresholds", b"usage_thresholds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_amount", b"base_amount", "base_timing", b"base_timing", "bill_usage_monthly", b"bill_usage_monthly", "charges", b"charges", "created_at", b"created_at", "fixed_charges", b"fixed_charges", "interval_count", b"interval_count", "interval_unit", b"interval_unit", "minimum_commitment", b"minimum_commitment", "plan_version_id", b"plan_version_id", "trial_days", b"trial_days", "usage_thresholds", b"usage_thresholds", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_amount", b"base_amount", "base_timing", b"base_timing", "bill_usage_monthly", b"bill_usage_monthly", "charges", b"charges", "created_at", b"created_at", "fixed_charges", b"fixed_charges", "interval_count", b"interval_count", "interval_unit", b"interval_unit", "minimum_commitment", b"minimum_commitment", "plan_version_id", b"plan_version_id", "tax_codes", b"tax_codes", "trial_days", b"trial_days", "usage_thresholds", b"usage_thresholds", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -239,14 +243,13 @@ class FixedCharge(_message.Message):
     UNITS_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
     PRORATED_FIELD_NUMBER: _builtins.int
+    TAX_CODES_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Chosen by the client, unique among the charges of the version, those of usage included."""
     display_name: _builtins.str
     """For people; shown on invoices. Empty: the code."""
     units: _builtins.str
-    """Decimal, not negative: how many, where a subscription does not say otherwise. They may cost
-    at most 10^13 minor units.
-    """
+    """Decimal, not negative: how many, unless a subscription has others; of at most 10^13 minor units."""
     timing: Global___Timing.ValueType
     """When it is billed."""
     prorated: _builtins.bool
@@ -258,6 +261,10 @@ class FixedCharge(_message.Message):
     def price(self) -> Global___Price:
         """What the units cost for a whole period: standard, graduated or volume. In currency units."""
 
+    @_builtins.property
+    def tax_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Taxes of its fees, as in Charge."""
+
     def __init__(
         self,
         *,
@@ -267,10 +274,11 @@ class FixedCharge(_message.Message):
         units: _builtins.str = ...,
         timing: Global___Timing.ValueType = ...,
         prorated: _builtins.bool = ...,
+        tax_codes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["price", b"price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "display_name", b"display_name", "price", b"price", "prorated", b"prorated", "timing", b"timing", "units", b"units"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "display_name", b"display_name", "price", b"price", "prorated", b"prorated", "tax_codes", b"tax_codes", "timing", b"timing", "units", b"units"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -299,6 +307,7 @@ class Charge(_message.Message):
     SETTLE_AMOUNT_FIELD_NUMBER: _builtins.int
     NOT_INVOICED_FIELD_NUMBER: _builtins.int
     PRICING_UNIT_FIELD_NUMBER: _builtins.int
+    TAX_CODES_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Chosen by the client, unique in the version; empty on creation: the meter's code."""
     meter_code: _builtins.str
@@ -316,9 +325,8 @@ class Charge(_message.Message):
     buckets together, the default bucket last; empty: no maximum. That of parts of a period, too.
     """
     minimum_amount: _builtins.str
-    """Decimal in currency units, not negative and not above maximum_amount: the least that the charge
-    costs in a period, all its buckets together. What they lack is a fee of its own; of a part of a
-    period it is the share of its days. Empty: no minimum.
+    """Decimal in currency units, from 0 to maximum_amount: the least that all its buckets cost in a
+    period, by days in a part of one. What they lack is a fee of its own. Empty: no minimum.
     """
     prorated: _builtins.bool
     """True: units count for the days for which they are there, of those of the whole week or month;
@@ -350,9 +358,7 @@ class Charge(_message.Message):
 
     @_builtins.property
     def conversion(self) -> _charge_options_pb2.UnitConversion:
-        """How units are converted before anything else; absent: not at all. Not with a dynamic or custom
-        price, nor with a percentage that looks at single events.
-        """
+        """How units are converted first; absent: not. Not with dynamic, custom or event-wise prices."""
 
     @_builtins.property
     def group_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -362,9 +368,11 @@ class Charge(_message.Message):
 
     @_builtins.property
     def pricing_unit(self) -> _charge_options_pb2.PricingUnit:
-        """The unit of all prices of the charge, its buckets included, where that is not the currency;
-        absent: the currency. Not with a dynamic price: events report amounts in currency.
-        """
+        """The unit of all its prices; absent: the currency. Not with a dynamic price."""
+
+    @_builtins.property
+    def tax_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Taxes of its fees, by their codes in invoicing, at most 10; empty: those of the version."""
 
     def __init__(
         self,
@@ -386,10 +394,11 @@ class Charge(_message.Message):
         settle_amount: _builtins.str = ...,
         not_invoiced: _builtins.bool = ...,
         pricing_unit: _charge_options_pb2.PricingUnit | None = ...,
+        tax_codes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["conversion", b"conversion", "price", b"price", "pricing_unit", b"pricing_unit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "code", b"code", "conversion", b"conversion", "display_name", b"display_name", "group_by", b"group_by", "maximum_amount", b"maximum_amount", "meter_code", b"meter_code", "minimum_amount", b"minimum_amount", "not_invoiced", b"not_invoiced", "pay_in_advance", b"pay_in_advance", "percentage_discount", b"percentage_discount", "price", b"price", "pricing_unit", b"pricing_unit", "prorated", b"prorated", "settle", b"settle", "settle_amount", b"settle_amount", "usage_discount", b"usage_discount"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "code", b"code", "conversion", b"conversion", "display_name", b"display_name", "group_by", b"group_by", "maximum_amount", b"maximum_amount", "meter_code", b"meter_code", "minimum_amount", b"minimum_amount", "not_invoiced", b"not_invoiced", "pay_in_advance", b"pay_in_advance", "percentage_discount", b"percentage_discount", "price", b"price", "pricing_unit", b"pricing_unit", "prorated", b"prorated", "settle", b"settle", "settle_amount", b"settle_amount", "tax_codes", b"tax_codes", "usage_discount", b"usage_discount"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -620,9 +629,7 @@ class Tier(_message.Message):
     flat_amount: _builtins.str
     """Decimal in currency units, not negative; empty: 0. Due once the band is reached."""
     flat_cap: _builtins.str
-    """Decimal in currency units, not negative: the most that the band costs, its flat amount
-    included; empty: no such bound.
-    """
+    """Decimal in currency units, not negative: the most that the band costs in all; empty: no bound."""
     def __init__(
         self,
         *,

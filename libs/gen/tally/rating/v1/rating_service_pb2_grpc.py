@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from tally.rating.v1 import following_pb2 as tally_dot_rating_dot_v1_dot_following__pb2
 from tally.rating.v1 import rating_service_pb2 as tally_dot_rating_dot_v1_dot_rating__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -69,6 +70,11 @@ class RatingServiceStub:
                 '/tally.rating.v1.RatingService/ListThresholdCrossings',
                 request_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListThresholdCrossingsRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListThresholdCrossingsResponse.FromString,
+                _registered_method=True)
+        self.FollowUsage = channel.unary_unary(
+                '/tally.rating.v1.RatingService/FollowUsage',
+                request_serializer=tally_dot_rating_dot_v1_dot_following__pb2.FollowUsageRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_following__pb2.FollowUsageResponse.FromString,
                 _registered_method=True)
         self.ListInstantFees = channel.unary_unary(
                 '/tally.rating.v1.RatingService/ListInstantFees',
@@ -157,6 +163,14 @@ class RatingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FollowUsage(self, request, context):
+        """Announces UsageChanged of all subscriptions of a customer from now on, and once now.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListInstantFees(self, request, context):
         """Lists what events of pay_in_advance charges cost as they came, in the order of the log.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
@@ -231,6 +245,11 @@ def add_RatingServiceServicer_to_server(servicer, server):
                     servicer.ListThresholdCrossings,
                     request_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListThresholdCrossingsRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListThresholdCrossingsResponse.SerializeToString,
+            ),
+            'FollowUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.FollowUsage,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_following__pb2.FollowUsageRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_following__pb2.FollowUsageResponse.SerializeToString,
             ),
             'ListInstantFees': grpc.unary_unary_rpc_method_handler(
                     servicer.ListInstantFees,
@@ -438,6 +457,33 @@ class RatingService:
             '/tally.rating.v1.RatingService/ListThresholdCrossings',
             tally_dot_rating_dot_v1_dot_rating__service__pb2.ListThresholdCrossingsRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_rating__service__pb2.ListThresholdCrossingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FollowUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.rating.v1.RatingService/FollowUsage',
+            tally_dot_rating_dot_v1_dot_following__pb2.FollowUsageRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_following__pb2.FollowUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

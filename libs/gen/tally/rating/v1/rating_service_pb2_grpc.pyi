@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from tally.rating.v1 import following_pb2 as _following_pb2
 from tally.rating.v1 import rating_service_pb2 as _rating_service_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -70,6 +71,10 @@ class RatingServiceStub:
     ListThresholdCrossings: _grpc.UnaryUnaryMultiCallable[_rating_service_pb2.ListThresholdCrossingsRequest, _rating_service_pb2.ListThresholdCrossingsResponse]
     """Lists when lifetime usage of subscriptions crossed thresholds of their plans, oldest first.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
+    FollowUsage: _grpc.UnaryUnaryMultiCallable[_following_pb2.FollowUsageRequest, _following_pb2.FollowUsageResponse]
+    """Announces UsageChanged of all subscriptions of a customer from now on, and once now.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID.
     """
     ListInstantFees: _grpc.UnaryUnaryMultiCallable[_rating_service_pb2.ListInstantFeesRequest, _rating_service_pb2.ListInstantFeesResponse]
     """Lists what events of pay_in_advance charges cost as they came, in the order of the log.
@@ -139,6 +144,10 @@ class RatingServiceAsyncStub(RatingServiceStub):
     ListThresholdCrossings: _aio.UnaryUnaryMultiCallable[_rating_service_pb2.ListThresholdCrossingsRequest, _rating_service_pb2.ListThresholdCrossingsResponse]  # type: ignore[assignment]
     """Lists when lifetime usage of subscriptions crossed thresholds of their plans, oldest first.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
+    FollowUsage: _aio.UnaryUnaryMultiCallable[_following_pb2.FollowUsageRequest, _following_pb2.FollowUsageResponse]  # type: ignore[assignment]
+    """Announces UsageChanged of all subscriptions of a customer from now on, and once now.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID.
     """
     ListInstantFees: _aio.UnaryUnaryMultiCallable[_rating_service_pb2.ListInstantFeesRequest, _rating_service_pb2.ListInstantFeesResponse]  # type: ignore[assignment]
     """Lists what events of pay_in_advance charges cost as they came, in the order of the log.
@@ -247,6 +256,16 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_rating_service_pb2.ListThresholdCrossingsResponse, _abc.Awaitable[_rating_service_pb2.ListThresholdCrossingsResponse]]:
         """Lists when lifetime usage of subscriptions crossed thresholds of their plans, oldest first.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def FollowUsage(
+        self,
+        request: _following_pb2.FollowUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_following_pb2.FollowUsageResponse, _abc.Awaitable[_following_pb2.FollowUsageResponse]]:
+        """Announces UsageChanged of all subscriptions of a customer from now on, and once now.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID.
         """
 
     @_abc_1.abstractmethod

@@ -27,7 +27,7 @@ from tally.common.v1 import money_pb2 as tally_dot_common_dot_v1_dot_money__pb2
 from tally.common.v1 import period_pb2 as tally_dot_common_dot_v1_dot_period__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%tally/wallet/v1/invoice_credits.proto\x12\x0ftally.wallet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1ctally/common/v1/period.proto\"\xfb\x01\n\x13\x41pplyCreditsRequest\x12\x12\n\ninvoice_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontent_hash\x18\x02 \x01(\x0c\x12\x13\n\x0b\x63ustomer_id\x18\x03 \x01(\t\x12\x15\n\rcurrency_code\x18\x04 \x01(\t\x12*\n\x05lines\x18\x05 \x03(\x0b\x32\x1b.tally.wallet.v1.CreditLine\x12\x37\n\x0fsettled_periods\x18\x06 \x03(\x0b\x32\x1e.tally.wallet.v1.SettledPeriod\x12)\n\x05\x61s_of\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"d\n\rSettledPeriod\x12\x11\n\tperiod_id\x18\x01 \x01(\t\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\t\x12\'\n\x06period\x18\x03 \x01(\x0b\x32\x17.tally.common.v1.Period\"\x9b\x01\n\nCreditLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x10\n\x08\x66\x65\x65_kind\x18\x02 \x01(\t\x12\x12\n\nmeter_code\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x04 \x01(\x03\x12\'\n\x06period\x18\x05 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\x17\n\x0fsubscription_id\x18\x06 \x01(\t\"n\n\x14\x41pplyCreditsResponse\x12/\n\x07\x63redits\x18\x01 \x03(\x0b\x32\x1e.tally.wallet.v1.AppliedCredit\x12%\n\x05total\x18\x02 \x01(\x0b\x32\x16.tally.common.v1.Money\"m\n\rAppliedCredit\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x11\n\twallet_id\x18\x02 \x01(\t\x12\x10\n\x08grant_id\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x04 \x01(\x03\x12\x10\n\x08\x63\x61ptured\x18\x05 \x01(\x08\"U\n\x14ReturnCreditsRequest\x12\x12\n\ninvoice_id\x18\x01 \x01(\t\x12)\n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x15ReturnCreditsResponse\x12/\n\x07\x63redits\x18\x01 \x03(\x0b\x32\x1e.tally.wallet.v1.AppliedCreditb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%tally/wallet/v1/invoice_credits.proto\x12\x0ftally.wallet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1ctally/common/v1/period.proto\"\xfb\x01\n\x13\x41pplyCreditsRequest\x12\x12\n\ninvoice_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontent_hash\x18\x02 \x01(\x0c\x12\x13\n\x0b\x63ustomer_id\x18\x03 \x01(\t\x12\x15\n\rcurrency_code\x18\x04 \x01(\t\x12*\n\x05lines\x18\x05 \x03(\x0b\x32\x1b.tally.wallet.v1.CreditLine\x12\x37\n\x0fsettled_periods\x18\x06 \x03(\x0b\x32\x1e.tally.wallet.v1.SettledPeriod\x12)\n\x05\x61s_of\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"d\n\rSettledPeriod\x12\x11\n\tperiod_id\x18\x01 \x01(\t\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\t\x12\'\n\x06period\x18\x03 \x01(\x0b\x32\x17.tally.common.v1.Period\"\xb7\x01\n\nCreditLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x10\n\x08\x66\x65\x65_kind\x18\x02 \x01(\t\x12\x12\n\nmeter_code\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x04 \x01(\x03\x12\'\n\x06period\x18\x05 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\x17\n\x0fsubscription_id\x18\x06 \x01(\t\x12\x1a\n\x12target_wallet_code\x18\x07 \x01(\t\"n\n\x14\x41pplyCreditsResponse\x12/\n\x07\x63redits\x18\x01 \x03(\x0b\x32\x1e.tally.wallet.v1.AppliedCredit\x12%\n\x05total\x18\x02 \x01(\x0b\x32\x16.tally.common.v1.Money\"m\n\rAppliedCredit\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x11\n\twallet_id\x18\x02 \x01(\t\x12\x10\n\x08grant_id\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x04 \x01(\x03\x12\x10\n\x08\x63\x61ptured\x18\x05 \x01(\x08\"U\n\x14ReturnCreditsRequest\x12\x12\n\ninvoice_id\x18\x01 \x01(\t\x12)\n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x15ReturnCreditsResponse\x12/\n\x07\x63redits\x18\x01 \x03(\x0b\x32\x1e.tally.wallet.v1.AppliedCreditb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,13 +39,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETTLEDPERIOD']._serialized_start=404
   _globals['_SETTLEDPERIOD']._serialized_end=504
   _globals['_CREDITLINE']._serialized_start=507
-  _globals['_CREDITLINE']._serialized_end=662
-  _globals['_APPLYCREDITSRESPONSE']._serialized_start=664
-  _globals['_APPLYCREDITSRESPONSE']._serialized_end=774
-  _globals['_APPLIEDCREDIT']._serialized_start=776
-  _globals['_APPLIEDCREDIT']._serialized_end=885
-  _globals['_RETURNCREDITSREQUEST']._serialized_start=887
-  _globals['_RETURNCREDITSREQUEST']._serialized_end=972
-  _globals['_RETURNCREDITSRESPONSE']._serialized_start=974
-  _globals['_RETURNCREDITSRESPONSE']._serialized_end=1046
+  _globals['_CREDITLINE']._serialized_end=690
+  _globals['_APPLYCREDITSRESPONSE']._serialized_start=692
+  _globals['_APPLYCREDITSRESPONSE']._serialized_end=802
+  _globals['_APPLIEDCREDIT']._serialized_start=804
+  _globals['_APPLIEDCREDIT']._serialized_end=913
+  _globals['_RETURNCREDITSREQUEST']._serialized_start=915
+  _globals['_RETURNCREDITSREQUEST']._serialized_end=1000
+  _globals['_RETURNCREDITSRESPONSE']._serialized_start=1002
+  _globals['_RETURNCREDITSRESPONSE']._serialized_end=1074
 # @@protoc_insertion_point(module_scope)

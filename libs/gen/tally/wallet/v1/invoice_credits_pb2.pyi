@@ -119,6 +119,7 @@ class CreditLine(_message.Message):
     AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
     PERIOD_FIELD_NUMBER: _builtins.int
     SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    TARGET_WALLET_CODE_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """UUID."""
     fee_kind: _builtins.str
@@ -129,6 +130,10 @@ class CreditLine(_message.Message):
     """What is to pay, in minor units. A negative line lowers what its pool may take."""
     subscription_id: _builtins.str
     """The client's id of the subscription billed: its captured money is taken first."""
+    target_wallet_code: _builtins.str
+    """Code of the only wallet that may pay it, whatever that one's scope, without another to fall
+    back on. Empty: any wallet whose scope covers it.
+    """
     @_builtins.property
     def period(self) -> _period_pb2.Period:
         """When it was used: a grant may pay if it was in force at any instant of this."""
@@ -142,10 +147,11 @@ class CreditLine(_message.Message):
         amount_minor: _builtins.int = ...,
         period: _period_pb2.Period | None = ...,
         subscription_id: _builtins.str = ...,
+        target_wallet_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "fee_kind", b"fee_kind", "line_id", b"line_id", "meter_code", b"meter_code", "period", b"period", "subscription_id", b"subscription_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "fee_kind", b"fee_kind", "line_id", b"line_id", "meter_code", b"meter_code", "period", b"period", "subscription_id", b"subscription_id", "target_wallet_code", b"target_wallet_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -6,9 +6,12 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from tally.common.v1 import money_pb2 as _money_pb2
 from tally.common.v1 import verification_pb2 as _verification_pb2
 from tally.wallet.v1 import invoice_credits_pb2 as _invoice_credits_pb2
+from tally.wallet.v1 import wallet_service_pb2 as _wallet_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -168,3 +171,143 @@ class Application(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Application: _TypeAlias = Application  # noqa: Y015
+
+@_typing.final
+class ListGrantUsesRequest(_message.Message):
+    """Whose movements to list: a grant's or a reference's. One of them must be given; with both, what
+    the grant has to do with the reference.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_ID_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    LINE_ID_FIELD_NUMBER: _builtins.int
+    REVENUE_ONLY_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    grant_id: _builtins.str
+    """UUID."""
+    reference: _builtins.str
+    """The id of an invoice, a hold, a void or a transfer."""
+    line_id: _builtins.str
+    """UUID of a line of the invoice: only what paid this. Empty: all."""
+    revenue_only: _builtins.bool
+    """True: only what was earned, or given back after that."""
+    page_size: _builtins.int
+    """At most this many, up to 1,000; 0: 100."""
+    page_token: _builtins.str
+    """From the answer before; empty: the first page."""
+    def __init__(
+        self,
+        *,
+        grant_id: _builtins.str = ...,
+        reference: _builtins.str = ...,
+        line_id: _builtins.str = ...,
+        revenue_only: _builtins.bool = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant_id", b"grant_id", "line_id", b"line_id", "page_size", b"page_size", "page_token", b"page_token", "reference", b"reference", "revenue_only", b"revenue_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListGrantUsesRequest: _TypeAlias = ListGrantUsesRequest  # noqa: Y015
+
+@_typing.final
+class ListGrantUsesResponse(_message.Message):
+    """A page of movements."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty: this was the last one."""
+    @_builtins.property
+    def uses(self) -> _containers.RepeatedCompositeFieldContainer[Global___GrantUse]:
+        """Oldest first."""
+
+    def __init__(
+        self,
+        *,
+        uses: _abc.Iterable[Global___GrantUse] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "uses", b"uses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListGrantUsesResponse: _TypeAlias = ListGrantUsesResponse  # noqa: Y015
+
+@_typing.final
+class GrantUse(_message.Message):
+    """The part that a grant has in a ledger transaction."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    GRANT_ID_FIELD_NUMBER: _builtins.int
+    WALLET_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    LINE_ID_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    transaction_id: _builtins.str
+    """UUID."""
+    grant_id: _builtins.str
+    """UUID."""
+    wallet_id: _builtins.str
+    """UUID."""
+    kind: _wallet_service_pb2.GrantKind.ValueType
+    """How the grant came about: revenue of what was purchased had been paid before."""
+    reason: _builtins.str
+    """Why, as in Entry."""
+    reference: _builtins.str
+    """What caused it: id of the grant, hold, invoice, void or transfer."""
+    line_id: _builtins.str
+    """UUID of the line of an invoice that it paid; empty: none."""
+    source: _builtins.str
+    """From which account: "available", "held" or "captured"; else one of the tenant's: "purchased",
+    "granted", "revenue", "transferred".
+    """
+    target: _builtins.str
+    """To which account: one of those, or "expired", "voided"."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """How much."""
+
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        transaction_id: _builtins.str = ...,
+        grant_id: _builtins.str = ...,
+        wallet_id: _builtins.str = ...,
+        kind: _wallet_service_pb2.GrantKind.ValueType = ...,
+        reason: _builtins.str = ...,
+        reference: _builtins.str = ...,
+        line_id: _builtins.str = ...,
+        source: _builtins.str = ...,
+        target: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "created_at", b"created_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "created_at", b"created_at", "grant_id", b"grant_id", "kind", b"kind", "line_id", b"line_id", "reason", b"reason", "reference", b"reference", "source", b"source", "target", b"target", "transaction_id", b"transaction_id", "wallet_id", b"wallet_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GrantUse: _TypeAlias = GrantUse  # noqa: Y015

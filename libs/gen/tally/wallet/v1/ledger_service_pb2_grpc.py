@@ -45,6 +45,11 @@ class LedgerServiceStub:
                 request_serializer=tally_dot_wallet_dot_v1_dot_ledger__service__pb2.ListApplicationsRequest.SerializeToString,
                 response_deserializer=tally_dot_wallet_dot_v1_dot_ledger__service__pb2.ListApplicationsResponse.FromString,
                 _registered_method=True)
+        self.ListGrantUses = channel.unary_unary(
+                '/tally.wallet.v1.LedgerService/ListGrantUses',
+                request_serializer=tally_dot_wallet_dot_v1_dot_ledger__service__pb2.ListGrantUsesRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_ledger__service__pb2.ListGrantUsesResponse.FromString,
+                _registered_method=True)
 
 
 class LedgerServiceServicer:
@@ -72,6 +77,15 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListGrantUses(self, request, context):
+        """Lists what became of credit, and where what was paid came from: every movement of one grant,
+        or those of one invoice, hold, void or transfer, the oldest first.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LedgerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -84,6 +98,11 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.ListApplications,
                     request_deserializer=tally_dot_wallet_dot_v1_dot_ledger__service__pb2.ListApplicationsRequest.FromString,
                     response_serializer=tally_dot_wallet_dot_v1_dot_ledger__service__pb2.ListApplicationsResponse.SerializeToString,
+            ),
+            'ListGrantUses': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGrantUses,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_ledger__service__pb2.ListGrantUsesRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_ledger__service__pb2.ListGrantUsesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -141,6 +160,33 @@ class LedgerService:
             '/tally.wallet.v1.LedgerService/ListApplications',
             tally_dot_wallet_dot_v1_dot_ledger__service__pb2.ListApplicationsRequest.SerializeToString,
             tally_dot_wallet_dot_v1_dot_ledger__service__pb2.ListApplicationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGrantUses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.wallet.v1.LedgerService/ListGrantUses',
+            tally_dot_wallet_dot_v1_dot_ledger__service__pb2.ListGrantUsesRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_ledger__service__pb2.ListGrantUsesResponse.FromString,
             options,
             channel_credentials,
             insecure,

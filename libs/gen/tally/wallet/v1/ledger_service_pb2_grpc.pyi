@@ -46,6 +46,11 @@ class LedgerServiceStub:
     tenant named in the metadata; without one, for all tenants.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
+    ListGrantUses: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListGrantUsesRequest, _ledger_service_pb2.ListGrantUsesResponse]
+    """Lists what became of credit, and where what was paid came from: every movement of one grant,
+    or those of one invoice, hold, void or transfer, the oldest first.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
 
 @_typing.type_check_only
 class LedgerServiceAsyncStub(LedgerServiceStub):
@@ -63,6 +68,11 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     ListApplications: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListApplicationsRequest, _ledger_service_pb2.ListApplicationsResponse]  # type: ignore[assignment]
     """Lists what wallets paid of invoices, as the ledger has it, by tenant and invoice. For the
     tenant named in the metadata; without one, for all tenants.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
+    ListGrantUses: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListGrantUsesRequest, _ledger_service_pb2.ListGrantUsesResponse]  # type: ignore[assignment]
+    """Lists what became of credit, and where what was paid came from: every movement of one grant,
+    or those of one invoice, hold, void or transfer, the oldest first.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
 
@@ -91,6 +101,17 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ledger_service_pb2.ListApplicationsResponse, _abc.Awaitable[_ledger_service_pb2.ListApplicationsResponse]]:
         """Lists what wallets paid of invoices, as the ledger has it, by tenant and invoice. For the
         tenant named in the metadata; without one, for all tenants.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ListGrantUses(
+        self,
+        request: _ledger_service_pb2.ListGrantUsesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.ListGrantUsesResponse, _abc.Awaitable[_ledger_service_pb2.ListGrantUsesResponse]]:
+        """Lists what became of credit, and where what was paid came from: every movement of one grant,
+        or those of one invoice, hold, void or transfer, the oldest first.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
         """
 
