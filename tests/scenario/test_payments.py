@@ -174,7 +174,7 @@ async def test_an_overdue_invoice_is_paid_by_a_new_card_at_a_step_of_dunning(
             SetDunningCampaignRequest(request_id=str(uuid4()), campaign=campaign)
         )
         invoice = await bill(suite, client, JULY_1)
-        await suite.advance(JULY_1 + 16 * DAY)  # A day after it was due on July 15.
+        await suite.advance(JULY_1 + 15 * DAY)  # A day after it was due, on July 15.
         [asked] = (
             await client.dunning.ListPaymentRequests(ListPaymentRequestsRequest())
         ).payment_requests
@@ -183,9 +183,9 @@ async def test_an_overdue_invoice_is_paid_by_a_new_card_at_a_step_of_dunning(
         assert await state(client, invoice) == ("pending", 10_000, True)
 
         await give_card(client, "pm_new")
-        await suite.advance(JULY_1 + 22 * DAY)
+        await suite.advance(JULY_1 + 21 * DAY)
         assert await state(client, invoice) == ("pending", 10_000, True)
-        await suite.advance(JULY_1 + 23 * DAY)
+        await suite.advance(JULY_1 + 22 * DAY)
         assert await state(client, invoice) == ("succeeded", 0, False)
         found = (
             await client.dunning.ListPaymentRequests(ListPaymentRequestsRequest())

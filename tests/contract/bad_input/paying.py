@@ -88,7 +88,7 @@ PAYING: Mapping[str, Fields] = {
         "customer_id": named(TEXT, "customer", "CUSTOMER_NOT_FOUND"),
         "currency_code": {
             **CURRENCY,
-            "other": Refusal("EUR", FAILED, "NOTHING_DUE", ""),
+            "other": Refusal("CHF", FAILED, "NOTHING_DUE", ""),
         },
         "all_due": AnyValue("yes or no"),
     },
