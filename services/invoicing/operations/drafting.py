@@ -204,7 +204,22 @@ async def note_changed_usage(
                 one.late_version,
                 at_once=one.period_id in commanded,
             )
-    await late.note_late_usage(conn, tenant, newest.values(), now=now)
+    counting = await _counting(conn, tenant, newest.values(), now)
+    await late.note_late_usage(conn, tenant, counting, now=now)
+
+
+async def _counting(
+    conn: AsyncConnection, tenant: Tenant, found: Collection[LateUsage], now: datetime
+) -> list[LateUsage]:
+    """Return what of late usage counts: that of some customers may be too late."""
+    customers = await parties.find_customers(conn, tenant, {one.customer_id for one in found})
+    ends = await invoices.find_ends(conn, tenant, {one.period_id for one in found})
+
+    def ignored(one: LateUsage) -> bool:
+        buyer, end = customers.get(one.customer_id), ends.get(one.period_id)
+        return not one.at_once and bool(buyer and end and buyer.ignores(end, now))
+
+    return [one for one in found if not ignored(one)]
 
 
 async def load_draft(engine: AsyncEngine, tenant: Tenant, invoice_id: UUID) -> DraftWork:

@@ -159,6 +159,17 @@ async def find_billed(
     return set((await conn.execute(billed)).scalars())
 
 
+async def find_ends(
+    conn: AsyncConnection, tenant: Tenant, period_ids: Collection[UUID]
+) -> dict[UUID, datetime]:
+    """Return when the usage of those periods ended that a frozen invoice settles."""
+    query = select(invoice_periods).filter_by(tenant=tenant, purpose=CLOSE, live=True)
+    settled = query.where(
+        among(invoice_periods.c.period_id, period_ids), invoice_periods.c.period_end.is_not(None)
+    )
+    return {row.period_id: row.period_end.astimezone(UTC) for row in await conn.execute(settled)}
+
+
 async def bill_periods(
     conn: AsyncConnection, tenant: Tenant, billed: Sequence[tuple[UUID, UUID, str]]
 ) -> None:

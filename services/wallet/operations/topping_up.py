@@ -88,6 +88,7 @@ async def look_at_rules(desk: Desk, wallet_id: UUID) -> None:
         if has_ended(book.wallet, now):
             ended = [replace(rule, archived_at=now, look_at=None) for rule in rules]
             await rule_store.save_rules(conn, desk.tenant, ended)
+            await rule_store.watch(conn, desk.tenant, wallet_id)
             await save(conn, desk.tenant, [book], now)
             return
         made: list[TopUp] = []
