@@ -33,6 +33,8 @@ DONE = [
     "current_usage_scenarios",
     "days_between",
     "expression",
+    "grace_period",
+    "invoice_numbering",
     "meteroid_discounts",
     "meteroid_pricing",
     "meteroid_proration",
@@ -54,7 +56,8 @@ DONE = [
 
 @pytest.mark.parametrize("topic", DONE)
 def test_every_case_of_the_topic_comes_out_as_stated(topic: str) -> None:
-    outcome = run(load(names=[topic]), ADAPTERS, exceptions.load())
+    cases = [case for case in load(names=[topic]) if not case.is_story]  # A suite plays those.
+    outcome = run(cases, ADAPTERS, exceptions.load())
     assert not outcome.failures, "\n" + "\n".join(outcome.failures)
 
 

@@ -18,6 +18,7 @@ from tally.invoicing.v1.tax_service_pb2 import CreateTaxRequest, ListTaxesReques
 from tally.invoicing.v1.tenant_service_pb2 import (
     Address,
     BillingEntity,
+    CouponOrder,
     CreateBillingEntityRequest,
     GetBillingEntityRequest,
     IssueAdjustment,
@@ -58,6 +59,7 @@ async def test_a_tenant_that_set_nothing_has_the_defaults(suite: Suite) -> None:
         issue_anchor=IssueAnchor.ISSUE_ANCHOR_NEXT_PERIOD_START,
         issue_adjustment=IssueAdjustment.ISSUE_ADJUSTMENT_ALIGN_WITH_FINALIZATION,
         is_default=True,
+        coupon_order=CouponOrder.COUPON_ORDER_SCOPE_THEN_AGE,
     )
 
 
@@ -78,6 +80,7 @@ async def test_the_billing_entity_is_replaced_as_a_whole(suite: Suite) -> None:
             issue_adjustment=IssueAdjustment.ISSUE_ADJUSTMENT_KEEP_ANCHOR,
             payment_details="IBAN DE00",
             footer="Registered in Mars",
+            coupon_order=CouponOrder.COUPON_ORDER_PERCENTAGES_FIRST,
         )
         request = UpdateBillingEntityRequest(request_id=str(uuid4()), billing_entity=wanted)
         answer = await client.tenants.UpdateBillingEntity(request)

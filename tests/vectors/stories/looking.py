@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,99 +11,17 @@ from zoneinfo import ZoneInfo
 
 from libs.period import local_midnight
 from libs.wire import read_date
-from tally.invoicing.v1.credit_note_service_pb2 import CreditNote
-from tally.invoicing.v1.invoice_service_pb2 import Invoice, InvoiceLine, InvoiceStatus, LineKind
-from tally.rating.v1.billing_period_pb2 import BillingPeriod, PeriodKind
+from tally.invoicing.v1.invoice_service_pb2 import InvoiceLine, InvoiceStatus, LineKind
+from tally.rating.v1.billing_period_pb2 import BillingPeriod
 from tally.rating.v1.subscription_changes_pb2 import UnusedFee
 from tally.rating.v1.subscription_service_pb2 import (
-    GetSubscriptionRequest,
-    GetSubscriptionResponse,
     SubscriptionStatus,
 )
 from tally.rating.v1.usage_service_pb2 import GetUsageRequest
-from tests.vectors.stories.world import World, instant
+from tests.vectors.stories.step import BASE, USAGE, Step
+from tests.vectors.stories.world import instant
 
 SECOND = timedelta(seconds=1)
-BASE, USAGE = PeriodKind.PERIOD_KIND_BASE, PeriodKind.PERIOD_KIND_USAGE
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A step that was played: when, with which verbs, and the documents that it made.
-
-    If it made no invoice, the one that its last action names.
-    """
-
-    world: World
-    at: datetime
-    actions: Sequence[Mapping[str, Any]]
-    invoices: Sequence[Invoice]
-    notes: Sequence[CreditNote]
-
-    @property
-    def invoice(self) -> Invoice:
-        """The newest invoice that it made."""
-        return self.invoices[-1]
-
-    @property
-    def subscription_id(self) -> str:
-        """The subscription that it names last, or the story's one."""
-        named = [one["subscription"] for one in self.actions if "subscription" in one]
-        return named[-1] if named else [*self.world.customers][-1]
-
-    def lines(self, *kinds: LineKind.ValueType) -> list[InvoiceLine]:
-        """Return the lines of those kinds, all that it billed."""
-        return [line for one in self.invoices for line in one.lines if line.kind in kinds]
-
-    def plan(self, place: int) -> str:
-        """Return a plan of the subscription: -1 is the newest, -2 the one before it."""
-        return self.world.plans[self.subscription_id][place]
-
-    def lines_of(self, place: int, *kinds: LineKind.ValueType) -> list[InvoiceLine]:
-        """Return the lines of a plan, of those kinds, if there are any, that it billed."""
-        lines = (line for one in self.invoices for line in one.lines)
-        code = self.plan(place)
-        return [one for one in lines if one.plan_code == code and (not kinds or one.kind in kinds)]
-
-    async def subscription(self) -> GetSubscriptionResponse:
-        """Return the subscription as it is now."""
-        asked = GetSubscriptionRequest(subscription_id=self.subscription_id)
-        return await self.world.client.subscriptions.GetSubscription(asked)
-
-    async def period_of(self, place: int, kind: PeriodKind.ValueType) -> BillingPeriod:
-        """Return the period of a plan that is due by now, the newest one.
-
-        Where no charge makes one of usage, that of the base fee shows when it would be.
-        """
-        periods = await self.world.list_periods(self.subscription_id)
-        of_plan = [one for one in periods if one.plan_code == self.plan(place)]
-        due = [one for one in of_plan if _instant(one.due_at) <= self.at]
-        wanted = [one for one in due if one.kind == kind]
-        return (wanted or [one for one in due if one.kind == BASE])[-1]
-
-    async def due(self, kind: PeriodKind.ValueType) -> list[BillingPeriod]:
-        """Return the billing periods that became due on its local day, up to it."""
-        day = self.world.day(self.at)
-        return [
-            one
-            for one in await self.world.list_periods(self.subscription_id)
-            if one.kind == kind
-            and _instant(one.due_at) <= self.at
-            and self.world.day(_instant(one.due_at)) == day
-        ]
-
-    async def ended(self) -> list[BillingPeriod]:
-        """Return the periods whose usage is billed on its day.
-
-        A plan without charges has none: there the base fee's show when they would be.
-        """
-        usage = await self.due(USAGE)
-        if usage:
-            return usage
-        periods = await self.world.list_periods(self.subscription_id)
-        day = self.world.day(self.at)
-        ends = [one for one in periods if self.world.day(_instant(one.usage_period.end)) == day]
-        return [one for one in ends if one.kind == BASE]
 
 
 Look = Callable[[Step], Awaitable[Any]]
@@ -230,11 +147,13 @@ def _fee(line: InvoiceLine) -> dict[str, Any]:
 
 
 async def _credit_note(step: Step) -> dict[str, Any]:
-    """Look at what the step's credit notes come to."""
-    total = sum(one.total_minor for one in step.notes)
+    """Look at what the step's credit notes come to, or those of before that it may change."""
+    notes = step.notes or step.former_notes
+    total = sum(one.total_minor for one in notes)
     return {
-        "sub_total_cents": sum(one.subtotal_minor for one in step.notes),
-        "taxes_cents": sum(one.tax_minor for one in step.notes),
+        "balance_cents": sum(one.balance_minor for one in notes),
+        "sub_total_cents": sum(one.subtotal_minor for one in notes),
+        "taxes_cents": sum(one.tax_minor for one in notes),
         "total_cents": total,
         "credit_cents": total,
         "refund_cents": 0,
@@ -326,7 +245,25 @@ async def _old_charges_to(step: Step) -> str:
     return _text(_instant((await step.period_of(-2, USAGE)).usage_period.end))
 
 
+async def _numbers(step: Step) -> list[str]:
+    """Look at the numbers; drafts show their billing entity's prefix."""
+    entities = step.world.entities
+    return sorted(
+        one.number or f"{entities[one.billing_entity_code].number_prefix}-DRAFT"
+        for one in step.invoices
+    )
+
+
+async def _entity_sequences(step: Step) -> list[int | None]:
+    """Look at the places among all of the entity's invoices, which numbers with months show."""
+    parts = [one.rsplit("-", 2) for one in await _numbers(step)]
+    places = [int(last) for _, month, last in parts if len(month) == len("YYYYMM")]
+    return [*places, *[None] * (len(parts) - len(places))]
+
+
 LOOKS: Mapping[str, Look] = {
+    "numbers": _numbers,
+    "entity_sequences": _entity_sequences,
     "invoice": _invoice,
     "credit_note": _credit_note,
     "credit_note_balance_after_cents": _credit_note_balance,
