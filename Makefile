@@ -12,7 +12,7 @@ CACHES := .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup runtime demo up down status test test-slow test-kill test-scale mutants bench \
-	test-demo test-faults test-stories bench-ingest fuzz vectors sdk test-sdk deploy-check lint format \
+	test-demo test-faults test-fuzz test-stories bench-ingest fuzz vectors sdk test-sdk deploy-check lint format \
 	proto lock released clean
 
 help: ## list the targets
@@ -39,19 +39,23 @@ status: runtime ## show what runs
 test: setup ## run every test but the slow ones, against a real PostgreSQL and NATS
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/slow $(ARGS)
 
-test-slow: test-demo test-kill test-scale test-faults test-stories test-sdk deploy-check ## all slow tests: demo, kills, faults, stories, SDKs, …
+test-slow: test-demo test-kill test-scale test-faults test-fuzz test-stories test-sdk deploy-check ## all slow tests: demo, kills, faults, stories, SDKs, …
 
-test-demo: setup ## run the demo and compare every line with the oracle
+test-demo: setup ## run the demo and compare every line with the oracle; follow the README
 	@$(BIN)/python -m pytest -q tests/slow/demo $(ARGS)
 
 test-kill: setup ## kill each process under load and compare: ROUNDS=3 of each, SEED=random
 	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),3) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m pytest -q tests/slow/kill
 
-test-scale: setup ## run several processes of ingest and rating: the same totals
+test-scale: setup ## run several processes of ingest and rating, and all orders of services: the same totals
 	@$(BIN)/python -m pytest -q tests/slow/scale $(ARGS)
 
 test-faults: setup ## full and slow disks, which are mounted: needs root or namespaces of users
 	@$(BIN)/python -m tests.slow.faults $(ARGS)
+
+test-fuzz: setup ## send bytes and made-up messages to every RPC: always the same ones
+	@$(BIN)/python -m pytest -q tests/slow/fuzz $(ARGS)
 
 test-stories: setup ## play the stories of other billing systems on a suite
 	@$(BIN)/python -m pytest -q tests/slow/stories $(ARGS)
@@ -59,7 +63,7 @@ test-stories: setup ## play the stories of other billing systems on a suite
 mutants: setup ## plant one-line faults; each must turn the tests red
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
-fuzz: setup ## throw bytes and made-up messages at every RPC: SECONDS=300, SEED=random
+fuzz: setup ## the same with other messages, for longer: SECONDS=300, SEED=random
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),300) $(if $(SEED),--seed $(SEED))
 
 vectors: setup ## run the cases of other billing systems: TOPICS="folders or files", VECTORS_DIR=path
@@ -77,7 +81,7 @@ sdk: setup ## build the Python and TypeScript clients into build/sdk
 test-sdk: sdk ## run one conformance suite with both clients (needs Node 20)
 	@$(BIN)/python -m pytest -q tests/slow/sdk $(ARGS)
 
-deploy-check: setup ## check the image's recipe, the manifests and the installed wheel
+deploy-check: setup ## check the image's recipe, the manifests, the installed wheel and `tally up`
 	@$(BIN)/python -m pytest -q tests/slow/deploy $(ARGS)
 
 lint: setup ## judge style, types, imports, contracts and the rules of the house

@@ -22,6 +22,7 @@ COMMANDS = {
     "import": "cli.importing:import_",
     "export": "cli.exporting",
     "usage": "cli.usage",
+    "bill": "cli.bill",
     "invoices": "cli.invoices",
     "trace": "cli.trace",
     "verify": "cli.verify",

@@ -60,9 +60,15 @@ from tally.rating.v1.plan_service_pb2_grpc import PlanServiceStub
 from tally.rating.v1.rating_service_pb2_grpc import RatingServiceStub
 from tally.rating.v1.subscription_service_pb2_grpc import SubscriptionServiceStub
 from tally.rating.v1.usage_service_pb2_grpc import UsageServiceStub
-from tally.wallet.v1 import hold_service_pb2, ledger_service_pb2, wallet_service_pb2
+from tally.wallet.v1 import (
+    hold_service_pb2,
+    ledger_service_pb2,
+    top_up_rule_service_pb2,
+    wallet_service_pb2,
+)
 from tally.wallet.v1.hold_service_pb2_grpc import HoldServiceStub
 from tally.wallet.v1.ledger_service_pb2_grpc import LedgerServiceStub
+from tally.wallet.v1.top_up_rule_service_pb2_grpc import TopUpRuleServiceStub
 from tally.wallet.v1.wallet_service_pb2_grpc import WalletServiceStub
 
 DEADLINE_SECONDS = 30.0
@@ -85,6 +91,7 @@ FILES = (
     tenant_service_pb2,
     hold_service_pb2,
     ledger_service_pb2,
+    top_up_rule_service_pb2,
     wallet_service_pb2,
 )
 
@@ -122,6 +129,7 @@ class SuiteClient:
         adds: list[grpc.aio.ClientInterceptor] = [
             _AddToUnary(metadata, deadline_seconds),
             _AddToStream(metadata, deadline_seconds),
+            _AddToBothStreams(metadata, deadline_seconds),
         ]
         self.channels = {
             service: grpc.aio.insecure_channel(address, options=OPTIONS, interceptors=adds)
@@ -148,6 +156,7 @@ class SuiteClient:
         self.payments = PaymentServiceStub(invoicing)
         self.wallets = WalletServiceStub(wallet)
         self.holds = HoldServiceStub(wallet)
+        self.top_up_rules = TopUpRuleServiceStub(wallet)
         self.ledger = LedgerServiceStub(wallet)
         self.clocks = {name: TestClockServiceStub(channel) for name, channel in self._each()}
         self.facts = {name: FactServiceStub(channel) for name, channel in self._each()}
@@ -298,3 +307,13 @@ class _AddToStream(_Adds, grpc.aio.UnaryStreamClientInterceptor):
         self, continuation: Any, client_call_details: grpc.aio.ClientCallDetails, request: Any
     ) -> Any:
         return await continuation(self.added(client_call_details), request)
+
+
+class _AddToBothStreams(_Adds, grpc.aio.StreamStreamClientInterceptor):
+    async def intercept_stream_stream(
+        self,
+        continuation: Any,
+        client_call_details: grpc.aio.ClientCallDetails,
+        request_iterator: Any,
+    ) -> Any:
+        return await continuation(self.added(client_call_details), request_iterator)

@@ -1,11 +1,11 @@
-"""`tally invoices`: list, show and print invoices."""
+"""`tally invoices`: list, show, print, preview and void invoices."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import click
 from google.protobuf import json_format
@@ -13,6 +13,12 @@ from google.protobuf import json_format
 from cli.client import SuiteClient, open_client, run
 from cli.options import json_option, json_text, with_access
 from cli.tables import invoice_view, invoices_table, open_console
+from tally.invoicing.v1.billing_service_pb2 import (
+    PreviewInvoiceRequest,
+    PreviewInvoiceResponse,
+    ReissueInvoiceRequest,
+    VoidInvoiceRequest,
+)
 from tally.invoicing.v1.invoice_service_pb2 import (
     GetInvoiceRequest,
     Invoice,
@@ -26,7 +32,7 @@ PAGE_SIZE = 1_000
 
 @click.group()
 def invoices() -> None:
-    """List, show and print invoices."""
+    """List, show, print, preview and void invoices."""
 
 
 @invoices.command("list")
@@ -75,6 +81,46 @@ def pdf_command(invoice: str, output: Path | None, tenant: int, token: str | Non
     click.echo(str(file))
 
 
+@invoices.command("preview")
+@click.option("--customer", default="", help="Whose.")
+@click.option("--subscription", default="", help="Only this subscription.")
+@json_option
+@with_access
+def preview_command(
+    customer: str, subscription: str, *, as_json: bool, tenant: int, token: str | None
+) -> None:
+    """Show what the next invoice would be, before prepaid credits. Nothing is stored."""
+    if not (customer or subscription):
+        raise click.UsageError("Give --customer or --subscription.")
+    request = PreviewInvoiceRequest(customer_id=customer, subscription_id=subscription)
+    coming = run(_preview(request, tenant, token))
+    if as_json:
+        click.echo(json_text(coming))
+    elif coming.HasField("invoice"):
+        open_console().print(invoice_view(coming.invoice))
+        click.echo(f"Due {coming.due_at.ToJsonString()}")
+    else:
+        click.echo("Nothing becomes due any more.")
+
+
+@invoices.command("void")
+@click.argument("invoice")
+@click.option("--reason", required=True, help="Why, for whoever looks at it later.")
+@click.option("--reissue", is_flag=True, help="Bill the same again.")
+@with_access
+def void_command(
+    invoice: str, reason: str, *, reissue: bool, tenant: int, token: str | None
+) -> None:
+    """Void INVOICE, a number or an id: it does not count any more, and gives back what was paid.
+
+    A token needs the scope invoices:write.
+    """
+    voided, draft = run(_void(invoice, reason, reissue=reissue, tenant=tenant, token=token))
+    click.echo(f"{voided.number} is voided.")
+    if draft is not None:
+        click.echo(f"{draft.invoice_id} bills the same again.")
+
+
 def invoice_request(invoice: str) -> GetInvoiceRequest:
     """Return the request for an invoice by its id, if it reads as one, else by its number."""
     try:
@@ -112,3 +158,25 @@ async def _render(invoice: str, tenant: int, token: str | None) -> RenderInvoice
         return await client.invoices.RenderInvoice(
             RenderInvoiceRequest(invoice_id=found.invoice_id)
         )
+
+
+async def _preview(
+    request: PreviewInvoiceRequest, tenant: int, token: str | None
+) -> PreviewInvoiceResponse:
+    async with open_client(token=token, tenant=tenant) as client:
+        return await client.billing.PreviewInvoice(request)
+
+
+async def _void(
+    invoice: str, reason: str, *, reissue: bool, tenant: int, token: str | None
+) -> tuple[Invoice, Invoice | None]:
+    async with open_client(token=token, tenant=tenant) as client:
+        found = (await client.invoices.GetInvoice(invoice_request(invoice))).invoice
+        voiding = VoidInvoiceRequest(
+            request_id=str(uuid4()), invoice_id=found.invoice_id, reason=reason
+        )
+        voided = (await client.billing.VoidInvoice(voiding)).invoice
+        if not reissue:
+            return voided, None
+        again = ReissueInvoiceRequest(request_id=str(uuid4()), invoice_id=found.invoice_id)
+        return voided, (await client.billing.ReissueInvoice(again)).invoice

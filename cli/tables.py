@@ -211,10 +211,16 @@ def _line_name(line: InvoiceLine, invoice: Invoice) -> str:
 
 
 def _totals(invoice: Invoice) -> list[tuple[str, int]]:
-    rows = [("Subtotal", invoice.subtotal_minor)]
+    rows = [
+        (f"Billed before on {one.number}", -one.amount_minor) for one in invoice.progressive_credits
+    ]
+    rows += [(f"Coupon {escape(one.name)}", -one.amount_minor) for one in invoice.coupons]
+    rows.append(("Subtotal", invoice.subtotal_minor))
     for tax in invoice.taxes:
         base = amount_text(invoice.currency_code, tax.base_minor)
         rows.append((f"{tax.name} {tax.rate_percent} % on {base}", tax.amount_minor))
+    if invoice.tax_note:
+        rows.append((escape(invoice.tax_note), 0))
     for note in invoice.credit_notes:
         rows.append((f"Credit note {note.number}", -note.amount_minor))
     if invoice.credits_minor:

@@ -53,7 +53,8 @@ def check_open_usage(story: Story, usage: GetUsageResponse | None) -> None:
 def find_faults(invoice: Invoice) -> list[str]:
     """Return what is wrong with the sums of an invoice."""
     faults = []
-    subtotal = sum(line.amount_minor for line in invoice.lines)
+    off = invoice.progressive_credit_minor + invoice.coupons_minor
+    subtotal = sum(line.amount_minor for line in invoice.lines) - off
     if subtotal != invoice.subtotal_minor:
         faults.append(f"the lines add up to {subtotal}, the subtotal is {invoice.subtotal_minor}")
     tax = sum(tax.amount_minor for tax in invoice.taxes)

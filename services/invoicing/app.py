@@ -112,35 +112,31 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         kicks.overdue = Loop("overdue", Overdue(parts).step)
         kicks.returner = Loop("returner", Returner(parts).step)
         kicks.teller = Loop("teller", Teller(parts).step)
-        wallet_facts = FactConsumer(
-            nats,
-            engine,
-            worker,
-            source="WALLET",
-            upstream=FactClient(wallet, source="WALLET"),
-            handlers=wallet_handlers(),
-            committed=kicks.committed,
-        )
-        facts = FactConsumer(
-            nats,
-            engine,
-            worker,
-            source="RATING",
-            upstream=FactClient(rating, source="RATING"),
-            handlers=handlers(clock),
-            committed=kicks.committed,
-        )
+        facts = [
+            FactConsumer(
+                nats,
+                engine,
+                worker,
+                source=source,
+                upstream=FactClient(channel, source=source),
+                handlers=handled,
+                committed=kicks.committed,
+            )
+            for source, channel, handled in (
+                ("RATING", rating, handlers(clock)),
+                ("WALLET", wallet, wallet_handlers(clock)),
+            )
+        ]
         await serve_grpc(
             settings.service,
             servicers=servicers(parts, Catalog(rating)),
             loops=[
-                facts,
-                wallet_facts,
+                *facts,
                 *kicks.loops(),
                 kicks.relay,
             ],
             clock=clock,
-            idle=partial(loops.idle, worker, clock, facts, wallet_facts),
+            idle=partial(loops.idle, worker, clock, facts),
             engine=worker,
             stopping=stopping,
         )

@@ -1,4 +1,4 @@
-"""Facts that rating announces: each handler is part of the transaction that takes the fact."""
+"""Facts of rating and wallet: each handler is part of the transaction that takes the fact."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from libs.consumer import Handler
 from libs.inbox import Fact
 from libs.period import Period
 from libs.tenant import Tenant
-from libs.wire import parse_currency, parse_timestamp, parse_uuid, parse_zone
-from services.invoicing.operations import drafting
+from libs.wire import parse_currency, parse_money, parse_timestamp, parse_uuid, parse_zone
+from services.invoicing.operations import drafting, one_off
 from services.invoicing.operations.drafting import ChangedUsage, DuePeriods
+from services.invoicing.operations.one_off import Purchase
 from services.invoicing.operations.peers import read_usage_period
 from services.invoicing.operations.progressive import Crossing, draft_crossings
 from services.invoicing.operations.unbilled import UsageOf, note_usage
@@ -25,11 +26,11 @@ from tally.rating.v1.events_pb2 import (
     UsageChanged,
     UsageThresholdCrossed,
 )
-from tally.wallet.v1.events_pb2 import WalletOpened
+from tally.wallet.v1.events_pb2 import TopUpRequested, WalletOpened
 
 
 def handlers(clock: Clock) -> dict[str, Handler]:
-    """Return the handlers by the facts' full names."""
+    """Return the handlers of rating's facts, by their full names."""
 
     async def take_due(conn: AsyncConnection, tenant: Tenant, facts: Sequence[Fact]) -> None:
         dues = [parse_due(fact) for fact in facts]
@@ -56,14 +57,21 @@ def handlers(clock: Clock) -> dict[str, Handler]:
     }
 
 
-def wallet_handlers() -> dict[str, Handler]:
-    """Return the handlers of wallet's facts by their full names."""
+def wallet_handlers(clock: Clock) -> dict[str, Handler]:
+    """Return the handlers of the wallet's facts, by their full names."""
 
     async def take_opened(conn: AsyncConnection, tenant: Tenant, facts: Sequence[Fact]) -> None:
         opened = [WalletOpened.FromString(fact.payload).wallet.customer_id for fact in facts]
         await insert_wallet_customers(conn, tenant, opened)
 
-    return {WalletOpened.DESCRIPTOR.full_name: take_opened}
+    async def take_requested(conn: AsyncConnection, tenant: Tenant, facts: Sequence[Fact]) -> None:
+        for fact in facts:
+            await one_off.draft_purchase(conn, tenant, parse_purchase(fact), now=clock.now())
+
+    return {
+        WalletOpened.DESCRIPTOR.full_name: take_opened,
+        TopUpRequested.DESCRIPTOR.full_name: take_requested,
+    }
 
 
 def parse_due(fact: Fact) -> DuePeriods:
@@ -133,4 +141,17 @@ def parse_changed(fact: Fact) -> ChangedUsage:
         late_version=message.late_version,
         closed=message.closed,
         commanded=message.commanded,
+    )
+
+
+def parse_purchase(fact: Fact) -> Purchase:
+    """Read a TopUpRequested."""
+    message = TopUpRequested.FromString(fact.payload)
+    return Purchase(
+        top_up_id=parse_uuid(message.top_up.top_up_id, "top_up.top_up_id"),
+        customer_id=message.customer_id,
+        amount=parse_money(message.top_up.paid, "top_up.paid"),
+        wallet_name=message.wallet_name,
+        requires_payment=message.top_up.requires_payment,
+        headers=fact.headers,
     )

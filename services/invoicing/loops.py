@@ -198,11 +198,9 @@ def link_usage(rated: Sequence[RatedPeriod]) -> None:
         span.add_link(link.context, link.attributes)
 
 
-async def idle(
-    worker: AsyncEngine, clock: Clock, facts: FactConsumer, wallet_facts: FactConsumer
-) -> Idle:
+async def idle(worker: AsyncEngine, clock: Clock, consumers: Sequence[FactConsumer]) -> Idle:
     """Tell what is left to do at this instant of business time."""
-    behind, wallet_behind = await facts.lag(), await wallet_facts.lag()
+    behind = sum([await facts.lag() for facts in consumers])
     async with begin_worker(worker) as conn:
         load = await work.load_workload(conn, now=clock.now())
         late, late_due_at = await gathering.count_late(conn, now=clock.now())
@@ -210,8 +208,7 @@ async def idle(
         untold, unfollowed = await unbilled.count_untold(conn)
         head = await outbox.load_head(conn)
     reasons = {
-        "facts of rating wait": behind,
-        "facts of wallet wait": wallet_behind,
+        "facts of peers wait": behind,
         "customers with wallets are to be followed": unfollowed,
         "unbilled usage is to be told": untold,
         "invoices are due": load.due,

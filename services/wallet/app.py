@@ -18,22 +18,43 @@ from libs.serve import serve as serve_grpc
 from libs.worker import Loop
 from services.wallet.api.hold_servicer import HoldServicer
 from services.wallet.api.ledger_servicer import LedgerServicer
+from services.wallet.api.session_stream import SessionStreams
+from services.wallet.api.top_up_rule_servicer import TopUpRuleServicer
 from services.wallet.api.wallet_servicer import WalletServicer
 from services.wallet.events import handlers
-from services.wallet.loops import Expiry, idle
+from services.wallet.loops import DueWallets, idle
 from services.wallet.operations.clerk import Clerk
+from services.wallet.operations.lapsing import settle
+from services.wallet.operations.metering import Meter
+from services.wallet.operations.peers import Ingest, Rating
+from services.wallet.operations.topping_up import look_at_rules
 from services.wallet.operations.watching import Watches
 from services.wallet.settings import Settings
+from services.wallet.store import top_up_rules, wallets
 from tally.internal.v1 import fact_service_pb2_grpc
 from tally.wallet.v1 import (
     hold_service_pb2_grpc,
     ledger_service_pb2_grpc,
+    top_up_rule_service_pb2_grpc,
     wallet_service_pb2_grpc,
 )
 
 CONNECTIONS_MAX = 4
 WORKER_CONNECTIONS_MAX = 2  # One is the relay's for as long as it leads.
 STREAM = "WALLET"
+
+
+class Kicks:
+    """Wakes what a commit may have left work for."""
+
+    def __init__(self) -> None:
+        self.topping_up: Loop
+        self.relay: Relay
+
+    def committed(self) -> None:
+        """Wake all: they look for themselves."""
+        self.topping_up.kick()
+        self.relay.kick()
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
@@ -55,36 +76,62 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         stack.push_async_callback(worker.dispose)
         nats = await stack.enter_async_context(Bus(common.nats_url))
         clock = await open_clock(worker, test=common.test_clock)
-        relay = Relay(worker, Stream(nats, STREAM, ["tally.wallet.v1.>"]))
-        expiry = Loop("expiry", Expiry(engine, worker, clock, relay.kick).step)
         token = InternalToken(common.internal_token_file)
-        invoicing = peer.channel(settings.invoicing_address, token)
-        stack.push_async_callback(invoicing.close)
-        consumer = FactConsumer(
+        ingest, rating, invoicing = (
+            peer.channel(address, token)
+            for address in (
+                settings.ingest_address,
+                settings.rating_address,
+                settings.invoicing_address,
+            )
+        )
+        for channel in (ingest, rating, invoicing):
+            stack.push_async_callback(channel.close)
+        kicks = Kicks()
+        kicks.relay = Relay(worker, Stream(nats, STREAM, ["tally.wallet.v1.>"]))
+        due = partial(DueWallets, engine, worker, clock, kicks.committed)
+        expiry = Loop("expiry", due(find=wallets.find_due, do=settle).step)
+        kicks.topping_up = Loop(
+            "topping up", due(find=top_up_rules.find_due, do=look_at_rules).step
+        )
+        facts = FactConsumer(
             nats,
             engine,
             worker,
             source="INVOICING",
             upstream=FactClient(invoicing, source="INVOICING"),
             handlers=handlers(clock),
-            committed=relay.kick,
+            committed=kicks.committed,
         )
-        clerk = Clerk(engine, clock, relay.kick)
-        wallets = WalletServicer(engine, clock, clerk, Watches(stopping), relay.kick)
-        holds = HoldServicer(engine, clock, clerk)
-        ledger = LedgerServicer(engine, worker, clock)
-        facts = FactServicer(worker)
+        clerk = Clerk(engine, clock, kicks.committed)
+        meter = Meter(engine, worker, clock, clerk, Ingest(ingest), Rating(rating))
+        sessions = Loop("sessions", meter.step)
         await serve_grpc(
             common,
             servicers=[
-                Servicer(wallet_service_pb2_grpc.add_WalletServiceServicer_to_server, wallets),
-                Servicer(hold_service_pb2_grpc.add_HoldServiceServicer_to_server, holds),
-                Servicer(ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server, ledger),
-                Servicer(fact_service_pb2_grpc.add_FactServiceServicer_to_server, facts),
+                Servicer(
+                    wallet_service_pb2_grpc.add_WalletServiceServicer_to_server,
+                    WalletServicer(engine, clock, clerk, Watches(stopping), kicks.committed),
+                ),
+                Servicer(
+                    hold_service_pb2_grpc.add_HoldServiceServicer_to_server,
+                    HoldServicer(engine, clock, clerk, SessionStreams(meter, stopping)),
+                ),
+                Servicer(
+                    top_up_rule_service_pb2_grpc.add_TopUpRuleServiceServicer_to_server,
+                    TopUpRuleServicer(engine, clock, kicks.committed),
+                ),
+                Servicer(
+                    ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server,
+                    LedgerServicer(engine, worker, clock),
+                ),
+                Servicer(
+                    fact_service_pb2_grpc.add_FactServiceServicer_to_server, FactServicer(worker)
+                ),
             ],
-            loops=[consumer, expiry, relay],
+            loops=[facts, expiry, sessions, kicks.topping_up, kicks.relay],
             clock=clock,
-            idle=partial(idle, worker, clock, clerk, consumer),
+            idle=partial(idle, worker, clock, clerk, facts),
             engine=worker,
             stopping=stopping,
         )

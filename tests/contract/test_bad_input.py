@@ -135,6 +135,12 @@ def _differ(name: str, fields: dict[str, Any]) -> None:
             fields["leftover"] = "LEFTOVER_REFUSE"
         case "VoidCredits" | "TransferCredits":
             fields["amount"] = {**USD, "amount_minor": 99}
+        case "TopUp":
+            fields["top_up"] = {**fields["top_up"], "paid": {**USD, "amount_minor": 101}}
+        case "CreateTopUpRule" | "UpdateTopUpRule":
+            fields["rule"] = {**fields["rule"], "name": "another"}
+        case "ArchiveTopUpRule":
+            fields["rule_id"] = str(uuid4())
         case "GrantCredits":
             fields["grant"] = {**fields["grant"], "reference": "another"}
         case "Authorize":

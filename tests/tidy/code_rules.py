@@ -16,6 +16,7 @@ DOMAIN_LIBS = {
     "libs.errors",
     "libs.partition",
     "libs.planes",
+    "libs.anniversary",
     "libs.period",
     "libs.quantity",
     "libs.tenant",

@@ -9,6 +9,8 @@ from tally.common.v1 import options_pb2
 
 # Idempotent by the identity of what they carry.
 WITHOUT_REQUEST_ID = {"RecordColumns", "RecordEvents", "ResubmitRejected", "StreamEvents"}
+WITHOUT_REQUEST_ID |= {"RunBilling"}  # What is finalized already stays.
+WITHOUT_REQUEST_ID |= {"MeterSession"}  # Its session and sequences identify its steps.
 WITHOUT_REQUEST_ID |= {"MigrateSubscriptions"}  # What is on the version already stays.
 PAGE_REQUEST, PAGE_RESPONSE = {"page_size", "page_token"}, {"next_page_token"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -9,17 +10,20 @@ from uuid import UUID
 import grpc
 
 from libs.auth import tenant
-from libs.wire import Faults, parse_request, parse_text, parse_uuid
+from libs.wire import Faults, parse_request, parse_text, parse_timestamp, parse_uuid, timestamp
 from libs.worker import PASSING
 from services.invoicing.api.add_ons import (
     parse_adjusted_fee,
     parse_adjusted_fees,
     parse_one_off,
 )
+from services.invoicing.billing_run import run_billing
+from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.loops import Drafter, Finalizer, Parts
 from services.invoicing.operations import changing, reading, voiding
 from services.invoicing.operations.messages import invoice_message
 from services.invoicing.operations.one_off import create_one_off
+from services.invoicing.operations.previewing import next_due, preview
 from services.invoicing.returner import Returner
 from tally.invoicing.v1 import billing_service_pb2 as pb
 from tally.invoicing.v1.billing_service_pb2_grpc import BillingServiceServicer
@@ -34,6 +38,7 @@ class BillingServicer(BillingServiceServicer):
     """Serves who makes and changes invoices by hand."""
 
     def __init__(self, parts: Parts) -> None:
+        self._parts = parts
         self._engine = parts.engine
         self._clock = parts.clock
         self._committed = parts.committed
@@ -112,6 +117,51 @@ class BillingServicer(BillingServiceServicer):
         )
         self._committed()
         return answer
+
+    async def PreviewInvoice(
+        self, request: pb.PreviewInvoiceRequest, context: Context
+    ) -> pb.PreviewInvoiceResponse:
+        faults = Faults()
+        named = bool(request.subscription_id)
+        with faults.gathered():
+            parse_text(request.customer_id, "customer_id", required=not named)
+        with faults.gathered():
+            parse_text(request.subscription_id, "subscription_id", required=False)
+        faults.check()
+        rating, now = self._parts.rating, self._clock.now()
+        upcoming = await rating.upcoming(tenant(), request.customer_id, request.subscription_id)
+        due = next_due(upcoming)
+        if due is None:
+            return pb.PreviewInvoiceResponse()
+        invoice, missing = None, [period_id for period_id, _ in due.periods]
+        rated: dict[UUID, RatedPeriod] = {}
+        while missing:
+            rated |= {one: await rating.rate(tenant(), one) for one in missing}
+            invoice, missing = await preview(self._engine, tenant(), due, rated, now=now)
+        assert invoice is not None
+        message = invoice_message(invoice)
+        message.ClearField("invoice_id")
+        return pb.PreviewInvoiceResponse(invoice=message, due_at=timestamp(due.due_at))
+
+    def RunBilling(
+        self, request: pb.RunBillingRequest, context: Context
+    ) -> AsyncGenerator[pb.RunBillingResponse, None]:
+        faults = Faults()
+        as_of = None
+        with faults.gathered():
+            parse_text(request.customer_id, "customer_id", required=False)
+        if request.HasField("as_of"):
+            with faults.gathered():
+                as_of = parse_timestamp(request.as_of, "as_of")
+        faults.check()
+        return run_billing(
+            self._parts,
+            self._finalizer,
+            tenant(),
+            as_of=as_of,
+            customer_id=request.customer_id,
+            dry_run=request.dry_run,
+        )
 
     async def _refreshed(self, invoice_id: UUID) -> Invoice:
         """Return an invoice; a draft is rated before. What changes meanwhile is rated soon."""

@@ -52,6 +52,7 @@ METADATA_VALUE_BYTES_MAX = 500
 RATE_MAX = Decimal(100)
 GRACE_DAYS_MAX = 60
 NET_TERMS_DAYS_MAX = 365
+LATE_DAYS_MAX = 366
 NOTICE_BYTES_MAX = 500
 
 
@@ -119,6 +120,7 @@ def parse_customer(message: customer_service_pb2.Customer) -> Customer:
             parse_code(message.billing_entity_code, "customer.billing_entity_code")
     check_between(message.grace_days, GRACE_DAYS_MAX, "customer.grace_days", faults)
     check_between(message.net_terms_days, NET_TERMS_DAYS_MAX, "customer.net_terms_days", faults)
+    check_between(message.late_usage_days, LATE_DAYS_MAX, "customer.late_usage_days", faults)
     anchor, adjustment = parse_dating(message, "customer", faults)
     faults.check()
     return Customer(
@@ -139,6 +141,7 @@ def parse_customer(message: customer_service_pb2.Customer) -> Customer:
         issue_anchor=anchor,
         issue_adjustment=adjustment,
         self_billed=message.self_billed,
+        late_usage_days=message.late_usage_days if message.HasField("late_usage_days") else None,
     )
 
 

@@ -162,9 +162,10 @@ class AppliedCoupon:
 
         One that was removed stays so, and one that is used up if the coupon itself has `ended`.
         """
+        after = self._counted(-amount_minor, -1)
         if self.status is CouponStatus.REMOVED or (self.status is CouponStatus.USED and ended):
-            return self
-        return replace(self._counted(-amount_minor, -1), status=CouponStatus.ACTIVE)
+            return after
+        return replace(after, status=CouponStatus.ACTIVE)
 
     def _counted(self, amount_minor: int, count: int) -> AppliedCoupon:
         return replace(

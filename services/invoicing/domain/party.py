@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from libs.errors import AlreadyExists, NotFound
@@ -120,6 +120,7 @@ class Customer:
     issue_anchor: IssueAnchor | None = None
     issue_adjustment: IssueAdjustment | None = None
     self_billed: bool = False  # It writes its invoices itself: they keep to its own series.
+    late_usage_days: int | None = None  # For how long usage may come late; None: for ever.
 
     @property
     def tax_note(self) -> str:
@@ -137,6 +138,11 @@ class KnownCustomer:
     profile: Customer
     number: int
     created_at: datetime
+
+    def ignores(self, period_end: datetime, now: datetime) -> bool:
+        """Tell whether usage of a period that comes `now` is too late to count."""
+        days = self.profile.late_usage_days
+        return days is not None and now > period_end + timedelta(days=days)
 
     def zone_name(self, entity: BillingEntity) -> str:
         """Return the IANA name of the customer's zone."""

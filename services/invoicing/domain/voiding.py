@@ -24,6 +24,12 @@ class InvoiceNotVoided(Refused):
     reason = "INVOICE_NOT_VOIDED"
 
 
+class InvoiceNotReissuable(Refused):
+    """It is progressive: what it billed is on the next invoice of its period anyway."""
+
+    reason = "INVOICE_NOT_REISSUABLE"
+
+
 class InvoiceReissued(Refused):
     """Another invoice bills it again."""
 
@@ -77,18 +83,27 @@ def void_notes(
 
 
 def notes_to_void(notes: Iterable[NoteOnIt], paid_minor: int) -> list[UUID]:
-    """Return which notes on an invoice are voided with it: those that nothing was used of.
+    """Return which notes on an invoice, given oldest first, are voided with it.
 
-    What was used is given back for good, so that much of the invoice must be paid: of 10.00 paid
-    a note of 8.00 that paid another invoice leaves 2.00.
+    Notes stay as far as money was paid for them: first those of which something was used, which is
+    given back for good, then the oldest. Of 10.00 paid, with notes of 8.00 that paid another
+    invoice, 3.00 and 2.00, that of 3.00 is voided.
 
     Raises:
         CreditExceedsInvoice: more was used than was paid.
     """
     listed = list(notes)
-    used_minor = sum(note.total_minor for note in listed if note.used)
-    if used_minor > paid_minor:
+    left_minor = paid_minor - sum(note.total_minor for note in listed if note.used)
+    if left_minor < 0:
         raise CreditExceedsInvoice(
-            f"{paid_minor} is paid, and credit notes of {used_minor} are used already"
+            f"{paid_minor} is paid, and credit notes of {paid_minor - left_minor} are used already"
         )
-    return [note.credit_note_id for note in listed if not note.used]
+    voided: list[UUID] = []
+    for note in listed:
+        if note.used:
+            continue
+        if note.total_minor > left_minor:
+            voided.append(note.credit_note_id)
+        else:
+            left_minor -= note.total_minor
+    return voided

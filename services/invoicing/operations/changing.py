@@ -71,7 +71,7 @@ async def make_due(
     async with begin(engine, tenant) as conn:
         if await requests.claim(conn, tenant, request, pb.FinalizeInvoiceResponse) is None:
             await _lock_draft(conn, tenant, invoice_id)
-            await invoices.make_due(conn, tenant, invoice_id, now=now)
+            await invoices.make_due(conn, tenant, [invoice_id], now=now)
             await requests.save_answer(conn, tenant, request, pb.FinalizeInvoiceResponse())
 
 

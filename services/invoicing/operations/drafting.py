@@ -16,6 +16,7 @@ from libs.tenant import Tenant
 from services.invoicing.domain.add_on import given
 from services.invoicing.domain.adjusted_fee import adjust
 from services.invoicing.domain.invoice import (
+    Content,
     Group,
     Invoice,
     Kind,
@@ -203,7 +204,22 @@ async def note_changed_usage(
                 one.late_version,
                 at_once=one.period_id in commanded,
             )
-    await late.note_late_usage(conn, tenant, newest.values(), now=now)
+    counting = await _counting(conn, tenant, newest.values(), now)
+    await late.note_late_usage(conn, tenant, counting, now=now)
+
+
+async def _counting(
+    conn: AsyncConnection, tenant: Tenant, found: Collection[LateUsage], now: datetime
+) -> list[LateUsage]:
+    """Return what of late usage counts: that of some customers may be too late."""
+    customers = await parties.find_customers(conn, tenant, {one.customer_id for one in found})
+    ends = await invoices.find_ends(conn, tenant, {one.period_id for one in found})
+
+    def ignored(one: LateUsage) -> bool:
+        buyer, end = customers.get(one.customer_id), ends.get(one.period_id)
+        return not one.at_once and bool(buyer and end and buyer.ignores(end, now))
+
+    return [one for one in found if not ignored(one)]
 
 
 async def load_draft(engine: AsyncEngine, tenant: Tenant, invoice_id: UUID) -> DraftWork:
@@ -223,17 +239,25 @@ async def refresh_draft(
         invoice = (await invoices.lock_invoices(conn, tenant, [invoice_id]))[invoice_id]
         if invoice.status is not Status.DRAFT or invoice.revision != work.invoice.revision:
             return False
-        by_hand = await load_given(conn, tenant, [invoice])
-        adjusted = await adjusted_fees.load_adjusted(conn, tenant, [invoice_id])
-        rated = adjust(invoice_id, invoice.currency, rated, adjusted[invoice_id])
-        early = await show_early(conn, tenant, invoice_id, rated)
-        billed = [*rated, *by_hand[invoice_id]]
-        content = compose(invoice_id, billed, early.shares_minor)
-        drafts, composed = {invoice_id: invoice}, {invoice_id: with_early(content, early.credits)}
-        composed = await take_coupons(conn, tenant, drafts, composed)
-        composed = await take_taxes(conn, tenant, drafts, composed)
-        await parts.replace_contents(conn, tenant, [(invoice, composed[invoice_id])])
+        content = await show_draft(conn, tenant, invoice, rated)
+        await parts.replace_contents(conn, tenant, [(invoice, content)])
     return True
+
+
+async def show_draft(
+    conn: AsyncConnection, tenant: Tenant, invoice: Invoice, rated: Sequence[RatedPeriod]
+) -> Content:
+    """Return what a draft of `rated` bills today, before credit notes."""
+    invoice_id = invoice.invoice_id
+    by_hand = await load_given(conn, tenant, [invoice])
+    adjusted = await adjusted_fees.load_adjusted(conn, tenant, [invoice_id])
+    rated = adjust(invoice_id, invoice.currency, rated, adjusted[invoice_id])
+    early = await show_early(conn, tenant, invoice_id, rated)
+    content = compose(invoice_id, [*rated, *by_hand[invoice_id]], early.shares_minor)
+    drafts, composed = {invoice_id: invoice}, {invoice_id: with_early(content, early.credits)}
+    composed = await take_coupons(conn, tenant, drafts, composed)
+    composed = await take_taxes(conn, tenant, drafts, composed)
+    return composed[invoice_id]
 
 
 async def load_given(

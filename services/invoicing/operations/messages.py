@@ -304,6 +304,7 @@ def customer_message(customer: KnownCustomer) -> customer_service_pb2.Customer:
         issue_anchor=ISSUE_ANCHOR[profile.issue_anchor],
         issue_adjustment=ISSUE_ADJUSTMENT[profile.issue_adjustment],
         self_billed=profile.self_billed,
+        late_usage_days=profile.late_usage_days,
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -11,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from libs import requests, telemetry
 from libs.db import begin
+from libs.money import Money, to_decimal
 from libs.period import local_day
 from libs.requests import Request
 from libs.tenant import Tenant
@@ -38,6 +41,18 @@ class OneOff:
     requires_payment: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purchase:
+    """Prepaid credits that are to be bought; their invoice has the id of the top-up."""
+
+    top_up_id: UUID
+    customer_id: str
+    amount: Money
+    wallet_name: str
+    requires_payment: bool
+    headers: Mapping[str, str]
+
+
 async def create_one_off(
     engine: AsyncEngine, tenant: Tenant, request: Request, order: OneOff, *, now: datetime
 ) -> pb.CreateOneOffInvoiceResponse:
@@ -57,6 +72,23 @@ async def create_one_off(
     return answer
 
 
+async def draft_purchase(
+    conn: AsyncConnection, tenant: Tenant, purchase: Purchase, *, now: datetime
+) -> None:
+    """Bill prepaid credits: the customer has them once the invoice is paid."""
+    name = " ".join(["Prepaid credits", *([purchase.wallet_name] if purchase.wallet_name else [])])
+    order = OneOff(
+        customer_id=purchase.customer_id,
+        currency=purchase.amount.currency,
+        add_ons=(AddOn("credits", name, Decimal(1), to_decimal(purchase.amount)),),
+        kind=Kind.CREDIT_PURCHASE,
+        requires_payment=purchase.requires_payment,
+    )
+    await draft_one_off(
+        conn, tenant, order, now=now, invoice_id=purchase.top_up_id, headers=purchase.headers
+    )
+
+
 async def draft_one_off(
     conn: AsyncConnection,
     tenant: Tenant,
@@ -64,10 +96,12 @@ async def draft_one_off(
     *,
     now: datetime,
     invoice_id: UUID | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Invoice:
     """Store a draft of add-ons that is due at once, and announce it; return it with its lines.
 
-    A customer that was never met becomes a stub. The caller answers for repeats.
+    A customer that was never met becomes a stub. The caller answers for repeats. `headers` hold the
+    trace that it goes on with, by default the present one.
     """
     new_id = invoice_id or uuid4()
     known = await parties.open_customers(conn, tenant, {order.customer_id: ""}, now=now)
@@ -89,7 +123,7 @@ async def draft_one_off(
         time_zone=zone,
         period=None,
         finalize_at=now,
-        headers=telemetry.headers(),
+        headers=telemetry.headers() if headers is None else headers,
         requires_payment=order.requires_payment,
     )
     await invoices.create_drafts(conn, tenant, [draft], created_at=now)

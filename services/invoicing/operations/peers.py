@@ -17,16 +17,19 @@ from libs.tenant import Tenant
 from libs.wire import parse_timestamp, parse_uuid, period_message, read_date, timestamp
 from services.invoicing.domain.invoice import Credit, Invoice, SettledPeriod
 from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, RatedPeriod
+from services.invoicing.domain.upcoming import Upcoming
 from tally.rating.v1 import (
     billing_period_pb2,
     following_pb2,
     meter_service_pb2,
     plan_service_pb2,
     rating_service_pb2,
+    subscription_service_pb2,
 )
 from tally.rating.v1.meter_service_pb2_grpc import MeterServiceStub
 from tally.rating.v1.plan_service_pb2_grpc import PlanServiceStub
 from tally.rating.v1.rating_service_pb2_grpc import RatingServiceStub
+from tally.rating.v1.subscription_service_pb2_grpc import SubscriptionServiceStub
 from tally.wallet.v1 import invoice_credits_pb2, ledger_service_pb2
 from tally.wallet.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from tally.wallet.v1.wallet_service_pb2_grpc import WalletServiceStub
@@ -52,6 +55,7 @@ PAID_AS = {
 }
 
 
+SUBSCRIPTIONS_AT_ONCE = 1_000  # And periods.
 PAGE_SIZE = 100  # Of the lists that a verification reads.
 CLOSED_AT_ONCE = 100  # Periods: folds of their usage wait meanwhile.
 
@@ -80,12 +84,45 @@ class Rating:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = RatingServiceStub(channel)
+        self._subscriptions = SubscriptionServiceStub(channel)
 
     async def rate(self, tenant: Tenant, period_id: UUID) -> RatedPeriod:
         """Return what a period costs as of now."""
         request = rating_service_pb2.RatePeriodRequest(period_id=str(period_id))
         answer = await call(self._stub.RatePeriod, request, tenant=tenant)
         return read_rated(answer.rated)
+
+    async def upcoming(
+        self, tenant: Tenant, customer_id: str, subscription_id: str
+    ) -> list[Upcoming]:
+        """Return the periods of a customer, or of one subscription, that are not due yet.
+
+        Raises:
+            NotFound: there is no such subscription.
+        """
+        ids = [subscription_id]
+        if not subscription_id:
+            asked = subscription_service_pb2.ListSubscriptionsRequest(
+                customer_id=customer_id, page_size=SUBSCRIPTIONS_AT_ONCE
+            )
+            listed = await call(self._subscriptions.ListSubscriptions, asked, tenant=tenant)
+            ids = sorted({one.subscription_id for one in listed.subscriptions})
+        found: list[Upcoming] = []
+        for one in ids:
+            request = subscription_service_pb2.ListBillingPeriodsRequest(
+                subscription_id=one, page_size=SUBSCRIPTIONS_AT_ONCE
+            )
+            while True:
+                page = await call(self._subscriptions.ListBillingPeriods, request, tenant=tenant)
+                found += [
+                    read_upcoming(period)
+                    for period in page.periods
+                    if period.status == billing_period_pb2.PERIOD_STATUS_OPEN
+                ]
+                if not page.next_page_token:
+                    break
+                request.page_token = page.next_page_token
+        return found
 
     async def follow(self, tenant: Tenant, customer_id: str) -> None:
         """Have changes of a customer's usage announced from now on; a repeat changes nothing."""
@@ -271,6 +308,19 @@ def read_rated(message: rating_service_pb2.RatedPeriod, *, sequence: int = 0) ->
         usage_traceparents=tuple(message.usage_traceparents),
         trace_id=telemetry.trace_id(),
         settles=period.kind != billing_period_pb2.PERIOD_KIND_INSTANT,
+    )
+
+
+def read_upcoming(message: billing_period_pb2.BillingPeriod) -> Upcoming:
+    """Read a period that is not due yet."""
+    return Upcoming(
+        period_id=parse_uuid(message.period_id, "period_id"),
+        customer_id=message.customer_id,
+        currency=message.currency_code,
+        period=read_usage_period(message),
+        due_at=parse_timestamp(message.due_at, "due_at"),
+        time_zone=message.fee_days.time_zone,
+        instant=message.kind == billing_period_pb2.PERIOD_KIND_INSTANT,
     )
 
 

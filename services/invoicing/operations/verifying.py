@@ -21,6 +21,7 @@ from services.invoicing.domain.verification import (
 )
 from services.invoicing.operations.peers import Application, FrozenPeriod, Rating, Wallet
 from services.invoicing.store import verification as store
+from services.invoicing.store.coupon_uses import find_use_faults
 from services.invoicing.store.progressive_verification import find_progressive_faults
 from services.invoicing.store.verification import Billed, Key
 
@@ -68,6 +69,7 @@ async def verify_invoices(
         yield finding
     async with snapshots.begin() as conn:
         faults = await store.find_number_faults(conn) + await find_progressive_faults(conn)
+        faults += await find_use_faults(conn, limit=store.BROKEN_MAX)
     for fault in faults:
         yield fault
 

@@ -22,8 +22,9 @@ from libs.tenant import Tenant
 from services.invoicing.domain.adjusted_fee import AdjustedFee, moved
 from services.invoicing.domain.credit_note import InvoiceNotFinalized
 from services.invoicing.domain.folded_lines import LineNotFound
-from services.invoicing.domain.invoice import Group, Invoice, Status
+from services.invoicing.domain.invoice import Group, Invoice, Kind, Status
 from services.invoicing.domain.voiding import (
+    InvoiceNotReissuable,
     InvoiceNotVoided,
     InvoiceReissued,
     InvoiceVoided,
@@ -109,6 +110,7 @@ async def reissue_invoice(
 
     Raises:
         InvoiceNotFound, LineNotFound: there is none.
+        InvoiceNotReissuable: it is progressive.
         InvoiceNotVoided: it still counts; or InvoiceReissued: another one bills it again.
         Unavailable: wallets have not taken back yet what they paid.
     """
@@ -193,6 +195,7 @@ def draft_again(voided: Invoice, invoice_id: UUID, now: datetime) -> Draft:
         voided.group_day,
         alone=invoice_id,
         kind=voided.kind,
+        entity_code=voided.entity_code,
     )
     return Draft(
         invoice_id=invoice_id,
@@ -207,6 +210,8 @@ def draft_again(voided: Invoice, invoice_id: UUID, now: datetime) -> Draft:
 
 def _check_reissuable(invoice: Invoice) -> None:
     voiding = invoice.voiding
+    if invoice.kind is Kind.PROGRESSIVE:
+        raise InvoiceNotReissuable("what it billed is on the next invoice of its period")
     if voiding is None:
         raise InvoiceNotVoided(f"the invoice {invoice.invoice_id} is {invoice.status}")
     if voiding.reissued_as is not None:

@@ -8,15 +8,18 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, and_, bindparam, select, tuple_, update
+from sqlalchemy import Row, Select, and_, bindparam, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from libs.difference import Difference, compared
 from libs.schema import among
 from libs.tenant import Tenant
 from services.invoicing.domain.applied_coupon import AppliedCoupon, Coupon, CouponStatus, Frequency
 from services.invoicing.domain.coupon import CouponScope, CouponUse
 from services.invoicing.domain.discounts import AmountOff, Discount, PercentOff
+from services.invoicing.domain.invoice import Status
 from services.invoicing.store.coupon_schema import applied_coupons, coupons, invoice_coupons
+from services.invoicing.store.schema import invoices
 
 Key = tuple[int, UUID]  # Tenant and invoice.
 
@@ -130,6 +133,48 @@ async def load_uses(conn: AsyncConnection, keys: Collection[Key]) -> dict[Key, l
     for row in await conn.execute(query):
         found.setdefault((row.tenant, row.invoice_id), []).append(use_of(row))
     return found
+
+
+async def find_use_faults(conn: AsyncConnection, *, limit: int) -> list[Difference]:
+    """Return customers' coupons that are used for more, or less, than invoices say that count."""
+    uses, used = invoice_coupons.c, applied_coupons.c
+    counting = (
+        select(
+            uses.tenant,
+            uses.applied_coupon_id,
+            func.sum(uses.amount_minor).label("amount"),
+            func.count().label("count"),
+        )
+        .join(
+            invoices,
+            and_(invoices.c.tenant == uses.tenant, invoices.c.invoice_id == uses.invoice_id),
+        )
+        .where(invoices.c.status.not_in((Status.DRAFT, Status.VOIDED)))
+        .group_by(uses.tenant, uses.applied_coupon_id)
+        .subquery("counting")
+    )
+    same = and_(
+        counting.c.tenant == used.tenant, counting.c.applied_coupon_id == used.applied_coupon_id
+    )
+    amount, count = (func.coalesce(column, 0) for column in (counting.c.amount, counting.c.count))
+    query = (
+        select(applied_coupons, amount.label("amount"), count.label("count"))
+        .select_from(applied_coupons.outerjoin(counting, same))
+        .where(or_(used.used_minor != amount, used.used_count != count))
+        .order_by(used.tenant, used.ordinal)
+        .limit(limit)
+    )
+    return [
+        one
+        for row in await conn.execute(query)
+        for one in compared(
+            row.tenant,
+            "coupon",
+            {"coupon_code": row.coupon_code, "applied_coupon_id": str(row.applied_coupon_id)},
+            used_minor=(row.used_minor, int(row.amount)),
+            used_count=(row.used_count, row.count),
+        )
+    ]
 
 
 def with_coupon(joined: Any = applied_coupons) -> Select[Any]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, func, select, true, update
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -159,6 +159,17 @@ async def find_billed(
     return set((await conn.execute(billed)).scalars())
 
 
+async def find_ends(
+    conn: AsyncConnection, tenant: Tenant, period_ids: Collection[UUID]
+) -> dict[UUID, datetime]:
+    """Return when the usage of those periods ended that a frozen invoice settles."""
+    query = select(invoice_periods).filter_by(tenant=tenant, purpose=CLOSE, live=True)
+    settled = query.where(
+        among(invoice_periods.c.period_id, period_ids), invoice_periods.c.period_end.is_not(None)
+    )
+    return {row.period_id: row.period_end.astimezone(UTC) for row in await conn.execute(settled)}
+
+
 async def bill_periods(
     conn: AsyncConnection, tenant: Tenant, billed: Sequence[tuple[UUID, UUID, str]]
 ) -> None:
@@ -250,12 +261,40 @@ async def mark_draft_stale(conn: AsyncConnection, tenant: Tenant, invoice_id: UU
 
 
 async def make_due(
-    conn: AsyncConnection, tenant: Tenant, invoice_id: UUID, *, now: datetime
+    conn: AsyncConnection, tenant: Tenant, invoice_ids: Collection[UUID], *, now: datetime
 ) -> None:
-    """Let a locked draft be due at `now`, if it is not by then."""
+    """Let those of locked invoices that are drafts be due at `now`, if they are not by then."""
+    drafts = update(invoices).filter_by(tenant=tenant, status=Status.DRAFT)
+    which = among(invoices.c.invoice_id, invoice_ids)
     due = func.least(invoices.c.finalize_at, now)
-    which = {"tenant": tenant, "invoice_id": invoice_id, "status": Status.DRAFT}
-    await conn.execute(update(invoices).filter_by(**which).values(finalize_at=due))
+    await conn.execute(drafts.where(which).values(finalize_at=due))
+
+
+async def find_billable(
+    conn: AsyncConnection, tenant: Tenant, *, as_of: datetime, customer_id: str
+) -> list[UUID]:
+    """Return drafts that are due by `as_of` and what stands half way, oldest due first.
+
+    Of one customer, unless that is empty.
+    """
+    columns = invoices.c
+    due = and_(columns.status == Status.DRAFT, columns.finalize_at <= as_of)
+    query = select(columns.invoice_id).filter_by(tenant=tenant)
+    query = query.where(or_(due, columns.status == Status.FINALIZING))
+    if customer_id:
+        query = query.where(columns.customer_id == customer_id)
+    return list(
+        (await conn.execute(query.order_by(columns.finalize_at, columns.ordinal))).scalars()
+    )
+
+
+async def find_billing_invoice(conn: AsyncConnection, tenant: Tenant, period_id: UUID) -> UUID:
+    """Return the live invoice that bills a period for the first time: there is one."""
+    query = select(invoice_periods.c.invoice_id).filter_by(
+        tenant=tenant, period_id=period_id, purpose=CLOSE, live=True
+    )
+    found: UUID = (await conn.execute(query)).scalar_one()
+    return found
 
 
 async def lock_invoices(

@@ -146,6 +146,7 @@ def columns_of(profile: Customer) -> dict[str, Any]:
         "issue_anchor": profile.issue_anchor,
         "issue_adjustment": profile.issue_adjustment,
         "self_billed": profile.self_billed,
+        "late_usage_days": profile.late_usage_days,
     }
 
 
@@ -181,5 +182,6 @@ def customer_of(row: Row[Any]) -> KnownCustomer:
         issue_anchor=row.issue_anchor and IssueAnchor(row.issue_anchor),
         issue_adjustment=row.issue_adjustment and IssueAdjustment(row.issue_adjustment),
         self_billed=row.self_billed,
+        late_usage_days=row.late_usage_days,
     )
     return KnownCustomer(profile, row.number, row.created_at.astimezone(UTC))

@@ -92,11 +92,13 @@ customers = Table(
     Column("issue_anchor", Text),
     Column("issue_adjustment", Text),
     required("self_billed", Boolean),
+    Column("late_usage_days", Integer),  # Null: late usage always counts.
     Column("created_at", DateTime(timezone=True), nullable=False),
     PrimaryKeyConstraint("tenant", "customer_id"),
     UniqueConstraint("tenant", "number"),
     CheckConstraint("grace_days BETWEEN 0 AND 60", name="grace_within_bounds"),
     CheckConstraint("net_terms_days BETWEEN 0 AND 365", name="terms_within_bounds"),
+    CheckConstraint("late_usage_days BETWEEN 0 AND 366", name="late_usage_within_bounds"),
 )
 
 taxes = Table(

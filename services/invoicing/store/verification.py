@@ -126,13 +126,19 @@ async def load_billed(
 ) -> dict[tuple[int, UUID, int], Billed]:
     """Return where closes, given by tenant, period and sequence, are billed."""
     period_ids = {period_id for _, period_id, _ in closes}
-    on_invoices = select(invoice_periods).where(invoice_periods.c.period_id.in_(period_ids))
+    billings = invoice_periods.c
+    same = (invoices.c.tenant == billings.tenant) & (invoices.c.invoice_id == billings.invoice_id)
+    on_invoices = (
+        select(invoice_periods, invoices.c.status)
+        .join(invoices, same)
+        .where(billings.period_id.in_(period_ids))
+    )
     counted: Counter[tuple[int, UUID, str]] = Counter()
     voided: set[tuple[int, UUID, str]] = set()
     for billing in await conn.execute(on_invoices):
         key = (billing.tenant, billing.period_id, billing.purpose)
         counted[key] += billing.live
-        if not billing.live:
+        if billing.status == Status.VOIDED:
             voided.add(key)
     asked = select(adjustments).where(adjustments.c.period_id.in_(period_ids))
     waiting = {(row.tenant, row.period_id, row.sequence): row for row in await conn.execute(asked)}

@@ -15,8 +15,8 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from libs.anniversary import MONTHS, anniversary, anniversary_period
 from libs.period import DayPeriod, Period, local_day, local_midnight
-from services.rating.domain.anniversary import MONTHS, anniversary, anniversary_period
 from services.rating.domain.plan import Interval, IntervalUnit
 
 DAY = timedelta(days=1)

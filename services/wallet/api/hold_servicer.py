@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -28,6 +29,7 @@ from services.wallet.api.parsing import (
     parse_purpose,
     parse_ttl,
 )
+from services.wallet.api.session_stream import SessionStreams
 from services.wallet.domain.hold import HoldStatus
 from services.wallet.operations.clerk import Clerk
 from services.wallet.operations.desk import Desk
@@ -47,6 +49,7 @@ class HoldServicer(hold_service_pb2_grpc.HoldServiceServicer):
     engine: AsyncEngine
     clock: Clock
     clerk: Clerk
+    streams: SessionStreams
 
     async def Authorize(
         self, request: pb.AuthorizeRequest, context: Context
@@ -123,6 +126,12 @@ class HoldServicer(hold_service_pb2_grpc.HoldServiceServicer):
             holds=[hold_message(hold) for hold in shown],
             next_page_token=page_token(last.created_at, last.hold_id) if last else "",
         )
+
+    async def MeterSession(  # type: ignore[override]  # It writes to the context.
+        self, requests: AsyncIterator[pb.MeterSessionRequest], context: Context
+    ) -> None:
+        """Meter usage against a wallet while it happens."""
+        await self.streams.serve(auth.tenant(), requests, context.write)
 
     async def GetHold(self, request: pb.GetHoldRequest, context: Context) -> pb.GetHoldResponse:
         """Return a hold."""

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Literal
 from uuid import UUID, uuid4
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.errors import FieldInvalid
@@ -85,18 +86,33 @@ def parse_changes(message: wallet_service_pb2.Wallet) -> Changes:
         lambda: parse_scope(message.scope, "wallet.scope"),
         lambda: parse_threshold(message, "low_balance"),
         lambda: parse_threshold(message, "soft_limit"),
+        lambda: parse_limits(message),
     )
+    least, most = parse_limits(message)
     return Changes(
         name=message.name,
         priority=parse_priority(message.priority, "wallet.priority"),
         scope=parse_scope(message.scope, "wallet.scope"),
         low=parse_threshold(message, "low_balance"),
         soft=parse_threshold(message, "soft_limit"),
+        top_up_minimum=least,
+        top_up_maximum=most,
     )
 
 
+def parse_limits(message: wallet_service_pb2.Wallet) -> tuple[Money | None, Money | None]:
+    """Read how much is bought for a wallet at once, at least and at most; None: any."""
+    least = parse_threshold(message, "top_up_minimum")
+    most = parse_threshold(message, "top_up_maximum")
+    if least and most and least.amount_minor > most.amount_minor:
+        problem = f"is {most.amount_minor}, must be at least the minimum {least.amount_minor}"
+        raise FieldInvalid("wallet.top_up_maximum.amount_minor", problem)
+    return least, most
+
+
 def parse_threshold(
-    message: wallet_service_pb2.Wallet, name: Literal["low_balance", "soft_limit"]
+    message: wallet_service_pb2.Wallet,
+    name: Literal["low_balance", "soft_limit", "top_up_minimum", "top_up_maximum"],
 ) -> Money | None:
     """Read an amount that a wallet may have; None: it has none."""
     if not message.HasField(name):
@@ -220,14 +236,25 @@ def parse_ttl(
     """Read how long a hold stands, to the microsecond."""
     if not message.HasField("ttl"):
         return TTL_DEFAULT
-    bounds = f"must be {TTL_MIN.total_seconds():g} s to {TTL_MAX.days} days"
-    seconds, nanos = message.ttl.seconds, message.ttl.nanos
-    if not 0 <= seconds <= TTL_MAX.total_seconds() or not 0 <= nanos < 1_000_000_000:
-        raise FieldInvalid("ttl", f"is {seconds} s and {nanos} ns, {bounds}")
-    ttl = timedelta(seconds=seconds, microseconds=nanos // 1_000)
-    if nanos % 1_000 or not TTL_MIN <= ttl <= TTL_MAX:
-        raise FieldInvalid("ttl", f"is {ttl}, {bounds} in whole microseconds")
-    return ttl
+    return parse_duration(message.ttl, "ttl", TTL_MIN, TTL_MAX)
+
+
+def parse_duration(
+    message: Duration, field: str, at_least: timedelta, at_most: timedelta
+) -> timedelta:
+    """Read a time within bounds, in whole microseconds."""
+    bounds = f"must be {at_least.total_seconds():g} s to {_span_text(at_most)}"
+    seconds, nanos = message.seconds, message.nanos
+    if not 0 <= seconds <= at_most.total_seconds() or not 0 <= nanos < 1_000_000_000:
+        raise FieldInvalid(field, f"is {seconds} s and {nanos} ns, {bounds}")
+    span = timedelta(seconds=seconds, microseconds=nanos // 1_000)
+    if nanos % 1_000 or not at_least <= span <= at_most:
+        raise FieldInvalid(field, f"is {span}, {bounds} in whole microseconds")
+    return span
+
+
+def _span_text(span: timedelta) -> str:
+    return f"{span.days} days" if span.days else f"{span.total_seconds():g} s"
 
 
 def parse_purpose(message: hold_service_pb2.AuthorizeRequest) -> str | None:

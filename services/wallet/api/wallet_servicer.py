@@ -34,7 +34,8 @@ from services.wallet.api.parsing import (
     parse_voids,
     parse_wallet,
 )
-from services.wallet.operations import paying, wallets
+from services.wallet.api.top_up_parsing import parse_status, parse_top_up
+from services.wallet.operations import paying, topping_up, wallets
 from services.wallet.operations.clerk import Clerk
 from services.wallet.operations.desk import Desk
 from services.wallet.operations.messages import (
@@ -44,6 +45,7 @@ from services.wallet.operations.messages import (
     wallet_message,
 )
 from services.wallet.operations.orders import GrantCredits
+from services.wallet.operations.top_up_messages import top_up_message
 from services.wallet.operations.wallet_orders import (
     TerminateWallet,
     TransferCredits,
@@ -51,7 +53,13 @@ from services.wallet.operations.wallet_orders import (
     VoidCredits,
 )
 from services.wallet.operations.watching import Watches
-from tally.wallet.v1 import invoice_credits_pb2, wallet_changes_pb2, wallet_service_pb2_grpc
+from tally.wallet.v1 import (
+    entry_pb2,
+    invoice_credits_pb2,
+    top_up_pb2,
+    wallet_changes_pb2,
+    wallet_service_pb2_grpc,
+)
 from tally.wallet.v1 import wallet_service_pb2 as pb
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -117,6 +125,37 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
             raise FieldInvalid("grant", "is missing")
         order = parse_grant(request.grant)
         return await self.clerk.do(auth.tenant(), identity, GrantCredits(order=order))
+
+    async def TopUp(
+        self, request: top_up_pb2.TopUpRequest, context: Context
+    ) -> top_up_pb2.TopUpResponse:
+        """Buy credit, give it, or both."""
+        identity = parse_request(request, request.request_id)
+        if not request.HasField("top_up"):
+            raise FieldInvalid("top_up", "is missing")
+        order = parse_top_up(request.top_up)
+        answer = await topping_up.top_wallet_up(self._desk(), identity, order)
+        self.committed()
+        return answer
+
+    async def ListTopUps(
+        self, request: top_up_pb2.ListTopUpsRequest, context: Context
+    ) -> top_up_pb2.ListTopUpsResponse:
+        """List the top-ups of a wallet, newest first."""
+        wallet_id = parse_uuid(request.wallet_id, "wallet_id")
+        page = parse_page(request.page_size, request.page_token)
+        keys: Any = parse_page_token(page.token, int)
+        found = await topping_up.list_top_ups(
+            self._desk(),
+            wallet_id,
+            status=parse_status(request.status),
+            before=keys[0] if keys else None,
+            limit=page.size + 1,
+        )
+        return top_up_pb2.ListTopUpsResponse(
+            top_ups=[top_up_message(top_up) for top_up in found[: page.size]],
+            next_page_token=_token(found, page, lambda top_up: (top_up.number,)),
+        )
 
     async def UpdateWallet(
         self, request: pb.UpdateWalletRequest, context: Context
@@ -217,8 +256,8 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
         )
 
     async def ListEntries(
-        self, request: pb.ListEntriesRequest, context: Context
-    ) -> pb.ListEntriesResponse:
+        self, request: entry_pb2.ListEntriesRequest, context: Context
+    ) -> entry_pb2.ListEntriesResponse:
         """List the ledger entries of a wallet, newest first."""
         wallet_id = parse_uuid(request.wallet_id, "wallet_id")
         page = parse_page(request.page_size, request.page_token)
@@ -226,7 +265,7 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
         found = await wallets.list_entries(
             self._desk(), wallet_id, before=keys[0] if keys else None, limit=page.size + 1
         )
-        return pb.ListEntriesResponse(
+        return entry_pb2.ListEntriesResponse(
             entries=[entry_message(entry) for entry in found[: page.size]],
             next_page_token=_token(found, page, lambda entry: (entry.number,)),
         )

@@ -146,6 +146,7 @@ class Book:
     reserved: Reserved = field(default_factory=Reserved)
     reserved_before_minor: int = 0  # When the book was opened.
     rescheduled: bool = False  # The deadline of one of its holds was moved.
+    watched_minor: int | None = None  # At which ongoing balance rules top it up; None: at none.
 
     def post(self, reason: Reason, reference: str, at: datetime, *movements: Movement) -> None:
         """Move money at `at`; movements of nothing are left out, and with them the posting."""
@@ -175,6 +176,15 @@ class Book:
             reserved_minor=self.reserved.amount_minor,
             rate=self.wallet.rate,
         )
+
+    def ongoing_minor(self, now: datetime) -> int:
+        """Return what is neither spent nor reserved at `now`; what is held may come back."""
+        balance = self.balance(now)
+        return balance.spendable_minor + balance.held_minor
+
+    def is_low(self, now: datetime) -> bool:
+        """Tell whether no more than is watched for is left."""
+        return self.watched_minor is not None and self.ongoing_minor(now) <= self.watched_minor
 
     def changes(self) -> dict[Account, int]:
         """Return what the postings add to each account."""

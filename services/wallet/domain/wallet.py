@@ -10,6 +10,7 @@ from uuid import UUID
 
 from libs.errors import AlreadyExists, FieldInvalid, InvalidInput, NotFound, Refused
 from libs.money import Money, round_minor, to_decimal
+from services.wallet.domain.top_up_limits import Limits
 
 PRIORITY_DEFAULT = 50
 PRIORITY_MAX = 100
@@ -79,6 +80,7 @@ class Wallet:
     soft_minor: int = 0  # How far below zero unbilled usage may take what holds are placed on.
     expires_at: datetime | None = None  # All its grants lapse by then.
     terminated_at: datetime | None = None
+    limits: Limits = Limits()  # Of what is bought for it at once.
 
     def accepts(self, fee_kind: str, meter_code: str, target: str) -> bool:
         """Tell whether it may pay a line; one that names a wallet (`target`) is only that one's."""
@@ -120,22 +122,27 @@ class Changes:
     scope: Scope
     low: Money | None  # Below this the wallet is low; None: never.
     soft: Money | None = None  # How far below zero holds are still placed; None: not at all.
+    top_up_minimum: Money | None = None  # The least that is bought for it at once; None: any.
+    top_up_maximum: Money | None = None  # The most; None: any.
 
     def of(self, wallet: Wallet) -> Wallet:
         """Return `wallet` with the changes made.
 
         Raises:
-            CurrencyMismatch: `low` or `soft` is in another currency than the wallet's.
+            CurrencyMismatch: one of the amounts is in another currency than the wallet's.
         """
-        for amount in filter(None, (self.low, self.soft)):
+        amounts = (self.low, self.soft, self.top_up_minimum, self.top_up_maximum)
+        for amount in filter(None, amounts):
             check_currency(wallet, amount)
+        low, soft, least, most = (amount.amount_minor if amount else None for amount in amounts)
         return replace(
             wallet,
             name=self.name,
             priority=self.priority,
             scope=self.scope,
-            low_minor=self.low.amount_minor if self.low else 0,
-            soft_minor=self.soft.amount_minor if self.soft else 0,
+            low_minor=low or 0,
+            soft_minor=soft or 0,
+            limits=Limits(least, most),
         )
 
 
@@ -165,6 +172,12 @@ def check_live(wallet: Wallet) -> None:
     if wallet.terminated_at is not None:
         ended = wallet.terminated_at.isoformat()
         raise WalletTerminated(f"wallet {wallet.wallet_id} was ended at {ended}")
+
+
+def has_ended(wallet: Wallet, now: datetime) -> bool:
+    """Tell whether nothing can be put in any more: it was ended, or all its credit has lapsed."""
+    lapsed = wallet.expires_at is not None and wallet.expires_at <= now
+    return lapsed or wallet.terminated_at is not None
 
 
 def money_of(wallet: Wallet, asked: Money | Credits, field: str) -> Money:

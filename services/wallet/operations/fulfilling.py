@@ -14,8 +14,10 @@ from libs.requests import Answered, Request
 from services.wallet.operations.desk import Desk
 from services.wallet.operations.lapsing import lapse, save
 from services.wallet.operations.orders import Opened, Order
+from services.wallet.operations.session_orders import SessionOrder
 from services.wallet.store import books as book_store
 from services.wallet.store import holds as hold_store
+from services.wallet.store import sessions as session_store
 from services.wallet.store import wallets as wallet_store
 
 Outcome = Message | TallyError
@@ -75,10 +77,17 @@ async def _open(conn: AsyncConnection, desk: Desk, asked: Sequence[Asked]) -> Op
     now = desk.now()
     await lapse(conn, desk.tenant, books, now)
     holds = await hold_store.find_holds(conn, desk.tenant, hold_ids)
+    metered = [
+        one.order.hold_id
+        for one in asked
+        if one.order.hold_id is not None and isinstance(one.order, SessionOrder)
+    ]
+    sessions = await session_store.find_of_holds(conn, desk.tenant, metered)
     return Opened(
         now,
         books={book.wallet.wallet_id: book for book in books},
         holds={hold.hold_id: hold for hold in holds},
+        sessions={session.hold_id: session for session in sessions},
     )
 
 
@@ -92,7 +101,8 @@ def _decide(
         return asked.order.repeated(earlier.answer)
     answer, fact = asked.order.carry_out(opened)
     answered[request.key] = Answered(request.digest, answer.SerializeToString())
-    facts.append((fact, asked.headers))
+    if fact is not None:
+        facts.append((fact, asked.headers))
     return answer
 
 
@@ -100,6 +110,8 @@ async def _save(conn: AsyncConnection, desk: Desk, opened: Opened) -> None:
     await hold_store.insert_holds(conn, desk.tenant, opened.placed)
     await hold_store.save_holds(conn, desk.tenant, list(opened.changed.values()))
     await hold_store.add_lots(conn, desk.tenant, opened.lots)
+    await session_store.insert_sessions(conn, desk.tenant, opened.opened)
+    await session_store.save_sessions(conn, desk.tenant, list(opened.metered.values()))
     rewritten = [opened.books[wallet_id].wallet for wallet_id in sorted(opened.rewritten)]
     await save(conn, desk.tenant, list(opened.books.values()), opened.now)
     await wallet_store.update_wallets(conn, desk.tenant, rewritten)

@@ -23,6 +23,7 @@ from services.wallet.operations.desk import Desk
 from services.wallet.operations.messages import hold_message
 from services.wallet.store import books as book_store
 from services.wallet.store import holds as hold_store
+from services.wallet.store import top_up_rules as rule_store
 from services.wallet.store import wallets as wallet_store
 from tally.wallet.v1 import events_pb2
 
@@ -63,13 +64,24 @@ async def lapse(
 async def save(conn: AsyncConnection, tenant: Tenant, books: Sequence[Book], now: datetime) -> None:
     """Write what was posted to locked books; announce what expired, and who runs low by it.
 
-    Save holds before it, so that it sees which of them is due next.
+    Rules that top up are to look at those that fell low. Save holds before it, so that it sees
+    which of them is due next.
     """
     await book_store.save_books(conn, tenant, books)
+    await wake_rules(conn, tenant, [book for book in books if book.postings], now)
     headers = telemetry.headers()
     told = [(credits_expired(book), running_low(book, now)) for book in books]
     facts = [fact for expired, low in told for fact in (*expired, *low)]
     await outbox.append_all(conn, [(tenant, fact, headers) for fact in facts])
+
+
+async def wake_rules(
+    conn: AsyncConnection, tenant: Tenant, books: Sequence[Book], now: datetime
+) -> None:
+    """Have rules that top up look at those of the locked books that are low."""
+    low = [book.wallet.wallet_id for book in books if book.is_low(now)]
+    if low:
+        await rule_store.wake(conn, tenant, low, now)
 
 
 def credits_expired(book: Book) -> list[events_pb2.CreditsExpired]:

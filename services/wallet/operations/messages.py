@@ -8,7 +8,8 @@ from services.wallet.domain.grant import Grant, GrantKind
 from services.wallet.domain.hold import Hold, HoldStatus
 from services.wallet.domain.ledger import Entry, GrantUse
 from services.wallet.domain.wallet import Balance, Scope, Wallet, credits_of
-from tally.wallet.v1 import hold_service_pb2, ledger_service_pb2, wallet_service_pb2
+from tally.common.v1 import money_pb2
+from tally.wallet.v1 import entry_pb2, hold_service_pb2, ledger_service_pb2, wallet_service_pb2
 
 GRANT_KIND = {
     GrantKind.PURCHASED: wallet_service_pb2.GRANT_KIND_PURCHASED,
@@ -24,6 +25,10 @@ HOLD_STATUS = {
 
 def wallet_message(wallet: Wallet) -> wallet_service_pb2.Wallet:
     """Write a wallet."""
+
+    def of_wallet(amount_minor: int | None) -> money_pb2.Money | None:
+        return money_message(Money(wallet.currency, amount_minor)) if amount_minor else None
+
     return wallet_service_pb2.Wallet(
         wallet_id=str(wallet.wallet_id),
         customer_id=wallet.customer_id,
@@ -34,14 +39,12 @@ def wallet_message(wallet: Wallet) -> wallet_service_pb2.Wallet:
         created_at=timestamp(wallet.created_at),
         code=wallet.code,
         rate=f"{wallet.rate:f}",
-        low_balance=money_message(Money(wallet.currency, wallet.low_minor))
-        if wallet.low_minor
-        else None,
-        soft_limit=money_message(Money(wallet.currency, wallet.soft_minor))
-        if wallet.soft_minor
-        else None,
+        low_balance=of_wallet(wallet.low_minor),
+        soft_limit=of_wallet(wallet.soft_minor),
         expires_at=timestamp(wallet.expires_at) if wallet.expires_at else None,
         terminated_at=timestamp(wallet.terminated_at) if wallet.terminated_at else None,
+        top_up_minimum=of_wallet(wallet.limits.minimum_minor),
+        top_up_maximum=of_wallet(wallet.limits.maximum_minor),
     )
 
 
@@ -122,9 +125,9 @@ def use_message(use: GrantUse) -> ledger_service_pb2.GrantUse:
     )
 
 
-def entry_message(entry: Entry) -> wallet_service_pb2.Entry:
+def entry_message(entry: Entry) -> entry_pb2.Entry:
     """Write a ledger entry."""
-    return wallet_service_pb2.Entry(
+    return entry_pb2.Entry(
         transaction_id=str(entry.transaction_id),
         account=entry.account.value,
         amount=money_message(entry.amount),

@@ -24,6 +24,7 @@ from services.wallet.domain.hold import (
     Lot,
 )
 from services.wallet.domain.ledger import Book
+from services.wallet.domain.session import Session
 from services.wallet.domain.wallet import WalletNotFound, check_live
 from services.wallet.operations.messages import balance_message, grant_message, hold_message
 from tally.wallet.v1 import events_pb2
@@ -49,6 +50,9 @@ class Opened:
     placed: list[Hold] = field(default_factory=list)
     changed: dict[str, Hold] = field(default_factory=dict)  # The holds among `holds` that did.
     lots: list[Lot] = field(default_factory=list)
+    sessions: dict[str, Session] = field(default_factory=dict)  # Of those of the holds, by them.
+    opened: list[Session] = field(default_factory=list)
+    metered: dict[str, Session] = field(default_factory=dict)  # Those among `sessions` that did.
     rewritten: set[UUID] = field(default_factory=set)  # Wallets of which more than balances did.
 
     def book(self, wallet_id: UUID) -> Book:
@@ -90,8 +94,8 @@ class Order(Protocol[Answer]):
     @property
     def hold_id(self) -> str | None: ...
 
-    def carry_out(self, opened: Opened) -> tuple[Answer, AnyMessage]:
-        """Do it, and return the answer and the fact to announce; who refuses changes nothing."""
+    def carry_out(self, opened: Opened) -> tuple[Answer, AnyMessage | None]:
+        """Do it, and return the answer and what to announce, if any; a refusal changes nothing."""
 
     def repeated(self, stored: bytes) -> Answer:
         """Read the answer that it got before."""

@@ -11,7 +11,7 @@ from libs import outbox, telemetry
 from libs.tenant import Tenant
 from services.wallet.domain.ledger import Book
 from services.wallet.domain.reservation import Purse, Unbilled, reserve
-from services.wallet.operations.lapsing import running_low
+from services.wallet.operations.lapsing import running_low, wake_rules
 from services.wallet.store import books as book_store
 from services.wallet.store import reservations as store
 
@@ -46,6 +46,7 @@ async def reserve_unbilled(
         await store.save_reservations(conn, tenant, one, amounts)
         for book in mine:
             book.reserved.unbilled[one.subscription_id] += amounts.get(book.wallet.wallet_id, 0)
+    await wake_rules(conn, tenant, locked, now)
     headers = telemetry.headers()
     low = [running_low(book, now) for book in locked]
     await outbox.append_all(conn, [(tenant, fact, headers) for facts in low for fact in facts])
@@ -56,5 +57,5 @@ def _purse(book: Book, unbilled: Unbilled, now: datetime) -> Purse:
         wallet=book.wallet,
         early_minor=book.reserved.early_left(unbilled.subscription_id),
         spendable_minor=book.balance(now).spendable_minor,
-        tops_up=False,
+        tops_up=book.watched_minor is not None,
     )

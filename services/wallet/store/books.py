@@ -138,7 +138,10 @@ async def _lock_books(
 ) -> list[Book]:
     locking = wanted.order_by(wallets.c.wallet_id).with_for_update(of=wallets)
     rows = await conn.execute(locking, {"of_tenant": tenant, **values})
-    books = {row.wallet_id: Book(wallet_of(row), {}, due_at=row.due_at) for row in rows}
+    books = {
+        row.wallet_id: Book(wallet_of(row), {}, due_at=row.due_at, watched_minor=row.watched_minor)
+        for row in rows
+    }
     if books:
         # A statement of its own: it sees what the transactions we waited for have committed.
         left = {"of_tenant": tenant, "wallet_ids": list(books)}

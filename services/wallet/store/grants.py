@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from libs.tenant import Tenant
 from services.wallet.domain.grant import NEVER, Grant, GrantKind
 from services.wallet.store.keyset import behind
-from services.wallet.store.schema import AT, grants
+from services.wallet.store.schema import grants
+from services.wallet.store.schema_base import AT
 
 # As the index says it, in no parameter: a plan that is kept must know that the index fits.
 ANY_LEFT = (

@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, delete, func, insert, literal, select
+from sqlalchemy import (
+    ARRAY,
+    Uuid,
+    any_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.tenant import Tenant
 from services.wallet.domain.reservation import Reserved, Unbilled
 from services.wallet.store.holds import OF_TENANT
-from services.wallet.store.schema import lots, reservations, unbilled_periods
+from services.wallet.store.schema import lots, reservations, sessions, unbilled_periods
 
 # Built once: it is read with every lock of a wallet. Early payments only of what is reserved, too.
 _of_wallets = any_(bindparam("wallet_ids", type_=ARRAY(Uuid)))
@@ -26,14 +37,21 @@ _unbilled = (
     .group_by(reservations.c.wallet_id, reservations.c.subscription_id)
     .subquery("unbilled")
 )
+_paid = union_all(
+    select(lots.c.wallet_id, lots.c.subscription_id, lots.c.left_minor).where(
+        lots.c.tenant == OF_TENANT, lots.c.wallet_id == _of_wallets, lots.c.left_minor > 0
+    ),
+    select(sessions.c.wallet_id, sessions.c.subscription_id, sessions.c.covered_minor).where(
+        sessions.c.tenant == OF_TENANT, sessions.c.wallet_id == _of_wallets, ~sessions.c.closed
+    ),
+).subquery("paid")
 _captured = (
     select(
-        lots.c.wallet_id,
-        lots.c.subscription_id,
-        func.sum(lots.c.left_minor).label("captured_minor"),
+        _paid.c.wallet_id,
+        _paid.c.subscription_id,
+        func.sum(_paid.c.left_minor).label("captured_minor"),
     )
-    .where(lots.c.tenant == OF_TENANT, lots.c.wallet_id == _of_wallets, lots.c.left_minor > 0)
-    .group_by(lots.c.wallet_id, lots.c.subscription_id)
+    .group_by(_paid.c.wallet_id, _paid.c.subscription_id)
     .subquery("captured")
 )
 _same = (_unbilled.c.wallet_id == _captured.c.wallet_id) & (

@@ -12,13 +12,12 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
+    Interval,
     LargeBinary,
-    MetaData,
     Numeric,
     PrimaryKeyConstraint,
     SmallInteger,
@@ -27,13 +26,14 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from libs.schema import shared_tables
+from services.wallet.store import schema_base, top_up_schema
+from services.wallet.store.schema_base import AT, OF_WALLET
 
-metadata = MetaData()
+metadata = schema_base.metadata
 
-AT = DateTime(timezone=True)
-OF_WALLET = ["wallets.tenant", "wallets.wallet_id"]
 OF_GRANT = ["grants.tenant", "grants.grant_id"]
 
 wallets = Table(
@@ -61,6 +61,11 @@ wallets = Table(
     Column("captured_minor", BigInteger, nullable=False, server_default="0"),
     # When a hold or a grant lapses next; null: nothing will.
     Column("due_at", AT),
+    # What is bought at once is at least and at most so much; null: any.
+    Column("top_up_min_minor", BigInteger),
+    Column("top_up_max_minor", BigInteger),
+    # At which ongoing balance its top-up rules are looked at: their highest threshold, if any.
+    Column("watched_minor", BigInteger),
     PrimaryKeyConstraint("tenant", "wallet_id"),
     CheckConstraint(
         "available_minor >= 0 AND held_minor >= 0 AND captured_minor >= 0",
@@ -258,6 +263,39 @@ lots = Table(
     Index("lots_left", "tenant", "wallet_id", postgresql_where=text("left_minor > 0")),
 )
 
+# Usage that is metered against a wallet while it happens.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("tenant", Integer),
+    Column("session_id", Uuid),
+    Column("hold_id", Text, nullable=False),
+    Column("wallet_id", Uuid, nullable=False),
+    Column("subscription_id", Text, nullable=False),
+    Column("customer_id", Text, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("properties", JSONB, nullable=False),
+    Column("estimate_minor", BigInteger, nullable=False),
+    Column("low_minor", BigInteger, nullable=False),
+    Column("grace", Interval, nullable=False),
+    Column("digest", LargeBinary, nullable=False),  # Of the message that opened it.
+    Column("sequence", BigInteger, nullable=False),
+    Column("quantities", JSONB, nullable=False),  # Totals, decimals as text.
+    Column("added", JSONB, nullable=False),  # By the last message: its event can be sent again.
+    Column("reported_at", AT, nullable=False),
+    Column("cost", Numeric, nullable=False),  # In currency units, not rounded.
+    Column("covered_minor", BigInteger, nullable=False),  # Of the cost, by the hold.
+    Column("closed", Boolean, nullable=False),
+    Column("deadline_at", AT, nullable=False),  # Closed then, unless it is heard of before.
+    PrimaryKeyConstraint("tenant", "session_id"),
+    ForeignKeyConstraint(["tenant", "hold_id"], ["holds.tenant", "holds.hold_id"]),
+    CheckConstraint("covered_minor >= 0", name="session_cover"),
+    Index("sessions_of_hold", "tenant", "hold_id"),
+    Index("sessions_open", "tenant", "wallet_id", postgresql_where=text("NOT closed")),
+    # Read over all tenants, by the worker.
+    Index("sessions_due", "deadline_at", postgresql_where=text("NOT closed")),
+)
+
 # Periods with usage that is not invoiced yet, as invoicing told of them.
 unbilled_periods = Table(
     "unbilled_periods",
@@ -300,6 +338,7 @@ applications = Table(
     PrimaryKeyConstraint("tenant", "invoice_id"),
 )
 
+assert top_up_schema.top_ups.metadata is metadata  # Its tables are among these.
 LEDGER_TABLES = ("transactions", "entries", "grant_uses")  # Rows are only ever inserted.
 OWN_TABLES = tuple(table.name for table in metadata.sorted_tables)
 

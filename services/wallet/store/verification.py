@@ -32,6 +32,10 @@ from services.wallet.store.sums import (
     parts_of_invoices,
     sums_of,
 )
+from services.wallet.store.top_up_verification import (
+    top_ups_are_in_the_books,
+    wallets_watch_for_their_rules,
+)
 
 COUNTED = {
     "wallets": wallets,
@@ -359,4 +363,6 @@ CHECKS: tuple[Check, ...] = (
     returns_are_what_was_paid,
     accounts_of_tenants_make_sense,
     transfers_arrive,
+    top_ups_are_in_the_books,
+    wallets_watch_for_their_rules,
 )

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.tenant import Tenant
+from services.wallet.domain.top_up_limits import Limits
 from services.wallet.domain.wallet import (
     Balance,
     Scope,
@@ -52,6 +53,7 @@ def wallet_of(row: Row[Any]) -> Wallet:
         soft_minor=row.soft_minor,
         expires_at=row.expires_at,
         terminated_at=row.terminated_at,
+        limits=Limits(row.top_up_min_minor, row.top_up_max_minor),
     )
 
 
@@ -95,6 +97,8 @@ def _changing(wallet: Wallet) -> dict[str, Any]:
         "low_minor": wallet.low_minor,
         "soft_minor": wallet.soft_minor,
         "terminated_at": wallet.terminated_at,
+        "top_up_min_minor": wallet.limits.minimum_minor,
+        "top_up_max_minor": wallet.limits.maximum_minor,
     }
 
 

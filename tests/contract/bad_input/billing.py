@@ -21,6 +21,7 @@ from tally.invoicing.v1.tenant_service_pb2 import BillingEntity, UpdateBillingEn
 from tally.rating.v1.subscription_service_pb2 import CreateSubscriptionRequest, Subscription
 from tests.contract.bad_input.rules import (
     CURRENCY,
+    LONG,
     NOT_FOUND,
     OPTIONAL_CODE,
     OPTIONAL_TEXT,
@@ -30,6 +31,7 @@ from tests.contract.bad_input.rules import (
     Fields,
     Foreign,
     Refusal,
+    missing,
     named,
     uuid_of,
 )
@@ -81,6 +83,13 @@ BILLING: Mapping[str, Fields] = {
         "request_id": UUID,
         "invoice_id": uuid_of("due_draft", "INVOICE_NOT_FOUND"),
     },
+    "tally.invoicing.v1.BillingService.PreviewInvoice": {
+        "customer_id": {"oversized": LONG},
+        "subscription_id": {
+            "oversized": LONG,
+            **missing("subscription", "SUBSCRIPTION_NOT_FOUND"),
+        },
+    },
     "tally.invoicing.v1.BillingService.VoidInvoice": {
         "request_id": UUID,
         "invoice_id": uuid_of("to_void", "INVOICE_NOT_FOUND"),
@@ -126,6 +135,9 @@ def billing_requests(
             **command,
             "invoice_id": world["draft"],
             "adjusted_fee": fee | {"line_id": world["draft_line"]},
+        },
+        "invoicing.v1.BillingService.PreviewInvoice": {
+            "subscription_id": world["subscription"],
         },
         "invoicing.v1.BillingService.FinalizeInvoice": {
             **command,

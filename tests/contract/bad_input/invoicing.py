@@ -114,6 +114,7 @@ INVOICING: Mapping[str, Fields] = {
         "customer.issue_anchor": {"malformed": 99},
         "customer.issue_adjustment": {"malformed": 99},
         "customer.self_billed": AnyValue("yes or no"),
+        "customer.late_usage_days": {"negative": -1, "oversized": 367},
         "customer.metadata": {
             "oversized": Refusal({f"k{n}": "v" for n in range(51)}, field="*"),
             "key oversized": Refusal({"k" * 65: "v"}, field="*"),

@@ -16,6 +16,7 @@ from tests.contract.bad_input.paying import PAYING
 from tests.contract.bad_input.rating import RATING
 from tests.contract.bad_input.rules import AnyValue, Fields, Refusal, Rejection
 from tests.contract.bad_input.subscriptions import SUBSCRIPTIONS
+from tests.contract.bad_input.topping_up import TOPPING_UP
 from tests.contract.bad_input.trying import TRYING
 from tests.contract.bad_input.wallet import WALLET
 
@@ -32,6 +33,7 @@ TABLE: Mapping[str, Fields] = {
     **BILLING,
     **COUPONS,
     **WALLET,
+    **TOPPING_UP,
 }
 
 

@@ -50,6 +50,23 @@ ASKED: Fields = {
     "credits": CREDITS,
 }
 
+LIMITS: Fields = {
+    f"wallet.{name}.{field}": rule
+    for name in ("top_up_minimum", "top_up_maximum")
+    for field, rule in {
+        "currency_code": {
+            **CURRENCY,
+            "another": Refusal("JPY", reason="CURRENCY_MISMATCH", field="*"),
+        },
+        "amount_minor": {"absent": Refusal(0, field="*"), "negative": -1},
+    }.items()
+} | {
+    "wallet.top_up_minimum": AnyValue("absent: any"),
+    "wallet.top_up_maximum": {
+        "below the minimum": Refusal({"currency_code": "USD", "amount_minor": 99}, field="*")
+    },
+}
+
 WALLET: Mapping[str, Fields] = {
     "tally.wallet.v1.WalletService.CreateWallet": {
         "request_id": UUID,
@@ -76,6 +93,7 @@ WALLET: Mapping[str, Fields] = {
             "another": Refusal("JPY", reason="CURRENCY_MISMATCH", field="*"),
         },
         "wallet.soft_limit.amount_minor": {"absent": Refusal(0, field="*"), "negative": -1},
+        **LIMITS,
         "wallet.expires_at": {**INSTANT, "past": {"seconds": 1}},
         "wallet.terminated_at": OUTPUT,
         "wallet.priority": {"negative": -1, "oversized": 101},
@@ -138,6 +156,7 @@ WALLET: Mapping[str, Fields] = {
             "another": Refusal("JPY", reason="CURRENCY_MISMATCH", field="*"),
         },
         "wallet.soft_limit.amount_minor": {"absent": Refusal(0, field="*"), "negative": -1},
+        **LIMITS,
     },
     "tally.wallet.v1.WalletService.TerminateWallet": {
         "request_id": UUID,

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 USD = {"currency_code": "USD", "amount_minor": 100}
+LIMITS = {"top_up_minimum": USD, "top_up_maximum": {**USD, "amount_minor": 10**9}}
 
 
 def wallet_requests(world: Mapping[str, str], command: dict[str, str]) -> dict[str, dict[str, Any]]:
@@ -17,10 +18,18 @@ def wallet_requests(world: Mapping[str, str], command: dict[str, str]) -> dict[s
         "scope": {"fee_kinds": ["usage"]},
         "low_balance": USD,
         "soft_limit": USD,
+        **LIMITS,
     }
     grant = {"wallet_id": world["wallet"], "kind": "GRANT_KIND_GRANTED", "amount": USD}
     hold = {"wallet_id": world["wallet"], "amount": USD, "subscription_id": "s"}
     of_wallet = {"wallet_id": world["wallet"]}
+    rule = {
+        **of_wallet,
+        "threshold": {"threshold_minor": 5},
+        "target": {"target_minor": 200, "granted": True},
+    }
+    changed = {**rule, "rule_id": world["rule"]}
+    ending = {"rule_id": world["ending_rule"]}
     return {
         "wallet.v1.WalletService.CreateWallet": {**command, "wallet": wallet},
         "wallet.v1.WalletService.GetWallet": of_wallet,
@@ -33,6 +42,7 @@ def wallet_requests(world: Mapping[str, str], command: dict[str, str]) -> dict[s
                 "scope": {"fee_kinds": ["usage"]},
                 "low_balance": USD,
                 "soft_limit": USD,
+                **LIMITS,
             },
         },
         "wallet.v1.WalletService.TerminateWallet": {
@@ -47,6 +57,16 @@ def wallet_requests(world: Mapping[str, str], command: dict[str, str]) -> dict[s
             "target_wallet_id": world["other_wallet"],
             "amount": USD,
         },
+        "wallet.v1.WalletService.TopUp": {
+            **command,
+            "top_up": {**of_wallet, "paid": USD, "granted": USD, "requires_payment": True},
+        },
+        "wallet.v1.WalletService.ListTopUps": of_wallet,
+        "wallet.v1.TopUpRuleService.CreateTopUpRule": {**command, "rule": rule},
+        "wallet.v1.TopUpRuleService.UpdateTopUpRule": {**command, "rule": changed},
+        "wallet.v1.TopUpRuleService.ArchiveTopUpRule": {**command, **ending},
+        "wallet.v1.TopUpRuleService.GetTopUpRule": {"rule_id": world["rule"]},
+        "wallet.v1.TopUpRuleService.ListTopUpRules": of_wallet,
         "wallet.v1.WalletService.GetBalance": of_wallet,
         "wallet.v1.WalletService.ListGrants": of_wallet,
         "wallet.v1.WalletService.ListEntries": of_wallet,

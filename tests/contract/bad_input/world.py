@@ -35,6 +35,7 @@ from tally.rating.v1.subscription_service_pb2 import (
     ListBillingPeriodsRequest,
 )
 from tally.wallet.v1.hold_service_pb2 import AuthorizeRequest
+from tally.wallet.v1.top_up_rule_service_pb2 import CreateTopUpRuleRequest
 from tally.wallet.v1.wallet_service_pb2 import CreateWalletRequest, GrantCreditsRequest
 from tests.contract.bad_input.billing import billed_by_hand, drafted
 from tests.contract.bad_input.requests import USD, World, good_requests
@@ -75,6 +76,8 @@ async def _fill(client: SuiteClient, name: str) -> World:
             "wallet",
             "other_wallet",
             "spare_wallet",  # To end.
+            "rule",
+            "ending_rule",  # To archive.
             "hold",
             "released",
             "invoice",
@@ -225,6 +228,10 @@ async def _wallet(client: SuiteClient, world: World) -> World:
     grant = good_requests(world)["wallet.v1.WalletService.GrantCredits"]
     grant["grant"] = {**grant["grant"], "amount": {**USD, "amount_minor": 1_000_000}}
     await client.wallets.GrantCredits(GrantCreditsRequest(**grant))
+    for key in ("rule", "ending_rule"):
+        rule = good_requests(world)["wallet.v1.TopUpRuleService.CreateTopUpRule"]
+        made_rule = await client.top_up_rules.CreateTopUpRule(CreateTopUpRuleRequest(**rule))
+        named[key] = made_rule.rule.rule_id
     holds = []
     for _ in range(2):
         fields = good_requests(world)["wallet.v1.HoldService.Authorize"]

@@ -15,10 +15,13 @@ import pytest_asyncio
 from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.embedded.ports import choose_port
-from libs.db import connect
+from libs import outbox
+from libs.db import begin, begin_worker, connect
 from libs.facts import FactServicer
+from libs.tenant import Tenant
 from libs.wire import timestamp
 from services.wallet.app import serve
 from services.wallet.settings import Settings
@@ -29,6 +32,7 @@ from tally.internal.v1.test_clock_service_pb2_grpc import TestClockServiceStub
 from tally.wallet.v1 import hold_service_pb2 as holds
 from tally.wallet.v1 import wallet_service_pb2 as wallets
 from tally.wallet.v1.hold_service_pb2_grpc import HoldServiceStub
+from tally.wallet.v1.top_up_rule_service_pb2_grpc import TopUpRuleServiceStub
 from tally.wallet.v1.wallet_service_pb2_grpc import WalletServiceStub
 from tests.servers import Database
 from tests.unit.libs.keys import Keys
@@ -57,7 +61,12 @@ class Client:
     async def call(self, request: Message) -> Any:
         """Call the method that takes this request."""
         name = type(request).__name__.removesuffix("Request")
-        kinds: tuple[type[Any], ...] = (WalletServiceStub, HoldServiceStub, TestClockServiceStub)
+        kinds: tuple[type[Any], ...] = (
+            WalletServiceStub,
+            HoldServiceStub,
+            TopUpRuleServiceStub,
+            TestClockServiceStub,
+        )
         stubs = [kind(self.channel) for kind in kinds]
         method = next(getattr(stub, name) for stub in stubs if hasattr(stub, name))
         metadata = [("authorization", f"Bearer {self.token}")] if self.token else []
@@ -100,12 +109,29 @@ class Client:
         return figures(answer.balance)
 
 
+@dataclass(frozen=True, slots=True)
+class Invoicing:
+    """What the wallet hears of invoicing: the facts in a database of its own."""
+
+    engine: AsyncEngine
+    worker: AsyncEngine
+
+    async def announce(self, tenant: int, *facts: Message) -> None:
+        """Have facts heard, in that order."""
+        async with begin(self.engine, Tenant(tenant)) as conn:
+            for fact in facts:
+                await outbox.append(conn, Tenant(tenant), fact)
+        async with begin_worker(self.worker) as conn:
+            await outbox.number_waiting(conn, batch_max=100)
+
+
 @dataclass(slots=True)
 class Wallet:
     """The service under test, shared by the tests of a module: each has a tenant of its own."""
 
     channel: grpc.aio.Channel
     keys: Keys
+    invoicing: Invoicing
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)  # Where its clock stands.
     tenant: int = 0  # That of the present test.
 
@@ -162,10 +188,13 @@ async def running(
 ) -> AsyncIterator[Wallet]:
     """A fresh wallet service on a database of its own."""
     keys, mine = Keys(tmp_path_factory.mktemp("keys")), database("wallet")
+    theirs = database("invoicing")
     address = f"127.0.0.1:{choose_port()}"
-    invoicing = connect(database("invoicing").worker_url, connections_max=1)
-    peer = grpc.aio.server()  # An invoicing that has nothing to tell.
-    add_FactServiceServicer_to_server(FactServicer(invoicing), peer)
+    invoicing = Invoicing(
+        connect(theirs.app_url, connections_max=1), connect(theirs.worker_url, connections_max=2)
+    )
+    peer = grpc.aio.server()
+    add_FactServiceServicer_to_server(FactServicer(invoicing.worker), peer)
     peer_address = f"127.0.0.1:{peer.add_insecure_port('127.0.0.1:0')}"
     await peer.start()
     env = {
@@ -187,13 +216,14 @@ async def running(
         ready = asyncio.create_task(channel.channel_ready())
         await asyncio.wait([ready, serving], timeout=20, return_when=asyncio.FIRST_COMPLETED)
         assert ready.done(), "the wallet does not answer"
-        service = Wallet(channel, keys)
+        service = Wallet(channel, keys, invoicing)
         await service.move(days=1)
         yield service
     stopping.set()
     await serving
-    await peer.stop(0)
-    await invoicing.dispose()
+    await peer.stop(None)
+    await invoicing.engine.dispose()
+    await invoicing.worker.dispose()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from tally.internal.v1.fact_service_pb2 import StreamFactsRequest
 from tally.internal.v1.fact_service_pb2_grpc import FactServiceStub
 from tally.wallet.v1 import events_pb2, invoice_credits_pb2, wallet_changes_pb2
 from tally.wallet.v1 import wallet_service_pb2 as pb
+from tally.wallet.v1.entry_pb2 import ListEntriesRequest
 from tally.wallet.v1.wallet_service_pb2_grpc import WalletServiceStub
 from tests.contract.wallet.conftest import Client, Wallet, an_id, figures, usd
 from tests.wait import until
@@ -64,7 +65,7 @@ async def test_grants_are_listed_in_burn_order_and_entries_newest_first(
     assert figures(grants[-1].balance) == (31, 0, 0, 31)
     listed = await pages(client, pb.ListGrantsRequest(wallet_id=wallet_id, page_size=1), "grants")
     assert [grant.remaining.amount_minor for grant in listed] == [16, 8, 4, 2, 1]
-    request = pb.ListEntriesRequest(wallet_id=wallet_id, page_size=2)
+    request = ListEntriesRequest(wallet_id=wallet_id, page_size=2)
     entries = await pages(client, request, "entries")
     assert [entry.amount.amount_minor for entry in entries] == [16, 8, 4, 2, 1]
     assert {(entry.account, entry.reason) for entry in entries} == {("available", "GRANT")}
@@ -81,7 +82,7 @@ async def test_a_grant_counts_from_its_start_to_its_expiry(client: Client, walle
     assert (await wallet.idle()).next_due_at == timestamp(end)
     await wallet.move(days=1)
     assert await client.balance(wallet_id) == (0, 0, 0, 0)
-    entries = (await client.call(pb.ListEntriesRequest(wallet_id=wallet_id))).entries
+    entries = (await client.call(ListEntriesRequest(wallet_id=wallet_id))).entries
     assert (entries[0].reason, entries[0].created_at) == ("GRANT_EXPIRY", timestamp(end))
 
 
@@ -115,7 +116,7 @@ async def test_a_page_token_of_another_list_is_refused(client: Client) -> None:
     wallet_id = await client.filled(1)
     made_up = page_token("b", 10**12, 1)  # Of the right kinds, beyond any priority.
     assert not (await client.call(pb.ListWalletsRequest(page_token=made_up))).wallets
-    refusal = await client.refused(pb.ListEntriesRequest(wallet_id=wallet_id, page_token=token))
+    refusal = await client.refused(ListEntriesRequest(wallet_id=wallet_id, page_token=token))
     assert refusal.reason == "PAGE_TOKEN_INVALID"
 
 

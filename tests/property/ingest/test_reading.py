@@ -3,7 +3,7 @@
 from dataclasses import fields, is_dataclass
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.partition import partition_of
@@ -119,6 +119,7 @@ def test_decimals_are_what_each_alone_is(sent: list[str]) -> None:
             assert (kind, value, exponent) == (Kind.DECIMAL, *fitting), text
 
 
+@settings(max_examples=25)  # Each is of hundreds of texts.
 @given(repeating)
 def test_equal_texts_have_one_place_and_others_another(sent: list[bytes]) -> None:
     texts = Texts()

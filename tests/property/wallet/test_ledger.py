@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,13 +14,21 @@ from hypothesis import strategies as st
 from libs.errors import Refused
 from libs.money import Money
 from libs.period import Period
-from services.wallet.domain import burn_down, expiry
+from services.wallet.domain import burn_down, expiry, voiding
 from services.wallet.domain import hold as holding
-from services.wallet.domain.apply_credits import CreditLine, Invoice, SettledPeriod, apply_credits
+from services.wallet.domain.apply_credits import (
+    AppliedCredit,
+    CreditLine,
+    Invoice,
+    SettledPeriod,
+    apply_credits,
+)
 from services.wallet.domain.grant import Grant, GrantKind
 from services.wallet.domain.hold import Hold, HoldStatus, Lot
 from services.wallet.domain.ledger import Account, Book
-from tests.unit.wallet.books import a_book, a_grant, a_hold, an_id, day
+from services.wallet.domain.return_credits import return_credits
+from services.wallet.domain.transfer import transfer
+from tests.unit.wallet.books import a_book, a_grant, a_hold, a_wallet, an_id, day
 
 SUBSCRIPTIONS = (None, "s", "t")
 amounts = st.integers(1, 40)
@@ -39,6 +49,10 @@ class World:
     granted: int = 0
     earned: int = 0
     owed: Counter[str] = field(default_factory=Counter)  # Captured, by subscription.
+    other: Book = field(default_factory=lambda: a_book(wallet=a_wallet(2)))  # To transfer to.
+    moved: int = 0  # What went there.
+    voided: int = 0
+    paid: list[tuple[str, tuple[AppliedCredit, ...]]] = field(default_factory=list)
 
     def grant(self, amount: int, days: int, kind: GrantKind, priority: int) -> None:
         expires_at = self.now + timedelta(days=days) if days else None
@@ -99,8 +113,47 @@ class World:
         assert paid <= max(0, sum(amounts))
         assert early <= min(due, paid)
         self.earned += paid
+        self.paid.append((str(invoice.invoice_id), application.credits))
         if subscription is not None:
             self.owed[subscription] -= due if settles else early
+
+    def give_back(self, which: int) -> None:
+        """Void one of the invoices: each at most once."""
+        if not self.paid:
+            return
+        reference, credits = self.paid.pop(which % len(self.paid))
+        return_credits(self.book, credits, reference, self.now)
+        self.earned -= sum(credit.amount_minor for credit in credits)
+
+    def void(self, amount: int) -> None:
+        available = self.book.balance(self.now).available_minor
+        try:
+            uses = voiding.void(self.book, amount, self.now, reference="v", grant_id=None)
+        except Refused:
+            assert amount > available
+            return
+        assert sum(use.amount_minor for use in uses) == amount <= available
+        self.voided += amount
+
+    def transfer(self, amount: int) -> None:
+        available = self.book.balance(self.now).available_minor
+        burning = [grant.kind for grant in self.book.in_force(self.now) if grant.available_minor]
+        numbers = itertools.count(10_000 + len(self.other.grants))
+        try:
+            arrived = transfer(
+                self.book,
+                self.other,
+                amount,
+                self.now,
+                reference="t",
+                new_id=lambda: an_id(next(numbers)),
+            )
+        except Refused:
+            assert amount > available
+            return
+        assert [grant.kind for grant in arrived] == burning[: len(arrived)]
+        assert sum(grant.available_minor for grant in arrived) == amount <= available
+        self.moved += amount
 
     def move_on(self, days: int) -> None:
         self.now += timedelta(days=days)
@@ -128,8 +181,15 @@ class World:
         assert sums[Account.CAPTURED] == sum(grant.captured_minor for grant in grants)
         assert sums[Account.CAPTURED] == self.owed.total()
         assert sums[Account.REVENUE] == self.earned
+        assert sums[Account.VOIDED] == self.voided
+        assert (
+            sums[Account.TRANSFERRED]
+            == self.moved
+            == -self.other.changes().get(Account.TRANSFERRED, 0)
+        )
         assert -sums[Account.PURCHASED] - sums[Account.GRANTED] == self.granted
         remaining = self.granted - self.earned - sums[Account.EXPIRED]
+        remaining -= self.voided + self.moved
         assert sum(grant.remaining_minor for grant in grants) == remaining
         for grant in grants:
             self.check_grant(grant)
@@ -162,6 +222,9 @@ steps = st.one_of(
         st.sampled_from(SUBSCRIPTIONS),
         st.booleans(),
     ),
+    st.tuples(st.just("give_back"), st.integers(0, 9)),
+    st.tuples(st.just("void"), amounts),
+    st.tuples(st.just("transfer"), amounts),
     st.tuples(st.just("move_on"), st.integers(1, 5)),
 )
 
@@ -183,3 +246,33 @@ def test_the_same_operations_give_the_same_postings(sequence: list[tuple[str, ..
         for name, *arguments in sequence:
             getattr(world, name)(*arguments)
     assert first.book.postings == second.book.postings
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 3), st.integers(0, 3), kinds, st.booleans()),
+        min_size=1,
+        max_size=8,
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_the_burn_order_is_total_and_does_not_depend_on_how_grants_are_read(
+    shapes: list[tuple[int, int, GrantKind, bool]], random: Random
+) -> None:
+    book = a_book()
+    for place, (priority, days, kind, stored) in enumerate(shapes):
+        expires_at = day(9 + days) if days else None
+        grant = a_grant(place + 1, 5, kind=kind, priority=priority, expires_at=expires_at)
+        # One that came in this transaction has no number yet: it is younger than all that have.
+        book.grants[grant.grant_id] = grant if stored else replace(grant, number=0)
+    order = book.in_burn_order()
+    assert len({grant.burn_key for grant in order if grant.number}) == sum(
+        grant.number > 0 for grant in order
+    )
+    for one, other in itertools.pairwise(order):
+        assert one.burn_key <= other.burn_key
+        if one.burn_key[:3] == other.burn_key[:3]:
+            assert one.number < other.number or not other.number
+    read = [grant for grant in order if grant.number]
+    random.shuffle(read)
+    assert sorted(read, key=lambda grant: grant.burn_key) == [g for g in order if g.number]

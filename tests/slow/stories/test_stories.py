@@ -13,10 +13,14 @@ DONE = [
     "grace_period",
     "invoice_numbering",
     "minimum_commitment",
+    "period_sequences",
+    "progressive_billing",
     "proration",
     "termination",
     "trial",
     "upgrade_downgrade",
+    "wallet_topup_rules",
+    "wallet_traceability",
 ]
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from libs.db import begin
@@ -14,6 +16,7 @@ from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.operations import drafting
 from services.invoicing.operations.drafting import ChangedUsage
 from services.invoicing.operations.finalizing import Claim
+from services.invoicing.store import parties
 from tests.store.invoicing.steps import NOW, announce, claim_one, freeze_one, frozen, newest
 from tests.unit.invoicing.samples import amount_fee, rated
 
@@ -118,3 +121,29 @@ async def test_a_freeze_that_misses_an_adjustment_is_not_made(
 async def test_adjustments_keep_to_their_currency(engine: AsyncEngine, tenant: Tenant) -> None:
     await late(engine, tenant, 1, version=1, currency="EUR")
     assert sequences((await claimed(engine, tenant, 2))[0]) == []
+
+
+async def test_usage_that_comes_too_late_is_ignored_and_a_command_is_not(
+    engine: AsyncEngine, tenant: Tenant
+) -> None:
+    period = rated([amount_fee(100)], period=1)
+    await frozen(engine, tenant, [period])
+    async with begin(engine, tenant) as conn:
+        [known] = (await parties.find_customers(conn, tenant, ["c1"])).values()
+        profile = replace(known.profile, late_usage_days=7)
+        await parties.save_customer(conn, tenant, profile, now=NOW)
+
+    async def late_after(days: int, *, version: int, commanded: bool = False) -> list[int]:
+        now = period.period.end + days * DAY
+        changed = ChangedUsage(
+            period.period_id, "c1", "USD", version, closed=True, commanded=commanded
+        )
+        async with begin(engine, tenant) as conn:
+            await drafting.note_changed_usage(conn, tenant, [changed], now=now)
+            rows = await conn.execute(text("SELECT late_version FROM late_periods"))
+            return list(rows.scalars())
+
+    assert await late_after(8, version=1) == []
+    assert await late_after(7, version=2) == [2]
+    assert await late_after(8, version=3) == [2]
+    assert await late_after(8, version=4, commanded=True) == [4]

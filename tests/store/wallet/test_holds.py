@@ -16,9 +16,11 @@ from services.wallet.domain.hold import (
     HoldNotFound,
 )
 from services.wallet.domain.wallet import WalletNotFound
-from services.wallet.loops import Expiry, idle
+from services.wallet.loops import DueWallets, idle
 from services.wallet.operations.clerk import Clerk
 from services.wallet.operations.holds import get_hold
+from services.wallet.operations.lapsing import settle
+from services.wallet.store.wallets import find_due
 from tests.store.wallet.conftest import START, Counter, a_request
 from tests.wait import until
 
@@ -107,7 +109,14 @@ async def test_the_loop_expires_what_nobody_touches(counter: Counter) -> None:
     await counter.grant(wallet_id, 100, expires_at=START.replace(day=2))
     await counter.hold(wallet_id, 60, minutes=10)
     kicks: list[int] = []
-    loop = Expiry(counter.desk.engine, counter.worker, counter.clock, lambda: kicks.append(1))
+    loop = DueWallets(
+        counter.desk.engine,
+        counter.worker,
+        counter.clock,
+        lambda: kicks.append(1),
+        find=find_due,
+        do=settle,
+    )
     before = await idle(counter.worker, counter.clock, counter.clerk)
     assert before.next_due_at is not None and before.next_due_at <= START.replace(minute=10)
     counter.clock.move(days=1)

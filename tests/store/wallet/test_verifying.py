@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter as Counting
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
-from libs.db import Snapshots
+from libs.db import Snapshots, begin
 from libs.difference import Difference
 from libs.period import Period
 from libs.wire import Page, parse_uuid
 from services.wallet.domain.apply_credits import CreditLine, Invoice, SettledPeriod
 from services.wallet.operations.paying import apply_credits
+from services.wallet.operations.topping_up import TopUpOrder, settle, top_wallet_up
 from services.wallet.operations.verifying import check_invariants, list_applications
 from tests.corrupting import corrupt
 from tests.servers import Database
-from tests.store.wallet.conftest import START, Counter
+from tests.store.wallet.conftest import START, Counter, a_request, usd
 
 MONTH = Period(START, START.replace(month=2))
 
@@ -83,6 +84,8 @@ CORRUPTIONS = [
         "UPDATE applications SET returned_at = now()",
         {("application", "returned_minor")},
     ),
+    ("top_ups", "UPDATE top_ups SET paid_minor = 8", {("top-up", "granted_minor")}),
+    ("wallets", "UPDATE wallets SET watched_minor = 3", {("wallet", "watched_minor")}),
 ]
 
 
@@ -109,7 +112,7 @@ async def test_books_that_were_only_posted_to_agree(counter: Counter) -> None:
     assert found == []
     assert counts == {
         "wallets": 1,
-        "grants": 2,
+        "grants": 3,
         "holds": 4,
         "ledger transactions": counts["ledger transactions"],
         "ledger entries": counts["ledger entries"],
@@ -154,7 +157,16 @@ async def _a_busy_wallet(counter: Counter) -> None:
     counter.clock.move(hours=2)
     await apply_credits(counter.desk, _invoice(counter, 20), b"1" * 32)
     await counter.hold(wallet_id, 5)
+    await _topped_up(counter, wallet_id)
     assert (await counter.standing(wallet_id))[1] == 5
+
+
+async def _topped_up(counter: Counter, wallet_id: UUID) -> None:
+    desk = counter.desk
+    order = TopUpOrder(wallet_id, usd(7), None, requires_payment=False)
+    answer = await top_wallet_up(desk, a_request(), order)
+    async with begin(desk.engine, desk.tenant) as conn:
+        await settle(conn, desk.tenant, [UUID(answer.top_up.top_up_id)], desk.now())
 
 
 def _invoice(counter: Counter, amount_minor: int) -> Invoice:

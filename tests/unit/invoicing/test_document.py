@@ -11,7 +11,9 @@ import pytest
 
 from services.invoicing.document import formats
 from services.invoicing.document.render import Format, render_credit_note, render_invoice
+from services.invoicing.domain.coupon import CouponUse, OpenCoupon
 from services.invoicing.domain.credit_note import NoteStatus
+from services.invoicing.domain.discounts import PercentOff
 from services.invoicing.domain.invoice import AppliedNote, Invoice
 from services.invoicing.domain.line import BreakdownRow, FeeKind
 from tests.unit.invoicing import examples
@@ -73,6 +75,22 @@ def test_credit_notes_stand_between_tax_and_prepaid_credits() -> None:
         "GST 10% on A$100.00 A$10.00 Credit note INV-CN-201401-003 \N{MINUS SIGN}A$50.00"
         " Paid from prepaid credits \N{MINUS SIGN}A$20.00 Total due A$40.00"
     ) in page
+
+
+def test_coupons_stand_above_the_subtotal_and_why_there_is_no_tax_is_said() -> None:
+    whole = finalized(billed([rated([amount_fee(10_000)])], taxes=()))
+    coupon = OpenCoupon(
+        applied_coupon_id=UUID(int=1), code="s", name="Spring", discount=PercentOff(Decimal("2.5"))
+    )
+    shown = replace(
+        whole,
+        coupons=(CouponUse(coupon, 250),),
+        subtotal_minor=9_750,
+        buyer=replace(BUYER, tax_note="Reverse charge: Article 196"),
+    )
+    [page] = pages(shown)
+    assert "Coupon Spring 2.5% \N{MINUS SIGN}A$2.50 Subtotal A$97.50" in page
+    assert "Reverse charge: Article 196" in page
 
 
 def test_steps_of_every_kind_of_price_are_named() -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from libs.difference import Difference
 from services.invoicing.domain.content_hash import content_hash
+from services.invoicing.domain.coupon import CouponUse, OpenCoupon
+from services.invoicing.domain.discounts import PercentOff
 from services.invoicing.domain.invoice import Content, Credit, Kind, Status, with_notes
 from services.invoicing.domain.line import Line
 from services.invoicing.domain.note_use import NoteApplication
@@ -29,6 +31,9 @@ BILLED = [
     rated([USAGE], period=2),
     rated([ADJUSTED], period=3, sequence=1),
 ]
+TENTH = OpenCoupon(
+    applied_coupon_id=UUID(int=53), code="tenth", name="A tenth", discount=PercentOff(Decimal(10))
+)
 GRANT, WALLET, NOTE = UUID(int=50), UUID(int=51), UUID(int=52)
 
 Change = Callable[[FrozenInvoice], FrozenInvoice]
@@ -37,9 +42,10 @@ Change = Callable[[FrozenInvoice], FrozenInvoice]
 def frozen() -> FrozenInvoice:
     """The invoice of what is BILLED, with a credit of a dollar on its first line.
 
-    A credit note paid two dollars.
+    A credit note paid two dollars, and a coupon took a tenth off.
     """
-    content = with_notes(composed(INVOICE_ID, BILLED, [GST]), [NoteApplication(NOTE, 200)])
+    content = composed(INVOICE_ID, BILLED, [GST], coupons=[TENTH])
+    content = with_notes(content, [NoteApplication(NOTE, 200)])
     periods = [one.period_id for one in BILLED if not one.sequence]
     first, *others = content.lines
     credit = Credit(first.line_id, WALLET, GRANT, 100, False)
@@ -101,6 +107,30 @@ CHANGES: dict[str, tuple[Change, set[tuple[str, str]]]] = {
     "credit of a line": (
         of_first_line(lambda line: replace(line, credits_minor=0)),
         {("line", "credits_minor")},
+    ),
+    "what coupons took off of a line": (
+        of_first_line(lambda line: replace(line, coupons_minor=0)),
+        {("line", "coupons_minor")},
+    ),
+    "taxes that a line bears": (
+        of_first_line(lambda line: replace(line, tax_codes=())),
+        {("line", "tax_codes")},
+    ),
+    "what a coupon took off": (
+        lambda invoice: replace(
+            invoice, coupons=(replace(invoice.coupons[0], amount_minor=1),), coupons_minor=1
+        ),
+        {("invoice", "coupons_minor"), ("coupon", "amount_minor")},
+    ),
+    "rate of a coupon": (
+        lambda invoice: replace(
+            invoice, coupons=(CouponUse(replace(TENTH, discount=PercentOff(Decimal(20))), 375),)
+        ),
+        {("coupon", "amount_minor"), ("invoice", "subtotal_minor"), ("invoice", "content_hash")},
+    ),
+    "taxes of what names none": (
+        lambda invoice: replace(invoice, default_tax_codes=None),
+        {("invoice", "tax_minor"), ("line", "tax_codes"), ("tax", "amount_minor")},
     ),
     "what notes paid of a line": (
         of_first_line(lambda line: replace(line, credit_notes_minor=0)),
@@ -172,6 +202,7 @@ def test_an_invoice_of_other_fees_is_found_line_by_line() -> None:
     [line] = [one for one in found if (one.kind, one.field) == ("line", "amount_minor")]
     assert (line.stored, line.recomputed) == ("2500", "2600")
     assert {one.field for one in found if one.kind == "invoice"} == {
+        "coupons_minor",
         "subtotal_minor",
         "tax_minor",
         "total_minor",

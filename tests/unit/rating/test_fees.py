@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from uuid import UUID
@@ -10,7 +11,7 @@ import pytest
 
 from libs.period import DayPeriod
 from services.rating.domain.cell import Cell
-from services.rating.domain.fee import Fee, adjustments, base_fee
+from services.rating.domain.fee import Fee, adjustments, base_fee, taxed
 from services.rating.domain.filters import DimensionFilter
 from services.rating.domain.meter import Aggregation, Dimension, Meter
 from services.rating.domain.plan import Charge, FilterBucket, IntervalUnit, PlanVersion
@@ -125,3 +126,14 @@ def test_an_adjustment_may_be_negative_and_take_a_whole_fee_back() -> None:
     assert [(fee.units, fee.exact_amount, fee.amount_minor) for fee in taken] == [
         (D(-2), D(-2), -200)
     ]
+
+
+def test_a_fee_names_the_taxes_of_its_charge_or_else_of_the_plan() -> None:
+    version = replace(a_version(StandardPrice(D("1"))), tax_codes=("plan",))
+    base = base_fee("Pro", D(1), fee_days=FEBRUARY, whole=FEBRUARY, currency="AUD")
+    used = fees(version, cell("", "3"))
+    assert {fee.tax_codes for fee in taxed(version, [base, *used])} == {("plan",)}
+    own = replace(version, charges=(replace(version.charges[0], tax_codes=("own", "other")),))
+    named = taxed(own, [base, *used])
+    assert [fee.tax_codes for fee in named] == [("plan",), ("own", "other")]
+    assert [fee.tax_codes for fee in adjustments([], named)] == [("plan",), ("own", "other")]

@@ -14,10 +14,13 @@ from tests.vectors.adapters import (
     numbering,
     openmeter,
     plan_changes,
+    progressive,
     proration,
     scenarios,
+    top_ups,
     units,
     usage,
+    wallets,
 )
 from tests.vectors.running import Adapter
 
@@ -59,8 +62,13 @@ ADAPTERS: dict[str, Adapter] = {
     "openmeter_volume": openmeter.price_line,
     "pay_in_advance_fees": instant.pay_in_advance,
     "period_boundaries": billing_calendar.boundaries,
+    "progressive_billing": progressive.progressive,
     "prorated_graduated": proration.graduated_price,
     "prorated_sum": proration.sum_usage,
     "prorated_unique_count": proration.unique_usage,
     "taxes": coupons.coupons_and_taxes,
+    "prepaid_credits": wallets.standing,
+    "wallet_priority": wallets.allocation,
+    "wallet_traceability": wallets.consumption,
+    "wallet_topup_rules": top_ups.top_up,
 }

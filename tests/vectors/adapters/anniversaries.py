@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from libs.anniversary import anniversary_period
 from libs.period import local_day
-from services.rating.domain.anniversary import anniversary_period
 from tests.vectors.adapters.recorded import UTC_ZONE, instant
 from tests.vectors.given import Given
 

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from libs.period import local_midnight
 from libs.wire import read_date
-from tally.invoicing.v1.invoice_service_pb2 import InvoiceLine, InvoiceStatus, LineKind
-from tally.rating.v1.billing_period_pb2 import BillingPeriod
+from tally.invoicing.v1.invoice_service_pb2 import (
+    InvoiceKind,
+    InvoiceLine,
+    InvoiceStatus,
+    LineKind,
+)
 from tally.rating.v1.subscription_changes_pb2 import UnusedFee
 from tally.rating.v1.subscription_service_pb2 import (
     SubscriptionStatus,
 )
 from tally.rating.v1.usage_service_pb2 import GetUsageRequest
-from tests.vectors.stories.step import BASE, USAGE, Step
-from tests.vectors.stories.world import instant
+from tests.vectors.stories.step import Step, at_of, text_of
+from tests.vectors.stories.windows import (
+    look_charges_from,
+    look_charges_to,
+    look_from,
+    look_new_from,
+    look_new_to,
+    look_old_charges_from,
+    look_old_charges_to,
+    look_to,
+)
 
-SECOND = timedelta(seconds=1)
+INVOICE_TYPES = {
+    InvoiceKind.INVOICE_KIND_SUBSCRIPTION: "subscription",
+    InvoiceKind.INVOICE_KIND_PROGRESSIVE: "progressive_billing",
+}
 
 
 Look = Callable[[Step], Awaitable[Any]]
@@ -42,7 +55,15 @@ async def _total(step: Step) -> int:
 
 
 async def _fees(step: Step) -> int:
-    return step.invoice.subtotal_minor
+    return sum(line.amount_minor for line in step.invoice.lines)
+
+
+async def _progressive_credit(step: Step) -> int:
+    return step.invoice.progressive_credit_minor
+
+
+async def _invoice_type(step: Step) -> str:
+    return INVOICE_TYPES[step.invoice.kind]
 
 
 async def _fee_count(step: Step) -> int:
@@ -66,51 +87,13 @@ async def _subscription_status(step: Step) -> str:
     return SubscriptionStatus.Name(found.status).removeprefix("SUBSCRIPTION_STATUS_").lower()
 
 
-async def _from(step: Step) -> str | None:
-    window = await _fee_window(step)
-    return None if window is None else _text(window[0])
-
-
-async def _to(step: Step) -> str | None:
-    window = await _fee_window(step)
-    return None if window is None else _text(window[1])
-
-
-async def _fee_window(step: Step) -> tuple[datetime, datetime] | None:
-    """Return the days of the base fee that is due, to their last second.
-
-    Where usage alone is due, within a longer period, that is none of its days: they end as it
-    begins.
-    """
-    base = await step.due(BASE)
-    if base:
-        return _first(base[-1]), _end(base[-1]) - SECOND
-    if not await step.due(USAGE):
-        return None
-    for one in await step.world.list_periods(step.subscription_id):
-        start, end = _instant(one.usage_period.start), _instant(one.usage_period.end)
-        if one.kind == BASE and start <= step.at < end:
-            return _first(one), start
-    return None
-
-
 async def _in_trial(step: Step) -> bool:
     found = await step.subscription()
-    return found.HasField("trial_end") and step.at < _instant(found.trial_end)
+    return found.HasField("trial_end") and step.at < at_of(found.trial_end)
 
 
 async def _trial_end(step: Step) -> str:
-    return _text(_instant((await step.subscription()).trial_end))
-
-
-async def _charges_from(step: Step) -> str | None:
-    usage = await step.ended()
-    return _text(_instant(usage[-1].usage_period.start)) if usage else None
-
-
-async def _charges_to(step: Step) -> str | None:
-    usage = await step.ended()
-    return _text(_instant(usage[-1].usage_period.end) - SECOND) if usage else None
+    return text_of(at_of((await step.subscription()).trial_end))
 
 
 async def _invoice(step: Step) -> dict[str, Any]:
@@ -223,26 +206,10 @@ def status_of(place: int) -> Look:
 
     async def look(step: Step) -> str:
         *_, newest = (await step.subscription()).terms
-        changed = newest.plan_code == step.plan(-1) and _instant(newest.start) <= step.at
+        changed = newest.plan_code == step.plan(-1) and at_of(newest.start) <= step.at
         return {-2: ("active", "terminated"), -1: ("pending", "active")}[place][changed]
 
     return look
-
-
-async def _new_from(step: Step) -> str:
-    return _text(_first(await step.period_of(-1, BASE)))
-
-
-async def _new_to(step: Step) -> str:
-    return _text(_end(await step.period_of(-1, BASE)) - SECOND)
-
-
-async def _old_charges_from(step: Step) -> str:
-    return _text(_instant((await step.period_of(-2, USAGE)).usage_period.start))
-
-
-async def _old_charges_to(step: Step) -> str:
-    return _text(_instant((await step.period_of(-2, USAGE)).usage_period.end))
 
 
 async def _numbers(step: Step) -> list[str]:
@@ -282,10 +249,10 @@ LOOKS: Mapping[str, Look] = {
     "subscriptions_on_the_invoice": _plan_count,
     "old_status": status_of(-2),
     "new_status": status_of(-1),
-    "new_from": _new_from,
-    "new_to": _new_to,
-    "old_charges_from": _old_charges_from,
-    "old_charges_to": _old_charges_to,
+    "new_from": look_new_from,
+    "new_to": look_new_to,
+    "old_charges_from": look_old_charges_from,
+    "old_charges_to": look_old_charges_to,
     "total_amount_cents": _total,
     "total_after_refresh_cents": _total,
     "termination_invoice_total_cents": _total,
@@ -298,37 +265,12 @@ LOOKS: Mapping[str, Look] = {
     "subscription_fee_cents": sum_of(LineKind.LINE_KIND_BASE),
     "charge_fee_cents": sum_of(LineKind.LINE_KIND_USAGE),
     "commitment_fee_cents": sum_of(LineKind.LINE_KIND_COMMITMENT),
+    "progressive_billing_credit_cents": _progressive_credit,
+    "invoice_type": _invoice_type,
     "in_trial": _in_trial,
     "trial_ended_at": _trial_end,
-    "from": _from,
-    "to": _to,
-    "charges_from": _charges_from,
-    "charges_to": _charges_to,
+    "from": look_from,
+    "to": look_to,
+    "charges_from": look_charges_from,
+    "charges_to": look_charges_to,
 }
-
-
-async def look(step: Step, keys: Iterable[str], *, made: int) -> dict[str, Any]:
-    """Return what each key shows, of a step that `made` so many invoices.
-
-    One that nobody knows is left out, and missed.
-    """
-    found = {key: await LOOKS[key](step) for key in keys if key in LOOKS}
-    return {**found, "invoices_created": made}
-
-
-def _first(period: BillingPeriod) -> datetime:
-    days = period.fee_days
-    return local_midnight(read_date(days.first_day), ZoneInfo(days.time_zone))
-
-
-def _end(period: BillingPeriod) -> datetime:
-    days = period.fee_days
-    return local_midnight(read_date(days.end_day), ZoneInfo(days.time_zone))
-
-
-def _instant(message: Any) -> datetime:
-    return instant(message.ToJsonString())
-
-
-def _text(at: datetime) -> str:
-    return f"{at:%Y-%m-%dT%H:%M:%SZ}"

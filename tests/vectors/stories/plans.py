@@ -21,6 +21,7 @@ from tally.rating.v1.plan_service_pb2 import (
     TieredPrice,
     Timing,
 )
+from tally.rating.v1.threshold_pb2 import UsageThresholds
 from tests.vectors.given import Given
 
 CURRENCY = "EUR"
@@ -91,7 +92,18 @@ def plan_of(given: Given) -> tuple[Plan, PlanVersion]:
         version.trial_days = int(given.value("trial_days"))
     if given.has("minimum_commitment_cents"):
         version.minimum_commitment = amount_of(given.value("minimum_commitment_cents"))
+    if given.has("thresholds"):
+        version.usage_thresholds.CopyFrom(thresholds_of(given.inner("thresholds")))
     return Plan(code=code, name=code, currency_code=CURRENCY), version
+
+
+def thresholds_of(given: Given) -> UsageThresholds:
+    """Read usage thresholds."""
+    step = given.value("recurring_threshold_cents")
+    return UsageThresholds(
+        amounts=[amount_of(one) for one in given.value("fixed_thresholds_cents")],
+        step="" if step is None else amount_of(step),
+    )
 
 
 def charge_of(given: Given) -> Charge:
@@ -113,6 +125,8 @@ def charge_of(given: Given) -> Charge:
         charge.pay_in_advance = bool(given.value("pay_in_advance"))
     if given.has("invoiceable"):
         charge.not_invoiced = not given.value("invoiceable")
+    if given.has("tax_rates"):
+        given.value("tax_rates")  # The customer's: all charges have the same.
     if given.has("min_amount_cents"):
         charge.minimum_amount = amount_of(given.value("min_amount_cents"))
     return charge

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -14,7 +14,8 @@ from tests.suite import Suite
 from tests.vectors.cases import Case
 from tests.vectors.comparing import differences
 from tests.vectors.given import Given
-from tests.vectors.stories.looking import look
+from tests.vectors.stories import wallets
+from tests.vectors.stories.seeing import look
 from tests.vectors.stories.step import Step
 from tests.vectors.stories.verbs import VERBS
 from tests.vectors.stories.world import World, instant
@@ -22,9 +23,9 @@ from tests.vectors.stories.world import World, instant
 Faults = Mapping[tuple[str, str], Sequence[str]]  # What was wrong with each case, by its key.
 
 SECOND = timedelta(seconds=1)
-EARLY = (
-    "set_numbering",
-)  # A run of the story bills all of its day; here that is billed as it is due.
+# A run of a story bills all of its day, which is billed here as it is due.
+EARLY = ("set_numbering",)
+ANY_INSTANT = datetime(2026, 1, 1, tzinfo=UTC)  # Of stories that say no time.
 FIRST_STEP = -1  # The place of what is given before the first step.
 
 
@@ -103,6 +104,9 @@ async def _play(suite: Suite, moment: Moment) -> None:
 async def _begin(suite: Suite, story: Story) -> None:
     world, given = story.world, story.given
     await world.give(given)
+    for name, wallet in world.wallets.items():
+        if wallet.value("exists_at_start"):
+            await wallets.open_wallet(world, name)
     if given.has("subscriptions"):
         for one in given.each("subscriptions"):
             anchor = one.value("subscription_at")
@@ -117,7 +121,9 @@ async def _begin(suite: Suite, story: Story) -> None:
     if given.has("payments") and given.text("payments") != "always_succeed":
         raise ValueError(f"the payments {given.text('payments')} are unknown")
     await suite.settle()
-    story.faults += [f"{path} is unknown" for path in given.unread()]
+    # Wallets are read when they are opened.
+    unread = (path for path in given.unread() if not path.startswith("given.wallets["))
+    story.faults += [f"{path} is unknown" for path in unread]
 
 
 async def _set_early(moment: Moment) -> None:
@@ -163,6 +169,9 @@ async def _step(suite: Suite, moment: Moment) -> None:
     )
     got = await look(played, step["expect"], made=len(made))
     story.faults += differences(step["expect"], got, f"steps.{moment.place}")
+    if moment.place == len(story.steps) - 1:
+        at_last = await look(played, story.case.expect, made=len(made))
+        story.faults += differences(story.case.expect, at_last)
 
 
 async def _named(world: World, step: Mapping[str, Any]) -> list[Invoice]:
@@ -201,7 +210,7 @@ def _start(case: Case) -> datetime:
     """Return when what is given is there: as its first subscription starts, or the first step."""
     starts = [instant(one["started_at"]) for one in case.given.get("subscriptions", ())]
     steps = [instant(step["at"]) for step in case.whole["steps"] if "at" in step]
-    return min(starts + steps)
+    return min(starts + steps, default=ANY_INSTANT)
 
 
 def _created(invoice: Any) -> datetime:

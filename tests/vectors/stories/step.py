@@ -1,4 +1,4 @@
-"""A step of a story, as it was played."""
+"""A step of a story, as what is looked at after it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from libs.period import local_midnight
+from libs.wire import read_date
 from tally.invoicing.v1.credit_note_service_pb2 import CreditNote
-from tally.invoicing.v1.invoice_service_pb2 import Invoice, InvoiceLine, LineKind
+from tally.invoicing.v1.invoice_service_pb2 import (
+    Invoice,
+    InvoiceLine,
+    LineKind,
+)
 from tally.rating.v1.billing_period_pb2 import BillingPeriod, PeriodKind
 from tally.rating.v1.subscription_service_pb2 import (
     GetSubscriptionRequest,
@@ -70,7 +77,7 @@ class Step:
         """
         periods = await self.world.list_periods(self.subscription_id)
         of_plan = [one for one in periods if one.plan_code == self.plan(place)]
-        due = [one for one in of_plan if instant_of(one.due_at) <= self.at]
+        due = [one for one in of_plan if at_of(one.due_at) <= self.at]
         wanted = [one for one in due if one.kind == kind]
         return (wanted or [one for one in due if one.kind == BASE])[-1]
 
@@ -81,8 +88,8 @@ class Step:
             one
             for one in await self.world.list_periods(self.subscription_id)
             if one.kind == kind
-            and instant_of(one.due_at) <= self.at
-            and self.world.day(instant_of(one.due_at)) == day
+            and at_of(one.due_at) <= self.at
+            and self.world.day(at_of(one.due_at)) == day
         ]
 
     async def ended(self) -> list[BillingPeriod]:
@@ -95,9 +102,23 @@ class Step:
             return usage
         periods = await self.world.list_periods(self.subscription_id)
         day = self.world.day(self.at)
-        ends = [one for one in periods if self.world.day(instant_of(one.usage_period.end)) == day]
+        ends = [one for one in periods if self.world.day(at_of(one.usage_period.end)) == day]
         return [one for one in ends if one.kind == BASE]
 
 
-def instant_of(message: Any) -> datetime:
+def first_of(period: BillingPeriod) -> datetime:
+    days = period.fee_days
+    return local_midnight(read_date(days.first_day), ZoneInfo(days.time_zone))
+
+
+def end_of(period: BillingPeriod) -> datetime:
+    days = period.fee_days
+    return local_midnight(read_date(days.end_day), ZoneInfo(days.time_zone))
+
+
+def at_of(message: Any) -> datetime:
     return instant(message.ToJsonString())
+
+
+def text_of(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"

@@ -11,14 +11,18 @@ from tally.ingest.v1.event_pb2 import Event, PropertyValue, Verdict
 from tally.ingest.v1.ingest_service_pb2 import RecordEventsRequest
 from tally.invoicing.v1.billing_service_pb2 import AdjustedFee, AdjustFeeRequest
 from tally.invoicing.v1.invoice_service_pb2 import InvoiceStatus, LineKind
+from tally.rating.v1.plan_service_pb2 import CreatePlanVersionRequest, GetPlanRequest
 from tally.rating.v1.subscription_changes_pb2 import (
     ChangePlanRequest,
     FinalInvoice,
+    MigrateSubscriptionsRequest,
     UnusedFee,
     UpdateSubscriptionRequest,
 )
 from tally.rating.v1.subscription_service_pb2 import TerminateSubscriptionRequest
 from tests.vectors.given import Given
+from tests.vectors.stories import wallets
+from tests.vectors.stories.plans import thresholds_of
 from tests.vectors.stories.world import (
     GRACE,
     GRACE_DAYS_MAX,
@@ -104,6 +108,23 @@ async def event(world: World, action: Given) -> None:
         raise ValueError(f"refused: {answer.verdicts}")
 
 
+async def update_plan(world: World, action: Given) -> None:
+    """Give a plan usage thresholds, for its running subscriptions, too."""
+    code = action.text("plan")
+    found = await world.client.plans.GetPlan(GetPlanRequest(code=code))
+    version = found.version
+    version.usage_thresholds.CopyFrom(thresholds_of(action.inner("thresholds")))
+    await world.client.plans.CreatePlanVersion(
+        CreatePlanVersionRequest(request_id=request_id(), plan_code=code, version=version)
+    )
+    moved = world.client.subscriptions.MigrateSubscriptions(
+        MigrateSubscriptionsRequest(plan_code=code)
+    )
+    problems = [one.problem async for one in moved if one.problem]
+    if problems:
+        raise ValueError(f"not migrated: {problems}")
+
+
 async def run_billing(world: World, action: Given) -> None:
     """Do nothing: what was due when the clock came here was billed then."""
     jobs = action.value("jobs") if action.has("jobs") else ()
@@ -176,16 +197,27 @@ async def set_numbering(world: World, action: Given) -> None:
     await world.save_entity(entity)
 
 
+async def refresh_wallets(world: World, action: Given) -> None:
+    """Do nothing: what usage will take of wallets follows it."""
+    action.text("customer")
+
+
 VERBS: Mapping[str, Verb] = {
     "subscribe": subscribe,
     "terminate": terminate,
     "change_plan": change_plan,
     "event": event,
     "run_billing": run_billing,
+    "update_plan": update_plan,
     "refresh_draft": refresh,
     "refresh_usage": refresh,
+    "refresh_wallets": refresh_wallets,
     "finalize": finalize,
     "adjust_fee": adjust_fee,
     "update_customer": update_customer,
     "set_numbering": set_numbering,
+    "create_wallet": wallets.create_wallet,
+    "top_up": wallets.top_up,
+    "void_credits": wallets.void_credits,
+    "terminate_wallet": wallets.terminate_wallet,
 }

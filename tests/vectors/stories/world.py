@@ -75,6 +75,8 @@ class World:
     customers: dict[str, str] = field(default_factory=dict)  # By subscription.
     plans: dict[str, list[str]] = field(default_factory=dict)  # Of a subscription, oldest first.
     meters: dict[str, str] = field(default_factory=dict)  # How they aggregate, by code.
+    wallets: dict[str, Given] = field(default_factory=dict)  # As defined, by name.
+    wallet_ids: dict[str, str] = field(default_factory=dict)  # Of those that were opened.
     made: list[list[str]] = field(default_factory=list)  # Invoices by step, oldest first.
     profiles: dict[str, Customer] = field(default_factory=dict)  # By customer.
     entities: dict[str, BillingEntity] = field(default_factory=dict)  # By code.
@@ -83,8 +85,11 @@ class World:
     async def give(self, given: Given) -> None:
         """Create what the story begins with."""
         await self._give_entities(given.each("billing_entities") if given.has(ENTITIES) else [])
+        common = _rate_of_all_charges(given.value("plans"))
         for one in given.each("customers"):
-            await self._give_customer(one)
+            await self._give_customer(one, common)
+        if given.has("wallets"):
+            self.wallets = {one.text("id"): one for one in given.each("wallets")}
         if given.has("meters"):
             used = dimensions_of(given.value("plans"))
             for one in given.each("meters"):
@@ -99,12 +104,12 @@ class World:
                 CreatePlanRequest(request_id=request_id(), plan=plan, version=version)
             )
 
-    async def _give_customer(self, given: Given) -> None:
+    async def _give_customer(self, given: Given, common: Sequence[str]) -> None:
         customer_id = given.text("id")
         zone = given.text("timezone") if given.has("timezone") else "UTC"
         self.zones[customer_id] = ZoneInfo(zone)
         codes: list[str] = []
-        for rate in given.value("tax_rates"):
+        for rate in given.value("tax_rates") or common:
             codes.append(f"tax-{len(codes) + 1}-{customer_id}")
             tax = Tax(code=codes[-1], name="Tax", rate_percent=rate)
             await self.client.taxes.CreateTax(CreateTaxRequest(request_id=request_id(), tax=tax))
@@ -212,6 +217,12 @@ class World:
                 )
                 await self.client.subscriptions.TerminateSubscription(ending)
 
+    @property
+    def customer_id(self) -> str:
+        """The one customer."""
+        [found] = self.zones
+        return found
+
     def day(self, at: datetime, customer_id: str = "") -> date:
         """Return the local day of an instant, of a customer or else of the first one."""
         return local_day(at, self.zones[customer_id or next(iter(self.zones))])
@@ -235,3 +246,11 @@ class World:
         """Return the billing periods of a subscription, by due time."""
         asked = ListBillingPeriodsRequest(subscription_id=subscription_id, page_size=PAGE)
         return (await self.client.subscriptions.ListBillingPeriods(asked)).periods
+
+
+def _rate_of_all_charges(plans: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+    """Return the tax rates that all charges have alike: so they may be the customer's."""
+    rates = {tuple(one.get("tax_rates", ())) for plan in plans for one in plan["charges"]}
+    if len(rates) > 1:
+        raise ValueError(f"charges with taxes of their own are unknown: {rates}")
+    return rates.pop() if rates else ()

@@ -102,6 +102,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the wallet has something left; metadata: available_minor, held_minor,
     captured_minor.
     """
+    ERROR_REASON_SESSION_CLOSED: _ErrorReason.ValueType  # 275
+    """FAILED_PRECONDITION: the metering session was closed, by its client or after its grace."""
     ERROR_REASON_SUBSCRIPTION_TERMINATED: _ErrorReason.ValueType  # 81
     """FAILED_PRECONDITION: the subscription has an end already."""
     ERROR_REASON_PERIOD_NOT_DUE: _ErrorReason.ValueType  # 82
@@ -174,6 +176,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the invoice was voided before."""
     ERROR_REASON_INVOICE_NOT_VOIDED: _ErrorReason.ValueType  # 301
     """FAILED_PRECONDITION: the invoice was not voided; only what was is billed again."""
+    ERROR_REASON_INVOICE_NOT_REISSUABLE: _ErrorReason.ValueType  # 304
+    """FAILED_PRECONDITION: a progressive invoice is not billed again: the next one of its period does."""
     ERROR_REASON_INVOICE_REISSUED: _ErrorReason.ValueType  # 302
     """FAILED_PRECONDITION: another invoice bills the voided one again."""
     ERROR_REASON_INSTANT_FEE_NOT_FOUND: _ErrorReason.ValueType  # 123
@@ -196,6 +200,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: the customer has as many coupons as it may; metadata: limit."""
     ERROR_REASON_INSTANT_FEE_PAID: _ErrorReason.ValueType  # 122
     """FAILED_PRECONDITION: the instant fee was paid."""
+    ERROR_REASON_TOP_UP_NOT_FOUND: _ErrorReason.ValueType  # 280
+    """NOT_FOUND: no such top-up."""
+    ERROR_REASON_TOP_UP_RULE_NOT_FOUND: _ErrorReason.ValueType  # 281
+    """NOT_FOUND: no such top-up rule."""
+    ERROR_REASON_TOP_UP_BELOW_MINIMUM: _ErrorReason.ValueType  # 282
+    """FAILED_PRECONDITION: less is bought than the wallet takes at once; metadata: minimum_minor,
+    asked_minor.
+    """
+    ERROR_REASON_TOP_UP_ABOVE_MAXIMUM: _ErrorReason.ValueType  # 283
+    """FAILED_PRECONDITION: more is bought than the wallet takes at once; metadata: maximum_minor,
+    asked_minor.
+    """
     ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 180
     """ABORTED: what the caller went by has changed; metadata: etag, the present one."""
     ERROR_REASON_SUBSCRIPTION_PAUSED: _ErrorReason.ValueType  # 181
@@ -318,6 +334,8 @@ ERROR_REASON_WALLET_NOT_EMPTY: ErrorReason.ValueType  # 263
 """FAILED_PRECONDITION: the wallet has something left; metadata: available_minor, held_minor,
 captured_minor.
 """
+ERROR_REASON_SESSION_CLOSED: ErrorReason.ValueType  # 275
+"""FAILED_PRECONDITION: the metering session was closed, by its client or after its grace."""
 ERROR_REASON_SUBSCRIPTION_TERMINATED: ErrorReason.ValueType  # 81
 """FAILED_PRECONDITION: the subscription has an end already."""
 ERROR_REASON_PERIOD_NOT_DUE: ErrorReason.ValueType  # 82
@@ -390,6 +408,8 @@ ERROR_REASON_INVOICE_VOIDED: ErrorReason.ValueType  # 300
 """FAILED_PRECONDITION: the invoice was voided before."""
 ERROR_REASON_INVOICE_NOT_VOIDED: ErrorReason.ValueType  # 301
 """FAILED_PRECONDITION: the invoice was not voided; only what was is billed again."""
+ERROR_REASON_INVOICE_NOT_REISSUABLE: ErrorReason.ValueType  # 304
+"""FAILED_PRECONDITION: a progressive invoice is not billed again: the next one of its period does."""
 ERROR_REASON_INVOICE_REISSUED: ErrorReason.ValueType  # 302
 """FAILED_PRECONDITION: another invoice bills the voided one again."""
 ERROR_REASON_INSTANT_FEE_NOT_FOUND: ErrorReason.ValueType  # 123
@@ -412,6 +432,18 @@ ERROR_REASON_TOO_MANY_COUPONS: ErrorReason.ValueType  # 315
 """FAILED_PRECONDITION: the customer has as many coupons as it may; metadata: limit."""
 ERROR_REASON_INSTANT_FEE_PAID: ErrorReason.ValueType  # 122
 """FAILED_PRECONDITION: the instant fee was paid."""
+ERROR_REASON_TOP_UP_NOT_FOUND: ErrorReason.ValueType  # 280
+"""NOT_FOUND: no such top-up."""
+ERROR_REASON_TOP_UP_RULE_NOT_FOUND: ErrorReason.ValueType  # 281
+"""NOT_FOUND: no such top-up rule."""
+ERROR_REASON_TOP_UP_BELOW_MINIMUM: ErrorReason.ValueType  # 282
+"""FAILED_PRECONDITION: less is bought than the wallet takes at once; metadata: minimum_minor,
+asked_minor.
+"""
+ERROR_REASON_TOP_UP_ABOVE_MAXIMUM: ErrorReason.ValueType  # 283
+"""FAILED_PRECONDITION: more is bought than the wallet takes at once; metadata: maximum_minor,
+asked_minor.
+"""
 ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 180
 """ABORTED: what the caller went by has changed; metadata: etag, the present one."""
 ERROR_REASON_SUBSCRIPTION_PAUSED: ErrorReason.ValueType  # 181

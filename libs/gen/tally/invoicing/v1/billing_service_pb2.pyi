@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from tally.invoicing.v1 import invoice_service_pb2 as _invoice_service_pb2
 import builtins as _builtins
@@ -422,3 +423,209 @@ class ReissueInvoiceResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReissueInvoiceResponse: _TypeAlias = ReissueInvoiceResponse  # noqa: Y015
+
+@_typing.final
+class PreviewInvoiceRequest(_message.Message):
+    """Asks for the next invoice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """Whose; not needed with a subscription."""
+    subscription_id: _builtins.str
+    """Only this subscription; empty: all of the customer."""
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewInvoiceRequest: _TypeAlias = PreviewInvoiceRequest  # noqa: Y015
+
+@_typing.final
+class PreviewInvoiceResponse(_message.Message):
+    """The next invoice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOICE_FIELD_NUMBER: _builtins.int
+    DUE_AT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def invoice(self) -> _invoice_service_pb2.Invoice:
+        """A draft that does not exist; absent if nothing becomes due any more."""
+
+    @_builtins.property
+    def due_at(self) -> _timestamp_pb2.Timestamp:
+        """When it becomes due."""
+
+    def __init__(
+        self,
+        *,
+        invoice: _invoice_service_pb2.Invoice | None = ...,
+        due_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at", "invoice", b"invoice"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at", "invoice", b"invoice"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewInvoiceResponse: _TypeAlias = PreviewInvoiceResponse  # noqa: Y015
+
+@_typing.final
+class RunBillingRequest(_message.Message):
+    """Asks for a billing run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AS_OF_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """Only this customer's; empty: all."""
+    dry_run: _builtins.bool
+    """Only tells what would be finalized."""
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Drafts whose grace is over by then; absent: now. A later instant ends their grace earlier."""
+
+    def __init__(
+        self,
+        *,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+        customer_id: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "customer_id", b"customer_id", "dry_run", b"dry_run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunBillingRequest: _TypeAlias = RunBillingRequest  # noqa: Y015
+
+@_typing.final
+class RunBillingResponse(_message.Message):
+    """A step of a billing run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FOUND_FIELD_NUMBER: _builtins.int
+    BILLED_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def found(self) -> Global___BillingFound:
+        """The first message."""
+
+    @_builtins.property
+    def billed(self) -> Global___BilledInvoice:
+        """An invoice that was done, or could not be."""
+
+    @_builtins.property
+    def done(self) -> Global___BillingDone:
+        """The last message."""
+
+    def __init__(
+        self,
+        *,
+        found: Global___BillingFound | None = ...,
+        billed: Global___BilledInvoice | None = ...,
+        done: Global___BillingDone | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["billed", b"billed", "done", b"done", "found", b"found", "step", b"step"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["billed", b"billed", "done", b"done", "found", b"found", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_step: _TypeAlias = _typing.Literal["found", "billed", "done"]  # noqa: Y015
+    _WhichOneofArgType_step: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_step) -> _WhichOneofReturnType_step | None: ...
+
+Global___RunBillingResponse: _TypeAlias = RunBillingResponse  # noqa: Y015
+
+@_typing.final
+class BillingFound(_message.Message):
+    """What there is to bill."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOICE_COUNT_FIELD_NUMBER: _builtins.int
+    invoice_count: _builtins.int
+    """How many invoices."""
+    def __init__(
+        self,
+        *,
+        invoice_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice_count", b"invoice_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BillingFound: _TypeAlias = BillingFound  # noqa: Y015
+
+@_typing.final
+class BilledInvoice(_message.Message):
+    """An invoice of a billing run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOICE_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    problem: _builtins.str
+    """What keeps it from being finalized, for people; it goes on by itself once that is over."""
+    @_builtins.property
+    def invoice(self) -> _invoice_service_pb2.Invoice:
+        """As it is by then, without its lines."""
+
+    def __init__(
+        self,
+        *,
+        invoice: _invoice_service_pb2.Invoice | None = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice", "problem", b"problem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BilledInvoice: _TypeAlias = BilledInvoice  # noqa: Y015
+
+@_typing.final
+class BillingDone(_message.Message):
+    """What came of a billing run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINALIZED_COUNT_FIELD_NUMBER: _builtins.int
+    SKIPPED_COUNT_FIELD_NUMBER: _builtins.int
+    WAITING_COUNT_FIELD_NUMBER: _builtins.int
+    finalized_count: _builtins.int
+    """How many are finalized, or open until they are paid."""
+    skipped_count: _builtins.int
+    """How many bill nothing and were skipped."""
+    waiting_count: _builtins.int
+    """How many are drafts or being finalized still; in a dry run, all."""
+    def __init__(
+        self,
+        *,
+        finalized_count: _builtins.int = ...,
+        skipped_count: _builtins.int = ...,
+        waiting_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finalized_count", b"finalized_count", "skipped_count", b"skipped_count", "waiting_count", b"waiting_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BillingDone: _TypeAlias = BillingDone  # noqa: Y015

@@ -65,6 +65,16 @@ class BillingServiceStub:
                 request_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ReissueInvoiceRequest.SerializeToString,
                 response_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ReissueInvoiceResponse.FromString,
                 _registered_method=True)
+        self.PreviewInvoice = channel.unary_unary(
+                '/tally.invoicing.v1.BillingService/PreviewInvoice',
+                request_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.PreviewInvoiceRequest.SerializeToString,
+                response_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.PreviewInvoiceResponse.FromString,
+                _registered_method=True)
+        self.RunBilling = channel.unary_stream(
+                '/tally.invoicing.v1.BillingService/RunBilling',
+                request_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RunBillingRequest.SerializeToString,
+                response_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RunBillingResponse.FromString,
+                _registered_method=True)
 
 
 class BillingServiceServicer:
@@ -112,7 +122,8 @@ class BillingServiceServicer:
     def VoidInvoice(self, request, context):
         """Voids a finalized invoice: it keeps its number and all it says, and does not count any more. Its
         periods may be billed again. What wallets paid goes back to the same grants, what credit notes
-        paid back to them, and credit notes on it are voided, too.
+        paid back to them. Credit notes on it stay as far as money was paid for them, the oldest first:
+        that is how to give back what was paid. The others are voided, too.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
         FAILED_PRECONDITION/INVOICE_NOT_FINALIZED, FAILED_PRECONDITION/INVOICE_VOIDED,
         FAILED_PRECONDITION/CREDIT_EXCEEDS_INVOICE when more of credit notes on it is used than was paid,
@@ -127,9 +138,30 @@ class BillingServiceServicer:
         """Bills again what a voided invoice billed: the same closed periods, adjustments and add-ons, with
         the taxes, credit notes and prepaid credits of today. The answer is a draft that is due at once.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
-        NOT_FOUND/LINE_NOT_FOUND, FAILED_PRECONDITION/INVOICE_NOT_VOIDED, FAILED_PRECONDITION/INVOICE_REISSUED,
+        NOT_FOUND/LINE_NOT_FOUND, FAILED_PRECONDITION/INVOICE_NOT_REISSUABLE,
+        FAILED_PRECONDITION/INVOICE_NOT_VOIDED, FAILED_PRECONDITION/INVOICE_REISSUED,
         UNAVAILABLE/UNAVAILABLE while wallets have not taken back what they paid,
         ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewInvoice(self, request, context):
+        """Tells what a customer's next invoice would be: of all that becomes due together next, priced as of
+        now, less coupons and credit notes, with taxes, before prepaid credits. Stores nothing.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, UNAVAILABLE/UNAVAILABLE,
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RunBilling(self, request, context):
+        """Finalizes all drafts whose grace is over by an instant, oldest due first, and tells of each as it
+        is done. Nobody needs that for those that are due: they are finalized as they become so. What is
+        finalized already stays, so a run that broke off is begun again; two at once are harmless.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, UNAVAILABLE/UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -167,6 +199,16 @@ def add_BillingServiceServicer_to_server(servicer, server):
                     servicer.ReissueInvoice,
                     request_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ReissueInvoiceRequest.FromString,
                     response_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ReissueInvoiceResponse.SerializeToString,
+            ),
+            'PreviewInvoice': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewInvoice,
+                    request_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.PreviewInvoiceRequest.FromString,
+                    response_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.PreviewInvoiceResponse.SerializeToString,
+            ),
+            'RunBilling': grpc.unary_stream_rpc_method_handler(
+                    servicer.RunBilling,
+                    request_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RunBillingRequest.FromString,
+                    response_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RunBillingResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -332,6 +374,60 @@ class BillingService:
             '/tally.invoicing.v1.BillingService/ReissueInvoice',
             tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ReissueInvoiceRequest.SerializeToString,
             tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ReissueInvoiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewInvoice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.invoicing.v1.BillingService/PreviewInvoice',
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.PreviewInvoiceRequest.SerializeToString,
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.PreviewInvoiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunBilling(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tally.invoicing.v1.BillingService/RunBilling',
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RunBillingRequest.SerializeToString,
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RunBillingResponse.FromString,
             options,
             channel_credentials,
             insecure,

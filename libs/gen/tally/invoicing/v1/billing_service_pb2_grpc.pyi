@@ -58,7 +58,8 @@ class BillingServiceStub:
     VoidInvoice: _grpc.UnaryUnaryMultiCallable[_billing_service_pb2.VoidInvoiceRequest, _billing_service_pb2.VoidInvoiceResponse]
     """Voids a finalized invoice: it keeps its number and all it says, and does not count any more. Its
     periods may be billed again. What wallets paid goes back to the same grants, what credit notes
-    paid back to them, and credit notes on it are voided, too.
+    paid back to them. Credit notes on it stay as far as money was paid for them, the oldest first:
+    that is how to give back what was paid. The others are voided, too.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
     FAILED_PRECONDITION/INVOICE_NOT_FINALIZED, FAILED_PRECONDITION/INVOICE_VOIDED,
     FAILED_PRECONDITION/CREDIT_EXCEEDS_INVOICE when more of credit notes on it is used than was paid,
@@ -69,9 +70,22 @@ class BillingServiceStub:
     """Bills again what a voided invoice billed: the same closed periods, adjustments and add-ons, with
     the taxes, credit notes and prepaid credits of today. The answer is a draft that is due at once.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
-    NOT_FOUND/LINE_NOT_FOUND, FAILED_PRECONDITION/INVOICE_NOT_VOIDED, FAILED_PRECONDITION/INVOICE_REISSUED,
+    NOT_FOUND/LINE_NOT_FOUND, FAILED_PRECONDITION/INVOICE_NOT_REISSUABLE,
+    FAILED_PRECONDITION/INVOICE_NOT_VOIDED, FAILED_PRECONDITION/INVOICE_REISSUED,
     UNAVAILABLE/UNAVAILABLE while wallets have not taken back what they paid,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    PreviewInvoice: _grpc.UnaryUnaryMultiCallable[_billing_service_pb2.PreviewInvoiceRequest, _billing_service_pb2.PreviewInvoiceResponse]
+    """Tells what a customer's next invoice would be: of all that becomes due together next, priced as of
+    now, less coupons and credit notes, with taxes, before prepaid credits. Stores nothing.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, UNAVAILABLE/UNAVAILABLE,
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE.
+    """
+    RunBilling: _grpc.UnaryStreamMultiCallable[_billing_service_pb2.RunBillingRequest, _billing_service_pb2.RunBillingResponse]
+    """Finalizes all drafts whose grace is over by an instant, oldest due first, and tells of each as it
+    is done. Nobody needs that for those that are due: they are finalized as they become so. What is
+    finalized already stays, so a run that broke off is begun again; two at once are harmless.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, UNAVAILABLE/UNAVAILABLE.
     """
 
 @_typing.type_check_only
@@ -104,7 +118,8 @@ class BillingServiceAsyncStub(BillingServiceStub):
     VoidInvoice: _aio.UnaryUnaryMultiCallable[_billing_service_pb2.VoidInvoiceRequest, _billing_service_pb2.VoidInvoiceResponse]  # type: ignore[assignment]
     """Voids a finalized invoice: it keeps its number and all it says, and does not count any more. Its
     periods may be billed again. What wallets paid goes back to the same grants, what credit notes
-    paid back to them, and credit notes on it are voided, too.
+    paid back to them. Credit notes on it stay as far as money was paid for them, the oldest first:
+    that is how to give back what was paid. The others are voided, too.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
     FAILED_PRECONDITION/INVOICE_NOT_FINALIZED, FAILED_PRECONDITION/INVOICE_VOIDED,
     FAILED_PRECONDITION/CREDIT_EXCEEDS_INVOICE when more of credit notes on it is used than was paid,
@@ -115,9 +130,22 @@ class BillingServiceAsyncStub(BillingServiceStub):
     """Bills again what a voided invoice billed: the same closed periods, adjustments and add-ons, with
     the taxes, credit notes and prepaid credits of today. The answer is a draft that is due at once.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
-    NOT_FOUND/LINE_NOT_FOUND, FAILED_PRECONDITION/INVOICE_NOT_VOIDED, FAILED_PRECONDITION/INVOICE_REISSUED,
+    NOT_FOUND/LINE_NOT_FOUND, FAILED_PRECONDITION/INVOICE_NOT_REISSUABLE,
+    FAILED_PRECONDITION/INVOICE_NOT_VOIDED, FAILED_PRECONDITION/INVOICE_REISSUED,
     UNAVAILABLE/UNAVAILABLE while wallets have not taken back what they paid,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    PreviewInvoice: _aio.UnaryUnaryMultiCallable[_billing_service_pb2.PreviewInvoiceRequest, _billing_service_pb2.PreviewInvoiceResponse]  # type: ignore[assignment]
+    """Tells what a customer's next invoice would be: of all that becomes due together next, priced as of
+    now, less coupons and credit notes, with taxes, before prepaid credits. Stores nothing.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, UNAVAILABLE/UNAVAILABLE,
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE.
+    """
+    RunBilling: _aio.UnaryStreamMultiCallable[_billing_service_pb2.RunBillingRequest, _billing_service_pb2.RunBillingResponse]  # type: ignore[assignment]
+    """Finalizes all drafts whose grace is over by an instant, oldest due first, and tells of each as it
+    is done. Nobody needs that for those that are due: they are finalized as they become so. What is
+    finalized already stays, so a run that broke off is begun again; two at once are harmless.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, UNAVAILABLE/UNAVAILABLE.
     """
 
 class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -177,7 +205,8 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_billing_service_pb2.VoidInvoiceResponse, _abc.Awaitable[_billing_service_pb2.VoidInvoiceResponse]]:
         """Voids a finalized invoice: it keeps its number and all it says, and does not count any more. Its
         periods may be billed again. What wallets paid goes back to the same grants, what credit notes
-        paid back to them, and credit notes on it are voided, too.
+        paid back to them. Credit notes on it stay as far as money was paid for them, the oldest first:
+        that is how to give back what was paid. The others are voided, too.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
         FAILED_PRECONDITION/INVOICE_NOT_FINALIZED, FAILED_PRECONDITION/INVOICE_VOIDED,
         FAILED_PRECONDITION/CREDIT_EXCEEDS_INVOICE when more of credit notes on it is used than was paid,
@@ -194,9 +223,34 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Bills again what a voided invoice billed: the same closed periods, adjustments and add-ons, with
         the taxes, credit notes and prepaid credits of today. The answer is a draft that is due at once.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
-        NOT_FOUND/LINE_NOT_FOUND, FAILED_PRECONDITION/INVOICE_NOT_VOIDED, FAILED_PRECONDITION/INVOICE_REISSUED,
+        NOT_FOUND/LINE_NOT_FOUND, FAILED_PRECONDITION/INVOICE_NOT_REISSUABLE,
+        FAILED_PRECONDITION/INVOICE_NOT_VOIDED, FAILED_PRECONDITION/INVOICE_REISSUED,
         UNAVAILABLE/UNAVAILABLE while wallets have not taken back what they paid,
         ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewInvoice(
+        self,
+        request: _billing_service_pb2.PreviewInvoiceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_billing_service_pb2.PreviewInvoiceResponse, _abc.Awaitable[_billing_service_pb2.PreviewInvoiceResponse]]:
+        """Tells what a customer's next invoice would be: of all that becomes due together next, priced as of
+        now, less coupons and credit notes, with taxes, before prepaid credits. Stores nothing.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/SUBSCRIPTION_NOT_FOUND, UNAVAILABLE/UNAVAILABLE,
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def RunBilling(
+        self,
+        request: _billing_service_pb2.RunBillingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_billing_service_pb2.RunBillingResponse], _abc.AsyncIterator[_billing_service_pb2.RunBillingResponse]]:
+        """Finalizes all drafts whose grace is over by an instant, oldest due first, and tells of each as it
+        is done. Nobody needs that for those that are due: they are finalized as they become so. What is
+        finalized already stays, so a run that broke off is begun again; two at once are harmless.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, UNAVAILABLE/UNAVAILABLE.
         """
 
 def add_BillingServiceServicer_to_server(servicer: BillingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

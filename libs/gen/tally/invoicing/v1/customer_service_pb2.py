@@ -27,7 +27,7 @@ from tally.common.v1 import options_pb2 as tally_dot_common_dot_v1_dot_options__
 from tally.invoicing.v1 import tenant_service_pb2 as tally_dot_invoicing_dot_v1_dot_tenant__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)tally/invoicing/v1/customer_service.proto\x12\x12tally.invoicing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtally/common/v1/options.proto\x1a\'tally/invoicing/v1/tenant_service.proto\"\x94\x05\n\x08\x43ustomer\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12,\n\x07\x61\x64\x64ress\x18\x04 \x01(\x0b\x32\x1b.tally.invoicing.v1.Address\x12\x0e\n\x06tax_id\x18\x05 \x01(\t\x12\x11\n\ttax_codes\x18\x06 \x03(\t\x12\x12\n\ntax_exempt\x18\x07 \x01(\x08\x12\x11\n\ttime_zone\x18\x08 \x01(\t\x12<\n\x08metadata\x18\t \x03(\x0b\x32*.tally.invoicing.v1.Customer.MetadataEntry\x12\x0c\n\x04stub\x18\n \x01(\x08\x12.\n\ncreated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11tax_exempt_reason\x18\x0c \x01(\t\x12\x16\n\x0ereverse_charge\x18\r \x01(\x08\x12\x1b\n\x13\x62illing_entity_code\x18\x14 \x01(\t\x12\x17\n\ngrace_days\x18\x15 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0enet_terms_days\x18\x16 \x01(\x05H\x01\x88\x01\x01\x12\x35\n\x0cissue_anchor\x18\x17 \x01(\x0e\x32\x1f.tally.invoicing.v1.IssueAnchor\x12=\n\x10issue_adjustment\x18\x18 \x01(\x0e\x32#.tally.invoicing.v1.IssueAdjustment\x12\x13\n\x0bself_billed\x18\x19 \x01(\x08\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_grace_daysB\x11\n\x0f_net_terms_days\"[\n\x15UpsertCustomerRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12.\n\x08\x63ustomer\x18\x02 \x01(\x0b\x32\x1c.tally.invoicing.v1.Customer\"H\n\x16UpsertCustomerResponse\x12.\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x1c.tally.invoicing.v1.Customer\")\n\x12GetCustomerRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\"E\n\x13GetCustomerResponse\x12.\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x1c.tally.invoicing.v1.Customer\"=\n\x14ListCustomersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"a\n\x15ListCustomersResponse\x12/\n\tcustomers\x18\x01 \x03(\x0b\x32\x1c.tally.invoicing.v1.Customer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xd2\x02\n\x0f\x43ustomerService\x12m\n\x0eUpsertCustomer\x12).tally.invoicing.v1.UpsertCustomerRequest\x1a*.tally.invoicing.v1.UpsertCustomerResponse\"\x04\xe0\xe0\x18\x08\x12\x64\n\x0bGetCustomer\x12&.tally.invoicing.v1.GetCustomerRequest\x1a\'.tally.invoicing.v1.GetCustomerResponse\"\x04\xe0\xe0\x18\t\x12j\n\rListCustomers\x12(.tally.invoicing.v1.ListCustomersRequest\x1a).tally.invoicing.v1.ListCustomersResponse\"\x04\xe0\xe0\x18\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)tally/invoicing/v1/customer_service.proto\x12\x12tally.invoicing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtally/common/v1/options.proto\x1a\'tally/invoicing/v1/tenant_service.proto\"\xc6\x05\n\x08\x43ustomer\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12,\n\x07\x61\x64\x64ress\x18\x04 \x01(\x0b\x32\x1b.tally.invoicing.v1.Address\x12\x0e\n\x06tax_id\x18\x05 \x01(\t\x12\x11\n\ttax_codes\x18\x06 \x03(\t\x12\x12\n\ntax_exempt\x18\x07 \x01(\x08\x12\x11\n\ttime_zone\x18\x08 \x01(\t\x12<\n\x08metadata\x18\t \x03(\x0b\x32*.tally.invoicing.v1.Customer.MetadataEntry\x12\x0c\n\x04stub\x18\n \x01(\x08\x12.\n\ncreated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11tax_exempt_reason\x18\x0c \x01(\t\x12\x16\n\x0ereverse_charge\x18\r \x01(\x08\x12\x1b\n\x13\x62illing_entity_code\x18\x14 \x01(\t\x12\x17\n\ngrace_days\x18\x15 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0enet_terms_days\x18\x16 \x01(\x05H\x01\x88\x01\x01\x12\x35\n\x0cissue_anchor\x18\x17 \x01(\x0e\x32\x1f.tally.invoicing.v1.IssueAnchor\x12=\n\x10issue_adjustment\x18\x18 \x01(\x0e\x32#.tally.invoicing.v1.IssueAdjustment\x12\x13\n\x0bself_billed\x18\x19 \x01(\x08\x12\x1c\n\x0flate_usage_days\x18\x1a \x01(\x05H\x02\x88\x01\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_grace_daysB\x11\n\x0f_net_terms_daysB\x12\n\x10_late_usage_days\"[\n\x15UpsertCustomerRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12.\n\x08\x63ustomer\x18\x02 \x01(\x0b\x32\x1c.tally.invoicing.v1.Customer\"H\n\x16UpsertCustomerResponse\x12.\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x1c.tally.invoicing.v1.Customer\")\n\x12GetCustomerRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\"E\n\x13GetCustomerResponse\x12.\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x1c.tally.invoicing.v1.Customer\"=\n\x14ListCustomersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"a\n\x15ListCustomersResponse\x12/\n\tcustomers\x18\x01 \x03(\x0b\x32\x1c.tally.invoicing.v1.Customer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xd2\x02\n\x0f\x43ustomerService\x12m\n\x0eUpsertCustomer\x12).tally.invoicing.v1.UpsertCustomerRequest\x1a*.tally.invoicing.v1.UpsertCustomerResponse\"\x04\xe0\xe0\x18\x08\x12\x64\n\x0bGetCustomer\x12&.tally.invoicing.v1.GetCustomerRequest\x1a\'.tally.invoicing.v1.GetCustomerResponse\"\x04\xe0\xe0\x18\t\x12j\n\rListCustomers\x12(.tally.invoicing.v1.ListCustomersRequest\x1a).tally.invoicing.v1.ListCustomersResponse\"\x04\xe0\xe0\x18\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,21 +43,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CUSTOMERSERVICE'].methods_by_name['ListCustomers']._loaded_options = None
   _globals['_CUSTOMERSERVICE'].methods_by_name['ListCustomers']._serialized_options = b'\340\340\030\t'
   _globals['_CUSTOMER']._serialized_start=171
-  _globals['_CUSTOMER']._serialized_end=831
-  _globals['_CUSTOMER_METADATAENTRY']._serialized_start=750
-  _globals['_CUSTOMER_METADATAENTRY']._serialized_end=797
-  _globals['_UPSERTCUSTOMERREQUEST']._serialized_start=833
-  _globals['_UPSERTCUSTOMERREQUEST']._serialized_end=924
-  _globals['_UPSERTCUSTOMERRESPONSE']._serialized_start=926
-  _globals['_UPSERTCUSTOMERRESPONSE']._serialized_end=998
-  _globals['_GETCUSTOMERREQUEST']._serialized_start=1000
-  _globals['_GETCUSTOMERREQUEST']._serialized_end=1041
-  _globals['_GETCUSTOMERRESPONSE']._serialized_start=1043
-  _globals['_GETCUSTOMERRESPONSE']._serialized_end=1112
-  _globals['_LISTCUSTOMERSREQUEST']._serialized_start=1114
-  _globals['_LISTCUSTOMERSREQUEST']._serialized_end=1175
-  _globals['_LISTCUSTOMERSRESPONSE']._serialized_start=1177
-  _globals['_LISTCUSTOMERSRESPONSE']._serialized_end=1274
-  _globals['_CUSTOMERSERVICE']._serialized_start=1277
-  _globals['_CUSTOMERSERVICE']._serialized_end=1615
+  _globals['_CUSTOMER']._serialized_end=881
+  _globals['_CUSTOMER_METADATAENTRY']._serialized_start=780
+  _globals['_CUSTOMER_METADATAENTRY']._serialized_end=827
+  _globals['_UPSERTCUSTOMERREQUEST']._serialized_start=883
+  _globals['_UPSERTCUSTOMERREQUEST']._serialized_end=974
+  _globals['_UPSERTCUSTOMERRESPONSE']._serialized_start=976
+  _globals['_UPSERTCUSTOMERRESPONSE']._serialized_end=1048
+  _globals['_GETCUSTOMERREQUEST']._serialized_start=1050
+  _globals['_GETCUSTOMERREQUEST']._serialized_end=1091
+  _globals['_GETCUSTOMERRESPONSE']._serialized_start=1093
+  _globals['_GETCUSTOMERRESPONSE']._serialized_end=1162
+  _globals['_LISTCUSTOMERSREQUEST']._serialized_start=1164
+  _globals['_LISTCUSTOMERSREQUEST']._serialized_end=1225
+  _globals['_LISTCUSTOMERSRESPONSE']._serialized_start=1227
+  _globals['_LISTCUSTOMERSRESPONSE']._serialized_end=1324
+  _globals['_CUSTOMERSERVICE']._serialized_start=1327
+  _globals['_CUSTOMERSERVICE']._serialized_end=1665
 # @@protoc_insertion_point(module_scope)

@@ -65,6 +65,7 @@ class Customer(_message.Message):
     ISSUE_ANCHOR_FIELD_NUMBER: _builtins.int
     ISSUE_ADJUSTMENT_FIELD_NUMBER: _builtins.int
     SELF_BILLED_FIELD_NUMBER: _builtins.int
+    LATE_USAGE_DAYS_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """Chosen by the client, unique in the tenant, 1 to 255 bytes. Events and subscriptions name it."""
     name: _builtins.str
@@ -100,6 +101,10 @@ class Customer(_message.Message):
     self_billed: _builtins.bool
     """True: it writes its invoices itself. They are numbered in its own series, PREFIX-CCC-NNN, and
     do not count in that of the entity.
+    """
+    late_usage_days: _builtins.int
+    """Usage that comes later than so many days after the end of its period, 0 to 366, is ignored: it
+    is neither billed nor given back. Absent: it always counts. Changes of a subscription always do.
     """
     @_builtins.property
     def address(self) -> _tenant_service_pb2.Address:
@@ -139,17 +144,22 @@ class Customer(_message.Message):
         issue_anchor: _tenant_service_pb2.IssueAnchor.ValueType = ...,
         issue_adjustment: _tenant_service_pb2.IssueAdjustment.ValueType = ...,
         self_billed: _builtins.bool = ...,
+        late_usage_days: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_grace_days", b"_grace_days", "_net_terms_days", b"_net_terms_days", "address", b"address", "created_at", b"created_at", "grace_days", b"grace_days", "net_terms_days", b"net_terms_days"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_grace_days", b"_grace_days", "_late_usage_days", b"_late_usage_days", "_net_terms_days", b"_net_terms_days", "address", b"address", "created_at", b"created_at", "grace_days", b"grace_days", "late_usage_days", b"late_usage_days", "net_terms_days", b"net_terms_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_grace_days", b"_grace_days", "_net_terms_days", b"_net_terms_days", "address", b"address", "billing_entity_code", b"billing_entity_code", "created_at", b"created_at", "customer_id", b"customer_id", "email", b"email", "grace_days", b"grace_days", "issue_adjustment", b"issue_adjustment", "issue_anchor", b"issue_anchor", "metadata", b"metadata", "name", b"name", "net_terms_days", b"net_terms_days", "reverse_charge", b"reverse_charge", "self_billed", b"self_billed", "stub", b"stub", "tax_codes", b"tax_codes", "tax_exempt", b"tax_exempt", "tax_exempt_reason", b"tax_exempt_reason", "tax_id", b"tax_id", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_grace_days", b"_grace_days", "_late_usage_days", b"_late_usage_days", "_net_terms_days", b"_net_terms_days", "address", b"address", "billing_entity_code", b"billing_entity_code", "created_at", b"created_at", "customer_id", b"customer_id", "email", b"email", "grace_days", b"grace_days", "issue_adjustment", b"issue_adjustment", "issue_anchor", b"issue_anchor", "late_usage_days", b"late_usage_days", "metadata", b"metadata", "name", b"name", "net_terms_days", b"net_terms_days", "reverse_charge", b"reverse_charge", "self_billed", b"self_billed", "stub", b"stub", "tax_codes", b"tax_codes", "tax_exempt", b"tax_exempt", "tax_exempt_reason", b"tax_exempt_reason", "tax_id", b"tax_id", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__grace_days: _TypeAlias = _typing.Literal["grace_days"]  # noqa: Y015
     _WhichOneofArgType__grace_days: _TypeAlias = _typing.Literal["_grace_days", b"_grace_days"]  # noqa: Y015
+    _WhichOneofReturnType__late_usage_days: _TypeAlias = _typing.Literal["late_usage_days"]  # noqa: Y015
+    _WhichOneofArgType__late_usage_days: _TypeAlias = _typing.Literal["_late_usage_days", b"_late_usage_days"]  # noqa: Y015
     _WhichOneofReturnType__net_terms_days: _TypeAlias = _typing.Literal["net_terms_days"]  # noqa: Y015
     _WhichOneofArgType__net_terms_days: _TypeAlias = _typing.Literal["_net_terms_days", b"_net_terms_days"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__grace_days) -> _WhichOneofReturnType__grace_days | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__late_usage_days) -> _WhichOneofReturnType__late_usage_days | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__net_terms_days) -> _WhichOneofReturnType__net_terms_days | None: ...
 

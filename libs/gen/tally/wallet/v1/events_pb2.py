@@ -24,43 +24,50 @@ _sym_db = _symbol_database.Default()
 
 from tally.common.v1 import money_pb2 as tally_dot_common_dot_v1_dot_money__pb2
 from tally.wallet.v1 import hold_service_pb2 as tally_dot_wallet_dot_v1_dot_hold__service__pb2
+from tally.wallet.v1 import top_up_pb2 as tally_dot_wallet_dot_v1_dot_top__up__pb2
 from tally.wallet.v1 import wallet_changes_pb2 as tally_dot_wallet_dot_v1_dot_wallet__changes__pb2
 from tally.wallet.v1 import wallet_service_pb2 as tally_dot_wallet_dot_v1_dot_wallet__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctally/wallet/v1/events.proto\x12\x0ftally.wallet.v1\x1a\x1btally/common/v1/money.proto\x1a\"tally/wallet/v1/hold_service.proto\x1a$tally/wallet/v1/wallet_changes.proto\x1a$tally/wallet/v1/wallet_service.proto\"7\n\x0cWalletOpened\x12\'\n\x06wallet\x18\x01 \x01(\x0b\x32\x17.tally.wallet.v1.Wallet\"L\n\x0e\x43reditsGranted\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12%\n\x05grant\x18\x02 \x01(\x0b\x32\x16.tally.wallet.v1.Grant\"r\n\x0e\x43reditsExpired\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x11\n\twallet_id\x18\x02 \x01(\t\x12\x10\n\x08grant_id\x18\x03 \x01(\t\x12&\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x16.tally.common.v1.Money\"1\n\nHoldPlaced\x12#\n\x04hold\x18\x01 \x01(\x0b\x32\x15.tally.wallet.v1.Hold\"3\n\x0cHoldExtended\x12#\n\x04hold\x18\x01 \x01(\x0b\x32\x15.tally.wallet.v1.Hold\"[\n\x0cHoldCaptured\x12#\n\x04hold\x18\x01 \x01(\x0b\x32\x15.tally.wallet.v1.Hold\x12&\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x16.tally.common.v1.Money\"3\n\x0cHoldReleased\x12#\n\x04hold\x18\x01 \x01(\x0b\x32\x15.tally.wallet.v1.Hold\"2\n\x0bHoldExpired\x12#\n\x04hold\x18\x01 \x01(\x0b\x32\x15.tally.wallet.v1.Hold\"8\n\rWalletUpdated\x12\'\n\x06wallet\x18\x01 \x01(\x0b\x32\x17.tally.wallet.v1.Wallet\"c\n\x10WalletTerminated\x12\'\n\x06wallet\x18\x01 \x01(\x0b\x32\x17.tally.wallet.v1.Wallet\x12&\n\x06voided\x18\x02 \x01(\x0b\x32\x16.tally.common.v1.Money\"\x9b\x01\n\rCreditsVoided\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x11\n\twallet_id\x18\x02 \x01(\t\x12\x0f\n\x07void_id\x18\x03 \x01(\t\x12)\n\x05parts\x18\x04 \x03(\x0b\x32\x1a.tally.wallet.v1.GrantPart\x12&\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x16.tally.common.v1.Money\"\x9a\x01\n\x12\x43reditsTransferred\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x13\n\x0btransfer_id\x18\x02 \x01(\t\x12\x18\n\x10source_wallet_id\x18\x03 \x01(\t\x12\x18\n\x10target_wallet_id\x18\x04 \x01(\t\x12&\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x16.tally.common.v1.Money\"\x8a\x01\n\nBalanceLow\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x11\n\twallet_id\x18\x02 \x01(\t\x12)\n\tspendable\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12)\n\tthreshold\x18\x04 \x01(\x0b\x32\x16.tally.common.v1.Money\"d\n\x0f\x42\x61lanceDepleted\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x11\n\twallet_id\x18\x02 \x01(\t\x12)\n\tspendable\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Moneyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ctally/wallet/v1/events.proto\x12\x0ftally.wallet.v1\x1a\x1btally/common/v1/money.proto\x1a\"tally/wallet/v1/hold_service.proto\x1a\x1ctally/wallet/v1/top_up.proto\x1a$tally/wallet/v1/wallet_changes.proto\x1a$tally/wallet/v1/wallet_service.proto\"7\n\x0cWalletOpened\x12\'\n\x06wallet\x18\x01 \x01(\x0b\x32\x17.tally.wallet.v1.Wallet\"L\n\x0e\x43reditsGranted\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12%\n\x05grant\x18\x02 \x01(\x0b\x32\x16.tally.wallet.v1.Grant\"r\n\x0e\x43reditsExpired\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x11\n\twallet_id\x18\x02 \x01(\t\x12\x10\n\x08grant_id\x18\x03 \x01(\t\x12&\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x16.tally.common.v1.Money\"1\n\nHoldPlaced\x12#\n\x04hold\x18\x01 \x01(\x0b\x32\x15.tally.wallet.v1.Hold\"3\n\x0cHoldExtended\x12#\n\x04hold\x18\x01 \x01(\x0b\x32\x15.tally.wallet.v1.Hold\"[\n\x0cHoldCaptured\x12#\n\x04hold\x18\x01 \x01(\x0b\x32\x15.tally.wallet.v1.Hold\x12&\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x16.tally.common.v1.Money\"3\n\x0cHoldReleased\x12#\n\x04hold\x18\x01 \x01(\x0b\x32\x15.tally.wallet.v1.Hold\"2\n\x0bHoldExpired\x12#\n\x04hold\x18\x01 \x01(\x0b\x32\x15.tally.wallet.v1.Hold\"b\n\x0eTopUpRequested\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12&\n\x06top_up\x18\x02 \x01(\x0b\x32\x16.tally.wallet.v1.TopUp\x12\x13\n\x0bwallet_name\x18\x03 \x01(\t\"K\n\x0cTopUpSettled\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12&\n\x06top_up\x18\x02 \x01(\x0b\x32\x16.tally.wallet.v1.TopUp\"J\n\x0bTopUpFailed\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12&\n\x06top_up\x18\x02 \x01(\x0b\x32\x16.tally.wallet.v1.TopUp\"8\n\rWalletUpdated\x12\'\n\x06wallet\x18\x01 \x01(\x0b\x32\x17.tally.wallet.v1.Wallet\"c\n\x10WalletTerminated\x12\'\n\x06wallet\x18\x01 \x01(\x0b\x32\x17.tally.wallet.v1.Wallet\x12&\n\x06voided\x18\x02 \x01(\x0b\x32\x16.tally.common.v1.Money\"\x9b\x01\n\rCreditsVoided\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x11\n\twallet_id\x18\x02 \x01(\t\x12\x0f\n\x07void_id\x18\x03 \x01(\t\x12)\n\x05parts\x18\x04 \x03(\x0b\x32\x1a.tally.wallet.v1.GrantPart\x12&\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x16.tally.common.v1.Money\"\x9a\x01\n\x12\x43reditsTransferred\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x13\n\x0btransfer_id\x18\x02 \x01(\t\x12\x18\n\x10source_wallet_id\x18\x03 \x01(\t\x12\x18\n\x10target_wallet_id\x18\x04 \x01(\t\x12&\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x16.tally.common.v1.Money\"\x8a\x01\n\nBalanceLow\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x11\n\twallet_id\x18\x02 \x01(\t\x12)\n\tspendable\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12)\n\tthreshold\x18\x04 \x01(\x0b\x32\x16.tally.common.v1.Money\"d\n\x0f\x42\x61lanceDepleted\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x11\n\twallet_id\x18\x02 \x01(\t\x12)\n\tspendable\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Moneyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tally.wallet.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WALLETOPENED']._serialized_start=190
-  _globals['_WALLETOPENED']._serialized_end=245
-  _globals['_CREDITSGRANTED']._serialized_start=247
-  _globals['_CREDITSGRANTED']._serialized_end=323
-  _globals['_CREDITSEXPIRED']._serialized_start=325
-  _globals['_CREDITSEXPIRED']._serialized_end=439
-  _globals['_HOLDPLACED']._serialized_start=441
-  _globals['_HOLDPLACED']._serialized_end=490
-  _globals['_HOLDEXTENDED']._serialized_start=492
-  _globals['_HOLDEXTENDED']._serialized_end=543
-  _globals['_HOLDCAPTURED']._serialized_start=545
-  _globals['_HOLDCAPTURED']._serialized_end=636
-  _globals['_HOLDRELEASED']._serialized_start=638
-  _globals['_HOLDRELEASED']._serialized_end=689
-  _globals['_HOLDEXPIRED']._serialized_start=691
-  _globals['_HOLDEXPIRED']._serialized_end=741
-  _globals['_WALLETUPDATED']._serialized_start=743
-  _globals['_WALLETUPDATED']._serialized_end=799
-  _globals['_WALLETTERMINATED']._serialized_start=801
-  _globals['_WALLETTERMINATED']._serialized_end=900
-  _globals['_CREDITSVOIDED']._serialized_start=903
-  _globals['_CREDITSVOIDED']._serialized_end=1058
-  _globals['_CREDITSTRANSFERRED']._serialized_start=1061
-  _globals['_CREDITSTRANSFERRED']._serialized_end=1215
-  _globals['_BALANCELOW']._serialized_start=1218
-  _globals['_BALANCELOW']._serialized_end=1356
-  _globals['_BALANCEDEPLETED']._serialized_start=1358
-  _globals['_BALANCEDEPLETED']._serialized_end=1458
+  _globals['_WALLETOPENED']._serialized_start=220
+  _globals['_WALLETOPENED']._serialized_end=275
+  _globals['_CREDITSGRANTED']._serialized_start=277
+  _globals['_CREDITSGRANTED']._serialized_end=353
+  _globals['_CREDITSEXPIRED']._serialized_start=355
+  _globals['_CREDITSEXPIRED']._serialized_end=469
+  _globals['_HOLDPLACED']._serialized_start=471
+  _globals['_HOLDPLACED']._serialized_end=520
+  _globals['_HOLDEXTENDED']._serialized_start=522
+  _globals['_HOLDEXTENDED']._serialized_end=573
+  _globals['_HOLDCAPTURED']._serialized_start=575
+  _globals['_HOLDCAPTURED']._serialized_end=666
+  _globals['_HOLDRELEASED']._serialized_start=668
+  _globals['_HOLDRELEASED']._serialized_end=719
+  _globals['_HOLDEXPIRED']._serialized_start=721
+  _globals['_HOLDEXPIRED']._serialized_end=771
+  _globals['_TOPUPREQUESTED']._serialized_start=773
+  _globals['_TOPUPREQUESTED']._serialized_end=871
+  _globals['_TOPUPSETTLED']._serialized_start=873
+  _globals['_TOPUPSETTLED']._serialized_end=948
+  _globals['_TOPUPFAILED']._serialized_start=950
+  _globals['_TOPUPFAILED']._serialized_end=1024
+  _globals['_WALLETUPDATED']._serialized_start=1026
+  _globals['_WALLETUPDATED']._serialized_end=1082
+  _globals['_WALLETTERMINATED']._serialized_start=1084
+  _globals['_WALLETTERMINATED']._serialized_end=1183
+  _globals['_CREDITSVOIDED']._serialized_start=1186
+  _globals['_CREDITSVOIDED']._serialized_end=1341
+  _globals['_CREDITSTRANSFERRED']._serialized_start=1344
+  _globals['_CREDITSTRANSFERRED']._serialized_end=1498
+  _globals['_BALANCELOW']._serialized_start=1501
+  _globals['_BALANCELOW']._serialized_end=1639
+  _globals['_BALANCEDEPLETED']._serialized_start=1641
+  _globals['_BALANCEDEPLETED']._serialized_end=1741
 # @@protoc_insertion_point(module_scope)

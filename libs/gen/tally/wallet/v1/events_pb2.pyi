@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from tally.common.v1 import money_pb2 as _money_pb2
 from tally.wallet.v1 import hold_service_pb2 as _hold_service_pb2
+from tally.wallet.v1 import top_up_pb2 as _top_up_pb2
 from tally.wallet.v1 import wallet_changes_pb2 as _wallet_changes_pb2
 from tally.wallet.v1 import wallet_service_pb2 as _wallet_service_pb2
 import builtins as _builtins
@@ -235,6 +236,94 @@ class HoldExpired(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HoldExpired: _TypeAlias = HoldExpired  # noqa: Y015
+
+@_typing.final
+class TopUpRequested(_message.Message):
+    """Credit is to be bought for a wallet: it is billed by an invoice of the same id."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    TOP_UP_FIELD_NUMBER: _builtins.int
+    WALLET_NAME_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """The customer."""
+    wallet_name: _builtins.str
+    """The wallet's name, for the invoice."""
+    @_builtins.property
+    def top_up(self) -> _top_up_pb2.TopUp:
+        """As stored: pending."""
+
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        top_up: _top_up_pb2.TopUp | None = ...,
+        wallet_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["top_up", b"top_up"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "top_up", b"top_up", "wallet_name", b"wallet_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TopUpRequested: _TypeAlias = TopUpRequested  # noqa: Y015
+
+@_typing.final
+class TopUpSettled(_message.Message):
+    """A top-up that was bought is in the wallet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    TOP_UP_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """The customer."""
+    @_builtins.property
+    def top_up(self) -> _top_up_pb2.TopUp:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        top_up: _top_up_pb2.TopUp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["top_up", b"top_up"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "top_up", b"top_up"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TopUpSettled: _TypeAlias = TopUpSettled  # noqa: Y015
+
+@_typing.final
+class TopUpFailed(_message.Message):
+    """A top-up will not be paid: its payment was declined, or its invoice voided."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    TOP_UP_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """The customer."""
+    @_builtins.property
+    def top_up(self) -> _top_up_pb2.TopUp:
+        """As stored."""
+
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        top_up: _top_up_pb2.TopUp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["top_up", b"top_up"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "top_up", b"top_up"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TopUpFailed: _TypeAlias = TopUpFailed  # noqa: Y015
 
 @_typing.final
 class WalletUpdated(_message.Message):

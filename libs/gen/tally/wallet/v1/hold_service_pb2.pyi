@@ -492,3 +492,242 @@ class ListHoldsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListHoldsResponse: _TypeAlias = ListHoldsResponse  # noqa: Y015
+
+@_typing.final
+class MeterSessionRequest(_message.Message):
+    """A step of a metering session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPEN_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    CLOSE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def open(self) -> Global___OpenSession:
+        """Opens the session, or resumes it."""
+
+    @_builtins.property
+    def usage(self) -> Global___SessionUsage:
+        """Usage so far."""
+
+    @_builtins.property
+    def close(self) -> Global___CloseSession:
+        """Ends the session."""
+
+    def __init__(
+        self,
+        *,
+        open: Global___OpenSession | None = ...,
+        usage: Global___SessionUsage | None = ...,
+        close: Global___CloseSession | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "open", b"open", "step", b"step", "usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["close", b"close", "open", b"open", "step", b"step", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_step: _TypeAlias = _typing.Literal["open", "usage", "close"]  # noqa: Y015
+    _WhichOneofArgType_step: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_step) -> _WhichOneofReturnType_step | None: ...
+
+Global___MeterSessionRequest: _TypeAlias = MeterSessionRequest  # noqa: Y015
+
+@_typing.final
+class OpenSession(_message.Message):
+    """What a session meters, and from which wallet it is paid early."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class PropertiesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    WALLET_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    ESTIMATE_FIELD_NUMBER: _builtins.int
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    PROPERTIES_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    GRACE_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """UUID made by the caller, one per session: the same message with the same id resumes it."""
+    wallet_id: _builtins.str
+    """UUID."""
+    subscription_id: _builtins.str
+    """The client's id of the subscription that the usage belongs to."""
+    event_type: _builtins.str
+    """Type of the events. 1 to 255 bytes."""
+    @_builtins.property
+    def estimate(self) -> _money_pb2.Money:
+        """Above zero: what is held at first, and what is held on top of what was used from then on."""
+
+    @_builtins.property
+    def properties(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What all events have in common, as texts: a model, a region. At most 32."""
+
+    @_builtins.property
+    def low(self) -> _money_pb2.Money:
+        """Answers say `low` when less than this remains; absent: the estimate."""
+
+    @_builtins.property
+    def grace(self) -> _duration_pb2.Duration:
+        """How long a broken session can be resumed: 1 second to 1 hour; absent: 1 minute."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        wallet_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        estimate: _money_pb2.Money | None = ...,
+        event_type: _builtins.str = ...,
+        properties: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        low: _money_pb2.Money | None = ...,
+        grace: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "grace", b"grace", "low", b"low"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "event_type", b"event_type", "grace", b"grace", "low", b"low", "properties", b"properties", "session_id", b"session_id", "subscription_id", b"subscription_id", "wallet_id", b"wallet_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenSession: _TypeAlias = OpenSession  # noqa: Y015
+
+@_typing.final
+class SessionUsage(_message.Message):
+    """Usage since the session was opened."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class QuantitiesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    QUANTITIES_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Above zero and greater than that of the message before. What came before changes nothing."""
+    @_builtins.property
+    def quantities(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Decimals by property, at least one and at most 32: totals of the session, that never fall.
+        Events have what was added.
+        """
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        quantities: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quantities", b"quantities", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionUsage: _TypeAlias = SessionUsage  # noqa: Y015
+
+@_typing.final
+class CloseSession(_message.Message):
+    """Ends a session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseSession: _TypeAlias = CloseSession  # noqa: Y015
+
+@_typing.final
+class MeterSessionResponse(_message.Message):
+    """Where a session stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    HOLD_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    REMAINING_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    STOP_FIELD_NUMBER: _builtins.int
+    CLOSED_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """Which one."""
+    sequence: _builtins.int
+    """The last usage that was taken: a client that resumes goes on after it. 0: none was."""
+    low: _builtins.bool
+    """Less is left than the session calls low."""
+    stop: _builtins.bool
+    """Nothing is left: use no more."""
+    closed: _builtins.bool
+    """The session has ended; the hold tells what was captured."""
+    @_builtins.property
+    def hold(self) -> Global___Hold:
+        """Its hold."""
+
+    @_builtins.property
+    def used(self) -> _money_pb2.Money:
+        """What the usage costs by the estimate, without tax: the invoice has the last word."""
+
+    @_builtins.property
+    def remaining(self) -> _money_pb2.Money:
+        """What is left in the hold and in the wallet. Below zero: more was used than there was."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        hold: Global___Hold | None = ...,
+        sequence: _builtins.int = ...,
+        used: _money_pb2.Money | None = ...,
+        remaining: _money_pb2.Money | None = ...,
+        low: _builtins.bool = ...,
+        stop: _builtins.bool = ...,
+        closed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hold", b"hold", "remaining", b"remaining", "used", b"used"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "hold", b"hold", "low", b"low", "remaining", b"remaining", "sequence", b"sequence", "session_id", b"session_id", "stop", b"stop", "used", b"used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeterSessionResponse: _TypeAlias = MeterSessionResponse  # noqa: Y015

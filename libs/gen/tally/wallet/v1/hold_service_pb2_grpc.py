@@ -60,6 +60,11 @@ class HoldServiceStub:
                 request_serializer=tally_dot_wallet_dot_v1_dot_hold__service__pb2.ListHoldsRequest.SerializeToString,
                 response_deserializer=tally_dot_wallet_dot_v1_dot_hold__service__pb2.ListHoldsResponse.FromString,
                 _registered_method=True)
+        self.MeterSession = channel.stream_stream(
+                '/tally.wallet.v1.HoldService/MeterSession',
+                request_serializer=tally_dot_wallet_dot_v1_dot_hold__service__pb2.MeterSessionRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_hold__service__pb2.MeterSessionResponse.FromString,
+                _registered_method=True)
         self.GetHold = channel.unary_unary(
                 '/tally.wallet.v1.HoldService/GetHold',
                 request_serializer=tally_dot_wallet_dot_v1_dot_hold__service__pb2.GetHoldRequest.SerializeToString,
@@ -122,6 +127,26 @@ class HoldServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MeterSession(self, request_iterator, context):
+        """Meters usage against a wallet while it happens: for agents and streams of tokens. The first
+        message opens a session, or resumes one: part of the wallet is held. Each message of usage is
+        recorded as an event of the subscription, once however often it is sent; what it costs is
+        estimated, and the hold is extended as far as the wallet goes. Each message is answered in
+        order: when `stop` is true, nothing is left. On close what the usage costs is captured as an
+        early payment of the subscription's invoice, and the rest is released. So it is, too, after its
+        grace, if the stream breaks or ends without a close; until then the session can be resumed.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+        NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/INSUFFICIENT_BALANCE with what is available
+        and what was asked, FAILED_PRECONDITION/WALLET_TERMINATED, FAILED_PRECONDITION/SESSION_CLOSED,
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE,
+        ALREADY_EXISTS/REQUEST_ID_REUSED when the session was opened otherwise;
+        RESOURCE_EXHAUSTED/TOO_MANY_STREAMS above 500 in a process; UNAVAILABLE when the process stops,
+        or a service it needs is away: resume.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetHold(self, request, context):
         """Returns a hold.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/HOLD_NOT_FOUND.
@@ -157,6 +182,11 @@ def add_HoldServiceServicer_to_server(servicer, server):
                     servicer.ListHolds,
                     request_deserializer=tally_dot_wallet_dot_v1_dot_hold__service__pb2.ListHoldsRequest.FromString,
                     response_serializer=tally_dot_wallet_dot_v1_dot_hold__service__pb2.ListHoldsResponse.SerializeToString,
+            ),
+            'MeterSession': grpc.stream_stream_rpc_method_handler(
+                    servicer.MeterSession,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_hold__service__pb2.MeterSessionRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_hold__service__pb2.MeterSessionResponse.SerializeToString,
             ),
             'GetHold': grpc.unary_unary_rpc_method_handler(
                     servicer.GetHold,
@@ -300,6 +330,33 @@ class HoldService:
             '/tally.wallet.v1.HoldService/ListHolds',
             tally_dot_wallet_dot_v1_dot_hold__service__pb2.ListHoldsRequest.SerializeToString,
             tally_dot_wallet_dot_v1_dot_hold__service__pb2.ListHoldsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MeterSession(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/tally.wallet.v1.HoldService/MeterSession',
+            tally_dot_wallet_dot_v1_dot_hold__service__pb2.MeterSessionRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_hold__service__pb2.MeterSessionResponse.FromString,
             options,
             channel_credentials,
             insecure,

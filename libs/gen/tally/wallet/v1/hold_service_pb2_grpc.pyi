@@ -64,6 +64,22 @@ class HoldServiceStub:
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
     INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
+    MeterSession: _grpc.StreamStreamMultiCallable[_hold_service_pb2.MeterSessionRequest, _hold_service_pb2.MeterSessionResponse]
+    """Meters usage against a wallet while it happens: for agents and streams of tokens. The first
+    message opens a session, or resumes one: part of the wallet is held. Each message of usage is
+    recorded as an event of the subscription, once however often it is sent; what it costs is
+    estimated, and the hold is extended as far as the wallet goes. Each message is answered in
+    order: when `stop` is true, nothing is left. On close what the usage costs is captured as an
+    early payment of the subscription's invoice, and the rest is released. So it is, too, after its
+    grace, if the stream breaks or ends without a close; until then the session can be resumed.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+    NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/INSUFFICIENT_BALANCE with what is available
+    and what was asked, FAILED_PRECONDITION/WALLET_TERMINATED, FAILED_PRECONDITION/SESSION_CLOSED,
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE,
+    ALREADY_EXISTS/REQUEST_ID_REUSED when the session was opened otherwise;
+    RESOURCE_EXHAUSTED/TOO_MANY_STREAMS above 500 in a process; UNAVAILABLE when the process stops,
+    or a service it needs is away: resume.
+    """
     GetHold: _grpc.UnaryUnaryMultiCallable[_hold_service_pb2.GetHoldRequest, _hold_service_pb2.GetHoldResponse]
     """Returns a hold.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/HOLD_NOT_FOUND.
@@ -104,6 +120,22 @@ class HoldServiceAsyncStub(HoldServiceStub):
     """Lists the holds of a wallet, newest first.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
     INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
+    MeterSession: _aio.StreamStreamMultiCallable[_hold_service_pb2.MeterSessionRequest, _hold_service_pb2.MeterSessionResponse]  # type: ignore[assignment]
+    """Meters usage against a wallet while it happens: for agents and streams of tokens. The first
+    message opens a session, or resumes one: part of the wallet is held. Each message of usage is
+    recorded as an event of the subscription, once however often it is sent; what it costs is
+    estimated, and the hold is extended as far as the wallet goes. Each message is answered in
+    order: when `stop` is true, nothing is left. On close what the usage costs is captured as an
+    early payment of the subscription's invoice, and the rest is released. So it is, too, after its
+    grace, if the stream breaks or ends without a close; until then the session can be resumed.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+    NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/INSUFFICIENT_BALANCE with what is available
+    and what was asked, FAILED_PRECONDITION/WALLET_TERMINATED, FAILED_PRECONDITION/SESSION_CLOSED,
+    FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE,
+    ALREADY_EXISTS/REQUEST_ID_REUSED when the session was opened otherwise;
+    RESOURCE_EXHAUSTED/TOO_MANY_STREAMS above 500 in a process; UNAVAILABLE when the process stops,
+    or a service it needs is away: resume.
     """
     GetHold: _aio.UnaryUnaryMultiCallable[_hold_service_pb2.GetHoldRequest, _hold_service_pb2.GetHoldResponse]  # type: ignore[assignment]
     """Returns a hold.
@@ -172,6 +204,28 @@ class HoldServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the holds of a wallet, newest first.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
         INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def MeterSession(
+        self,
+        request_iterator: _MaybeAsyncIterator[_hold_service_pb2.MeterSessionRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_hold_service_pb2.MeterSessionResponse], _abc.AsyncIterator[_hold_service_pb2.MeterSessionResponse]]:
+        """Meters usage against a wallet while it happens: for agents and streams of tokens. The first
+        message opens a session, or resumes one: part of the wallet is held. Each message of usage is
+        recorded as an event of the subscription, once however often it is sent; what it costs is
+        estimated, and the hold is extended as far as the wallet goes. Each message is answered in
+        order: when `stop` is true, nothing is left. On close what the usage costs is captured as an
+        early payment of the subscription's invoice, and the rest is released. So it is, too, after its
+        grace, if the stream breaks or ends without a close; until then the session can be resumed.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+        NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/INSUFFICIENT_BALANCE with what is available
+        and what was asked, FAILED_PRECONDITION/WALLET_TERMINATED, FAILED_PRECONDITION/SESSION_CLOSED,
+        FAILED_PRECONDITION/AMOUNT_TOO_LARGE, FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE,
+        ALREADY_EXISTS/REQUEST_ID_REUSED when the session was opened otherwise;
+        RESOURCE_EXHAUSTED/TOO_MANY_STREAMS above 500 in a process; UNAVAILABLE when the process stops,
+        or a service it needs is away: resume.
         """
 
     @_abc_1.abstractmethod

@@ -95,6 +95,8 @@ class Wallet(_message.Message):
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     TERMINATED_AT_FIELD_NUMBER: _builtins.int
     SOFT_LIMIT_FIELD_NUMBER: _builtins.int
+    TOP_UP_MINIMUM_FIELD_NUMBER: _builtins.int
+    TOP_UP_MAXIMUM_FIELD_NUMBER: _builtins.int
     wallet_id: _builtins.str
     """UUID."""
     customer_id: _builtins.str
@@ -142,6 +144,16 @@ class Wallet(_message.Message):
         below zero.
         """
 
+    @_builtins.property
+    def top_up_minimum(self) -> _money_pb2.Money:
+        """In its currency, above 0: what is bought for it at once is at least so much. Absent: any."""
+
+    @_builtins.property
+    def top_up_maximum(self) -> _money_pb2.Money:
+        """In its currency, not below the minimum: what is bought for it at once is at most so much.
+        Absent: any.
+        """
+
     def __init__(
         self,
         *,
@@ -158,10 +170,12 @@ class Wallet(_message.Message):
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         terminated_at: _timestamp_pb2.Timestamp | None = ...,
         soft_limit: _money_pb2.Money | None = ...,
+        top_up_minimum: _money_pb2.Money | None = ...,
+        top_up_maximum: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "low_balance", b"low_balance", "scope", b"scope", "soft_limit", b"soft_limit", "terminated_at", b"terminated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "low_balance", b"low_balance", "scope", b"scope", "soft_limit", b"soft_limit", "terminated_at", b"terminated_at", "top_up_maximum", b"top_up_maximum", "top_up_minimum", b"top_up_minimum"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "created_at", b"created_at", "currency_code", b"currency_code", "customer_id", b"customer_id", "expires_at", b"expires_at", "low_balance", b"low_balance", "name", b"name", "priority", b"priority", "rate", b"rate", "scope", b"scope", "soft_limit", b"soft_limit", "terminated_at", b"terminated_at", "wallet_id", b"wallet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "created_at", b"created_at", "currency_code", b"currency_code", "customer_id", b"customer_id", "expires_at", b"expires_at", "low_balance", b"low_balance", "name", b"name", "priority", b"priority", "rate", b"rate", "scope", b"scope", "soft_limit", b"soft_limit", "terminated_at", b"terminated_at", "top_up_maximum", b"top_up_maximum", "top_up_minimum", b"top_up_minimum", "wallet_id", b"wallet_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -675,112 +689,6 @@ class ListGrantsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListGrantsResponse: _TypeAlias = ListGrantsResponse  # noqa: Y015
-
-@_typing.final
-class ListEntriesRequest(_message.Message):
-    """Lists entries."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    WALLET_ID_FIELD_NUMBER: _builtins.int
-    PAGE_SIZE_FIELD_NUMBER: _builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    wallet_id: _builtins.str
-    """UUID."""
-    page_size: _builtins.int
-    """At most this many, up to 1,000; 0: 100."""
-    page_token: _builtins.str
-    """From the answer before; empty: the first page."""
-    def __init__(
-        self,
-        *,
-        wallet_id: _builtins.str = ...,
-        page_size: _builtins.int = ...,
-        page_token: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "wallet_id", b"wallet_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListEntriesRequest: _TypeAlias = ListEntriesRequest  # noqa: Y015
-
-@_typing.final
-class Entry(_message.Message):
-    """One side of a ledger transaction, on an account of the wallet."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
-    ACCOUNT_FIELD_NUMBER: _builtins.int
-    AMOUNT_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
-    REFERENCE_FIELD_NUMBER: _builtins.int
-    CREATED_AT_FIELD_NUMBER: _builtins.int
-    transaction_id: _builtins.str
-    """UUID: the entries of a transaction sum to zero."""
-    account: _builtins.str
-    """"available", "held" or "captured"."""
-    reason: _builtins.str
-    """Why: "GRANT", "HOLD", "CAPTURE", "RELEASE", "HOLD_EXPIRY", "GRANT_EXPIRY", "APPLY",
-    "RETURN", "REVERSAL", …
-    """
-    reference: _builtins.str
-    """What caused it: id of the grant, hold or invoice."""
-    @_builtins.property
-    def amount(self) -> _money_pb2.Money:
-        """What was added to the account; negative: taken."""
-
-    @_builtins.property
-    def created_at(self) -> _timestamp_pb2.Timestamp:
-        """When."""
-
-    def __init__(
-        self,
-        *,
-        transaction_id: _builtins.str = ...,
-        account: _builtins.str = ...,
-        amount: _money_pb2.Money | None = ...,
-        reason: _builtins.str = ...,
-        reference: _builtins.str = ...,
-        created_at: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "created_at", b"created_at"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "amount", b"amount", "created_at", b"created_at", "reason", b"reason", "reference", b"reference", "transaction_id", b"transaction_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Entry: _TypeAlias = Entry  # noqa: Y015
-
-@_typing.final
-class ListEntriesResponse(_message.Message):
-    """A page of entries."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ENTRIES_FIELD_NUMBER: _builtins.int
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    next_page_token: _builtins.str
-    """For the next page; empty: this was the last one."""
-    @_builtins.property
-    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Entry]:
-        """Newest first."""
-
-    def __init__(
-        self,
-        *,
-        entries: _abc.Iterable[Global___Entry] | None = ...,
-        next_page_token: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "next_page_token", b"next_page_token"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListEntriesResponse: _TypeAlias = ListEntriesResponse  # noqa: Y015
 
 @_typing.final
 class UpdateWalletRequest(_message.Message):

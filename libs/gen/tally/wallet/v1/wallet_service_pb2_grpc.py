@@ -3,7 +3,9 @@
 import grpc
 import warnings
 
+from tally.wallet.v1 import entry_pb2 as tally_dot_wallet_dot_v1_dot_entry__pb2
 from tally.wallet.v1 import invoice_credits_pb2 as tally_dot_wallet_dot_v1_dot_invoice__credits__pb2
+from tally.wallet.v1 import top_up_pb2 as tally_dot_wallet_dot_v1_dot_top__up__pb2
 from tally.wallet.v1 import wallet_changes_pb2 as tally_dot_wallet_dot_v1_dot_wallet__changes__pb2
 from tally.wallet.v1 import wallet_service_pb2 as tally_dot_wallet_dot_v1_dot_wallet__service__pb2
 
@@ -57,6 +59,16 @@ class WalletServiceStub:
                 request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.GrantCreditsRequest.SerializeToString,
                 response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.GrantCreditsResponse.FromString,
                 _registered_method=True)
+        self.TopUp = channel.unary_unary(
+                '/tally.wallet.v1.WalletService/TopUp',
+                request_serializer=tally_dot_wallet_dot_v1_dot_top__up__pb2.TopUpRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_top__up__pb2.TopUpResponse.FromString,
+                _registered_method=True)
+        self.ListTopUps = channel.unary_unary(
+                '/tally.wallet.v1.WalletService/ListTopUps',
+                request_serializer=tally_dot_wallet_dot_v1_dot_top__up__pb2.ListTopUpsRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_top__up__pb2.ListTopUpsResponse.FromString,
+                _registered_method=True)
         self.UpdateWallet = channel.unary_unary(
                 '/tally.wallet.v1.WalletService/UpdateWallet',
                 request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.UpdateWalletRequest.SerializeToString,
@@ -94,8 +106,8 @@ class WalletServiceStub:
                 _registered_method=True)
         self.ListEntries = channel.unary_unary(
                 '/tally.wallet.v1.WalletService/ListEntries',
-                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ListEntriesRequest.SerializeToString,
-                response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ListEntriesResponse.FromString,
+                request_serializer=tally_dot_wallet_dot_v1_dot_entry__pb2.ListEntriesRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_entry__pb2.ListEntriesResponse.FromString,
                 _registered_method=True)
         self.ApplyCredits = channel.unary_unary(
                 '/tally.wallet.v1.WalletService/ApplyCredits',
@@ -148,8 +160,29 @@ class WalletServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TopUp(self, request, context):
+        """Tops a wallet up. What is given is there at once; what is bought is billed by an invoice of its
+        own, and there when that is fully paid.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+        NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+        FAILED_PRECONDITION/TOP_UP_BELOW_MINIMUM, FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM with what is
+        bought and what the wallet takes, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTopUps(self, request, context):
+        """Lists the top-ups of a wallet, newest first.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
+        INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def UpdateWallet(self, request, context):
-        """Changes a wallet's name, priority, scope, low balance and soft limit.
+        """Changes a wallet's name, priority, scope, low balance, soft limit and limits of top-ups.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
         NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
         ALREADY_EXISTS/REQUEST_ID_REUSED.
@@ -272,6 +305,16 @@ def add_WalletServiceServicer_to_server(servicer, server):
                     request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.GrantCreditsRequest.FromString,
                     response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.GrantCreditsResponse.SerializeToString,
             ),
+            'TopUp': grpc.unary_unary_rpc_method_handler(
+                    servicer.TopUp,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_top__up__pb2.TopUpRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_top__up__pb2.TopUpResponse.SerializeToString,
+            ),
+            'ListTopUps': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTopUps,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_top__up__pb2.ListTopUpsRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_top__up__pb2.ListTopUpsResponse.SerializeToString,
+            ),
             'UpdateWallet': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateWallet,
                     request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.UpdateWalletRequest.FromString,
@@ -309,8 +352,8 @@ def add_WalletServiceServicer_to_server(servicer, server):
             ),
             'ListEntries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEntries,
-                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ListEntriesRequest.FromString,
-                    response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ListEntriesResponse.SerializeToString,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_entry__pb2.ListEntriesRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_entry__pb2.ListEntriesResponse.SerializeToString,
             ),
             'ApplyCredits': grpc.unary_unary_rpc_method_handler(
                     servicer.ApplyCredits,
@@ -432,6 +475,60 @@ class WalletService:
             '/tally.wallet.v1.WalletService/GrantCredits',
             tally_dot_wallet_dot_v1_dot_wallet__service__pb2.GrantCreditsRequest.SerializeToString,
             tally_dot_wallet_dot_v1_dot_wallet__service__pb2.GrantCreditsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TopUp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.wallet.v1.WalletService/TopUp',
+            tally_dot_wallet_dot_v1_dot_top__up__pb2.TopUpRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_top__up__pb2.TopUpResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTopUps(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.wallet.v1.WalletService/ListTopUps',
+            tally_dot_wallet_dot_v1_dot_top__up__pb2.ListTopUpsRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_top__up__pb2.ListTopUpsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -646,8 +743,8 @@ class WalletService:
             request,
             target,
             '/tally.wallet.v1.WalletService/ListEntries',
-            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ListEntriesRequest.SerializeToString,
-            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ListEntriesResponse.FromString,
+            tally_dot_wallet_dot_v1_dot_entry__pb2.ListEntriesRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_entry__pb2.ListEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,7 +5,9 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from tally.wallet.v1 import entry_pb2 as _entry_pb2
 from tally.wallet.v1 import invoice_credits_pb2 as _invoice_credits_pb2
+from tally.wallet.v1 import top_up_pb2 as _top_up_pb2
 from tally.wallet.v1 import wallet_changes_pb2 as _wallet_changes_pb2
 from tally.wallet.v1 import wallet_service_pb2 as _wallet_service_pb2
 import abc as _abc_1
@@ -54,8 +56,21 @@ class WalletServiceStub:
     NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
+    TopUp: _grpc.UnaryUnaryMultiCallable[_top_up_pb2.TopUpRequest, _top_up_pb2.TopUpResponse]
+    """Tops a wallet up. What is given is there at once; what is bought is billed by an invoice of its
+    own, and there when that is fully paid.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+    NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+    FAILED_PRECONDITION/TOP_UP_BELOW_MINIMUM, FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM with what is
+    bought and what the wallet takes, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    ListTopUps: _grpc.UnaryUnaryMultiCallable[_top_up_pb2.ListTopUpsRequest, _top_up_pb2.ListTopUpsResponse]
+    """Lists the top-ups of a wallet, newest first.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
+    INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
     UpdateWallet: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.UpdateWalletRequest, _wallet_service_pb2.UpdateWalletResponse]
-    """Changes a wallet's name, priority, scope, low balance and soft limit.
+    """Changes a wallet's name, priority, scope, low balance, soft limit and limits of top-ups.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
     NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
@@ -97,7 +112,7 @@ class WalletServiceStub:
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
     INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
-    ListEntries: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.ListEntriesRequest, _wallet_service_pb2.ListEntriesResponse]
+    ListEntries: _grpc.UnaryUnaryMultiCallable[_entry_pb2.ListEntriesRequest, _entry_pb2.ListEntriesResponse]
     """Lists the ledger entries of a wallet, newest first.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
     INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
@@ -140,8 +155,21 @@ class WalletServiceAsyncStub(WalletServiceStub):
     NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
+    TopUp: _aio.UnaryUnaryMultiCallable[_top_up_pb2.TopUpRequest, _top_up_pb2.TopUpResponse]  # type: ignore[assignment]
+    """Tops a wallet up. What is given is there at once; what is bought is billed by an invoice of its
+    own, and there when that is fully paid.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+    NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+    FAILED_PRECONDITION/TOP_UP_BELOW_MINIMUM, FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM with what is
+    bought and what the wallet takes, ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    ListTopUps: _aio.UnaryUnaryMultiCallable[_top_up_pb2.ListTopUpsRequest, _top_up_pb2.ListTopUpsResponse]  # type: ignore[assignment]
+    """Lists the top-ups of a wallet, newest first.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
+    INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
     UpdateWallet: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.UpdateWalletRequest, _wallet_service_pb2.UpdateWalletResponse]  # type: ignore[assignment]
-    """Changes a wallet's name, priority, scope, low balance and soft limit.
+    """Changes a wallet's name, priority, scope, low balance, soft limit and limits of top-ups.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
     NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
@@ -183,7 +211,7 @@ class WalletServiceAsyncStub(WalletServiceStub):
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
     INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
-    ListEntries: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.ListEntriesRequest, _wallet_service_pb2.ListEntriesResponse]  # type: ignore[assignment]
+    ListEntries: _aio.UnaryUnaryMultiCallable[_entry_pb2.ListEntriesRequest, _entry_pb2.ListEntriesResponse]  # type: ignore[assignment]
     """Lists the ledger entries of a wallet, newest first.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
     INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
@@ -249,12 +277,37 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def TopUp(
+        self,
+        request: _top_up_pb2.TopUpRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_top_up_pb2.TopUpResponse, _abc.Awaitable[_top_up_pb2.TopUpResponse]]:
+        """Tops a wallet up. What is given is there at once; what is bought is billed by an invoice of its
+        own, and there when that is fully paid.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
+        NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
+        FAILED_PRECONDITION/TOP_UP_BELOW_MINIMUM, FAILED_PRECONDITION/TOP_UP_ABOVE_MAXIMUM with what is
+        bought and what the wallet takes, ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def ListTopUps(
+        self,
+        request: _top_up_pb2.ListTopUpsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_top_up_pb2.ListTopUpsResponse, _abc.Awaitable[_top_up_pb2.ListTopUpsResponse]]:
+        """Lists the top-ups of a wallet, newest first.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
+        INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
     def UpdateWallet(
         self,
         request: _wallet_service_pb2.UpdateWalletRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_service_pb2.UpdateWalletResponse, _abc.Awaitable[_wallet_service_pb2.UpdateWalletResponse]]:
-        """Changes a wallet's name, priority, scope, low balance and soft limit.
+        """Changes a wallet's name, priority, scope, low balance, soft limit and limits of top-ups.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/CURRENCY_MISMATCH,
         NOT_FOUND/WALLET_NOT_FOUND, FAILED_PRECONDITION/WALLET_TERMINATED,
         ALREADY_EXISTS/REQUEST_ID_REUSED.
@@ -336,9 +389,9 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ListEntries(
         self,
-        request: _wallet_service_pb2.ListEntriesRequest,
+        request: _entry_pb2.ListEntriesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_wallet_service_pb2.ListEntriesResponse, _abc.Awaitable[_wallet_service_pb2.ListEntriesResponse]]:
+    ) -> _typing.Union[_entry_pb2.ListEntriesResponse, _abc.Awaitable[_entry_pb2.ListEntriesResponse]]:
         """Lists the ledger entries of a wallet, newest first.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
         INVALID_ARGUMENT/PAGE_TOKEN_INVALID.

@@ -9,7 +9,7 @@ from tests.fuzz.methods import methods_of
 from tests.fuzz.running import fuzz
 from tests.suite import Suite
 
-CONTRACTS = Path(__file__).parents[2] / "proto" / "tally"
+CONTRACTS = Path(__file__).parents[3] / "proto" / "tally"
 SEED = int(os.environ.get("TALLY_FUZZ_SEED", "1"))
 EACH = int(os.environ.get("TALLY_FUZZ_EACH", "4"))
 SECONDS = float(os.environ.get("TALLY_FUZZ_SECONDS", "0"))

@@ -6,8 +6,8 @@ from datetime import date, timedelta
 
 import pytest
 
+from libs.anniversary import anniversary, anniversary_period
 from libs.period import DayPeriod
-from services.rating.domain.anniversary import anniversary, anniversary_period
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,97 @@
+"""All that a story may expect to see: of invoices and subscriptions, and of wallets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from tally.invoicing.v1.invoice_service_pb2 import InvoiceStatus, LineKind
+from tally.wallet.v1.wallet_service_pb2 import GrantKind
+from tests.vectors.stories import wallets
+from tests.vectors.stories.looking import LOOKS as DOCUMENTS
+from tests.vectors.stories.looking import Look
+from tests.vectors.stories.step import Step
+
+
+async def _top_up(step: Step) -> dict[str, Any] | None:
+    return await wallets.newest_top_up(step.world)
+
+
+async def _wallet(step: Step) -> dict[str, Any]:
+    return await wallets.wallet_shown(step.world)
+
+
+async def _last_transaction(step: Step) -> Mapping[str, Any]:
+    return (await wallets.transactions(step.world))[-1]
+
+
+async def _transaction_count(step: Step) -> int:
+    return len(await wallets.transactions(step.world))
+
+
+async def _paid(step: Step) -> int:
+    return step.invoice.credits_minor
+
+
+async def _with_tax(step: Step) -> int:
+    return step.invoice.subtotal_minor + step.invoice.tax_minor
+
+
+async def _outbound(step: Step) -> dict[str, int]:
+    return await wallets.outbound(step.world)
+
+
+async def _remaining(step: Step) -> dict[str, int]:
+    return await wallets.remaining(step.world)
+
+
+def _paid_of(kind: GrantKind.ValueType) -> Look:
+    async def look(step: Step) -> int:
+        return await wallets.paid_by_kind(step.world, step.invoice.invoice_id, kind)
+
+    return look
+
+
+async def _fee(step: Step) -> dict[str, Any]:
+    """Look at one of several equal fees: that with the smallest share of the invoice's tax."""
+    line = min(step.lines(LineKind.LINE_KIND_USAGE), key=lambda line: line.tax_share_minor)
+    exact = Decimal(line.exact_amount) * 100
+    rates = sum((Decimal(tax.rate_percent) for tax in step.invoice.taxes), Decimal(0))
+    return {
+        "amount_cents": line.amount_minor,
+        "precise_amount_cents": exact,
+        "taxes_cents": line.tax_share_minor,
+        "precise_taxes_cents": exact * rates / 100,
+    }
+
+
+async def _draft_count(step: Step) -> int:
+    found = await step.world.list_invoices()
+    return sum(one.status == InvoiceStatus.INVOICE_STATUS_DRAFT for one in found)
+
+
+WALLETS: Mapping[str, Look] = {
+    "fee": _fee,
+    "wallet": _wallet,
+    "top_up": _top_up,
+    "transaction": _last_transaction,
+    "transactions": _transaction_count,
+    "prepaid_credit_cents": _paid,
+    "prepaid_granted_credit_cents": _paid_of(GrantKind.GRANT_KIND_GRANTED),
+    "prepaid_purchased_credit_cents": _paid_of(GrantKind.GRANT_KIND_PURCHASED),
+    "sub_total_including_taxes_cents": _with_tax,
+    "outbound_cents": _outbound,
+    "remaining_cents": _remaining,
+    "draft_invoices": _draft_count,
+}
+LOOKS: Mapping[str, Look] = {**DOCUMENTS, **WALLETS}
+
+
+async def look(step: Step, keys: Iterable[str], *, made: int) -> dict[str, Any]:
+    """Return what each key shows, of a step that `made` so many invoices.
+
+    One that nobody knows is left out, and missed.
+    """
+    found = {key: await LOOKS[key](step) for key in keys if key in LOOKS}
+    return {**found, "invoices_created": made}

@@ -1,0 +1,215 @@
+"""Wallets in stories: what is done to them, and what they show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from libs.money import Money, round_minor
+from services.wallet.domain.wallet import credits_of
+from tally.common.v1.money_pb2 import Money as MoneyMessage
+from tally.wallet.v1.entry_pb2 import Entry, ListEntriesRequest
+from tally.wallet.v1.ledger_service_pb2 import ListGrantUsesRequest
+from tally.wallet.v1.top_up_pb2 import ListTopUpsRequest
+from tally.wallet.v1.top_up_rule_service_pb2 import (
+    CreateTopUpRuleRequest,
+    TargetAmount,
+    ThresholdTrigger,
+    TopUpRule,
+)
+from tally.wallet.v1.wallet_changes_pb2 import (
+    LEFTOVER_VOID,
+    TerminateWalletRequest,
+    VoidCreditsRequest,
+)
+from tally.wallet.v1.wallet_service_pb2 import (
+    CreateWalletRequest,
+    GetWalletRequest,
+    Grant,
+    GrantCreditsRequest,
+    GrantKind,
+    ListGrantsRequest,
+    Wallet,
+    WalletScope,
+)
+from tests.vectors.given import Given
+from tests.vectors.stories.plans import CURRENCY
+from tests.vectors.stories.world import PAGE, World, request_id
+
+# What peers call transactions of a wallet, and how they name what they are.
+KINDS = {"GRANT": ("inbound", "granted"), "APPLY": ("outbound", "invoiced")}
+KINDS |= {"VOID": ("outbound", "voided")}
+
+
+async def create_wallet(world: World, action: Given) -> None:
+    """Open a wallet that the story defines."""
+    await open_wallet(world, action.text("wallet"))
+
+
+async def open_wallet(world: World, name: str) -> None:
+    """Open a wallet of the story's one customer and put in what it begins with."""
+    given = world.wallets[name]
+    wallet = Wallet(
+        customer_id=world.customer_id,
+        currency_code=CURRENCY,
+        name=name,
+        rate=given.text("rate_amount"),
+        priority=int(given.value("priority")) if given.has("priority") else 0,
+    )
+    if given.has("billable_metrics"):
+        wallet.scope.CopyFrom(WalletScope(meter_codes=given.value("billable_metrics")))
+    if given.has("paid_top_up_min_amount_cents"):
+        least = given.value("paid_top_up_min_amount_cents")
+        wallet.top_up_minimum.CopyFrom(MoneyMessage(currency_code=CURRENCY, amount_minor=least))
+    asked = CreateWalletRequest(request_id=request_id(), wallet=wallet)
+    world.wallet_ids[name] = (await world.client.wallets.CreateWallet(asked)).wallet.wallet_id
+    if given.has("granted_credits"):
+        await grant_credits(world, name, given.text("granted_credits"))
+    for rule in given.each("rules") if given.has("rules") else ():
+        await create_rule(world, name, rule)
+
+
+async def create_rule(world: World, name: str, given: Given) -> None:
+    """Have a wallet filled up to a target when it is low; others are not known here."""
+    if (given.text("trigger"), given.text("method")) != ("threshold", "target"):
+        raise ValueError(f"the rule of {name} is unknown")
+    rate = Decimal(world.wallets[name].text("rate_amount"))
+    threshold, target = (
+        round_minor(given.decimal(key) * rate, CURRENCY)
+        for key in ("threshold_credits", "target_ongoing_balance")
+    )
+    gives = given.has("grants_target_top_up") and given.value("grants_target_top_up") is True
+    rule = TopUpRule(
+        wallet_id=world.wallet_ids[name],
+        threshold=ThresholdTrigger(threshold_minor=threshold),
+        target=TargetAmount(target_minor=target, granted=gives),
+    )
+    asked = CreateTopUpRuleRequest(request_id=request_id(), rule=rule)
+    await world.client.top_up_rules.CreateTopUpRule(asked)
+
+
+async def newest_top_up(world: World) -> dict[str, Any] | None:
+    """Look at what tops the story's one wallet up; None: nothing does."""
+    [(name, wallet_id)] = world.wallet_ids.items()
+    asked = ListTopUpsRequest(wallet_id=wallet_id)
+    found = (await world.client.wallets.ListTopUps(asked)).top_ups
+    if not found:
+        return None
+    bought = found[0].HasField("paid")
+    amount = found[0].paid if bought else found[0].granted
+    rate = Decimal(world.wallets[name].text("rate_amount"))
+    return {
+        "kind": "purchased" if bought else "granted",
+        "credits": credits_of(Money(CURRENCY, amount.amount_minor), rate),
+    }
+
+
+async def grant_credits(world: World, name: str, credits: str) -> None:
+    """Give credits."""
+    grant = Grant(
+        wallet_id=world.wallet_ids[name], kind=GrantKind.GRANT_KIND_GRANTED, credits=credits
+    )
+    asked = GrantCreditsRequest(request_id=request_id(), grant=grant)
+    await world.client.wallets.GrantCredits(asked)
+
+
+async def top_up(world: World, action: Given) -> None:
+    """Give credits; bought ones are not known here."""
+    await grant_credits(world, action.text("wallet"), action.text("granted_credits"))
+
+
+async def void_credits(world: World, action: Given) -> None:
+    """Take credits away."""
+    asked = VoidCreditsRequest(
+        request_id=request_id(),
+        wallet_id=world.wallet_ids[action.text("wallet")],
+        credits=action.text("credits"),
+    )
+    await world.client.wallets.VoidCredits(asked)
+
+
+async def terminate_wallet(world: World, action: Given) -> None:
+    """End a wallet."""
+    asked = TerminateWalletRequest(
+        request_id=request_id(),
+        wallet_id=world.wallet_ids[action.text("wallet")],
+        leftover=LEFTOVER_VOID,
+    )
+    await world.client.wallets.TerminateWallet(asked)
+
+
+async def wallet_shown(world: World) -> dict[str, Any]:
+    """Look at the story's one wallet: what is left of it, and what usage will take."""
+    [wallet_id] = world.wallet_ids.values()
+    found = await world.client.wallets.GetWallet(GetWalletRequest(wallet_id=wallet_id))
+    rate, balance = Decimal(found.wallet.rate), found.balance
+
+    def credits(amount_minor: int) -> Decimal:
+        return credits_of(Money(CURRENCY, amount_minor), rate)
+
+    return {
+        "balance_cents": balance.available.amount_minor,
+        "credits_balance": Decimal(balance.available_credits),
+        "ongoing_usage_balance_cents": balance.reserved.amount_minor,
+        "credits_ongoing_usage_balance": credits(balance.reserved.amount_minor),
+        "ongoing_balance_cents": balance.spendable.amount_minor,
+        "credits_ongoing_balance": credits(balance.spendable.amount_minor),
+    }
+
+
+async def transactions(world: World) -> list[Mapping[str, Any]]:
+    """Look at what came into the story's one wallet and what went out, the oldest first."""
+    [wallet_id] = world.wallet_ids.values()
+    found = await world.client.wallets.GetWallet(GetWalletRequest(wallet_id=wallet_id))
+    entries: list[Entry] = [
+        entry
+        for entry in await _entries(world, wallet_id)
+        if entry.reason in KINDS and entry.account == "available"
+    ]
+    return [
+        {
+            "type": KINDS[entry.reason][0],
+            "kind": KINDS[entry.reason][1],
+            "status": "settled",  # There are no others.
+            "amount_cents": abs(entry.amount.amount_minor),
+            "amount": Decimal(abs(entry.amount.amount_minor)).scaleb(-2),
+            "credits": credits_of(
+                Money(CURRENCY, abs(entry.amount.amount_minor)), Decimal(found.wallet.rate)
+            ),
+        }
+        for entry in reversed(entries)
+    ]
+
+
+async def outbound(world: World) -> dict[str, int]:
+    """Look at what went out of each wallet."""
+    found: Counter[str] = Counter()
+    for name, wallet_id in world.wallet_ids.items():
+        for entry in await _entries(world, wallet_id):
+            if entry.account == "available" and KINDS.get(entry.reason, ("",))[0] == "outbound":
+                found[name] -= entry.amount.amount_minor
+    return dict(found)
+
+
+async def remaining(world: World) -> dict[str, int]:
+    """Look at what is left of the grants of each wallet."""
+    found = {}
+    for name, wallet_id in world.wallet_ids.items():
+        asked = ListGrantsRequest(wallet_id=wallet_id, page_size=PAGE)
+        grants = (await world.client.wallets.ListGrants(asked)).grants
+        found[name] = sum(grant.remaining.amount_minor for grant in grants)
+    return found
+
+
+async def paid_by_kind(world: World, invoice_id: str, kind: GrantKind.ValueType) -> int:
+    """Look at what grants of a kind paid of an invoice."""
+    asked = ListGrantUsesRequest(reference=invoice_id, revenue_only=True, page_size=PAGE)
+    uses = (await world.client.ledger.ListGrantUses(asked)).uses
+    return sum(use.amount.amount_minor for use in uses if use.kind == kind)
+
+
+async def _entries(world: World, wallet_id: str) -> list[Entry]:
+    asked = ListEntriesRequest(wallet_id=wallet_id, page_size=PAGE)
+    return list((await world.client.wallets.ListEntries(asked)).entries)
