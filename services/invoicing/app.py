@@ -20,20 +20,22 @@ from libs.serve import Servicer
 from libs.serve import serve as serve_grpc
 from libs.settings import ServiceSettings
 from libs.worker import Loop
-from services.invoicing import loops
+from services.invoicing import collector, loops
 from services.invoicing.api.billing_servicer import BillingServicer
 from services.invoicing.api.coupon_servicer import CouponServicer
 from services.invoicing.api.credit_note_servicer import CreditNoteServicer
 from services.invoicing.api.invoice_servicer import InvoiceServicer
 from services.invoicing.api.party_servicers import CustomerServicer, TaxServicer, TenantServicer
 from services.invoicing.api.payment_servicer import PaymentServicer
-from services.invoicing.collector import Overdue
+from services.invoicing.collector import Charger, Overdue
 from services.invoicing.events import handlers, wallet_handlers
 from services.invoicing.gatherer import Gatherer
 from services.invoicing.loops import Drafter, Finalizer
 from services.invoicing.operations.peers import Catalog, Rating, Wallet
+from services.invoicing.operations.stripe_provider import Stripe
+from services.invoicing.provider_events import ProviderEvents, listen
 from services.invoicing.returner import Returner
-from services.invoicing.settings import Settings
+from services.invoicing.settings import Settings, StripeSettings
 from services.invoicing.teller import Teller
 from tally.internal.v1 import fact_service_pb2_grpc
 from tally.invoicing.v1 import (
@@ -62,18 +64,14 @@ class Kicks:
         self.overdue: Loop
         self.returner: Loop
         self.teller: Loop
+        self.charger: Loop | None = None  # Without a payment provider.
         self.relay: Relay
 
     def loops(self) -> list[Loop]:
         """Return all loops."""
-        return [
-            self.drafts,
-            self.finalizer,
-            self.gatherer,
-            self.overdue,
-            self.returner,
-            self.teller,
-        ]
+        every = [self.drafts, self.finalizer, self.gatherer, self.returner, self.teller]
+        every += [self.overdue]
+        return [*every, self.charger] if self.charger else every
 
     def committed(self) -> None:
         """Wake all: they look for themselves."""
@@ -112,6 +110,12 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         kicks.overdue = Loop("overdue", Overdue(parts).step)
         kicks.returner = Loop("returner", Returner(parts).step)
         kicks.teller = Loop("teller", Teller(parts).step)
+        provider = connect_provider(settings.stripe)
+        if provider and settings.stripe:
+            charger = Charger(parts, provider, settings.retry_days)
+            kicks.charger = Loop("charger", charger.step)
+            told = ProviderEvents(parts, provider, settings.retry_days)
+            stack.push_async_callback(listen(settings.stripe.events_address, told.take))
         facts = [
             FactConsumer(
                 nats,
@@ -130,13 +134,15 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await serve_grpc(
             settings.service,
             servicers=servicers(parts, Catalog(rating)),
-            loops=[
-                *facts,
-                *kicks.loops(),
-                kicks.relay,
-            ],
+            loops=[*facts, *kicks.loops(), kicks.relay],
             clock=clock,
-            idle=partial(loops.idle, worker, clock, facts),
+            idle=partial(
+                collector.idle,
+                worker,
+                clock,
+                partial(loops.idle, worker, clock, facts),
+                charging=provider is not None,
+            ),
             engine=worker,
             stopping=stopping,
         )
@@ -164,6 +170,13 @@ def connect_peer(stack: AsyncExitStack, address: str, token: InternalToken) -> g
     channel = peer.channel(address, token)
     stack.push_async_callback(channel.close)
     return channel
+
+
+def connect_provider(settings: StripeSettings | None) -> Stripe | None:
+    """Return the payment provider that is to be asked, if any."""
+    if settings is None:
+        return None
+    return Stripe(settings.api_key, settings.webhook_secret, base_url=settings.base_url)
 
 
 def servicers(parts: loops.Parts, catalog: Catalog) -> list[Servicer]:

@@ -29,7 +29,7 @@ from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.operations import drafting, finalizing
 from services.invoicing.operations.finalizing import Claim, Priced
 from services.invoicing.operations.peers import Rating, Wallet
-from services.invoicing.store import gathering, receivables, unbilled, work
+from services.invoicing.store import gathering, unbilled, work
 
 tracer = telemetry.tracer(__name__)
 
@@ -204,7 +204,6 @@ async def idle(worker: AsyncEngine, clock: Clock, consumers: Sequence[FactConsum
     async with begin_worker(worker) as conn:
         load = await work.load_workload(conn, now=clock.now())
         late, late_due_at = await gathering.count_late(conn, now=clock.now())
-        overdue, overdue_at = await receivables.count_overdue(conn, now=clock.now())
         untold, unfollowed = await unbilled.count_untold(conn)
         head = await outbox.load_head(conn)
     reasons = {
@@ -216,7 +215,6 @@ async def idle(worker: AsyncEngine, clock: Clock, consumers: Sequence[FactConsum
         "drafts wait for a refresh": load.stale,
         "credits of voided invoices go back": load.unreturned,
         "late usage is to be adjusted": late,
-        "invoices fall overdue": overdue,
         "facts are unpublished": head.waiting,
     }
     return Idle(
@@ -229,5 +227,5 @@ async def idle(worker: AsyncEngine, clock: Clock, consumers: Sequence[FactConsum
             "adjusted versions": load.adjusted_versions,
             "outbox": head.seq,
         },
-        next_due_at=min(filter(None, (load.next_due_at, late_due_at, overdue_at)), default=None),
+        next_due_at=min(filter(None, (load.next_due_at, late_due_at)), default=None),
     )

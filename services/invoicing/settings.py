@@ -6,9 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from libs.settings import ServiceSettings, require
+from services.invoicing.domain.charging import RETRY_DAYS, RETRY_DAYS_MAX
 
 RATING_ADDRESS = "INVOICING_RATING_ADDRESS"
 WALLET_ADDRESS = "INVOICING_WALLET_ADDRESS"
+STRIPE_API_KEY = "INVOICING_STRIPE_API_KEY"
+STRIPE_WEBHOOK_SECRET = "INVOICING_STRIPE_WEBHOOK_SECRET"  # The variable's name.
+PROVIDER_EVENTS_ADDRESS = "INVOICING_PROVIDER_EVENTS_ADDRESS"
+RETRY_DAYS_NAME = "INVOICING_RETRY_DAYS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StripeSettings:
+    """The account at Stripe that invoices are charged with."""
+
+    api_key: str
+    base_url: str | None  # None: Stripe's own.
+    webhook_secret: str  # What its messages are signed with.
+    events_address: str  # host:port where its messages are taken.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +33,8 @@ class Settings:
     service: ServiceSettings
     rating_address: str  # host:port
     wallet_address: str  # host:port
+    stripe: StripeSettings | None = None  # None: no payment provider is asked.
+    retry_days: tuple[int, ...] = RETRY_DAYS  # From each failed attempt to the next.
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -33,4 +50,43 @@ class Settings:
             service=service,
             rating_address=found[RATING_ADDRESS],
             wallet_address=found[WALLET_ADDRESS],
+            stripe=read_stripe(env),
+            retry_days=read_retry_days(env),
         )
+
+
+def read_stripe(env: Mapping[str, str]) -> StripeSettings | None:
+    """Read INVOICING_STRIPE_*; None without INVOICING_STRIPE_API_KEY.
+
+    Raises:
+        SystemExit: a sentence naming every variable that is missing beside it.
+    """
+    if not env.get(STRIPE_API_KEY):
+        return None
+    found = require(env, (STRIPE_API_KEY, STRIPE_WEBHOOK_SECRET, PROVIDER_EVENTS_ADDRESS))
+    return StripeSettings(
+        api_key=found[STRIPE_API_KEY],
+        base_url=env.get("INVOICING_STRIPE_BASE_URL") or None,
+        webhook_secret=found[STRIPE_WEBHOOK_SECRET],
+        events_address=found[PROVIDER_EVENTS_ADDRESS],
+    )
+
+
+def read_retry_days(env: Mapping[str, str]) -> tuple[int, ...]:
+    """Read INVOICING_RETRY_DAYS, "1,3,5,7"; "none" for no retries.
+
+    Raises:
+        SystemExit: it is something else.
+    """
+    text = env.get(RETRY_DAYS_NAME, "").strip()
+    if not text:
+        return RETRY_DAYS
+    if text == "none":
+        return ()
+    days = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")]
+    if not all(1 <= one <= RETRY_DAYS_MAX for one in days):
+        raise SystemExit(
+            f"{RETRY_DAYS_NAME} is {text!r}: set it to numbers of days from 1 to"
+            f" {RETRY_DAYS_MAX} with commas between, or to none."
+        )
+    return tuple(days)

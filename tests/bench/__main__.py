@@ -27,6 +27,7 @@ from libs.wire import timestamp
 from tally.internal.v1.test_clock_service_pb2 import SetTimeRequest
 from tests.bench import (
     baselines,
+    documents,
     entitlements,
     machine,
     others,
@@ -58,6 +59,7 @@ ENTITLEMENTS_MS_MAX = 300
 OVER_DEBIT_MIN, MANY_OVER_DEBIT_MIN = 3, 2
 AUTHORIZE_P99_MS_MAX = 20
 PRICE_GRADUATED_US_MAX = 20
+PDF_MS_MAX = 50
 
 
 @click.command()
@@ -139,6 +141,7 @@ class Bench:
         self._say("folding and pricing alone")
         folding = pure.measure_fold()
         graduated = pure.price_graduated_us()
+        pdf, pdf_cpu = documents.pdf_ms()
         self._say("a million cells")
         token = self.stack.token(RATING_TENANT, public_scopes())
         async with SuiteClient(self.stack.addresses, token=token) as client:
@@ -150,6 +153,8 @@ class Bench:
             "fold_events_per_s": round(folding.events_per_s),
             "fold_live_cells": folding.cell_count,
             "price_graduated_us": round(graduated, 1),
+            "pdf_ms": round(pdf, 1),
+            "pdf_cpu_ms": round(pdf_cpu, 1),
             "get_usage_p50_ms": _millis_at(found.get_usage_ms, 0.5),
             "get_usage_p99_ms": usage,
             "pk_read_p50_ms": _millis_at(found.pk_read_ms, 0.5),
@@ -257,6 +262,7 @@ def _figures(measured: dict[str, Any]) -> dict[str, Any]:
             "peak_mib": max(measured["peak_mib"].values()) <= SERVICE_MIB_MAX,
             "fold_events_per_s": measured["fold_events_per_s"] >= FOLD_EVENTS_PER_S_MIN,
             "price_graduated_us": measured["price_graduated_us"] <= PRICE_GRADUATED_US_MAX,
+            "pdf_ms": measured["pdf_ms"] <= PDF_MS_MAX,
             "get_usage_p99_over_pk_read": measured["get_usage_p99_over_pk_read"]
             <= OVER_PK_READ_MAX,
             "backtest_1m_events_2_plans_s": measured["backtest_1m_events_2_plans_s"]
@@ -307,6 +313,7 @@ def _show(console: Console, figures: Mapping[str, Any]) -> None:
         "peak_mib": f"≤ {SERVICE_MIB_MAX} each",
         "fold_events_per_s": f"≥ {FOLD_EVENTS_PER_S_MIN:,}",
         "price_graduated_us": f"≤ {PRICE_GRADUATED_US_MAX}",
+        "pdf_ms": f"≤ {PDF_MS_MAX}",
         "get_usage_p99_over_pk_read": f"≤ {OVER_PK_READ_MAX}",
         "backtest_1m_events_2_plans_s": f"≤ {BACKTEST_S_MAX}",
         "entitlements_100x100_ms": f"≤ {ENTITLEMENTS_MS_MAX}",

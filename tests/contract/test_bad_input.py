@@ -155,6 +155,10 @@ def _differ(name: str, fields: dict[str, Any]) -> None:
             fields["code"] = "another"
         case "CreateCreditNote":
             fields["reason"] = "another"
+        case "RemovePaymentMethod":
+            fields["customer_id"] = "another"
+        case "ChargeInvoice":
+            fields["invoice_id"] = str(uuid4())
         case "VoidCreditNote":
             fields["credit_note_id"] = str(uuid4())
         case "SetPlanEntitlements":

@@ -23,12 +23,14 @@ from libs.wire import (
     parse_uuid,
 )
 from services.invoicing.api.parsing import parse_before, present
-from services.invoicing.operations import paying
+from services.invoicing.domain.payment import PaymentMethod
+from services.invoicing.operations import charging, paying
 from services.invoicing.operations.paying import Received
-from services.invoicing.operations.payment_messages import payment_message
+from services.invoicing.operations.payment_messages import payment_message, payment_method_message
 from tally.invoicing.v1 import payment_service_pb2 as pb
 from tally.invoicing.v1.payment_service_pb2_grpc import PaymentServiceServicer
 
+PROVIDERS = ("stripe",)
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -78,6 +80,67 @@ class PaymentServicer(PaymentServiceServicer):
         return pb.ListPaymentsResponse(
             payments=shown, next_page_token=page_token(found[len(shown) - 1][0]) if more else ""
         )
+
+    async def SetPaymentMethod(
+        self, request: pb.SetPaymentMethodRequest, context: Context
+    ) -> pb.SetPaymentMethodResponse:
+        return await charging.set_method(
+            self._engine,
+            tenant(),
+            parse_request(request, request.request_id),
+            parse_method(present(request, "payment_method").payment_method),
+        )
+
+    async def GetPaymentMethod(
+        self, request: pb.GetPaymentMethodRequest, context: Context
+    ) -> pb.GetPaymentMethodResponse:
+        customer_id = parse_text(request.customer_id, "customer_id")
+        method = await charging.get_method(self._engine, tenant(), customer_id)
+        return pb.GetPaymentMethodResponse(payment_method=payment_method_message(method))
+
+    async def RemovePaymentMethod(
+        self, request: pb.RemovePaymentMethodRequest, context: Context
+    ) -> pb.RemovePaymentMethodResponse:
+        return await charging.remove_method(
+            self._engine,
+            tenant(),
+            parse_request(request, request.request_id),
+            parse_text(request.customer_id, "customer_id"),
+        )
+
+    async def ChargeInvoice(
+        self, request: pb.ChargeInvoiceRequest, context: Context
+    ) -> pb.ChargeInvoiceResponse:
+        answer = await charging.charge_invoice(
+            self._engine,
+            tenant(),
+            parse_request(request, request.request_id),
+            parse_uuid(request.invoice_id, "invoice_id"),
+            now=self._clock.now(),
+        )
+        self._committed()
+        return answer
+
+
+def parse_method(message: pb.PaymentMethod) -> PaymentMethod:
+    """Read what a customer pays with.
+
+    Raises:
+        FieldInvalid, FieldsInvalid: every field that cannot be read.
+    """
+    faults = Faults()
+    for name in ("customer_id", "provider_customer_id", "provider_method_id"):
+        with faults.gathered():
+            parse_text(getattr(message, name), f"payment_method.{name}")
+    if message.provider not in PROVIDERS:
+        faults.add("payment_method.provider", f"is none of {', '.join(PROVIDERS)}")
+    faults.check()
+    return PaymentMethod(
+        message.customer_id,
+        message.provider,
+        message.provider_customer_id,
+        message.provider_method_id,
+    )
 
 
 def parse_received(request: pb.RecordPaymentRequest, *, now: datetime) -> Received:

@@ -21,6 +21,12 @@ class PaymentNotFound(NotFound):
     reason = "PAYMENT_NOT_FOUND"
 
 
+class PaymentMethodNotFound(NotFound):
+    """The customer has no payment method that could be charged."""
+
+    reason = "PAYMENT_METHOD_NOT_FOUND"
+
+
 class InvoiceNotPayable(Refused):
     """Nothing of an invoice is due before it is frozen, or after it is voided."""
 
@@ -58,6 +64,16 @@ class InvoicePaymentStatus(StrEnum):
     FAILED = "failed"
 
 
+@dataclass(frozen=True, slots=True)
+class PaymentMethod:
+    """How a customer pays without being asked, by the ids that the provider gave."""
+
+    customer_id: str
+    provider: str
+    provider_customer_id: str
+    provider_method_id: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
     """Money for one invoice, above zero; `invoice_number` is empty while that is open."""
@@ -74,12 +90,17 @@ class Payment:
     attempt: int
     failure_code: str
     created_at: datetime
+    method: PaymentMethod | None = None  # What a provider is asked to charge.
+    disputed: bool = False
+    dispute_told_at: datetime | None = None  # The provider's time of the last news of a dispute.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receivable:
     """What an invoice asks for, in minor units, and what became of it.
 
+    `charge_at` is when its provider is asked next, `attempts` how often it was; `dun_at` is when to
+    look at the next step of the dunning campaign, of which `dunning_step` were passed.
     `charging_minor` is what a provider was asked for and has not answered yet. `overdue_at` is
     when its due date has passed: None while it has none. What a provider takes after somebody
     paid in another way makes `paid_minor` greater than the total: nothing is due then.
@@ -94,6 +115,10 @@ class Receivable:
     overdue_at: datetime | None = None
     overdue: bool = False
     disputed: bool = False
+    attempts: int = 0
+    charge_at: datetime | None = None
+    dunning_step: int = 0
+    dun_at: datetime | None = None
 
     @property
     def due_minor(self) -> int:

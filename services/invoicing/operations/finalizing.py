@@ -42,6 +42,7 @@ from services.invoicing.domain.party import (
     ZeroInvoices,
 )
 from services.invoicing.domain.progressive import Early
+from services.invoicing.operations.asking import ask_for_payment
 from services.invoicing.operations.changing import adjust_closed
 from services.invoicing.operations.composing import take_coupons, take_notes, take_taxes
 from services.invoicing.operations.crediting import issue_notes
@@ -55,7 +56,6 @@ from services.invoicing.store import (
     late,
     parties,
     parts,
-    receivables,
     series,
     unbilled,
 )
@@ -282,6 +282,8 @@ async def complete(
             if one.requires_payment and one.total_minor > credited[one.invoice_id]
         ]
         await parts.leave_open(conn, tenant, {one: credited[one] for one in waiting})
+        left_open = await invoices.load_invoices(conn, tenant, waiting)
+        await ask_for_payment(conn, tenant, list(left_open.values()), now=now)
         closing = [one for one in frozen if one.invoice_id not in waiting]
         await unbilled.note_billed(conn, tenant, [one.invoice_id for one in closing])
         return await close(conn, tenant, closing, credited, now=now)
@@ -321,7 +323,7 @@ async def close(
             number=number,
         )
     await parts.close(conn, tenant, closed, finalized_at=now)
-    await announce_finalized(conn, tenant, list(numbers))
+    await announce_finalized(conn, tenant, list(numbers), now=now)
     return {invoice_id: number for invoice_id, (_, number) in numbers.items()}
 
 
@@ -365,12 +367,11 @@ def dates(
 
 
 async def announce_finalized(
-    conn: AsyncConnection, tenant: Tenant, invoice_ids: Sequence[UUID]
+    conn: AsyncConnection, tenant: Tenant, invoice_ids: Sequence[UUID], *, now: datetime
 ) -> None:
     """Announce closed invoices, and ask for their payment from here on."""
     closed = await invoices.load_invoices(conn, tenant, invoice_ids)
-    asking = [replace(one, receivable=one.asks_for) for one in closed.values()]
-    await receivables.save_receivables(conn, tenant, [one.asks_for for one in asking])
+    asking = await ask_for_payment(conn, tenant, list(closed.values()), now=now)
     whole = await parts.with_parts(conn, tenant, asking)
     finalized = {
         one.invoice_id: (tenant, InvoiceFinalized(invoice=invoice_message(one)), one.trace_headers)

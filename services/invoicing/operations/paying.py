@@ -23,7 +23,6 @@ from services.invoicing.domain.payment import (
     MANUAL,
     CurrencyMismatch,
     InvoiceNotPayable,
-    InvoicePaymentStatus,
     Payment,
     PaymentStatus,
     Receivable,
@@ -35,7 +34,12 @@ from services.invoicing.operations.payment_messages import payment_message
 from services.invoicing.store import invoices, parts, receivables
 from services.invoicing.store import payments as store
 from tally.invoicing.v1 import payment_service_pb2 as pb
-from tally.invoicing.v1.events_pb2 import InvoiceOverdue, InvoicePaid, PaymentSucceeded
+from tally.invoicing.v1.events_pb2 import (
+    InvoiceOverdue,
+    InvoicePaid,
+    PaymentFailed,
+    PaymentSucceeded,
+)
 
 PAYABLE = (Status.FINALIZED, Status.OPEN)
 
@@ -85,7 +89,11 @@ async def record_payment(
             created_at=now,
         )
         paid = pay(receivable, received.amount.amount_minor)
-        payment = await take_payment(conn, tenant, payment, paid, now=now)
+        await store.save_payment(conn, tenant, payment)
+        await receivables.save_receivables(conn, tenant, [paid])
+        payment = await announce_payment(
+            conn, tenant, payment, receivable, PaymentSucceeded, now=now
+        )
         answer = pb.RecordPaymentResponse(
             payment=payment_message(payment), due_minor=paid.due_minor
         )
@@ -108,36 +116,32 @@ async def lock_payable(
     return invoice, invoice.asks_for
 
 
-async def take_payment(
-    conn: AsyncConnection, tenant: Tenant, payment: Payment, after: Receivable, *, now: datetime
-) -> Payment:
-    """Store money that is there, and what its locked invoice asks for after it; announce both.
-
-    The last of it closes an invoice that waited for it. Returns the payment as it is then.
-    """
-    await store.save_payment(conn, tenant, payment)
-    await receivables.save_receivables(conn, tenant, [after])
-    if after.due_minor == 0:
-        await close_paid(conn, tenant, [payment.invoice_id], now=now)
-    return await announce_payment(conn, tenant, payment, PaymentSucceeded)
-
-
 async def announce_payment(
     conn: AsyncConnection,
     tenant: Tenant,
     payment: Payment,
-    fact: type[PaymentSucceeded],
+    before: Receivable,
+    fact: type[PaymentSucceeded] | type[PaymentFailed],
+    *,
+    now: datetime,
 ) -> Payment:
-    stored = await store.load_payment(conn, tenant, payment.payment_id)
-    found = await invoices.load_invoices(conn, tenant, [payment.invoice_id])
-    invoice = found[payment.invoice_id]
-    await outbox.append(
-        conn, tenant, fact(payment=payment_message(stored), invoice=invoice_message(invoice))
-    )
-    if invoice.payment_status is InvoicePaymentStatus.SUCCEEDED:
+    """Announce a stored payment of a locked invoice, that asked for `before` until then.
+
+    The last of what was due closes an invoice that waited for it, and is announced too. Returns
+    the payment as it is then.
+    """
+    invoice_id = payment.invoice_id
+    invoice = (await invoices.load_invoices(conn, tenant, [invoice_id]))[invoice_id]
+    paid = before.due_minor > 0 and invoice.due_minor == 0
+    if paid and await close_paid(conn, tenant, [invoice_id], now=now):
+        invoice = (await invoices.load_invoices(conn, tenant, [invoice_id]))[invoice_id]
+        payment = replace(payment, invoice_number=invoice.number)
+    told = fact(payment=payment_message(payment), invoice=invoice_message(invoice))
+    await outbox.append(conn, tenant, told)
+    if paid:
         [whole] = await parts.with_parts(conn, tenant, [invoice])
         await outbox.append(conn, tenant, InvoicePaid(invoice=invoice_message(whole)))
-    return stored
+    return payment
 
 
 async def mark_overdue(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from libs.wire import money_message, optional_time, timestamp
-from services.invoicing.domain.payment import Payment, PaymentStatus
+from services.invoicing.domain.payment import Payment, PaymentMethod, PaymentStatus
 from tally.invoicing.v1 import payment_service_pb2 as pb
 
 STATUS = {
@@ -28,4 +28,15 @@ def payment_message(payment: Payment) -> pb.Payment:
         attempt=payment.attempt,
         failure_code=payment.failure_code,
         created_at=timestamp(payment.created_at),
+        disputed=payment.disputed,
+    )
+
+
+def payment_method_message(method: PaymentMethod) -> pb.PaymentMethod:
+    """Write how a customer pays."""
+    return pb.PaymentMethod(
+        customer_id=method.customer_id,
+        provider=method.provider,
+        provider_customer_id=method.provider_customer_id,
+        provider_method_id=method.provider_method_id,
     )

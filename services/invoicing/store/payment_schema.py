@@ -9,17 +9,19 @@ from sqlalchemy import (
     Column,
     Computed,
     DateTime,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
     PrimaryKeyConstraint,
+    Table,
     Text,
     Uuid,
     text,
 )
 
 from libs.schema import required
-from services.invoicing.store.schema_base import of_invoice
+from services.invoicing.store.schema_base import metadata, of_invoice
 
 # What an invoice asks for: written when it is finalized, or left open, and with each payment.
 # Whoever changes it holds the lock of the invoice.
@@ -40,6 +42,10 @@ receivables = of_invoice(
     Column("overdue_at", DateTime(timezone=True)),
     required("overdue", Boolean, default="false"),
     required("disputed", Boolean, default="false"),
+    required("attempts", Integer, default="0"),
+    Column("charge_at", DateTime(timezone=True)),
+    required("dunning_step", Integer, default="0"),
+    Column("dun_at", DateTime(timezone=True)),
     PrimaryKeyConstraint("tenant", "invoice_id"),
     CheckConstraint(
         "status IN ('pending', 'processing', 'partially_paid', 'succeeded', 'failed')"
@@ -56,6 +62,8 @@ receivables = of_invoice(
         "overdue_at",
         postgresql_where=text("NOT overdue AND due_minor > 0 AND overdue_at IS NOT NULL"),
     ),
+    Index("receivables_to_charge", "charge_at", postgresql_where=text("charge_at IS NOT NULL")),
+    Index("receivables_to_dun", "dun_at", postgresql_where=text("dun_at IS NOT NULL")),
 )
 
 payments = of_invoice(
@@ -70,8 +78,12 @@ payments = of_invoice(
     required("reference", Text),
     Column("received_at", DateTime(timezone=True)),
     required("attempt", Integer),
+    required("provider_customer_id", Text),  # What was charged, whatever the customer has now.
+    required("provider_method_id", Text),
     required("failure_code", Text),
     Column("created_at", DateTime(timezone=True), nullable=False),
+    required("disputed", Boolean, default="false"),
+    Column("dispute_told_at", DateTime(timezone=True)),
     PrimaryKeyConstraint("tenant", "payment_id"),
     CheckConstraint("amount_minor > 0", name="payment_above_zero"),
     CheckConstraint(
@@ -82,6 +94,12 @@ payments = of_invoice(
     ),
     CheckConstraint(
         "attempt >= 0 AND (attempt = 0) = (provider = 'manual')", name="attempts_of_providers"
+    ),
+    Index("payments_by_reference", "provider", "reference"),
+    Index(
+        "payments_unanswered",
+        "ordinal",
+        postgresql_where=text("status = 'processing' AND reference = ''"),
     ),
     Index("payments_newest", "tenant", "ordinal"),
     Index("payments_newest_of_customer", "tenant", "customer_id", "ordinal"),
@@ -94,4 +112,17 @@ payments = of_invoice(
         unique=True,
         postgresql_where=text("attempt > 0"),
     ),
+)
+
+# How a customer pays without being asked.
+payment_methods = Table(
+    "payment_methods",
+    metadata,
+    Column("tenant", Integer),
+    Column("customer_id", Text),
+    required("provider", Text),
+    required("provider_customer_id", Text),
+    required("provider_method_id", Text),
+    PrimaryKeyConstraint("tenant", "customer_id"),
+    ForeignKeyConstraint(["tenant", "customer_id"], ["customers.tenant", "customers.customer_id"]),
 )

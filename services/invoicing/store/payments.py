@@ -6,7 +6,7 @@ from datetime import UTC
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,11 +14,13 @@ from libs.money import Money
 from libs.tenant import Tenant
 from services.invoicing.domain.payment import (
     Payment,
+    PaymentMethod,
     PaymentNotFound,
     PaymentStatus,
 )
 from services.invoicing.store.payment_schema import payments
 from services.invoicing.store.schema import invoices
+from services.invoicing.store.work import Reference
 
 
 async def save_payment(conn: AsyncConnection, tenant: Tenant, payment: Payment) -> None:
@@ -28,6 +30,8 @@ async def save_payment(conn: AsyncConnection, tenant: Tenant, payment: Payment) 
         "reference": payment.reference,
         "received_at": payment.received_at,
         "failure_code": payment.failure_code,
+        "disputed": payment.disputed,
+        "dispute_told_at": payment.dispute_told_at,
     }
     row = insert(payments).values(
         tenant=tenant,
@@ -38,6 +42,8 @@ async def save_payment(conn: AsyncConnection, tenant: Tenant, payment: Payment) 
         amount_minor=payment.amount.amount_minor,
         provider=payment.provider,
         attempt=payment.attempt,
+        provider_customer_id=payment.method.provider_customer_id if payment.method else "",
+        provider_method_id=payment.method.provider_method_id if payment.method else "",
         created_at=payment.created_at,
         **values,
     )
@@ -103,4 +109,49 @@ def payment_of(row: Row[Any]) -> Payment:
         attempt=row.attempt,
         failure_code=row.failure_code,
         created_at=row.created_at.astimezone(UTC),
+        method=method_of(row),
+        disputed=row.disputed,
+        dispute_told_at=row.dispute_told_at and row.dispute_told_at.astimezone(UTC),
     )
+
+
+def method_of(row: Row[Any]) -> PaymentMethod | None:
+    if row.attempt == 0:
+        return None
+    return PaymentMethod(
+        row.customer_id, row.provider, row.provider_customer_id, row.provider_method_id
+    )
+
+
+async def has_disputed(conn: AsyncConnection, tenant: Tenant, invoice_id: UUID) -> bool:
+    """Tell whether a payment of an invoice is disputed."""
+    query = select(payments.c.payment_id).filter_by(
+        tenant=tenant, invoice_id=invoice_id, disputed=True
+    )
+    return (await conn.execute(query.limit(1))).first() is not None
+
+
+UNANSWERED = (payments.c.status == PaymentStatus.PROCESSING) & (payments.c.reference == "")
+
+
+async def find_unanswered(conn: AsyncConnection, *, limit: int) -> list[Reference]:
+    """Return payments whose provider has said nothing yet, over all tenants."""
+    query = select(payments.c.tenant, payments.c.payment_id).where(UNANSWERED)
+    order = query.order_by(payments.c.ordinal).limit(limit)
+    return [(Tenant(row.tenant), row.payment_id) for row in await conn.execute(order)]
+
+
+async def count_unanswered(conn: AsyncConnection) -> int:
+    """Return how many payments `find_unanswered` would find."""
+    counted = select(func.count()).select_from(payments).where(UNANSWERED)
+    return int((await conn.execute(counted)).scalar_one())
+
+
+async def find_by_reference(
+    conn: AsyncConnection, provider: str, reference: str
+) -> Reference | None:
+    """Return the payment that a provider knows by `reference`, of any tenant."""
+    query = select(payments.c.tenant, payments.c.payment_id)
+    found = query.filter_by(provider=provider, reference=reference)
+    row = (await conn.execute(found.order_by(payments.c.ordinal).limit(1))).first()
+    return None if row is None else (Tenant(row.tenant), row.payment_id)

@@ -39,6 +39,10 @@ def receivable_of(row: Row[Any]) -> Receivable | None:
         overdue_at=row.receivable_overdue_at and row.receivable_overdue_at.astimezone(UTC),
         overdue=row.receivable_overdue,
         disputed=row.receivable_disputed,
+        attempts=row.receivable_attempts,
+        charge_at=row.receivable_charge_at and row.receivable_charge_at.astimezone(UTC),
+        dunning_step=row.receivable_dunning_step,
+        dun_at=row.receivable_dun_at and row.receivable_dun_at.astimezone(UTC),
     )
 
 
@@ -98,6 +102,34 @@ async def count_overdue(conn: AsyncConnection, *, now: datetime) -> tuple[int, d
         )
     ).one()
     return row.fallen, row.next_at and row.next_at.astimezone(UTC)
+
+
+async def find_chargeable(conn: AsyncConnection, *, now: datetime, limit: int) -> list[Reference]:
+    """Return invoices that are to be charged by now, oldest first, over all tenants."""
+    columns = (receivables.c.tenant, receivables.c.invoice_id)
+    query = _charging(*columns).where(receivables.c.charge_at <= now)
+    order = query.order_by(receivables.c.charge_at, receivables.c.invoice_id).limit(limit)
+    return [(Tenant(row.tenant), row.invoice_id) for row in await conn.execute(order)]
+
+
+async def count_chargeable(conn: AsyncConnection, *, now: datetime) -> tuple[int, datetime | None]:
+    """Return how many invoices are to be charged by `now`, and when the next one is."""
+    at = receivables.c.charge_at
+    columns = (
+        func.count().filter(at <= now).label("due"),
+        func.min(at).filter(at > now).label("next_at"),
+    )
+    row = (await conn.execute(_charging(*columns))).one()
+    return row.due, row.next_at and row.next_at.astimezone(UTC)
+
+
+def _charging(*columns: Any) -> Select[Any]:
+    """Select of invoices that will be charged."""
+    asking = invoices.c.status.in_((Status.FINALIZED, Status.OPEN))
+    scheduled = receivables.c.charge_at.is_not(None)
+    payable = receivables.c.due_minor > receivables.c.charging_minor
+    joined = receivables.join(invoices, OF_INVOICE)
+    return select(*columns).select_from(joined).where(asking, scheduled, payable)
 
 
 def _falling(*columns: Any) -> Select[Any]:

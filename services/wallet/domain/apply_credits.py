@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -16,6 +16,7 @@ from services.wallet.domain.ledger import Account, Book, Movement, Reason, Use
 from services.wallet.domain.wallet import Pool
 
 USAGE, BASE = "usage", "base"  # Kinds of fees.
+NOTHING: Mapping[UUID, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +71,24 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True)
 class AppliedCredit:
-    """A part of a line that a grant of a wallet paid; `captured`: out of captured money."""
+    """A part of a line that a grant of a wallet paid.
+
+    `captured`: out of captured money; `expired`: out of what had lapsed since the line's time.
+    """
 
     line_id: UUID
     wallet_id: UUID
     grant_id: UUID
     amount_minor: int
     captured: bool
+    expired: bool = False
+
+    @property
+    def source(self) -> Account:
+        """The account that it was taken of."""
+        if self.captured:
+            return Account.CAPTURED
+        return Account.EXPIRED if self.expired else Account.AVAILABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +100,12 @@ class Application:
 
 
 def apply_credits(
-    books: Sequence[Book], lots: Sequence[Lot], invoice: Invoice, now: datetime
+    books: Sequence[Book],
+    lots: Sequence[Lot],
+    invoice: Invoice,
+    now: datetime,
+    *,
+    expired: Mapping[UUID, int] = NOTHING,
 ) -> Application:
     """Pay `invoice` from a customer's wallets and post it; never more than the invoice.
 
@@ -98,10 +115,13 @@ def apply_credits(
     grants in burn order. What was captured for the settled time and not taken goes back to its
     grants, though the invoice has no line for it.
 
+    `expired` is what lapsed of grants, which the books have, since the lines' time began: credit of
+    a month that ended with it still pays that month, though its invoice comes later.
+
     Pools of 100 and 30, a wallet with 110: they get 100 and 10.
     """
     wallets = sorted(books, key=lambda book: book.wallet.draw_key)
-    plan = Plan(wallets, lots, invoice.lines)
+    plan = Plan(wallets, lots, invoice.lines, expired)
     for line in plan.lines:
         for book in wallets:
             _take_captured(plan, line, book, now)
@@ -124,7 +144,11 @@ class Plan:
     """Who still has what while an invoice is paid: lines and pools want, lots and grants have."""
 
     def __init__(
-        self, wallets: Sequence[Book], lots: Sequence[Lot], lines: Sequence[CreditLine]
+        self,
+        wallets: Sequence[Book],
+        lots: Sequence[Lot],
+        lines: Sequence[CreditLine],
+        expired: Mapping[UUID, int],
     ) -> None:
         pools: defaultdict[Pool, int] = defaultdict(int)
         for line in lines:
@@ -135,13 +159,14 @@ class Plan:
         self.lot_left = {place: lot.left_minor for place, lot in enumerate(lots)}
         grants = [grant for book in wallets for grant in book.grants.values()]
         self.grant_left = {grant.grant_id: grant.available_minor for grant in grants}
+        self.expired_left = dict(expired)
         self._line_left = {line.line_id: line.amount_minor for line in lines}
         self._pool_left = dict(pools)
         self._invoice_left = sum(pools.values())
-        self._taken: dict[tuple[UUID, UUID, UUID, bool], int] = {}
+        self._taken: dict[tuple[UUID, UUID, UUID, Account], int] = {}
 
     def take(
-        self, line: CreditLine, wallet_id: UUID, grant_id: UUID, have: int, *, captured: bool
+        self, line: CreditLine, wallet_id: UUID, grant_id: UUID, have: int, source: Account
     ) -> int:
         """Pay `line` with up to `have`, within its pool and the invoice; return how much."""
         wanted = min(self._line_left[line.line_id], self._pool_left[line.pool], self._invoice_left)
@@ -150,15 +175,22 @@ class Plan:
             self._line_left[line.line_id] -= amount
             self._pool_left[line.pool] -= amount
             self._invoice_left -= amount
-            part = (line.line_id, wallet_id, grant_id, captured)
+            part = (line.line_id, wallet_id, grant_id, source)
             self._taken[part] = self._taken.get(part, 0) + amount
         return amount
 
     def credits(self) -> tuple[AppliedCredit, ...]:
         """Return what was taken, in the order in which it was."""
         return tuple(
-            AppliedCredit(line_id, wallet_id, grant_id, amount, captured)
-            for (line_id, wallet_id, grant_id, captured), amount in self._taken.items()
+            AppliedCredit(
+                line_id,
+                wallet_id,
+                grant_id,
+                amount,
+                captured=source is Account.CAPTURED,
+                expired=source is Account.EXPIRED,
+            )
+            for (line_id, wallet_id, grant_id, source), amount in self._taken.items()
         )
 
 
@@ -178,7 +210,7 @@ def _take_captured(plan: Plan, line: CreditLine, book: Book, now: datetime) -> N
         if mine and lot.captured_at < line.period.end:
             have = plan.lot_left[place]
             plan.lot_left[place] -= plan.take(
-                line, lot.wallet_id, lot.grant_id, have, captured=True
+                line, lot.wallet_id, lot.grant_id, have, Account.CAPTURED
             )
 
 
@@ -186,11 +218,15 @@ def _take_available(plan: Plan, line: CreditLine, book: Book, now: datetime) -> 
     if not book.wallet.accepts(*line.pool):
         return
     for grant in book.in_burn_order():
-        if grant.in_force(now) and grant.in_force_during(line.period):
-            have = plan.grant_left[grant.grant_id]
-            plan.grant_left[grant.grant_id] -= plan.take(
-                line, grant.wallet_id, grant.grant_id, have, captured=False
-            )
+        if not grant.in_force_during(line.period):
+            continue
+        left, source = plan.grant_left, Account.AVAILABLE
+        if grant.lapsed(now):
+            left, source = plan.expired_left, Account.EXPIRED
+        if grant.effective_at <= now:
+            have = left.get(grant.grant_id, 0)
+            taken = plan.take(line, grant.wallet_id, grant.grant_id, have, source)
+            left[grant.grant_id] = have - taken
 
 
 def _returned(
@@ -230,10 +266,10 @@ def _post(
             tuple(
                 Use(credit.grant_id, credit.amount_minor, credit.line_id)
                 for credit in mine
-                if credit.captured is captured
+                if credit.source is source
             ),
         )
-        for source, captured in ((Account.CAPTURED, True), (Account.AVAILABLE, False))
+        for source in (Account.CAPTURED, Account.AVAILABLE, Account.EXPIRED)
     ]
     book.post(Reason.APPLY, reference, now, *paid)
     back = tuple(use for wallet_id, use in returned.values() if wallet_id == book.wallet.wallet_id)

@@ -51,3 +51,14 @@ def lapse_freed(book: Book, at: datetime) -> None:
 def _lapse(book: Book, use: Use, at: datetime) -> None:
     movement = Movement(Account.AVAILABLE, Account.EXPIRED, (use,))
     book.post(Reason.GRANT_EXPIRY, str(use.grant_id), at, movement)
+
+
+def lapsed_uses(book: Book) -> list[Use]:
+    """Return what lapsed of grants in what was posted to the book."""
+    return [
+        use
+        for posting in book.postings
+        if posting.reason is Reason.GRANT_EXPIRY
+        for movement in posting.movements
+        for use in movement.uses
+    ]

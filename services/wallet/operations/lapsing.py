@@ -17,7 +17,7 @@ from libs.money import Money
 from libs.tenant import Tenant
 from libs.wire import money_message
 from services.wallet.domain import expiry
-from services.wallet.domain.ledger import Book, Reason
+from services.wallet.domain.ledger import Book
 from services.wallet.domain.level import Level, levels_between, spendable_before
 from services.wallet.operations.desk import Desk
 from services.wallet.operations.messages import hold_message
@@ -93,10 +93,7 @@ def credits_expired(book: Book) -> list[events_pb2.CreditsExpired]:
             grant_id=str(use.grant_id),
             amount=money_message(Money(book.wallet.currency, use.amount_minor)),
         )
-        for posting in book.postings
-        if posting.reason is Reason.GRANT_EXPIRY
-        for movement in posting.movements
-        for use in movement.uses
+        for use in expiry.lapsed_uses(book)
     ]
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from libs.money import Money
+from libs.tenant import Tenant
 from libs.wire import money_message
 from services.wallet.domain import apply_credits as applying
 from services.wallet.domain import return_credits as returning
 from services.wallet.domain.apply_credits import AppliedCredit, Invoice
+from services.wallet.domain.expiry import lapsed_uses
+from services.wallet.domain.ledger import Book
 from services.wallet.operations.desk import Desk
 from services.wallet.operations.lapsing import lapse, save
-from services.wallet.store import applications, reservations
+from services.wallet.store import applications, grant_uses, reservations
 from services.wallet.store import books as book_store
 from services.wallet.store import holds as hold_store
 from tally.wallet.v1 import invoice_credits_pb2
@@ -49,7 +55,8 @@ async def apply_credits(
             [book.wallet.wallet_id for book in books],
             sorted(invoice.subscription_ids),
         )
-        application = applying.apply_credits(books, lots, invoice, now)
+        expired = await _expired_since(conn, desk.tenant, books, invoice)
+        application = applying.apply_credits(books, lots, invoice, now, expired=expired)
         await hold_store.save_lots(conn, desk.tenant, application.lots)
         if books:
             await reservations.settle(conn, desk.tenant, invoice.settled_ids)
@@ -63,6 +70,24 @@ async def apply_credits(
             conn, desk.tenant, invoice.invoice_id, answer.SerializeToString()
         )
     return answer
+
+
+async def _expired_since(
+    conn: AsyncConnection, tenant: Tenant, books: Sequence[Book], invoice: Invoice
+) -> dict[UUID, int]:
+    """Return what lapsed of grants since the time of the lines began, and read those grants."""
+    live = [book for book in books if book.wallet.terminated_at is None]
+    if not live or not invoice.lines:
+        return {}
+    since = min(line.period.start for line in invoice.lines)
+    wallet_ids = [book.wallet.wallet_id for book in live]
+    expired = await grant_uses.load_expired(conn, tenant, wallet_ids, since)
+    # What lapsed in this transaction is not written yet.
+    for book in live:
+        for use in lapsed_uses(book):
+            expired[use.grant_id] = expired.get(use.grant_id, 0) + use.amount_minor
+    await book_store.add_grants(conn, tenant, live, expired)
+    return expired
 
 
 async def return_credits(

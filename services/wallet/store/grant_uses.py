@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import or_, select
+from sqlalchemy import case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.money import Money
@@ -92,3 +93,28 @@ async def list_uses(
         )
         for row in await conn.execute(query)
     ]
+
+
+async def load_expired(
+    conn: AsyncConnection, tenant: Tenant, wallet_ids: Sequence[UUID], since: datetime
+) -> dict[UUID, int]:
+    """Return what lapsed of grants of wallets after `since`, less what was taken of that later."""
+    expired = Account.EXPIRED.value
+    amount = grant_uses.c.amount_minor
+    total = func.sum(case((grant_uses.c.target == expired, amount), else_=-amount))
+    of_grant = (grants.c.tenant == grant_uses.c.tenant) & (
+        grants.c.grant_id == grant_uses.c.grant_id
+    )
+    query = (
+        select(grants.c.grant_id, total.label("total"))
+        .select_from(grants.join(grant_uses, of_grant))
+        .where(
+            grants.c.tenant == tenant,
+            grants.c.wallet_id.in_(wallet_ids),
+            grants.c.expires_at > since,
+            or_(grant_uses.c.target == expired, grant_uses.c.source == expired),
+        )
+        .group_by(grants.c.grant_id)
+        .having(total > 0)
+    )
+    return {row.grant_id: int(row.total) for row in await conn.execute(query)}

@@ -14,9 +14,11 @@ from tests.contract.bad_input.rules import (
     LONG,
     OPTIONAL_TEXT,
     PAGE,
+    TEXT,
     UUID,
     Fields,
     Refusal,
+    named,
     uuid_of,
 )
 
@@ -45,6 +47,25 @@ PAYING: Mapping[str, Fields] = {
         "invoice_id": {"malformed": "no-uuid", "oversized": "1" * 300},
         **PAGE,
     },
+    "tally.invoicing.v1.PaymentService.SetPaymentMethod": {
+        "request_id": UUID,
+        "payment_method": ABSENT,
+        "payment_method.customer_id": named(TEXT, "customer", "CUSTOMER_NOT_FOUND"),
+        "payment_method.provider": {"absent": "", "unknown": "bank", "oversized": LONG},
+        "payment_method.provider_customer_id": TEXT,
+        "payment_method.provider_method_id": TEXT,
+    },
+    "tally.invoicing.v1.PaymentService.GetPaymentMethod": {
+        "customer_id": named(TEXT, "customer", "PAYMENT_METHOD_NOT_FOUND"),
+    },
+    "tally.invoicing.v1.PaymentService.RemovePaymentMethod": {
+        "request_id": UUID,
+        "customer_id": named(TEXT, "customer", "CUSTOMER_NOT_FOUND"),
+    },
+    "tally.invoicing.v1.PaymentService.ChargeInvoice": {
+        "request_id": UUID,
+        "invoice_id": uuid_of("invoice", "INVOICE_NOT_FOUND"),
+    },
 }
 
 
@@ -61,4 +82,19 @@ def payment_requests(
         },
         "invoicing.v1.PaymentService.GetPayment": {"payment_id": world["payment"]},
         "invoicing.v1.PaymentService.ListPayments": {},
+        "invoicing.v1.PaymentService.SetPaymentMethod": {
+            **command,
+            "payment_method": {
+                "customer_id": world["customer"],
+                "provider": "stripe",
+                "provider_customer_id": "cus_1",
+                "provider_method_id": f"pm_{uuid4()}",
+            },
+        },
+        "invoicing.v1.PaymentService.GetPaymentMethod": {"customer_id": world["customer"]},
+        "invoicing.v1.PaymentService.RemovePaymentMethod": {
+            **command,
+            "customer_id": world["unpaying"],
+        },
+        "invoicing.v1.PaymentService.ChargeInvoice": {**command, "invoice_id": world["invoice"]},
     }

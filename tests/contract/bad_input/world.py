@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from uuid import uuid4
 
 from cli.client import SuiteClient
 from tally.ingest.v1.event_pb2 import Event
@@ -18,7 +19,7 @@ from tally.invoicing.v1.invoice_service_pb2 import (
     InvoiceStatus,
     ListInvoicesRequest,
 )
-from tally.invoicing.v1.payment_service_pb2 import RecordPaymentRequest
+from tally.invoicing.v1.payment_service_pb2 import RecordPaymentRequest, SetPaymentMethodRequest
 from tally.invoicing.v1.tax_service_pb2 import CreateTaxRequest
 from tally.invoicing.v1.tenant_service_pb2 import (
     CreateBillingEntityRequest,
@@ -68,7 +69,7 @@ def make_worlds(suite: Suite) -> Worlds:
 async def _fill(client: SuiteClient, name: str) -> World:
     named = ["meter", "plan", "subscription", "customer", "event", "retracted"]
     named += ["idle_meter", "idle_plan", "idle_feature"]  # To archive.
-    named += ["feature", "coupon", "idle_coupon", "billing_entity"]
+    named += ["feature", "unpaying", "coupon", "idle_coupon", "billing_entity"]
     world = {key: f"{name}-{key}" for key in named}
     world |= dict.fromkeys(
         (
@@ -110,8 +111,10 @@ async def _fill(client: SuiteClient, name: str) -> World:
     await client.plans.CreatePlan(CreatePlanRequest(**plan))
     await _idle(client, world)
     customer = good["invoicing.v1.CustomerService.UpsertCustomer"]
-    customer["customer"]["customer_id"] = world["customer"]
-    await client.customers.UpsertCustomer(UpsertCustomerRequest(**customer))
+    for key in ("unpaying", "customer"):
+        customer["customer"]["customer_id"] = world[key]
+        customer["request_id"] = str(uuid4())
+        await client.customers.UpsertCustomer(UpsertCustomerRequest(**customer))
     seller = good["invoicing.v1.TenantService.UpdateBillingEntity"]
     seller["billing_entity"] |= {"number_prefix": name.upper()}  # Numbers of its own.
     await client.tenants.UpdateBillingEntity(UpdateBillingEntityRequest(**seller))
@@ -261,6 +264,8 @@ async def _billed(client: SuiteClient, world: World) -> World:
     made = await client.credit_notes.CreateCreditNote(CreateCreditNoteRequest(**fields))
     money = good_requests(world)["invoicing.v1.PaymentService.RecordPayment"]
     paid = await client.payments.RecordPayment(RecordPaymentRequest(**money))
+    method = good_requests(world)["invoicing.v1.PaymentService.SetPaymentMethod"]
+    await client.payments.SetPaymentMethod(SetPaymentMethodRequest(**method))
     return {
         "payment": paid.payment.payment_id,
         "invoice": invoice.invoice_id,

@@ -93,7 +93,8 @@ async def test_what_is_paid_does_not_depend_on_who_learns_first_of_the_time(
         counter.desk, an_invoice(counter, [30]), HASH, as_of=lapsing
     )  # The wallet's own clock still stands a month before.
     assert answer.total.amount_minor == 30
-    assert await counter.standing(wallet_id) == (70, 0, 0)
+    # It was in force in the month that is billed: it pays that, and nothing that began later.
+    assert await counter.standing(wallet_id) == (100, 0, 0)
 
 
 async def test_several_wallets_pay_together_and_each_debit_names_grant_and_line(

@@ -7,6 +7,8 @@ from uuid import uuid4
 
 import pytest
 
+from libs.period import Period
+from services.wallet.domain.apply_credits import CreditLine, Invoice
 from services.wallet.operations.paying import apply_credits, return_credits
 from services.wallet.store.applications import InvoiceContentChanged
 from tests.store.wallet.conftest import START, Counter
@@ -58,3 +60,25 @@ async def test_a_lapsed_grant_lapses_again_as_of_the_void(counter: Counter) -> N
     await return_credits(counter.desk, invoice.invoice_id, as_of=START.replace(month=2))
     assert await counter.standing(wallet_id) == (0, 0, 0)
     assert (await counter.facts())[-1] == "CreditsExpired"
+
+
+async def test_what_had_lapsed_pays_its_own_month_once_and_lapses_again_when_returned(
+    counter: Counter,
+) -> None:
+    wallet_id = await counter.open()
+    await counter.grant(wallet_id, 50, expires_at=START.replace(month=2))
+    counter.clock.move(days=32)
+    assert await counter.standing(wallet_id) == (0, 0, 0)
+    invoices = [an_invoice(counter, [amount]) for amount in (30, 30)]
+    paid = [await apply_credits(counter.desk, invoice, HASH) for invoice in invoices]
+    assert [answer.total.amount_minor for answer in paid] == [30, 20]
+    await return_credits(counter.desk, invoices[0].invoice_id)
+    assert await counter.standing(wallet_id) == (0, 0, 0)
+    third = await apply_credits(counter.desk, an_invoice(counter, [40]), HASH)
+    assert third.total.amount_minor == 30
+    february = Period(START.replace(month=2), START.replace(month=3))
+    line = CreditLine(uuid4(), "usage", "calls", 9, february, "")
+    late = Invoice(uuid4(), counter.customer_id, "USD", [line], [])
+    assert not (await apply_credits(counter.desk, late, HASH)).credits
+    found, _ = await checked(counter)
+    assert found == []

@@ -228,6 +228,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: an invoice is neither finalized nor open, so nothing of it is due."""
     ERROR_REASON_PAYMENT_EXCEEDS_DUE: _ErrorReason.ValueType  # 292
     """FAILED_PRECONDITION: less of an invoice is due than is to be paid."""
+    ERROR_REASON_PAYMENT_METHOD_NOT_FOUND: _ErrorReason.ValueType  # 293
+    """NOT_FOUND: the customer has no payment method."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 100
     """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
     ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 104
@@ -460,6 +462,8 @@ ERROR_REASON_INVOICE_NOT_PAYABLE: ErrorReason.ValueType  # 291
 """FAILED_PRECONDITION: an invoice is neither finalized nor open, so nothing of it is due."""
 ERROR_REASON_PAYMENT_EXCEEDS_DUE: ErrorReason.ValueType  # 292
 """FAILED_PRECONDITION: less of an invoice is due than is to be paid."""
+ERROR_REASON_PAYMENT_METHOD_NOT_FOUND: ErrorReason.ValueType  # 293
+"""NOT_FOUND: the customer has no payment method."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 100
 """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
 ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 104

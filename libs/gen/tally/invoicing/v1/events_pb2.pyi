@@ -331,3 +331,37 @@ class InvoiceOverdue(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InvoiceOverdue: _TypeAlias = InvoiceOverdue  # noqa: Y015
+
+@_typing.final
+class InvoiceDisputed(_message.Message):
+    """Money for an invoice was taken back, or the payer wants it back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_FIELD_NUMBER: _builtins.int
+    INVOICE_FIELD_NUMBER: _builtins.int
+    REFUNDED_FIELD_NUMBER: _builtins.int
+    refunded: _builtins.bool
+    """True: it was given back by us, at the payment provider."""
+    @_builtins.property
+    def payment(self) -> _payment_service_pb2.Payment:
+        """The payment."""
+
+    @_builtins.property
+    def invoice(self) -> _invoice_service_pb2.Invoice:
+        """The invoice, without lines."""
+
+    def __init__(
+        self,
+        *,
+        payment: _payment_service_pb2.Payment | None = ...,
+        invoice: _invoice_service_pb2.Invoice | None = ...,
+        refunded: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice", "payment", b"payment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice", b"invoice", "payment", b"payment", "refunded", b"refunded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InvoiceDisputed: _TypeAlias = InvoiceDisputed  # noqa: Y015

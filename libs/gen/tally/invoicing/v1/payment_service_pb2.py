@@ -27,7 +27,7 @@ from tally.common.v1 import money_pb2 as tally_dot_common_dot_v1_dot_money__pb2
 from tally.common.v1 import options_pb2 as tally_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(tally/invoicing/v1/payment_service.proto\x12\x12tally.invoicing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\"\xe6\x02\n\x07Payment\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12\x16\n\x0einvoice_number\x18\x03 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x04 \x01(\t\x12&\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x31\n\x06status\x18\x06 \x01(\x0e\x32!.tally.invoicing.v1.PaymentStatus\x12\x10\n\x08provider\x18\x07 \x01(\t\x12\x11\n\treference\x18\x08 \x01(\t\x12/\n\x0breceived_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\n \x01(\x05\x12\x14\n\x0c\x66\x61ilure_code\x18\x0b \x01(\t\x12.\n\ncreated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xaa\x01\n\x14RecordPaymentRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x11\n\treference\x18\x04 \x01(\t\x12/\n\x0breceived_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"X\n\x15RecordPaymentResponse\x12,\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Payment\x12\x11\n\tdue_minor\x18\x02 \x01(\x03\"\'\n\x11GetPaymentRequest\x12\x12\n\npayment_id\x18\x01 \x01(\t\"B\n\x12GetPaymentResponse\x12,\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Payment\"e\n\x13ListPaymentsRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"^\n\x14ListPaymentsResponse\x12-\n\x08payments\x18\x01 \x03(\x0b\x32\x1b.tally.invoicing.v1.Payment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x9e\x02\n\x14InvoicePaymentStatus\x12&\n\"INVOICE_PAYMENT_STATUS_UNSPECIFIED\x10\x00\x12\x1f\n\x1bINVOICE_PAYMENT_STATUS_NONE\x10\x01\x12\"\n\x1eINVOICE_PAYMENT_STATUS_PENDING\x10\x02\x12%\n!INVOICE_PAYMENT_STATUS_PROCESSING\x10\x03\x12)\n%INVOICE_PAYMENT_STATUS_PARTIALLY_PAID\x10\x04\x12$\n INVOICE_PAYMENT_STATUS_SUCCEEDED\x10\x05\x12!\n\x1dINVOICE_PAYMENT_STATUS_FAILED\x10\x06*\x87\x01\n\rPaymentStatus\x12\x1e\n\x1aPAYMENT_STATUS_UNSPECIFIED\x10\x00\x12\x1d\n\x19PAYMENT_STATUS_PROCESSING\x10\x01\x12\x1c\n\x18PAYMENT_STATUS_SUCCEEDED\x10\x02\x12\x19\n\x15PAYMENT_STATUS_FAILED\x10\x03\x32\xc8\x02\n\x0ePaymentService\x12j\n\rRecordPayment\x12(.tally.invoicing.v1.RecordPaymentRequest\x1a).tally.invoicing.v1.RecordPaymentResponse\"\x04\xe0\xe0\x18\x0c\x12\x61\n\nGetPayment\x12%.tally.invoicing.v1.GetPaymentRequest\x1a&.tally.invoicing.v1.GetPaymentResponse\"\x04\xe0\xe0\x18\x0b\x12g\n\x0cListPayments\x12\'.tally.invoicing.v1.ListPaymentsRequest\x1a(.tally.invoicing.v1.ListPaymentsResponse\"\x04\xe0\xe0\x18\x0b\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(tally/invoicing/v1/payment_service.proto\x12\x12tally.invoicing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\"\xf8\x02\n\x07Payment\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12\x16\n\x0einvoice_number\x18\x03 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x04 \x01(\t\x12&\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x31\n\x06status\x18\x06 \x01(\x0e\x32!.tally.invoicing.v1.PaymentStatus\x12\x10\n\x08provider\x18\x07 \x01(\t\x12\x11\n\treference\x18\x08 \x01(\t\x12/\n\x0breceived_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\n \x01(\x05\x12\x14\n\x0c\x66\x61ilure_code\x18\x0b \x01(\t\x12.\n\ncreated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x64isputed\x18\r \x01(\x08\"\xaa\x01\n\x14RecordPaymentRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x11\n\treference\x18\x04 \x01(\t\x12/\n\x0breceived_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"X\n\x15RecordPaymentResponse\x12,\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Payment\x12\x11\n\tdue_minor\x18\x02 \x01(\x03\"\'\n\x11GetPaymentRequest\x12\x12\n\npayment_id\x18\x01 \x01(\t\"B\n\x12GetPaymentResponse\x12,\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Payment\"e\n\x13ListPaymentsRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"^\n\x14ListPaymentsResponse\x12-\n\x08payments\x18\x01 \x03(\x0b\x32\x1b.tally.invoicing.v1.Payment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"p\n\rPaymentMethod\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x1c\n\x14provider_customer_id\x18\x03 \x01(\t\x12\x1a\n\x12provider_method_id\x18\x04 \x01(\t\"h\n\x17SetPaymentMethodRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x39\n\x0epayment_method\x18\x02 \x01(\x0b\x32!.tally.invoicing.v1.PaymentMethod\"U\n\x18SetPaymentMethodResponse\x12\x39\n\x0epayment_method\x18\x01 \x01(\x0b\x32!.tally.invoicing.v1.PaymentMethod\".\n\x17GetPaymentMethodRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\"U\n\x18GetPaymentMethodResponse\x12\x39\n\x0epayment_method\x18\x01 \x01(\x0b\x32!.tally.invoicing.v1.PaymentMethod\"E\n\x1aRemovePaymentMethodRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\"\x1d\n\x1bRemovePaymentMethodResponse\">\n\x14\x43hargeInvoiceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\"-\n\x15\x43hargeInvoiceResponse\x12\x14\n\x0c\x61mount_minor\x18\x01 \x01(\x03*\x9e\x02\n\x14InvoicePaymentStatus\x12&\n\"INVOICE_PAYMENT_STATUS_UNSPECIFIED\x10\x00\x12\x1f\n\x1bINVOICE_PAYMENT_STATUS_NONE\x10\x01\x12\"\n\x1eINVOICE_PAYMENT_STATUS_PENDING\x10\x02\x12%\n!INVOICE_PAYMENT_STATUS_PROCESSING\x10\x03\x12)\n%INVOICE_PAYMENT_STATUS_PARTIALLY_PAID\x10\x04\x12$\n INVOICE_PAYMENT_STATUS_SUCCEEDED\x10\x05\x12!\n\x1dINVOICE_PAYMENT_STATUS_FAILED\x10\x06*\x87\x01\n\rPaymentStatus\x12\x1e\n\x1aPAYMENT_STATUS_UNSPECIFIED\x10\x00\x12\x1d\n\x19PAYMENT_STATUS_PROCESSING\x10\x01\x12\x1c\n\x18PAYMENT_STATUS_SUCCEEDED\x10\x02\x12\x19\n\x15PAYMENT_STATUS_FAILED\x10\x03\x32\x9c\x06\n\x0ePaymentService\x12j\n\rRecordPayment\x12(.tally.invoicing.v1.RecordPaymentRequest\x1a).tally.invoicing.v1.RecordPaymentResponse\"\x04\xe0\xe0\x18\x0c\x12\x61\n\nGetPayment\x12%.tally.invoicing.v1.GetPaymentRequest\x1a&.tally.invoicing.v1.GetPaymentResponse\"\x04\xe0\xe0\x18\x0b\x12g\n\x0cListPayments\x12\'.tally.invoicing.v1.ListPaymentsRequest\x1a(.tally.invoicing.v1.ListPaymentsResponse\"\x04\xe0\xe0\x18\x0b\x12s\n\x10SetPaymentMethod\x12+.tally.invoicing.v1.SetPaymentMethodRequest\x1a,.tally.invoicing.v1.SetPaymentMethodResponse\"\x04\xe0\xe0\x18\x0c\x12s\n\x10GetPaymentMethod\x12+.tally.invoicing.v1.GetPaymentMethodRequest\x1a,.tally.invoicing.v1.GetPaymentMethodResponse\"\x04\xe0\xe0\x18\t\x12|\n\x13RemovePaymentMethod\x12..tally.invoicing.v1.RemovePaymentMethodRequest\x1a/.tally.invoicing.v1.RemovePaymentMethodResponse\"\x04\xe0\xe0\x18\x0c\x12j\n\rChargeInvoice\x12(.tally.invoicing.v1.ChargeInvoiceRequest\x1a).tally.invoicing.v1.ChargeInvoiceResponse\"\x04\xe0\xe0\x18\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,24 +40,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAYMENTSERVICE'].methods_by_name['GetPayment']._serialized_options = b'\340\340\030\013'
   _globals['_PAYMENTSERVICE'].methods_by_name['ListPayments']._loaded_options = None
   _globals['_PAYMENTSERVICE'].methods_by_name['ListPayments']._serialized_options = b'\340\340\030\013'
-  _globals['_INVOICEPAYMENTSTATUS']._serialized_start=1090
-  _globals['_INVOICEPAYMENTSTATUS']._serialized_end=1376
-  _globals['_PAYMENTSTATUS']._serialized_start=1379
-  _globals['_PAYMENTSTATUS']._serialized_end=1514
+  _globals['_PAYMENTSERVICE'].methods_by_name['SetPaymentMethod']._loaded_options = None
+  _globals['_PAYMENTSERVICE'].methods_by_name['SetPaymentMethod']._serialized_options = b'\340\340\030\014'
+  _globals['_PAYMENTSERVICE'].methods_by_name['GetPaymentMethod']._loaded_options = None
+  _globals['_PAYMENTSERVICE'].methods_by_name['GetPaymentMethod']._serialized_options = b'\340\340\030\t'
+  _globals['_PAYMENTSERVICE'].methods_by_name['RemovePaymentMethod']._loaded_options = None
+  _globals['_PAYMENTSERVICE'].methods_by_name['RemovePaymentMethod']._serialized_options = b'\340\340\030\014'
+  _globals['_PAYMENTSERVICE'].methods_by_name['ChargeInvoice']._loaded_options = None
+  _globals['_PAYMENTSERVICE'].methods_by_name['ChargeInvoice']._serialized_options = b'\340\340\030\014'
+  _globals['_INVOICEPAYMENTSTATUS']._serialized_start=1763
+  _globals['_INVOICEPAYMENTSTATUS']._serialized_end=2049
+  _globals['_PAYMENTSTATUS']._serialized_start=2052
+  _globals['_PAYMENTSTATUS']._serialized_end=2187
   _globals['_PAYMENT']._serialized_start=158
-  _globals['_PAYMENT']._serialized_end=516
-  _globals['_RECORDPAYMENTREQUEST']._serialized_start=519
-  _globals['_RECORDPAYMENTREQUEST']._serialized_end=689
-  _globals['_RECORDPAYMENTRESPONSE']._serialized_start=691
-  _globals['_RECORDPAYMENTRESPONSE']._serialized_end=779
-  _globals['_GETPAYMENTREQUEST']._serialized_start=781
-  _globals['_GETPAYMENTREQUEST']._serialized_end=820
-  _globals['_GETPAYMENTRESPONSE']._serialized_start=822
-  _globals['_GETPAYMENTRESPONSE']._serialized_end=888
-  _globals['_LISTPAYMENTSREQUEST']._serialized_start=890
-  _globals['_LISTPAYMENTSREQUEST']._serialized_end=991
-  _globals['_LISTPAYMENTSRESPONSE']._serialized_start=993
-  _globals['_LISTPAYMENTSRESPONSE']._serialized_end=1087
-  _globals['_PAYMENTSERVICE']._serialized_start=1517
-  _globals['_PAYMENTSERVICE']._serialized_end=1845
+  _globals['_PAYMENT']._serialized_end=534
+  _globals['_RECORDPAYMENTREQUEST']._serialized_start=537
+  _globals['_RECORDPAYMENTREQUEST']._serialized_end=707
+  _globals['_RECORDPAYMENTRESPONSE']._serialized_start=709
+  _globals['_RECORDPAYMENTRESPONSE']._serialized_end=797
+  _globals['_GETPAYMENTREQUEST']._serialized_start=799
+  _globals['_GETPAYMENTREQUEST']._serialized_end=838
+  _globals['_GETPAYMENTRESPONSE']._serialized_start=840
+  _globals['_GETPAYMENTRESPONSE']._serialized_end=906
+  _globals['_LISTPAYMENTSREQUEST']._serialized_start=908
+  _globals['_LISTPAYMENTSREQUEST']._serialized_end=1009
+  _globals['_LISTPAYMENTSRESPONSE']._serialized_start=1011
+  _globals['_LISTPAYMENTSRESPONSE']._serialized_end=1105
+  _globals['_PAYMENTMETHOD']._serialized_start=1107
+  _globals['_PAYMENTMETHOD']._serialized_end=1219
+  _globals['_SETPAYMENTMETHODREQUEST']._serialized_start=1221
+  _globals['_SETPAYMENTMETHODREQUEST']._serialized_end=1325
+  _globals['_SETPAYMENTMETHODRESPONSE']._serialized_start=1327
+  _globals['_SETPAYMENTMETHODRESPONSE']._serialized_end=1412
+  _globals['_GETPAYMENTMETHODREQUEST']._serialized_start=1414
+  _globals['_GETPAYMENTMETHODREQUEST']._serialized_end=1460
+  _globals['_GETPAYMENTMETHODRESPONSE']._serialized_start=1462
+  _globals['_GETPAYMENTMETHODRESPONSE']._serialized_end=1547
+  _globals['_REMOVEPAYMENTMETHODREQUEST']._serialized_start=1549
+  _globals['_REMOVEPAYMENTMETHODREQUEST']._serialized_end=1618
+  _globals['_REMOVEPAYMENTMETHODRESPONSE']._serialized_start=1620
+  _globals['_REMOVEPAYMENTMETHODRESPONSE']._serialized_end=1649
+  _globals['_CHARGEINVOICEREQUEST']._serialized_start=1651
+  _globals['_CHARGEINVOICEREQUEST']._serialized_end=1713
+  _globals['_CHARGEINVOICERESPONSE']._serialized_start=1715
+  _globals['_CHARGEINVOICERESPONSE']._serialized_end=1760
+  _globals['_PAYMENTSERVICE']._serialized_start=2190
+  _globals['_PAYMENTSERVICE']._serialized_end=2986
 # @@protoc_insertion_point(module_scope)

@@ -50,6 +50,26 @@ class PaymentServiceStub:
                 request_serializer=tally_dot_invoicing_dot_v1_dot_payment__service__pb2.ListPaymentsRequest.SerializeToString,
                 response_deserializer=tally_dot_invoicing_dot_v1_dot_payment__service__pb2.ListPaymentsResponse.FromString,
                 _registered_method=True)
+        self.SetPaymentMethod = channel.unary_unary(
+                '/tally.invoicing.v1.PaymentService/SetPaymentMethod',
+                request_serializer=tally_dot_invoicing_dot_v1_dot_payment__service__pb2.SetPaymentMethodRequest.SerializeToString,
+                response_deserializer=tally_dot_invoicing_dot_v1_dot_payment__service__pb2.SetPaymentMethodResponse.FromString,
+                _registered_method=True)
+        self.GetPaymentMethod = channel.unary_unary(
+                '/tally.invoicing.v1.PaymentService/GetPaymentMethod',
+                request_serializer=tally_dot_invoicing_dot_v1_dot_payment__service__pb2.GetPaymentMethodRequest.SerializeToString,
+                response_deserializer=tally_dot_invoicing_dot_v1_dot_payment__service__pb2.GetPaymentMethodResponse.FromString,
+                _registered_method=True)
+        self.RemovePaymentMethod = channel.unary_unary(
+                '/tally.invoicing.v1.PaymentService/RemovePaymentMethod',
+                request_serializer=tally_dot_invoicing_dot_v1_dot_payment__service__pb2.RemovePaymentMethodRequest.SerializeToString,
+                response_deserializer=tally_dot_invoicing_dot_v1_dot_payment__service__pb2.RemovePaymentMethodResponse.FromString,
+                _registered_method=True)
+        self.ChargeInvoice = channel.unary_unary(
+                '/tally.invoicing.v1.PaymentService/ChargeInvoice',
+                request_serializer=tally_dot_invoicing_dot_v1_dot_payment__service__pb2.ChargeInvoiceRequest.SerializeToString,
+                response_deserializer=tally_dot_invoicing_dot_v1_dot_payment__service__pb2.ChargeInvoiceResponse.FromString,
+                _registered_method=True)
 
 
 class PaymentServiceServicer:
@@ -83,6 +103,46 @@ class PaymentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetPaymentMethod(self, request, context):
+        """Stores what a customer pays with, in place of what was stored: invoices that are finalized
+        from then on are charged at once. A payment provider that this service is not set up for is
+        never asked.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPaymentMethod(self, request, context):
+        """Returns what a customer pays with.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PAYMENT_METHOD_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemovePaymentMethod(self, request, context):
+        """Forgets what a customer pays with. What is being charged goes on. Removing it again changes
+        nothing.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChargeInvoice(self, request, context):
+        """Has the customer's payment method charged with what is due of an invoice, at once instead of
+        at the next retry. PaymentSucceeded or PaymentFailed tells what came of it.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
+        NOT_FOUND/PAYMENT_METHOD_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED,
+        FAILED_PRECONDITION/INVOICE_NOT_PAYABLE, FAILED_PRECONDITION/PAYMENT_EXCEEDS_DUE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PaymentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -100,6 +160,26 @@ def add_PaymentServiceServicer_to_server(servicer, server):
                     servicer.ListPayments,
                     request_deserializer=tally_dot_invoicing_dot_v1_dot_payment__service__pb2.ListPaymentsRequest.FromString,
                     response_serializer=tally_dot_invoicing_dot_v1_dot_payment__service__pb2.ListPaymentsResponse.SerializeToString,
+            ),
+            'SetPaymentMethod': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPaymentMethod,
+                    request_deserializer=tally_dot_invoicing_dot_v1_dot_payment__service__pb2.SetPaymentMethodRequest.FromString,
+                    response_serializer=tally_dot_invoicing_dot_v1_dot_payment__service__pb2.SetPaymentMethodResponse.SerializeToString,
+            ),
+            'GetPaymentMethod': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPaymentMethod,
+                    request_deserializer=tally_dot_invoicing_dot_v1_dot_payment__service__pb2.GetPaymentMethodRequest.FromString,
+                    response_serializer=tally_dot_invoicing_dot_v1_dot_payment__service__pb2.GetPaymentMethodResponse.SerializeToString,
+            ),
+            'RemovePaymentMethod': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemovePaymentMethod,
+                    request_deserializer=tally_dot_invoicing_dot_v1_dot_payment__service__pb2.RemovePaymentMethodRequest.FromString,
+                    response_serializer=tally_dot_invoicing_dot_v1_dot_payment__service__pb2.RemovePaymentMethodResponse.SerializeToString,
+            ),
+            'ChargeInvoice': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChargeInvoice,
+                    request_deserializer=tally_dot_invoicing_dot_v1_dot_payment__service__pb2.ChargeInvoiceRequest.FromString,
+                    response_serializer=tally_dot_invoicing_dot_v1_dot_payment__service__pb2.ChargeInvoiceResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -184,6 +264,114 @@ class PaymentService:
             '/tally.invoicing.v1.PaymentService/ListPayments',
             tally_dot_invoicing_dot_v1_dot_payment__service__pb2.ListPaymentsRequest.SerializeToString,
             tally_dot_invoicing_dot_v1_dot_payment__service__pb2.ListPaymentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPaymentMethod(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.invoicing.v1.PaymentService/SetPaymentMethod',
+            tally_dot_invoicing_dot_v1_dot_payment__service__pb2.SetPaymentMethodRequest.SerializeToString,
+            tally_dot_invoicing_dot_v1_dot_payment__service__pb2.SetPaymentMethodResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPaymentMethod(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.invoicing.v1.PaymentService/GetPaymentMethod',
+            tally_dot_invoicing_dot_v1_dot_payment__service__pb2.GetPaymentMethodRequest.SerializeToString,
+            tally_dot_invoicing_dot_v1_dot_payment__service__pb2.GetPaymentMethodResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemovePaymentMethod(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.invoicing.v1.PaymentService/RemovePaymentMethod',
+            tally_dot_invoicing_dot_v1_dot_payment__service__pb2.RemovePaymentMethodRequest.SerializeToString,
+            tally_dot_invoicing_dot_v1_dot_payment__service__pb2.RemovePaymentMethodResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChargeInvoice(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tally.invoicing.v1.PaymentService/ChargeInvoice',
+            tally_dot_invoicing_dot_v1_dot_payment__service__pb2.ChargeInvoiceRequest.SerializeToString,
+            tally_dot_invoicing_dot_v1_dot_payment__service__pb2.ChargeInvoiceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,30 @@ class PaymentServiceStub:
     """Lists payments, newest first.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
+    SetPaymentMethod: _grpc.UnaryUnaryMultiCallable[_payment_service_pb2.SetPaymentMethodRequest, _payment_service_pb2.SetPaymentMethodResponse]
+    """Stores what a customer pays with, in place of what was stored: invoices that are finalized
+    from then on are charged at once. A payment provider that this service is not set up for is
+    never asked.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    GetPaymentMethod: _grpc.UnaryUnaryMultiCallable[_payment_service_pb2.GetPaymentMethodRequest, _payment_service_pb2.GetPaymentMethodResponse]
+    """Returns what a customer pays with.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PAYMENT_METHOD_NOT_FOUND.
+    """
+    RemovePaymentMethod: _grpc.UnaryUnaryMultiCallable[_payment_service_pb2.RemovePaymentMethodRequest, _payment_service_pb2.RemovePaymentMethodResponse]
+    """Forgets what a customer pays with. What is being charged goes on. Removing it again changes
+    nothing.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    ChargeInvoice: _grpc.UnaryUnaryMultiCallable[_payment_service_pb2.ChargeInvoiceRequest, _payment_service_pb2.ChargeInvoiceResponse]
+    """Has the customer's payment method charged with what is due of an invoice, at once instead of
+    at the next retry. PaymentSucceeded or PaymentFailed tells what came of it.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
+    NOT_FOUND/PAYMENT_METHOD_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED,
+    FAILED_PRECONDITION/INVOICE_NOT_PAYABLE, FAILED_PRECONDITION/PAYMENT_EXCEEDS_DUE.
+    """
 
 @_typing.type_check_only
 class PaymentServiceAsyncStub(PaymentServiceStub):
@@ -68,6 +92,30 @@ class PaymentServiceAsyncStub(PaymentServiceStub):
     ListPayments: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.ListPaymentsRequest, _payment_service_pb2.ListPaymentsResponse]  # type: ignore[assignment]
     """Lists payments, newest first.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
+    SetPaymentMethod: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.SetPaymentMethodRequest, _payment_service_pb2.SetPaymentMethodResponse]  # type: ignore[assignment]
+    """Stores what a customer pays with, in place of what was stored: invoices that are finalized
+    from then on are charged at once. A payment provider that this service is not set up for is
+    never asked.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    GetPaymentMethod: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.GetPaymentMethodRequest, _payment_service_pb2.GetPaymentMethodResponse]  # type: ignore[assignment]
+    """Returns what a customer pays with.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PAYMENT_METHOD_NOT_FOUND.
+    """
+    RemovePaymentMethod: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.RemovePaymentMethodRequest, _payment_service_pb2.RemovePaymentMethodResponse]  # type: ignore[assignment]
+    """Forgets what a customer pays with. What is being charged goes on. Removing it again changes
+    nothing.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
+    ALREADY_EXISTS/REQUEST_ID_REUSED.
+    """
+    ChargeInvoice: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.ChargeInvoiceRequest, _payment_service_pb2.ChargeInvoiceResponse]  # type: ignore[assignment]
+    """Has the customer's payment method charged with what is due of an invoice, at once instead of
+    at the next retry. PaymentSucceeded or PaymentFailed tells what came of it.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
+    NOT_FOUND/PAYMENT_METHOD_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED,
+    FAILED_PRECONDITION/INVOICE_NOT_PAYABLE, FAILED_PRECONDITION/PAYMENT_EXCEEDS_DUE.
     """
 
 class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -104,6 +152,54 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_payment_service_pb2.ListPaymentsResponse, _abc.Awaitable[_payment_service_pb2.ListPaymentsResponse]]:
         """Lists payments, newest first.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def SetPaymentMethod(
+        self,
+        request: _payment_service_pb2.SetPaymentMethodRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_payment_service_pb2.SetPaymentMethodResponse, _abc.Awaitable[_payment_service_pb2.SetPaymentMethodResponse]]:
+        """Stores what a customer pays with, in place of what was stored: invoices that are finalized
+        from then on are charged at once. A payment provider that this service is not set up for is
+        never asked.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPaymentMethod(
+        self,
+        request: _payment_service_pb2.GetPaymentMethodRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_payment_service_pb2.GetPaymentMethodResponse, _abc.Awaitable[_payment_service_pb2.GetPaymentMethodResponse]]:
+        """Returns what a customer pays with.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PAYMENT_METHOD_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def RemovePaymentMethod(
+        self,
+        request: _payment_service_pb2.RemovePaymentMethodRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_payment_service_pb2.RemovePaymentMethodResponse, _abc.Awaitable[_payment_service_pb2.RemovePaymentMethodResponse]]:
+        """Forgets what a customer pays with. What is being charged goes on. Removing it again changes
+        nothing.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/CUSTOMER_NOT_FOUND,
+        ALREADY_EXISTS/REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def ChargeInvoice(
+        self,
+        request: _payment_service_pb2.ChargeInvoiceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_payment_service_pb2.ChargeInvoiceResponse, _abc.Awaitable[_payment_service_pb2.ChargeInvoiceResponse]]:
+        """Has the customer's payment method charged with what is due of an invoice, at once instead of
+        at the next retry. PaymentSucceeded or PaymentFailed tells what came of it.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND,
+        NOT_FOUND/PAYMENT_METHOD_NOT_FOUND, ALREADY_EXISTS/REQUEST_ID_REUSED,
+        FAILED_PRECONDITION/INVOICE_NOT_PAYABLE, FAILED_PRECONDITION/PAYMENT_EXCEEDS_DUE.
         """
 
 def add_PaymentServiceServicer_to_server(servicer: PaymentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
