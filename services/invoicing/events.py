@@ -87,6 +87,11 @@ def parse_due(fact: Fact) -> DuePeriods:
             for period in message.periods
         ),
         headers=fact.headers,
+        wanted={
+            parse_uuid(period.period_id, "periods.period_id"): period.billing_entity_code
+            for period in message.periods
+            if period.billing_entity_code
+        },
         alone=frozenset(
             parse_uuid(period.period_id, "periods.period_id")
             for period in message.periods
@@ -122,6 +127,7 @@ def parse_crossing(fact: Fact) -> Crossing:
         time_zone=parse_zone(message.time_zone, "time_zone"),
         crossed_at=parse_timestamp(message.crossed_at, "crossed_at"),
         headers=fact.headers,
+        wanted=message.billing_entity_code,
     )
 
 

@@ -27,6 +27,7 @@ from libs.wire import timestamp
 from tally.internal.v1.test_clock_service_pb2 import SetTimeRequest
 from tests.bench import (
     baselines,
+    documents,
     entitlements,
     machine,
     others,
@@ -35,6 +36,7 @@ from tests.bench import (
     pure,
     rating,
     stages,
+    wallets,
 )
 from tests.bench.workload import BATCH_EVENTS, START, Workload
 
@@ -54,7 +56,10 @@ OVER_PK_READ_MAX = 3
 BACKTEST_S_MAX = 5
 PERIODS_S_MAX = 30
 ENTITLEMENTS_MS_MAX = 300
+OVER_DEBIT_MIN, MANY_OVER_DEBIT_MIN = 3, 2
+AUTHORIZE_P99_MS_MAX = 20
 PRICE_GRADUATED_US_MAX = 20
+PDF_MS_MAX = 50
 
 
 @click.command()
@@ -115,8 +120,9 @@ class Bench:
         self._say("ingest alone")
         ingest_us = stages.measure_ingest()
         waits = await self._measure_waits(rows["rows_events_per_s"] / 2)
-        self._say("holds and captures on one wallet")
-        hold_capture = await others.hold_capture_per_s(self.client)
+        self._say("holds and captures on one wallet, and on many")
+        plain_url = self.stack.url("wallet", "owner").replace("+asyncpg", "")
+        hold_capture = await wallets.measure(self.client, plain_url)
         self._say("the end of the month")
         invoices = await others.invoices_per_s(self.client, self.internal, expected=SUBSCRIPTIONS)
         peaks = _peaks(self.stack)
@@ -126,7 +132,7 @@ class Bench:
             **waits,
             **await self._measure_rating(),
             "invoices_per_s": round(invoices),
-            "hold_capture_per_s": round(hold_capture),
+            **hold_capture,
             "peak_mib": peaks,
             "machine": machine.describe(),
         }
@@ -135,6 +141,7 @@ class Bench:
         self._say("folding and pricing alone")
         folding = pure.measure_fold()
         graduated = pure.price_graduated_us()
+        pdf, pdf_cpu = documents.pdf_ms()
         self._say("a million cells")
         token = self.stack.token(RATING_TENANT, public_scopes())
         async with SuiteClient(self.stack.addresses, token=token) as client:
@@ -146,6 +153,8 @@ class Bench:
             "fold_events_per_s": round(folding.events_per_s),
             "fold_live_cells": folding.cell_count,
             "price_graduated_us": round(graduated, 1),
+            "pdf_ms": round(pdf, 1),
+            "pdf_cpu_ms": round(pdf_cpu, 1),
             "get_usage_p50_ms": _millis_at(found.get_usage_ms, 0.5),
             "get_usage_p99_ms": usage,
             "pk_read_p50_ms": _millis_at(found.pk_read_ms, 0.5),
@@ -253,12 +262,17 @@ def _figures(measured: dict[str, Any]) -> dict[str, Any]:
             "peak_mib": max(measured["peak_mib"].values()) <= SERVICE_MIB_MAX,
             "fold_events_per_s": measured["fold_events_per_s"] >= FOLD_EVENTS_PER_S_MIN,
             "price_graduated_us": measured["price_graduated_us"] <= PRICE_GRADUATED_US_MAX,
+            "pdf_ms": measured["pdf_ms"] <= PDF_MS_MAX,
             "get_usage_p99_over_pk_read": measured["get_usage_p99_over_pk_read"]
             <= OVER_PK_READ_MAX,
             "backtest_1m_events_2_plans_s": measured["backtest_1m_events_2_plans_s"]
             <= BACKTEST_S_MAX,
             "entitlements_100x100_ms": measured["entitlements_100x100_ms"] <= ENTITLEMENTS_MS_MAX,
             "rating_1m_cells_mib": measured["rating_1m_cells_mib"] <= SERVICE_MIB_MAX,
+            "hold_capture_over_debit": measured["hold_capture_over_debit"] >= OVER_DEBIT_MIN,
+            "hold_capture_many_over_debit": measured["hold_capture_many_over_debit"]
+            >= MANY_OVER_DEBIT_MIN,
+            "authorize_p99_ms": measured["authorize_p99_ms"] <= AUTHORIZE_P99_MS_MAX,
         }
     }
 
@@ -299,10 +313,14 @@ def _show(console: Console, figures: Mapping[str, Any]) -> None:
         "peak_mib": f"≤ {SERVICE_MIB_MAX} each",
         "fold_events_per_s": f"≥ {FOLD_EVENTS_PER_S_MIN:,}",
         "price_graduated_us": f"≤ {PRICE_GRADUATED_US_MAX}",
+        "pdf_ms": f"≤ {PDF_MS_MAX}",
         "get_usage_p99_over_pk_read": f"≤ {OVER_PK_READ_MAX}",
         "backtest_1m_events_2_plans_s": f"≤ {BACKTEST_S_MAX}",
         "entitlements_100x100_ms": f"≤ {ENTITLEMENTS_MS_MAX}",
         "rating_1m_cells_mib": f"≤ {SERVICE_MIB_MAX}",
+        "hold_capture_over_debit": f"≥ {OVER_DEBIT_MIN}",
+        "hold_capture_many_over_debit": f"≥ {MANY_OVER_DEBIT_MIN}",
+        "authorize_p99_ms": f"≤ {AUTHORIZE_P99_MS_MAX}",
         "periods_100k_s": f"≤ {PERIODS_S_MAX}",
     }
     for name, value in figures.items():

@@ -86,7 +86,7 @@ FAULTS = (
     Fault(
         "services/invoicing/operations/finalizing.py",
         "numbers = await take_numbers(conn, tenant, numbered, sellers, buyers, now=now)",
-        "numbers = await take_numbers(conn, tenant, frozen, sellers, buyers, now=now)",
+        "numbers = await take_numbers(conn, tenant, closing, sellers, buyers, now=now)",
         "a number is taken last, by invoices that show it: there is no gap",
         ("tests/store/invoicing/test_numbers.py",),
     ),

@@ -157,3 +157,12 @@ async def invoices(client: SuiteClient, customer_id: str = "") -> list[Invoice]:
 def lines(invoice: Invoice) -> list[Line]:
     """Return the invoice's lines, short."""
     return [Line(one.charge_code, one.units, one.amount_minor) for one in invoice.lines]
+
+
+def document(invoice: Invoice) -> Invoice:
+    """Return what stands of an invoice, whatever comes of its payment."""
+    standing = Invoice()
+    standing.CopyFrom(invoice)
+    for field in ("payment_status", "paid_minor", "due_minor", "overdue", "disputed"):
+        standing.ClearField(field)
+    return standing

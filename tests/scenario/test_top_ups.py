@@ -38,7 +38,8 @@ from tally.wallet.v1.wallet_service_pb2 import (
 from tests.scenario.builders import invoices, record, sell, subscribe, usage
 from tests.suite import Suite
 
-MAY, NOON, JUNE_2 = (datetime(2026, *day, tzinfo=UTC) for day in ((5, 1), (5, 10, 12), (6, 2)))
+MAY, JUNE_2 = datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 6, 2, tzinfo=UTC)
+NOON = datetime(2026, 5, 10, 12, tzinfo=UTC)
 
 
 def usd(amount_minor: int) -> Money:

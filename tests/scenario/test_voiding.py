@@ -106,6 +106,7 @@ async def test_a_disputed_bill_is_credited_then_voided_and_billed_again(suite: S
         assert (await client.billing.VoidInvoice(voiding)).invoice == voided
         assert voided.status == InvoiceStatus.INVOICE_STATUS_VOIDED
         assert (voided.number, voided.voiding.reason) == (bill.number, "Wrong address")
+        assert (bill.due_minor, voided.due_minor) == (8_200, 0)
         await suite.advance(FEB_1 + HOUR)
         assert await available(client, wallet_id) == 5_000
         await check(client)

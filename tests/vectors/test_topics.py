@@ -36,6 +36,8 @@ DONE = [
     "current_usage_scenarios",
     "days_between",
     "expression",
+    "grace_period",
+    "invoice_numbering",
     "meteroid_discounts",
     "meteroid_pricing",
     "meteroid_proration",

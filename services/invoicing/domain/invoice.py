@@ -183,8 +183,10 @@ class Invoice:
 
     @property
     def due_minor(self) -> int:
-        """What is to be paid of it."""
-        return self.receivable.due_minor if self.receivable else 0
+        """What is to be paid of it: nothing once it is voided."""
+        if self.receivable is None or self.status is Status.VOIDED:
+            return 0
+        return self.receivable.due_minor
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,9 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
     metadata: tuple[tuple[str, str], ...] = ()
     with faults.gathered():
         metadata = parse_metadata(message.metadata, f"{path}.metadata")
+    if message.billing_entity_code:
+        with faults.gathered():
+            parse_code(message.billing_entity_code, f"{path}.billing_entity_code")
     phases = _parse_phases(request.phases, faults)
     overrides = NOTHING_OTHER
     with faults.gathered():
@@ -107,6 +110,7 @@ def parse_wish(request: pb.CreateSubscriptionRequest) -> Wish:
         billing_time=billing_time,
         anchor_day=anchor_day,
         metadata=metadata,
+        billing_entity_code=message.billing_entity_code,
         phases=phases,
         overrides=overrides,
         historical_usage=historical,

@@ -96,6 +96,7 @@ class BillingPeriod:
     held_codes: frozenset[str] = frozenset()
     counted: DayPeriod | None = None  # The days on which usage counts; None: the fee days.
     paused: tuple[DayPeriod, ...] = ()  # Of the fee days, those on which nothing is billed.
+    billing_entity_code: str = ""  # Who sells it; empty: as the customer has.
 
     @property
     def usage_days(self) -> DayPeriod:

@@ -96,6 +96,7 @@ class Subscription:
     unused_fee: UnusedFee = UnusedFee.CREDIT  # On its termination.
     final_invoice: bool = True  # False: it ended without one.
     metadata: tuple[tuple[str, str], ...] = ()  # By key.
+    billing_entity_code: str = ""  # Who sells it; empty: as the customer has.
     billed_from: datetime | None = None  # Periods that ended by then are not billed; None: all are.
 
     @property

@@ -31,6 +31,7 @@ def threshold_crossed(
         sequence=crossing.sequence,
         period=period_message(period.usage.start, period.usage.end),
         time_zone=period.time_zone,
+        billing_entity_code=period.billing_entity_code,
     )
 
 

@@ -105,6 +105,7 @@ def subscription_message(subscription: Subscription) -> subscription_pb.Subscrip
         if subscription.final_invoice
         else changes_pb.FINAL_INVOICE_SKIP,
         metadata=dict(subscription.metadata),
+        billing_entity_code=subscription.billing_entity_code,
         billed_from=None if billed_from is None else timestamp(billed_from),
     )
 
@@ -129,6 +130,7 @@ def billing_period_message(
         due_at=timestamp(period.due_at),
         status=PERIOD_STATUSES[status or period.status],
         late_version=period.late_version,
+        billing_entity_code=period.billing_entity_code,
     )
 
 

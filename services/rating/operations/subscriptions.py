@@ -76,6 +76,7 @@ class Wish:
     billing_time: BillingTime = BillingTime.CALENDAR
     anchor_day: date | None = None  # None: the local day of the start.
     metadata: tuple[tuple[str, str], ...] = ()
+    billing_entity_code: str = ""  # Who sells it; empty: as the customer has.
     phases: tuple[Phase, ...] = ()  # Plans that follow.
     overrides: Overrides = NOTHING_OTHER
     historical_usage: Decimal | None = None
@@ -335,6 +336,7 @@ def _granted(wish: Wish, plan: Plan, version: PlanVersion, now: datetime) -> Sub
         billing_time=wish.billing_time,
         anchor_day=wish.anchor_day or local_day(start, ZoneInfo(wish.time_zone)),
         metadata=wish.metadata,
+        billing_entity_code=wish.billing_entity_code,
         billed_from=None if wish.backfill else now,
     )
 

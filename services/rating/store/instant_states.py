@@ -109,6 +109,7 @@ async def insert_bill_periods(
         "plan_version_id": usage.plan_version_id,
         "currency": usage.currency,
         "time_zone": usage.time_zone,
+        "billing_entity_code": usage.billing_entity_code,
         "whole_first_day": usage.whole.first_day,
         "whole_end_day": usage.whole.end_day,
         "fee_first_day": usage.fee_days.first_day,

@@ -70,6 +70,7 @@ async def insert_periods(conn: AsyncConnection, planned: Iterable[Planned]) -> N
             "term_id": each.term_id,
             "plan_version_id": each.plan_version_id or each.subscription.plan_version_id,
             "currency": each.subscription.currency,
+            "billing_entity_code": each.subscription.billing_entity_code,
             "time_zone": each.time_zone or each.subscription.time_zone,
             "status": PeriodStatus.OPEN,
             "renews_at": each.period.renews_at,
@@ -340,6 +341,7 @@ def read_period(row: Row[Any]) -> BillingPeriod:
     return BillingPeriod(
         period_id=row.period_id,
         kind=PeriodKind(row.kind),
+        billing_entity_code=row.billing_entity_code,
         subscription_uid=row.subscription_uid,
         subscription_id=row.subscription_id,
         customer_id=row.customer_id,

@@ -54,7 +54,7 @@ from services.rating.store.usage_schema import (
     unattributed,
     valueless_days,
 )
-from services.rating.store.watched_schema import watch_notes, watches
+from services.rating.store.watched_schema import followed_customers, watch_notes, watches
 
 # Raised by every command that changes which cells an event counts in: a fold holds it shared.
 catalog_versions = Table(
@@ -135,6 +135,7 @@ subscriptions = Table(
     required("unused_fee", Text, default="credit"),  # On its termination.
     required("final_invoice", Boolean, default="true"),  # False: it ended without one.
     required("metadata", JSONB, default="{}"),  # Texts by key, of the client's.
+    required("billing_entity_code", Text, default=""),  # Who sells it; empty: as the customer has.
     Column("historical_usage", Numeric),  # What its id had used elsewhere; currency units.
     Column("billed_from", INSTANT),  # Periods that ended by then are not billed; null: all are.
     PrimaryKeyConstraint("tenant", "subscription_uid"),
@@ -220,6 +221,7 @@ billing_periods = Table(
     required("term_id", Uuid),
     required("plan_version_id", Uuid),
     required("currency", Text),
+    required("billing_entity_code", Text, default=""),
     required("time_zone", Text),
     required("whole_first_day", Date),  # The week or month that proration divides by.
     required("whole_end_day", Date),
@@ -356,6 +358,7 @@ OWN_TENANT_TABLES = (
     instant_bills,
     watches,
     watch_notes,
+    followed_customers,
     alerts,
     alert_states,
     alert_firings,

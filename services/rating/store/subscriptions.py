@@ -99,6 +99,7 @@ async def insert_subscription(
         "final_invoice": subscription.final_invoice,
         "metadata": dict(subscription.metadata),
         "billed_from": subscription.billed_from,
+        "billing_entity_code": subscription.billing_entity_code,
     }
     if (await conn.execute(_add(tuple(row)), row)).rowcount == 0:
         raise SubscriptionIdTaken(
@@ -360,6 +361,7 @@ def read_subscription(row: Row[Any]) -> Subscription:
         unused_fee=UnusedFee(row.unused_fee),
         final_invoice=row.final_invoice,
         metadata=tuple(sorted(row.metadata.items())),
+        billing_entity_code=row.billing_entity_code,
         billed_from=None if row.billed_from is None else row.billed_from.astimezone(UTC),
     )
 

@@ -12,6 +12,7 @@ from tests.contract.bad_input.rules import (
     INSTANT,
     LONG,
     NOT_FOUND,
+    OPTIONAL_CODE,
     OPTIONAL_PRICE,
     OPTIONAL_TEXT,
     OUTPUT,
@@ -118,6 +119,7 @@ SUBSCRIPTIONS: Mapping[str, Fields] = {
         "subscription.unused_fee": OUTPUT,
         "subscription.final_invoice": OUTPUT,
         "subscription.metadata": METADATA,
+        "subscription.billing_entity_code": OPTIONAL_CODE,
         "phases": {
             "oversized": Refusal([{}] * 101),
             "without a plan": Refusal([{"start": {"seconds": 1}}], field="phases[0].plan_code"),

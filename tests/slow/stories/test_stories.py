@@ -10,6 +10,8 @@ from tests.vectors.running import run
 from tests.vectors.stories.playing import play
 
 DONE = [
+    "grace_period",
+    "invoice_numbering",
     "minimum_commitment",
     "period_sequences",
     "progressive_billing",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -33,7 +34,7 @@ ASKED = Receivable(invoice_id=uuid4(), total_minor=100)
     ],
 )
 def test_due_is_total_less_paid_less_offset_and_the_status_follows(
-    changes: dict[str, int], due: int, status: str
+    changes: dict[str, Any], due: int, status: str
 ) -> None:
     receivable = replace(ASKED, **changes)
     assert (receivable.due_minor, receivable.status) == (due, InvoicePaymentStatus(status))

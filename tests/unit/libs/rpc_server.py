@@ -29,20 +29,10 @@ class Holds(hold_service_pb2_grpc.HoldServiceServicer):
         hold = hold_service_pb2.Hold(hold_id=await self._answer(request))
         return hold_service_pb2.AuthorizeResponse(hold=hold)
 
-    async def Capture(
-        self, request: hold_service_pb2.CaptureRequest, context: Any
-    ) -> hold_service_pb2.CaptureResponse:
+    async def _refuse(self, request: Any, context: Any) -> Any:
         raise NotFound("there are no holds here", reason="HOLD_NOT_FOUND")
 
-    async def Release(
-        self, request: hold_service_pb2.ReleaseRequest, context: Any
-    ) -> hold_service_pb2.ReleaseResponse:
-        raise NotFound("there are no holds here", reason="HOLD_NOT_FOUND")
-
-    async def GetHold(
-        self, request: hold_service_pb2.GetHoldRequest, context: Any
-    ) -> hold_service_pb2.GetHoldResponse:
-        raise NotFound("there are no holds here", reason="HOLD_NOT_FOUND")
+    Capture = Release = ExtendHold = GetHold = ListHolds = MeterSession = _refuse
 
 
 class Facts(fact_service_pb2_grpc.FactServiceServicer):

@@ -130,11 +130,13 @@ def _fee(line: InvoiceLine) -> dict[str, Any]:
 
 
 async def _credit_note(step: Step) -> dict[str, Any]:
-    """Look at what the step's credit notes come to."""
-    total = sum(one.total_minor for one in step.notes)
+    """Look at what the step's credit notes come to, or those of before that it may change."""
+    notes = step.notes or step.former_notes
+    total = sum(one.total_minor for one in notes)
     return {
-        "sub_total_cents": sum(one.subtotal_minor for one in step.notes),
-        "taxes_cents": sum(one.tax_minor for one in step.notes),
+        "balance_cents": sum(one.balance_minor for one in notes),
+        "sub_total_cents": sum(one.subtotal_minor for one in notes),
+        "taxes_cents": sum(one.tax_minor for one in notes),
         "total_cents": total,
         "credit_cents": total,
         "refund_cents": 0,
@@ -210,7 +212,25 @@ def status_of(place: int) -> Look:
     return look
 
 
+async def _numbers(step: Step) -> list[str]:
+    """Look at the numbers; drafts show their billing entity's prefix."""
+    entities = step.world.entities
+    return sorted(
+        one.number or f"{entities[one.billing_entity_code].number_prefix}-DRAFT"
+        for one in step.invoices
+    )
+
+
+async def _entity_sequences(step: Step) -> list[int | None]:
+    """Look at the places among all of the entity's invoices, which numbers with months show."""
+    parts = [one.rsplit("-", 2) for one in await _numbers(step)]
+    places = [int(last) for _, month, last in parts if len(month) == len("YYYYMM")]
+    return [*places, *[None] * (len(parts) - len(places))]
+
+
 LOOKS: Mapping[str, Look] = {
+    "numbers": _numbers,
+    "entity_sequences": _entity_sequences,
     "invoice": _invoice,
     "credit_note": _credit_note,
     "credit_note_balance_after_cents": _credit_note_balance,

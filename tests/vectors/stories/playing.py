@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from tally.invoicing.v1.invoice_service_pb2 import Invoice
+from tally.invoicing.v1.invoice_service_pb2 import Invoice, InvoiceStatus
 from tests.suite import Suite
 from tests.vectors.cases import Case
 from tests.vectors.comparing import differences
@@ -22,6 +22,9 @@ from tests.vectors.stories.world import World, instant
 
 Faults = Mapping[tuple[str, str], Sequence[str]]  # What was wrong with each case, by its key.
 
+SECOND = timedelta(seconds=1)
+# A run of a story bills all of its day, which is billed here as it is due.
+EARLY = ("set_numbering",)
 ANY_INSTANT = datetime(2026, 1, 1, tzinfo=UTC)  # Of stories that say no time.
 FIRST_STEP = -1  # The place of what is given before the first step.
 
@@ -49,6 +52,7 @@ class Moment:
     at: datetime
     story: Story
     place: int
+    early: bool = False  # What is set before anything is billed that day.
 
 
 async def play(suite: Suite, cases: Sequence[Case]) -> Faults:
@@ -83,11 +87,13 @@ async def _play(suite: Suite, moment: Moment) -> None:
         return
     world.now = moment.at
     try:
-        if moment.place == FIRST_STEP:
+        if moment.early:
+            await _set_early(moment)
+        elif moment.place == FIRST_STEP:
             await _begin(suite, story)
         else:
             await _step(suite, moment)
-        if moment.place == len(story.steps) - 1:
+        if moment.place == len(story.steps) - 1 and not moment.early:
             await world.end()
     except Exception as error:  # Whatever it is, the other stories are played.
         details = getattr(error, "details", None)
@@ -120,11 +126,19 @@ async def _begin(suite: Suite, story: Story) -> None:
     story.faults += [f"{path} is unknown" for path in unread]
 
 
+async def _set_early(moment: Moment) -> None:
+    """Set what periods are billed by that become due before the step's run, on its day."""
+    for written in moment.story.steps[moment.place]["do"]:
+        if written["verb"] in EARLY:
+            action = Given({key: written[key] for key in written if key != "at"})
+            await VERBS[written["verb"]](moment.story.world, action)
+
+
 async def _step(suite: Suite, moment: Moment) -> None:
     """Play a step; actions that say when are at other instants of it."""
     story, world = moment.story, moment.story.world
     step = story.steps[moment.place]
-    before = {one.invoice_id for one in await world.list_invoices()}
+    before = {one.invoice_id: one.status for one in await world.list_invoices()}
     noted = {one.credit_note_id for one in await world.list_notes()}
     for number, written in enumerate(step["do"]):
         action = Given(written, f"steps.{moment.place}.do[{number}]")
@@ -140,11 +154,19 @@ async def _step(suite: Suite, moment: Moment) -> None:
         one
         for one in await world.list_invoices()
         if one.invoice_id not in (known if run else before)
-        and (not run or world.day(_created(one)) == world.day(moment.at))
+        and (not run or _on_its_day(world, one, moment.at))
     ]
     world.made.append([one.invoice_id for one in made])
     notes = [one for one in await world.list_notes() if one.credit_note_id not in noted]
-    played = Step(world, moment.at, step["do"], made or await _named(world, step), notes)
+    former = [one for one in await world.list_notes() if one.credit_note_id in noted]
+    played = Step(
+        world,
+        moment.at,
+        step["do"],
+        made or await _named(world, step) or await _finalized(world, before),
+        notes,
+        former if "invoice" in step["do"][-1] else [],
+    )
     got = await look(played, step["expect"], made=len(made))
     story.faults += differences(step["expect"], got, f"steps.{moment.place}")
     if moment.place == len(story.steps) - 1:
@@ -157,8 +179,19 @@ async def _named(world: World, step: Mapping[str, Any]) -> list[Invoice]:
     reference = step["do"][-1].get("invoice")
     if reference is None:
         return []
-    newest = world.made[reference["created_in_step"]][-1]
-    return [one for one in await world.list_invoices() if one.invoice_id == newest]
+    return [await world.find(reference)]
+
+
+async def _finalized(world: World, before: Mapping[str, int]) -> list[Invoice]:
+    """Return the invoices that have become final."""
+    final = InvoiceStatus.INVOICE_STATUS_FINALIZED
+    found = await world.list_invoices()
+    return [one for one in found if one.status == final and before[one.invoice_id] != final]
+
+
+def _on_its_day(world: World, invoice: Invoice, at: datetime) -> bool:
+    customer_id = invoice.customer_id
+    return world.day(_created(invoice), customer_id) == world.day(at, customer_id)
 
 
 def _moments(story: Story) -> list[Moment]:
@@ -166,6 +199,9 @@ def _moments(story: Story) -> list[Moment]:
     at = story.world.now
     for place, step in enumerate(story.steps):
         at = instant(step["at"]) if "at" in step else at
+        if any(one["verb"] in EARLY for one in step["do"]):
+            midnight = at.replace(hour=0, minute=0, second=0)
+            found.append(Moment(midnight - SECOND, story, place, early=True))
         found.append(Moment(at, story, place))
     return found
 

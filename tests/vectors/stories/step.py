@@ -38,6 +38,7 @@ class Step:
     actions: Sequence[Mapping[str, Any]]
     invoices: Sequence[Invoice]
     notes: Sequence[CreditNote]
+    former_notes: Sequence[CreditNote]  # Of earlier steps, if its last action is about an invoice.
 
     @property
     def invoice(self) -> Invoice:

@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, timedelta
+from zoneinfo import ZoneInfo
 
 from libs.wire import timestamp
 from tally.ingest.v1.event_pb2 import Event, PropertyValue, Verdict
 from tally.ingest.v1.ingest_service_pb2 import RecordEventsRequest
+from tally.invoicing.v1.billing_service_pb2 import AdjustedFee, AdjustFeeRequest
+from tally.invoicing.v1.invoice_service_pb2 import InvoiceStatus, LineKind
 from tally.rating.v1.plan_service_pb2 import CreatePlanVersionRequest, GetPlanRequest
 from tally.rating.v1.subscription_changes_pb2 import (
     ChangePlanRequest,
     FinalInvoice,
     MigrateSubscriptionsRequest,
     UnusedFee,
+    UpdateSubscriptionRequest,
 )
 from tally.rating.v1.subscription_service_pb2 import TerminateSubscriptionRequest
 from tests.vectors.given import Given
 from tests.vectors.stories import wallets
 from tests.vectors.stories.plans import thresholds_of
-from tests.vectors.stories.world import World, instant, request_id
+from tests.vectors.stories.world import (
+    GRACE,
+    GRACE_DAYS_MAX,
+    NUMBERINGS,
+    World,
+    instant,
+    request_id,
+)
 
 UNUSED_FEES = {
     "credit": UnusedFee.UNUSED_FEE_CREDIT,
     "refund": UnusedFee.UNUSED_FEE_REFUND,
     "skip": UnusedFee.UNUSED_FEE_SKIP,
 }
+FEE_TYPES = {"subscription": LineKind.LINE_KIND_BASE, "charge": LineKind.LINE_KIND_USAGE}
 FINAL_INVOICES = {"skip": FinalInvoice.FINAL_INVOICE_SKIP}
 
 Verb = Callable[[World, Given], Awaitable[None]]
@@ -41,6 +54,7 @@ async def subscribe(world: World, action: Given) -> None:
         start=max(at, world.now),
         anchor=at,
         end=instant(action.text("ending_at")) if action.has("ending_at") else None,
+        entity_code=action.text("billing_entity") if action.has("billing_entity") else "",
     )
 
 
@@ -127,9 +141,60 @@ async def refresh(world: World, action: Given) -> None:
 
 
 async def finalize(world: World, action: Given) -> None:
-    """Do nothing: drafts were finalized when their grace was over."""
+    """Finalize a draft, or those whose grace is over."""
+    if action.has("invoice"):
+        await world.finalize((await world.find(action.value("invoice"))).invoice_id)
+        return
     if action.value("due") is not True:
-        raise ValueError("a draft is finalized when its grace is over")
+        raise ValueError("neither an invoice nor what is due")
+    for one in await world.list_invoices():
+        made, grace = one.created_at.ToDatetime(UTC), world.graces[one.customer_id]
+        if one.status == InvoiceStatus.INVOICE_STATUS_DRAFT and made + grace <= world.now:
+            await world.finalize(one.invoice_id)
+
+
+async def adjust_fee(world: World, action: Given) -> None:
+    """Set the draft's one fee of a type by hand."""
+    invoice = await world.find(action.value("invoice"))
+    kind = FEE_TYPES[action.text("fee_type")]
+    [line] = [one for one in invoice.lines if one.kind == kind]
+    adjusted = AdjustedFee(
+        line_id=line.line_id, units=action.text("units"), unit_amount=action.text("unit_amount")
+    )
+    await world.client.billing.AdjustFee(
+        AdjustFeeRequest(
+            request_id=request_id(), invoice_id=invoice.invoice_id, adjusted_fee=adjusted
+        )
+    )
+
+
+async def update_customer(world: World, action: Given) -> None:
+    """Change a customer; its subscriptions move with it to another zone."""
+    profile = world.profiles[action.text("customer")]
+    if action.has(GRACE):
+        world.graces[profile.customer_id] = timedelta(days=int(action.value(GRACE)))
+        profile.grace_days = GRACE_DAYS_MAX
+    if action.has("timezone"):
+        profile.time_zone = action.text("timezone")
+        world.zones[profile.customer_id] = ZoneInfo(profile.time_zone)
+    await world.save_customer(profile)
+    for subscription_id, customer_id in world.customers.items():
+        if customer_id == profile.customer_id and action.has("timezone"):
+            asked = UpdateSubscriptionRequest(
+                request_id=request_id(),
+                subscription_id=subscription_id,
+                time_zone=profile.time_zone,
+            )
+            await world.client.subscriptions.UpdateSubscription(asked)
+
+
+async def set_numbering(world: World, action: Given) -> None:
+    """Change how a billing entity numbers."""
+    entity = world.entities[action.text("billing_entity")]
+    entity.numbering = NUMBERINGS[action.text("numbering")]
+    if action.has("prefix"):
+        entity.number_prefix = action.text("prefix")
+    await world.save_entity(entity)
 
 
 async def refresh_wallets(world: World, action: Given) -> None:
@@ -148,6 +213,9 @@ VERBS: Mapping[str, Verb] = {
     "refresh_usage": refresh,
     "refresh_wallets": refresh_wallets,
     "finalize": finalize,
+    "adjust_fee": adjust_fee,
+    "update_customer": update_customer,
+    "set_numbering": set_numbering,
     "create_wallet": wallets.create_wallet,
     "top_up": wallets.top_up,
     "void_credits": wallets.void_credits,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from cli.client import SuiteClient
 from libs.period import local_day
 from libs.wire import civil_date, timestamp
+from tally.invoicing.v1.billing_service_pb2 import FinalizeInvoiceRequest
 from tally.invoicing.v1.credit_note_service_pb2 import (
     CreditNote,
     GetCreditNoteRequest,
@@ -22,8 +23,9 @@ from tally.invoicing.v1.invoice_service_pb2 import GetInvoiceRequest, Invoice, L
 from tally.invoicing.v1.tax_service_pb2 import CreateTaxRequest, Tax
 from tally.invoicing.v1.tenant_service_pb2 import (
     BillingEntity,
+    CreateBillingEntityRequest,
+    Numbering,
     UpdateBillingEntityRequest,
-    ZeroInvoices,
 )
 from tally.rating.v1.billing_period_pb2 import BillingPeriod
 from tally.rating.v1.meter_service_pb2 import CreateMeterRequest
@@ -40,6 +42,13 @@ from tests.vectors.given import Given
 from tests.vectors.stories.plans import dimensions_of, meter_of, plan_of
 
 PAGE = 1_000
+ENTITIES = "billing_entities"
+GRACE = "invoice_grace_period_days"
+GRACE_DAYS_MAX = 60
+NUMBERINGS = {
+    "per_customer": Numbering.NUMBERING_PER_CUSTOMER,
+    "per_billing_entity": Numbering.NUMBERING_PER_ENTITY,
+}
 BILLING_TIMES = {
     "calendar": BillingTime.BILLING_TIME_CALENDAR,
     "anniversary": BillingTime.BILLING_TIME_ANNIVERSARY,
@@ -69,9 +78,13 @@ class World:
     wallets: dict[str, Given] = field(default_factory=dict)  # As defined, by name.
     wallet_ids: dict[str, str] = field(default_factory=dict)  # Of those that were opened.
     made: list[list[str]] = field(default_factory=list)  # Invoices by step, oldest first.
+    profiles: dict[str, Customer] = field(default_factory=dict)  # By customer.
+    entities: dict[str, BillingEntity] = field(default_factory=dict)  # By code.
+    graces: dict[str, timedelta] = field(default_factory=dict)  # By customer.
 
     async def give(self, given: Given) -> None:
         """Create what the story begins with."""
+        await self._give_entities(given.each("billing_entities") if given.has(ENTITIES) else [])
         common = _rate_of_all_charges(given.value("plans"))
         for one in given.each("customers"):
             await self._give_customer(one, common)
@@ -100,18 +113,66 @@ class World:
             codes.append(f"tax-{len(codes) + 1}-{customer_id}")
             tax = Tax(code=codes[-1], name="Tax", rate_percent=rate)
             await self.client.taxes.CreateTax(CreateTaxRequest(request_id=request_id(), tax=tax))
-        profile = Customer(customer_id=customer_id, time_zone=zone, tax_codes=codes)
-        await self.client.customers.UpsertCustomer(
-            UpsertCustomerRequest(request_id=request_id(), customer=profile)
+        profile = Customer(
+            customer_id=customer_id,
+            time_zone=zone,
+            tax_codes=codes,
+            self_billed=given.has("account_type") and given.text("account_type") == "partner",
         )
-        grace = "invoice_grace_period_days"
-        entity = BillingEntity(
-            grace_days=int(given.value(grace)) if given.has(grace) else 0,
-            zero_invoices=ZeroInvoices.ZERO_INVOICES_FINALIZE,
-        )
+        if given.has(GRACE):
+            # What is due is finalized when the story says so: only then do jobs run there.
+            self.graces[customer_id] = timedelta(days=int(given.value(GRACE)))
+            profile.grace_days = GRACE_DAYS_MAX
+        if given.has("billing_entity"):
+            profile.billing_entity_code = given.text("billing_entity")
+        await self.save_customer(profile)
+
+    async def _give_entities(self, given: Sequence[Given]) -> None:
+        """Create billing entities; the first one is the default."""
+        for one in given:
+            entity = BillingEntity(
+                code=one.text("id"),
+                number_prefix=one.text("prefix"),
+                numbering=NUMBERINGS[one.text("numbering")],
+                time_zone=one.text("timezone") if one.has("timezone") else "UTC",
+                is_default=not self.entities,
+            )
+            self.entities[entity.code] = entity
+            await self.client.tenants.CreateBillingEntity(
+                CreateBillingEntityRequest(request_id=request_id(), billing_entity=entity)
+            )
+
+    async def save_entity(self, entity: BillingEntity) -> None:
+        """Change a billing entity."""
         await self.client.tenants.UpdateBillingEntity(
             UpdateBillingEntityRequest(request_id=request_id(), billing_entity=entity)
         )
+
+    async def save_customer(self, profile: Customer) -> None:
+        """Create or change a customer."""
+        self.profiles[profile.customer_id] = profile
+        await self.client.customers.UpsertCustomer(
+            UpsertCustomerRequest(request_id=request_id(), customer=profile)
+        )
+
+    async def finalize(self, invoice_id: str) -> None:
+        """Finalize a draft now."""
+        await self.client.billing.FinalizeInvoice(
+            FinalizeInvoiceRequest(request_id=request_id(), invoice_id=invoice_id)
+        )
+
+    async def find(self, reference: Mapping[str, Any]) -> Invoice:
+        """Return the newest invoice that a step made, of a customer if it is named."""
+        place = reference["created_in_step"]
+        known = {one for of_step in self.made for one in of_step}
+        found = await self.list_invoices()
+        if place < len(self.made):
+            wanted = [one for one in found if one.invoice_id in self.made[place]]
+        else:  # The present step: what it made is not listed yet.
+            wanted = [one for one in found if one.invoice_id not in known]
+        if "customer" in reference:
+            wanted = [one for one in wanted if one.customer_id == reference["customer"]]
+        return wanted[-1]
 
     async def subscribe(
         self,
@@ -123,6 +184,7 @@ class World:
         start: datetime,
         anchor: datetime | None = None,
         end: datetime | None = None,
+        entity_code: str = "",
     ) -> None:
         """Put a customer on a plan; all is billed as soon as it may be."""
         zone = self.zones[customer_id]
@@ -138,6 +200,7 @@ class World:
             billing_time=BILLING_TIMES[billing_time],
             anchor_day=None if anchor is None else civil_date(local_day(anchor, zone)),
             collection_delay_s=0,
+            billing_entity_code=entity_code,
         )
         await self.client.subscriptions.CreateSubscription(
             CreateSubscriptionRequest(request_id=request_id(), subscription=subscription)
@@ -160,9 +223,9 @@ class World:
         [found] = self.zones
         return found
 
-    def day(self, at: datetime) -> date:
-        """Return the customer's local day of an instant."""
-        return local_day(at, self.zones[self.customer_id])
+    def day(self, at: datetime, customer_id: str = "") -> date:
+        """Return the local day of an instant, of a customer or else of the first one."""
+        return local_day(at, self.zones[customer_id or next(iter(self.zones))])
 
     async def list_invoices(self) -> list[Invoice]:
         """Return all invoices with their lines, oldest first."""

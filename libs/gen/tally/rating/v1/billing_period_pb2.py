@@ -27,25 +27,25 @@ from tally.common.v1 import money_pb2 as tally_dot_common_dot_v1_dot_money__pb2
 from tally.common.v1 import period_pb2 as tally_dot_common_dot_v1_dot_period__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tally/rating/v1/billing_period.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1ctally/common/v1/period.proto\"\xb6\x03\n\rBillingPeriod\x12\x11\n\tperiod_id\x18\x01 \x01(\t\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.tally.rating.v1.PeriodKind\x12\x17\n\x0fsubscription_id\x18\x03 \x01(\t\x12\x18\n\x10subscription_uid\x18\x04 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x05 \x01(\t\x12\x11\n\tplan_code\x18\x06 \x01(\t\x12\x11\n\tplan_name\x18\x07 \x01(\t\x12\x14\n\x0cplan_version\x18\x08 \x01(\x05\x12\x15\n\rcurrency_code\x18\t \x01(\t\x12,\n\x08\x66\x65\x65_days\x18\n \x01(\x0b\x32\x1a.tally.common.v1.DayPeriod\x12-\n\x0cusage_period\x18\x0b \x01(\x0b\x32\x17.tally.common.v1.Period\x12*\n\x06\x64ue_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x06status\x18\r \x01(\x0e\x32\x1d.tally.rating.v1.PeriodStatus\x12\x14\n\x0clate_version\x18\x0e \x01(\x03\"\xdb\x02\n\x03\x46\x65\x65\x12&\n\x04kind\x18\x01 \x01(\x0e\x32\x18.tally.rating.v1.FeeKind\x12\x13\n\x0b\x63harge_code\x18\x02 \x01(\t\x12\x13\n\x0b\x66ilter_code\x18\x03 \x01(\t\x12\x12\n\nmeter_code\x18\x04 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x05 \x01(\t\x12\r\n\x05units\x18\x06 \x01(\t\x12\x13\n\x0b\x65vent_count\x18\x07 \x01(\x03\x12\x14\n\x0c\x65xact_amount\x18\x08 \x01(\t\x12&\n\x06\x61mount\x18\t \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x30\n\tbreakdown\x18\n \x03(\x0b\x32\x1d.tally.rating.v1.BreakdownRow\x12\x31\n\x0cgroup_values\x18\x0b \x03(\x0b\x32\x1b.tally.rating.v1.GroupValue\x12\x11\n\ttax_codes\x18\x0c \x03(\t\"(\n\nGroupValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\x8b\x01\n\x0c\x42reakdownRow\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05units\x18\x02 \x01(\t\x12\x13\n\x0bunit_amount\x18\x03 \x01(\t\x12\x13\n\x0b\x66lat_amount\x18\x04 \x01(\t\x12\x0e\n\x06\x61mount\x18\x05 \x01(\t\x12\r\n\x05up_to\x18\x06 \x01(\t\x12\x14\n\x0cpricing_unit\x18\x07 \x01(\t*\x86\x01\n\nPeriodKind\x12\x1b\n\x17PERIOD_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10PERIOD_KIND_BASE\x10\x01\x12\x15\n\x11PERIOD_KIND_USAGE\x10\x02\x12\x17\n\x13PERIOD_KIND_INSTANT\x10\x03\x12\x15\n\x11PERIOD_KIND_FIXED\x10\x04*\x91\x01\n\x0cPeriodStatus\x12\x1d\n\x19PERIOD_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12PERIOD_STATUS_OPEN\x10\x01\x12\x15\n\x11PERIOD_STATUS_DUE\x10\x02\x12\x18\n\x14PERIOD_STATUS_CLOSED\x10\x03\x12\x19\n\x15PERIOD_STATUS_SKIPPED\x10\x04*\xa6\x01\n\x07\x46\x65\x65Kind\x12\x18\n\x14\x46\x45\x45_KIND_UNSPECIFIED\x10\x00\x12\x11\n\rFEE_KIND_BASE\x10\x01\x12\x12\n\x0e\x46\x45\x45_KIND_USAGE\x10\x02\x12\x14\n\x10\x46\x45\x45_KIND_MINIMUM\x10\x03\x12\x12\n\x0e\x46\x45\x45_KIND_FIXED\x10\x04\x12\x17\n\x13\x46\x45\x45_KIND_CORRECTION\x10\x05\x12\x17\n\x13\x46\x45\x45_KIND_COMMITMENT\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tally/rating/v1/billing_period.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1ctally/common/v1/period.proto\"\xd3\x03\n\rBillingPeriod\x12\x11\n\tperiod_id\x18\x01 \x01(\t\x12)\n\x04kind\x18\x02 \x01(\x0e\x32\x1b.tally.rating.v1.PeriodKind\x12\x17\n\x0fsubscription_id\x18\x03 \x01(\t\x12\x18\n\x10subscription_uid\x18\x04 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x05 \x01(\t\x12\x11\n\tplan_code\x18\x06 \x01(\t\x12\x11\n\tplan_name\x18\x07 \x01(\t\x12\x14\n\x0cplan_version\x18\x08 \x01(\x05\x12\x15\n\rcurrency_code\x18\t \x01(\t\x12,\n\x08\x66\x65\x65_days\x18\n \x01(\x0b\x32\x1a.tally.common.v1.DayPeriod\x12-\n\x0cusage_period\x18\x0b \x01(\x0b\x32\x17.tally.common.v1.Period\x12*\n\x06\x64ue_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x06status\x18\r \x01(\x0e\x32\x1d.tally.rating.v1.PeriodStatus\x12\x14\n\x0clate_version\x18\x0e \x01(\x03\x12\x1b\n\x13\x62illing_entity_code\x18\x0f \x01(\t\"\xdb\x02\n\x03\x46\x65\x65\x12&\n\x04kind\x18\x01 \x01(\x0e\x32\x18.tally.rating.v1.FeeKind\x12\x13\n\x0b\x63harge_code\x18\x02 \x01(\t\x12\x13\n\x0b\x66ilter_code\x18\x03 \x01(\t\x12\x12\n\nmeter_code\x18\x04 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x05 \x01(\t\x12\r\n\x05units\x18\x06 \x01(\t\x12\x13\n\x0b\x65vent_count\x18\x07 \x01(\x03\x12\x14\n\x0c\x65xact_amount\x18\x08 \x01(\t\x12&\n\x06\x61mount\x18\t \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x30\n\tbreakdown\x18\n \x03(\x0b\x32\x1d.tally.rating.v1.BreakdownRow\x12\x31\n\x0cgroup_values\x18\x0b \x03(\x0b\x32\x1b.tally.rating.v1.GroupValue\x12\x11\n\ttax_codes\x18\x0c \x03(\t\"(\n\nGroupValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\x8b\x01\n\x0c\x42reakdownRow\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05units\x18\x02 \x01(\t\x12\x13\n\x0bunit_amount\x18\x03 \x01(\t\x12\x13\n\x0b\x66lat_amount\x18\x04 \x01(\t\x12\x0e\n\x06\x61mount\x18\x05 \x01(\t\x12\r\n\x05up_to\x18\x06 \x01(\t\x12\x14\n\x0cpricing_unit\x18\x07 \x01(\t*\x86\x01\n\nPeriodKind\x12\x1b\n\x17PERIOD_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10PERIOD_KIND_BASE\x10\x01\x12\x15\n\x11PERIOD_KIND_USAGE\x10\x02\x12\x17\n\x13PERIOD_KIND_INSTANT\x10\x03\x12\x15\n\x11PERIOD_KIND_FIXED\x10\x04*\x91\x01\n\x0cPeriodStatus\x12\x1d\n\x19PERIOD_STATUS_UNSPECIFIED\x10\x00\x12\x16\n\x12PERIOD_STATUS_OPEN\x10\x01\x12\x15\n\x11PERIOD_STATUS_DUE\x10\x02\x12\x18\n\x14PERIOD_STATUS_CLOSED\x10\x03\x12\x19\n\x15PERIOD_STATUS_SKIPPED\x10\x04*\xa6\x01\n\x07\x46\x65\x65Kind\x12\x18\n\x14\x46\x45\x45_KIND_UNSPECIFIED\x10\x00\x12\x11\n\rFEE_KIND_BASE\x10\x01\x12\x12\n\x0e\x46\x45\x45_KIND_USAGE\x10\x02\x12\x14\n\x10\x46\x45\x45_KIND_MINIMUM\x10\x03\x12\x12\n\x0e\x46\x45\x45_KIND_FIXED\x10\x04\x12\x17\n\x13\x46\x45\x45_KIND_CORRECTION\x10\x05\x12\x17\n\x13\x46\x45\x45_KIND_COMMITMENT\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tally.rating.v1.billing_period_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PERIODKIND']._serialized_start=1125
-  _globals['_PERIODKIND']._serialized_end=1259
-  _globals['_PERIODSTATUS']._serialized_start=1262
-  _globals['_PERIODSTATUS']._serialized_end=1407
-  _globals['_FEEKIND']._serialized_start=1410
-  _globals['_FEEKIND']._serialized_end=1576
+  _globals['_PERIODKIND']._serialized_start=1154
+  _globals['_PERIODKIND']._serialized_end=1288
+  _globals['_PERIODSTATUS']._serialized_start=1291
+  _globals['_PERIODSTATUS']._serialized_end=1436
+  _globals['_FEEKIND']._serialized_start=1439
+  _globals['_FEEKIND']._serialized_end=1605
   _globals['_BILLINGPERIOD']._serialized_start=150
-  _globals['_BILLINGPERIOD']._serialized_end=588
-  _globals['_FEE']._serialized_start=591
-  _globals['_FEE']._serialized_end=938
-  _globals['_GROUPVALUE']._serialized_start=940
-  _globals['_GROUPVALUE']._serialized_end=980
-  _globals['_BREAKDOWNROW']._serialized_start=983
-  _globals['_BREAKDOWNROW']._serialized_end=1122
+  _globals['_BILLINGPERIOD']._serialized_end=617
+  _globals['_FEE']._serialized_start=620
+  _globals['_FEE']._serialized_end=967
+  _globals['_GROUPVALUE']._serialized_start=969
+  _globals['_GROUPVALUE']._serialized_end=1009
+  _globals['_BREAKDOWNROW']._serialized_start=1012
+  _globals['_BREAKDOWNROW']._serialized_end=1151
 # @@protoc_insertion_point(module_scope)

@@ -150,6 +150,7 @@ class BillingPeriod(_message.Message):
     DUE_AT_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     LATE_VERSION_FIELD_NUMBER: _builtins.int
+    BILLING_ENTITY_CODE_FIELD_NUMBER: _builtins.int
     period_id: _builtins.str
     """UUID."""
     kind: Global___PeriodKind.ValueType
@@ -174,6 +175,8 @@ class BillingPeriod(_message.Message):
     """How often usage arrived, units of fixed charges changed, or the subscription changed what it
     bills, after it was announced as due.
     """
+    billing_entity_code: _builtins.str
+    """Code of the billing entity that its subscription asks for; empty: the customer's."""
     @_builtins.property
     def fee_days(self) -> _period_pb2.DayPeriod:
         """The whole local days that fees count."""
@@ -203,10 +206,11 @@ class BillingPeriod(_message.Message):
         due_at: _timestamp_pb2.Timestamp | None = ...,
         status: Global___PeriodStatus.ValueType = ...,
         late_version: _builtins.int = ...,
+        billing_entity_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at", "fee_days", b"fee_days", "usage_period", b"usage_period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "customer_id", b"customer_id", "due_at", b"due_at", "fee_days", b"fee_days", "kind", b"kind", "late_version", b"late_version", "period_id", b"period_id", "plan_code", b"plan_code", "plan_name", b"plan_name", "plan_version", b"plan_version", "status", b"status", "subscription_id", b"subscription_id", "subscription_uid", b"subscription_uid", "usage_period", b"usage_period"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["billing_entity_code", b"billing_entity_code", "currency_code", b"currency_code", "customer_id", b"customer_id", "due_at", b"due_at", "fee_days", b"fee_days", "kind", b"kind", "late_version", b"late_version", "period_id", b"period_id", "plan_code", b"plan_code", "plan_name", b"plan_name", "plan_version", b"plan_version", "status", b"status", "subscription_id", b"subscription_id", "subscription_uid", b"subscription_uid", "usage_period", b"usage_period"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

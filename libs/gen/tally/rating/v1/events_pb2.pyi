@@ -352,6 +352,7 @@ class UsageThresholdCrossed(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     PERIOD_FIELD_NUMBER: _builtins.int
     TIME_ZONE_FIELD_NUMBER: _builtins.int
+    BILLING_ENTITY_CODE_FIELD_NUMBER: _builtins.int
     crossing_id: _builtins.str
     """UUID."""
     subscription_id: _builtins.str
@@ -370,6 +371,8 @@ class UsageThresholdCrossed(_message.Message):
     """1 for the first one of the period, 2 for its second, …"""
     time_zone: _builtins.str
     """IANA name of the subscription's zone."""
+    billing_entity_code: _builtins.str
+    """Code of the billing entity that the subscription asks for; empty: the customer's."""
     @_builtins.property
     def crossed(self) -> _containers.RepeatedCompositeFieldContainer[_threshold_pb2.CrossedUsageThreshold]:
         """What was crossed, ascending, the step last."""
@@ -402,10 +405,11 @@ class UsageThresholdCrossed(_message.Message):
         sequence: _builtins.int = ...,
         period: _period_pb2.Period | None = ...,
         time_zone: _builtins.str = ...,
+        billing_entity_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "crossed_at", b"crossed_at", "period", b"period"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "crossed", b"crossed", "crossed_at", b"crossed_at", "crossing_id", b"crossing_id", "currency_code", b"currency_code", "customer_id", b"customer_id", "lifetime_usage", b"lifetime_usage", "period", b"period", "period_id", b"period_id", "sequence", b"sequence", "subscription_id", b"subscription_id", "subscription_uid", b"subscription_uid", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "billing_entity_code", b"billing_entity_code", "crossed", b"crossed", "crossed_at", b"crossed_at", "crossing_id", b"crossing_id", "currency_code", b"currency_code", "customer_id", b"customer_id", "lifetime_usage", b"lifetime_usage", "period", b"period", "period_id", b"period_id", "sequence", b"sequence", "subscription_id", b"subscription_id", "subscription_uid", b"subscription_uid", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

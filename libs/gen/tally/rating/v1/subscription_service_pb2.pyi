@@ -131,6 +131,7 @@ class Subscription(_message.Message):
     UNUSED_FEE_FIELD_NUMBER: _builtins.int
     FINAL_INVOICE_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    BILLING_ENTITY_CODE_FIELD_NUMBER: _builtins.int
     BILLED_FROM_FIELD_NUMBER: _builtins.int
     subscription_id: _builtins.str
     """Chosen by the client, unique while pending or active; 1 to 255 bytes. Events name it."""
@@ -160,6 +161,10 @@ class Subscription(_message.Message):
     """What becomes of unused fees in advance at its end; ignored on creation."""
     final_invoice: _subscription_changes_pb2.FinalInvoice.ValueType
     """Whether its last periods are billed; ignored on creation."""
+    billing_entity_code: _builtins.str
+    """Code of the billing entity that sells it, in place of the customer's; empty, or one that does
+    not exist: the customer's. It never changes.
+    """
     @_builtins.property
     def start(self) -> _timestamp_pb2.Timestamp:
         """The first instant; absent on creation: now."""
@@ -210,11 +215,12 @@ class Subscription(_message.Message):
         unused_fee: _subscription_changes_pb2.UnusedFee.ValueType = ...,
         final_invoice: _subscription_changes_pb2.FinalInvoice.ValueType = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        billing_entity_code: _builtins.str = ...,
         billed_from: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s", "anchor_day", b"anchor_day", "billed_from", b"billed_from", "collection_delay_s", b"collection_delay_s", "created_at", b"created_at", "end", b"end", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s", "anchor_day", b"anchor_day", "billed_from", b"billed_from", "billing_time", b"billing_time", "collection_delay_s", b"collection_delay_s", "created_at", b"created_at", "currency_code", b"currency_code", "customer_id", b"customer_id", "default_for_usage", b"default_for_usage", "end", b"end", "etag", b"etag", "final_invoice", b"final_invoice", "metadata", b"metadata", "plan_code", b"plan_code", "plan_version", b"plan_version", "start", b"start", "status", b"status", "subscription_id", b"subscription_id", "subscription_uid", b"subscription_uid", "time_zone", b"time_zone", "unused_fee", b"unused_fee"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s", "anchor_day", b"anchor_day", "billed_from", b"billed_from", "billing_entity_code", b"billing_entity_code", "billing_time", b"billing_time", "collection_delay_s", b"collection_delay_s", "created_at", b"created_at", "currency_code", b"currency_code", "customer_id", b"customer_id", "default_for_usage", b"default_for_usage", "end", b"end", "etag", b"etag", "final_invoice", b"final_invoice", "metadata", b"metadata", "plan_code", b"plan_code", "plan_version", b"plan_version", "start", b"start", "status", b"status", "subscription_id", b"subscription_id", "subscription_uid", b"subscription_uid", "time_zone", b"time_zone", "unused_fee", b"unused_fee"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__collection_delay_s: _TypeAlias = _typing.Literal["collection_delay_s"]  # noqa: Y015
     _WhichOneofArgType__collection_delay_s: _TypeAlias = _typing.Literal["_collection_delay_s", b"_collection_delay_s"]  # noqa: Y015
