@@ -135,6 +135,8 @@ def _differ(name: str, fields: dict[str, Any]) -> None:
             fields["leftover"] = "LEFTOVER_REFUSE"
         case "VoidCredits" | "TransferCredits":
             fields["amount"] = {**USD, "amount_minor": 99}
+        case "CreateOneOffInvoice":
+            fields["customer_id"] = "another"
         case "TopUp":
             fields["top_up"] = {**fields["top_up"], "paid": {**USD, "amount_minor": 101}}
         case "CreateTopUpRule" | "UpdateTopUpRule":

@@ -9,6 +9,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from libs.money import Money
+from services.invoicing.domain.invoice import Kind
 from services.invoicing.domain.payment import Payment, PaymentMethod, PaymentStatus, Receivable
 
 RETRY_DAYS = (1, 3, 5, 7)
@@ -65,6 +66,15 @@ class ProviderEvent:
     tenant: int | None
     payment_id: UUID | None
     failure_code: str = ""
+
+
+def retries_of(kind: Kind, retry_days: Sequence[int]) -> Sequence[int]:
+    """Return the waits between attempts to charge an invoice of that kind.
+
+    Prepaid credits are tried once: who still wants them asks anew, as top-up rules do, and would
+    else have them twice.
+    """
+    return () if kind is Kind.CREDIT_PURCHASE else retry_days
 
 
 def next_attempt(retry_days: Sequence[int], attempts: int, *, now: datetime) -> datetime | None:

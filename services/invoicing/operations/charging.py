@@ -27,13 +27,14 @@ from services.invoicing.domain.charging import (
     after_dispute,
     after_outcome,
     begin_charge,
+    retries_of,
 )
+from services.invoicing.domain.invoice import Invoice
 from services.invoicing.domain.payment import (
     Payment,
     PaymentExceedsDue,
     PaymentMethod,
     PaymentStatus,
-    Receivable,
 )
 from services.invoicing.operations.messages import invoice_message
 from services.invoicing.operations.paying import PAYABLE, announce_payment, lock_payable
@@ -128,8 +129,11 @@ async def take_outcome(
         PaymentNotFound: the tenant has none.
     """
     async with begin(engine, tenant) as conn:
-        payment, asked = await _lock_payment(conn, tenant, payment_id)
-        after = after_outcome(asked, payment, outcome, retry_days, now=now)
+        payment, invoice = await _lock_payment(conn, tenant, payment_id)
+        asked = invoice.asks_for
+        after = after_outcome(
+            asked, payment, outcome, retries_of(invoice.kind, retry_days), now=now
+        )
         if after is None:
             return
         receivable, told = after
@@ -151,7 +155,8 @@ async def take_dispute(
         PaymentNotFound: the tenant has none.
     """
     async with begin(engine, tenant) as conn:
-        payment, asked = await _lock_payment(conn, tenant, payment_id)
+        payment, invoice = await _lock_payment(conn, tenant, payment_id)
+        asked = invoice.asks_for
         after = after_dispute(payment, event)
         if after is None:
             return
@@ -246,8 +251,8 @@ async def get_method(engine: AsyncEngine, tenant: Tenant, customer_id: str) -> P
 
 async def _lock_payment(
     conn: AsyncConnection, tenant: Tenant, payment_id: UUID
-) -> tuple[Payment, Receivable]:
+) -> tuple[Payment, Invoice]:
     """Lock the invoice of a payment, and return both as they are then."""
     invoice_id = (await store.load_payment(conn, tenant, payment_id)).invoice_id
     invoice = (await invoices.lock_invoices(conn, tenant, [invoice_id]))[invoice_id]
-    return await store.load_payment(conn, tenant, payment_id), invoice.asks_for
+    return await store.load_payment(conn, tenant, payment_id), invoice

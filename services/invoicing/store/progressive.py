@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, select, tuple_
+from sqlalchemy import Select, and_, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.schema import among
@@ -15,6 +15,8 @@ from services.invoicing.domain.invoice import Kind, Status
 from services.invoicing.store.schema import invoice_periods, invoices
 
 PROGRESSIVE = "progressive "
+# As the index invoices_progressive_unfinished says it: parameters would keep any plan from it.
+UNFINISHED = "older.kind = 'progressive' AND older.status IN ('draft', 'finalizing')"
 
 
 def progressive_purpose(sequence: int) -> str:
@@ -92,11 +94,7 @@ def waiting() -> Select[Any]:
                 younger.c.invoice_id == same_period.c.invoice_id,
             ),
         )
-        .where(
-            older.c.kind == Kind.PROGRESSIVE.value,
-            older.c.status.in_([Status.DRAFT, Status.FINALIZING]),
-            younger.c.ordinal > older.c.ordinal,
-        )
+        .where(text(UNFINISHED), younger.c.ordinal > older.c.ordinal)
     )
 
 

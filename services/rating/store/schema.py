@@ -54,7 +54,7 @@ from services.rating.store.usage_schema import (
     unattributed,
     valueless_days,
 )
-from services.rating.store.watched_schema import watch_notes, watches
+from services.rating.store.watched_schema import followed_customers, watch_notes, watches
 
 # Raised by every command that changes which cells an event counts in: a fold holds it shared.
 catalog_versions = Table(
@@ -358,6 +358,7 @@ OWN_TENANT_TABLES = (
     instant_bills,
     watches,
     watch_notes,
+    followed_customers,
     alerts,
     alert_states,
     alert_firings,

@@ -9,7 +9,7 @@ from fractions import Fraction
 from uuid import UUID
 
 from libs.errors import AlreadyExists, FieldInvalid, InvalidInput, NotFound, Refused
-from libs.money import Money, round_minor, to_decimal
+from libs.money import Money, exponent, round_minor
 from services.wallet.domain.top_up_limits import Limits
 
 PRIORITY_DEFAULT = 50
@@ -204,8 +204,10 @@ def credits_of(amount: Money, rate: Decimal) -> Decimal:
 
     1000 minor units of USD at a rate of 3: 3.33333.
     """
-    exact = Fraction(to_decimal(amount)) / Fraction(rate)
-    cut = int(exact * 10**CREDIT_PLACES)  # Towards zero.
-    whole, rest = divmod(abs(cut), 10**CREDIT_PLACES)
+    # In whole numbers: fractions take longer than all else that an order computes.
+    worth, per = rate.as_integer_ratio()
+    cut = abs(amount.amount_minor) * per * 10**CREDIT_PLACES
+    cut //= worth * 10 ** exponent(amount.currency)  # Towards zero.
+    whole, rest = divmod(cut, 10**CREDIT_PLACES)
     text = f"{whole}.{rest:0{CREDIT_PLACES}}".rstrip("0").rstrip(".")
-    return Decimal(f"-{text}" if cut < 0 else text)
+    return Decimal(f"-{text}" if amount.amount_minor < 0 and cut else text)

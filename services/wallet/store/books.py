@@ -8,7 +8,6 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
-    BigInteger,
     Select,
     Text,
     Uuid,
@@ -30,7 +29,7 @@ from services.wallet.store.grants import ANY_LEFT, grant_of, grant_row
 from services.wallet.store.holds import IS_OPEN, OF_TENANT
 from services.wallet.store.ledger import save_postings
 from services.wallet.store.reservations import load_reserved
-from services.wallet.store.rows import insert_rows, write
+from services.wallet.store.rows import columns_of, given, insert_rows, write
 from services.wallet.store.schema import grants, holds, wallets
 from services.wallet.store.wallets import wallet_of
 
@@ -50,10 +49,17 @@ SELECT_LEFT = select(grants).where(
     grants.c.wallet_id == any_(bindparam("wallet_ids", type_=ARRAY(Uuid))),
     ANY_LEFT,
 )
-UPDATE_GRANT = (
+BALANCES = tuple(f"{name}_minor" for name in WALLET_ACCOUNTS)
+_moved = given(grants, "grant_id", *BALANCES)
+UPDATE_GRANTS = (
     update(grants)
-    .where(grants.c.tenant == OF_TENANT, grants.c.grant_id == bindparam("moved"))
-    .values({f"{name}_minor": bindparam(name.value) for name in WALLET_ACCOUNTS})
+    .where(
+        grants.c.tenant == OF_TENANT,
+        # Else a plan made for few rows may read them all.
+        grants.c.grant_id == any_(bindparam("each_grant_id", type_=ARRAY(Uuid))),
+        grants.c.grant_id == _moved.c.grant_id,
+    )
+    .values({name: _moved.c[name] for name in BALANCES})
 )
 
 
@@ -166,16 +172,16 @@ async def _save_grants(conn: AsyncConnection, tenant: Tenant, books: Sequence[Bo
     await insert_rows(conn, grants, opened)
     changed = [
         {
-            "of_tenant": tenant,
-            "moved": grant.grant_id,
-            "available": grant.available_minor,
-            "held": grant.held_minor,
-            "captured": grant.captured_minor,
+            "grant_id": grant.grant_id,
+            "available_minor": grant.available_minor,
+            "held_minor": grant.held_minor,
+            "captured_minor": grant.captured_minor,
         }
         for grant in moved
         if grant.number
     ]
-    await write(conn, UPDATE_GRANT, changed)
+    if changed:
+        await write(conn, UPDATE_GRANTS, [{"of_tenant": tenant, **columns_of(changed)}])
 
 
 async def _save_balances(conn: AsyncConnection, tenant: Tenant, books: Sequence[Book]) -> None:
@@ -184,11 +190,11 @@ async def _save_balances(conn: AsyncConnection, tenant: Tenant, books: Sequence[
     It comes last: what lapses next is read from holds and grants as they are by now.
     """
     added = [
-        {"of_tenant": tenant, "changed": book.wallet.wallet_id}
-        | {name.value: change.get(name, 0) for name in WALLET_ACCOUNTS}
+        {"wallet_id": book.wallet.wallet_id}
+        | {f"{name}_minor": change.get(name, 0) for name in WALLET_ACCOUNTS}
         for book, change in ((book, book.changes()) for book in books)
     ]
-    await write(conn, UPDATE_WALLET, added)
+    await write(conn, UPDATE_WALLETS, [{"of_tenant": tenant, **columns_of(added)}])
 
 
 def next_due() -> Any:
@@ -208,14 +214,13 @@ def next_due() -> Any:
     return func.least(hold.scalar_subquery(), grant.scalar_subquery())
 
 
-UPDATE_WALLET = (
+_added = given(wallets, "wallet_id", *BALANCES)
+UPDATE_WALLETS = (
     update(wallets)
-    .where(wallets.c.tenant == OF_TENANT, wallets.c.wallet_id == bindparam("changed"))
-    .values(
-        {
-            f"{name}_minor": wallets.c[f"{name}_minor"] + bindparam(name.value, type_=BigInteger)
-            for name in WALLET_ACCOUNTS
-        }
-        | {"due_at": next_due()}
+    .where(
+        wallets.c.tenant == OF_TENANT,
+        wallets.c.wallet_id == any_(bindparam("each_wallet_id", type_=ARRAY(Uuid))),
+        wallets.c.wallet_id == _added.c.wallet_id,
     )
+    .values({name: wallets.c[name] + _added.c[name] for name in BALANCES} | {"due_at": next_due()})
 )

@@ -17,7 +17,9 @@ from services.invoicing.domain.charging import (
     after_outcome,
     begin_charge,
     next_attempt,
+    retries_of,
 )
+from services.invoicing.domain.invoice import Kind
 from services.invoicing.domain.payment import Payment, PaymentStatus, Receivable
 from services.invoicing.operations.stripe_provider import read_message, stripe_amount
 from services.invoicing.settings import read_retry_days
@@ -135,3 +137,8 @@ def test_retries_are_set_by_days_or_none() -> None:
     for wrong in ("0", "1;2", "61", "x"):
         with pytest.raises(SystemExit, match=name):
             read_retry_days({name: wrong})
+
+
+def test_what_buys_prepaid_credits_is_charged_once() -> None:
+    assert retries_of(Kind.SUBSCRIPTION, DAYS) == DAYS
+    assert retries_of(Kind.CREDIT_PURCHASE, DAYS) == ()
