@@ -31,6 +31,7 @@ from tally.invoicing.v1 import (
     coupon_service_pb2,
     credit_note_service_pb2,
     customer_service_pb2,
+    dunning_service_pb2,
     invoice_service_pb2,
     payment_service_pb2,
     tax_service_pb2,
@@ -40,6 +41,7 @@ from tally.invoicing.v1.billing_service_pb2_grpc import BillingServiceStub
 from tally.invoicing.v1.coupon_service_pb2_grpc import CouponServiceStub
 from tally.invoicing.v1.credit_note_service_pb2_grpc import CreditNoteServiceStub
 from tally.invoicing.v1.customer_service_pb2_grpc import CustomerServiceStub
+from tally.invoicing.v1.dunning_service_pb2_grpc import DunningServiceStub
 from tally.invoicing.v1.invoice_service_pb2_grpc import InvoiceServiceStub
 from tally.invoicing.v1.payment_service_pb2_grpc import PaymentServiceStub
 from tally.invoicing.v1.tax_service_pb2_grpc import TaxServiceStub
@@ -85,6 +87,7 @@ FILES = (
     coupon_service_pb2,
     credit_note_service_pb2,
     customer_service_pb2,
+    dunning_service_pb2,
     invoice_service_pb2,
     payment_service_pb2,
     tax_service_pb2,
@@ -154,6 +157,7 @@ class SuiteClient:
         self.coupons = CouponServiceStub(invoicing)
         self.credit_notes = CreditNoteServiceStub(invoicing)
         self.payments = PaymentServiceStub(invoicing)
+        self.dunning = DunningServiceStub(invoicing)
         self.wallets = WalletServiceStub(wallet)
         self.holds = HoldServiceStub(wallet)
         self.top_up_rules = TopUpRuleServiceStub(wallet)

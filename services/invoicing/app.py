@@ -24,10 +24,11 @@ from services.invoicing import collector, loops
 from services.invoicing.api.billing_servicer import BillingServicer
 from services.invoicing.api.coupon_servicer import CouponServicer
 from services.invoicing.api.credit_note_servicer import CreditNoteServicer
+from services.invoicing.api.dunning_servicer import DunningServicer
 from services.invoicing.api.invoice_servicer import InvoiceServicer
 from services.invoicing.api.party_servicers import CustomerServicer, TaxServicer, TenantServicer
 from services.invoicing.api.payment_servicer import PaymentServicer
-from services.invoicing.collector import Charger, Overdue
+from services.invoicing.collector import Charger, Dunner, Overdue
 from services.invoicing.events import handlers, wallet_handlers
 from services.invoicing.gatherer import Gatherer
 from services.invoicing.loops import Drafter, Finalizer
@@ -43,6 +44,7 @@ from tally.invoicing.v1 import (
     coupon_service_pb2_grpc,
     credit_note_service_pb2_grpc,
     customer_service_pb2_grpc,
+    dunning_service_pb2_grpc,
     invoice_service_pb2_grpc,
     payment_service_pb2_grpc,
     tax_service_pb2_grpc,
@@ -62,6 +64,7 @@ class Kicks:
         self.finalizer: Loop
         self.gatherer: Loop
         self.overdue: Loop
+        self.dunner: Loop
         self.returner: Loop
         self.teller: Loop
         self.charger: Loop | None = None  # Without a payment provider.
@@ -70,7 +73,7 @@ class Kicks:
     def loops(self) -> list[Loop]:
         """Return all loops."""
         every = [self.drafts, self.finalizer, self.gatherer, self.returner, self.teller]
-        every += [self.overdue]
+        every += [self.overdue, self.dunner]
         return [*every, self.charger] if self.charger else every
 
     def committed(self) -> None:
@@ -108,6 +111,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         kicks.finalizer = Loop("finalizer", Finalizer(parts).step)
         kicks.gatherer = Loop("gatherer", Gatherer(parts).step)
         kicks.overdue = Loop("overdue", Overdue(parts).step)
+        kicks.dunner = Loop("dunner", Dunner(parts).step)
         kicks.returner = Loop("returner", Returner(parts).step)
         kicks.teller = Loop("teller", Teller(parts).step)
         provider = connect_provider(settings.stripe)
@@ -211,6 +215,10 @@ def servicers(parts: loops.Parts, catalog: Catalog) -> list[Servicer]:
         Servicer(
             payment_service_pb2_grpc.add_PaymentServiceServicer_to_server,
             PaymentServicer(engine, clock, committed),
+        ),
+        Servicer(
+            dunning_service_pb2_grpc.add_DunningServiceServicer_to_server,
+            DunningServicer(engine, clock, committed),
         ),
         Servicer(
             fact_service_pb2_grpc.add_FactServiceServicer_to_server, FactServicer(parts.worker)

@@ -20,7 +20,9 @@ from services.invoicing.operations.charging import (
     load_charge,
     take_outcome,
 )
+from services.invoicing.operations.dunning import dun
 from services.invoicing.operations.paying import mark_overdue
+from services.invoicing.store.dunning import count_dunned, find_dunned
 from services.invoicing.store.payments import count_unanswered, find_unanswered
 from services.invoicing.store.receivables import (
     count_chargeable,
@@ -28,6 +30,8 @@ from services.invoicing.store.receivables import (
     find_chargeable,
     find_overdue,
 )
+
+DUNNED_MAX = 1_000
 
 
 class Overdue:
@@ -93,6 +97,23 @@ class Charger:
         return True
 
 
+class Dunner:
+    """Takes the steps of dunning campaigns, customer by customer."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def step(self) -> bool:
+        """Take the steps that have come by now."""
+        now = self._parts.clock.now()
+        async with begin_worker(self._parts.worker) as conn:
+            found = await find_dunned(conn, now=now, limit=DUNNED_MAX)
+        for tenant, customer_id, currency in found:
+            await dun(self._parts.engine, tenant, customer_id, currency, now=now)
+            self._parts.committed()
+        return bool(found)
+
+
 async def idle(worker: AsyncEngine, clock: Clock, others: IdleCheck, *, charging: bool) -> Idle:
     """Tell what `others` do and what is left to do about payments.
 
@@ -103,14 +124,16 @@ async def idle(worker: AsyncEngine, clock: Clock, others: IdleCheck, *, charging
     charges, charge_at, unanswered = 0, None, 0
     async with begin_worker(worker) as conn:
         fallen, overdue_at = await count_overdue(conn, now=now)
+        dunned, dun_at = await count_dunned(conn, now=now)
         if charging:
             charges, charge_at = await count_chargeable(conn, now=now)
             unanswered = await count_unanswered(conn)
     reasons = {
         "invoices fall overdue": fallen,
+        "steps of dunning have come": dunned,
         "invoices are to be charged": charges,
         "payments are being asked for": unanswered,
     }
     busy = [f"{count} {what}" for what, count in reasons.items() if count > 0]
-    times = filter(None, (found.next_due_at, overdue_at, charge_at))
+    times = filter(None, (found.next_due_at, overdue_at, dun_at, charge_at))
     return replace(found, busy=[*found.busy, *busy], next_due_at=min(times, default=None))

@@ -13,6 +13,11 @@ import pytest
 
 from cli.client import SuiteClient
 from tally.common.v1.money_pb2 import Money
+from tally.invoicing.v1.dunning_service_pb2 import (
+    DunningCampaign,
+    ListPaymentRequestsRequest,
+    SetDunningCampaignRequest,
+)
 from tally.invoicing.v1.invoice_service_pb2 import GetInvoiceRequest, Invoice, ListInvoicesRequest
 from tally.invoicing.v1.payment_service_pb2 import (
     InvoicePaymentStatus,
@@ -29,6 +34,7 @@ from tests.scenario.builders import invoices, sell, subscribe
 from tests.suite import Suite
 
 JAN_1, FEB_1, MAR_1 = (datetime(2026, n, 1, 5, tzinfo=UTC) for n in range(1, 4))  # In New York.
+JULY_1 = datetime(2026, 7, 1, 4, tzinfo=UTC)
 DAY = timedelta(days=1)
 ZONE = "America/New_York"
 
@@ -117,6 +123,18 @@ async def test_parts_are_paid_by_hand_and_what_is_left_falls_overdue_until_it_is
         assert [one.amount.amount_minor for one in found] == [6_000, 4_000]
 
 
+async def give_card(client: SuiteClient, card: str) -> None:
+    method = PaymentMethod(
+        customer_id="acme",
+        provider="stripe",
+        provider_customer_id="cus_1",
+        provider_method_id=card,
+    )
+    await client.payments.SetPaymentMethod(
+        SetPaymentMethodRequest(request_id=str(uuid4()), payment_method=method)
+    )
+
+
 async def test_a_declined_card_is_charged_again_until_it_pays_and_may_be_disputed(
     suite: Suite, stripe: Stripe
 ) -> None:
@@ -124,15 +142,7 @@ async def test_a_declined_card_is_charged_again_until_it_pays_and_may_be_dispute
     async with suite.client(suite.new_tenant()) as client:
         stripe.fake.cards["pm_1"] = "insufficient_funds"
         first = await bill(suite, client, FEB_1)  # Before there is a card.
-        method = PaymentMethod(
-            customer_id="acme",
-            provider="stripe",
-            provider_customer_id="cus_1",
-            provider_method_id="pm_1",
-        )
-        await client.payments.SetPaymentMethod(
-            SetPaymentMethodRequest(request_id=str(uuid4()), payment_method=method)
-        )
+        await give_card(client, "pm_1")
         assert await state(client, first) == ("pending", 10_000, False)
         await suite.advance(MAR_1 + 2 * DAY)  # The first retry is declined, too.
         [_, second] = await invoices(client)
@@ -151,3 +161,33 @@ async def test_a_declined_card_is_charged_again_until_it_pays_and_may_be_dispute
         assert told == 200
         asked = GetInvoiceRequest(invoice_id=second.invoice_id)
         assert (await client.invoices.GetInvoice(asked)).invoice.disputed
+
+
+async def test_an_overdue_invoice_is_paid_by_a_new_card_at_a_step_of_dunning(
+    suite: Suite, stripe: Stripe
+) -> None:
+    await suite.advance(JULY_1)
+    async with suite.client(suite.new_tenant()) as client:
+        thresholds = [Money(currency_code="USD", amount_minor=5_000)]
+        campaign = DunningCampaign(step_days=[1, 8], thresholds=thresholds)
+        await client.dunning.SetDunningCampaign(
+            SetDunningCampaignRequest(request_id=str(uuid4()), campaign=campaign)
+        )
+        invoice = await bill(suite, client, JULY_1)
+        await suite.advance(JULY_1 + 15 * DAY)  # A day after it was due, on July 15.
+        [asked] = (
+            await client.dunning.ListPaymentRequests(ListPaymentRequestsRequest())
+        ).payment_requests
+        assert (asked.step, asked.amount.amount_minor, asked.due_minor) == (1, 10_000, 10_000)
+        assert [one.number for one in asked.invoices] == [invoice.number]
+        assert await state(client, invoice) == ("pending", 10_000, True)
+
+        await give_card(client, "pm_new")
+        await suite.advance(JULY_1 + 21 * DAY)
+        assert await state(client, invoice) == ("pending", 10_000, True)
+        await suite.advance(JULY_1 + 22 * DAY)
+        assert await state(client, invoice) == ("succeeded", 0, False)
+        found = (
+            await client.dunning.ListPaymentRequests(ListPaymentRequestsRequest())
+        ).payment_requests
+        assert [(one.step, one.due_minor) for one in found] == [(2, 0), (1, 0)]

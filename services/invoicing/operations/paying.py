@@ -69,36 +69,44 @@ async def record_payment(
         earlier = await requests.claim(conn, tenant, request, pb.RecordPaymentResponse)
         if earlier is not None:
             return earlier
-        invoice, receivable = await lock_payable(conn, tenant, received.invoice_id)
-        if received.amount.currency != invoice.currency:
-            raise CurrencyMismatch(
-                f"{received.amount.currency} cannot pay an invoice in {invoice.currency}"
-            )
-        payment = Payment(
-            payment_id=uuid4(),
-            invoice_id=invoice.invoice_id,
-            invoice_number=invoice.number,
-            customer_id=invoice.customer_id,
-            amount=received.amount,
-            status=PaymentStatus.SUCCEEDED,
-            provider=MANUAL,
-            reference=received.reference,
-            received_at=received.received_at or now,
-            attempt=0,
-            failure_code="",
-            created_at=now,
-        )
-        paid = pay(receivable, received.amount.amount_minor)
-        await store.save_payment(conn, tenant, payment)
-        await receivables.save_receivables(conn, tenant, [paid])
-        payment = await announce_payment(
-            conn, tenant, payment, receivable, PaymentSucceeded, now=now
-        )
-        answer = pb.RecordPaymentResponse(
-            payment=payment_message(payment), due_minor=paid.due_minor
-        )
+        payment, due_minor = await receive(conn, tenant, received, now=now)
+        answer = pb.RecordPaymentResponse(payment=payment_message(payment), due_minor=due_minor)
         await requests.save_answer(conn, tenant, request, answer)
     return answer
+
+
+async def receive(
+    conn: AsyncConnection, tenant: Tenant, received: Received, *, now: datetime
+) -> tuple[Payment, int]:
+    """Store a manual payment, announce it, and return it and what is due still.
+
+    Raises:
+        what `record_payment` does.
+    """
+    invoice, asked = await lock_payable(conn, tenant, received.invoice_id)
+    if received.amount.currency != invoice.currency:
+        raise CurrencyMismatch(
+            f"{received.amount.currency} cannot pay an invoice in {invoice.currency}"
+        )
+    payment = Payment(
+        payment_id=uuid4(),
+        invoice_id=invoice.invoice_id,
+        invoice_number=invoice.number,
+        customer_id=invoice.customer_id,
+        amount=received.amount,
+        status=PaymentStatus.SUCCEEDED,
+        provider=MANUAL,
+        reference=received.reference,
+        received_at=received.received_at or now,
+        attempt=0,
+        failure_code="",
+        created_at=now,
+    )
+    paid = pay(asked, received.amount.amount_minor)
+    await store.save_payment(conn, tenant, payment)
+    await receivables.save_receivables(conn, tenant, [paid])
+    payment = await announce_payment(conn, tenant, payment, asked, PaymentSucceeded, now=now)
+    return payment, paid.due_minor
 
 
 async def lock_payable(
@@ -155,7 +163,7 @@ async def mark_overdue(
             one = invoice.receivable
             standing = invoice.status is Status.FINALIZED
             if one and standing and one.falls_overdue(now):
-                fallen.append(replace(one, overdue=True))
+                fallen.append(replace(one, overdue=True, dun_at=now))  # Looked at by dunning.
         await receivables.save_receivables(conn, tenant, fallen)
         facts: list[tuple[Tenant, Message, dict[str, str]]] = [
             (

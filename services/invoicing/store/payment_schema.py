@@ -19,6 +19,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from libs.schema import required
 from services.invoicing.store.schema_base import metadata, of_invoice
@@ -125,4 +126,44 @@ payment_methods = Table(
     required("provider_method_id", Text),
     PrimaryKeyConstraint("tenant", "customer_id"),
     ForeignKeyConstraint(["tenant", "customer_id"], ["customers.tenant", "customers.customer_id"]),
+)
+
+# How customers are asked again; one a tenant.
+dunning_campaigns = Table(
+    "dunning_campaigns",
+    metadata,
+    Column("tenant", Integer),
+    Column("step_days", ARRAY(Integer), nullable=False),
+    required("thresholds", JSONB),  # {currency: minor units}
+    PrimaryKeyConstraint("tenant"),
+)
+
+payment_requests = Table(
+    "payment_requests",
+    metadata,
+    Column("tenant", Integer),
+    Column("payment_request_id", Uuid),
+    Column("ordinal", BigInteger, Identity(), nullable=False),  # Order of creation; has gaps.
+    required("customer_id", Text),
+    required("currency", Text),
+    required("amount_minor", BigInteger),
+    required("step", Integer),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    PrimaryKeyConstraint("tenant", "payment_request_id"),
+    CheckConstraint("amount_minor > 0 AND step >= 0", name="something_requested"),
+    Index("payment_requests_newest", "tenant", "ordinal"),
+    Index("payment_requests_newest_of_customer", "tenant", "customer_id", "ordinal"),
+)
+
+payment_request_invoices = of_invoice(
+    "payment_request_invoices",
+    Column("payment_request_id", Uuid),
+    required("position", Integer),
+    required("requested_minor", BigInteger),
+    PrimaryKeyConstraint("tenant", "payment_request_id", "invoice_id"),
+    ForeignKeyConstraint(
+        ["tenant", "payment_request_id"],
+        ["payment_requests.tenant", "payment_requests.payment_request_id"],
+    ),
+    CheckConstraint("requested_minor > 0", name="requested_above_zero"),
 )

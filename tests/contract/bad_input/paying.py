@@ -16,6 +16,7 @@ from tests.contract.bad_input.rules import (
     PAGE,
     TEXT,
     UUID,
+    AnyValue,
     Fields,
     Refusal,
     named,
@@ -62,6 +63,57 @@ PAYING: Mapping[str, Fields] = {
         "request_id": UUID,
         "customer_id": named(TEXT, "customer", "CUSTOMER_NOT_FOUND"),
     },
+    "tally.invoicing.v1.DunningService.SetDunningCampaign": {
+        "request_id": UUID,
+        "campaign": ABSENT,
+        "campaign.step_days": {
+            "zero": [0],
+            "falling": [7, 3],
+            "twice": [3, 3],
+            "late": [366],
+            "oversized": list(range(1, 22)),
+        },
+        "campaign.thresholds": {
+            "oversized": [{"currency_code": "USD", "amount_minor": 1}] * 201,
+            "twice": Refusal(
+                [{"currency_code": "USD", "amount_minor": 1}] * 2,
+                field="campaign.thresholds[1].currency_code",
+            ),
+        },
+        "campaign.thresholds[0].currency_code": CURRENCY,
+        "campaign.thresholds[0].amount_minor": {"negative": -1},
+    },
+    "tally.invoicing.v1.DunningService.CreatePaymentRequest": {
+        "request_id": UUID,
+        "customer_id": named(TEXT, "customer", "CUSTOMER_NOT_FOUND"),
+        "currency_code": {
+            **CURRENCY,
+            "other": Refusal("CHF", FAILED, "NOTHING_DUE", ""),
+        },
+        "all_due": AnyValue("yes or no"),
+    },
+    "tally.invoicing.v1.DunningService.GetPaymentRequest": {
+        "payment_request_id": uuid_of("payment_request", "PAYMENT_REQUEST_NOT_FOUND"),
+    },
+    "tally.invoicing.v1.DunningService.ListPaymentRequests": {
+        "customer_id": {"oversized": LONG},
+        **PAGE,
+    },
+    "tally.invoicing.v1.DunningService.PayPaymentRequest": {
+        "request_id": UUID,
+        "payment_request_id": uuid_of("payment_request", "PAYMENT_REQUEST_NOT_FOUND"),
+        "amount": ABSENT,
+        "amount.currency_code": {
+            **CURRENCY,
+            "other": Refusal("EUR", reason="CURRENCY_MISMATCH", field=""),
+        },
+        "amount.amount_minor": {
+            "absent": 0,
+            "negative": -1,
+            "above": Refusal(10**15, FAILED, "PAYMENT_EXCEEDS_DUE", ""),
+        },
+        "reference": OPTIONAL_TEXT,
+    },
     "tally.invoicing.v1.PaymentService.ChargeInvoice": {
         "request_id": UUID,
         "invoice_id": uuid_of("invoice", "INVOICE_NOT_FOUND"),
@@ -95,6 +147,30 @@ def payment_requests(
         "invoicing.v1.PaymentService.RemovePaymentMethod": {
             **command,
             "customer_id": world["unpaying"],
+        },
+        "invoicing.v1.DunningService.SetDunningCampaign": {
+            **command,
+            "campaign": {
+                "step_days": [3, 7],
+                "thresholds": [{"currency_code": "USD", "amount_minor": int(uuid4()) % 10**9}],
+            },
+        },
+        "invoicing.v1.DunningService.GetDunningCampaign": {},
+        "invoicing.v1.DunningService.CreatePaymentRequest": {
+            **command,
+            "customer_id": world["customer"],
+            "currency_code": "USD",
+            "all_due": True,
+        },
+        "invoicing.v1.DunningService.GetPaymentRequest": {
+            "payment_request_id": world["payment_request"],
+        },
+        "invoicing.v1.DunningService.ListPaymentRequests": {},
+        "invoicing.v1.DunningService.PayPaymentRequest": {
+            **command,
+            "payment_request_id": world["payment_request"],
+            "amount": {"currency_code": "USD", "amount_minor": 1},
+            "reference": f"wire {uuid4()}",
         },
         "invoicing.v1.PaymentService.ChargeInvoice": {**command, "invoice_id": world["invoice"]},
     }

@@ -12,6 +12,7 @@ from tally.ingest.v1.ingest_service_pb2 import ListRejectedEventsRequest, Record
 from tally.invoicing.v1.coupon_service_pb2 import ApplyCouponRequest, CreateCouponRequest
 from tally.invoicing.v1.credit_note_service_pb2 import CreateCreditNoteRequest
 from tally.invoicing.v1.customer_service_pb2 import UpsertCustomerRequest
+from tally.invoicing.v1.dunning_service_pb2 import CreatePaymentRequestRequest
 from tally.invoicing.v1.invoice_service_pb2 import (
     INVOICE_KIND_SUBSCRIPTION,
     GetInvoiceRequest,
@@ -90,6 +91,7 @@ async def _fill(client: SuiteClient, name: str) -> World:
             "draft_line",
             "line",
             "payment",
+            "payment_request",
             "credit_note",
             "applied_coupon",
             "period",
@@ -266,8 +268,11 @@ async def _billed(client: SuiteClient, world: World) -> World:
     paid = await client.payments.RecordPayment(RecordPaymentRequest(**money))
     method = good_requests(world)["invoicing.v1.PaymentService.SetPaymentMethod"]
     await client.payments.SetPaymentMethod(SetPaymentMethodRequest(**method))
+    asking = good_requests(world)["invoicing.v1.DunningService.CreatePaymentRequest"]
+    asked_for = await client.dunning.CreatePaymentRequest(CreatePaymentRequestRequest(**asking))
     return {
         "payment": paid.payment.payment_id,
+        "payment_request": asked_for.payment_request.payment_request_id,
         "invoice": invoice.invoice_id,
         "line": line.line_id,
         "invoice_number": invoice.number,

@@ -230,6 +230,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION: less of an invoice is due than is to be paid."""
     ERROR_REASON_PAYMENT_METHOD_NOT_FOUND: _ErrorReason.ValueType  # 293
     """NOT_FOUND: the customer has no payment method."""
+    ERROR_REASON_PAYMENT_REQUEST_NOT_FOUND: _ErrorReason.ValueType  # 294
+    """NOT_FOUND: no such payment request."""
+    ERROR_REASON_NOTHING_DUE: _ErrorReason.ValueType  # 295
+    """FAILED_PRECONDITION: nothing of a customer is due in the currency, or nothing overdue."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 100
     """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
     ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 104
@@ -464,6 +468,10 @@ ERROR_REASON_PAYMENT_EXCEEDS_DUE: ErrorReason.ValueType  # 292
 """FAILED_PRECONDITION: less of an invoice is due than is to be paid."""
 ERROR_REASON_PAYMENT_METHOD_NOT_FOUND: ErrorReason.ValueType  # 293
 """NOT_FOUND: the customer has no payment method."""
+ERROR_REASON_PAYMENT_REQUEST_NOT_FOUND: ErrorReason.ValueType  # 294
+"""NOT_FOUND: no such payment request."""
+ERROR_REASON_NOTHING_DUE: ErrorReason.ValueType  # 295
+"""FAILED_PRECONDITION: nothing of a customer is due in the currency, or nothing overdue."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 100
 """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
 ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 104

@@ -24,39 +24,42 @@ _sym_db = _symbol_database.Default()
 
 from tally.common.v1 import period_pb2 as tally_dot_common_dot_v1_dot_period__pb2
 from tally.invoicing.v1 import credit_note_service_pb2 as tally_dot_invoicing_dot_v1_dot_credit__note__service__pb2
+from tally.invoicing.v1 import dunning_service_pb2 as tally_dot_invoicing_dot_v1_dot_dunning__service__pb2
 from tally.invoicing.v1 import invoice_service_pb2 as tally_dot_invoicing_dot_v1_dot_invoice__service__pb2
 from tally.invoicing.v1 import payment_service_pb2 as tally_dot_invoicing_dot_v1_dot_payment__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftally/invoicing/v1/events.proto\x12\x12tally.invoicing.v1\x1a\x1ctally/common/v1/period.proto\x1a,tally/invoicing/v1/credit_note_service.proto\x1a(tally/invoicing/v1/invoice_service.proto\x1a(tally/invoicing/v1/payment_service.proto\">\n\x0eInvoiceDrafted\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"@\n\x10InvoiceFinalized\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"=\n\rInvoiceVoided\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"G\n\x10\x43reditNoteIssued\x12\x33\n\x0b\x63redit_note\x18\x01 \x01(\x0b\x32\x1e.tally.invoicing.v1.CreditNote\"G\n\x10\x43reditNoteVoided\x12\x33\n\x0b\x63redit_note\x18\x01 \x01(\x0b\x32\x1e.tally.invoicing.v1.CreditNote\"\xb2\x01\n\x15UnbilledAmountChanged\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x15\n\rcurrency_code\x18\x02 \x01(\t\x12\x11\n\tperiod_id\x18\x03 \x01(\t\x12\x17\n\x0fsubscription_id\x18\x04 \x01(\t\x12\x10\n\x08revision\x18\x05 \x01(\x03\x12/\n\x05lines\x18\x06 \x03(\x0b\x32 .tally.invoicing.v1.UnbilledLine\"r\n\x0cUnbilledLine\x12\x10\n\x08\x66\x65\x65_kind\x18\x01 \x01(\t\x12\x12\n\nmeter_code\x18\x02 \x01(\t\x12\x13\n\x0bgross_minor\x18\x03 \x01(\x03\x12\'\n\x06period\x18\x04 \x01(\x0b\x32\x17.tally.common.v1.Period\"n\n\x10PaymentSucceeded\x12,\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Payment\x12,\n\x07invoice\x18\x02 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"k\n\rPaymentFailed\x12,\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Payment\x12,\n\x07invoice\x18\x02 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\";\n\x0bInvoicePaid\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\">\n\x0eInvoiceOverdue\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"\x7f\n\x0fInvoiceDisputed\x12,\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Payment\x12,\n\x07invoice\x18\x02 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\x12\x10\n\x08refunded\x18\x03 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftally/invoicing/v1/events.proto\x12\x12tally.invoicing.v1\x1a\x1ctally/common/v1/period.proto\x1a,tally/invoicing/v1/credit_note_service.proto\x1a(tally/invoicing/v1/dunning_service.proto\x1a(tally/invoicing/v1/invoice_service.proto\x1a(tally/invoicing/v1/payment_service.proto\">\n\x0eInvoiceDrafted\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"@\n\x10InvoiceFinalized\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"=\n\rInvoiceVoided\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"G\n\x10\x43reditNoteIssued\x12\x33\n\x0b\x63redit_note\x18\x01 \x01(\x0b\x32\x1e.tally.invoicing.v1.CreditNote\"G\n\x10\x43reditNoteVoided\x12\x33\n\x0b\x63redit_note\x18\x01 \x01(\x0b\x32\x1e.tally.invoicing.v1.CreditNote\"\xb2\x01\n\x15UnbilledAmountChanged\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x15\n\rcurrency_code\x18\x02 \x01(\t\x12\x11\n\tperiod_id\x18\x03 \x01(\t\x12\x17\n\x0fsubscription_id\x18\x04 \x01(\t\x12\x10\n\x08revision\x18\x05 \x01(\x03\x12/\n\x05lines\x18\x06 \x03(\x0b\x32 .tally.invoicing.v1.UnbilledLine\"r\n\x0cUnbilledLine\x12\x10\n\x08\x66\x65\x65_kind\x18\x01 \x01(\t\x12\x12\n\nmeter_code\x18\x02 \x01(\t\x12\x13\n\x0bgross_minor\x18\x03 \x01(\x03\x12\'\n\x06period\x18\x04 \x01(\x0b\x32\x17.tally.common.v1.Period\"n\n\x10PaymentSucceeded\x12,\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Payment\x12,\n\x07invoice\x18\x02 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"k\n\rPaymentFailed\x12,\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Payment\x12,\n\x07invoice\x18\x02 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\";\n\x0bInvoicePaid\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\">\n\x0eInvoiceOverdue\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"\x7f\n\x0fInvoiceDisputed\x12,\n\x07payment\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Payment\x12,\n\x07invoice\x18\x02 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\x12\x10\n\x08refunded\x18\x03 \x01(\x08\"O\n\x10PaymentRequested\x12;\n\x0fpayment_request\x18\x01 \x01(\x0b\x32\".tally.invoicing.v1.PaymentRequestb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tally.invoicing.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_INVOICEDRAFTED']._serialized_start=215
-  _globals['_INVOICEDRAFTED']._serialized_end=277
-  _globals['_INVOICEFINALIZED']._serialized_start=279
-  _globals['_INVOICEFINALIZED']._serialized_end=343
-  _globals['_INVOICEVOIDED']._serialized_start=345
-  _globals['_INVOICEVOIDED']._serialized_end=406
-  _globals['_CREDITNOTEISSUED']._serialized_start=408
-  _globals['_CREDITNOTEISSUED']._serialized_end=479
-  _globals['_CREDITNOTEVOIDED']._serialized_start=481
-  _globals['_CREDITNOTEVOIDED']._serialized_end=552
-  _globals['_UNBILLEDAMOUNTCHANGED']._serialized_start=555
-  _globals['_UNBILLEDAMOUNTCHANGED']._serialized_end=733
-  _globals['_UNBILLEDLINE']._serialized_start=735
-  _globals['_UNBILLEDLINE']._serialized_end=849
-  _globals['_PAYMENTSUCCEEDED']._serialized_start=851
-  _globals['_PAYMENTSUCCEEDED']._serialized_end=961
-  _globals['_PAYMENTFAILED']._serialized_start=963
-  _globals['_PAYMENTFAILED']._serialized_end=1070
-  _globals['_INVOICEPAID']._serialized_start=1072
-  _globals['_INVOICEPAID']._serialized_end=1131
-  _globals['_INVOICEOVERDUE']._serialized_start=1133
-  _globals['_INVOICEOVERDUE']._serialized_end=1195
-  _globals['_INVOICEDISPUTED']._serialized_start=1197
-  _globals['_INVOICEDISPUTED']._serialized_end=1324
+  _globals['_INVOICEDRAFTED']._serialized_start=257
+  _globals['_INVOICEDRAFTED']._serialized_end=319
+  _globals['_INVOICEFINALIZED']._serialized_start=321
+  _globals['_INVOICEFINALIZED']._serialized_end=385
+  _globals['_INVOICEVOIDED']._serialized_start=387
+  _globals['_INVOICEVOIDED']._serialized_end=448
+  _globals['_CREDITNOTEISSUED']._serialized_start=450
+  _globals['_CREDITNOTEISSUED']._serialized_end=521
+  _globals['_CREDITNOTEVOIDED']._serialized_start=523
+  _globals['_CREDITNOTEVOIDED']._serialized_end=594
+  _globals['_UNBILLEDAMOUNTCHANGED']._serialized_start=597
+  _globals['_UNBILLEDAMOUNTCHANGED']._serialized_end=775
+  _globals['_UNBILLEDLINE']._serialized_start=777
+  _globals['_UNBILLEDLINE']._serialized_end=891
+  _globals['_PAYMENTSUCCEEDED']._serialized_start=893
+  _globals['_PAYMENTSUCCEEDED']._serialized_end=1003
+  _globals['_PAYMENTFAILED']._serialized_start=1005
+  _globals['_PAYMENTFAILED']._serialized_end=1112
+  _globals['_INVOICEPAID']._serialized_start=1114
+  _globals['_INVOICEPAID']._serialized_end=1173
+  _globals['_INVOICEOVERDUE']._serialized_start=1175
+  _globals['_INVOICEOVERDUE']._serialized_end=1237
+  _globals['_INVOICEDISPUTED']._serialized_start=1239
+  _globals['_INVOICEDISPUTED']._serialized_end=1366
+  _globals['_PAYMENTREQUESTED']._serialized_start=1368
+  _globals['_PAYMENTREQUESTED']._serialized_end=1447
 # @@protoc_insertion_point(module_scope)

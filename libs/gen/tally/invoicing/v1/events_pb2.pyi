@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from tally.common.v1 import period_pb2 as _period_pb2
 from tally.invoicing.v1 import credit_note_service_pb2 as _credit_note_service_pb2
+from tally.invoicing.v1 import dunning_service_pb2 as _dunning_service_pb2
 from tally.invoicing.v1 import invoice_service_pb2 as _invoice_service_pb2
 from tally.invoicing.v1 import payment_service_pb2 as _payment_service_pb2
 import builtins as _builtins
@@ -365,3 +366,27 @@ class InvoiceDisputed(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InvoiceDisputed: _TypeAlias = InvoiceDisputed  # noqa: Y015
+
+@_typing.final
+class PaymentRequested(_message.Message):
+    """A customer is asked for what is overdue: by a step of the dunning campaign, or by hand."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_REQUEST_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payment_request(self) -> _dunning_service_pb2.PaymentRequest:
+        """With its invoices."""
+
+    def __init__(
+        self,
+        *,
+        payment_request: _dunning_service_pb2.PaymentRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["payment_request", b"payment_request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payment_request", b"payment_request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PaymentRequested: _TypeAlias = PaymentRequested  # noqa: Y015
