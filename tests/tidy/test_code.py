@@ -20,6 +20,7 @@ RULES: dict[str, tuple[tree.Rule, list[str], list[str]]] = {
         [
             "tests/wait.py",
             "tests/bench/pipeline.py",
+            "tests/bench/wallets.py",
             "tests/bench/ingest/flood.py",
             "tests/bench/ingest/measuring.py",
         ],

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
+from libs import db
 from libs.errors import Unavailable
 from services.ingest.domain.verdicts import Verdict
 from services.ingest.operations import gathering
 from services.ingest.operations.recording import Recorder
+from services.ingest.store import segments
 from tests.store.ingest.conftest import Log
 from tests.unit.ingest.events import OTHER_TENANT, event, submission
 from tests.wait import until
@@ -33,19 +37,21 @@ async def test_requests_that_come_together_share_a_segment(log: Log) -> None:
     assert recorder.in_flight == 0
 
 
-async def in_flight(recorder: Recorder, count: int) -> None:
-    """Wait for so many requests, looking at each turn of the loop: they may be sealed in 20 ms."""
-    async with asyncio.timeout(20):
-        while recorder.in_flight != count:
-            await asyncio.sleep(0)
+@asynccontextmanager
+async def held_back(log: Log) -> AsyncIterator[None]:
+    """Keep groups from being sealed meanwhile: they wait for the shard's row."""
+    async with db.begin_worker(log.worker) as conn:
+        await segments.lock_heads(conn, [0], through=log.clock.instant)
+        yield
 
 
 async def test_a_cancelled_call_does_not_cancel_its_group(log: Log) -> None:
     recorder = Recorder(log.worker, log.clock, lambda: None)
-    gone = asyncio.create_task(recorder.record(submission(event("gone"))))
-    stays = asyncio.create_task(recorder.record(submission(event("stays"))))
-    await in_flight(recorder, 2)
-    gone.cancel()
+    async with held_back(log):
+        gone = asyncio.create_task(recorder.record(submission(event("gone"))))
+        stays = asyncio.create_task(recorder.record(submission(event("stays"))))
+        await until(lambda: recorder.in_flight == 2)
+        gone.cancel()
     assert (await stays).number == 1
     assert await log.ids() == ["gone", "stays"]
     await until(lambda: recorder.in_flight == 0)
@@ -98,11 +104,12 @@ async def _seals_wait(log: Log) -> bool:
 
 async def test_a_cancelled_call_is_in_flight_until_its_group_is_sealed(log: Log) -> None:
     recorder = Recorder(log.worker, log.clock, lambda: None)
-    gone = asyncio.create_task(recorder.record(submission(event("gone"))))
-    await in_flight(recorder, 1)
-    gone.cancel()
-    await asyncio.gather(gone, return_exceptions=True)
-    assert recorder.in_flight == 1
+    async with held_back(log):
+        gone = asyncio.create_task(recorder.record(submission(event("gone"))))
+        await until(lambda: recorder.in_flight == 1)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        assert recorder.in_flight == 1
     await until(lambda: recorder.in_flight == 0)
     assert await log.ids() == ["gone"]
 

@@ -32,7 +32,11 @@ class Holds(hold_service_pb2_grpc.HoldServiceServicer):
     async def _refuse(self, request: Any, context: Any) -> Any:
         raise NotFound("there are no holds here", reason="HOLD_NOT_FOUND")
 
-    Capture = Release = ExtendHold = GetHold = ListHolds = MeterSession = _refuse
+    Capture = Release = ExtendHold = GetHold = ListHolds = _refuse
+
+    async def MeterSession(self, requests: Any, context: Any) -> AsyncIterator[Any]:
+        raise NotFound("there are no holds here", reason="HOLD_NOT_FOUND")
+        yield  # Makes it a stream.
 
 
 class Facts(fact_service_pb2_grpc.FactServiceServicer):

@@ -6,7 +6,12 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from tally.invoicing.v1.invoice_service_pb2 import InvoiceStatus, LineKind
+from tally.invoicing.v1.invoice_service_pb2 import (
+    InvoiceKind,
+    InvoiceStatus,
+    LineKind,
+)
+from tally.invoicing.v1.payment_service_pb2 import InvoicePaymentStatus
 from tally.wallet.v1.wallet_service_pb2 import GrantKind
 from tests.vectors.stories import wallets
 from tests.vectors.stories.looking import LOOKS as DOCUMENTS
@@ -16,6 +21,9 @@ from tests.vectors.stories.step import Step
 
 async def _top_up(step: Step) -> dict[str, Any] | None:
     return await wallets.newest_top_up(step.world)
+
+
+TYPES = {"credit_purchase": "credit"}  # What peers call kinds of invoices.
 
 
 async def _wallet(step: Step) -> dict[str, Any]:
@@ -28,6 +36,18 @@ async def _last_transaction(step: Step) -> Mapping[str, Any]:
 
 async def _transaction_count(step: Step) -> int:
     return len(await wallets.transactions(step.world))
+
+
+async def _invoice(step: Step) -> dict[str, Any]:
+    """Look at the newest invoice as a whole, with what it is for and whether it was paid."""
+    kind = InvoiceKind.Name(step.invoice.kind).removeprefix("INVOICE_KIND_").lower()
+    paid = InvoicePaymentStatus.Name(step.invoice.payment_status)
+    shown = await DOCUMENTS["invoice"](step)
+    return {
+        **shown,
+        "type": TYPES.get(kind, kind),
+        "payment_status": paid.removeprefix("INVOICE_PAYMENT_STATUS_").lower(),
+    }
 
 
 async def _paid(step: Step) -> int:
@@ -72,6 +92,7 @@ async def _draft_count(step: Step) -> int:
 
 
 WALLETS: Mapping[str, Look] = {
+    "invoice": _invoice,
     "fee": _fee,
     "wallet": _wallet,
     "top_up": _top_up,

@@ -218,6 +218,7 @@ VERBS: Mapping[str, Verb] = {
     "set_numbering": set_numbering,
     "create_wallet": wallets.create_wallet,
     "top_up": wallets.top_up,
+    "pay": wallets.pay,
     "void_credits": wallets.void_credits,
     "terminate_wallet": wallets.terminate_wallet,
 }

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from libs.money import Money, round_minor
+from libs.money import Money, round_minor, to_decimal
+from libs.wire import money_message
 from services.wallet.domain.wallet import credits_of
 from tally.common.v1.money_pb2 import Money as MoneyMessage
+from tally.invoicing.v1.invoice_service_pb2 import GetInvoiceRequest
+from tally.invoicing.v1.payment_service_pb2 import RecordPaymentRequest
 from tally.wallet.v1.entry_pb2 import Entry, ListEntriesRequest
 from tally.wallet.v1.ledger_service_pb2 import ListGrantUsesRequest
-from tally.wallet.v1.top_up_pb2 import ListTopUpsRequest
+from tally.wallet.v1.top_up_pb2 import ListTopUpsRequest, TopUp, TopUpRequest, TopUpStatus
 from tally.wallet.v1.top_up_rule_service_pb2 import (
     CreateTopUpRuleRequest,
     TargetAmount,
@@ -116,8 +118,45 @@ async def grant_credits(world: World, name: str, credits: str) -> None:
 
 
 async def top_up(world: World, action: Given) -> None:
-    """Give credits; bought ones are not known here."""
-    await grant_credits(world, action.text("wallet"), action.text("granted_credits"))
+    """Give credits, or buy them: these are in the wallet when their invoice is paid."""
+    name = action.text("wallet")
+    if action.has("granted_credits"):
+        await grant_credits(world, name, action.text("granted_credits"))
+    if action.has("paid_credits"):
+        requires_payment = "invoice_requires_successful_payment"
+        await buy_credits(
+            world,
+            name,
+            action.decimal("paid_credits"),
+            requires_payment=action.has(requires_payment) and bool(action.value(requires_payment)),
+        )
+
+
+async def buy_credits(world: World, name: str, credits: Decimal, *, requires_payment: bool) -> None:
+    """Ask for credits that an invoice bills, at the wallet's rate."""
+    worth = credits * Decimal(world.wallets[name].text("rate_amount"))
+    paid = Money(CURRENCY, round_minor(worth, CURRENCY))
+    wanted = TopUp(
+        wallet_id=world.wallet_ids[name],
+        paid=money_message(paid),
+        requires_payment=requires_payment,
+    )
+    await world.client.wallets.TopUp(TopUpRequest(request_id=request_id(), top_up=wanted))
+
+
+async def pay(world: World, action: Given) -> None:
+    """Record the payment of an invoice, in full unless it says how much."""
+    invoice_id = world.made[action.inner("invoice").value("created_in_step")][-1]
+    asked = GetInvoiceRequest(invoice_id=invoice_id)
+    due = (await world.client.invoices.GetInvoice(asked)).invoice.due_minor
+    amount = int(action.value("amount_cents")) if action.has("amount_cents") else due
+    await world.client.payments.RecordPayment(
+        RecordPaymentRequest(
+            request_id=request_id(),
+            invoice_id=invoice_id,
+            amount=money_message(Money(CURRENCY, amount)),
+        )
+    )
 
 
 async def void_credits(world: World, action: Given) -> None:
@@ -159,7 +198,7 @@ async def wallet_shown(world: World) -> dict[str, Any]:
     }
 
 
-async def transactions(world: World) -> list[Mapping[str, Any]]:
+async def transactions(world: World) -> list[dict[str, Any]]:
     """Look at what came into the story's one wallet and what went out, the oldest first."""
     [wallet_id] = world.wallet_ids.values()
     found = await world.client.wallets.GetWallet(GetWalletRequest(wallet_id=wallet_id))
@@ -168,19 +207,42 @@ async def transactions(world: World) -> list[Mapping[str, Any]]:
         for entry in await _entries(world, wallet_id)
         if entry.reason in KINDS and entry.account == "available"
     ]
-    return [
-        {
-            "type": KINDS[entry.reason][0],
-            "kind": KINDS[entry.reason][1],
-            "status": "settled",  # There are no others.
-            "amount_cents": abs(entry.amount.amount_minor),
-            "amount": Decimal(abs(entry.amount.amount_minor)).scaleb(-2),
-            "credits": credits_of(
-                Money(CURRENCY, abs(entry.amount.amount_minor)), Decimal(found.wallet.rate)
-            ),
-        }
+    rate = Decimal(found.wallet.rate)
+    settled = [
+        _transaction(*KINDS[entry.reason], "settled", abs(entry.amount.amount_minor), rate)
         for entry in reversed(entries)
     ]
+    asked = ListTopUpsRequest(wallet_id=wallet_id, status=TopUpStatus.TOP_UP_STATUS_PENDING)
+    waiting = (await world.client.wallets.ListTopUps(asked)).top_ups
+    bought = {grant.grant_id for grant in await _purchased(world, wallet_id)}
+    for one, entry in zip(settled, reversed(entries), strict=True):
+        if entry.reference in bought:
+            one["kind"] = "purchased"
+    pending = [
+        _transaction("inbound", "purchased", "pending", one.paid.amount_minor, rate)
+        for one in waiting
+    ]
+    return settled + pending
+
+
+def _transaction(
+    direction: str, kind: str, status: str, amount_minor: int, rate: Decimal
+) -> dict[str, Any]:
+    amount = Money(CURRENCY, amount_minor)
+    return {
+        "type": direction,
+        "kind": kind,
+        "status": status,
+        "amount_cents": amount_minor,
+        "amount": to_decimal(amount),
+        "credits": credits_of(amount, rate),
+    }
+
+
+async def _purchased(world: World, wallet_id: str) -> list[Grant]:
+    asked = ListGrantsRequest(wallet_id=wallet_id, page_size=PAGE)
+    grants = (await world.client.wallets.ListGrants(asked)).grants
+    return [grant for grant in grants if grant.kind == GrantKind.GRANT_KIND_PURCHASED]
 
 
 async def outbound(world: World) -> dict[str, int]:
