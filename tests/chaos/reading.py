@@ -29,9 +29,9 @@ from tally.rating.v1.subscription_service_pb2 import (
     ListBillingPeriodsRequest,
 )
 from tally.rating.v1.usage_service_pb2 import GetUsageRequest
-from tally.wallet.v1.entry_pb2 import ListEntriesRequest
 from tally.wallet.v1.wallet_service_pb2 import (
     GetBalanceRequest,
+    ListEntriesRequest,
     ListGrantsRequest,
     ListWalletsRequest,
     Wallet,

@@ -10,8 +10,7 @@ from demo.stories import stories
 from demo.story import Story, stamp
 from demo.telling import timeline
 from tally.common.v1.period_pb2 import Period
-from tally.invoicing.v1.invoice_service_pb2 import Invoice, InvoiceLine
-from tally.invoicing.v1.tax_service_pb2 import InvoiceTax
+from tally.invoicing.v1.invoice_service_pb2 import Invoice, InvoiceLine, InvoiceTax
 from tally.rating.v1.billing_period_pb2 import Fee
 from tally.rating.v1.usage_service_pb2 import GetUsageResponse
 

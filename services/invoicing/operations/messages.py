@@ -217,9 +217,9 @@ def row_message(row: BreakdownRow) -> invoice_service_pb2.LineBreakdownRow:
     )
 
 
-def tax_amount_message(tax: TaxAmount) -> tax_service_pb2.InvoiceTax:
+def tax_amount_message(tax: TaxAmount) -> invoice_service_pb2.InvoiceTax:
     """Write one tax of an invoice."""
-    return tax_service_pb2.InvoiceTax(
+    return invoice_service_pb2.InvoiceTax(
         tax_code=tax.tax.code,
         name=tax.tax.name,
         rate_percent=decimal_text(tax.tax.rate_percent),

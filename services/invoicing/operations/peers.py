@@ -30,7 +30,7 @@ from tally.rating.v1.meter_service_pb2_grpc import MeterServiceStub
 from tally.rating.v1.plan_service_pb2_grpc import PlanServiceStub
 from tally.rating.v1.rating_service_pb2_grpc import RatingServiceStub
 from tally.rating.v1.subscription_service_pb2_grpc import SubscriptionServiceStub
-from tally.wallet.v1 import invoice_credits_pb2, ledger_service_pb2
+from tally.wallet.v1 import ledger_service_pb2, wallet_service_pb2
 from tally.wallet.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from tally.wallet.v1.wallet_service_pb2_grpc import WalletServiceStub
 
@@ -219,13 +219,13 @@ class Wallet:
 
         What was captured for the `settled` periods and is not needed goes back.
         """
-        request = invoice_credits_pb2.ApplyCreditsRequest(
+        request = wallet_service_pb2.ApplyCreditsRequest(
             invoice_id=str(invoice.invoice_id),
             content_hash=invoice.content_hash,
             customer_id=invoice.customer_id,
             currency_code=invoice.currency,
             lines=[
-                invoice_credits_pb2.CreditLine(
+                wallet_service_pb2.CreditLine(
                     line_id=str(line.line_id),
                     fee_kind=PAID_AS[line.fee.kind],
                     meter_code=line.fee.meter_code,
@@ -236,7 +236,7 @@ class Wallet:
                 for line in invoice.lines
             ],
             settled_periods=[
-                invoice_credits_pb2.SettledPeriod(
+                wallet_service_pb2.SettledPeriod(
                     period_id=str(one.period_id),
                     subscription_id=one.subscription_id,
                     period=period_message(one.period.start, one.period.end),
@@ -252,7 +252,7 @@ class Wallet:
         self, tenant: Tenant, invoice_id: UUID, *, voided_at: datetime
     ) -> None:
         """Have wallets take back what they paid of an invoice; a repeat does nothing."""
-        request = invoice_credits_pb2.ReturnCreditsRequest(
+        request = wallet_service_pb2.ReturnCreditsRequest(
             invoice_id=str(invoice_id), as_of=timestamp(voided_at)
         )
         await call(self._stub.ReturnCredits, request, tenant=tenant)
@@ -364,7 +364,7 @@ def read_row(message: billing_period_pb2.BreakdownRow) -> BreakdownRow:
     )
 
 
-def read_credit(message: invoice_credits_pb2.AppliedCredit) -> Credit:
+def read_credit(message: wallet_service_pb2.AppliedCredit) -> Credit:
     """Read a part of a line that a wallet paid."""
     return Credit(
         line_id=parse_uuid(message.line_id, "line_id"),

@@ -11,13 +11,13 @@ from libs.wire import parse_code, parse_currency, parse_text, parse_timestamp, p
 from services.wallet.api.parsing import parse_optional_code
 from services.wallet.domain.apply_credits import CreditLine, Invoice, SettledPeriod
 from tally.common.v1.period_pb2 import Period as PeriodMessage
-from tally.wallet.v1 import invoice_credits_pb2
+from tally.wallet.v1 import wallet_service_pb2
 
 LINES_MAX = 100_000
 HASH_BYTES = 32  # SHA-256.
 
 
-def parse_invoice(message: invoice_credits_pb2.ApplyCreditsRequest) -> Invoice:
+def parse_invoice(message: wallet_service_pb2.ApplyCreditsRequest) -> Invoice:
     """Read an invoice to pay.
 
     Raises:
@@ -45,13 +45,13 @@ def parse_invoice(message: invoice_credits_pb2.ApplyCreditsRequest) -> Invoice:
 
 
 def parse_as_of(
-    message: invoice_credits_pb2.ApplyCreditsRequest | invoice_credits_pb2.ReturnCreditsRequest,
+    message: wallet_service_pb2.ApplyCreditsRequest | wallet_service_pb2.ReturnCreditsRequest,
 ) -> datetime | None:
     """Read when the invoice is finalized or voided; None: now."""
     return parse_timestamp(message.as_of, "as_of") if message.HasField("as_of") else None
 
 
-def parse_settled(message: invoice_credits_pb2.SettledPeriod, field: str) -> SettledPeriod:
+def parse_settled(message: wallet_service_pb2.SettledPeriod, field: str) -> SettledPeriod:
     """Read a billing period that the invoice settles."""
     parse_uuid(message.period_id, f"{field}.period_id")
     return SettledPeriod(
@@ -60,7 +60,7 @@ def parse_settled(message: invoice_credits_pb2.SettledPeriod, field: str) -> Set
     )
 
 
-def parse_line(message: invoice_credits_pb2.CreditLine, field: str) -> CreditLine:
+def parse_line(message: wallet_service_pb2.CreditLine, field: str) -> CreditLine:
     """Read a line to pay."""
     return CreditLine(
         line_id=parse_uuid(message.line_id, f"{field}.line_id"),

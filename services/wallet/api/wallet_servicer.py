@@ -54,10 +54,9 @@ from services.wallet.operations.wallet_orders import (
 )
 from services.wallet.operations.watching import Watches
 from tally.wallet.v1 import (
-    entry_pb2,
-    invoice_credits_pb2,
     top_up_pb2,
     wallet_changes_pb2,
+    wallet_service_pb2,
     wallet_service_pb2_grpc,
 )
 from tally.wallet.v1 import wallet_service_pb2 as pb
@@ -256,8 +255,8 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
         )
 
     async def ListEntries(
-        self, request: entry_pb2.ListEntriesRequest, context: Context
-    ) -> entry_pb2.ListEntriesResponse:
+        self, request: wallet_service_pb2.ListEntriesRequest, context: Context
+    ) -> wallet_service_pb2.ListEntriesResponse:
         """List the ledger entries of a wallet, newest first."""
         wallet_id = parse_uuid(request.wallet_id, "wallet_id")
         page = parse_page(request.page_size, request.page_token)
@@ -265,14 +264,14 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
         found = await wallets.list_entries(
             self._desk(), wallet_id, before=keys[0] if keys else None, limit=page.size + 1
         )
-        return entry_pb2.ListEntriesResponse(
+        return wallet_service_pb2.ListEntriesResponse(
             entries=[entry_message(entry) for entry in found[: page.size]],
             next_page_token=_token(found, page, lambda entry: (entry.number,)),
         )
 
     async def ApplyCredits(
-        self, request: invoice_credits_pb2.ApplyCreditsRequest, context: Context
-    ) -> invoice_credits_pb2.ApplyCreditsResponse:
+        self, request: wallet_service_pb2.ApplyCreditsRequest, context: Context
+    ) -> wallet_service_pb2.ApplyCreditsResponse:
         """Pay the lines of an invoice, once."""
         invoice = parse_invoice(request)
         answer = await paying.apply_credits(
@@ -282,8 +281,8 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
         return answer
 
     async def ReturnCredits(
-        self, request: invoice_credits_pb2.ReturnCreditsRequest, context: Context
-    ) -> invoice_credits_pb2.ReturnCreditsResponse:
+        self, request: wallet_service_pb2.ReturnCreditsRequest, context: Context
+    ) -> wallet_service_pb2.ReturnCreditsResponse:
         """Give back what an invoice was paid, once."""
         answer = await paying.return_credits(
             self._desk(), parse_uuid(request.invoice_id, "invoice_id"), as_of=parse_as_of(request)

@@ -9,7 +9,7 @@ from services.wallet.domain.hold import Hold, HoldStatus
 from services.wallet.domain.ledger import Entry, GrantUse
 from services.wallet.domain.wallet import Balance, Scope, Wallet, credits_of
 from tally.common.v1 import money_pb2
-from tally.wallet.v1 import entry_pb2, hold_service_pb2, ledger_service_pb2, wallet_service_pb2
+from tally.wallet.v1 import hold_service_pb2, ledger_service_pb2, wallet_service_pb2
 
 GRANT_KIND = {
     GrantKind.PURCHASED: wallet_service_pb2.GRANT_KIND_PURCHASED,
@@ -125,9 +125,9 @@ def use_message(use: GrantUse) -> ledger_service_pb2.GrantUse:
     )
 
 
-def entry_message(entry: Entry) -> entry_pb2.Entry:
+def entry_message(entry: Entry) -> wallet_service_pb2.Entry:
     """Write a ledger entry."""
-    return entry_pb2.Entry(
+    return wallet_service_pb2.Entry(
         transaction_id=str(entry.transaction_id),
         account=entry.account.value,
         amount=money_message(entry.amount),

@@ -21,8 +21,8 @@ from services.wallet.operations.lapsing import lapse, save
 from services.wallet.store import applications, grant_uses, reservations
 from services.wallet.store import books as book_store
 from services.wallet.store import holds as hold_store
-from tally.wallet.v1 import invoice_credits_pb2
-from tally.wallet.v1.invoice_credits_pb2 import ApplyCreditsResponse, ReturnCreditsResponse
+from tally.wallet.v1 import wallet_service_pb2
+from tally.wallet.v1.wallet_service_pb2 import ApplyCreditsResponse, ReturnCreditsResponse
 
 
 async def apply_credits(
@@ -127,9 +127,9 @@ def answer_of(invoice: Invoice, credits: tuple[AppliedCredit, ...]) -> ApplyCred
     )
 
 
-def credit_message(credit: AppliedCredit) -> invoice_credits_pb2.AppliedCredit:
+def credit_message(credit: AppliedCredit) -> wallet_service_pb2.AppliedCredit:
     """Write a part of a line that was paid."""
-    return invoice_credits_pb2.AppliedCredit(
+    return wallet_service_pb2.AppliedCredit(
         line_id=str(credit.line_id),
         wallet_id=str(credit.wallet_id),
         grant_id=str(credit.grant_id),

@@ -14,7 +14,7 @@ from services.wallet.store import applications as store
 from services.wallet.store.applications import Key, StoredApplication
 from services.wallet.store.verification import CHECKS, count_rows
 from tally.wallet.v1 import ledger_service_pb2 as pb
-from tally.wallet.v1.invoice_credits_pb2 import AppliedCredit, ApplyCreditsResponse
+from tally.wallet.v1.wallet_service_pb2 import AppliedCredit, ApplyCreditsResponse
 
 PAGE_SIZE = 500
 

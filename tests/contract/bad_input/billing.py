@@ -14,6 +14,7 @@ from tally.invoicing.v1.billing_service_pb2 import (
 from tally.invoicing.v1.invoice_service_pb2 import (
     GetInvoiceRequest,
     Invoice,
+    InvoiceKind,
     InvoiceStatus,
     ListInvoicesRequest,
 )
@@ -180,6 +181,8 @@ async def drafted(client: SuiteClient, world: Mapping[str, str], name: str) -> d
         async def rated(customer: str = f"{name}-{key}") -> Invoice | None:
             listed = ListInvoicesRequest(customer_id=customer)
             for one in (await client.invoices.ListInvoices(listed)).invoices:
+                if one.kind != InvoiceKind.INVOICE_KIND_SUBSCRIPTION:
+                    continue  # Usage has reached a threshold, too.
                 asked = GetInvoiceRequest(invoice_id=one.invoice_id)
                 invoice = (await client.invoices.GetInvoice(asked)).invoice
                 return invoice if invoice.lines else None

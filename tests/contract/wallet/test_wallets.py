@@ -10,9 +10,9 @@ import pytest
 from libs.wire import page_token, timestamp
 from tally.internal.v1.fact_service_pb2 import StreamFactsRequest
 from tally.internal.v1.fact_service_pb2_grpc import FactServiceStub
-from tally.wallet.v1 import events_pb2, invoice_credits_pb2, wallet_changes_pb2
+from tally.wallet.v1 import events_pb2, wallet_changes_pb2, wallet_service_pb2
 from tally.wallet.v1 import wallet_service_pb2 as pb
-from tally.wallet.v1.entry_pb2 import ListEntriesRequest
+from tally.wallet.v1.wallet_service_pb2 import ListEntriesRequest
 from tally.wallet.v1.wallet_service_pb2_grpc import WalletServiceStub
 from tests.contract.wallet.conftest import Client, Wallet, an_id, figures, usd
 from tests.wait import until
@@ -181,14 +181,14 @@ async def test_what_happens_is_announced_in_order(client: Client, wallet: Wallet
     await until(at_rest)
 
 
-def invoice_request(wallet: Wallet, amount_minor: int) -> invoice_credits_pb2.ApplyCreditsRequest:
-    request = invoice_credits_pb2.ApplyCreditsRequest(
+def invoice_request(wallet: Wallet, amount_minor: int) -> wallet_service_pb2.ApplyCreditsRequest:
+    request = wallet_service_pb2.ApplyCreditsRequest(
         invoice_id=an_id(),
         content_hash=b"1" * 32,
         customer_id="acme",
         currency_code="USD",
         lines=[
-            invoice_credits_pb2.CreditLine(
+            wallet_service_pb2.CreditLine(
                 line_id=an_id(), fee_kind="usage", meter_code="calls", amount_minor=amount_minor
             )
         ],

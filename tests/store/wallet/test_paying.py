@@ -12,7 +12,7 @@ from libs.period import Period
 from services.wallet.domain.apply_credits import CreditLine, Invoice, SettledPeriod
 from services.wallet.operations.paying import apply_credits
 from services.wallet.store.applications import InvoiceContentChanged
-from tally.wallet.v1.invoice_credits_pb2 import ApplyCreditsResponse
+from tally.wallet.v1.wallet_service_pb2 import ApplyCreditsResponse
 from tests.store.wallet.conftest import START, Counter
 
 MONTH = Period(START, START.replace(month=2))

@@ -155,7 +155,8 @@ async def _a_busy_wallet(counter: Counter) -> None:
     waiting = await counter.hold(wallet_id, 3, subscription="other")
     await counter.capture(waiting.hold.hold_id, 3)
     counter.clock.move(hours=2)
-    await apply_credits(counter.desk, _invoice(counter, 20), b"1" * 32)
+    # More than was captured, and than the credit that lapsed since its month began.
+    await apply_credits(counter.desk, _invoice(counter, 60), b"1" * 32)
     await counter.hold(wallet_id, 5)
     await _topped_up(counter, wallet_id)
     assert (await counter.standing(wallet_id))[1] == 5

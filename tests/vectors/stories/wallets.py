@@ -12,7 +12,6 @@ from services.wallet.domain.wallet import credits_of
 from tally.common.v1.money_pb2 import Money as MoneyMessage
 from tally.invoicing.v1.invoice_service_pb2 import GetInvoiceRequest
 from tally.invoicing.v1.payment_service_pb2 import RecordPaymentRequest
-from tally.wallet.v1.entry_pb2 import Entry, ListEntriesRequest
 from tally.wallet.v1.ledger_service_pb2 import ListGrantUsesRequest
 from tally.wallet.v1.top_up_pb2 import ListTopUpsRequest, TopUp, TopUpRequest, TopUpStatus
 from tally.wallet.v1.top_up_rule_service_pb2 import (
@@ -28,10 +27,12 @@ from tally.wallet.v1.wallet_changes_pb2 import (
 )
 from tally.wallet.v1.wallet_service_pb2 import (
     CreateWalletRequest,
+    Entry,
     GetWalletRequest,
     Grant,
     GrantCreditsRequest,
     GrantKind,
+    ListEntriesRequest,
     ListGrantsRequest,
     Wallet,
     WalletScope,

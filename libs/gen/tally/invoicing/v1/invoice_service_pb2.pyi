@@ -15,7 +15,6 @@ from tally.invoicing.v1 import coupon_service_pb2 as _coupon_service_pb2
 from tally.invoicing.v1 import document_pb2 as _document_pb2
 from tally.invoicing.v1 import payment_service_pb2 as _payment_service_pb2
 from tally.invoicing.v1 import progressive_credit_pb2 as _progressive_credit_pb2
-from tally.invoicing.v1 import tax_service_pb2 as _tax_service_pb2
 from tally.invoicing.v1 import voiding_pb2 as _voiding_pb2
 import builtins as _builtins
 import sys
@@ -258,7 +257,7 @@ class Invoice(_message.Message):
         """Its lines, as far as they are shown; left out in lists."""
 
     @_builtins.property
-    def taxes(self) -> _containers.RepeatedCompositeFieldContainer[_tax_service_pb2.InvoiceTax]:
+    def taxes(self) -> _containers.RepeatedCompositeFieldContainer[Global___InvoiceTax]:
         """Taxes, each rounded once."""
 
     @_builtins.property
@@ -300,7 +299,7 @@ class Invoice(_message.Message):
         period: _period_pb2.Period | None = ...,
         lines: _abc.Iterable[Global___InvoiceLine] | None = ...,
         subtotal_minor: _builtins.int = ...,
-        taxes: _abc.Iterable[_tax_service_pb2.InvoiceTax] | None = ...,
+        taxes: _abc.Iterable[Global___InvoiceTax] | None = ...,
         tax_minor: _builtins.int = ...,
         credits_minor: _builtins.int = ...,
         total_minor: _builtins.int = ...,
@@ -575,6 +574,44 @@ class LineBreakdownRow(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LineBreakdownRow: _TypeAlias = LineBreakdownRow  # noqa: Y015
+
+@_typing.final
+class InvoiceTax(_message.Message):
+    """One tax of an invoice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TAX_CODE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    RATE_PERCENT_FIELD_NUMBER: _builtins.int
+    BASE_MINOR_FIELD_NUMBER: _builtins.int
+    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
+    tax_code: _builtins.str
+    """Its code."""
+    name: _builtins.str
+    """As it stands on documents."""
+    rate_percent: _builtins.str
+    """Decimal."""
+    base_minor: _builtins.int
+    """What it was taken on."""
+    amount_minor: _builtins.int
+    """Rounded once, half away from zero."""
+    def __init__(
+        self,
+        *,
+        tax_code: _builtins.str = ...,
+        name: _builtins.str = ...,
+        rate_percent: _builtins.str = ...,
+        base_minor: _builtins.int = ...,
+        amount_minor: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "base_minor", b"base_minor", "name", b"name", "rate_percent", b"rate_percent", "tax_code", b"tax_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InvoiceTax: _TypeAlias = InvoiceTax  # noqa: Y015
 
 @_typing.final
 class GetInvoiceRequest(_message.Message):

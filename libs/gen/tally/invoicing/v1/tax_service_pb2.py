@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from tally.common.v1 import options_pb2 as tally_dot_common_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tally/invoicing/v1/tax_service.proto\x12\x12tally.invoicing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtally/common/v1/options.proto\"g\n\x03Tax\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0crate_percent\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"l\n\nInvoiceTax\x12\x10\n\x08tax_code\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0crate_percent\x18\x03 \x01(\t\x12\x12\n\nbase_minor\x18\x04 \x01(\x03\x12\x14\n\x0c\x61mount_minor\x18\x05 \x01(\x03\"L\n\x10\x43reateTaxRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12$\n\x03tax\x18\x02 \x01(\x0b\x32\x17.tally.invoicing.v1.Tax\"9\n\x11\x43reateTaxResponse\x12$\n\x03tax\x18\x01 \x01(\x0b\x32\x17.tally.invoicing.v1.Tax\"9\n\x10ListTaxesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x11ListTaxesResponse\x12&\n\x05taxes\x18\x01 \x03(\x0b\x32\x17.tally.invoicing.v1.Tax\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xcc\x01\n\nTaxService\x12^\n\tCreateTax\x12$.tally.invoicing.v1.CreateTaxRequest\x1a%.tally.invoicing.v1.CreateTaxResponse\"\x04\xe0\xe0\x18\x08\x12^\n\tListTaxes\x12$.tally.invoicing.v1.ListTaxesRequest\x1a%.tally.invoicing.v1.ListTaxesResponse\"\x04\xe0\xe0\x18\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tally/invoicing/v1/tax_service.proto\x12\x12tally.invoicing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtally/common/v1/options.proto\"g\n\x03Tax\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0crate_percent\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\x10\x43reateTaxRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12$\n\x03tax\x18\x02 \x01(\x0b\x32\x17.tally.invoicing.v1.Tax\"9\n\x11\x43reateTaxResponse\x12$\n\x03tax\x18\x01 \x01(\x0b\x32\x17.tally.invoicing.v1.Tax\"9\n\x10ListTaxesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x11ListTaxesResponse\x12&\n\x05taxes\x18\x01 \x03(\x0b\x32\x17.tally.invoicing.v1.Tax\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xcc\x01\n\nTaxService\x12^\n\tCreateTax\x12$.tally.invoicing.v1.CreateTaxRequest\x1a%.tally.invoicing.v1.CreateTaxResponse\"\x04\xe0\xe0\x18\x08\x12^\n\tListTaxes\x12$.tally.invoicing.v1.ListTaxesRequest\x1a%.tally.invoicing.v1.ListTaxesResponse\"\x04\xe0\xe0\x18\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,16 +39,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TAXSERVICE'].methods_by_name['ListTaxes']._serialized_options = b'\340\340\030\t'
   _globals['_TAX']._serialized_start=124
   _globals['_TAX']._serialized_end=227
-  _globals['_INVOICETAX']._serialized_start=229
-  _globals['_INVOICETAX']._serialized_end=337
-  _globals['_CREATETAXREQUEST']._serialized_start=339
-  _globals['_CREATETAXREQUEST']._serialized_end=415
-  _globals['_CREATETAXRESPONSE']._serialized_start=417
-  _globals['_CREATETAXRESPONSE']._serialized_end=474
-  _globals['_LISTTAXESREQUEST']._serialized_start=476
-  _globals['_LISTTAXESREQUEST']._serialized_end=533
-  _globals['_LISTTAXESRESPONSE']._serialized_start=535
-  _globals['_LISTTAXESRESPONSE']._serialized_end=619
-  _globals['_TAXSERVICE']._serialized_start=622
-  _globals['_TAXSERVICE']._serialized_end=826
+  _globals['_CREATETAXREQUEST']._serialized_start=229
+  _globals['_CREATETAXREQUEST']._serialized_end=305
+  _globals['_CREATETAXRESPONSE']._serialized_start=307
+  _globals['_CREATETAXRESPONSE']._serialized_end=364
+  _globals['_LISTTAXESREQUEST']._serialized_start=366
+  _globals['_LISTTAXESREQUEST']._serialized_end=423
+  _globals['_LISTTAXESRESPONSE']._serialized_start=425
+  _globals['_LISTTAXESRESPONSE']._serialized_end=509
+  _globals['_TAXSERVICE']._serialized_start=512
+  _globals['_TAXSERVICE']._serialized_end=716
 # @@protoc_insertion_point(module_scope)

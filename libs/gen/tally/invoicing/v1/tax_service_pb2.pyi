@@ -56,44 +56,6 @@ class Tax(_message.Message):
 Global___Tax: _TypeAlias = Tax  # noqa: Y015
 
 @_typing.final
-class InvoiceTax(_message.Message):
-    """One tax of an invoice."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TAX_CODE_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    RATE_PERCENT_FIELD_NUMBER: _builtins.int
-    BASE_MINOR_FIELD_NUMBER: _builtins.int
-    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
-    tax_code: _builtins.str
-    """Its code."""
-    name: _builtins.str
-    """As it stands on documents."""
-    rate_percent: _builtins.str
-    """Decimal."""
-    base_minor: _builtins.int
-    """What it was taken on."""
-    amount_minor: _builtins.int
-    """Rounded once, half away from zero."""
-    def __init__(
-        self,
-        *,
-        tax_code: _builtins.str = ...,
-        name: _builtins.str = ...,
-        rate_percent: _builtins.str = ...,
-        base_minor: _builtins.int = ...,
-        amount_minor: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "base_minor", b"base_minor", "name", b"name", "rate_percent", b"rate_percent", "tax_code", b"tax_code"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___InvoiceTax: _TypeAlias = InvoiceTax  # noqa: Y015
-
-@_typing.final
 class CreateTaxRequest(_message.Message):
     """Creates a tax."""
 

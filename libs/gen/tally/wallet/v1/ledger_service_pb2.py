@@ -26,11 +26,10 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from tally.common.v1 import money_pb2 as tally_dot_common_dot_v1_dot_money__pb2
 from tally.common.v1 import options_pb2 as tally_dot_common_dot_v1_dot_options__pb2
 from tally.common.v1 import verification_pb2 as tally_dot_common_dot_v1_dot_verification__pb2
-from tally.wallet.v1 import invoice_credits_pb2 as tally_dot_wallet_dot_v1_dot_invoice__credits__pb2
 from tally.wallet.v1 import wallet_service_pb2 as tally_dot_wallet_dot_v1_dot_wallet__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tally/wallet/v1/ledger_service.proto\x12\x0ftally.wallet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\x1a\"tally/common/v1/verification.proto\x1a%tally/wallet/v1/invoice_credits.proto\x1a$tally/wallet/v1/wallet_service.proto\"\x18\n\x16\x43heckInvariantsRequest\"\x8d\x01\n\x17\x43heckInvariantsResponse\x12\x31\n\ndifference\x18\x01 \x01(\x0b\x32\x1b.tally.common.v1.DifferenceH\x00\x12\x35\n\x0cverification\x18\x02 \x01(\x0b\x32\x1d.tally.common.v1.VerificationH\x00\x42\x08\n\x06result\"U\n\x17ListApplicationsRequest\x12\x13\n\x0binvoice_ids\x18\x01 \x03(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"g\n\x18ListApplicationsResponse\x12\x32\n\x0c\x61pplications\x18\x01 \x03(\x0b\x32\x1c.tally.wallet.v1.Application\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8a\x01\n\x0b\x41pplication\x12\x0e\n\x06tenant\x18\x01 \x01(\x05\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontent_hash\x18\x03 \x01(\x0c\x12/\n\x07\x63redits\x18\x04 \x03(\x0b\x32\x1e.tally.wallet.v1.AppliedCredit\x12\x10\n\x08returned\x18\x05 \x01(\x08\"\x89\x01\n\x14ListGrantUsesRequest\x12\x10\n\x08grant_id\x18\x01 \x01(\t\x12\x11\n\treference\x18\x02 \x01(\t\x12\x0f\n\x07line_id\x18\x03 \x01(\t\x12\x14\n\x0crevenue_only\x18\x04 \x01(\x08\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"Y\n\x15ListGrantUsesResponse\x12\'\n\x04uses\x18\x01 \x03(\x0b\x32\x19.tally.wallet.v1.GrantUse\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9d\x02\n\x08GrantUse\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x10\n\x08grant_id\x18\x02 \x01(\t\x12\x11\n\twallet_id\x18\x03 \x01(\t\x12(\n\x04kind\x18\x04 \x01(\x0e\x32\x1a.tally.wallet.v1.GrantKind\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x11\n\treference\x18\x06 \x01(\t\x12\x0f\n\x07line_id\x18\x07 \x01(\t\x12\x0e\n\x06source\x18\x08 \x01(\t\x12\x0e\n\x06target\x18\t \x01(\t\x12&\n\x06\x61mount\x18\n \x01(\x0b\x32\x16.tally.common.v1.Money\x12.\n\ncreated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xd2\x02\n\rLedgerService\x12l\n\x0f\x43heckInvariants\x12\'.tally.wallet.v1.CheckInvariantsRequest\x1a(.tally.wallet.v1.CheckInvariantsResponse\"\x04\xe0\xe0\x18\x10\x30\x01\x12m\n\x10ListApplications\x12(.tally.wallet.v1.ListApplicationsRequest\x1a).tally.wallet.v1.ListApplicationsResponse\"\x04\xe0\xe0\x18\x11\x12\x64\n\rListGrantUses\x12%.tally.wallet.v1.ListGrantUsesRequest\x1a&.tally.wallet.v1.ListGrantUsesResponse\"\x04\xe0\xe0\x18\x0e\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tally/wallet/v1/ledger_service.proto\x12\x0ftally.wallet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\x1a\"tally/common/v1/verification.proto\x1a$tally/wallet/v1/wallet_service.proto\"\x18\n\x16\x43heckInvariantsRequest\"\x8d\x01\n\x17\x43heckInvariantsResponse\x12\x31\n\ndifference\x18\x01 \x01(\x0b\x32\x1b.tally.common.v1.DifferenceH\x00\x12\x35\n\x0cverification\x18\x02 \x01(\x0b\x32\x1d.tally.common.v1.VerificationH\x00\x42\x08\n\x06result\"U\n\x17ListApplicationsRequest\x12\x13\n\x0binvoice_ids\x18\x01 \x03(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"g\n\x18ListApplicationsResponse\x12\x32\n\x0c\x61pplications\x18\x01 \x03(\x0b\x32\x1c.tally.wallet.v1.Application\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8a\x01\n\x0b\x41pplication\x12\x0e\n\x06tenant\x18\x01 \x01(\x05\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontent_hash\x18\x03 \x01(\x0c\x12/\n\x07\x63redits\x18\x04 \x03(\x0b\x32\x1e.tally.wallet.v1.AppliedCredit\x12\x10\n\x08returned\x18\x05 \x01(\x08\"\x89\x01\n\x14ListGrantUsesRequest\x12\x10\n\x08grant_id\x18\x01 \x01(\t\x12\x11\n\treference\x18\x02 \x01(\t\x12\x0f\n\x07line_id\x18\x03 \x01(\t\x12\x14\n\x0crevenue_only\x18\x04 \x01(\x08\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"Y\n\x15ListGrantUsesResponse\x12\'\n\x04uses\x18\x01 \x03(\x0b\x32\x19.tally.wallet.v1.GrantUse\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9d\x02\n\x08GrantUse\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x10\n\x08grant_id\x18\x02 \x01(\t\x12\x11\n\twallet_id\x18\x03 \x01(\t\x12(\n\x04kind\x18\x04 \x01(\x0e\x32\x1a.tally.wallet.v1.GrantKind\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x11\n\treference\x18\x06 \x01(\t\x12\x0f\n\x07line_id\x18\x07 \x01(\t\x12\x0e\n\x06source\x18\x08 \x01(\t\x12\x0e\n\x06target\x18\t \x01(\t\x12&\n\x06\x61mount\x18\n \x01(\x0b\x32\x16.tally.common.v1.Money\x12.\n\ncreated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xd2\x02\n\rLedgerService\x12l\n\x0f\x43heckInvariants\x12\'.tally.wallet.v1.CheckInvariantsRequest\x1a(.tally.wallet.v1.CheckInvariantsResponse\"\x04\xe0\xe0\x18\x10\x30\x01\x12m\n\x10ListApplications\x12(.tally.wallet.v1.ListApplicationsRequest\x1a).tally.wallet.v1.ListApplicationsResponse\"\x04\xe0\xe0\x18\x11\x12\x64\n\rListGrantUses\x12%.tally.wallet.v1.ListGrantUsesRequest\x1a&.tally.wallet.v1.ListGrantUsesResponse\"\x04\xe0\xe0\x18\x0e\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,22 +42,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEDGERSERVICE'].methods_by_name['ListApplications']._serialized_options = b'\340\340\030\021'
   _globals['_LEDGERSERVICE'].methods_by_name['ListGrantUses']._loaded_options = None
   _globals['_LEDGERSERVICE'].methods_by_name['ListGrantUses']._serialized_options = b'\340\340\030\016'
-  _globals['_CHECKINVARIANTSREQUEST']._serialized_start=263
-  _globals['_CHECKINVARIANTSREQUEST']._serialized_end=287
-  _globals['_CHECKINVARIANTSRESPONSE']._serialized_start=290
-  _globals['_CHECKINVARIANTSRESPONSE']._serialized_end=431
-  _globals['_LISTAPPLICATIONSREQUEST']._serialized_start=433
-  _globals['_LISTAPPLICATIONSREQUEST']._serialized_end=518
-  _globals['_LISTAPPLICATIONSRESPONSE']._serialized_start=520
-  _globals['_LISTAPPLICATIONSRESPONSE']._serialized_end=623
-  _globals['_APPLICATION']._serialized_start=626
-  _globals['_APPLICATION']._serialized_end=764
-  _globals['_LISTGRANTUSESREQUEST']._serialized_start=767
-  _globals['_LISTGRANTUSESREQUEST']._serialized_end=904
-  _globals['_LISTGRANTUSESRESPONSE']._serialized_start=906
-  _globals['_LISTGRANTUSESRESPONSE']._serialized_end=995
-  _globals['_GRANTUSE']._serialized_start=998
-  _globals['_GRANTUSE']._serialized_end=1283
-  _globals['_LEDGERSERVICE']._serialized_start=1286
-  _globals['_LEDGERSERVICE']._serialized_end=1624
+  _globals['_CHECKINVARIANTSREQUEST']._serialized_start=224
+  _globals['_CHECKINVARIANTSREQUEST']._serialized_end=248
+  _globals['_CHECKINVARIANTSRESPONSE']._serialized_start=251
+  _globals['_CHECKINVARIANTSRESPONSE']._serialized_end=392
+  _globals['_LISTAPPLICATIONSREQUEST']._serialized_start=394
+  _globals['_LISTAPPLICATIONSREQUEST']._serialized_end=479
+  _globals['_LISTAPPLICATIONSRESPONSE']._serialized_start=481
+  _globals['_LISTAPPLICATIONSRESPONSE']._serialized_end=584
+  _globals['_APPLICATION']._serialized_start=587
+  _globals['_APPLICATION']._serialized_end=725
+  _globals['_LISTGRANTUSESREQUEST']._serialized_start=728
+  _globals['_LISTGRANTUSESREQUEST']._serialized_end=865
+  _globals['_LISTGRANTUSESRESPONSE']._serialized_start=867
+  _globals['_LISTGRANTUSESRESPONSE']._serialized_end=956
+  _globals['_GRANTUSE']._serialized_start=959
+  _globals['_GRANTUSE']._serialized_end=1244
+  _globals['_LEDGERSERVICE']._serialized_start=1247
+  _globals['_LEDGERSERVICE']._serialized_end=1585
 # @@protoc_insertion_point(module_scope)

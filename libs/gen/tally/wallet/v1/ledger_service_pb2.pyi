@@ -10,7 +10,6 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from tally.common.v1 import money_pb2 as _money_pb2
 from tally.common.v1 import verification_pb2 as _verification_pb2
-from tally.wallet.v1 import invoice_credits_pb2 as _invoice_credits_pb2
 from tally.wallet.v1 import wallet_service_pb2 as _wallet_service_pb2
 import builtins as _builtins
 import sys
@@ -152,7 +151,7 @@ class Application(_message.Message):
     returned: _builtins.bool
     """True: all of it was given back."""
     @_builtins.property
-    def credits(self) -> _containers.RepeatedCompositeFieldContainer[_invoice_credits_pb2.AppliedCredit]:
+    def credits(self) -> _containers.RepeatedCompositeFieldContainer[_wallet_service_pb2.AppliedCredit]:
         """What the ledger's transactions paid of it, by line and grant; empty: nothing."""
 
     def __init__(
@@ -161,7 +160,7 @@ class Application(_message.Message):
         tenant: _builtins.int = ...,
         invoice_id: _builtins.str = ...,
         content_hash: _builtins.bytes = ...,
-        credits: _abc.Iterable[_invoice_credits_pb2.AppliedCredit] | None = ...,
+        credits: _abc.Iterable[_wallet_service_pb2.AppliedCredit] | None = ...,
         returned: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015

@@ -25,13 +25,12 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from tally.common.v1 import money_pb2 as tally_dot_common_dot_v1_dot_money__pb2
 from tally.common.v1 import options_pb2 as tally_dot_common_dot_v1_dot_options__pb2
-from tally.wallet.v1 import entry_pb2 as tally_dot_wallet_dot_v1_dot_entry__pb2
-from tally.wallet.v1 import invoice_credits_pb2 as tally_dot_wallet_dot_v1_dot_invoice__credits__pb2
+from tally.common.v1 import period_pb2 as tally_dot_common_dot_v1_dot_period__pb2
 from tally.wallet.v1 import top_up_pb2 as tally_dot_wallet_dot_v1_dot_top__up__pb2
 from tally.wallet.v1 import wallet_changes_pb2 as tally_dot_wallet_dot_v1_dot_wallet__changes__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tally/wallet/v1/wallet_service.proto\x12\x0ftally.wallet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1btally/wallet/v1/entry.proto\x1a%tally/wallet/v1/invoice_credits.proto\x1a\x1ctally/wallet/v1/top_up.proto\x1a$tally/wallet/v1/wallet_changes.proto\"5\n\x0bWalletScope\x12\x11\n\tfee_kinds\x18\x01 \x03(\t\x12\x13\n\x0bmeter_codes\x18\x02 \x03(\t\"\xfc\x03\n\x06Wallet\x12\x11\n\twallet_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x15\n\rcurrency_code\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x10\n\x08priority\x18\x05 \x01(\x05\x12+\n\x05scope\x18\x06 \x01(\x0b\x32\x1c.tally.wallet.v1.WalletScope\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x63ode\x18\x08 \x01(\t\x12\x0c\n\x04rate\x18\t \x01(\t\x12+\n\x0blow_balance\x18\n \x01(\x0b\x32\x16.tally.common.v1.Money\x12.\n\nexpires_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rterminated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\nsoft_limit\x18\r \x01(\x0b\x32\x16.tally.common.v1.Money\x12.\n\x0etop_up_minimum\x18\x0e \x01(\x0b\x32\x16.tally.common.v1.Money\x12.\n\x0etop_up_maximum\x18\x0f \x01(\x0b\x32\x16.tally.common.v1.Money\"\x9c\x02\n\x07\x42\x61lance\x12&\n\x06posted\x18\x01 \x01(\x0b\x32\x16.tally.common.v1.Money\x12$\n\x04held\x18\x02 \x01(\x0b\x32\x16.tally.common.v1.Money\x12(\n\x08\x63\x61ptured\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12)\n\tavailable\x18\x04 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x19\n\x11\x61vailable_credits\x18\x05 \x01(\t\x12(\n\x08reserved\x18\x06 \x01(\x0b\x32\x16.tally.common.v1.Money\x12)\n\tspendable\x18\x07 \x01(\x0b\x32\x16.tally.common.v1.Money\"R\n\x13\x43reateWalletRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\'\n\x06wallet\x18\x02 \x01(\x0b\x32\x17.tally.wallet.v1.Wallet\"?\n\x14\x43reateWalletResponse\x12\'\n\x06wallet\x18\x01 \x01(\x0b\x32\x17.tally.wallet.v1.Wallet\"%\n\x10GetWalletRequest\x12\x11\n\twallet_id\x18\x01 \x01(\t\"g\n\x11GetWalletResponse\x12\'\n\x06wallet\x18\x01 \x01(\x0b\x32\x17.tally.wallet.v1.Wallet\x12)\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x18.tally.wallet.v1.Balance\"P\n\x12ListWalletsRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"X\n\x13ListWalletsResponse\x12(\n\x07wallets\x18\x01 \x03(\x0b\x32\x17.tally.wallet.v1.Wallet\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8c\x03\n\x05Grant\x12\x10\n\x08grant_id\x18\x01 \x01(\t\x12\x11\n\twallet_id\x18\x02 \x01(\t\x12(\n\x04kind\x18\x03 \x01(\x0e\x32\x1a.tally.wallet.v1.GrantKind\x12&\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x16.tally.common.v1.Money\x12)\n\tremaining\x18\x05 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x10\n\x08priority\x18\x06 \x01(\x05\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\treference\x18\t \x01(\t\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63redits\x18\x0b \x01(\t\x12\x19\n\x11remaining_credits\x18\x0c \x01(\t\"P\n\x13GrantCreditsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05grant\x18\x02 \x01(\x0b\x32\x16.tally.wallet.v1.Grant\"h\n\x14GrantCreditsResponse\x12%\n\x05grant\x18\x01 \x01(\x0b\x32\x16.tally.wallet.v1.Grant\x12)\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x18.tally.wallet.v1.Balance\"&\n\x11GetBalanceRequest\x12\x11\n\twallet_id\x18\x01 \x01(\t\"?\n\x12GetBalanceResponse\x12)\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x18.tally.wallet.v1.Balance\"(\n\x13WatchBalanceRequest\x12\x11\n\twallet_id\x18\x01 \x01(\t\"A\n\x14WatchBalanceResponse\x12)\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x18.tally.wallet.v1.Balance\"M\n\x11ListGrantsRequest\x12\x11\n\twallet_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x12ListGrantsResponse\x12&\n\x06grants\x18\x01 \x03(\x0b\x32\x16.tally.wallet.v1.Grant\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"R\n\x13UpdateWalletRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\'\n\x06wallet\x18\x02 \x01(\x0b\x32\x17.tally.wallet.v1.Wallet\"?\n\x14UpdateWalletResponse\x12\'\n\x06wallet\x18\x01 \x01(\x0b\x32\x17.tally.wallet.v1.Wallet\"j\n\x17TerminateWalletResponse\x12\'\n\x06wallet\x18\x01 \x01(\x0b\x32\x17.tally.wallet.v1.Wallet\x12&\n\x06voided\x18\x02 \x01(\x0b\x32\x16.tally.common.v1.Money\"\xa3\x01\n\x13VoidCreditsResponse\x12\x0f\n\x07void_id\x18\x01 \x01(\t\x12)\n\x05parts\x18\x02 \x03(\x0b\x32\x1a.tally.wallet.v1.GrantPart\x12%\n\x05total\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12)\n\x07\x62\x61lance\x18\x04 \x01(\x0b\x32\x18.tally.wallet.v1.Balance\"\xba\x01\n\x17TransferCreditsResponse\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12&\n\x06grants\x18\x02 \x03(\x0b\x32\x16.tally.wallet.v1.Grant\x12\x30\n\x0esource_balance\x18\x03 \x01(\x0b\x32\x18.tally.wallet.v1.Balance\x12\x30\n\x0etarget_balance\x18\x04 \x01(\x0b\x32\x18.tally.wallet.v1.Balance*Y\n\tGrantKind\x12\x1a\n\x16GRANT_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14GRANT_KIND_PURCHASED\x10\x01\x12\x16\n\x12GRANT_KIND_GRANTED\x10\x02\x32\x9d\x0c\n\rWalletService\x12\x61\n\x0c\x43reateWallet\x12$.tally.wallet.v1.CreateWalletRequest\x1a%.tally.wallet.v1.CreateWalletResponse\"\x04\xe0\xe0\x18\r\x12X\n\tGetWallet\x12!.tally.wallet.v1.GetWalletRequest\x1a\".tally.wallet.v1.GetWalletResponse\"\x04\xe0\xe0\x18\x0e\x12^\n\x0bListWallets\x12#.tally.wallet.v1.ListWalletsRequest\x1a$.tally.wallet.v1.ListWalletsResponse\"\x04\xe0\xe0\x18\x0e\x12\x61\n\x0cGrantCredits\x12$.tally.wallet.v1.GrantCreditsRequest\x1a%.tally.wallet.v1.GrantCreditsResponse\"\x04\xe0\xe0\x18\r\x12L\n\x05TopUp\x12\x1d.tally.wallet.v1.TopUpRequest\x1a\x1e.tally.wallet.v1.TopUpResponse\"\x04\xe0\xe0\x18\r\x12[\n\nListTopUps\x12\".tally.wallet.v1.ListTopUpsRequest\x1a#.tally.wallet.v1.ListTopUpsResponse\"\x04\xe0\xe0\x18\x0e\x12\x61\n\x0cUpdateWallet\x12$.tally.wallet.v1.UpdateWalletRequest\x1a%.tally.wallet.v1.UpdateWalletResponse\"\x04\xe0\xe0\x18\r\x12j\n\x0fTerminateWallet\x12\'.tally.wallet.v1.TerminateWalletRequest\x1a(.tally.wallet.v1.TerminateWalletResponse\"\x04\xe0\xe0\x18\r\x12^\n\x0bVoidCredits\x12#.tally.wallet.v1.VoidCreditsRequest\x1a$.tally.wallet.v1.VoidCreditsResponse\"\x04\xe0\xe0\x18\r\x12j\n\x0fTransferCredits\x12\'.tally.wallet.v1.TransferCreditsRequest\x1a(.tally.wallet.v1.TransferCreditsResponse\"\x04\xe0\xe0\x18\r\x12[\n\nGetBalance\x12\".tally.wallet.v1.GetBalanceRequest\x1a#.tally.wallet.v1.GetBalanceResponse\"\x04\xe0\xe0\x18\x0e\x12\x63\n\x0cWatchBalance\x12$.tally.wallet.v1.WatchBalanceRequest\x1a%.tally.wallet.v1.WatchBalanceResponse\"\x04\xe0\xe0\x18\x0e\x30\x01\x12[\n\nListGrants\x12\".tally.wallet.v1.ListGrantsRequest\x1a#.tally.wallet.v1.ListGrantsResponse\"\x04\xe0\xe0\x18\x0e\x12^\n\x0bListEntries\x12#.tally.wallet.v1.ListEntriesRequest\x1a$.tally.wallet.v1.ListEntriesResponse\"\x04\xe0\xe0\x18\x0e\x12\x61\n\x0c\x41pplyCredits\x12$.tally.wallet.v1.ApplyCreditsRequest\x1a%.tally.wallet.v1.ApplyCreditsResponse\"\x04\xe0\xe0\x18\x11\x12\x64\n\rReturnCredits\x12%.tally.wallet.v1.ReturnCreditsRequest\x1a&.tally.wallet.v1.ReturnCreditsResponse\"\x04\xe0\xe0\x18\x11\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tally/wallet/v1/wallet_service.proto\x12\x0ftally.wallet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\x1a\x1ctally/common/v1/period.proto\x1a\x1ctally/wallet/v1/top_up.proto\x1a$tally/wallet/v1/wallet_changes.proto\"5\n\x0bWalletScope\x12\x11\n\tfee_kinds\x18\x01 \x03(\t\x12\x13\n\x0bmeter_codes\x18\x02 \x03(\t\"\xfc\x03\n\x06Wallet\x12\x11\n\twallet_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x15\n\rcurrency_code\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x10\n\x08priority\x18\x05 \x01(\x05\x12+\n\x05scope\x18\x06 \x01(\x0b\x32\x1c.tally.wallet.v1.WalletScope\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x63ode\x18\x08 \x01(\t\x12\x0c\n\x04rate\x18\t \x01(\t\x12+\n\x0blow_balance\x18\n \x01(\x0b\x32\x16.tally.common.v1.Money\x12.\n\nexpires_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rterminated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\nsoft_limit\x18\r \x01(\x0b\x32\x16.tally.common.v1.Money\x12.\n\x0etop_up_minimum\x18\x0e \x01(\x0b\x32\x16.tally.common.v1.Money\x12.\n\x0etop_up_maximum\x18\x0f \x01(\x0b\x32\x16.tally.common.v1.Money\"\x9c\x02\n\x07\x42\x61lance\x12&\n\x06posted\x18\x01 \x01(\x0b\x32\x16.tally.common.v1.Money\x12$\n\x04held\x18\x02 \x01(\x0b\x32\x16.tally.common.v1.Money\x12(\n\x08\x63\x61ptured\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12)\n\tavailable\x18\x04 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x19\n\x11\x61vailable_credits\x18\x05 \x01(\t\x12(\n\x08reserved\x18\x06 \x01(\x0b\x32\x16.tally.common.v1.Money\x12)\n\tspendable\x18\x07 \x01(\x0b\x32\x16.tally.common.v1.Money\"R\n\x13\x43reateWalletRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\'\n\x06wallet\x18\x02 \x01(\x0b\x32\x17.tally.wallet.v1.Wallet\"?\n\x14\x43reateWalletResponse\x12\'\n\x06wallet\x18\x01 \x01(\x0b\x32\x17.tally.wallet.v1.Wallet\"%\n\x10GetWalletRequest\x12\x11\n\twallet_id\x18\x01 \x01(\t\"g\n\x11GetWalletResponse\x12\'\n\x06wallet\x18\x01 \x01(\x0b\x32\x17.tally.wallet.v1.Wallet\x12)\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x18.tally.wallet.v1.Balance\"P\n\x12ListWalletsRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"X\n\x13ListWalletsResponse\x12(\n\x07wallets\x18\x01 \x03(\x0b\x32\x17.tally.wallet.v1.Wallet\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8c\x03\n\x05Grant\x12\x10\n\x08grant_id\x18\x01 \x01(\t\x12\x11\n\twallet_id\x18\x02 \x01(\t\x12(\n\x04kind\x18\x03 \x01(\x0e\x32\x1a.tally.wallet.v1.GrantKind\x12&\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x16.tally.common.v1.Money\x12)\n\tremaining\x18\x05 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x10\n\x08priority\x18\x06 \x01(\x05\x12\x30\n\x0c\x65\x66\x66\x65\x63tive_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\treference\x18\t \x01(\t\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63redits\x18\x0b \x01(\t\x12\x19\n\x11remaining_credits\x18\x0c \x01(\t\"P\n\x13GrantCreditsRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x05grant\x18\x02 \x01(\x0b\x32\x16.tally.wallet.v1.Grant\"h\n\x14GrantCreditsResponse\x12%\n\x05grant\x18\x01 \x01(\x0b\x32\x16.tally.wallet.v1.Grant\x12)\n\x07\x62\x61lance\x18\x02 \x01(\x0b\x32\x18.tally.wallet.v1.Balance\"&\n\x11GetBalanceRequest\x12\x11\n\twallet_id\x18\x01 \x01(\t\"?\n\x12GetBalanceResponse\x12)\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x18.tally.wallet.v1.Balance\"(\n\x13WatchBalanceRequest\x12\x11\n\twallet_id\x18\x01 \x01(\t\"A\n\x14WatchBalanceResponse\x12)\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x18.tally.wallet.v1.Balance\"M\n\x11ListGrantsRequest\x12\x11\n\twallet_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x12ListGrantsResponse\x12&\n\x06grants\x18\x01 \x03(\x0b\x32\x16.tally.wallet.v1.Grant\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"R\n\x13UpdateWalletRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\'\n\x06wallet\x18\x02 \x01(\x0b\x32\x17.tally.wallet.v1.Wallet\"?\n\x14UpdateWalletResponse\x12\'\n\x06wallet\x18\x01 \x01(\x0b\x32\x17.tally.wallet.v1.Wallet\"j\n\x17TerminateWalletResponse\x12\'\n\x06wallet\x18\x01 \x01(\x0b\x32\x17.tally.wallet.v1.Wallet\x12&\n\x06voided\x18\x02 \x01(\x0b\x32\x16.tally.common.v1.Money\"\xa3\x01\n\x13VoidCreditsResponse\x12\x0f\n\x07void_id\x18\x01 \x01(\t\x12)\n\x05parts\x18\x02 \x03(\x0b\x32\x1a.tally.wallet.v1.GrantPart\x12%\n\x05total\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12)\n\x07\x62\x61lance\x18\x04 \x01(\x0b\x32\x18.tally.wallet.v1.Balance\"\xba\x01\n\x17TransferCreditsResponse\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12&\n\x06grants\x18\x02 \x03(\x0b\x32\x16.tally.wallet.v1.Grant\x12\x30\n\x0esource_balance\x18\x03 \x01(\x0b\x32\x18.tally.wallet.v1.Balance\x12\x30\n\x0etarget_balance\x18\x04 \x01(\x0b\x32\x18.tally.wallet.v1.Balance\"N\n\x12ListEntriesRequest\x12\x11\n\twallet_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xab\x01\n\x05\x45ntry\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x02 \x01(\t\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x11\n\treference\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"W\n\x13ListEntriesResponse\x12\'\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x16.tally.wallet.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xfb\x01\n\x13\x41pplyCreditsRequest\x12\x12\n\ninvoice_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontent_hash\x18\x02 \x01(\x0c\x12\x13\n\x0b\x63ustomer_id\x18\x03 \x01(\t\x12\x15\n\rcurrency_code\x18\x04 \x01(\t\x12*\n\x05lines\x18\x05 \x03(\x0b\x32\x1b.tally.wallet.v1.CreditLine\x12\x37\n\x0fsettled_periods\x18\x06 \x03(\x0b\x32\x1e.tally.wallet.v1.SettledPeriod\x12)\n\x05\x61s_of\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"d\n\rSettledPeriod\x12\x11\n\tperiod_id\x18\x01 \x01(\t\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\t\x12\'\n\x06period\x18\x03 \x01(\x0b\x32\x17.tally.common.v1.Period\"\xb7\x01\n\nCreditLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x10\n\x08\x66\x65\x65_kind\x18\x02 \x01(\t\x12\x12\n\nmeter_code\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x04 \x01(\x03\x12\'\n\x06period\x18\x05 \x01(\x0b\x32\x17.tally.common.v1.Period\x12\x17\n\x0fsubscription_id\x18\x06 \x01(\t\x12\x1a\n\x12target_wallet_code\x18\x07 \x01(\t\"n\n\x14\x41pplyCreditsResponse\x12/\n\x07\x63redits\x18\x01 \x03(\x0b\x32\x1e.tally.wallet.v1.AppliedCredit\x12%\n\x05total\x18\x02 \x01(\x0b\x32\x16.tally.common.v1.Money\"m\n\rAppliedCredit\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x11\n\twallet_id\x18\x02 \x01(\t\x12\x10\n\x08grant_id\x18\x03 \x01(\t\x12\x14\n\x0c\x61mount_minor\x18\x04 \x01(\x03\x12\x10\n\x08\x63\x61ptured\x18\x05 \x01(\x08\"U\n\x14ReturnCreditsRequest\x12\x12\n\ninvoice_id\x18\x01 \x01(\t\x12)\n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x15ReturnCreditsResponse\x12/\n\x07\x63redits\x18\x01 \x03(\x0b\x32\x1e.tally.wallet.v1.AppliedCredit*Y\n\tGrantKind\x12\x1a\n\x16GRANT_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14GRANT_KIND_PURCHASED\x10\x01\x12\x16\n\x12GRANT_KIND_GRANTED\x10\x02\x32\x9d\x0c\n\rWalletService\x12\x61\n\x0c\x43reateWallet\x12$.tally.wallet.v1.CreateWalletRequest\x1a%.tally.wallet.v1.CreateWalletResponse\"\x04\xe0\xe0\x18\r\x12X\n\tGetWallet\x12!.tally.wallet.v1.GetWalletRequest\x1a\".tally.wallet.v1.GetWalletResponse\"\x04\xe0\xe0\x18\x0e\x12^\n\x0bListWallets\x12#.tally.wallet.v1.ListWalletsRequest\x1a$.tally.wallet.v1.ListWalletsResponse\"\x04\xe0\xe0\x18\x0e\x12\x61\n\x0cGrantCredits\x12$.tally.wallet.v1.GrantCreditsRequest\x1a%.tally.wallet.v1.GrantCreditsResponse\"\x04\xe0\xe0\x18\r\x12L\n\x05TopUp\x12\x1d.tally.wallet.v1.TopUpRequest\x1a\x1e.tally.wallet.v1.TopUpResponse\"\x04\xe0\xe0\x18\r\x12[\n\nListTopUps\x12\".tally.wallet.v1.ListTopUpsRequest\x1a#.tally.wallet.v1.ListTopUpsResponse\"\x04\xe0\xe0\x18\x0e\x12\x61\n\x0cUpdateWallet\x12$.tally.wallet.v1.UpdateWalletRequest\x1a%.tally.wallet.v1.UpdateWalletResponse\"\x04\xe0\xe0\x18\r\x12j\n\x0fTerminateWallet\x12\'.tally.wallet.v1.TerminateWalletRequest\x1a(.tally.wallet.v1.TerminateWalletResponse\"\x04\xe0\xe0\x18\r\x12^\n\x0bVoidCredits\x12#.tally.wallet.v1.VoidCreditsRequest\x1a$.tally.wallet.v1.VoidCreditsResponse\"\x04\xe0\xe0\x18\r\x12j\n\x0fTransferCredits\x12\'.tally.wallet.v1.TransferCreditsRequest\x1a(.tally.wallet.v1.TransferCreditsResponse\"\x04\xe0\xe0\x18\r\x12[\n\nGetBalance\x12\".tally.wallet.v1.GetBalanceRequest\x1a#.tally.wallet.v1.GetBalanceResponse\"\x04\xe0\xe0\x18\x0e\x12\x63\n\x0cWatchBalance\x12$.tally.wallet.v1.WatchBalanceRequest\x1a%.tally.wallet.v1.WatchBalanceResponse\"\x04\xe0\xe0\x18\x0e\x30\x01\x12[\n\nListGrants\x12\".tally.wallet.v1.ListGrantsRequest\x1a#.tally.wallet.v1.ListGrantsResponse\"\x04\xe0\xe0\x18\x0e\x12^\n\x0bListEntries\x12#.tally.wallet.v1.ListEntriesRequest\x1a$.tally.wallet.v1.ListEntriesResponse\"\x04\xe0\xe0\x18\x0e\x12\x61\n\x0c\x41pplyCredits\x12$.tally.wallet.v1.ApplyCreditsRequest\x1a%.tally.wallet.v1.ApplyCreditsResponse\"\x04\xe0\xe0\x18\x11\x12\x64\n\rReturnCredits\x12%.tally.wallet.v1.ReturnCreditsRequest\x1a&.tally.wallet.v1.ReturnCreditsResponse\"\x04\xe0\xe0\x18\x11\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -70,54 +69,74 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WALLETSERVICE'].methods_by_name['ApplyCredits']._serialized_options = b'\340\340\030\021'
   _globals['_WALLETSERVICE'].methods_by_name['ReturnCredits']._loaded_options = None
   _globals['_WALLETSERVICE'].methods_by_name['ReturnCredits']._serialized_options = b'\340\340\030\021'
-  _globals['_GRANTKIND']._serialized_start=3183
-  _globals['_GRANTKIND']._serialized_end=3272
-  _globals['_WALLETSCOPE']._serialized_start=286
-  _globals['_WALLETSCOPE']._serialized_end=339
-  _globals['_WALLET']._serialized_start=342
-  _globals['_WALLET']._serialized_end=850
-  _globals['_BALANCE']._serialized_start=853
-  _globals['_BALANCE']._serialized_end=1137
-  _globals['_CREATEWALLETREQUEST']._serialized_start=1139
-  _globals['_CREATEWALLETREQUEST']._serialized_end=1221
-  _globals['_CREATEWALLETRESPONSE']._serialized_start=1223
-  _globals['_CREATEWALLETRESPONSE']._serialized_end=1286
-  _globals['_GETWALLETREQUEST']._serialized_start=1288
-  _globals['_GETWALLETREQUEST']._serialized_end=1325
-  _globals['_GETWALLETRESPONSE']._serialized_start=1327
-  _globals['_GETWALLETRESPONSE']._serialized_end=1430
-  _globals['_LISTWALLETSREQUEST']._serialized_start=1432
-  _globals['_LISTWALLETSREQUEST']._serialized_end=1512
-  _globals['_LISTWALLETSRESPONSE']._serialized_start=1514
-  _globals['_LISTWALLETSRESPONSE']._serialized_end=1602
-  _globals['_GRANT']._serialized_start=1605
-  _globals['_GRANT']._serialized_end=2001
-  _globals['_GRANTCREDITSREQUEST']._serialized_start=2003
-  _globals['_GRANTCREDITSREQUEST']._serialized_end=2083
-  _globals['_GRANTCREDITSRESPONSE']._serialized_start=2085
-  _globals['_GRANTCREDITSRESPONSE']._serialized_end=2189
-  _globals['_GETBALANCEREQUEST']._serialized_start=2191
-  _globals['_GETBALANCEREQUEST']._serialized_end=2229
-  _globals['_GETBALANCERESPONSE']._serialized_start=2231
-  _globals['_GETBALANCERESPONSE']._serialized_end=2294
-  _globals['_WATCHBALANCEREQUEST']._serialized_start=2296
-  _globals['_WATCHBALANCEREQUEST']._serialized_end=2336
-  _globals['_WATCHBALANCERESPONSE']._serialized_start=2338
-  _globals['_WATCHBALANCERESPONSE']._serialized_end=2403
-  _globals['_LISTGRANTSREQUEST']._serialized_start=2405
-  _globals['_LISTGRANTSREQUEST']._serialized_end=2482
-  _globals['_LISTGRANTSRESPONSE']._serialized_start=2484
-  _globals['_LISTGRANTSRESPONSE']._serialized_end=2569
-  _globals['_UPDATEWALLETREQUEST']._serialized_start=2571
-  _globals['_UPDATEWALLETREQUEST']._serialized_end=2653
-  _globals['_UPDATEWALLETRESPONSE']._serialized_start=2655
-  _globals['_UPDATEWALLETRESPONSE']._serialized_end=2718
-  _globals['_TERMINATEWALLETRESPONSE']._serialized_start=2720
-  _globals['_TERMINATEWALLETRESPONSE']._serialized_end=2826
-  _globals['_VOIDCREDITSRESPONSE']._serialized_start=2829
-  _globals['_VOIDCREDITSRESPONSE']._serialized_end=2992
-  _globals['_TRANSFERCREDITSRESPONSE']._serialized_start=2995
-  _globals['_TRANSFERCREDITSRESPONSE']._serialized_end=3181
-  _globals['_WALLETSERVICE']._serialized_start=3275
-  _globals['_WALLETSERVICE']._serialized_end=4840
+  _globals['_GRANTKIND']._serialized_start=4414
+  _globals['_GRANTKIND']._serialized_end=4503
+  _globals['_WALLETSCOPE']._serialized_start=248
+  _globals['_WALLETSCOPE']._serialized_end=301
+  _globals['_WALLET']._serialized_start=304
+  _globals['_WALLET']._serialized_end=812
+  _globals['_BALANCE']._serialized_start=815
+  _globals['_BALANCE']._serialized_end=1099
+  _globals['_CREATEWALLETREQUEST']._serialized_start=1101
+  _globals['_CREATEWALLETREQUEST']._serialized_end=1183
+  _globals['_CREATEWALLETRESPONSE']._serialized_start=1185
+  _globals['_CREATEWALLETRESPONSE']._serialized_end=1248
+  _globals['_GETWALLETREQUEST']._serialized_start=1250
+  _globals['_GETWALLETREQUEST']._serialized_end=1287
+  _globals['_GETWALLETRESPONSE']._serialized_start=1289
+  _globals['_GETWALLETRESPONSE']._serialized_end=1392
+  _globals['_LISTWALLETSREQUEST']._serialized_start=1394
+  _globals['_LISTWALLETSREQUEST']._serialized_end=1474
+  _globals['_LISTWALLETSRESPONSE']._serialized_start=1476
+  _globals['_LISTWALLETSRESPONSE']._serialized_end=1564
+  _globals['_GRANT']._serialized_start=1567
+  _globals['_GRANT']._serialized_end=1963
+  _globals['_GRANTCREDITSREQUEST']._serialized_start=1965
+  _globals['_GRANTCREDITSREQUEST']._serialized_end=2045
+  _globals['_GRANTCREDITSRESPONSE']._serialized_start=2047
+  _globals['_GRANTCREDITSRESPONSE']._serialized_end=2151
+  _globals['_GETBALANCEREQUEST']._serialized_start=2153
+  _globals['_GETBALANCEREQUEST']._serialized_end=2191
+  _globals['_GETBALANCERESPONSE']._serialized_start=2193
+  _globals['_GETBALANCERESPONSE']._serialized_end=2256
+  _globals['_WATCHBALANCEREQUEST']._serialized_start=2258
+  _globals['_WATCHBALANCEREQUEST']._serialized_end=2298
+  _globals['_WATCHBALANCERESPONSE']._serialized_start=2300
+  _globals['_WATCHBALANCERESPONSE']._serialized_end=2365
+  _globals['_LISTGRANTSREQUEST']._serialized_start=2367
+  _globals['_LISTGRANTSREQUEST']._serialized_end=2444
+  _globals['_LISTGRANTSRESPONSE']._serialized_start=2446
+  _globals['_LISTGRANTSRESPONSE']._serialized_end=2531
+  _globals['_UPDATEWALLETREQUEST']._serialized_start=2533
+  _globals['_UPDATEWALLETREQUEST']._serialized_end=2615
+  _globals['_UPDATEWALLETRESPONSE']._serialized_start=2617
+  _globals['_UPDATEWALLETRESPONSE']._serialized_end=2680
+  _globals['_TERMINATEWALLETRESPONSE']._serialized_start=2682
+  _globals['_TERMINATEWALLETRESPONSE']._serialized_end=2788
+  _globals['_VOIDCREDITSRESPONSE']._serialized_start=2791
+  _globals['_VOIDCREDITSRESPONSE']._serialized_end=2954
+  _globals['_TRANSFERCREDITSRESPONSE']._serialized_start=2957
+  _globals['_TRANSFERCREDITSRESPONSE']._serialized_end=3143
+  _globals['_LISTENTRIESREQUEST']._serialized_start=3145
+  _globals['_LISTENTRIESREQUEST']._serialized_end=3223
+  _globals['_ENTRY']._serialized_start=3226
+  _globals['_ENTRY']._serialized_end=3397
+  _globals['_LISTENTRIESRESPONSE']._serialized_start=3399
+  _globals['_LISTENTRIESRESPONSE']._serialized_end=3486
+  _globals['_APPLYCREDITSREQUEST']._serialized_start=3489
+  _globals['_APPLYCREDITSREQUEST']._serialized_end=3740
+  _globals['_SETTLEDPERIOD']._serialized_start=3742
+  _globals['_SETTLEDPERIOD']._serialized_end=3842
+  _globals['_CREDITLINE']._serialized_start=3845
+  _globals['_CREDITLINE']._serialized_end=4028
+  _globals['_APPLYCREDITSRESPONSE']._serialized_start=4030
+  _globals['_APPLYCREDITSRESPONSE']._serialized_end=4140
+  _globals['_APPLIEDCREDIT']._serialized_start=4142
+  _globals['_APPLIEDCREDIT']._serialized_end=4251
+  _globals['_RETURNCREDITSREQUEST']._serialized_start=4253
+  _globals['_RETURNCREDITSREQUEST']._serialized_end=4338
+  _globals['_RETURNCREDITSRESPONSE']._serialized_start=4340
+  _globals['_RETURNCREDITSRESPONSE']._serialized_end=4412
+  _globals['_WALLETSERVICE']._serialized_start=4506
+  _globals['_WALLETSERVICE']._serialized_end=6071
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from tally.common.v1 import money_pb2 as _money_pb2
+from tally.common.v1 import period_pb2 as _period_pb2
 from tally.wallet.v1 import wallet_changes_pb2 as _wallet_changes_pb2
 import builtins as _builtins
 import sys
@@ -853,3 +854,367 @@ class TransferCreditsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TransferCreditsResponse: _TypeAlias = TransferCreditsResponse  # noqa: Y015
+
+@_typing.final
+class ListEntriesRequest(_message.Message):
+    """Lists entries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WALLET_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    wallet_id: _builtins.str
+    """UUID."""
+    page_size: _builtins.int
+    """At most this many, up to 1,000; 0: 100."""
+    page_token: _builtins.str
+    """From the answer before; empty: the first page."""
+    def __init__(
+        self,
+        *,
+        wallet_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "wallet_id", b"wallet_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEntriesRequest: _TypeAlias = ListEntriesRequest  # noqa: Y015
+
+@_typing.final
+class Entry(_message.Message):
+    """One side of a ledger transaction, on an account of the wallet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    transaction_id: _builtins.str
+    """UUID: the entries of a transaction sum to zero."""
+    account: _builtins.str
+    """"available", "held" or "captured"."""
+    reason: _builtins.str
+    """Why: "GRANT", "HOLD", "CAPTURE", "RELEASE", "HOLD_EXPIRY", "GRANT_EXPIRY", "APPLY",
+    "RETURN", "REVERSAL", …
+    """
+    reference: _builtins.str
+    """What caused it: id of the grant, hold or invoice."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """What was added to the account; negative: taken."""
+
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        transaction_id: _builtins.str = ...,
+        account: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        reason: _builtins.str = ...,
+        reference: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "created_at", b"created_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "amount", b"amount", "created_at", b"created_at", "reason", b"reason", "reference", b"reference", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Entry: _TypeAlias = Entry  # noqa: Y015
+
+@_typing.final
+class ListEntriesResponse(_message.Message):
+    """A page of entries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty: this was the last one."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Entry]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___Entry] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEntriesResponse: _TypeAlias = ListEntriesResponse  # noqa: Y015
+
+@_typing.final
+class ApplyCreditsRequest(_message.Message):
+    """What an invoice asks the wallets to pay."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOICE_ID_FIELD_NUMBER: _builtins.int
+    CONTENT_HASH_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    SETTLED_PERIODS_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    invoice_id: _builtins.str
+    """UUID of the invoice."""
+    content_hash: _builtins.bytes
+    """SHA-256 of the frozen invoice: the same invoice_id with another hash is refused."""
+    customer_id: _builtins.str
+    """The customer."""
+    currency_code: _builtins.str
+    """ISO 4217 code; wallets of other currencies are left alone."""
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreditLine]:
+        """What can be paid."""
+
+    @_builtins.property
+    def settled_periods(self) -> _containers.RepeatedCompositeFieldContainer[Global___SettledPeriod]:
+        """The billing periods that the invoice settles for good, with lines or without."""
+
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """When it is finalized, in business time: what lapses by then pays nothing. Absent: now."""
+
+    def __init__(
+        self,
+        *,
+        invoice_id: _builtins.str = ...,
+        content_hash: _builtins.bytes = ...,
+        customer_id: _builtins.str = ...,
+        currency_code: _builtins.str = ...,
+        lines: _abc.Iterable[Global___CreditLine] | None = ...,
+        settled_periods: _abc.Iterable[Global___SettledPeriod] | None = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "content_hash", b"content_hash", "currency_code", b"currency_code", "customer_id", b"customer_id", "invoice_id", b"invoice_id", "lines", b"lines", "settled_periods", b"settled_periods"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyCreditsRequest: _TypeAlias = ApplyCreditsRequest  # noqa: Y015
+
+@_typing.final
+class SettledPeriod(_message.Message):
+    """A billing period that no further invoice bills: what was captured for its time and is not
+    needed goes back.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERIOD_ID_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    period_id: _builtins.str
+    """UUID."""
+    subscription_id: _builtins.str
+    """The client's id of the subscription."""
+    @_builtins.property
+    def period(self) -> _period_pb2.Period:
+        """The instants that it bills; a base fee paid in advance, which ends later, returns nothing."""
+
+    def __init__(
+        self,
+        *,
+        period_id: _builtins.str = ...,
+        subscription_id: _builtins.str = ...,
+        period: _period_pb2.Period | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["period", b"period", "period_id", b"period_id", "subscription_id", b"subscription_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettledPeriod: _TypeAlias = SettledPeriod  # noqa: Y015
+
+@_typing.final
+class CreditLine(_message.Message):
+    """A line of an invoice, tax and discounts included."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINE_ID_FIELD_NUMBER: _builtins.int
+    FEE_KIND_FIELD_NUMBER: _builtins.int
+    METER_CODE_FIELD_NUMBER: _builtins.int
+    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_ID_FIELD_NUMBER: _builtins.int
+    TARGET_WALLET_CODE_FIELD_NUMBER: _builtins.int
+    line_id: _builtins.str
+    """UUID."""
+    fee_kind: _builtins.str
+    """"usage", "base", …"""
+    meter_code: _builtins.str
+    """The meter; empty for fees without one."""
+    amount_minor: _builtins.int
+    """What is to pay, in minor units. A negative line lowers what its pool may take."""
+    subscription_id: _builtins.str
+    """The client's id of the subscription billed: its captured money is taken first."""
+    target_wallet_code: _builtins.str
+    """Code of the only wallet that may pay it, whatever that one's scope, without another to fall
+    back on. Empty: any wallet whose scope covers it.
+    """
+    @_builtins.property
+    def period(self) -> _period_pb2.Period:
+        """When it was used: a grant may pay if it was in force at any instant of this."""
+
+    def __init__(
+        self,
+        *,
+        line_id: _builtins.str = ...,
+        fee_kind: _builtins.str = ...,
+        meter_code: _builtins.str = ...,
+        amount_minor: _builtins.int = ...,
+        period: _period_pb2.Period | None = ...,
+        subscription_id: _builtins.str = ...,
+        target_wallet_code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["period", b"period"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "fee_kind", b"fee_kind", "line_id", b"line_id", "meter_code", b"meter_code", "period", b"period", "subscription_id", b"subscription_id", "target_wallet_code", b"target_wallet_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreditLine: _TypeAlias = CreditLine  # noqa: Y015
+
+@_typing.final
+class ApplyCreditsResponse(_message.Message):
+    """What was paid."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREDITS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def credits(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppliedCredit]:
+        """The parts, in the order in which they were taken."""
+
+    @_builtins.property
+    def total(self) -> _money_pb2.Money:
+        """Their sum."""
+
+    def __init__(
+        self,
+        *,
+        credits: _abc.Iterable[Global___AppliedCredit] | None = ...,
+        total: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credits", b"credits", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApplyCreditsResponse: _TypeAlias = ApplyCreditsResponse  # noqa: Y015
+
+@_typing.final
+class AppliedCredit(_message.Message):
+    """A part of a line that a wallet paid."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINE_ID_FIELD_NUMBER: _builtins.int
+    WALLET_ID_FIELD_NUMBER: _builtins.int
+    GRANT_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
+    CAPTURED_FIELD_NUMBER: _builtins.int
+    line_id: _builtins.str
+    """UUID."""
+    wallet_id: _builtins.str
+    """UUID."""
+    grant_id: _builtins.str
+    """UUID of the grant that was drawn."""
+    amount_minor: _builtins.int
+    """Above zero."""
+    captured: _builtins.bool
+    """True when the money had been captured before."""
+    def __init__(
+        self,
+        *,
+        line_id: _builtins.str = ...,
+        wallet_id: _builtins.str = ...,
+        grant_id: _builtins.str = ...,
+        amount_minor: _builtins.int = ...,
+        captured: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "captured", b"captured", "grant_id", b"grant_id", "line_id", b"line_id", "wallet_id", b"wallet_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppliedCredit: _TypeAlias = AppliedCredit  # noqa: Y015
+
+@_typing.final
+class ReturnCreditsRequest(_message.Message):
+    """Names an invoice that was voided."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOICE_ID_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    invoice_id: _builtins.str
+    """UUID of the invoice."""
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """When it was voided, in business time: what comes back to grants that lapse by then lapses too.
+        Absent: now.
+        """
+
+    def __init__(
+        self,
+        *,
+        invoice_id: _builtins.str = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "invoice_id", b"invoice_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReturnCreditsRequest: _TypeAlias = ReturnCreditsRequest  # noqa: Y015
+
+@_typing.final
+class ReturnCreditsResponse(_message.Message):
+    """What was given back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREDITS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def credits(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppliedCredit]:
+        """What had been paid, by line and grant."""
+
+    def __init__(
+        self,
+        *,
+        credits: _abc.Iterable[Global___AppliedCredit] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credits", b"credits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReturnCreditsResponse: _TypeAlias = ReturnCreditsResponse  # noqa: Y015

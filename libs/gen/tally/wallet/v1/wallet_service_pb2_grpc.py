@@ -3,8 +3,6 @@
 import grpc
 import warnings
 
-from tally.wallet.v1 import entry_pb2 as tally_dot_wallet_dot_v1_dot_entry__pb2
-from tally.wallet.v1 import invoice_credits_pb2 as tally_dot_wallet_dot_v1_dot_invoice__credits__pb2
 from tally.wallet.v1 import top_up_pb2 as tally_dot_wallet_dot_v1_dot_top__up__pb2
 from tally.wallet.v1 import wallet_changes_pb2 as tally_dot_wallet_dot_v1_dot_wallet__changes__pb2
 from tally.wallet.v1 import wallet_service_pb2 as tally_dot_wallet_dot_v1_dot_wallet__service__pb2
@@ -106,18 +104,18 @@ class WalletServiceStub:
                 _registered_method=True)
         self.ListEntries = channel.unary_unary(
                 '/tally.wallet.v1.WalletService/ListEntries',
-                request_serializer=tally_dot_wallet_dot_v1_dot_entry__pb2.ListEntriesRequest.SerializeToString,
-                response_deserializer=tally_dot_wallet_dot_v1_dot_entry__pb2.ListEntriesResponse.FromString,
+                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ListEntriesRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ListEntriesResponse.FromString,
                 _registered_method=True)
         self.ApplyCredits = channel.unary_unary(
                 '/tally.wallet.v1.WalletService/ApplyCredits',
-                request_serializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ApplyCreditsRequest.SerializeToString,
-                response_deserializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ApplyCreditsResponse.FromString,
+                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsResponse.FromString,
                 _registered_method=True)
         self.ReturnCredits = channel.unary_unary(
                 '/tally.wallet.v1.WalletService/ReturnCredits',
-                request_serializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ReturnCreditsRequest.SerializeToString,
-                response_deserializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ReturnCreditsResponse.FromString,
+                request_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsRequest.SerializeToString,
+                response_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsResponse.FromString,
                 _registered_method=True)
 
 
@@ -352,18 +350,18 @@ def add_WalletServiceServicer_to_server(servicer, server):
             ),
             'ListEntries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEntries,
-                    request_deserializer=tally_dot_wallet_dot_v1_dot_entry__pb2.ListEntriesRequest.FromString,
-                    response_serializer=tally_dot_wallet_dot_v1_dot_entry__pb2.ListEntriesResponse.SerializeToString,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ListEntriesRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ListEntriesResponse.SerializeToString,
             ),
             'ApplyCredits': grpc.unary_unary_rpc_method_handler(
                     servicer.ApplyCredits,
-                    request_deserializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ApplyCreditsRequest.FromString,
-                    response_serializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ApplyCreditsResponse.SerializeToString,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsResponse.SerializeToString,
             ),
             'ReturnCredits': grpc.unary_unary_rpc_method_handler(
                     servicer.ReturnCredits,
-                    request_deserializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ReturnCreditsRequest.FromString,
-                    response_serializer=tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ReturnCreditsResponse.SerializeToString,
+                    request_deserializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsRequest.FromString,
+                    response_serializer=tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -743,8 +741,8 @@ class WalletService:
             request,
             target,
             '/tally.wallet.v1.WalletService/ListEntries',
-            tally_dot_wallet_dot_v1_dot_entry__pb2.ListEntriesRequest.SerializeToString,
-            tally_dot_wallet_dot_v1_dot_entry__pb2.ListEntriesResponse.FromString,
+            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ListEntriesRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ListEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -770,8 +768,8 @@ class WalletService:
             request,
             target,
             '/tally.wallet.v1.WalletService/ApplyCredits',
-            tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ApplyCreditsRequest.SerializeToString,
-            tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ApplyCreditsResponse.FromString,
+            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ApplyCreditsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -797,8 +795,8 @@ class WalletService:
             request,
             target,
             '/tally.wallet.v1.WalletService/ReturnCredits',
-            tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ReturnCreditsRequest.SerializeToString,
-            tally_dot_wallet_dot_v1_dot_invoice__credits__pb2.ReturnCreditsResponse.FromString,
+            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsRequest.SerializeToString,
+            tally_dot_wallet_dot_v1_dot_wallet__service__pb2.ReturnCreditsResponse.FromString,
             options,
             channel_credentials,
             insecure,

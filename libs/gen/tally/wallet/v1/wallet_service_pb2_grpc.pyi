@@ -5,8 +5,6 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
-from tally.wallet.v1 import entry_pb2 as _entry_pb2
-from tally.wallet.v1 import invoice_credits_pb2 as _invoice_credits_pb2
 from tally.wallet.v1 import top_up_pb2 as _top_up_pb2
 from tally.wallet.v1 import wallet_changes_pb2 as _wallet_changes_pb2
 from tally.wallet.v1 import wallet_service_pb2 as _wallet_service_pb2
@@ -112,18 +110,18 @@ class WalletServiceStub:
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
     INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
-    ListEntries: _grpc.UnaryUnaryMultiCallable[_entry_pb2.ListEntriesRequest, _entry_pb2.ListEntriesResponse]
+    ListEntries: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.ListEntriesRequest, _wallet_service_pb2.ListEntriesResponse]
     """Lists the ledger entries of a wallet, newest first.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
     INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
-    ApplyCredits: _grpc.UnaryUnaryMultiCallable[_invoice_credits_pb2.ApplyCreditsRequest, _invoice_credits_pb2.ApplyCreditsResponse]
+    ApplyCredits: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.ApplyCreditsRequest, _wallet_service_pb2.ApplyCreditsResponse]
     """Pays the lines of an invoice from the customer's wallets, once: the invoice makes the request
     idempotent, and the first answer is that to every repeat.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/INVOICE_CONTENT_CHANGED when the
     invoice came before with other content.
     """
-    ReturnCredits: _grpc.UnaryUnaryMultiCallable[_invoice_credits_pb2.ReturnCreditsRequest, _invoice_credits_pb2.ReturnCreditsResponse]
+    ReturnCredits: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.ReturnCreditsRequest, _wallet_service_pb2.ReturnCreditsResponse]
     """Gives back all that wallets paid of an invoice, once: to the same grants, which keep their kind
     and expiry; what comes back to one that has lapsed lapses again at once. What had been captured
     is available again. The invoice makes the request idempotent: every repeat gets the same answer.
@@ -211,18 +209,18 @@ class WalletServiceAsyncStub(WalletServiceStub):
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
     INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
-    ListEntries: _aio.UnaryUnaryMultiCallable[_entry_pb2.ListEntriesRequest, _entry_pb2.ListEntriesResponse]  # type: ignore[assignment]
+    ListEntries: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.ListEntriesRequest, _wallet_service_pb2.ListEntriesResponse]  # type: ignore[assignment]
     """Lists the ledger entries of a wallet, newest first.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
     INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
-    ApplyCredits: _aio.UnaryUnaryMultiCallable[_invoice_credits_pb2.ApplyCreditsRequest, _invoice_credits_pb2.ApplyCreditsResponse]  # type: ignore[assignment]
+    ApplyCredits: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.ApplyCreditsRequest, _wallet_service_pb2.ApplyCreditsResponse]  # type: ignore[assignment]
     """Pays the lines of an invoice from the customer's wallets, once: the invoice makes the request
     idempotent, and the first answer is that to every repeat.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/INVOICE_CONTENT_CHANGED when the
     invoice came before with other content.
     """
-    ReturnCredits: _aio.UnaryUnaryMultiCallable[_invoice_credits_pb2.ReturnCreditsRequest, _invoice_credits_pb2.ReturnCreditsResponse]  # type: ignore[assignment]
+    ReturnCredits: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.ReturnCreditsRequest, _wallet_service_pb2.ReturnCreditsResponse]  # type: ignore[assignment]
     """Gives back all that wallets paid of an invoice, once: to the same grants, which keep their kind
     and expiry; what comes back to one that has lapsed lapses again at once. What had been captured
     is available again. The invoice makes the request idempotent: every repeat gets the same answer.
@@ -389,9 +387,9 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ListEntries(
         self,
-        request: _entry_pb2.ListEntriesRequest,
+        request: _wallet_service_pb2.ListEntriesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_entry_pb2.ListEntriesResponse, _abc.Awaitable[_entry_pb2.ListEntriesResponse]]:
+    ) -> _typing.Union[_wallet_service_pb2.ListEntriesResponse, _abc.Awaitable[_wallet_service_pb2.ListEntriesResponse]]:
         """Lists the ledger entries of a wallet, newest first.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/WALLET_NOT_FOUND,
         INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
@@ -400,9 +398,9 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ApplyCredits(
         self,
-        request: _invoice_credits_pb2.ApplyCreditsRequest,
+        request: _wallet_service_pb2.ApplyCreditsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_invoice_credits_pb2.ApplyCreditsResponse, _abc.Awaitable[_invoice_credits_pb2.ApplyCreditsResponse]]:
+    ) -> _typing.Union[_wallet_service_pb2.ApplyCreditsResponse, _abc.Awaitable[_wallet_service_pb2.ApplyCreditsResponse]]:
         """Pays the lines of an invoice from the customer's wallets, once: the invoice makes the request
         idempotent, and the first answer is that to every repeat.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, ALREADY_EXISTS/INVOICE_CONTENT_CHANGED when the
@@ -412,9 +410,9 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ReturnCredits(
         self,
-        request: _invoice_credits_pb2.ReturnCreditsRequest,
+        request: _wallet_service_pb2.ReturnCreditsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_invoice_credits_pb2.ReturnCreditsResponse, _abc.Awaitable[_invoice_credits_pb2.ReturnCreditsResponse]]:
+    ) -> _typing.Union[_wallet_service_pb2.ReturnCreditsResponse, _abc.Awaitable[_wallet_service_pb2.ReturnCreditsResponse]]:
         """Gives back all that wallets paid of an invoice, once: to the same grants, which keep their kind
         and expiry; what comes back to one that has lapsed lapses again at once. What had been captured
         is available again. The invoice makes the request idempotent: every repeat gets the same answer.
