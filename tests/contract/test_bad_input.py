@@ -34,7 +34,7 @@ NAMELESS = {"ApplyCredits", "CreateMeter", "CreateTax", "CreateWallet", "GetBill
 NAMELESS |= {"EstimateEvents", "EvaluateExpression", "FollowUsage", "GetHeads", "RecordColumns"}
 NAMELESS |= {"RecordEvents", "ReturnCredits", "CreateBillingEntity"}
 NAMELESS |= {"GetDunningCampaign", "SetDunningCampaign"}
-NAMELESS |= {"UpdateBillingEntity", "UpsertCustomer"}
+NAMELESS |= {"UpdateBillingEntity", "UpsertCustomer", "CreateWebhookEndpoint"}
 CASES: dict[str, list[Case]] = defaultdict(list)
 for one in all_cases():
     CASES[one.method.removeprefix("tally.")].append(one)
