@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.inbox import inbox_head
+from libs.inbox import inbox_head, open_source
 from libs.outbox import outbox
 from libs.schema import among
 from libs.tenant import Tenant
@@ -76,12 +76,16 @@ async def offer_facts(conn: AsyncConnection, *, now: datetime) -> int:
     """
     head = select(func.max(outbox.c.seq)).scalar_subquery()
     cursor = select(inbox_head.c.seq, head.label("head")).filter_by(source=SOURCE)
-    row = (await conn.execute(cursor.with_for_update(of=inbox_head))).one_or_none()
+    row = (await conn.execute(cursor)).one_or_none()
     if row is None:
-        await conn.execute(upsert(inbox_head).values(source=SOURCE, seq=0).on_conflict_do_nothing())
+        await open_source(conn, SOURCE)
         return 0
     last = min(row.head or 0, row.seq + OFFERED_MAX)
     if last <= row.seq:
+        return 0
+    # Another process that takes the same facts waits here, and finds the cursor moved.
+    moved = update(inbox_head).filter_by(source=SOURCE, seq=row.seq).values(seq=last)
+    if (await conn.execute(moved)).rowcount != 1:
         return 0
     columns = {
         "tenant": outbox.c.tenant,
@@ -98,7 +102,6 @@ async def offer_facts(conn: AsyncConnection, *, now: datetime) -> int:
     wanted = select(*columns.values()).join_from(outbox, endpoints, WANTED)
     chosen = wanted.where(outbox.c.seq > row.seq, outbox.c.seq <= last).order_by(outbox.c.seq)
     await conn.execute(insert(deliveries).from_select(list(columns), chosen))
-    await conn.execute(update(inbox_head).filter_by(source=SOURCE).values(seq=last))
     return int(last - row.seq)
 
 
