@@ -141,7 +141,7 @@ def is_public(address: str) -> bool:
             parsed = inner
         elif parsed.sixtofour is not None or parsed.teredo is not None or parsed.is_site_local:
             return False
-    return parsed.is_global and not parsed.is_multicast
+    return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
 
 
 def _inner(address: IPv6Address) -> IPv4Address | None:

@@ -80,7 +80,8 @@ def test_addresses_of_the_internet_are_public(address: str) -> None:
     ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1"]
     + ["0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fe80::1%eth0"]
     + ["fc00::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1"]
-    + ["64:ff9b::a9fe:a9fe", "2002:7f00:1::", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "fec0::1"],
+    + ["64:ff9b::a9fe:a9fe", "2002:7f00:1::", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "fec0::1"]
+    + ["::7f00:1", "::ffff:0:7f00:1", "64:ff9b:1::7f00:1", "240.0.0.1"],
 )
 def test_private_loopback_link_local_and_disguised_addresses_are_not_public(address: str) -> None:
     assert not is_public(address)
