@@ -271,6 +271,10 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
             "fee_id": world["instant_fee"],
             "payment_status": "PAYMENT_STATUS_FAILED",
         },
+        "rating.v1.RatingService.ExplainFee": {
+            "period_id": world["period"],
+            "charge_code": world["meter"],
+        },
         "rating.v1.RatingService.ListCloses": {"period_ids": [world["period"]]},
         "invoicing.v1.TenantService.CreateBillingEntity": {
             **command,
