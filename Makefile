@@ -36,8 +36,8 @@ down: runtime ## stop a running suite
 status: runtime ## show what runs
 	@$(BIN)/tally status $(ARGS)
 
-test: setup ## run every test but the slow ones, against a real PostgreSQL and NATS
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/slow $(ARGS)
+test: setup ## run every test but the slow ones and those of make lint, on a real PostgreSQL and NATS
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/slow --ignore=tests/tidy $(ARGS)
 
 test-slow: test-demo test-kill test-scale test-faults test-fuzz test-stories test-sdk deploy-check ## all slow tests: demo, kills, faults, stories, SDKs, …
 

@@ -36,6 +36,7 @@ from tally.invoicing.v1 import (
     payment_service_pb2,
     tax_service_pb2,
     tenant_service_pb2,
+    webhook_service_pb2,
 )
 from tally.invoicing.v1.billing_service_pb2_grpc import BillingServiceStub
 from tally.invoicing.v1.coupon_service_pb2_grpc import CouponServiceStub
@@ -46,6 +47,7 @@ from tally.invoicing.v1.invoice_service_pb2_grpc import InvoiceServiceStub
 from tally.invoicing.v1.payment_service_pb2_grpc import PaymentServiceStub
 from tally.invoicing.v1.tax_service_pb2_grpc import TaxServiceStub
 from tally.invoicing.v1.tenant_service_pb2_grpc import TenantServiceStub
+from tally.invoicing.v1.webhook_service_pb2_grpc import WebhookServiceStub
 from tally.rating.v1 import (
     alert_service_pb2,
     entitlement_service_pb2,
@@ -92,6 +94,7 @@ FILES = (
     payment_service_pb2,
     tax_service_pb2,
     tenant_service_pb2,
+    webhook_service_pb2,
     hold_service_pb2,
     ledger_service_pb2,
     top_up_rule_service_pb2,
@@ -158,6 +161,7 @@ class SuiteClient:
         self.credit_notes = CreditNoteServiceStub(invoicing)
         self.payments = PaymentServiceStub(invoicing)
         self.dunning = DunningServiceStub(invoicing)
+        self.webhooks = WebhookServiceStub(invoicing)
         self.wallets = WalletServiceStub(wallet)
         self.holds = HoldServiceStub(wallet)
         self.top_up_rules = TopUpRuleServiceStub(wallet)

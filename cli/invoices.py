@@ -1,17 +1,18 @@
-"""`tally invoices`: list, show, print, preview and void invoices."""
+"""`tally invoices`: list, show, explain, print, preview and void invoices."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import click
 from google.protobuf import json_format
 
 from cli.client import SuiteClient, open_client, run
-from cli.options import json_option, json_text, with_access
+from cli.explaining import explain_command
+from cli.options import invoice_request, json_option, json_text, with_access
 from cli.tables import invoice_view, invoices_table, open_console
 from tally.invoicing.v1.billing_service_pb2 import (
     PreviewInvoiceRequest,
@@ -20,7 +21,6 @@ from tally.invoicing.v1.billing_service_pb2 import (
     VoidInvoiceRequest,
 )
 from tally.invoicing.v1.invoice_service_pb2 import (
-    GetInvoiceRequest,
     Invoice,
     ListInvoicesRequest,
     RenderInvoiceRequest,
@@ -32,7 +32,10 @@ PAGE_SIZE = 1_000
 
 @click.group()
 def invoices() -> None:
-    """List, show, print, preview and void invoices."""
+    """List, show, explain, print, preview and void invoices."""
+
+
+invoices.add_command(explain_command)
 
 
 @invoices.command("list")
@@ -119,14 +122,6 @@ def void_command(
     click.echo(f"{voided.number} is voided.")
     if draft is not None:
         click.echo(f"{draft.invoice_id} bills the same again.")
-
-
-def invoice_request(invoice: str) -> GetInvoiceRequest:
-    """Return the request for an invoice by its id, if it reads as one, else by its number."""
-    try:
-        return GetInvoiceRequest(invoice_id=str(UUID(invoice)))
-    except ValueError:
-        return GetInvoiceRequest(number=invoice)
 
 
 async def all_invoices(client: SuiteClient, *, customer_id: str = "") -> AsyncIterator[Invoice]:

@@ -1,13 +1,16 @@
-"""Options that several commands share."""
+"""Options and arguments that several commands share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import click
 from google.protobuf import json_format
 from google.protobuf.message import Message
+
+from tally.invoicing.v1.invoice_service_pb2 import GetInvoiceRequest
 
 Command = Callable[..., Any]
 
@@ -25,6 +28,14 @@ token_option = click.option(
     help="A token; TALLY_TOKEN if not given, else one signed with the running suite's key.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def invoice_request(invoice: str) -> GetInvoiceRequest:
+    """Return the request for an invoice by its id, if it reads as one, else by its number."""
+    try:
+        return GetInvoiceRequest(invoice_id=str(UUID(invoice)))
+    except ValueError:
+        return GetInvoiceRequest(number=invoice)
 
 
 def with_access(command: Command) -> Command:

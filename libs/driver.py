@@ -11,7 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from libs.db import StorageFull, begin_worker
 from libs.errors import Unavailable
 
-LOST = (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError)
+# InternalClientError: a connection broke while asyncpg was still at work on it.
+LOST = (
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InternalClientError,
+    OSError,
+)
 PASSING = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,

@@ -20,7 +20,7 @@ from libs.serve import Servicer
 from libs.serve import serve as serve_grpc
 from libs.settings import ServiceSettings
 from libs.worker import Loop
-from services.invoicing import collector, loops
+from services.invoicing import collector, loops, webhooks
 from services.invoicing.api.billing_servicer import BillingServicer
 from services.invoicing.api.coupon_servicer import CouponServicer
 from services.invoicing.api.credit_note_servicer import CreditNoteServicer
@@ -28,6 +28,7 @@ from services.invoicing.api.dunning_servicer import DunningServicer
 from services.invoicing.api.invoice_servicer import InvoiceServicer
 from services.invoicing.api.party_servicers import CustomerServicer, TaxServicer, TenantServicer
 from services.invoicing.api.payment_servicer import PaymentServicer
+from services.invoicing.api.webhook_servicer import WebhookServicer
 from services.invoicing.collector import Charger, Dunner, Overdue
 from services.invoicing.events import handlers, wallet_handlers
 from services.invoicing.gatherer import Gatherer
@@ -38,6 +39,7 @@ from services.invoicing.provider_events import ProviderEvents, listen
 from services.invoicing.returner import Returner
 from services.invoicing.settings import Settings, StripeSettings
 from services.invoicing.teller import Teller
+from services.invoicing.webhooks import Webhooks
 from tally.internal.v1 import fact_service_pb2_grpc
 from tally.invoicing.v1 import (
     billing_service_pb2_grpc,
@@ -49,6 +51,7 @@ from tally.invoicing.v1 import (
     payment_service_pb2_grpc,
     tax_service_pb2_grpc,
     tenant_service_pb2_grpc,
+    webhook_service_pb2_grpc,
 )
 
 CONNECTIONS_MAX = 4
@@ -67,13 +70,14 @@ class Kicks:
         self.dunner: Loop
         self.returner: Loop
         self.teller: Loop
+        self.webhooks: Loop
         self.charger: Loop | None = None  # Without a payment provider.
         self.relay: Relay
 
     def loops(self) -> list[Loop]:
         """Return all loops."""
         every = [self.drafts, self.finalizer, self.gatherer, self.returner, self.teller]
-        every += [self.overdue, self.dunner]
+        every += [self.overdue, self.dunner, self.webhooks]
         return [*every, self.charger] if self.charger else every
 
     def committed(self) -> None:
@@ -114,6 +118,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         kicks.dunner = Loop("dunner", Dunner(parts).step)
         kicks.returner = Loop("returner", Returner(parts).step)
         kicks.teller = Loop("teller", Teller(parts).step)
+        sender = Webhooks(parts, private=settings.webhook_private)
+        stack.push_async_callback(sender.close)
+        kicks.webhooks = sender.loop
         provider = connect_provider(settings.stripe)
         if provider and settings.stripe:
             charger = Charger(parts, provider, settings.retry_days)
@@ -141,11 +148,16 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             loops=[*facts, *kicks.loops(), kicks.relay],
             clock=clock,
             idle=partial(
-                collector.idle,
+                webhooks.idle,
                 worker,
                 clock,
-                partial(loops.idle, worker, clock, facts),
-                charging=provider is not None,
+                partial(
+                    collector.idle,
+                    worker,
+                    clock,
+                    partial(loops.idle, worker, clock, facts),
+                    charging=provider is not None,
+                ),
             ),
             engine=worker,
             stopping=stopping,
@@ -219,6 +231,10 @@ def servicers(parts: loops.Parts, catalog: Catalog) -> list[Servicer]:
         Servicer(
             dunning_service_pb2_grpc.add_DunningServiceServicer_to_server,
             DunningServicer(engine, clock, committed),
+        ),
+        Servicer(
+            webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server,
+            WebhookServicer(engine, clock, committed),
         ),
         Servicer(
             fact_service_pb2_grpc.add_FactServiceServicer_to_server, FactServicer(parts.worker)

@@ -14,6 +14,7 @@ STRIPE_API_KEY = "INVOICING_STRIPE_API_KEY"
 STRIPE_WEBHOOK_SECRET = "INVOICING_STRIPE_WEBHOOK_SECRET"  # The variable's name.
 PROVIDER_EVENTS_ADDRESS = "INVOICING_PROVIDER_EVENTS_ADDRESS"
 RETRY_DAYS_NAME = "INVOICING_RETRY_DAYS"
+WEBHOOK_PRIVATE = "INVOICING_WEBHOOK_PRIVATE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class Settings:
     wallet_address: str  # host:port
     stripe: StripeSettings | None = None  # None: no payment provider is asked.
     retry_days: tuple[int, ...] = RETRY_DAYS  # From each failed attempt to the next.
+    webhook_private: bool = False  # Webhooks may be sent into private networks.
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -52,6 +54,7 @@ class Settings:
             wallet_address=found[WALLET_ADDRESS],
             stripe=read_stripe(env),
             retry_days=read_retry_days(env),
+            webhook_private=read_webhook_private(env),
         )
 
 
@@ -90,3 +93,15 @@ def read_retry_days(env: Mapping[str, str]) -> tuple[int, ...]:
             f" {RETRY_DAYS_MAX} with commas between, or to none."
         )
     return tuple(days)
+
+
+def read_webhook_private(env: Mapping[str, str]) -> bool:
+    """Read INVOICING_WEBHOOK_PRIVATE: "allow", or nothing.
+
+    Raises:
+        SystemExit: it is something else.
+    """
+    text = env.get(WEBHOOK_PRIVATE, "").strip()
+    if text not in ("", "allow"):
+        raise SystemExit(f"{WEBHOOK_PRIVATE} is {text!r}: set it to allow, or leave it out.")
+    return text == "allow"

@@ -252,6 +252,8 @@ def _read_stored(tenant: Tenant, stored: event_pb2.StoredEvent) -> UsageEvent:
         moment=Moment(time, position.shard, position.number, position.index),
         properties={name: _read_property(value) for name, value in event.properties.items()},
         amount=read_amount(event.amount),
+        source=event.source,
+        id=event.id,
     )
 
 

@@ -20,6 +20,7 @@ from tests.contract.bad_input.putting import put
 from tests.contract.bad_input.requests import USD, World, good_requests
 from tests.contract.bad_input.rules import Rejection
 from tests.contract.bad_input.table import TABLE, Case, all_cases
+from tests.contract.bad_input.webhooks import endpoints
 from tests.contract.bad_input.world import Worlds, make_worlds
 from tests.suite import Suite
 
@@ -34,7 +35,7 @@ NAMELESS = {"ApplyCredits", "CreateMeter", "CreateTax", "CreateWallet", "GetBill
 NAMELESS |= {"EstimateEvents", "EvaluateExpression", "FollowUsage", "GetHeads", "RecordColumns"}
 NAMELESS |= {"RecordEvents", "ReturnCredits", "CreateBillingEntity"}
 NAMELESS |= {"GetDunningCampaign", "SetDunningCampaign"}
-NAMELESS |= {"UpdateBillingEntity", "UpsertCustomer"}
+NAMELESS |= {"UpdateBillingEntity", "UpsertCustomer", "CreateWebhookEndpoint"}
 CASES: dict[str, list[Case]] = defaultdict(list)
 for one in all_cases():
     CASES[one.method.removeprefix("tally.")].append(one)
@@ -195,6 +196,10 @@ def _differ(name: str, fields: dict[str, Any]) -> None:
             fields["overrides"] = []
         case "DeleteAlert":
             fields["alert_id"] = str(uuid4())
+        case "DeleteWebhookEndpoint" | "RotateWebhookSecret":
+            fields["webhook_endpoint_id"] = str(uuid4())
+        case "ReplayWebhookDelivery":
+            fields["webhook_delivery_id"] = str(uuid4())
         case "TerminateSubscription" | "PauseSubscription" | "ResumeSubscription":
             fields["subscription_id"] = "another"
         case "ChangePlan" | "CancelPlanChange" | "UpdateSubscription":
@@ -234,6 +239,8 @@ async def _spendable(client: SuiteClient, mine: World, name: str) -> World:
     if name.endswith(".DeleteAlert"):  # A subscription has room for fifty.
         alert: Any = await _call(client, METHODS["rating.v1.AlertService.CreateAlert"], mine)
         spendable["deleted_alert"] = alert.alert.alert_id
+    if name.endswith(".DeleteWebhookEndpoint"):
+        spendable |= await endpoints(client, mine)
     if name.endswith((".VoidInvoice", ".ReissueInvoice")):
         spendable |= await billed_by_hand(client, mine)
     if name.endswith(".FinalizeInvoice"):

@@ -21,6 +21,7 @@ from services.invoicing.billing_run import run_billing
 from services.invoicing.domain.line import RatedPeriod
 from services.invoicing.loops import Drafter, Finalizer, Parts
 from services.invoicing.operations import changing, reading, voiding
+from services.invoicing.operations.explaining import explain_line
 from services.invoicing.operations.messages import invoice_message
 from services.invoicing.operations.one_off import create_one_off
 from services.invoicing.operations.previewing import next_due, preview
@@ -162,6 +163,17 @@ class BillingServicer(BillingServiceServicer):
             customer_id=request.customer_id,
             dry_run=request.dry_run,
         )
+
+    def ExplainLine(
+        self, request: pb.ExplainLineRequest, context: Context
+    ) -> AsyncGenerator[pb.ExplainLineResponse, None]:
+        faults = Faults()
+        with faults.gathered():
+            invoice_id = parse_uuid(request.invoice_id, "invoice_id")
+        with faults.gathered():
+            line_id = parse_uuid(request.line_id, "line_id")
+        faults.check()
+        return explain_line(self._engine, self._parts.rating, tenant(), invoice_id, line_id)
 
     async def _refreshed(self, invoice_id: UUID) -> Invoice:
         """Return an invoice; a draft is rated before. What changes meanwhile is rated soon."""

@@ -11,15 +11,16 @@ from uuid import UUID
 import grpc
 
 from libs import telemetry
-from libs.peer import call
+from libs.peer import call, stream
 from libs.period import Period
 from libs.tenant import Tenant
 from libs.wire import parse_timestamp, parse_uuid, period_message, read_date, timestamp
 from services.invoicing.domain.invoice import Credit, Invoice, SettledPeriod
-from services.invoicing.domain.line import PAID_AS, BreakdownRow, Fee, FeeKind, RatedPeriod
+from services.invoicing.domain.line import PAID_AS, BreakdownRow, Fee, FeeKind, Line, RatedPeriod
 from services.invoicing.domain.upcoming import Upcoming
 from tally.rating.v1 import (
     billing_period_pb2,
+    fee_explanation_pb2,
     following_pb2,
     meter_service_pb2,
     plan_service_pb2,
@@ -47,6 +48,7 @@ FEE_KIND = {
 SUBSCRIPTIONS_AT_ONCE = 1_000  # And periods.
 PAGE_SIZE = 100  # Of the lists that a verification reads.
 CLOSED_AT_ONCE = 100  # Periods: folds of their usage wait meanwhile.
+EXPLAIN_SECONDS_MAX = 600.0  # For the events of a line, however slowly they are taken.
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,23 @@ class Rating:
         request = rating_service_pb2.GetThresholdCrossingRequest(crossing_id=str(crossing_id))
         answer = await call(self._stub.GetThresholdCrossing, request, tenant=tenant)
         return replace(read_rated(answer.crossing.rated), settles=False)
+
+    def explain(
+        self, tenant: Tenant, line: Line
+    ) -> AsyncGenerator[fee_explanation_pb2.ExplainFeeResponse, None]:
+        """Give as of when the usage fee that a line shows was priced, and then its events."""
+        request = fee_explanation_pb2.ExplainFeeRequest(
+            period_id=str(line.period_id),
+            sequence=line.adjustment_sequence,
+            charge_code=line.fee.charge_code,
+            filter_code=line.fee.filter_code,
+            group_values=[
+                billing_period_pb2.GroupValue(key=key, value=value)
+                for key, value in line.fee.group_values
+            ],
+        )
+        method, seconds = self._stub.ExplainFee, EXPLAIN_SECONDS_MAX
+        return stream(method, request, tenant=tenant, timeout=seconds)
 
     async def closes(
         self, tenant: Tenant | None, period_ids: Sequence[UUID]

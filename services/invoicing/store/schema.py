@@ -37,6 +37,7 @@ from services.invoicing.store import (
     schema_base,
     unbilled_schema,
     void_schema,
+    webhook_schema,
 )
 from services.invoicing.store.schema_base import of_invoice
 
@@ -361,6 +362,7 @@ assert unbilled_schema.unbilled_periods.metadata is metadata
 assert note_schema.credit_notes.metadata is metadata
 assert void_schema.voidings.metadata is metadata
 assert payment_schema.payments.metadata is metadata
+assert webhook_schema.webhook_endpoints.metadata is metadata
 own_tables = tuple(metadata.tables)
 shared_tables(metadata)
 TENANT_TABLE_NAMES = (*own_tables, *TENANT_TABLES)

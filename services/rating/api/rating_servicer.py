@@ -12,16 +12,19 @@ from libs.auth import caller, tenant
 from libs.clock import Clock
 from libs.db import Snapshots
 from libs.wire import Faults, parse_page, parse_request, parse_text, parse_uuid, parse_uuids
+from services.rating.api.fee_parsing import parse_wanted_fee
 from services.rating.api.instant_parsing import parse_payment, parse_selection
 from services.rating.api.simulation_parsing import parse_simulation
 from services.rating.operations import closing
 from services.rating.operations.closes import list_closes
 from services.rating.operations.crossing import get_crossing, list_crossings
+from services.rating.operations.explaining_fees import explain_fee
 from services.rating.operations.following import follow_usage
 from services.rating.operations.instant_payments import list_instant_fees, set_payment
 from services.rating.operations.log import Log
 from services.rating.operations.rating import rate_period
 from services.rating.operations.simulating import simulate_plan
+from tally.rating.v1 import fee_explanation_pb2 as pb_explanation
 from tally.rating.v1 import following_pb2 as pb_following
 from tally.rating.v1 import rating_service_pb2 as pb
 from tally.rating.v1 import rating_service_pb2_grpc
@@ -88,6 +91,13 @@ class RatingServicer(rating_service_pb2_grpc.RatingServiceServicer):
             period_ids=parse_uuids(request.period_ids, "period_ids"),
             page=parse_page(request.page_size, request.page_token),
         )
+
+    def ExplainFee(
+        self, request: pb_explanation.ExplainFeeRequest, context: Context
+    ) -> AsyncGenerator[pb_explanation.ExplainFeeResponse, None]:
+        wanted = parse_wanted_fee(request)
+        snapshots = Snapshots(self._engine, self._worker, tenant())
+        return explain_fee(snapshots, self._log, tenant(), wanted)
 
     async def GetThresholdCrossing(
         self, request: pb.GetThresholdCrossingRequest, context: Context

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
@@ -25,7 +25,10 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UsageEvent:
-    """One event of the log; texts that the client left out are ""."""
+    """One event of the log; texts that the client left out are "".
+
+    Its identity, `source` and `id`, is known where it was listed, and not of events of slices.
+    """
 
     tenant: int
     customer_id: str
@@ -34,6 +37,8 @@ class UsageEvent:
     moment: Moment
     properties: Mapping[str, PropertyValue]
     amount: Decimal | None = None  # Currency units that the event itself says it costs.
+    source: str = field(default="", compare=False)
+    id: str = field(default="", compare=False)
 
 
 class LogPlace(NamedTuple):

@@ -79,6 +79,19 @@ async def load_closes(conn: AsyncConnection, tenant: Tenant, period_id: UUID) ->
     return [_read_close(row, fees.get(row.sequence, ())) for row in await conn.execute(query)]
 
 
+async def find_positions(
+    conn: AsyncConnection, tenant: Tenant, period_id: UUID, sequence: int
+) -> dict[Lane, int] | None:
+    """Return how far the log was in the cells at a close, by lane; None: nothing is frozen."""
+    query = select(closes.c.applied).filter_by(
+        tenant=tenant, period_id=period_id, sequence=sequence
+    )
+    found = (await conn.execute(query)).scalar_one_or_none()
+    if found is None:
+        return None
+    return {Lane(shard, partition): number for shard, partition, number in found}
+
+
 async def list_closes(
     conn: AsyncConnection,
     *,

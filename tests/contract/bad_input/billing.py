@@ -132,6 +132,10 @@ def billing_requests(
             "adjusted_fees": [fee | {"line_id": world["voided_line"]}],
         },
         "invoicing.v1.BillingService.RefreshDraft": {**command, "invoice_id": world["draft"]},
+        "invoicing.v1.BillingService.ExplainLine": {
+            "invoice_id": world["draft"],
+            "line_id": world["draft_line"],
+        },
         "invoicing.v1.BillingService.AdjustFee": {
             **command,
             "invoice_id": world["draft"],

@@ -152,7 +152,10 @@ def payment_requests(
             **command,
             "campaign": {
                 "step_days": [3, 7],
-                "thresholds": [{"currency_code": "USD", "amount_minor": int(uuid4()) % 10**9}],
+                # Of as many bytes each time: the fuzzer draws its mutations from them.
+                "thresholds": [
+                    {"currency_code": "USD", "amount_minor": 10**8 + int(uuid4()) % 10**8}
+                ],
             },
         },
         "invoicing.v1.DunningService.GetDunningCampaign": {},

@@ -12,6 +12,7 @@ from tests.contract.bad_input.invoicing import credit_note_requests
 from tests.contract.bad_input.paying import payment_requests
 from tests.contract.bad_input.wallet_requests import USD as USD
 from tests.contract.bad_input.wallet_requests import wallet_requests
+from tests.contract.bad_input.webhooks import webhook_requests
 
 World = dict[str, str]  # Ids and codes of one tenant's things, by what they are.
 
@@ -270,6 +271,10 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
             "fee_id": world["instant_fee"],
             "payment_status": "PAYMENT_STATUS_FAILED",
         },
+        "rating.v1.RatingService.ExplainFee": {
+            "period_id": world["period"],
+            "charge_code": world["meter"],
+        },
         "rating.v1.RatingService.ListCloses": {"period_ids": [world["period"]]},
         "invoicing.v1.TenantService.CreateBillingEntity": {
             **command,
@@ -299,6 +304,7 @@ def good_requests(world: World) -> dict[str, dict[str, Any]]:
         **billing_requests(world, command),
         **coupon_requests(world, command, fresh),
         **payment_requests(world, command),
+        **webhook_requests(world, command),
         **credit_note_requests(world, command),
         **wallet_requests(world, command),
     }

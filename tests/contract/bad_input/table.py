@@ -19,6 +19,7 @@ from tests.contract.bad_input.subscriptions import SUBSCRIPTIONS
 from tests.contract.bad_input.topping_up import TOPPING_UP
 from tests.contract.bad_input.trying import TRYING
 from tests.contract.bad_input.wallet import WALLET
+from tests.contract.bad_input.webhooks import WEBHOOKS
 
 TABLE: Mapping[str, Fields] = {
     **INGEST,
@@ -31,6 +32,7 @@ TABLE: Mapping[str, Fields] = {
     **INVOICING,
     **PAYING,
     **BILLING,
+    **WEBHOOKS,
     **COUPONS,
     **WALLET,
     **TOPPING_UP,

@@ -41,6 +41,7 @@ from tally.wallet.v1.top_up_rule_service_pb2 import CreateTopUpRuleRequest
 from tally.wallet.v1.wallet_service_pb2 import CreateWalletRequest, GrantCreditsRequest
 from tests.contract.bad_input.billing import billed_by_hand, drafted
 from tests.contract.bad_input.requests import USD, World, good_requests
+from tests.contract.bad_input.webhooks import delivery, endpoints
 from tests.suite import Suite
 from tests.wait import until
 
@@ -92,6 +93,9 @@ async def _fill(client: SuiteClient, name: str) -> World:
             "line",
             "payment",
             "payment_request",
+            "webhook_endpoint",
+            "deleted_endpoint",
+            "webhook_delivery",
             "credit_note",
             "applied_coupon",
             "period",
@@ -142,7 +146,9 @@ async def _fill(client: SuiteClient, name: str) -> World:
     world["threshold_crossing"] = await _threshold_crossing(client)
     world |= await billed_by_hand(client, world)
     world["applied_coupon"] = await _coupons(client, world)
+    world |= await endpoints(client, world)
     world |= await _wallet(client, world) | await _billed(client, world)
+    world["webhook_delivery"] = await delivery(client)
     return world | await drafted(client, world, name)
 
 

@@ -15,7 +15,7 @@ from services.invoicing.operations.drafting import load_draft, refresh_draft
 from services.invoicing.operations.unbilled import UsageOf, load_told, note_usage, tell
 from services.invoicing.store.unbilled import find_untold, insert_wallet_customers
 from tally.invoicing.v1.events_pb2 import UnbilledAmountChanged
-from tests.store.invoicing.steps import announce, newest
+from tests.store.invoicing.steps import announce, claim_one, complete_one, freeze_one, newest
 from tests.store.invoicing.test_progressive import cross, crossing, finalize, snapshot
 from tests.unit.invoicing.samples import amount_fee, base_fee, rated
 
@@ -84,7 +84,9 @@ async def test_a_draft_tells_all_that_it_bills_of_customers_with_wallets(
     await changed(engine, tenant, usage.period_id)
     assert len(await told(engine, tenant, snapshot(usage, 80))) == 3
     draft = await newest(engine, tenant)
-    await finalize(engine, tenant, draft.invoice_id, base, usage)
+    await claim_one(engine, tenant, draft.invoice_id)
+    assert await freeze_one(engine, tenant, draft.invoice_id, closed=[base, usage])
+    await complete_one(engine, tenant, draft.invoice_id)
     for one in (base, usage):
         await told(engine, tenant, one)
     assert sorted((await told(engine, tenant, usage))[3:]) == [(2, 0), (3, 0)]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncpg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.embedded.databases import connect as connect_as_superuser
 from libs.db import begin_worker, connect, transient_errors
+from libs.driver import begin_driver, driver
 from libs.errors import Unavailable
 from tests.servers import Database, TestPostgres
 
@@ -48,3 +50,23 @@ async def test_a_database_that_takes_no_connections_is_unavailable(
         await conn.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT -1')
         await conn.close()
         await engine.dispose()
+
+
+async def test_a_connection_that_broke_within_the_driver_is_unavailable_and_given_up(
+    database: Database,
+) -> None:
+    """asyncpg says so of a server that died while it was at work on an answer."""
+    engine = connect(database.worker_url, connections_max=1)
+    try:
+        broken = await _backend(engine)
+        with pytest.raises(Unavailable):
+            async with begin_driver(engine):
+                raise asyncpg.InternalClientError("cannot switch to state 15")
+        assert await _backend(engine) != broken
+    finally:
+        await engine.dispose()
+
+
+async def _backend(engine: AsyncEngine) -> int:
+    async with begin_driver(engine) as conn, driver(conn) as raw:
+        return int(await raw.fetchval("SELECT pg_backend_pid()"))

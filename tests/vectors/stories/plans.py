@@ -14,6 +14,7 @@ from tally.rating.v1.plan_service_pb2 import (
     FilterBucket,
     FixedCharge,
     IntervalUnit,
+    PackagePrice,
     Plan,
     PlanVersion,
     Price,
@@ -21,6 +22,12 @@ from tally.rating.v1.plan_service_pb2 import (
     Tier,
     TieredPrice,
     Timing,
+)
+from tally.rating.v1.price_models_pb2 import (
+    DynamicPrice,
+    GraduatedPercentagePrice,
+    PercentagePrice,
+    RateTier,
 )
 from tally.rating.v1.threshold_pb2 import UsageThresholds
 from tests.vectors.given import Given
@@ -168,8 +175,48 @@ def price_of(model: str, properties: Given) -> Price:
         case "graduated":
             tiers = [_tier(one) for one in properties.each("ranges")]
             return Price(graduated=TieredPrice(tiers=tiers))
+        case "package":
+            return Price(
+                package=PackagePrice(
+                    amount=properties.text("amount"),
+                    package_size=properties.text("package_size"),
+                    free_units=properties.text("free_units"),
+                )
+            )
+        case "percentage":
+            return Price(percentage=_percentage(properties))
+        case "graduated_percentage":
+            rates = [_rate_tier(one) for one in properties.each("ranges")]
+            return Price(graduated_percentage=GraduatedPercentagePrice(tiers=rates))
+        case "dynamic":
+            return Price(dynamic=DynamicPrice())
         case _:
             raise ValueError(f"the model {model} is unknown")
+
+
+def _percentage(given: Given) -> PercentagePrice:
+    price = PercentagePrice(
+        rate_percent=given.text("rate"), fixed_amount=given.text("fixed_amount")
+    )
+    if given.has("free_units_per_events"):
+        price.free_events = int(given.value("free_units_per_events"))
+    if given.has("free_units_per_total_aggregation"):
+        price.free_amount = given.text("free_units_per_total_aggregation")
+    if given.has("per_transaction_min_amount"):
+        price.event_minimum = given.text("per_transaction_min_amount")
+    if given.has("per_transaction_max_amount"):
+        price.event_maximum = given.text("per_transaction_max_amount")
+    return price
+
+
+def _rate_tier(given: Given) -> RateTier:
+    given.value("from")  # Where the tier before it ends.
+    up_to = given.find_decimal("to")
+    return RateTier(
+        up_to="" if up_to is None else str(up_to),
+        rate_percent=given.text("rate"),
+        flat_amount=given.text("flat_amount"),
+    )
 
 
 def _tier(given: Given) -> Tier:

@@ -12,11 +12,13 @@ from tally.invoicing.v1.invoice_service_pb2 import (
     LineKind,
 )
 from tally.invoicing.v1.payment_service_pb2 import InvoicePaymentStatus
+from tally.rating.v1.rating_service_pb2 import ListInstantFeesRequest
 from tally.wallet.v1.wallet_service_pb2 import GrantKind
 from tests.vectors.stories import wallets
 from tests.vectors.stories.looking import LOOKS as DOCUMENTS
 from tests.vectors.stories.looking import Look
-from tests.vectors.stories.step import Step
+from tests.vectors.stories.step import Step, at_of
+from tests.vectors.stories.world import PAGE
 
 
 async def _top_up(step: Step) -> dict[str, Any] | None:
@@ -117,7 +119,20 @@ def _paid_of(kind: GrantKind.ValueType) -> Look:
 
 
 async def _fee(step: Step) -> dict[str, Any]:
-    """Look at one of several equal fees: that with the smallest share of the invoice's tax."""
+    """Look at what the newest event costs at once, if it does, or else at an invoice's fee.
+
+    Of several equal fees of an invoice it is that with the smallest share of its tax.
+    """
+    asked = ListInstantFeesRequest(subscription_id=step.subscription_id, page_size=PAGE)
+    fees = (await step.world.client.rating.ListInstantFees(asked)).fees
+    instant_fees = [one for one in fees if at_of(one.time) == step.at]
+    if instant_fees:
+        newest = instant_fees[-1]
+        return {
+            "units": Decimal(newest.units),
+            "events": int(newest.HasField("position")),
+            "amount_cents": newest.amount.amount_minor,
+        }
     line = min(step.lines(LineKind.LINE_KIND_USAGE), key=lambda line: line.tax_share_minor)
     exact = Decimal(line.exact_amount) * 100
     rates = sum((Decimal(tax.rate_percent) for tax in step.invoice.taxes), Decimal(0))

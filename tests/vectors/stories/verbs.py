@@ -90,6 +90,9 @@ async def event(world: World, action: Given) -> None:
     if action.has("properties"):
         given: Mapping[str, str] = action.value("properties")
         properties |= {key: PropertyValue(text=value) for key, value in given.items()}
+    amount = ""
+    if action.has("precise_total_amount_cents"):
+        amount = str(action.decimal("precise_total_amount_cents") / 100)
     at = instant(action.text("time")) if action.has("time") else world.events_at or world.now
     count = int(action.value("count")) if action.has("count") else 1
     events = [
@@ -100,6 +103,7 @@ async def event(world: World, action: Given) -> None:
             customer_id=world.customers[subscription_id],
             subscription_id=subscription_id,
             properties=properties,
+            amount=amount,
         )
         for _ in range(count)
     ]

@@ -234,6 +234,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: no such payment request."""
     ERROR_REASON_NOTHING_DUE: _ErrorReason.ValueType  # 295
     """FAILED_PRECONDITION: nothing of a customer is due in the currency, or nothing overdue."""
+    ERROR_REASON_WEBHOOK_ENDPOINT_NOT_FOUND: _ErrorReason.ValueType  # 330
+    """NOT_FOUND: no such endpoint of webhooks."""
+    ERROR_REASON_WEBHOOK_DELIVERY_NOT_FOUND: _ErrorReason.ValueType  # 331
+    """NOT_FOUND: no such delivery of a webhook."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 100
     """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
     ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 104
@@ -472,6 +476,10 @@ ERROR_REASON_PAYMENT_REQUEST_NOT_FOUND: ErrorReason.ValueType  # 294
 """NOT_FOUND: no such payment request."""
 ERROR_REASON_NOTHING_DUE: ErrorReason.ValueType  # 295
 """FAILED_PRECONDITION: nothing of a customer is due in the currency, or nothing overdue."""
+ERROR_REASON_WEBHOOK_ENDPOINT_NOT_FOUND: ErrorReason.ValueType  # 330
+"""NOT_FOUND: no such endpoint of webhooks."""
+ERROR_REASON_WEBHOOK_DELIVERY_NOT_FOUND: ErrorReason.ValueType  # 331
+"""NOT_FOUND: no such delivery of a webhook."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 100
 """RESOURCE_EXHAUSTED: too much at once; RetryInfo says when to try again."""
 ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 104

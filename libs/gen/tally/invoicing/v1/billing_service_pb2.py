@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from tally.common.v1 import options_pb2 as tally_dot_common_dot_v1_dot_options__pb2
 from tally.invoicing.v1 import invoice_service_pb2 as tally_dot_invoicing_dot_v1_dot_invoice__service__pb2
+from tally.rating.v1 import fee_explanation_pb2 as tally_dot_rating_dot_v1_dot_fee__explanation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(tally/invoicing/v1/billing_service.proto\x12\x12tally.invoicing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtally/common/v1/options.proto\x1a(tally/invoicing/v1/invoice_service.proto\"Z\n\x05\x41\x64\x64On\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05units\x18\x03 \x01(\t\x12\x13\n\x0bunit_amount\x18\x04 \x01(\t\x12\x11\n\ttax_codes\x18\x05 \x03(\t\"\x88\x01\n\x1a\x43reateOneOffInvoiceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x15\n\rcurrency_code\x18\x03 \x01(\t\x12*\n\x07\x61\x64\x64_ons\x18\x04 \x03(\x0b\x32\x19.tally.invoicing.v1.AddOn\"K\n\x1b\x43reateOneOffInvoiceResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"P\n\x0b\x41\x64justedFee\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\r\n\x05units\x18\x02 \x01(\t\x12\x13\n\x0bunit_amount\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\"=\n\x13RefreshDraftRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\"D\n\x14RefreshDraftResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"q\n\x10\x41\x64justFeeRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12\x35\n\x0c\x61\x64justed_fee\x18\x03 \x01(\x0b\x32\x1f.tally.invoicing.v1.AdjustedFee\"A\n\x11\x41\x64justFeeResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"@\n\x16\x46inalizeInvoiceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\"G\n\x17\x46inalizeInvoiceResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"L\n\x12VoidInvoiceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"C\n\x13VoidInvoiceResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"w\n\x15ReissueInvoiceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12\x36\n\radjusted_fees\x18\x03 \x03(\x0b\x32\x1f.tally.invoicing.v1.AdjustedFee\"F\n\x16ReissueInvoiceResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"E\n\x15PreviewInvoiceRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\t\"r\n\x16PreviewInvoiceResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\x12*\n\x06\x64ue_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"d\n\x11RunBillingRequest\x12)\n\x05\x61s_of\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\"\xb5\x01\n\x12RunBillingResponse\x12\x31\n\x05\x66ound\x18\x01 \x01(\x0b\x32 .tally.invoicing.v1.BillingFoundH\x00\x12\x33\n\x06\x62illed\x18\x02 \x01(\x0b\x32!.tally.invoicing.v1.BilledInvoiceH\x00\x12/\n\x04\x64one\x18\x03 \x01(\x0b\x32\x1f.tally.invoicing.v1.BillingDoneH\x00\x42\x06\n\x04step\"%\n\x0c\x42illingFound\x12\x15\n\rinvoice_count\x18\x01 \x01(\x05\"N\n\rBilledInvoice\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\x12\x0f\n\x07problem\x18\x02 \x01(\t\"T\n\x0b\x42illingDone\x12\x17\n\x0f\x66inalized_count\x18\x01 \x01(\x05\x12\x15\n\rskipped_count\x18\x02 \x01(\x05\x12\x15\n\rwaiting_count\x18\x03 \x01(\x05\x32\xf2\x06\n\x0e\x42illingService\x12|\n\x13\x43reateOneOffInvoice\x12..tally.invoicing.v1.CreateOneOffInvoiceRequest\x1a/.tally.invoicing.v1.CreateOneOffInvoiceResponse\"\x04\xe0\xe0\x18\n\x12g\n\x0cRefreshDraft\x12\'.tally.invoicing.v1.RefreshDraftRequest\x1a(.tally.invoicing.v1.RefreshDraftResponse\"\x04\xe0\xe0\x18\n\x12^\n\tAdjustFee\x12$.tally.invoicing.v1.AdjustFeeRequest\x1a%.tally.invoicing.v1.AdjustFeeResponse\"\x04\xe0\xe0\x18\n\x12p\n\x0f\x46inalizeInvoice\x12*.tally.invoicing.v1.FinalizeInvoiceRequest\x1a+.tally.invoicing.v1.FinalizeInvoiceResponse\"\x04\xe0\xe0\x18\n\x12\x64\n\x0bVoidInvoice\x12&.tally.invoicing.v1.VoidInvoiceRequest\x1a\'.tally.invoicing.v1.VoidInvoiceResponse\"\x04\xe0\xe0\x18\n\x12m\n\x0eReissueInvoice\x12).tally.invoicing.v1.ReissueInvoiceRequest\x1a*.tally.invoicing.v1.ReissueInvoiceResponse\"\x04\xe0\xe0\x18\n\x12m\n\x0ePreviewInvoice\x12).tally.invoicing.v1.PreviewInvoiceRequest\x1a*.tally.invoicing.v1.PreviewInvoiceResponse\"\x04\xe0\xe0\x18\x0b\x12\x63\n\nRunBilling\x12%.tally.invoicing.v1.RunBillingRequest\x1a&.tally.invoicing.v1.RunBillingResponse\"\x04\xe0\xe0\x18\n0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(tally/invoicing/v1/billing_service.proto\x12\x12tally.invoicing.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtally/common/v1/options.proto\x1a(tally/invoicing/v1/invoice_service.proto\x1a%tally/rating/v1/fee_explanation.proto\"Z\n\x05\x41\x64\x64On\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05units\x18\x03 \x01(\t\x12\x13\n\x0bunit_amount\x18\x04 \x01(\t\x12\x11\n\ttax_codes\x18\x05 \x03(\t\"\x88\x01\n\x1a\x43reateOneOffInvoiceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x15\n\rcurrency_code\x18\x03 \x01(\t\x12*\n\x07\x61\x64\x64_ons\x18\x04 \x03(\x0b\x32\x19.tally.invoicing.v1.AddOn\"K\n\x1b\x43reateOneOffInvoiceResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"P\n\x0b\x41\x64justedFee\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\r\n\x05units\x18\x02 \x01(\t\x12\x13\n\x0bunit_amount\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\"=\n\x13RefreshDraftRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\"D\n\x14RefreshDraftResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"q\n\x10\x41\x64justFeeRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12\x35\n\x0c\x61\x64justed_fee\x18\x03 \x01(\x0b\x32\x1f.tally.invoicing.v1.AdjustedFee\"A\n\x11\x41\x64justFeeResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"@\n\x16\x46inalizeInvoiceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\"G\n\x17\x46inalizeInvoiceResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"L\n\x12VoidInvoiceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"C\n\x13VoidInvoiceResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"w\n\x15ReissueInvoiceRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\ninvoice_id\x18\x02 \x01(\t\x12\x36\n\radjusted_fees\x18\x03 \x03(\x0b\x32\x1f.tally.invoicing.v1.AdjustedFee\"F\n\x16ReissueInvoiceResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\"E\n\x15PreviewInvoiceRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x17\n\x0fsubscription_id\x18\x02 \x01(\t\"r\n\x16PreviewInvoiceResponse\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\x12*\n\x06\x64ue_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"d\n\x11RunBillingRequest\x12)\n\x05\x61s_of\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\"\xb5\x01\n\x12RunBillingResponse\x12\x31\n\x05\x66ound\x18\x01 \x01(\x0b\x32 .tally.invoicing.v1.BillingFoundH\x00\x12\x33\n\x06\x62illed\x18\x02 \x01(\x0b\x32!.tally.invoicing.v1.BilledInvoiceH\x00\x12/\n\x04\x64one\x18\x03 \x01(\x0b\x32\x1f.tally.invoicing.v1.BillingDoneH\x00\x42\x06\n\x04step\"%\n\x0c\x42illingFound\x12\x15\n\rinvoice_count\x18\x01 \x01(\x05\"N\n\rBilledInvoice\x12,\n\x07invoice\x18\x01 \x01(\x0b\x32\x1b.tally.invoicing.v1.Invoice\x12\x0f\n\x07problem\x18\x02 \x01(\t\"T\n\x0b\x42illingDone\x12\x17\n\x0f\x66inalized_count\x18\x01 \x01(\x05\x12\x15\n\rskipped_count\x18\x02 \x01(\x05\x12\x15\n\rwaiting_count\x18\x03 \x01(\x05\"9\n\x12\x45xplainLineRequest\x12\x12\n\ninvoice_id\x18\x01 \x01(\t\x12\x0f\n\x07line_id\x18\x02 \x01(\t\"~\n\x13\x45xplainLineResponse\x12\x31\n\x04line\x18\x01 \x01(\x0b\x32!.tally.invoicing.v1.ExplainedLineH\x00\x12,\n\x06\x65vents\x18\x02 \x01(\x0b\x32\x1a.tally.rating.v1.FeeEventsH\x00\x42\x06\n\x04part\"\x8d\x01\n\rExplainedLine\x12-\n\x04line\x18\x01 \x01(\x0b\x32\x1f.tally.invoicing.v1.InvoiceLine\x12\x15\n\rcurrency_code\x18\x02 \x01(\t\x12(\n\x05\x62\x61sis\x18\x03 \x01(\x0b\x32\x19.tally.rating.v1.FeeBasis\x12\x0c\n\x04note\x18\x04 \x01(\t2\xda\x07\n\x0e\x42illingService\x12|\n\x13\x43reateOneOffInvoice\x12..tally.invoicing.v1.CreateOneOffInvoiceRequest\x1a/.tally.invoicing.v1.CreateOneOffInvoiceResponse\"\x04\xe0\xe0\x18\n\x12g\n\x0cRefreshDraft\x12\'.tally.invoicing.v1.RefreshDraftRequest\x1a(.tally.invoicing.v1.RefreshDraftResponse\"\x04\xe0\xe0\x18\n\x12^\n\tAdjustFee\x12$.tally.invoicing.v1.AdjustFeeRequest\x1a%.tally.invoicing.v1.AdjustFeeResponse\"\x04\xe0\xe0\x18\n\x12p\n\x0f\x46inalizeInvoice\x12*.tally.invoicing.v1.FinalizeInvoiceRequest\x1a+.tally.invoicing.v1.FinalizeInvoiceResponse\"\x04\xe0\xe0\x18\n\x12\x64\n\x0bVoidInvoice\x12&.tally.invoicing.v1.VoidInvoiceRequest\x1a\'.tally.invoicing.v1.VoidInvoiceResponse\"\x04\xe0\xe0\x18\n\x12m\n\x0eReissueInvoice\x12).tally.invoicing.v1.ReissueInvoiceRequest\x1a*.tally.invoicing.v1.ReissueInvoiceResponse\"\x04\xe0\xe0\x18\n\x12m\n\x0ePreviewInvoice\x12).tally.invoicing.v1.PreviewInvoiceRequest\x1a*.tally.invoicing.v1.PreviewInvoiceResponse\"\x04\xe0\xe0\x18\x0b\x12\x63\n\nRunBilling\x12%.tally.invoicing.v1.RunBillingRequest\x1a&.tally.invoicing.v1.RunBillingResponse\"\x04\xe0\xe0\x18\n0\x01\x12\x66\n\x0b\x45xplainLine\x12&.tally.invoicing.v1.ExplainLineRequest\x1a\'.tally.invoicing.v1.ExplainLineResponse\"\x04\xe0\xe0\x18\x0b\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,48 +51,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BILLINGSERVICE'].methods_by_name['PreviewInvoice']._serialized_options = b'\340\340\030\013'
   _globals['_BILLINGSERVICE'].methods_by_name['RunBilling']._loaded_options = None
   _globals['_BILLINGSERVICE'].methods_by_name['RunBilling']._serialized_options = b'\340\340\030\n'
-  _globals['_ADDON']._serialized_start=170
-  _globals['_ADDON']._serialized_end=260
-  _globals['_CREATEONEOFFINVOICEREQUEST']._serialized_start=263
-  _globals['_CREATEONEOFFINVOICEREQUEST']._serialized_end=399
-  _globals['_CREATEONEOFFINVOICERESPONSE']._serialized_start=401
-  _globals['_CREATEONEOFFINVOICERESPONSE']._serialized_end=476
-  _globals['_ADJUSTEDFEE']._serialized_start=478
-  _globals['_ADJUSTEDFEE']._serialized_end=558
-  _globals['_REFRESHDRAFTREQUEST']._serialized_start=560
-  _globals['_REFRESHDRAFTREQUEST']._serialized_end=621
-  _globals['_REFRESHDRAFTRESPONSE']._serialized_start=623
-  _globals['_REFRESHDRAFTRESPONSE']._serialized_end=691
-  _globals['_ADJUSTFEEREQUEST']._serialized_start=693
-  _globals['_ADJUSTFEEREQUEST']._serialized_end=806
-  _globals['_ADJUSTFEERESPONSE']._serialized_start=808
-  _globals['_ADJUSTFEERESPONSE']._serialized_end=873
-  _globals['_FINALIZEINVOICEREQUEST']._serialized_start=875
-  _globals['_FINALIZEINVOICEREQUEST']._serialized_end=939
-  _globals['_FINALIZEINVOICERESPONSE']._serialized_start=941
-  _globals['_FINALIZEINVOICERESPONSE']._serialized_end=1012
-  _globals['_VOIDINVOICEREQUEST']._serialized_start=1014
-  _globals['_VOIDINVOICEREQUEST']._serialized_end=1090
-  _globals['_VOIDINVOICERESPONSE']._serialized_start=1092
-  _globals['_VOIDINVOICERESPONSE']._serialized_end=1159
-  _globals['_REISSUEINVOICEREQUEST']._serialized_start=1161
-  _globals['_REISSUEINVOICEREQUEST']._serialized_end=1280
-  _globals['_REISSUEINVOICERESPONSE']._serialized_start=1282
-  _globals['_REISSUEINVOICERESPONSE']._serialized_end=1352
-  _globals['_PREVIEWINVOICEREQUEST']._serialized_start=1354
-  _globals['_PREVIEWINVOICEREQUEST']._serialized_end=1423
-  _globals['_PREVIEWINVOICERESPONSE']._serialized_start=1425
-  _globals['_PREVIEWINVOICERESPONSE']._serialized_end=1539
-  _globals['_RUNBILLINGREQUEST']._serialized_start=1541
-  _globals['_RUNBILLINGREQUEST']._serialized_end=1641
-  _globals['_RUNBILLINGRESPONSE']._serialized_start=1644
-  _globals['_RUNBILLINGRESPONSE']._serialized_end=1825
-  _globals['_BILLINGFOUND']._serialized_start=1827
-  _globals['_BILLINGFOUND']._serialized_end=1864
-  _globals['_BILLEDINVOICE']._serialized_start=1866
-  _globals['_BILLEDINVOICE']._serialized_end=1944
-  _globals['_BILLINGDONE']._serialized_start=1946
-  _globals['_BILLINGDONE']._serialized_end=2030
-  _globals['_BILLINGSERVICE']._serialized_start=2033
-  _globals['_BILLINGSERVICE']._serialized_end=2915
+  _globals['_BILLINGSERVICE'].methods_by_name['ExplainLine']._loaded_options = None
+  _globals['_BILLINGSERVICE'].methods_by_name['ExplainLine']._serialized_options = b'\340\340\030\013'
+  _globals['_ADDON']._serialized_start=209
+  _globals['_ADDON']._serialized_end=299
+  _globals['_CREATEONEOFFINVOICEREQUEST']._serialized_start=302
+  _globals['_CREATEONEOFFINVOICEREQUEST']._serialized_end=438
+  _globals['_CREATEONEOFFINVOICERESPONSE']._serialized_start=440
+  _globals['_CREATEONEOFFINVOICERESPONSE']._serialized_end=515
+  _globals['_ADJUSTEDFEE']._serialized_start=517
+  _globals['_ADJUSTEDFEE']._serialized_end=597
+  _globals['_REFRESHDRAFTREQUEST']._serialized_start=599
+  _globals['_REFRESHDRAFTREQUEST']._serialized_end=660
+  _globals['_REFRESHDRAFTRESPONSE']._serialized_start=662
+  _globals['_REFRESHDRAFTRESPONSE']._serialized_end=730
+  _globals['_ADJUSTFEEREQUEST']._serialized_start=732
+  _globals['_ADJUSTFEEREQUEST']._serialized_end=845
+  _globals['_ADJUSTFEERESPONSE']._serialized_start=847
+  _globals['_ADJUSTFEERESPONSE']._serialized_end=912
+  _globals['_FINALIZEINVOICEREQUEST']._serialized_start=914
+  _globals['_FINALIZEINVOICEREQUEST']._serialized_end=978
+  _globals['_FINALIZEINVOICERESPONSE']._serialized_start=980
+  _globals['_FINALIZEINVOICERESPONSE']._serialized_end=1051
+  _globals['_VOIDINVOICEREQUEST']._serialized_start=1053
+  _globals['_VOIDINVOICEREQUEST']._serialized_end=1129
+  _globals['_VOIDINVOICERESPONSE']._serialized_start=1131
+  _globals['_VOIDINVOICERESPONSE']._serialized_end=1198
+  _globals['_REISSUEINVOICEREQUEST']._serialized_start=1200
+  _globals['_REISSUEINVOICEREQUEST']._serialized_end=1319
+  _globals['_REISSUEINVOICERESPONSE']._serialized_start=1321
+  _globals['_REISSUEINVOICERESPONSE']._serialized_end=1391
+  _globals['_PREVIEWINVOICEREQUEST']._serialized_start=1393
+  _globals['_PREVIEWINVOICEREQUEST']._serialized_end=1462
+  _globals['_PREVIEWINVOICERESPONSE']._serialized_start=1464
+  _globals['_PREVIEWINVOICERESPONSE']._serialized_end=1578
+  _globals['_RUNBILLINGREQUEST']._serialized_start=1580
+  _globals['_RUNBILLINGREQUEST']._serialized_end=1680
+  _globals['_RUNBILLINGRESPONSE']._serialized_start=1683
+  _globals['_RUNBILLINGRESPONSE']._serialized_end=1864
+  _globals['_BILLINGFOUND']._serialized_start=1866
+  _globals['_BILLINGFOUND']._serialized_end=1903
+  _globals['_BILLEDINVOICE']._serialized_start=1905
+  _globals['_BILLEDINVOICE']._serialized_end=1983
+  _globals['_BILLINGDONE']._serialized_start=1985
+  _globals['_BILLINGDONE']._serialized_end=2069
+  _globals['_EXPLAINLINEREQUEST']._serialized_start=2071
+  _globals['_EXPLAINLINEREQUEST']._serialized_end=2128
+  _globals['_EXPLAINLINERESPONSE']._serialized_start=2130
+  _globals['_EXPLAINLINERESPONSE']._serialized_end=2256
+  _globals['_EXPLAINEDLINE']._serialized_start=2259
+  _globals['_EXPLAINEDLINE']._serialized_end=2400
+  _globals['_BILLINGSERVICE']._serialized_start=2403
+  _globals['_BILLINGSERVICE']._serialized_end=3389
 # @@protoc_insertion_point(module_scope)

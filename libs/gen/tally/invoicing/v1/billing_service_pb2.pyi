@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from tally.invoicing.v1 import invoice_service_pb2 as _invoice_service_pb2
+from tally.rating.v1 import fee_explanation_pb2 as _fee_explanation_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -629,3 +630,99 @@ class BillingDone(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BillingDone: _TypeAlias = BillingDone  # noqa: Y015
+
+@_typing.final
+class ExplainLineRequest(_message.Message):
+    """Names a line."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVOICE_ID_FIELD_NUMBER: _builtins.int
+    LINE_ID_FIELD_NUMBER: _builtins.int
+    invoice_id: _builtins.str
+    """UUID."""
+    line_id: _builtins.str
+    """UUID of one of its lines, also of those that ListFoldedLines lists."""
+    def __init__(
+        self,
+        *,
+        invoice_id: _builtins.str = ...,
+        line_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invoice_id", b"invoice_id", "line_id", b"line_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainLineRequest: _TypeAlias = ExplainLineRequest  # noqa: Y015
+
+@_typing.final
+class ExplainLineResponse(_message.Message):
+    """A part of the explanation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINE_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def line(self) -> Global___ExplainedLine:
+        """The first message."""
+
+    @_builtins.property
+    def events(self) -> _fee_explanation_pb2.FeeEvents:
+        """Those that come next."""
+
+    def __init__(
+        self,
+        *,
+        line: Global___ExplainedLine | None = ...,
+        events: _fee_explanation_pb2.FeeEvents | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "line", b"line", "part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "line", b"line", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["line", "events"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___ExplainLineResponse: _TypeAlias = ExplainLineResponse  # noqa: Y015
+
+@_typing.final
+class ExplainedLine(_message.Message):
+    """A line, and what it was priced from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINE_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    currency_code: _builtins.str
+    """ISO 4217 code of its amounts."""
+    note: _builtins.str
+    """For people: why no events follow, or what they leave out. Empty: they are all there is."""
+    @_builtins.property
+    def line(self) -> _invoice_service_pb2.InvoiceLine:
+        """With its breakdown, meter, units, number of events, plan version and the trace that rated it."""
+
+    @_builtins.property
+    def basis(self) -> _fee_explanation_pb2.FeeBasis:
+        """Where the events end; absent if there are none."""
+
+    def __init__(
+        self,
+        *,
+        line: _invoice_service_pb2.InvoiceLine | None = ...,
+        currency_code: _builtins.str = ...,
+        basis: _fee_explanation_pb2.FeeBasis | None = ...,
+        note: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "line", b"line"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "currency_code", b"currency_code", "line", b"line", "note", b"note"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainedLine: _TypeAlias = ExplainedLine  # noqa: Y015

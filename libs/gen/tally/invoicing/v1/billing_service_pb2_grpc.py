@@ -75,6 +75,11 @@ class BillingServiceStub:
                 request_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RunBillingRequest.SerializeToString,
                 response_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RunBillingResponse.FromString,
                 _registered_method=True)
+        self.ExplainLine = channel.unary_stream(
+                '/tally.invoicing.v1.BillingService/ExplainLine',
+                request_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ExplainLineRequest.SerializeToString,
+                response_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ExplainLineResponse.FromString,
+                _registered_method=True)
 
 
 class BillingServiceServicer:
@@ -167,6 +172,19 @@ class BillingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainLine(self, request, context):
+        """Tells why a line costs what it does: the line with its breakdown, then the events of its usage,
+        as they were counted when the period was closed: not what came or was corrected since. A line
+        of an adjustment has all events as of that adjustment, of a draft those of now. Base fees, fixed
+        charges, minimums, commitments, corrections and add-ons have no events.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND, NOT_FOUND/LINE_NOT_FOUND,
+        NOT_FOUND/PERIOD_NOT_FOUND when a draft's period is billed no more,
+        FAILED_PRECONDITION/LOG_TRIMMED when some events were dropped, UNAVAILABLE/UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BillingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -209,6 +227,11 @@ def add_BillingServiceServicer_to_server(servicer, server):
                     servicer.RunBilling,
                     request_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RunBillingRequest.FromString,
                     response_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RunBillingResponse.SerializeToString,
+            ),
+            'ExplainLine': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExplainLine,
+                    request_deserializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ExplainLineRequest.FromString,
+                    response_serializer=tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ExplainLineResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -428,6 +451,33 @@ class BillingService:
             '/tally.invoicing.v1.BillingService/RunBilling',
             tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RunBillingRequest.SerializeToString,
             tally_dot_invoicing_dot_v1_dot_billing__service__pb2.RunBillingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainLine(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tally.invoicing.v1.BillingService/ExplainLine',
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ExplainLineRequest.SerializeToString,
+            tally_dot_invoicing_dot_v1_dot_billing__service__pb2.ExplainLineResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -87,6 +87,15 @@ class BillingServiceStub:
     finalized already stays, so a run that broke off is begun again; two at once are harmless.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, UNAVAILABLE/UNAVAILABLE.
     """
+    ExplainLine: _grpc.UnaryStreamMultiCallable[_billing_service_pb2.ExplainLineRequest, _billing_service_pb2.ExplainLineResponse]
+    """Tells why a line costs what it does: the line with its breakdown, then the events of its usage,
+    as they were counted when the period was closed: not what came or was corrected since. A line
+    of an adjustment has all events as of that adjustment, of a draft those of now. Base fees, fixed
+    charges, minimums, commitments, corrections and add-ons have no events.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND, NOT_FOUND/LINE_NOT_FOUND,
+    NOT_FOUND/PERIOD_NOT_FOUND when a draft's period is billed no more,
+    FAILED_PRECONDITION/LOG_TRIMMED when some events were dropped, UNAVAILABLE/UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class BillingServiceAsyncStub(BillingServiceStub):
@@ -146,6 +155,15 @@ class BillingServiceAsyncStub(BillingServiceStub):
     is done. Nobody needs that for those that are due: they are finalized as they become so. What is
     finalized already stays, so a run that broke off is begun again; two at once are harmless.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, UNAVAILABLE/UNAVAILABLE.
+    """
+    ExplainLine: _aio.UnaryStreamMultiCallable[_billing_service_pb2.ExplainLineRequest, _billing_service_pb2.ExplainLineResponse]  # type: ignore[assignment]
+    """Tells why a line costs what it does: the line with its breakdown, then the events of its usage,
+    as they were counted when the period was closed: not what came or was corrected since. A line
+    of an adjustment has all events as of that adjustment, of a draft those of now. Base fees, fixed
+    charges, minimums, commitments, corrections and add-ons have no events.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND, NOT_FOUND/LINE_NOT_FOUND,
+    NOT_FOUND/PERIOD_NOT_FOUND when a draft's period is billed no more,
+    FAILED_PRECONDITION/LOG_TRIMMED when some events were dropped, UNAVAILABLE/UNAVAILABLE.
     """
 
 class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -251,6 +269,21 @@ class BillingServiceServicer(metaclass=_abc_1.ABCMeta):
         is done. Nobody needs that for those that are due: they are finalized as they become so. What is
         finalized already stays, so a run that broke off is begun again; two at once are harmless.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, UNAVAILABLE/UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainLine(
+        self,
+        request: _billing_service_pb2.ExplainLineRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_billing_service_pb2.ExplainLineResponse], _abc.AsyncIterator[_billing_service_pb2.ExplainLineResponse]]:
+        """Tells why a line costs what it does: the line with its breakdown, then the events of its usage,
+        as they were counted when the period was closed: not what came or was corrected since. A line
+        of an adjustment has all events as of that adjustment, of a draft those of now. Base fees, fixed
+        charges, minimums, commitments, corrections and add-ons have no events.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INVOICE_NOT_FOUND, NOT_FOUND/LINE_NOT_FOUND,
+        NOT_FOUND/PERIOD_NOT_FOUND when a draft's period is billed no more,
+        FAILED_PRECONDITION/LOG_TRIMMED when some events were dropped, UNAVAILABLE/UNAVAILABLE.
         """
 
 def add_BillingServiceServicer_to_server(servicer: BillingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,13 +26,14 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from tally.common.v1 import money_pb2 as tally_dot_common_dot_v1_dot_money__pb2
 from tally.common.v1 import options_pb2 as tally_dot_common_dot_v1_dot_options__pb2
 from tally.rating.v1 import billing_period_pb2 as tally_dot_rating_dot_v1_dot_billing__period__pb2
+from tally.rating.v1 import fee_explanation_pb2 as tally_dot_rating_dot_v1_dot_fee__explanation__pb2
 from tally.rating.v1 import following_pb2 as tally_dot_rating_dot_v1_dot_following__pb2
 from tally.rating.v1 import instant_fee_pb2 as tally_dot_rating_dot_v1_dot_instant__fee__pb2
 from tally.rating.v1 import plan_service_pb2 as tally_dot_rating_dot_v1_dot_plan__service__pb2
 from tally.rating.v1 import threshold_pb2 as tally_dot_rating_dot_v1_dot_threshold__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tally/rating/v1/rating_service.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\x1a$tally/rating/v1/billing_period.proto\x1a\x1ftally/rating/v1/following.proto\x1a!tally/rating/v1/instant_fee.proto\x1a\"tally/rating/v1/plan_service.proto\x1a\x1ftally/rating/v1/threshold.proto\"\xe4\x01\n\x0bRatedPeriod\x12.\n\x06period\x18\x01 \x01(\x0b\x32\x1e.tally.rating.v1.BillingPeriod\x12\"\n\x04\x66\x65\x65s\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x17\n\x0fplan_version_id\x18\x04 \x01(\t\x12\x1a\n\x12usage_traceparents\x18\x05 \x03(\t\x12$\n\x1chigh_cardinality_meter_codes\x18\x06 \x03(\t\"&\n\x11RatePeriodRequest\x12\x11\n\tperiod_id\x18\x01 \x01(\t\"A\n\x12RatePeriodResponse\x12+\n\x05rated\x18\x01 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\"\'\n\x12\x43losePeriodRequest\x12\x11\n\tperiod_id\x18\x01 \x01(\t\"B\n\x13\x43losePeriodResponse\x12+\n\x05rated\x18\x01 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\")\n\x13\x43losePeriodsRequest\x12\x12\n\nperiod_ids\x18\x01 \x03(\t\"C\n\x14\x43losePeriodsResponse\x12+\n\x05rated\x18\x01 \x03(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\"=\n\x16\x43loseAdjustmentRequest\x12\x11\n\tperiod_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x05\"K\n\x17\x43loseAdjustmentResponse\x12\x30\n\nadjustment\x18\x01 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\"N\n\x11ListClosesRequest\x12\x12\n\nperiod_ids\x18\x01 \x03(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x12ListClosesResponse\x12&\n\x06\x63loses\x18\x01 \x03(\x0b\x32\x16.tally.rating.v1.Close\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"V\n\x05\x43lose\x12\x0e\n\x06tenant\x18\x01 \x01(\x05\x12\x10\n\x08sequence\x18\x02 \x01(\x05\x12+\n\x05rated\x18\x03 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\"_\n\x1dListThresholdCrossingsRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"p\n\x1eListThresholdCrossingsResponse\x12\x35\n\tcrossings\x18\x01 \x03(\x0b\x32\".tally.rating.v1.ThresholdCrossing\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"2\n\x1bGetThresholdCrossingRequest\x12\x13\n\x0b\x63rossing_id\x18\x01 \x01(\t\"T\n\x1cGetThresholdCrossingResponse\x12\x34\n\x08\x63rossing\x18\x01 \x01(\x0b\x32\".tally.rating.v1.ThresholdCrossing\"\xbc\x02\n\x11ThresholdCrossing\x12\x13\n\x0b\x63rossing_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x05\x12\x37\n\x07\x63rossed\x18\x03 \x03(\x0b\x32&.tally.rating.v1.CrossedUsageThreshold\x12\x16\n\x0elifetime_usage\x18\x04 \x01(\t\x12.\n\ncrossed_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x05rated\x18\x06 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\x12\x17\n\x0fsubscription_id\x18\x07 \x01(\t\x12\x11\n\tperiod_id\x18\x08 \x01(\t\x12&\n\x06\x61mount\x18\t \x01(\x0b\x32\x16.tally.common.v1.Money\"\xa5\x01\n\x16ListInstantFeesRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63harge_code\x18\x02 \x01(\t\x12\x36\n\x0epayment_status\x18\x03 \x01(\x0e\x32\x1e.tally.rating.v1.PaymentStatus\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"]\n\x17ListInstantFeesResponse\x12)\n\x04\x66\x65\x65s\x18\x01 \x03(\x0b\x32\x1b.tally.rating.v1.InstantFee\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"y\n\x1bSetInstantFeePaymentRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06\x66\x65\x65_id\x18\x02 \x01(\t\x12\x36\n\x0epayment_status\x18\x03 \x01(\x0e\x32\x1e.tally.rating.v1.PaymentStatus\"H\n\x1cSetInstantFeePaymentResponse\x12(\n\x03\x66\x65\x65\x18\x01 \x01(\x0b\x32\x1b.tally.rating.v1.InstantFee\"\xdf\x01\n\x13SimulatePlanRequest\x12\x32\n\ncandidates\x18\x01 \x03(\x0b\x32\x1e.tally.rating.v1.CandidatePlan\x12\x14\n\x0c\x63ustomer_ids\x18\x02 \x03(\t\x12\x14\n\x0con_plan_code\x18\x03 \x01(\t\x12)\n\x05start\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cwith_periods\x18\x06 \x01(\x08\"~\n\rCandidatePlan\x12\x11\n\tplan_code\x18\x01 \x01(\t\x12\x14\n\x0cplan_version\x18\x02 \x01(\x05\x12-\n\x07version\x18\x03 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\x12\x15\n\rcurrency_code\x18\x04 \x01(\t\"\xc7\x01\n\x14SimulatePlanResponse\x12\x32\n\x06period\x18\x01 \x01(\x0b\x32 .tally.rating.v1.SimulatedPeriodH\x00\x12>\n\x0csubscription\x18\x02 \x01(\x0b\x32&.tally.rating.v1.SimulatedSubscriptionH\x00\x12\x31\n\nsimulation\x18\x03 \x01(\x0b\x32\x1b.tally.rating.v1.SimulationH\x00\x42\x08\n\x06result\"\xc1\x01\n\x0fSimulatedPeriod\x12.\n\x06period\x18\x01 \x01(\x0b\x32\x1e.tally.rating.v1.BillingPeriod\x12)\n\x0b\x66\x65\x65s_before\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x62\x65\x66ore\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12+\n\x05\x61\x66ter\x18\x04 \x03(\x0b\x32\x1c.tally.rating.v1.TriedPeriod\"r\n\x0bTriedPeriod\x12\"\n\x04\x66\x65\x65s\x18\x01 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x17\n\x0funmetered_codes\x18\x03 \x03(\t\"\xe6\x01\n\x15SimulatedSubscription\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x18\n\x10subscription_uid\x18\x02 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x03 \x01(\t\x12\x14\n\x0cperiod_count\x18\x04 \x01(\x05\x12\x14\n\x0c\x63losed_count\x18\x05 \x01(\x05\x12&\n\x06\x62\x65\x66ore\x18\x06 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x31\n\x05\x61\x66ter\x18\x07 \x03(\x0b\x32\".tally.rating.v1.TriedSubscription\"T\n\x11TriedSubscription\x12&\n\x06\x61mount\x18\x01 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x17\n\x0funmetered_codes\x18\x02 \x03(\t\"\x92\x01\n\nSimulation\x12\x1a\n\x12subscription_count\x18\x01 \x01(\x03\x12\x14\n\x0cperiod_count\x18\x02 \x01(\x03\x12&\n\x06\x62\x65\x66ore\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12*\n\x05\x61\x66ter\x18\x04 \x03(\x0b\x32\x1b.tally.rating.v1.TriedTotal\"M\n\nTriedTotal\x12&\n\x06\x61mount\x18\x01 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x17\n\x0funmetered_count\x18\x02 \x01(\x03\x32\xa0\t\n\rRatingService\x12[\n\nRatePeriod\x12\".tally.rating.v1.RatePeriodRequest\x1a#.tally.rating.v1.RatePeriodResponse\"\x04\xe0\xe0\x18\x07\x12^\n\x0b\x43losePeriod\x12#.tally.rating.v1.ClosePeriodRequest\x1a$.tally.rating.v1.ClosePeriodResponse\"\x04\xe0\xe0\x18\x11\x12\x61\n\x0c\x43losePeriods\x12$.tally.rating.v1.ClosePeriodsRequest\x1a%.tally.rating.v1.ClosePeriodsResponse\"\x04\xe0\xe0\x18\x11\x12j\n\x0f\x43loseAdjustment\x12\'.tally.rating.v1.CloseAdjustmentRequest\x1a(.tally.rating.v1.CloseAdjustmentResponse\"\x04\xe0\xe0\x18\x11\x12[\n\nListCloses\x12\".tally.rating.v1.ListClosesRequest\x1a#.tally.rating.v1.ListClosesResponse\"\x04\xe0\xe0\x18\x11\x12y\n\x14GetThresholdCrossing\x12,.tally.rating.v1.GetThresholdCrossingRequest\x1a-.tally.rating.v1.GetThresholdCrossingResponse\"\x04\xe0\xe0\x18\x11\x12\x7f\n\x16ListThresholdCrossings\x12..tally.rating.v1.ListThresholdCrossingsRequest\x1a/.tally.rating.v1.ListThresholdCrossingsResponse\"\x04\xe0\xe0\x18\x07\x12^\n\x0b\x46ollowUsage\x12#.tally.rating.v1.FollowUsageRequest\x1a$.tally.rating.v1.FollowUsageResponse\"\x04\xe0\xe0\x18\x11\x12j\n\x0fListInstantFees\x12\'.tally.rating.v1.ListInstantFeesRequest\x1a(.tally.rating.v1.ListInstantFeesResponse\"\x04\xe0\xe0\x18\x07\x12y\n\x14SetInstantFeePayment\x12,.tally.rating.v1.SetInstantFeePaymentRequest\x1a-.tally.rating.v1.SetInstantFeePaymentResponse\"\x04\xe0\xe0\x18\x0c\x12\x63\n\x0cSimulatePlan\x12$.tally.rating.v1.SimulatePlanRequest\x1a%.tally.rating.v1.SimulatePlanResponse\"\x04\xe0\xe0\x18\x07\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$tally/rating/v1/rating_service.proto\x12\x0ftally.rating.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1btally/common/v1/money.proto\x1a\x1dtally/common/v1/options.proto\x1a$tally/rating/v1/billing_period.proto\x1a%tally/rating/v1/fee_explanation.proto\x1a\x1ftally/rating/v1/following.proto\x1a!tally/rating/v1/instant_fee.proto\x1a\"tally/rating/v1/plan_service.proto\x1a\x1ftally/rating/v1/threshold.proto\"\xe4\x01\n\x0bRatedPeriod\x12.\n\x06period\x18\x01 \x01(\x0b\x32\x1e.tally.rating.v1.BillingPeriod\x12\"\n\x04\x66\x65\x65s\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x17\n\x0fplan_version_id\x18\x04 \x01(\t\x12\x1a\n\x12usage_traceparents\x18\x05 \x03(\t\x12$\n\x1chigh_cardinality_meter_codes\x18\x06 \x03(\t\"&\n\x11RatePeriodRequest\x12\x11\n\tperiod_id\x18\x01 \x01(\t\"A\n\x12RatePeriodResponse\x12+\n\x05rated\x18\x01 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\"\'\n\x12\x43losePeriodRequest\x12\x11\n\tperiod_id\x18\x01 \x01(\t\"B\n\x13\x43losePeriodResponse\x12+\n\x05rated\x18\x01 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\")\n\x13\x43losePeriodsRequest\x12\x12\n\nperiod_ids\x18\x01 \x03(\t\"C\n\x14\x43losePeriodsResponse\x12+\n\x05rated\x18\x01 \x03(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\"=\n\x16\x43loseAdjustmentRequest\x12\x11\n\tperiod_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x05\"K\n\x17\x43loseAdjustmentResponse\x12\x30\n\nadjustment\x18\x01 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\"N\n\x11ListClosesRequest\x12\x12\n\nperiod_ids\x18\x01 \x03(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"U\n\x12ListClosesResponse\x12&\n\x06\x63loses\x18\x01 \x03(\x0b\x32\x16.tally.rating.v1.Close\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"V\n\x05\x43lose\x12\x0e\n\x06tenant\x18\x01 \x01(\x05\x12\x10\n\x08sequence\x18\x02 \x01(\x05\x12+\n\x05rated\x18\x03 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\"_\n\x1dListThresholdCrossingsRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"p\n\x1eListThresholdCrossingsResponse\x12\x35\n\tcrossings\x18\x01 \x03(\x0b\x32\".tally.rating.v1.ThresholdCrossing\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"2\n\x1bGetThresholdCrossingRequest\x12\x13\n\x0b\x63rossing_id\x18\x01 \x01(\t\"T\n\x1cGetThresholdCrossingResponse\x12\x34\n\x08\x63rossing\x18\x01 \x01(\x0b\x32\".tally.rating.v1.ThresholdCrossing\"\xbc\x02\n\x11ThresholdCrossing\x12\x13\n\x0b\x63rossing_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x05\x12\x37\n\x07\x63rossed\x18\x03 \x03(\x0b\x32&.tally.rating.v1.CrossedUsageThreshold\x12\x16\n\x0elifetime_usage\x18\x04 \x01(\t\x12.\n\ncrossed_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x05rated\x18\x06 \x01(\x0b\x32\x1c.tally.rating.v1.RatedPeriod\x12\x17\n\x0fsubscription_id\x18\x07 \x01(\t\x12\x11\n\tperiod_id\x18\x08 \x01(\t\x12&\n\x06\x61mount\x18\t \x01(\x0b\x32\x16.tally.common.v1.Money\"\xa5\x01\n\x16ListInstantFeesRequest\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63harge_code\x18\x02 \x01(\t\x12\x36\n\x0epayment_status\x18\x03 \x01(\x0e\x32\x1e.tally.rating.v1.PaymentStatus\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"]\n\x17ListInstantFeesResponse\x12)\n\x04\x66\x65\x65s\x18\x01 \x03(\x0b\x32\x1b.tally.rating.v1.InstantFee\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"y\n\x1bSetInstantFeePaymentRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06\x66\x65\x65_id\x18\x02 \x01(\t\x12\x36\n\x0epayment_status\x18\x03 \x01(\x0e\x32\x1e.tally.rating.v1.PaymentStatus\"H\n\x1cSetInstantFeePaymentResponse\x12(\n\x03\x66\x65\x65\x18\x01 \x01(\x0b\x32\x1b.tally.rating.v1.InstantFee\"\xdf\x01\n\x13SimulatePlanRequest\x12\x32\n\ncandidates\x18\x01 \x03(\x0b\x32\x1e.tally.rating.v1.CandidatePlan\x12\x14\n\x0c\x63ustomer_ids\x18\x02 \x03(\t\x12\x14\n\x0con_plan_code\x18\x03 \x01(\t\x12)\n\x05start\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x03\x65nd\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cwith_periods\x18\x06 \x01(\x08\"~\n\rCandidatePlan\x12\x11\n\tplan_code\x18\x01 \x01(\t\x12\x14\n\x0cplan_version\x18\x02 \x01(\x05\x12-\n\x07version\x18\x03 \x01(\x0b\x32\x1c.tally.rating.v1.PlanVersion\x12\x15\n\rcurrency_code\x18\x04 \x01(\t\"\xc7\x01\n\x14SimulatePlanResponse\x12\x32\n\x06period\x18\x01 \x01(\x0b\x32 .tally.rating.v1.SimulatedPeriodH\x00\x12>\n\x0csubscription\x18\x02 \x01(\x0b\x32&.tally.rating.v1.SimulatedSubscriptionH\x00\x12\x31\n\nsimulation\x18\x03 \x01(\x0b\x32\x1b.tally.rating.v1.SimulationH\x00\x42\x08\n\x06result\"\xc1\x01\n\x0fSimulatedPeriod\x12.\n\x06period\x18\x01 \x01(\x0b\x32\x1e.tally.rating.v1.BillingPeriod\x12)\n\x0b\x66\x65\x65s_before\x18\x02 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x62\x65\x66ore\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12+\n\x05\x61\x66ter\x18\x04 \x03(\x0b\x32\x1c.tally.rating.v1.TriedPeriod\"r\n\x0bTriedPeriod\x12\"\n\x04\x66\x65\x65s\x18\x01 \x03(\x0b\x32\x14.tally.rating.v1.Fee\x12&\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x17\n\x0funmetered_codes\x18\x03 \x03(\t\"\xe6\x01\n\x15SimulatedSubscription\x12\x17\n\x0fsubscription_id\x18\x01 \x01(\t\x12\x18\n\x10subscription_uid\x18\x02 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x03 \x01(\t\x12\x14\n\x0cperiod_count\x18\x04 \x01(\x05\x12\x14\n\x0c\x63losed_count\x18\x05 \x01(\x05\x12&\n\x06\x62\x65\x66ore\x18\x06 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x31\n\x05\x61\x66ter\x18\x07 \x03(\x0b\x32\".tally.rating.v1.TriedSubscription\"T\n\x11TriedSubscription\x12&\n\x06\x61mount\x18\x01 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x17\n\x0funmetered_codes\x18\x02 \x03(\t\"\x92\x01\n\nSimulation\x12\x1a\n\x12subscription_count\x18\x01 \x01(\x03\x12\x14\n\x0cperiod_count\x18\x02 \x01(\x03\x12&\n\x06\x62\x65\x66ore\x18\x03 \x01(\x0b\x32\x16.tally.common.v1.Money\x12*\n\x05\x61\x66ter\x18\x04 \x03(\x0b\x32\x1b.tally.rating.v1.TriedTotal\"M\n\nTriedTotal\x12&\n\x06\x61mount\x18\x01 \x01(\x0b\x32\x16.tally.common.v1.Money\x12\x17\n\x0funmetered_count\x18\x02 \x01(\x03\x32\xff\t\n\rRatingService\x12[\n\nRatePeriod\x12\".tally.rating.v1.RatePeriodRequest\x1a#.tally.rating.v1.RatePeriodResponse\"\x04\xe0\xe0\x18\x07\x12^\n\x0b\x43losePeriod\x12#.tally.rating.v1.ClosePeriodRequest\x1a$.tally.rating.v1.ClosePeriodResponse\"\x04\xe0\xe0\x18\x11\x12\x61\n\x0c\x43losePeriods\x12$.tally.rating.v1.ClosePeriodsRequest\x1a%.tally.rating.v1.ClosePeriodsResponse\"\x04\xe0\xe0\x18\x11\x12j\n\x0f\x43loseAdjustment\x12\'.tally.rating.v1.CloseAdjustmentRequest\x1a(.tally.rating.v1.CloseAdjustmentResponse\"\x04\xe0\xe0\x18\x11\x12[\n\nListCloses\x12\".tally.rating.v1.ListClosesRequest\x1a#.tally.rating.v1.ListClosesResponse\"\x04\xe0\xe0\x18\x11\x12]\n\nExplainFee\x12\".tally.rating.v1.ExplainFeeRequest\x1a#.tally.rating.v1.ExplainFeeResponse\"\x04\xe0\xe0\x18\x11\x30\x01\x12y\n\x14GetThresholdCrossing\x12,.tally.rating.v1.GetThresholdCrossingRequest\x1a-.tally.rating.v1.GetThresholdCrossingResponse\"\x04\xe0\xe0\x18\x11\x12\x7f\n\x16ListThresholdCrossings\x12..tally.rating.v1.ListThresholdCrossingsRequest\x1a/.tally.rating.v1.ListThresholdCrossingsResponse\"\x04\xe0\xe0\x18\x07\x12^\n\x0b\x46ollowUsage\x12#.tally.rating.v1.FollowUsageRequest\x1a$.tally.rating.v1.FollowUsageResponse\"\x04\xe0\xe0\x18\x11\x12j\n\x0fListInstantFees\x12\'.tally.rating.v1.ListInstantFeesRequest\x1a(.tally.rating.v1.ListInstantFeesResponse\"\x04\xe0\xe0\x18\x07\x12y\n\x14SetInstantFeePayment\x12,.tally.rating.v1.SetInstantFeePaymentRequest\x1a-.tally.rating.v1.SetInstantFeePaymentResponse\"\x04\xe0\xe0\x18\x0c\x12\x63\n\x0cSimulatePlan\x12$.tally.rating.v1.SimulatePlanRequest\x1a%.tally.rating.v1.SimulatePlanResponse\"\x04\xe0\xe0\x18\x07\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,6 +50,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RATINGSERVICE'].methods_by_name['CloseAdjustment']._serialized_options = b'\340\340\030\021'
   _globals['_RATINGSERVICE'].methods_by_name['ListCloses']._loaded_options = None
   _globals['_RATINGSERVICE'].methods_by_name['ListCloses']._serialized_options = b'\340\340\030\021'
+  _globals['_RATINGSERVICE'].methods_by_name['ExplainFee']._loaded_options = None
+  _globals['_RATINGSERVICE'].methods_by_name['ExplainFee']._serialized_options = b'\340\340\030\021'
   _globals['_RATINGSERVICE'].methods_by_name['GetThresholdCrossing']._loaded_options = None
   _globals['_RATINGSERVICE'].methods_by_name['GetThresholdCrossing']._serialized_options = b'\340\340\030\021'
   _globals['_RATINGSERVICE'].methods_by_name['ListThresholdCrossings']._loaded_options = None
@@ -61,66 +64,66 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RATINGSERVICE'].methods_by_name['SetInstantFeePayment']._serialized_options = b'\340\340\030\014'
   _globals['_RATINGSERVICE'].methods_by_name['SimulatePlan']._loaded_options = None
   _globals['_RATINGSERVICE'].methods_by_name['SimulatePlan']._serialized_options = b'\340\340\030\007'
-  _globals['_RATEDPERIOD']._serialized_start=326
-  _globals['_RATEDPERIOD']._serialized_end=554
-  _globals['_RATEPERIODREQUEST']._serialized_start=556
-  _globals['_RATEPERIODREQUEST']._serialized_end=594
-  _globals['_RATEPERIODRESPONSE']._serialized_start=596
-  _globals['_RATEPERIODRESPONSE']._serialized_end=661
-  _globals['_CLOSEPERIODREQUEST']._serialized_start=663
-  _globals['_CLOSEPERIODREQUEST']._serialized_end=702
-  _globals['_CLOSEPERIODRESPONSE']._serialized_start=704
-  _globals['_CLOSEPERIODRESPONSE']._serialized_end=770
-  _globals['_CLOSEPERIODSREQUEST']._serialized_start=772
-  _globals['_CLOSEPERIODSREQUEST']._serialized_end=813
-  _globals['_CLOSEPERIODSRESPONSE']._serialized_start=815
-  _globals['_CLOSEPERIODSRESPONSE']._serialized_end=882
-  _globals['_CLOSEADJUSTMENTREQUEST']._serialized_start=884
-  _globals['_CLOSEADJUSTMENTREQUEST']._serialized_end=945
-  _globals['_CLOSEADJUSTMENTRESPONSE']._serialized_start=947
-  _globals['_CLOSEADJUSTMENTRESPONSE']._serialized_end=1022
-  _globals['_LISTCLOSESREQUEST']._serialized_start=1024
-  _globals['_LISTCLOSESREQUEST']._serialized_end=1102
-  _globals['_LISTCLOSESRESPONSE']._serialized_start=1104
-  _globals['_LISTCLOSESRESPONSE']._serialized_end=1189
-  _globals['_CLOSE']._serialized_start=1191
-  _globals['_CLOSE']._serialized_end=1277
-  _globals['_LISTTHRESHOLDCROSSINGSREQUEST']._serialized_start=1279
-  _globals['_LISTTHRESHOLDCROSSINGSREQUEST']._serialized_end=1374
-  _globals['_LISTTHRESHOLDCROSSINGSRESPONSE']._serialized_start=1376
-  _globals['_LISTTHRESHOLDCROSSINGSRESPONSE']._serialized_end=1488
-  _globals['_GETTHRESHOLDCROSSINGREQUEST']._serialized_start=1490
-  _globals['_GETTHRESHOLDCROSSINGREQUEST']._serialized_end=1540
-  _globals['_GETTHRESHOLDCROSSINGRESPONSE']._serialized_start=1542
-  _globals['_GETTHRESHOLDCROSSINGRESPONSE']._serialized_end=1626
-  _globals['_THRESHOLDCROSSING']._serialized_start=1629
-  _globals['_THRESHOLDCROSSING']._serialized_end=1945
-  _globals['_LISTINSTANTFEESREQUEST']._serialized_start=1948
-  _globals['_LISTINSTANTFEESREQUEST']._serialized_end=2113
-  _globals['_LISTINSTANTFEESRESPONSE']._serialized_start=2115
-  _globals['_LISTINSTANTFEESRESPONSE']._serialized_end=2208
-  _globals['_SETINSTANTFEEPAYMENTREQUEST']._serialized_start=2210
-  _globals['_SETINSTANTFEEPAYMENTREQUEST']._serialized_end=2331
-  _globals['_SETINSTANTFEEPAYMENTRESPONSE']._serialized_start=2333
-  _globals['_SETINSTANTFEEPAYMENTRESPONSE']._serialized_end=2405
-  _globals['_SIMULATEPLANREQUEST']._serialized_start=2408
-  _globals['_SIMULATEPLANREQUEST']._serialized_end=2631
-  _globals['_CANDIDATEPLAN']._serialized_start=2633
-  _globals['_CANDIDATEPLAN']._serialized_end=2759
-  _globals['_SIMULATEPLANRESPONSE']._serialized_start=2762
-  _globals['_SIMULATEPLANRESPONSE']._serialized_end=2961
-  _globals['_SIMULATEDPERIOD']._serialized_start=2964
-  _globals['_SIMULATEDPERIOD']._serialized_end=3157
-  _globals['_TRIEDPERIOD']._serialized_start=3159
-  _globals['_TRIEDPERIOD']._serialized_end=3273
-  _globals['_SIMULATEDSUBSCRIPTION']._serialized_start=3276
-  _globals['_SIMULATEDSUBSCRIPTION']._serialized_end=3506
-  _globals['_TRIEDSUBSCRIPTION']._serialized_start=3508
-  _globals['_TRIEDSUBSCRIPTION']._serialized_end=3592
-  _globals['_SIMULATION']._serialized_start=3595
-  _globals['_SIMULATION']._serialized_end=3741
-  _globals['_TRIEDTOTAL']._serialized_start=3743
-  _globals['_TRIEDTOTAL']._serialized_end=3820
-  _globals['_RATINGSERVICE']._serialized_start=3823
-  _globals['_RATINGSERVICE']._serialized_end=5007
+  _globals['_RATEDPERIOD']._serialized_start=365
+  _globals['_RATEDPERIOD']._serialized_end=593
+  _globals['_RATEPERIODREQUEST']._serialized_start=595
+  _globals['_RATEPERIODREQUEST']._serialized_end=633
+  _globals['_RATEPERIODRESPONSE']._serialized_start=635
+  _globals['_RATEPERIODRESPONSE']._serialized_end=700
+  _globals['_CLOSEPERIODREQUEST']._serialized_start=702
+  _globals['_CLOSEPERIODREQUEST']._serialized_end=741
+  _globals['_CLOSEPERIODRESPONSE']._serialized_start=743
+  _globals['_CLOSEPERIODRESPONSE']._serialized_end=809
+  _globals['_CLOSEPERIODSREQUEST']._serialized_start=811
+  _globals['_CLOSEPERIODSREQUEST']._serialized_end=852
+  _globals['_CLOSEPERIODSRESPONSE']._serialized_start=854
+  _globals['_CLOSEPERIODSRESPONSE']._serialized_end=921
+  _globals['_CLOSEADJUSTMENTREQUEST']._serialized_start=923
+  _globals['_CLOSEADJUSTMENTREQUEST']._serialized_end=984
+  _globals['_CLOSEADJUSTMENTRESPONSE']._serialized_start=986
+  _globals['_CLOSEADJUSTMENTRESPONSE']._serialized_end=1061
+  _globals['_LISTCLOSESREQUEST']._serialized_start=1063
+  _globals['_LISTCLOSESREQUEST']._serialized_end=1141
+  _globals['_LISTCLOSESRESPONSE']._serialized_start=1143
+  _globals['_LISTCLOSESRESPONSE']._serialized_end=1228
+  _globals['_CLOSE']._serialized_start=1230
+  _globals['_CLOSE']._serialized_end=1316
+  _globals['_LISTTHRESHOLDCROSSINGSREQUEST']._serialized_start=1318
+  _globals['_LISTTHRESHOLDCROSSINGSREQUEST']._serialized_end=1413
+  _globals['_LISTTHRESHOLDCROSSINGSRESPONSE']._serialized_start=1415
+  _globals['_LISTTHRESHOLDCROSSINGSRESPONSE']._serialized_end=1527
+  _globals['_GETTHRESHOLDCROSSINGREQUEST']._serialized_start=1529
+  _globals['_GETTHRESHOLDCROSSINGREQUEST']._serialized_end=1579
+  _globals['_GETTHRESHOLDCROSSINGRESPONSE']._serialized_start=1581
+  _globals['_GETTHRESHOLDCROSSINGRESPONSE']._serialized_end=1665
+  _globals['_THRESHOLDCROSSING']._serialized_start=1668
+  _globals['_THRESHOLDCROSSING']._serialized_end=1984
+  _globals['_LISTINSTANTFEESREQUEST']._serialized_start=1987
+  _globals['_LISTINSTANTFEESREQUEST']._serialized_end=2152
+  _globals['_LISTINSTANTFEESRESPONSE']._serialized_start=2154
+  _globals['_LISTINSTANTFEESRESPONSE']._serialized_end=2247
+  _globals['_SETINSTANTFEEPAYMENTREQUEST']._serialized_start=2249
+  _globals['_SETINSTANTFEEPAYMENTREQUEST']._serialized_end=2370
+  _globals['_SETINSTANTFEEPAYMENTRESPONSE']._serialized_start=2372
+  _globals['_SETINSTANTFEEPAYMENTRESPONSE']._serialized_end=2444
+  _globals['_SIMULATEPLANREQUEST']._serialized_start=2447
+  _globals['_SIMULATEPLANREQUEST']._serialized_end=2670
+  _globals['_CANDIDATEPLAN']._serialized_start=2672
+  _globals['_CANDIDATEPLAN']._serialized_end=2798
+  _globals['_SIMULATEPLANRESPONSE']._serialized_start=2801
+  _globals['_SIMULATEPLANRESPONSE']._serialized_end=3000
+  _globals['_SIMULATEDPERIOD']._serialized_start=3003
+  _globals['_SIMULATEDPERIOD']._serialized_end=3196
+  _globals['_TRIEDPERIOD']._serialized_start=3198
+  _globals['_TRIEDPERIOD']._serialized_end=3312
+  _globals['_SIMULATEDSUBSCRIPTION']._serialized_start=3315
+  _globals['_SIMULATEDSUBSCRIPTION']._serialized_end=3545
+  _globals['_TRIEDSUBSCRIPTION']._serialized_start=3547
+  _globals['_TRIEDSUBSCRIPTION']._serialized_end=3631
+  _globals['_SIMULATION']._serialized_start=3634
+  _globals['_SIMULATION']._serialized_end=3780
+  _globals['_TRIEDTOTAL']._serialized_start=3782
+  _globals['_TRIEDTOTAL']._serialized_end=3859
+  _globals['_RATINGSERVICE']._serialized_start=3862
+  _globals['_RATINGSERVICE']._serialized_end=5141
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from tally.rating.v1 import fee_explanation_pb2 as tally_dot_rating_dot_v1_dot_fee__explanation__pb2
 from tally.rating.v1 import following_pb2 as tally_dot_rating_dot_v1_dot_following__pb2
 from tally.rating.v1 import rating_service_pb2 as tally_dot_rating_dot_v1_dot_rating__service__pb2
 
@@ -61,6 +62,11 @@ class RatingServiceStub:
                 request_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesRequest.SerializeToString,
                 response_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesResponse.FromString,
                 _registered_method=True)
+        self.ExplainFee = channel.unary_stream(
+                '/tally.rating.v1.RatingService/ExplainFee',
+                request_serializer=tally_dot_rating_dot_v1_dot_fee__explanation__pb2.ExplainFeeRequest.SerializeToString,
+                response_deserializer=tally_dot_rating_dot_v1_dot_fee__explanation__pb2.ExplainFeeResponse.FromString,
+                _registered_method=True)
         self.GetThresholdCrossing = channel.unary_unary(
                 '/tally.rating.v1.RatingService/GetThresholdCrossing',
                 request_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.GetThresholdCrossingRequest.SerializeToString,
@@ -110,8 +116,7 @@ class RatingServiceServicer:
         """Prices a due period and freezes its fees. The first answer is the answer to every repeat.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
         FAILED_PRECONDITION/PERIOD_NOT_DUE, FAILED_PRECONDITION/AMOUNT_TOO_LARGE,
-        FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE; UNAVAILABLE/UNAVAILABLE while the usage of a period
-        goes on whose prices look at single events.
+        FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE; UNAVAILABLE/UNAVAILABLE while events that it reads go on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,6 +146,15 @@ class RatingServiceServicer:
         """Lists what was frozen of periods, by tenant, period and sequence; freezes nothing. For the
         tenant named in the metadata; without one, for all tenants.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainFee(self, request, context):
+        """Streams the events of a usage fee, as of when it was frozen, by subscriptions as they are now.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND, UNAVAILABLE/UNAVAILABLE,
+        FAILED_PRECONDITION/LOG_TRIMMED when some were dropped.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -180,8 +194,7 @@ class RatingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetInstantFeePayment(self, request, context):
-        """Says how the payment of a fee went that goes on no invoice. Any status may follow any other,
-        but for a fee that was paid: it stays so.
+        """Says how the payment went of a fee on no invoice. Any status may follow any other but SUCCEEDED.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INSTANT_FEE_NOT_FOUND,
         FAILED_PRECONDITION/INSTANT_FEE_INVOICED, FAILED_PRECONDITION/INSTANT_FEE_PAID,
         ALREADY_EXISTS/REQUEST_ID_REUSED.
@@ -191,11 +204,10 @@ class RatingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SimulatePlan(self, request, context):
-        """Prices past periods of many subscriptions under other plan versions, from the usage that is
-        stored; changes nothing. Answers each subscription with what it comes to before and after, and
-        last the totals. Both are the price of the usage as of now: before under the version that the
-        period has, whatever was frozen of it. Attribution stays as it was. Usage may go on meanwhile;
-        each period is read once, so that before and after are of the same usage.
+        """Prices past periods of many subscriptions under other plan versions, from the stored usage as of
+        now; changes nothing. Answers each subscription with what it comes to before (under the version
+        that the period has, whatever was frozen) and after, and last the totals. Attribution stays as
+        it was. Each period is read once, so that before and after are of the same usage.
         Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, also when candidates differ in
         currency or interval, or a subscription's interval is another one;
         INVALID_ARGUMENT/CURRENCY_MISMATCH when its currency is, INVALID_ARGUMENT/METER_UNKNOWN,
@@ -235,6 +247,11 @@ def add_RatingServiceServicer_to_server(servicer, server):
                     servicer.ListCloses,
                     request_deserializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesRequest.FromString,
                     response_serializer=tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesResponse.SerializeToString,
+            ),
+            'ExplainFee': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExplainFee,
+                    request_deserializer=tally_dot_rating_dot_v1_dot_fee__explanation__pb2.ExplainFeeRequest.FromString,
+                    response_serializer=tally_dot_rating_dot_v1_dot_fee__explanation__pb2.ExplainFeeResponse.SerializeToString,
             ),
             'GetThresholdCrossing': grpc.unary_unary_rpc_method_handler(
                     servicer.GetThresholdCrossing,
@@ -403,6 +420,33 @@ class RatingService:
             '/tally.rating.v1.RatingService/ListCloses',
             tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesRequest.SerializeToString,
             tally_dot_rating_dot_v1_dot_rating__service__pb2.ListClosesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainFee(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tally.rating.v1.RatingService/ExplainFee',
+            tally_dot_rating_dot_v1_dot_fee__explanation__pb2.ExplainFeeRequest.SerializeToString,
+            tally_dot_rating_dot_v1_dot_fee__explanation__pb2.ExplainFeeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from tally.rating.v1 import fee_explanation_pb2 as _fee_explanation_pb2
 from tally.rating.v1 import following_pb2 as _following_pb2
 from tally.rating.v1 import rating_service_pb2 as _rating_service_pb2
 import abc as _abc_1
@@ -43,8 +44,7 @@ class RatingServiceStub:
     """Prices a due period and freezes its fees. The first answer is the answer to every repeat.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
     FAILED_PRECONDITION/PERIOD_NOT_DUE, FAILED_PRECONDITION/AMOUNT_TOO_LARGE,
-    FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE; UNAVAILABLE/UNAVAILABLE while the usage of a period
-    goes on whose prices look at single events.
+    FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE; UNAVAILABLE/UNAVAILABLE while events that it reads go on.
     """
     ClosePeriods: _grpc.UnaryUnaryMultiCallable[_rating_service_pb2.ClosePeriodsRequest, _rating_service_pb2.ClosePeriodsResponse]
     """Closes many periods at once, as ClosePeriod does each: all of them, or none if one is refused.
@@ -62,6 +62,11 @@ class RatingServiceStub:
     """Lists what was frozen of periods, by tenant, period and sequence; freezes nothing. For the
     tenant named in the metadata; without one, for all tenants.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
+    ExplainFee: _grpc.UnaryStreamMultiCallable[_fee_explanation_pb2.ExplainFeeRequest, _fee_explanation_pb2.ExplainFeeResponse]
+    """Streams the events of a usage fee, as of when it was frozen, by subscriptions as they are now.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND, UNAVAILABLE/UNAVAILABLE,
+    FAILED_PRECONDITION/LOG_TRIMMED when some were dropped.
     """
     GetThresholdCrossing: _grpc.UnaryUnaryMultiCallable[_rating_service_pb2.GetThresholdCrossingRequest, _rating_service_pb2.GetThresholdCrossingResponse]
     """Returns a crossing of usage thresholds, with what the period's usage cost then.
@@ -81,18 +86,16 @@ class RatingServiceStub:
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
     SetInstantFeePayment: _grpc.UnaryUnaryMultiCallable[_rating_service_pb2.SetInstantFeePaymentRequest, _rating_service_pb2.SetInstantFeePaymentResponse]
-    """Says how the payment of a fee went that goes on no invoice. Any status may follow any other,
-    but for a fee that was paid: it stays so.
+    """Says how the payment went of a fee on no invoice. Any status may follow any other but SUCCEEDED.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INSTANT_FEE_NOT_FOUND,
     FAILED_PRECONDITION/INSTANT_FEE_INVOICED, FAILED_PRECONDITION/INSTANT_FEE_PAID,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     SimulatePlan: _grpc.UnaryStreamMultiCallable[_rating_service_pb2.SimulatePlanRequest, _rating_service_pb2.SimulatePlanResponse]
-    """Prices past periods of many subscriptions under other plan versions, from the usage that is
-    stored; changes nothing. Answers each subscription with what it comes to before and after, and
-    last the totals. Both are the price of the usage as of now: before under the version that the
-    period has, whatever was frozen of it. Attribution stays as it was. Usage may go on meanwhile;
-    each period is read once, so that before and after are of the same usage.
+    """Prices past periods of many subscriptions under other plan versions, from the stored usage as of
+    now; changes nothing. Answers each subscription with what it comes to before (under the version
+    that the period has, whatever was frozen) and after, and last the totals. Attribution stays as
+    it was. Each period is read once, so that before and after are of the same usage.
     Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, also when candidates differ in
     currency or interval, or a subscription's interval is another one;
     INVALID_ARGUMENT/CURRENCY_MISMATCH when its currency is, INVALID_ARGUMENT/METER_UNKNOWN,
@@ -116,8 +119,7 @@ class RatingServiceAsyncStub(RatingServiceStub):
     """Prices a due period and freezes its fees. The first answer is the answer to every repeat.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
     FAILED_PRECONDITION/PERIOD_NOT_DUE, FAILED_PRECONDITION/AMOUNT_TOO_LARGE,
-    FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE; UNAVAILABLE/UNAVAILABLE while the usage of a period
-    goes on whose prices look at single events.
+    FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE; UNAVAILABLE/UNAVAILABLE while events that it reads go on.
     """
     ClosePeriods: _aio.UnaryUnaryMultiCallable[_rating_service_pb2.ClosePeriodsRequest, _rating_service_pb2.ClosePeriodsResponse]  # type: ignore[assignment]
     """Closes many periods at once, as ClosePeriod does each: all of them, or none if one is refused.
@@ -135,6 +137,11 @@ class RatingServiceAsyncStub(RatingServiceStub):
     """Lists what was frozen of periods, by tenant, period and sequence; freezes nothing. For the
     tenant named in the metadata; without one, for all tenants.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+    """
+    ExplainFee: _aio.UnaryStreamMultiCallable[_fee_explanation_pb2.ExplainFeeRequest, _fee_explanation_pb2.ExplainFeeResponse]  # type: ignore[assignment]
+    """Streams the events of a usage fee, as of when it was frozen, by subscriptions as they are now.
+    Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND, UNAVAILABLE/UNAVAILABLE,
+    FAILED_PRECONDITION/LOG_TRIMMED when some were dropped.
     """
     GetThresholdCrossing: _aio.UnaryUnaryMultiCallable[_rating_service_pb2.GetThresholdCrossingRequest, _rating_service_pb2.GetThresholdCrossingResponse]  # type: ignore[assignment]
     """Returns a crossing of usage thresholds, with what the period's usage cost then.
@@ -154,18 +161,16 @@ class RatingServiceAsyncStub(RatingServiceStub):
     Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
     """
     SetInstantFeePayment: _aio.UnaryUnaryMultiCallable[_rating_service_pb2.SetInstantFeePaymentRequest, _rating_service_pb2.SetInstantFeePaymentResponse]  # type: ignore[assignment]
-    """Says how the payment of a fee went that goes on no invoice. Any status may follow any other,
-    but for a fee that was paid: it stays so.
+    """Says how the payment went of a fee on no invoice. Any status may follow any other but SUCCEEDED.
     Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INSTANT_FEE_NOT_FOUND,
     FAILED_PRECONDITION/INSTANT_FEE_INVOICED, FAILED_PRECONDITION/INSTANT_FEE_PAID,
     ALREADY_EXISTS/REQUEST_ID_REUSED.
     """
     SimulatePlan: _aio.UnaryStreamMultiCallable[_rating_service_pb2.SimulatePlanRequest, _rating_service_pb2.SimulatePlanResponse]  # type: ignore[assignment]
-    """Prices past periods of many subscriptions under other plan versions, from the usage that is
-    stored; changes nothing. Answers each subscription with what it comes to before and after, and
-    last the totals. Both are the price of the usage as of now: before under the version that the
-    period has, whatever was frozen of it. Attribution stays as it was. Usage may go on meanwhile;
-    each period is read once, so that before and after are of the same usage.
+    """Prices past periods of many subscriptions under other plan versions, from the stored usage as of
+    now; changes nothing. Answers each subscription with what it comes to before (under the version
+    that the period has, whatever was frozen) and after, and last the totals. Attribution stays as
+    it was. Each period is read once, so that before and after are of the same usage.
     Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, also when candidates differ in
     currency or interval, or a subscription's interval is another one;
     INVALID_ARGUMENT/CURRENCY_MISMATCH when its currency is, INVALID_ARGUMENT/METER_UNKNOWN,
@@ -198,8 +203,7 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Prices a due period and freezes its fees. The first answer is the answer to every repeat.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND,
         FAILED_PRECONDITION/PERIOD_NOT_DUE, FAILED_PRECONDITION/AMOUNT_TOO_LARGE,
-        FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE; UNAVAILABLE/UNAVAILABLE while the usage of a period
-        goes on whose prices look at single events.
+        FAILED_PRECONDITION/PRICE_NOT_COMPUTABLE; UNAVAILABLE/UNAVAILABLE while events that it reads go on.
         """
 
     @_abc_1.abstractmethod
@@ -235,6 +239,17 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists what was frozen of periods, by tenant, period and sequence; freezes nothing. For the
         tenant named in the metadata; without one, for all tenants.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, INVALID_ARGUMENT/PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainFee(
+        self,
+        request: _fee_explanation_pb2.ExplainFeeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_fee_explanation_pb2.ExplainFeeResponse], _abc.AsyncIterator[_fee_explanation_pb2.ExplainFeeResponse]]:
+        """Streams the events of a usage fee, as of when it was frozen, by subscriptions as they are now.
+        Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/PERIOD_NOT_FOUND, UNAVAILABLE/UNAVAILABLE,
+        FAILED_PRECONDITION/LOG_TRIMMED when some were dropped.
         """
 
     @_abc_1.abstractmethod
@@ -284,8 +299,7 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _rating_service_pb2.SetInstantFeePaymentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_rating_service_pb2.SetInstantFeePaymentResponse, _abc.Awaitable[_rating_service_pb2.SetInstantFeePaymentResponse]]:
-        """Says how the payment of a fee went that goes on no invoice. Any status may follow any other,
-        but for a fee that was paid: it stays so.
+        """Says how the payment went of a fee on no invoice. Any status may follow any other but SUCCEEDED.
         Errors: INVALID_ARGUMENT/FIELD_INVALID, NOT_FOUND/INSTANT_FEE_NOT_FOUND,
         FAILED_PRECONDITION/INSTANT_FEE_INVOICED, FAILED_PRECONDITION/INSTANT_FEE_PAID,
         ALREADY_EXISTS/REQUEST_ID_REUSED.
@@ -297,11 +311,10 @@ class RatingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _rating_service_pb2.SimulatePlanRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_rating_service_pb2.SimulatePlanResponse], _abc.AsyncIterator[_rating_service_pb2.SimulatePlanResponse]]:
-        """Prices past periods of many subscriptions under other plan versions, from the usage that is
-        stored; changes nothing. Answers each subscription with what it comes to before and after, and
-        last the totals. Both are the price of the usage as of now: before under the version that the
-        period has, whatever was frozen of it. Attribution stays as it was. Usage may go on meanwhile;
-        each period is read once, so that before and after are of the same usage.
+        """Prices past periods of many subscriptions under other plan versions, from the stored usage as of
+        now; changes nothing. Answers each subscription with what it comes to before (under the version
+        that the period has, whatever was frozen) and after, and last the totals. Attribution stays as
+        it was. Each period is read once, so that before and after are of the same usage.
         Errors: INVALID_ARGUMENT/FIELD_INVALID with every fault by field, also when candidates differ in
         currency or interval, or a subscription's interval is another one;
         INVALID_ARGUMENT/CURRENCY_MISMATCH when its currency is, INVALID_ARGUMENT/METER_UNKNOWN,
