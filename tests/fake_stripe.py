@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from typing import Any
 from urllib.parse import parse_qsl
+
+from tests.suite import Suite
 
 SECRET = "whsec_test"  # What the messages of this Stripe are signed with.
 
@@ -99,6 +102,34 @@ def fake_stripe() -> Iterator[FakeStripe]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@dataclass(frozen=True)
+class Stripe:
+    """A fake of Stripe, and where invoicing takes its messages."""
+
+    fake: FakeStripe
+    events_address: str
+
+
+@contextmanager
+def charging(suite: Suite) -> Iterator[Stripe]:
+    """Start a suite's invoicing anew, so that it charges by a fake of Stripe."""
+    with socket.socket() as free, fake_stripe() as fake:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        free.close()
+        suite.stack.stop_service("invoicing")
+        suite.stack.start_service(
+            "invoicing",
+            extra_env={
+                "INVOICING_STRIPE_API_KEY": "sk_test_1",
+                "INVOICING_STRIPE_BASE_URL": fake.url,
+                "INVOICING_STRIPE_WEBHOOK_SECRET": SECRET,
+                "INVOICING_PROVIDER_EVENTS_ADDRESS": address,
+            },
+        )
+        yield Stripe(fake, address)
 
 
 def message(kind: str, about: dict[str, Any], *, created: int | None = None) -> bytes:

@@ -1,4 +1,4 @@
-"""Work in the background: wallets are told what usage is unbilled."""
+"""Work in the background: wallets are told what usage is unbilled, that of drafts by these."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from libs.tenant import Tenant
 from services.invoicing.batches import Batches
 from services.invoicing.loops import Parts
 from services.invoicing.operations import unbilled
+from services.invoicing.store import invoices
 from services.invoicing.store import unbilled as store
 
 FOLLOWED_AT_ONCE = 100
@@ -31,6 +32,8 @@ class Teller:
         for tenant, customer_id in unfollowed:
             await self._parts.rating.follow(tenant, customer_id)
             async with begin(self._parts.engine, tenant) as conn:
+                # They tell what they bill as they are refreshed.
+                await invoices.mark_drafts_stale(conn, tenant, customer_id=customer_id)
                 await store.mark_followed(conn, tenant, customer_id)
         told = await self._batches.run(found)
         return told or bool(unfollowed)
@@ -43,7 +46,7 @@ class Teller:
         if before is None:
             return True
         rated = None
-        if not await unbilled.is_billed(engine, tenant, period_id):
+        if not await unbilled.is_on_invoice(engine, tenant, period_id):
             try:
                 rated = await self._parts.rating.rate(tenant, period_id)
             except NotFound:

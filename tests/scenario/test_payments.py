@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -29,7 +27,7 @@ from tally.invoicing.v1.payment_service_pb2 import (
 )
 from tally.invoicing.v1.tenant_service_pb2 import BillingEntity, UpdateBillingEntityRequest
 from tally.rating.v1.plan_service_pb2 import Timing
-from tests.fake_stripe import SECRET, FakeStripe, fake_stripe, message, send, signature
+from tests.fake_stripe import Stripe, charging, message, send, signature
 from tests.scenario.builders import invoices, sell, subscribe
 from tests.suite import Suite
 
@@ -39,32 +37,11 @@ DAY = timedelta(days=1)
 ZONE = "America/New_York"
 
 
-@dataclass(frozen=True)
-class Stripe:
-    """A fake of Stripe, and where invoicing takes its messages."""
-
-    fake: FakeStripe
-    events_address: str
-
-
 @pytest.fixture(scope="module")
 def stripe(suite: Suite) -> Iterator[Stripe]:
     """Start invoicing anew, so that it charges by a fake of Stripe."""
-    with socket.socket() as free, fake_stripe() as fake:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-        free.close()
-        suite.stack.stop_service("invoicing")
-        suite.stack.start_service(
-            "invoicing",
-            extra_env={
-                "INVOICING_STRIPE_API_KEY": "sk_test_1",
-                "INVOICING_STRIPE_BASE_URL": fake.url,
-                "INVOICING_STRIPE_WEBHOOK_SECRET": SECRET,
-                "INVOICING_PROVIDER_EVENTS_ADDRESS": address,
-            },
-        )
-        yield Stripe(fake, address)
+    with charging(suite) as found:
+        yield found
 
 
 async def bill(suite: Suite, client: SuiteClient, at: datetime) -> Invoice:

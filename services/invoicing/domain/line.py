@@ -25,6 +25,19 @@ class FeeKind(StrEnum):
     ADD_ON = "add_on"  # Given by hand, without a period.
 
 
+# What wallets know a fee as: credits for usage pay its minimum and corrections, too, and those for
+# base fees what else is due whatever the usage.
+PAID_AS = {
+    FeeKind.BASE: FeeKind.BASE,
+    FeeKind.USAGE: FeeKind.USAGE,
+    FeeKind.MINIMUM: FeeKind.USAGE,
+    FeeKind.FIXED: FeeKind.BASE,
+    FeeKind.CORRECTION: FeeKind.USAGE,
+    FeeKind.COMMITMENT: FeeKind.BASE,
+    FeeKind.ADD_ON: FeeKind.BASE,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class BreakdownRow:
     """One step of a price; `up_to` None is open or no tier.

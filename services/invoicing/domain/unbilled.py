@@ -1,4 +1,4 @@
-"""What usage of a period comes to that no invoice bills yet: what wallets reserve."""
+"""What a period comes to that no invoice bills yet: what wallets reserve."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from libs.period import Period
-from services.invoicing.domain.line import FeeKind, Line, RatedPeriod
+from services.invoicing.domain.line import PAID_AS, FeeKind, Line, RatedPeriod
 
 
 @dataclass(frozen=True, slots=True)
 class UnbilledLine:
-    """Usage of one meter, in minor units with its tax; above zero."""
+    """Fees that wallets pay alike, of one meter or none, in minor units with tax; above zero."""
 
     fee_kind: str
     meter_code: str
@@ -40,14 +40,15 @@ def of_usage(rated: RatedPeriod) -> RatedPeriod:
 
 
 def unbilled_lines(lines: Iterable[Line]) -> tuple[UnbilledLine, ...]:
-    """Return what taxed lines of a period's usage come to, by meter; nothing of it is left out."""
-    by_meter: Counter[str] = Counter()
-    periods: dict[str, Period] = {}
+    """Return what taxed lines of a period come to, by what wallets know them as, and by meter."""
+    by_pool: Counter[tuple[str, str]] = Counter()
+    periods: dict[tuple[str, str], Period] = {}
     for line in lines:
-        by_meter[line.fee.meter_code] += line.gross_minor
-        periods[line.fee.meter_code] = line.period
+        pool = PAID_AS[line.fee.kind], line.fee.meter_code
+        by_pool[pool] += line.gross_minor
+        periods[pool] = line.period
     return tuple(
-        UnbilledLine(FeeKind.USAGE, meter_code, gross, periods[meter_code])
-        for meter_code, gross in sorted(by_meter.items())
+        UnbilledLine(*pool, gross, periods[pool])
+        for pool, gross in sorted(by_pool.items())
         if gross > 0
     )

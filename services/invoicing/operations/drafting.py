@@ -30,6 +30,7 @@ from services.invoicing.domain.party import Entities, KnownCustomer
 from services.invoicing.operations.composing import take_coupons, take_taxes
 from services.invoicing.operations.early import show_early
 from services.invoicing.operations.messages import invoice_message
+from services.invoicing.operations.unbilled import tell_draft
 from services.invoicing.store import (
     add_ons,
     adjusted_fees,
@@ -241,6 +242,7 @@ async def refresh_draft(
             return False
         content = await show_draft(conn, tenant, invoice, rated)
         await parts.replace_contents(conn, tenant, [(invoice, content)])
+        await tell_draft(conn, tenant, invoice, rated, content.lines)
     return True
 
 

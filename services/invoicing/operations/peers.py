@@ -16,7 +16,7 @@ from libs.period import Period
 from libs.tenant import Tenant
 from libs.wire import parse_timestamp, parse_uuid, period_message, read_date, timestamp
 from services.invoicing.domain.invoice import Credit, Invoice, SettledPeriod
-from services.invoicing.domain.line import BreakdownRow, Fee, FeeKind, Line, RatedPeriod
+from services.invoicing.domain.line import PAID_AS, BreakdownRow, Fee, FeeKind, Line, RatedPeriod
 from services.invoicing.domain.upcoming import Upcoming
 from tally.rating.v1 import (
     billing_period_pb2,
@@ -42,17 +42,6 @@ FEE_KIND = {
     billing_period_pb2.FEE_KIND_FIXED: FeeKind.FIXED,
     billing_period_pb2.FEE_KIND_CORRECTION: FeeKind.CORRECTION,
     billing_period_pb2.FEE_KIND_COMMITMENT: FeeKind.COMMITMENT,
-}
-# What wallets know a fee as: credits for usage pay its minimum and corrections, too, and those for
-# base fees what else is due whatever the usage.
-PAID_AS = {
-    FeeKind.BASE: FeeKind.BASE,
-    FeeKind.USAGE: FeeKind.USAGE,
-    FeeKind.MINIMUM: FeeKind.USAGE,
-    FeeKind.FIXED: FeeKind.BASE,
-    FeeKind.CORRECTION: FeeKind.USAGE,
-    FeeKind.COMMITMENT: FeeKind.BASE,
-    FeeKind.ADD_ON: FeeKind.BASE,
 }
 
 

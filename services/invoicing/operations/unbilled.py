@@ -1,4 +1,4 @@
-"""Telling wallets what usage comes to that no invoice bills yet."""
+"""Telling wallets what usage and drafts come to that no invoice bills yet."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from libs import outbox
 from libs.db import begin
 from libs.tenant import Tenant
 from libs.wire import period_message
-from services.invoicing.domain.invoice import Content, compose, with_taxes
-from services.invoicing.domain.line import RatedPeriod
+from services.invoicing.domain.invoice import Content, Invoice, Kind, Status, compose, with_taxes
+from services.invoicing.domain.line import Line, RatedPeriod
 from services.invoicing.domain.tax import TaxTerms
 from services.invoicing.domain.unbilled import Unbilled, UnbilledLine, of_usage, unbilled_lines
 from services.invoicing.operations.early import show_early
@@ -21,6 +21,8 @@ from services.invoicing.store import entities, parties, taxes
 from services.invoicing.store import unbilled as store
 from services.invoicing.store.unbilled import ToldPeriod
 from tally.invoicing.v1 import events_pb2
+
+UNFINISHED = (Status.DRAFT, Status.FINALIZING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,10 @@ async def load_told(engine: AsyncEngine, tenant: Tenant, period_id: UUID) -> Tol
     return found if found.told_changes < found.changes else None
 
 
-async def is_billed(engine: AsyncEngine, tenant: Tenant, period_id: UUID) -> bool:
-    """Tell whether an invoice bills all of a period."""
+async def is_on_invoice(engine: AsyncEngine, tenant: Tenant, period_id: UUID) -> bool:
+    """Tell whether an invoice bills all of a period, be it a draft."""
     async with begin(engine, tenant) as conn:
-        return await store.is_billed(conn, tenant, period_id)
+        return await store.find_status(conn, tenant, period_id) is not None
 
 
 async def tell(
@@ -64,6 +66,7 @@ async def tell(
 ) -> None:
     """Announce what is unbilled of a period that costs `rated`, if that has changed; None: nothing.
 
+    Of a period on a draft that stays what it is: whatever changes the draft tells it.
     `before` was read before the period was rated: what changed since then is told later.
     """
     period_id = before.told.period_id
@@ -72,14 +75,52 @@ async def tell(
         if locked.told_changes >= before.changes:
             return
         lines: tuple[UnbilledLine, ...] = ()
-        if rated is not None and not await store.is_billed(conn, tenant, period_id):
+        status = await store.find_status(conn, tenant, period_id)
+        if status in UNFINISHED:
+            lines = locked.told.lines
+        elif status is None and rated is not None:
             content = await _priced(conn, tenant, locked.told.customer_id, of_usage(rated))
             lines = unbilled_lines(content.lines)
-        told = locked.told
-        if lines != told.lines:
-            told = replace(told, revision=told.revision + 1, lines=lines)
-            await outbox.append(conn, tenant, unbilled_message(told))
-        await store.save_told(conn, tenant, told, told_changes=before.changes)
+        await _announce(conn, tenant, locked.told, lines, told_changes=before.changes)
+
+
+async def tell_draft(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    draft: Invoice,
+    rated: Sequence[RatedPeriod],
+    lines: Sequence[Line],
+) -> None:
+    """Announce what `lines` of a locked draft bill of its `rated` periods, if that has changed.
+
+    That is all that finalizing it will take: base and fixed fees, too, less what coupons take off.
+    """
+    if draft.kind is not Kind.SUBSCRIPTION:  # Others are final at once, or bill a part.
+        return
+    if not await store.has_wallet(conn, tenant, draft.customer_id):
+        return
+    for one in sorted(rated, key=lambda one: one.period_id):
+        nothing = Unbilled(
+            draft.customer_id, draft.currency, one.period_id, one.subscription_id, 0, ()
+        )
+        before = await store.open_told(conn, tenant, nothing)
+        mine = unbilled_lines(line for line in lines if line.period_id == one.period_id)
+        await _announce(conn, tenant, before.told, mine, told_changes=before.told_changes)
+
+
+async def _announce(
+    conn: AsyncConnection,
+    tenant: Tenant,
+    told: Unbilled,
+    lines: tuple[UnbilledLine, ...],
+    *,
+    told_changes: int,
+) -> None:
+    """Tell `lines` of a locked period in place of what was told, if they differ."""
+    if lines != told.lines:
+        told = replace(told, revision=told.revision + 1, lines=lines)
+        await outbox.append(conn, tenant, unbilled_message(told))
+    await store.save_told(conn, tenant, told, told_changes=told_changes)
 
 
 async def _priced(

@@ -48,6 +48,14 @@ async def find_unfollowed(conn: AsyncConnection, *, limit: int) -> list[tuple[Te
     return [(Tenant(row.tenant), row.customer_id) for row in await conn.execute(query)]
 
 
+async def has_wallet(conn: AsyncConnection, tenant: Tenant, customer_id: str) -> bool:
+    """Tell whether a customer is known to have a wallet."""
+    query = select(1).select_from(wallet_customers)
+    mine = query.where(wallet_customers.c.tenant == tenant)
+    found = await conn.execute(mine.where(wallet_customers.c.customer_id == customer_id))
+    return found.first() is not None
+
+
 async def mark_followed(conn: AsyncConnection, tenant: Tenant, customer_id: str) -> None:
     """Note that rating follows a customer."""
     mine = update(wallet_customers).filter_by(tenant=tenant, customer_id=customer_id)
@@ -104,6 +112,22 @@ async def lock_told(conn: AsyncConnection, tenant: Tenant, period_id: UUID) -> T
     return _told_of((await conn.execute(query.with_for_update())).one())
 
 
+async def open_told(conn: AsyncConnection, tenant: Tenant, period: Unbilled) -> ToldPeriod:
+    """Return what was told of a period, as `lock_told` does; if nothing, `period` is stored."""
+    row = insert(unbilled_periods).on_conflict_do_nothing()
+    await conn.execute(
+        row.values(
+            tenant=tenant,
+            period_id=period.period_id,
+            customer_id=period.customer_id,
+            currency=period.currency,
+            subscription_id=period.subscription_id,
+            changes=0,
+        )
+    )
+    return await lock_told(conn, tenant, period.period_id)
+
+
 async def save_told(
     conn: AsyncConnection, tenant: Tenant, told: Unbilled, *, told_changes: int
 ) -> None:
@@ -118,24 +142,24 @@ async def save_told(
     )
 
 
-async def is_billed(conn: AsyncConnection, tenant: Tenant, period_id: UUID) -> bool:
-    """Tell whether the invoice of an ended period is finished."""
+async def find_status(conn: AsyncConnection, tenant: Tenant, period_id: UUID) -> Status | None:
+    """Return where the invoice stands that bills all of a period; None: there is none yet."""
     of_invoice = and_(
         invoices.c.tenant == invoice_periods.c.tenant,
         invoices.c.invoice_id == invoice_periods.c.invoice_id,
     )
     query = (
-        select(1)
+        select(invoices.c.status)
         .select_from(invoice_periods.join(invoices, of_invoice))
         .where(
             invoice_periods.c.tenant == tenant,
             invoice_periods.c.period_id == period_id,
             invoice_periods.c.purpose == CLOSE,
             invoice_periods.c.live,
-            invoices.c.status.not_in([Status.DRAFT, Status.FINALIZING]),
         )
     )
-    return (await conn.execute(query)).first() is not None
+    found = (await conn.execute(query)).scalar_one_or_none()
+    return None if found is None else Status(found)
 
 
 def _told_of(row: Row[Any]) -> ToldPeriod:

@@ -14,6 +14,7 @@ DONE = [
     "invoice_numbering",
     "minimum_commitment",
     "period_sequences",
+    "prepaid_credits",
     "progressive_billing",
     "proration",
     "termination",

@@ -11,12 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from libs.db import begin, begin_worker
 from libs.tenant import Tenant
 from services.invoicing.domain.line import FeeKind, RatedPeriod
+from services.invoicing.operations.drafting import load_draft, refresh_draft
 from services.invoicing.operations.unbilled import UsageOf, load_told, note_usage, tell
-from services.invoicing.store.unbilled import find_untold
+from services.invoicing.store.unbilled import find_untold, insert_wallet_customers
 from tally.invoicing.v1.events_pb2 import UnbilledAmountChanged
-from tests.store.invoicing.steps import announce, newest
+from tests.store.invoicing.steps import announce, claim_one, complete_one, freeze_one, newest
 from tests.store.invoicing.test_progressive import cross, crossing, finalize, snapshot
-from tests.unit.invoicing.samples import amount_fee, rated
+from tests.unit.invoicing.samples import amount_fee, base_fee, rated
 
 
 async def changed(engine: AsyncEngine, tenant: Tenant, period_id: UUID) -> None:
@@ -61,3 +62,37 @@ async def test_absolute_amounts_are_told_until_the_period_is_invoiced(
     assert await told(engine, tenant, period) == [(1, 50), (2, 80), (3, 120), (4, 0)]
     async with begin_worker(worker) as conn:
         assert tenant not in {of for of, _ in await find_untold(conn, limit=100)}
+
+
+async def test_a_draft_tells_all_that_it_bills_of_customers_with_wallets(
+    engine: AsyncEngine, worker: AsyncEngine, tenant: Tenant
+) -> None:
+    """Its base fee and minimum, too; usage that is noted meanwhile waits for its refresh."""
+    minimum = replace(amount_fee(500), kind=FeeKind.MINIMUM)
+    base = rated([base_fee("10.00")], period=uuid4().int)
+    usage = rated([amount_fee(50), minimum], period=uuid4().int)
+    await changed(engine, tenant, usage.period_id)
+    assert await told(engine, tenant, usage) == [(1, 50)]
+    await announce(engine, tenant, [base, usage])
+    await refresh(engine, tenant, [base, usage])
+    assert await told(engine, tenant, usage) == [(1, 50)]  # Nobody has a wallet.
+
+    async with begin(engine, tenant) as conn:
+        await insert_wallet_customers(conn, tenant, ["c1"])
+    await refresh(engine, tenant, [base, usage])
+    assert sorted((await told(engine, tenant, usage))[1:]) == [(1, 1_000), (2, 550)]
+    await changed(engine, tenant, usage.period_id)
+    assert len(await told(engine, tenant, snapshot(usage, 80))) == 3
+    draft = await newest(engine, tenant)
+    await claim_one(engine, tenant, draft.invoice_id)
+    assert await freeze_one(engine, tenant, draft.invoice_id, closed=[base, usage])
+    await complete_one(engine, tenant, draft.invoice_id)
+    for one in (base, usage):
+        await told(engine, tenant, one)
+    assert sorted((await told(engine, tenant, usage))[3:]) == [(2, 0), (3, 0)]
+
+
+async def refresh(engine: AsyncEngine, tenant: Tenant, periods: list[RatedPeriod]) -> None:
+    """Show on the newest draft what its periods cost."""
+    draft = await load_draft(engine, tenant, (await newest(engine, tenant)).invoice_id)
+    assert await refresh_draft(engine, tenant, draft, periods)

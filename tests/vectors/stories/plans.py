@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from tally.rating.v1.charge_options_pb2 import Settle
 from tally.rating.v1.meter_service_pb2 import Aggregation, Dimension, Meter
 from tally.rating.v1.plan_service_pb2 import (
     Charge,
@@ -53,6 +54,17 @@ def amount_of(cents: int) -> str:
     return str(Decimal(cents) / 100)
 
 
+def tax_code(rate: str) -> str:
+    """Return the code of the tax of a rate that plans and charges name."""
+    return f"tax-of-{rate}"
+
+
+def rates_of(plans: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the tax rates that plans and their charges name."""
+    naming = [one for plan in plans for one in (plan, *plan["charges"])]
+    return {rate for one in naming for rate in one.get("tax_rates", ())}
+
+
 def meter_of(given: Given, dimensions: Iterable[str]) -> Meter:
     """Read a meter; its events have its code as their type."""
     if given.has("field"):
@@ -95,6 +107,8 @@ def plan_of(given: Given) -> tuple[Plan, PlanVersion]:
         version.fixed_charges.extend(fixed_charge_of(one) for one in given.each("fixed_charges"))
     if given.has("bill_charges_monthly"):
         version.bill_usage_monthly = bool(given.value("bill_charges_monthly"))
+    if given.has("tax_rates"):
+        version.tax_codes.extend(tax_code(rate) for rate in given.value("tax_rates"))
     if given.has("trial_days"):
         version.trial_days = int(given.value("trial_days"))
     if given.has("minimum_commitment_cents"):
@@ -130,10 +144,12 @@ def charge_of(given: Given) -> Charge:
         charge.prorated = bool(given.value("prorated"))
     if given.has("pay_in_advance"):
         charge.pay_in_advance = bool(given.value("pay_in_advance"))
+        if charge.pay_in_advance:  # Peers bill each event at once.
+            charge.settle = Settle.SETTLE_EVENT
     if given.has("invoiceable"):
         charge.not_invoiced = not given.value("invoiceable")
     if given.has("tax_rates"):
-        given.value("tax_rates")  # The customer's: all charges have the same.
+        charge.tax_codes.extend(tax_code(rate) for rate in given.value("tax_rates"))
     if given.has("min_amount_cents"):
         charge.minimum_amount = amount_of(given.value("min_amount_cents"))
     return charge

@@ -10,11 +10,12 @@ from itertools import groupby
 from typing import Any
 
 from tally.invoicing.v1.invoice_service_pb2 import Invoice, InvoiceStatus
+from tests.fake_stripe import charging
 from tests.suite import Suite
 from tests.vectors.cases import Case
 from tests.vectors.comparing import differences
 from tests.vectors.given import Given
-from tests.vectors.stories import wallets
+from tests.vectors.stories import paying, wallets
 from tests.vectors.stories.seeing import look
 from tests.vectors.stories.step import Step
 from tests.vectors.stories.verbs import VERBS
@@ -58,6 +59,9 @@ class Moment:
 async def play(suite: Suite, cases: Sequence[Case]) -> Faults:
     """Play stories on a suite whose clock stands before all of them."""
     async with AsyncExitStack() as stack:
+        if any(one["verb"] == "decline" for case in cases for one in _actions(case)):
+            fake = stack.enter_context(charging(suite)).fake
+            fake.cards[paying.DECLINED] = "insufficient_funds"
         stories = [
             Story(
                 case,
@@ -145,6 +149,9 @@ async def _step(suite: Suite, moment: Moment) -> None:
         for key in ("text", "at"):
             if action.has(key):
                 action.value(key)
+        # What comes before the end of its subscription is within it, if only just.
+        ends = any(one["verb"] == "terminate" for one in step["do"][number:])
+        world.events_at = moment.at - SECOND if ends else None
         await VERBS[action.text("verb")](world, action)
         await suite.settle()
         story.faults += [f"{path} is unknown" for path in action.unread()]
@@ -204,6 +211,10 @@ def _moments(story: Story) -> list[Moment]:
             found.append(Moment(midnight - SECOND, story, place, early=True))
         found.append(Moment(at, story, place))
     return found
+
+
+def _actions(case: Case) -> list[Mapping[str, Any]]:
+    return [one for step in case.whole["steps"] for one in step["do"]]
 
 
 def _start(case: Case) -> datetime:

@@ -25,6 +25,7 @@ async def _top_up(step: Step) -> dict[str, Any] | None:
     return await wallets.newest_top_up(step.world)
 
 
+DRAFT = "-DRAFT"
 TYPES = {"credit_purchase": "credit"}  # What peers call kinds of invoices.
 
 
@@ -49,6 +50,48 @@ async def _invoice(step: Step) -> dict[str, Any]:
         **shown,
         "type": TYPES.get(kind, kind),
         "payment_status": paid.removeprefix("INVOICE_PAYMENT_STATUS_").lower(),
+        # What is not final has no number: peers show a draft's.
+        "number_suffix": step.invoice.number[-len(DRAFT) :] or DRAFT,
+    }
+
+
+def of_subscription(subscription_id: str) -> dict[str, Look]:
+    """Return looks at the newest invoice that bills a subscription."""
+
+    async def newest(step: Step) -> dict[str, int]:
+        *_, one = (
+            one
+            for one in await step.world.list_invoices()
+            if any(line.subscription_id == subscription_id for line in one.lines)
+        )
+        return {
+            "total_cents": one.total_minor,
+            "sub_total_including_taxes_cents": one.subtotal_minor + one.tax_minor,
+        }
+
+    async def with_tax(step: Step) -> int:
+        return (await newest(step))["sub_total_including_taxes_cents"]
+
+    return {
+        f"{subscription_id}_invoice": newest,
+        f"{subscription_id}_invoice_sub_total_including_taxes_cents": with_tax,
+        f"{subscription_id}_progressive_sub_total_including_taxes_cents": with_tax,
+    }
+
+
+async def _fees(step: Step) -> list[int]:
+    return [line.amount_minor for line in step.invoice.lines]
+
+
+async def _true_up(step: Step) -> dict[str, Any]:
+    """Look at what usage of a charge lacks of its minimum; no event is in it."""
+    [line] = step.lines(LineKind.LINE_KIND_MINIMUM)
+    return {
+        "amount_cents": line.amount_minor,
+        "taxes_cents": line.tax_share_minor,
+        "coupon_cents": line.coupons_minor,
+        "units": 1,  # Its units say nothing here.
+        "events": 0,
     }
 
 
@@ -120,6 +163,8 @@ WALLETS: Mapping[str, Look] = {
     "outbound_cents": _outbound,
     "remaining_cents": _remaining,
     "draft_invoices": _draft_count,
+    "fees_cents": _fees,
+    "true_up_fee": _true_up,
 }
 LOOKS: Mapping[str, Look] = {**DOCUMENTS, **WALLETS}
 
@@ -129,5 +174,8 @@ async def look(step: Step, keys: Iterable[str], *, made: int) -> dict[str, Any]:
 
     One that nobody knows is left out, and missed.
     """
-    found = {key: await LOOKS[key](step) for key in keys if key in LOOKS}
+    looks = {**LOOKS}
+    for subscription_id in step.world.customers:
+        looks |= of_subscription(subscription_id)
+    found = {key: await looks[key](step) for key in keys if key in looks}
     return {**found, "invoices_created": made}

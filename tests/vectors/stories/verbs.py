@@ -21,7 +21,7 @@ from tally.rating.v1.subscription_changes_pb2 import (
 )
 from tally.rating.v1.subscription_service_pb2 import TerminateSubscriptionRequest
 from tests.vectors.given import Given
-from tests.vectors.stories import wallets
+from tests.vectors.stories import paying, wallets
 from tests.vectors.stories.plans import thresholds_of
 from tests.vectors.stories.world import (
     GRACE,
@@ -93,7 +93,7 @@ async def event(world: World, action: Given) -> None:
     amount = ""
     if action.has("precise_total_amount_cents"):
         amount = str(action.decimal("precise_total_amount_cents") / 100)
-    at = instant(action.text("time")) if action.has("time") else world.now
+    at = instant(action.text("time")) if action.has("time") else world.events_at or world.now
     count = int(action.value("count")) if action.has("count") else 1
     events = [
         Event(
@@ -223,6 +223,7 @@ VERBS: Mapping[str, Verb] = {
     "create_wallet": wallets.create_wallet,
     "top_up": wallets.top_up,
     "pay": wallets.pay,
+    "decline": paying.decline,
     "void_credits": wallets.void_credits,
     "terminate_wallet": wallets.terminate_wallet,
 }

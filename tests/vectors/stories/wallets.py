@@ -44,6 +44,10 @@ from tests.vectors.stories.world import PAGE, World, request_id
 # What peers call transactions of a wallet, and how they name what they are.
 KINDS = {"GRANT": ("inbound", "granted"), "APPLY": ("outbound", "invoiced")}
 KINDS |= {"VOID": ("outbound", "voided")}
+UNPAID = {
+    TopUpStatus.TOP_UP_STATUS_PENDING: "pending",
+    TopUpStatus.TOP_UP_STATUS_FAILED: "failed",
+}
 
 
 async def create_wallet(world: World, action: Given) -> None:
@@ -213,17 +217,18 @@ async def transactions(world: World) -> list[dict[str, Any]]:
         _transaction(*KINDS[entry.reason], "settled", abs(entry.amount.amount_minor), rate)
         for entry in reversed(entries)
     ]
-    asked = ListTopUpsRequest(wallet_id=wallet_id, status=TopUpStatus.TOP_UP_STATUS_PENDING)
-    waiting = (await world.client.wallets.ListTopUps(asked)).top_ups
+    asked = ListTopUpsRequest(wallet_id=wallet_id)
+    top_ups = (await world.client.wallets.ListTopUps(asked)).top_ups
     bought = {grant.grant_id for grant in await _purchased(world, wallet_id)}
     for one, entry in zip(settled, reversed(entries), strict=True):
         if entry.reference in bought:
             one["kind"] = "purchased"
-    pending = [
-        _transaction("inbound", "purchased", "pending", one.paid.amount_minor, rate)
-        for one in waiting
+    unpaid = [
+        _transaction("inbound", "purchased", UNPAID[one.status], one.paid.amount_minor, rate)
+        for one in top_ups
+        if one.status in UNPAID
     ]
-    return settled + pending
+    return settled + unpaid
 
 
 def _transaction(

@@ -12,7 +12,14 @@ from zoneinfo import ZoneInfo
 from cli.client import SuiteClient
 from libs.period import local_day
 from libs.wire import civil_date, timestamp
+from tally.common.v1.money_pb2 import Money
 from tally.invoicing.v1.billing_service_pb2 import FinalizeInvoiceRequest
+from tally.invoicing.v1.coupon_service_pb2 import (
+    ApplyCouponRequest,
+    Coupon,
+    CouponFrequency,
+    CreateCouponRequest,
+)
 from tally.invoicing.v1.credit_note_service_pb2 import (
     CreditNote,
     GetCreditNoteRequest,
@@ -39,7 +46,7 @@ from tally.rating.v1.subscription_service_pb2 import (
     TerminateSubscriptionRequest,
 )
 from tests.vectors.given import Given
-from tests.vectors.stories.plans import dimensions_of, meter_of, plan_of
+from tests.vectors.stories.plans import dimensions_of, meter_of, plan_of, rates_of, tax_code
 
 PAGE = 1_000
 ENTITIES = "billing_entities"
@@ -81,13 +88,18 @@ class World:
     profiles: dict[str, Customer] = field(default_factory=dict)  # By customer.
     entities: dict[str, BillingEntity] = field(default_factory=dict)  # By code.
     graces: dict[str, timedelta] = field(default_factory=dict)  # By customer.
+    events_at: datetime | None = None  # When events come that say no time; None: now.
 
     async def give(self, given: Given) -> None:
         """Create what the story begins with."""
         await self._give_entities(given.each("billing_entities") if given.has(ENTITIES) else [])
-        common = _rate_of_all_charges(given.value("plans"))
         for one in given.each("customers"):
-            await self._give_customer(one, common)
+            await self._give_customer(one)
+        for rate in sorted(rates_of(given.value("plans"))):
+            await self._give_tax(tax_code(rate), rate)
+        if given.has("coupons"):
+            for one in given.each("coupons"):
+                await self._give_coupon(one)
         if given.has("wallets"):
             self.wallets = {one.text("id"): one for one in given.each("wallets")}
         if given.has("meters"):
@@ -104,15 +116,39 @@ class World:
                 CreatePlanRequest(request_id=request_id(), plan=plan, version=version)
             )
 
-    async def _give_customer(self, given: Given, common: Sequence[str]) -> None:
+    async def _give_tax(self, code: str, rate: str) -> None:
+        tax = Tax(code=code, name="Tax", rate_percent=rate)
+        await self.client.taxes.CreateTax(CreateTaxRequest(request_id=request_id(), tax=tax))
+
+    async def _give_coupon(self, given: Given) -> None:
+        """Give a customer a coupon of an amount, once; others are not known here."""
+        if (given.text("type"), given.text("frequency")) != ("fixed_amount", "once"):
+            raise ValueError(f"the coupon {given.text('id')} is unknown")
+        off = Money(
+            currency_code=given.text("currency"), amount_minor=int(given.value("amount_cents"))
+        )
+        coupon = Coupon(
+            code=given.text("id"),
+            name="Coupon",
+            amount_off=off,
+            frequency=CouponFrequency.COUPON_FREQUENCY_ONCE,
+        )
+        await self.client.coupons.CreateCoupon(
+            CreateCouponRequest(request_id=request_id(), coupon=coupon)
+        )
+        applying = ApplyCouponRequest(
+            request_id=request_id(), customer_id=given.text("customer"), coupon_code=coupon.code
+        )
+        await self.client.coupons.ApplyCoupon(applying)
+
+    async def _give_customer(self, given: Given) -> None:
         customer_id = given.text("id")
         zone = given.text("timezone") if given.has("timezone") else "UTC"
         self.zones[customer_id] = ZoneInfo(zone)
         codes: list[str] = []
-        for rate in given.value("tax_rates") or common:
+        for rate in given.value("tax_rates"):
             codes.append(f"tax-{len(codes) + 1}-{customer_id}")
-            tax = Tax(code=codes[-1], name="Tax", rate_percent=rate)
-            await self.client.taxes.CreateTax(CreateTaxRequest(request_id=request_id(), tax=tax))
+            await self._give_tax(codes[-1], rate)
         profile = Customer(
             customer_id=customer_id,
             time_zone=zone,
@@ -246,11 +282,3 @@ class World:
         """Return the billing periods of a subscription, by due time."""
         asked = ListBillingPeriodsRequest(subscription_id=subscription_id, page_size=PAGE)
         return (await self.client.subscriptions.ListBillingPeriods(asked)).periods
-
-
-def _rate_of_all_charges(plans: Sequence[Mapping[str, Any]]) -> Sequence[str]:
-    """Return the tax rates that all charges have alike: so they may be the customer's."""
-    rates = {tuple(one.get("tax_rates", ())) for plan in plans for one in plan["charges"]}
-    if len(rates) > 1:
-        raise ValueError(f"charges with taxes of their own are unknown: {rates}")
-    return rates.pop() if rates else ()

@@ -145,8 +145,9 @@ Global___CreditNoteVoided: _TypeAlias = CreditNoteVoided  # noqa: Y015
 
 @_typing.final
 class UnbilledAmountChanged(_message.Message):
-    """What the usage of a period that is not invoiced yet comes to has changed. Only told of customers
-    with a wallet, which reserves it: many changes within 250 ms are told at once.
+    """What the usage of a period that is not invoiced yet comes to has changed, or what a draft bills of
+    a period, base and fixed fees included. Only told of customers with a wallet, which reserves it:
+    many changes within 250 ms are told at once.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -162,7 +163,7 @@ class UnbilledAmountChanged(_message.Message):
     currency_code: _builtins.str
     """ISO 4217 code of all amounts."""
     period_id: _builtins.str
-    """UUID of the usage period."""
+    """UUID of the billing period."""
     subscription_id: _builtins.str
     """The client's id of the subscription."""
     revision: _builtins.int
@@ -191,7 +192,7 @@ Global___UnbilledAmountChanged: _TypeAlias = UnbilledAmountChanged  # noqa: Y015
 
 @_typing.final
 class UnbilledLine(_message.Message):
-    """What usage of one meter comes to."""
+    """What usage of one meter comes to, or other fees of a period."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -200,14 +201,14 @@ class UnbilledLine(_message.Message):
     GROSS_MINOR_FIELD_NUMBER: _builtins.int
     PERIOD_FIELD_NUMBER: _builtins.int
     fee_kind: _builtins.str
-    """"usage", as in the lines that wallets pay."""
+    """"usage" or "base", as in the lines that wallets pay."""
     meter_code: _builtins.str
-    """The meter."""
+    """The meter; empty for other fees."""
     gross_minor: _builtins.int
     """Minor units above 0, its tax included, less what invoices billed of it before."""
     @_builtins.property
     def period(self) -> _period_pb2.Period:
-        """When it was used."""
+        """When it was used, or what else is billed."""
 
     def __init__(
         self,
